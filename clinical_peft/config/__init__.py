@@ -1,0 +1,1 @@
+"""The study: one validated configuration file."""

@@ -1,0 +1,190 @@
+"""The sections of a study's configuration."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from clinical_peft.recipes import Family, LanguageRecipe, Method, Shape
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
+Task = Literal["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
+Partial = dict[str, Any]
+
+
+def _expand(path: Path) -> Path:
+    return Path(os.path.expandvars(path)).expanduser()
+
+
+UserPath = Annotated[Path, AfterValidator(_expand)]
+"""A path in which `~` and environment variables such as `$DATA` are replaced."""
+
+
+class Section(BaseModel):
+    """A mapping that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoteFile(Section):
+    """A corpus from a user's own file of notes (.jsonl, .csv or .csv.gz)."""
+
+    path: UserPath
+    id_column: str = "note_id"
+    text_column: str = "text"
+    subject_column: str | None = Field(
+        None, description="patient identifier; without one, near-duplicate notes are kept in one split"
+    )
+
+
+class Data(Section):
+    """Where the hospital's tables are; all three folders null means the synthetic hospital."""
+
+    mimic_iii: UserPath | None = Field(None, description="folder of MIMIC-III 1.4 tables (.csv or .csv.gz)")
+    mimic_iv_note: UserPath | None = Field(None, description="folder of MIMIC-IV-Note 2.2")
+    mimic_iv: UserPath | None = Field(None, description="folder of MIMIC-IV hosp and icu tables")
+    splits: Literal["hash"] | UserPath = Field(
+        "hash", description="`hash`, or a folder of mimic_train.csv, mimic_val.csv and mimic_test.csv"
+    )
+    split_salt: str = Field("clinical-peft", description="salt of the patient-level hash split")
+    pmv_split: Literal["derived-random", "core-patient"] = "core-patient"
+    note_files: dict[Name, NoteFile] = Field({}, description="further corpora, by name")
+    synthetic_for_real_bases: bool = Field(
+        False, description="allow a base with real weights to be trained on synthetic notes"
+    )
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the hospital is generated."""
+        return self.mimic_iii is None and self.mimic_iv_note is None and self.mimic_iv is None
+
+
+class Synthetic(Section):
+    """The synthetic hospital."""
+
+    size: Literal["tiny", "demo", "large"] = "demo"
+    seed: int = 1
+
+
+class Cohorts(Section):
+    """Where outcomes come from."""
+
+    source: Literal["mimic-iii"] = "mimic-iii"
+
+
+
+class ScratchSource(Section):
+    """A base trained in the workflow on general English text."""
+
+    kind: Literal["scratch"]
+    shape: Shape
+    recipe: LanguageRecipe
+    general_characters: int = Field(8_000_000, gt=0, description="general text to collect, in characters")
+
+
+class HubSource(Section):
+    """A base from the Hugging Face Hub, fetched by revision."""
+
+    kind: Literal["hub"]
+    id: str
+    revision: str = Field(description="commit hash, or a branch or tag that is resolved to one when fetched")
+    shape: Shape | None = Field(None, description="dimensions for counts and plans made without the weights")
+
+
+class LocalSource(Section):
+    """A base in a folder, or in a folder inside an installed Python package."""
+
+    kind: Literal["local"]
+    path: UserPath
+    package: str | None = None
+
+
+class GgufSource(Section):
+    """A base in a GGUF file, or in a file inside an installed Python package."""
+
+    kind: Literal["gguf"]
+    path: UserPath
+    package: str | None = None
+
+
+Source = Annotated[ScratchSource | HubSource | LocalSource | GgufSource, Field(discriminator="kind")]
+
+
+class Base(Section):
+    """A network to adapt."""
+
+    family: Family
+    label: str
+    source: Source
+    published: str | None = Field(None, description="base of the paper's Table 2 to print beside this one")
+
+
+class MethodEntry(Section):
+    """A PEFT method with its settings."""
+
+    label: str
+    settings: Annotated[Method, Field(discriminator="type")]
+    published: str | None = Field(None, description="method of the paper's Table 2 to print beside this one")
+    recipe: Partial = Field({}, description="overrides of `pretraining`")
+
+
+class Adapter(Section):
+    """A clinical adapter: one method, trained on one corpus for one base."""
+
+    base: Name
+    method: Name
+    corpus: Name = "mimic-iv"
+    recipe: Partial = Field({}, description="overrides of `pretraining` and of the method's recipe")
+
+
+class Model(Section):
+    """A way to predict outcomes: a row of Table 3 or Table 4."""
+
+    kind: Literal["adapted", "full", "tfidf"] = "adapted"
+    label: str
+    base: Name | None = None
+    clinical: Name | None = Field(None, description="clinical adapter")
+    clinical_mode: Literal["frozen", "trainable", "merged"] | None = None
+    task_method: Name | None = Field(None, description="PEFT method of the task adapter")
+    table: Literal["main", "lora_baselines"] = "main"
+    published: str | None = Field(None, description="row of the paper's Table 3 or 4 to print beside this one")
+    recipe: Partial = Field({}, description="overrides of `finetuning` and of the task's recipe")
+    task_recipes: dict[Task, Partial] = Field({}, description="overrides of `recipe` on single tasks")
+
+
+class TaskEntry(Section):
+    """A clinical outcome."""
+
+    label: str
+    recipe: Partial = Field({}, description="overrides of `finetuning`")
+    task_adapter: Partial = Field({}, description="overrides of the task adapter's settings, such as r or alpha")
+
+
+class Matrix(Section):
+    """What a study runs, chosen from the registries."""
+
+    adapters: list[Name] = []
+    models: list[Name] = []
+    tasks: list[Task] = []
+    seeds: list[int] = Field([0], min_length=1)
+
+
+class Evaluation(Section):
+    """Uncertainty of the figures."""
+
+    resamples: int = Field(1000, ge=100, description="bootstrap resamples of patients")
+    seed: int = 0
+
+
+class Tracking(Section):
+    """MLflow."""
+
+    uri: str | None = Field(None, description="tracking server; null keeps runs in `<study>/mlflow.db`")
+
+
+class Budget(Section):
+    """Speeds that turn a plan's tokens into device hours."""
+
+    tokens_per_second: float = Field(5000.0, gt=0, description="training tokens per second of one device")
+    device: str = "CPU core"

@@ -1,0 +1,159 @@
+"""The root of the configuration, its cross-checks, and its errors in one line each."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from clinical_peft.config.sections import (
+    Adapter,
+    Base,
+    Budget,
+    Cohorts,
+    Data,
+    Evaluation,
+    Matrix,
+    MethodEntry,
+    Model,
+    Name,
+    Partial,
+    ScratchSource,
+    Section,
+    Synthetic,
+    Task,
+    TaskEntry,
+    Tracking,
+)
+from clinical_peft.config.switches import SWITCHES, resolve_switches
+from clinical_peft.errors import ConfigError
+
+MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
+
+
+class Study(Section):
+    """One study: a protocol, registries of what exists, and a matrix of what runs."""
+
+    study: Name = Field(description="name; results lie in results/{study}")
+    protocol: Literal["paper", "corrected"] = "corrected"
+    switches: dict[str, bool] = Field({}, description="single deviations from the protocol's defaults")
+    contamination: Literal["paper"] = Field("paper", description="which notes may be pretrained on")
+    seed: int = Field(1234, description="seed of base and adapter training")
+    data: Data = Data()
+    synthetic: Synthetic = Synthetic()
+    cohorts: Cohorts = Cohorts()
+    bases: dict[Name, Base] = {}
+    methods: dict[Name, MethodEntry] = {}
+    adapters: dict[Name, Adapter] = {}
+    models: dict[Name, Model] = {}
+    tasks: dict[Task, TaskEntry] = {}
+    pretraining: Partial = Field({}, description="default recipe of adapter training")
+    finetuning: Partial = Field({}, description="default recipe of fine-tuning")
+    matrix: Matrix = Matrix()
+    evaluation: Evaluation = Evaluation()
+    tracking: Tracking = Tracking()
+    budget: Budget = Budget()
+
+    @property
+    def resolved_switches(self) -> dict[str, bool]:
+        """Every switch with its value in this study."""
+        return resolve_switches(self.protocol, self.switches)
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """Names of all corpora that a study can ask for."""
+        return (*MIMIC_CORPORA, "general", *self.data.note_files)
+
+    @model_validator(mode="after")
+    def _check_references(self) -> "Study":
+        for name in self.switches:
+            _known(f"switches.{name}", name, SWITCHES, "switches")
+        for corpus in self.data.note_files:
+            if corpus in (*MIMIC_CORPORA, "general", "admission"):
+                raise ValueError(f"data.note_files.{corpus}: this name is taken; choose another")
+        for key, adapter in self.adapters.items():
+            _known(f"adapters.{key}.base", adapter.base, self.bases, "bases")
+            _known(f"adapters.{key}.method", adapter.method, self.methods, "methods")
+            _known(f"adapters.{key}.corpus", adapter.corpus, self.corpora, "corpora")
+            if self.bases[adapter.base].family != "causal":
+                raise ValueError(f"adapters.{key}.base: {adapter.base!r} is no causal language model")
+        for key, model in self.models.items():
+            self._check_model(key, model)
+        for place, chosen, registry in (
+            ("adapters", self.matrix.adapters, self.adapters),
+            ("models", self.matrix.models, self.models),
+            ("tasks", self.matrix.tasks, self.tasks),
+        ):
+            for name in chosen:
+                _known(f"matrix.{place}", name, registry, place)
+            if len(set(chosen)) != len(chosen):
+                raise ValueError(f"matrix.{place}: lists a name twice; list each once")
+        return self
+
+    def _check_model(self, key: str, model: Model) -> None:
+        place = f"models.{key}"
+        if model.kind == "tfidf":
+            if model.base or model.clinical or model.task_method:
+                raise ValueError(f"{place}: a tfidf model takes no base and no adapter")
+            return
+        if model.base is None:
+            raise ValueError(f"{place}.base: expected the name of a base, found none")
+        _known(f"{place}.base", model.base, self.bases, "bases")
+        if model.kind == "full" and (model.clinical or model.task_method):
+            raise ValueError(f"{place}: a fully fine-tuned model takes no adapter")
+        if (model.clinical is None) != (model.clinical_mode is None):
+            raise ValueError(f"{place}: clinical and clinical_mode go together; set both or neither")
+        if model.clinical is not None:
+            _known(f"{place}.clinical", model.clinical, self.adapters, "adapters")
+            if self.adapters[model.clinical].base != model.base:
+                raise ValueError(
+                    f"{place}.clinical: adapter {model.clinical!r} belongs to base "
+                    f"{self.adapters[model.clinical].base!r}, not {model.base!r}"
+                )
+            method = self.methods[self.adapters[model.clinical].method]
+            if method.settings.type != "lora":
+                raise ValueError(f"{place}.clinical: {model.clinical!r} is not a LoRA adapter, which is needed here")
+        if model.task_method is not None:
+            _known(f"{place}.task_method", model.task_method, self.methods, "methods")
+            if self.methods[model.task_method].settings.type != "lora":
+                raise ValueError(f"{place}.task_method: {model.task_method!r} is not LoRA, which is needed here")
+
+    @property
+    def real_bases(self) -> list[str]:
+        """Names of bases in the registry whose weights come from outside the workflow."""
+        return [name for name, base in self.bases.items() if not isinstance(base.source, ScratchSource)]
+
+
+def _known(place: str, name: str, registry: Any, kind: str) -> None:
+    if name not in registry:
+        raise ValueError(f"{place}: {name!r} is not among the {kind}; expected one of {', '.join(sorted(registry))}")
+
+
+def parse_study(config: Mapping[str, Any]) -> Study:
+    """Validate a configuration, its recipes apart (`clinical_peft.experiments.load_study` checks them too).
+
+    Args:
+        config: Parsed YAML of a study.
+
+    Returns:
+        The study.
+
+    Raises:
+        ConfigError: A key is unknown, missing or of the wrong type, or names something that does not exist;
+            the message has one line per problem.
+    """
+    try:
+        return Study.model_validate(dict(config))
+    except ValidationError as error:
+        raise ConfigError("config: " + "; ".join(_describe(problem) for problem in error.errors())) from None
+
+
+def _describe(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {place}; remove it or correct its spelling"
+    if problem["type"] == "missing":
+        return f"missing key {place}"
+    message = problem["msg"].removeprefix("Value error, ")
+    found = problem["input"]
+    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) or found is None else ""
+    return f"{place}: {message}{shown}" if place else message

@@ -1,0 +1,21 @@
+"""Errors that a user can cause and mend.
+
+The message of each names the file, row or key, what was expected, what was found and what to do. It never
+holds note text: it may be printed on a terminal and kept in logs.
+"""
+
+
+class ClinicalPeftError(Exception):
+    """Base class of every error that is shown to the user as one line, without a traceback."""
+
+
+class ConfigError(ClinicalPeftError):
+    """The study's configuration contradicts itself or names something that does not exist."""
+
+
+class DataError(ClinicalPeftError):
+    """An input file or table is missing, malformed, or leads to an empty result."""
+
+
+class TrainingError(ClinicalPeftError):
+    """Training or loading a model cannot go on: a wrong adapter, a non-finite loss, too long a prompt."""

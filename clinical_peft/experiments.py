@@ -1,0 +1,174 @@
+"""The experiment matrix: from a study to its jobs. Pure functions, no files."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from clinical_peft.config.sections import Partial, ScratchSource, Task
+from clinical_peft.config.study import Study, parse_study
+from clinical_peft.config.switches import TRAINING_SWITCHES
+from clinical_peft.errors import ConfigError
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, Lora, PretrainJob
+
+Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Lora)
+Job = TypeVar("Job", PretrainJob, FinetuneJob)
+
+
+def deep_merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge mappings, a later one winning; nested mappings are merged, every other value is replaced."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping):
+                below = merged.get(key)
+                merged[key] = deep_merge(below if isinstance(below, Mapping) else {}, value)
+            else:
+                merged[key] = value
+    return merged
+
+
+def _resolve(recipe: type[Recipe], place: str, *layers: Partial) -> Recipe:
+    try:
+        return TypeAdapter(recipe).validate_python(deep_merge(*layers))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(f"config: {place}{'.' + key if key else ''}: {problem['msg']}") from None
+
+
+def pretrain_job(study: Study, adapter: str) -> PretrainJob:
+    """Resolve an adapter's recipe: default, then method, then adapter."""
+    entry = study.adapters[adapter]
+    method = study.methods[entry.method]
+    recipe = _resolve(LanguageRecipe, f"adapters.{adapter}.recipe", study.pretraining, method.recipe, entry.recipe)
+    return PretrainJob(
+        adapter=adapter,
+        method=method.settings,
+        recipe=recipe,
+        seed=study.seed,
+        split_salt=study.data.split_salt,
+        switches=_training_switches(study),
+    )
+
+
+def finetune_job(study: Study, model: str, task: Task) -> FinetuneJob:
+    """Resolve a model's recipe on a task: default, then task, then model, then the model's own for this task."""
+    entry = study.models[model]
+    recipe = _resolve(
+        FinetuneRecipe,
+        f"models.{model}.recipe (task {task})",
+        study.finetuning,
+        study.tasks[task].recipe,
+        entry.recipe,
+        entry.task_recipes.get(task, {}),
+    )
+    return FinetuneJob(
+        model=model,
+        task=task,
+        kind=entry.kind,
+        family=study.bases[entry.base].family if entry.base else None,
+        clinical=entry.clinical,
+        clinical_mode=entry.clinical_mode,
+        task_method=_task_method(study, entry.task_method, task),
+        recipe=recipe,
+        switches=_training_switches(study),
+    )
+
+
+def _task_method(study: Study, name: str | None, task: Task) -> Lora | None:
+    if name is None:
+        return None
+    settings = asdict(study.methods[name].settings)
+    return _resolve(Lora, f"tasks.{task}.task_adapter", settings, study.tasks[task].task_adapter)
+
+
+def _training_switches(study: Study) -> dict[str, bool]:
+    return {name: value for name, value in study.resolved_switches.items() if name in TRAINING_SWITCHES}
+
+
+def check_recipes(study: Study) -> None:
+    """Resolve every recipe of the registries, so that a wrong one is found before any job starts.
+
+    Raises:
+        ConfigError: A recipe has an unknown key or a value outside its range.
+    """
+    for adapter in study.adapters:
+        pretrain_job(study, adapter)
+    for model in study.models:
+        for task in study.tasks:
+            finetune_job(study, model, task)
+
+
+def load_study(config: Mapping[str, Any]) -> Study:
+    """Validate a configuration and every recipe in it.
+
+    Raises:
+        ConfigError: See `clinical_peft.config.study.parse_study` and `check_recipes`.
+    """
+    study = parse_study(config)
+    check_recipes(study)
+    return study
+
+
+def adapters_in_use(study: Study) -> list[str]:
+    """Adapters that the matrix selects or that a selected model needs, each once."""
+    needed = [study.models[model].clinical for model in study.matrix.models]
+    return list(dict.fromkeys([*study.matrix.adapters, *(name for name in needed if name is not None)]))
+
+
+def bases_in_use(study: Study) -> list[str]:
+    """Bases that a selected adapter or model needs, each once."""
+    bases = [study.adapters[adapter].base for adapter in adapters_in_use(study)]
+    bases += [base for model in study.matrix.models if (base := study.models[model].base) is not None]
+    return list(dict.fromkeys(bases))
+
+
+def real_bases_in_use(study: Study) -> list[str]:
+    """Bases in use whose weights come from outside the workflow."""
+    return [base for base in bases_in_use(study) if base in study.real_bases]
+
+
+def corpora_in_use(study: Study) -> list[str]:
+    """Corpora that a selected adapter is trained on, each once."""
+    return list(dict.fromkeys(study.adapters[adapter].corpus for adapter in adapters_in_use(study)))
+
+
+def reads_synthetic_notes(study: Study) -> bool:
+    """Whether any selected job reads notes or cohorts of the synthetic hospital."""
+    reads_hospital = bool(study.matrix.models and study.matrix.tasks) or any(
+        corpus not in study.data.note_files for corpus in corpora_in_use(study)
+    )
+    return study.data.synthetic and reads_hospital
+
+
+def check_runnable(study: Study) -> None:
+    """Refuse what may be planned but not run: real weights trained on synthetic notes unasked.
+
+    Raises:
+        ConfigError: The study combines the two without `data.synthetic_for_real_bases`.
+    """
+    real = real_bases_in_use(study)
+    if real and reads_synthetic_notes(study) and not study.data.synthetic_for_real_bases:
+        raise ConfigError(
+            f"config: study {study.study!r} would train real weights ({', '.join(real)}) on synthetic notes; give the "
+            "folders data.mimic_iii and data.mimic_iv_note, or set data.synthetic_for_real_bases to true"
+        )
+
+
+def scratch_source(study: Study, base: str) -> ScratchSource | None:
+    """The source of a base that the workflow trains, or None for real weights."""
+    source = study.bases[base].source
+    return source if isinstance(source, ScratchSource) else None
+
+
+def as_record(job: PretrainJob | FinetuneJob) -> dict[str, Any]:
+    """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
+    record = asdict(job)
+    return TypeAdapter(dict[str, Any]).dump_python(record, mode="json")
+
+
+def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
+    """Rebuild a job from `as_record`."""
+    return TypeAdapter(kind).validate_python(dict(record))

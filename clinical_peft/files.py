@@ -1,0 +1,90 @@
+"""Writing files whole or not at all, and identifying them by content."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from clinical_peft.errors import DataError
+
+PRIVATE_DIRECTORY = 0o700
+
+
+def private_directory(path: Path) -> Path:
+    """Create a folder, and the missing ones above it, that only its owner can enter.
+
+    Args:
+        path: Folder to create; one that exists keeps its mode.
+
+    Returns:
+        The same path.
+    """
+    missing = [path, *path.parents]
+    for folder in reversed([folder for folder in missing if not folder.exists()]):
+        folder.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+    return path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block ends without an error.
+
+    The suffix is kept, so that libraries which look at it behave the same. The block may write a file or a
+    folder; an existing folder at ``path`` is replaced. After an error the temporary is removed and ``path`` is as
+    it was.
+    """
+    path = Path(path)
+    private_directory(path.parent)
+    holder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    temporary = holder / path.name
+    try:
+        yield temporary
+        _synchronise(temporary)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _synchronise(path: Path) -> None:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    for file in files:
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON with sorted keys; NaN and infinity are refused with a ValueError."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: The file does not exist or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: expected a JSON file, found none") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: not valid JSON (line {error.lineno}): {error.msg}") from None
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

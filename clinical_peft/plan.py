@@ -1,0 +1,231 @@
+"""What a study will take, before anything runs: jobs, tokens, device hours and disk.
+
+`python -m clinical_peft.plan config/paper.yaml` prints it. Token counts are estimates: exact ones stand in
+`tokens.json` beside the shards once a corpus is tokenised.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clinical_peft import experiments
+from clinical_peft.config.sections import HubSource, Task
+from clinical_peft.config.study import Study
+from clinical_peft.data.synthetic.sizes import admissions_of_patients, hospital_size
+from clinical_peft.errors import ClinicalPeftError, ConfigError
+
+# Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks;
+# admissions per task from the paper's Table 1, training and all splits.
+REAL_NOTES = {"mimic-iv": 331_793 + 2_321_355, "mimic-iii": 2_083_180}
+REAL_COHORTS: dict[str, tuple[int, int]] = {
+    "los": (30_421, 43_609),
+    "mortality": (33_954, 48_684),
+    "pmv": (5_666, 7_079),
+    "diagnoses": (33_994, 48_741),
+    "procedures": (30_030, 43_068),
+    "control": (33_997, 48_745),
+}
+# Assumptions, printed with the plan.
+TOKENS_PER_REAL_NOTE = 360
+TOKENS_PER_SYNTHETIC_NOTE = 350
+SPLIT_SHARE = 0.7
+COHORT_SHARE = {"pmv": 0.35, "los": 0.88}
+FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
+BYTES_PER_PARAMETER = 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of a plan.
+
+    Attributes:
+        name: What is done.
+        jobs: Workflow jobs.
+        tokens: Tokens, counted as those of LoRA training steps of equal cost.
+        disk_bytes: Size of what is kept.
+    """
+
+    name: str
+    jobs: int
+    tokens: int
+    disk_bytes: int
+
+
+def plan(study: Study) -> list[Stage]:
+    """Estimate the stages of a study.
+
+    Args:
+        study: A validated study; nothing is read from disk but its note files' sizes.
+
+    Returns:
+        One stage per part of the workflow, in order.
+    """
+    return [_data(study), _bases(study), _tokens(study), _adapters(study), _finetuning(study), _evaluation(study)]
+
+
+def plans_for_mimic(study: Study) -> bool:
+    """Whether the plan counts MIMIC's rows: its folders are given, or the study may not run without them."""
+    refused = experiments.real_bases_in_use(study) and not study.data.synthetic_for_real_bases
+    return not study.data.synthetic or bool(refused)
+
+
+def corpus_tokens(study: Study, corpus: str) -> int:
+    """Estimate the tokens of a corpus."""
+    if corpus in study.data.note_files:
+        path = study.data.note_files[corpus].path
+        return path.stat().st_size // 4 if path.exists() else 0
+    parts = ["mimic-iv", "mimic-iii"] if corpus == "combined" else [corpus]
+    if plans_for_mimic(study):
+        return TOKENS_PER_REAL_NOTE * sum(REAL_NOTES[part] for part in parts)
+    size = hospital_size(study.synthetic.size)
+    notes = {
+        "mimic-iv": size.mimic_iv_discharge + size.mimic_iv_radiology,
+        "mimic-iii": admissions_of_patients(size.mimic_iii_patients),
+    }
+    return TOKENS_PER_SYNTHETIC_NOTE * sum(notes[part] for part in parts)
+
+
+def cohort_rows(study: Study, task: Task) -> tuple[int, int]:
+    """Estimate a cohort's admissions: those of the training split, and all."""
+    if plans_for_mimic(study):
+        return REAL_COHORTS[task]
+    everyone = admissions_of_patients(hospital_size(study.synthetic.size).mimic_iii_patients)
+    rows = round(everyone * COHORT_SHARE.get(task, 0.95))
+    return round(rows * SPLIT_SHARE), rows
+
+
+def _data(study: Study) -> Stage:
+    corpora = experiments.corpora_in_use(study)
+    characters = 4 * sum(corpus_tokens(study, corpus) for corpus in corpora)
+    jobs = len(corpora) + len(study.matrix.tasks) + 2 * bool(study.matrix.tasks) + study.data.synthetic
+    return Stage("data", jobs, 0, characters // 2)
+
+
+def _bases(study: Study) -> Stage:
+    tokens = disk = 0
+    for name in experiments.bases_in_use(study):
+        source = experiments.scratch_source(study, name)
+        if source is not None:
+            tokens += round(1.5 * (source.recipe.train_tokens or 0))
+        disk += BYTES_PER_PARAMETER * _parameters(study, name)
+    return Stage("bases", len(experiments.bases_in_use(study)), tokens, disk)
+
+
+def _tokens(study: Study) -> Stage:
+    pairs = {(study.adapters[name].base, study.adapters[name].corpus) for name in experiments.adapters_in_use(study)}
+    return Stage("tokens", len(pairs), 0, 2 * sum(corpus_tokens(study, corpus) for _, corpus in pairs))
+
+
+def _adapters(study: Study) -> Stage:
+    tokens = 0
+    for name in experiments.adapters_in_use(study):
+        recipe = experiments.pretrain_job(study, name).recipe
+        corpus = corpus_tokens(study, study.adapters[name].corpus)
+        if study.resolved_switches["truncate_and_pad"]:
+            corpus = round(corpus * min(1, recipe.context / TOKENS_PER_REAL_NOTE))
+        training = round(SPLIT_SHARE * corpus * recipe.epochs)
+        held_out = corpus - round(SPLIT_SHARE * corpus)
+        evaluated = min(held_out, recipe.evaluation_tokens or held_out)
+        tokens += min(training, recipe.train_tokens or training)
+        tokens += round(FORWARD_SHARE * evaluated * (2 + recipe.evaluations))
+    adapters = experiments.adapters_in_use(study)
+    return Stage("adapters", len(adapters), tokens, sum(_adapter_bytes(study, name) for name in adapters))
+
+
+def _finetuning(study: Study) -> Stage:
+    tokens = disk = jobs = 0
+    for model in study.matrix.models:
+        entry = study.models[model]
+        for task in study.matrix.tasks:
+            jobs += 1
+            if entry.base is None:
+                continue
+            recipe = experiments.finetune_job(study, model, task).recipe
+            train, rows = cohort_rows(study, task)
+            frozen = entry.kind == "adapted" and entry.task_method is None and entry.clinical_mode in (None, "frozen")
+            if frozen:
+                tokens += round(FORWARD_SHARE * rows * recipe.context)
+                continue
+            seeds = len(study.matrix.seeds)
+            held_out = FORWARD_SHARE * (rows - train)
+            tokens += round(seeds * recipe.context * recipe.epochs * (train + held_out))
+            if entry.kind == "full":
+                disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
+    return Stage("fine-tuning", jobs, tokens, disk)
+
+
+def _evaluation(study: Study) -> Stage:
+    return Stage("evaluation", len(study.matrix.models) * len(study.matrix.tasks) + 2, 0, 0)
+
+
+def _parameters(study: Study, base: str) -> int:
+    source = study.bases[base].source
+    shape = None
+    if isinstance(source, HubSource):
+        shape = source.shape
+    elif (scratch := experiments.scratch_source(study, base)) is not None:
+        shape = scratch.shape
+    if shape is None:
+        return 135_000_000  # the order of a BERT encoder or of a small causal model
+    block = 4 * shape.hidden_size**2 + 3 * shape.hidden_size * shape.intermediate_size
+    return shape.layers * block + 2 * shape.vocabulary * shape.hidden_size
+
+
+def _adapter_bytes(study: Study, name: str) -> int:
+    return BYTES_PER_PARAMETER * _parameters(study, study.adapters[name].base) // 500
+
+
+def render(study: Study, stages: Sequence[Stage]) -> str:
+    """Return a plan as text."""
+    lines = [f"Study {study.study} ({study.protocol} protocol), estimated:", ""]
+    lines.append(f"{'stage':<12} {'jobs':>6} {'tokens':>16} {'device hours':>14} {'disk':>10}")
+    total = Stage(
+        "total", *(sum(getattr(stage, field) for stage in stages) for field in ("jobs", "tokens", "disk_bytes"))
+    )
+    for stage in [*stages, total]:
+        hours = stage.tokens / study.budget.tokens_per_second / 3600
+        lines.append(
+            f"{stage.name:<12} {stage.jobs:>6,} {stage.tokens:>16,} {hours:>14,.2f} {_size(stage.disk_bytes):>10}"
+        )
+    lines += [
+        "",
+        f"Device: one {study.budget.device} at {study.budget.tokens_per_second:,.0f} tokens/s (config: budget).",
+        "Tokens are those of LoRA steps of equal cost: a forward pass counts half. Assumed: "
+        f"{TOKENS_PER_REAL_NOTE} tokens per MIMIC note, {TOKENS_PER_SYNTHETIC_NOTE} per synthetic one.",
+    ]
+    return "\n".join(lines)
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def main(paths: Sequence[Path]) -> int:
+    """Print the plan of the study in a configuration file, laid over the embedded default."""
+    try:
+        study = experiments.load_study(experiments.deep_merge(*(_read(path) for path in paths)))
+    except ClinicalPeftError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(render(study, plan(study)))
+    return 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({type(error).__name__})") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main([Path("config/config.yaml"), *(Path(argument) for argument in sys.argv[1:])]))

@@ -1,0 +1,292 @@
+"""What a training job is told: plain dataclasses, so that training code needs no validation library.
+
+The configuration (`clinical_peft.config`) validates YAML into these classes; a script or a benchmark may also
+construct them directly. Each checks its own values and raises `ValueError`.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal
+
+STRICT: dict[str, Any] = {"extra": "forbid"}
+
+Family = Literal["causal", "encoder"]
+Schedule = Literal["linear", "cosine", "constant"]
+Precision = Literal["fp32", "bf16"]
+TaskType = Literal["binary", "multiclass", "multilabel"]
+
+TASK_TYPES: dict[str, TaskType] = {
+    "los": "multiclass",
+    "mortality": "binary",
+    "pmv": "binary",
+    "diagnoses": "multilabel",
+    "procedures": "multilabel",
+    "control": "binary",
+}
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Dimensions of a transformer.
+
+    Attributes:
+        hidden_size: Width of the residual stream.
+        intermediate_size: Width of the feed-forward layer.
+        layers: Number of transformer blocks.
+        heads: Attention heads; must divide `hidden_size`.
+        vocabulary: Number of token embeddings.
+        context: Longest sequence, in tokens.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    vocabulary: int
+    context: int
+
+    def __post_init__(self) -> None:
+        _require(min(asdict(self).values()) > 0, "every dimension must be positive")
+        _require(self.hidden_size % self.heads == 0, "heads must divide hidden_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimisation:
+    """How a model is optimised; shared by every kind of training.
+
+    Attributes:
+        learning_rate: Peak learning rate of AdamW.
+        weight_decay: Decoupled weight decay.
+        warmup_ratio: Share of all optimizer steps over which the learning rate rises from zero.
+        schedule: Course of the learning rate after warm-up.
+        clip_norm: Largest gradient norm, or null for no clipping.
+        precision: Type of activations; trainable parameters are always float32.
+        threads: CPU threads of the job. They change the order of float sums and so the bytes of the result,
+            which is why they are part of the recipe.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    learning_rate: float
+    weight_decay: float = 0.01
+    warmup_ratio: float = 0.06
+    schedule: Schedule = "linear"
+    clip_norm: float | None = 1.0
+    precision: Precision = "fp32"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        _require(self.learning_rate > 0, "learning_rate must be positive")
+        _require(self.weight_decay >= 0, "weight_decay must not be negative")
+        _require(0 <= self.warmup_ratio < 1, "warmup_ratio must be in [0, 1)")
+        _require(self.clip_norm is None or self.clip_norm > 0, "clip_norm must be positive or null")
+        _require(self.threads >= 1, "threads must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageRecipe(Optimisation):
+    """Language-model training: a base from scratch, or an adapter on clinical notes.
+
+    Attributes:
+        context: Longest sequence in tokens; longer notes are split at this border, none is truncated
+            (unless the switch `truncate_and_pad` is on).
+        train_tokens: Budget of training tokens over all epochs, or null for exactly `epochs`.
+        epochs: Passes over the training split; ends earlier when `train_tokens` is reached.
+        batch_tokens: Real tokens per optimizer step, about.
+        micro_batch_tokens: Padded tokens per forward pass, at most.
+        evaluations: Evenly spaced evaluations on the validation split during training.
+        evaluation_tokens: At most so many tokens of each split are read for a perplexity, or null for all.
+        checkpoint_seconds: Time between two checkpoints.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    context: int = 128
+    train_tokens: int | None = None
+    epochs: int = 1
+    batch_tokens: int = 8192
+    micro_batch_tokens: int = 4096
+    evaluations: int = 4
+    evaluation_tokens: int | None = None
+    checkpoint_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.context >= 2, "context must be at least 2 tokens")
+        _require(self.train_tokens is None or self.train_tokens > 0, "train_tokens must be positive or null")
+        _require(self.epochs >= 1, "epochs must be at least 1")
+        _require(self.micro_batch_tokens >= self.context, "micro_batch_tokens must hold one sequence of `context`")
+        _require(self.batch_tokens >= 1, "batch_tokens must be positive")
+        _require(self.evaluations >= 1, "evaluations must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneRecipe(Optimisation):
+    """Fine-tuning on one clinical task.
+
+    Attributes:
+        context: Tokens kept of each admission note.
+        epochs: Passes over the training split.
+        batch_size: Admissions per optimizer step.
+        micro_batch_size: Admissions per forward pass; must divide `batch_size`.
+        head_learning_rate: Peak learning rate of the classification head, or null for `learning_rate`.
+        class_weights: Weight the loss of single-label tasks by N / (K n_c).
+        selection: Validation figure that picks the epoch to keep.
+        checkpoint_seconds: Time between two checkpoints.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    context: int = 128
+    epochs: int = 3
+    batch_size: int = 16
+    micro_batch_size: int = 16
+    head_learning_rate: float | None = None
+    class_weights: bool = True
+    selection: Literal["auroc", "loss", "last"] = "auroc"
+    checkpoint_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.context >= 2, "context must be at least 2 tokens")
+        _require(self.epochs >= 1, "epochs must be at least 1")
+        _require(self.micro_batch_size >= 1, "micro_batch_size must be at least 1")
+        _require(self.batch_size % self.micro_batch_size == 0, "micro_batch_size must divide batch_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adaptation (Hu et al. 2021)."""
+
+    __pydantic_config__: ClassVar = STRICT
+    type: Literal["lora"] = "lora"
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaLora:
+    """Adaptive budget allocation for low-rank adaptation (Zhang et al. 2023).
+
+    The phases are shares of all optimizer steps, since PEFT's step counts depend on the length of a run.
+
+    Attributes:
+        init_r: Rank of every matrix before allocation.
+        target_r: Average rank that remains.
+        initial_ratio: Share of steps before pruning starts (PEFT's `tinit`).
+        final_ratio: Share of steps after the budget is final (PEFT's `tfinal`).
+        interval: Optimizer steps between two allocations (PEFT's `deltaT`).
+        orthogonality: Weight of the orthogonality penalty.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    type: Literal["adalora"] = "adalora"
+    init_r: int = 12
+    target_r: int = 8
+    alpha: int = 32
+    dropout: float = 0.0
+    initial_ratio: float = 0.1
+    final_ratio: float = 0.3
+    interval: int = 1
+    beta: float = 0.85
+    orthogonality: float = 0.5
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptionPrompt:
+    """LLaMA-Adapter: learned prompts with gated attention in the top layers (Zhang et al. 2023)."""
+
+    __pydantic_config__: ClassVar = STRICT
+    type: Literal["adaption_prompt"] = "adaption_prompt"
+    adapter_len: int = 10
+    adapter_layers: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixTuning:
+    """Prefix tuning (Li and Liang 2021)."""
+
+    __pydantic_config__: ClassVar = STRICT
+    type: Literal["prefix_tuning"] = "prefix_tuning"
+    num_virtual_tokens: int = 20
+    prefix_projection: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTuning:
+    """Prompt tuning (Lester et al. 2021); `init_text` null starts from random embeddings."""
+
+    __pydantic_config__: ClassVar = STRICT
+    type: Literal["prompt_tuning"] = "prompt_tuning"
+    num_virtual_tokens: int = 15
+    init_text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PTuning:
+    """P-tuning (Liu et al. 2021): virtual tokens from a small prompt encoder."""
+
+    __pydantic_config__: ClassVar = STRICT
+    type: Literal["p_tuning"] = "p_tuning"
+    num_virtual_tokens: int = 20
+    encoder: Literal["MLP", "LSTM"] = "LSTM"
+    hidden_size: int = 256
+    layers: int = 4
+    dropout: float = 0.0
+
+
+Method = Lora | AdaLora | AdaptionPrompt | PrefixTuning | PromptTuning | PTuning
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainJob:
+    """Everything that decides an adapter, apart from its input files.
+
+    Attributes:
+        adapter: Name of the adapter.
+        method: PEFT method and its settings.
+        recipe: Optimisation and budget.
+        seed: Seed of initialisation, order and dropout.
+        split_salt: Salt of the patient-level hash split of the corpus.
+        switches: Named deviations of the protocol; true means the original's behaviour.
+    """
+
+    adapter: str
+    method: Method
+    recipe: LanguageRecipe
+    seed: int
+    split_salt: str
+    switches: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob:
+    """Everything that decides a model's predictions on one task, apart from its input files.
+
+    Attributes:
+        model: Name of the model.
+        task: Name of the task; `TASK_TYPES` gives its type.
+        kind: `adapted` trains a head and the adapters named below; `full` trains every weight; `tfidf` is
+            logistic regression on TF-IDF features and uses no base.
+        family: Kind of base network; null for `tfidf`.
+        clinical: Name of the clinical adapter, or null.
+        clinical_mode: Whether the clinical adapter stays as it is, is trained further, or is merged into the base.
+        task_method: PEFT method of the task adapter, or null for none.
+        recipe: Optimisation and budget.
+        switches: Named deviations of the protocol; true means the original's behaviour.
+    """
+
+    model: str
+    task: str
+    kind: Literal["adapted", "full", "tfidf"]
+    family: Family | None
+    clinical: str | None
+    clinical_mode: Literal["frozen", "trainable", "merged"] | None
+    task_method: Lora | None
+    recipe: FinetuneRecipe
+    switches: dict[str, bool] = field(default_factory=dict)

@@ -1,0 +1,134 @@
+"""The configuration: every study is valid, errors name the key, the committed schema is current."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from clinical_peft import experiments
+from clinical_peft.config.schema import schema_text
+from clinical_peft.config.switches import SWITCHES, resolve_switches
+from clinical_peft.errors import ConfigError
+from clinical_peft.recipes import FinetuneJob, PretrainJob
+
+CONFIG = Path(__file__).parents[2] / "config"
+STUDIES = sorted(CONFIG.glob("*.yaml"))
+
+
+def read(name: str) -> dict:
+    return yaml.safe_load((CONFIG / name).read_text())
+
+
+def study(*overrides: dict):
+    return experiments.load_study(experiments.deep_merge(read("config.yaml"), *overrides))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_committed_study_is_valid(path):
+    loaded = study(yaml.safe_load(path.read_text()))
+    assert loaded.study == ("demo" if path.stem == "config" else path.stem)
+    assert experiments.bases_in_use(loaded)
+
+
+def test_schema_is_current():
+    assert (CONFIG / "schema.json").read_text() == schema_text(), "run `make schema`"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ({"protocoll": "paper"}, "unknown key protocoll"),
+        ({"data": {"mimic": "/x"}}, "unknown key data.mimic"),
+        ({"seed": "many"}, "seed: "),
+        ({"matrix": {"tasks": ["readmission"]}}, "matrix.tasks"),
+        ({"matrix": {"models": ["gpt"]}}, "matrix.models: 'gpt' is not among the models"),
+        ({"matrix": {"models": ["llama", "llama"]}}, "matrix.models: lists a name twice"),
+        ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "none", "clinical_mode": "frozen"}}},
+         "models.m.clinical: 'none' is not among the adapters"),
+        ({"models": {"m": {"base": "tiny-bert", "label": "m", "clinical": "tiny-llama-lora", "clinical_mode": "frozen"}}},
+         "belongs to base 'tiny-llama', not 'tiny-bert'"),
+        ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "tiny-llama-lora"}}}, "go together"),
+        ({"adapters": {"a": {"base": "tiny-bert", "method": "lora"}}}, "is no causal language model"),
+        ({"switches": {"los_round": True}}, "switches.los_round"),
+        ({"finetuning": {"learning_rates": 1}}, "learning_rates"),
+        ({"finetuning": {"batch_size": 10, "micro_batch_size": 4}}, "micro_batch_size must divide batch_size"),
+        ({"tasks": {"los": {"recipe": {"epochs": 0}}}}, "epochs must be at least 1"),
+        ({"methods": {"lora": {"settings": {"rank": 3}}}}, "rank"),
+        ({"data": {"note_files": {"general": {"path": "x"}}}}, "this name is taken"),
+    ],
+)  # fmt: skip
+def test_a_wrong_configuration_is_one_message_naming_the_key(override, expected):
+    with pytest.raises(ConfigError) as caught:
+        study(override)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_protocol_sets_every_switch_and_a_study_may_set_single_ones():
+    assert all(resolve_switches("paper", {}).values())
+    assert not any(resolve_switches("corrected", {}).values())
+    assert study({"protocol": "paper", "switches": {"los_rounded": False}}).resolved_switches == {
+        name: name != "los_rounded" for name in SWITCHES
+    }
+
+
+def test_deep_merge_merges_mappings_and_replaces_lists():
+    merged = experiments.deep_merge({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}}, {"d": {"e": 2}})
+    assert merged == {"a": {"b": 1, "c": [3]}, "d": {"e": 2}}
+
+
+def test_deep_merge_leaves_its_arguments_alone():
+    low, high = {"a": {"b": 1}}, {"a": {"c": 2}}
+    experiments.deep_merge(low, high)
+    assert (low, high) == ({"a": {"b": 1}}, {"a": {"c": 2}})
+
+
+def test_a_recipe_is_default_then_task_then_model_then_the_models_own_for_the_task():
+    layered = study(
+        {
+            "finetuning": {"epochs": 2, "context": 64, "batch_size": 16, "weight_decay": 0.1},
+            "tasks": {"los": {"recipe": {"context": 80, "weight_decay": 0.2, "clip_norm": 2.0}}},
+            "models": {"llama": {"recipe": {"weight_decay": 0.3}, "task_recipes": {"los": {"clip_norm": 3.0}}}},
+        }
+    )
+    recipe = experiments.finetune_job(layered, "llama", "los").recipe
+    assert (recipe.epochs, recipe.context, recipe.weight_decay, recipe.clip_norm) == (2, 80, 0.3, 3.0)
+    assert experiments.finetune_job(layered, "llama", "pmv").recipe.context == 64
+
+
+def test_a_task_may_override_the_task_adapter():
+    changed = study({"tasks": {"los": {"task_adapter": {"r": 3}}}})
+    los = experiments.finetune_job(changed, "llama+lora", "los").task_method
+    pmv = experiments.finetune_job(changed, "llama+lora", "pmv").task_method
+    assert los is not None
+    assert pmv is not None
+    assert (los.r, pmv.r) == (3, 8)
+
+
+def test_adapters_needed_by_models_are_in_use():
+    chosen = study({"matrix": {"adapters": [], "models": ["llama+clinical-frozen"]}})
+    assert experiments.adapters_in_use(chosen) == ["tiny-llama-lora"]
+    assert experiments.bases_in_use(chosen) == ["tiny-llama"]
+    assert experiments.corpora_in_use(chosen) == ["mimic-iv"]
+
+
+def test_jobs_survive_their_record():
+    demo = study()
+    pretrain = experiments.pretrain_job(demo, "tiny-llama-adalora")
+    finetune = experiments.finetune_job(demo, "llama+clinical-trainable+downstream", "los")
+    assert experiments.job_from_record(PretrainJob, experiments.as_record(pretrain)) == pretrain
+    assert experiments.job_from_record(FinetuneJob, experiments.as_record(finetune)) == finetune
+
+
+def test_real_weights_are_refused_on_synthetic_notes_unless_the_study_says_so():
+    paper = study(read("paper.yaml"))
+    with pytest.raises(ConfigError, match="synthetic"):
+        experiments.check_runnable(paper)
+    experiments.check_runnable(study(read("smollm2.yaml")))
+    experiments.check_runnable(study(read("mtsamples.yaml")))
+    experiments.check_runnable(study())
+
+
+def test_environment_variables_in_paths_are_replaced(monkeypatch):
+    monkeypatch.setenv("NOTES", "/somewhere")
+    loaded = study({"data": {"note_files": {"mine": {"path": "$NOTES/x.jsonl"}}}})
+    assert loaded.data.note_files["mine"].path == Path("/somewhere/x.jsonl")
