@@ -1,0 +1,1 @@
+"""From hospital tables and note files to notes and labelled cohorts."""

@@ -1,0 +1,171 @@
+"""Labelled cohorts: admission notes, their labels and their splits."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.death_phrases import without_death_phrases
+from clinical_peft.data.labels import Task, code_table, find_task, label_table, switch_on
+from clinical_peft.data.note_table import parquet_writer
+from clinical_peft.data.prolonged_ventilation import random_split, ventilated_admissions, with_early_note
+from clinical_peft.data.splits import assign_splits
+from clinical_peft.data.ventilation import find_episodes, read_episodes
+from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.files import write_json
+from clinical_peft.hash_split import SPLITS
+
+PMV_SPLITS = ("derived-random", "core-patient")
+_LABELLED_STEP = {
+    "los": "discharged alive",
+    "mortality": "with a survival flag",
+    "diagnoses": "with a diagnosis code",
+    "procedures": "with a procedure code",
+    "control": "with a coin",
+}
+
+
+def build_cohort(
+    task: str,
+    *,
+    admission_notes: Path,
+    mimic_iii: Path,
+    ventilation: Path | None,
+    splits: Literal["hash"] | Path,
+    salt: str,
+    pmv_split: str,
+    switches: Mapping[str, bool],
+    output: Path,
+    classes_output: Path,
+    attrition_output: Path,
+) -> list[dict[str, object]]:
+    """Write the cohort of a task, its label space and its attrition.
+
+    Args:
+        task: los, mortality, pmv, diagnoses, procedures or control.
+        admission_notes: What `build_admission_notes` wrote.
+        mimic_iii: Folder with the tables of the task.
+        ventilation: What `ventilation_episodes` wrote, for pmv; found anew when None.
+        splits: ``hash``, or the folder of published lists, which also drop the patients that they do not name.
+        salt: What the hash split and the control task's coin depend on.
+        pmv_split: ``derived-random`` (the original's way: by admission, so that a patient can stand in two splits)
+            or ``core-patient`` (as the other tasks); for pmv only.
+        switches: True means as the original: los_rounded, procedure_codes_as_integers, label_space_whole_table,
+            death_phrases_original.
+        output: Parquet file: hadm_id, subject_id, split, text, label; ordered by hadm_id.
+        classes_output: JSON list, the ordered label space.
+        attrition_output: JSON list of steps, each with the rows and patients left.
+
+    Returns:
+        The steps of ``attrition_output``.
+
+    Raises:
+        ConfigError: The task, ``pmv_split`` or a switch is unknown or missing.
+        DataError: A table is missing or malformed; the cohort, a split, or a class of a binary task's training
+            split is empty.
+    """
+    kind = find_task(task)
+    if pmv_split not in PMV_SPLITS:
+        raise ConfigError(f"data.pmv_split: expected one of {', '.join(PMV_SPLITS)}, found {pmv_split}")
+    table = pq.read_table(admission_notes)
+    attrition = Attrition.from_metadata(table.schema.metadata)
+    notes = table.to_pandas()
+    random_split_of: dict[int, str] | None = None
+    if task == "pmv":
+        attrition = Attrition()
+        labels = _ventilated(mimic_iii, ventilation, attrition)
+        notes = _tell_no_death(notes, switches)
+        frame = attrition.record("with an admission note that tells no death", _label(notes, labels))
+        random_split_of = random_split(labels["hadm_id"]) if pmv_split == "derived-random" else None
+    else:
+        if task == "mortality":
+            notes = attrition.record("telling no death", _tell_no_death(notes, switches))
+        labels = label_table(task, mimic_iii, switches, salt=salt)
+        frame = attrition.record(_LABELLED_STEP[task], _label(notes, labels))
+
+    frame["split"] = assign_splits(frame["subject_id"], splits=splits, salt=salt)
+    frame = frame[frame["split"].notna()]
+    if splits != "hash":
+        attrition.record("of a patient in the split lists", frame)
+    if random_split_of is not None:
+        frame = frame.assign(split=frame["hadm_id"].map(random_split_of))
+    frame = frame.sort_values("hadm_id", ignore_index=True)
+    _check_splits(task, frame)
+
+    classes = _label_space(kind, frame, mimic_iii, switches)
+    if kind.multilabel:
+        known = set(classes)
+        frame["label"] = [[code for code in codes if code in known] for codes in frame["label"]]
+    else:
+        _check_classes(kind, frame)
+    _write(output, frame, kind)
+    write_json(classes_output, classes)
+    write_json(attrition_output, attrition.steps)
+    return attrition.steps
+
+
+def _ventilated(mimic_iii: Path, ventilation: Path | None, attrition: Attrition) -> pd.DataFrame:
+    episodes = read_episodes(ventilation) if ventilation else find_episodes(mimic_iii)[0]
+    labels = ventilated_admissions(mimic_iii, episodes, attrition)
+    labels = with_early_note(mimic_iii, labels)
+    return attrition.record("with a nursing or respiratory note in the first 48 hours of ventilation", labels)
+
+
+def _tell_no_death(notes: pd.DataFrame, switches: Mapping[str, bool]) -> pd.DataFrame:
+    original = switch_on(switches, "death_phrases_original")
+    texts = pd.Series([without_death_phrases(text, original=original) for text in notes["text"]], index=notes.index)
+    return notes.assign(text=texts)[texts.notna()]
+
+
+def _label(notes: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    return notes.merge(labels[["hadm_id", "label"]], on="hadm_id", how="inner")
+
+
+def _check_splits(task: str, frame: pd.DataFrame) -> None:
+    counts = frame["split"].value_counts()
+    empty = [split for split in SPLITS if split not in counts]
+    if empty:
+        found = ", ".join(f"{split} {count}" for split, count in counts.items())
+        raise DataError(
+            f"cohort {task}: expected admissions in every split, found none in {', '.join(empty)} ({found}); "
+            "give more patients or other split lists"
+        )
+
+
+def _check_classes(kind: Task, frame: pd.DataFrame) -> None:
+    if not kind.binary:
+        return
+    present = set(frame["label"][frame["split"] == "train"])
+    for label, name in enumerate(kind.classes):
+        if label not in present:
+            raise DataError(
+                f"cohort {kind.name}: expected both classes in the training split, found no admission with label "
+                f"{label} ({name}); give more patients or other split lists"
+            )
+
+
+def _label_space(kind: Task, frame: pd.DataFrame, mimic_iii: Path, switches: Mapping[str, bool]) -> list[str]:
+    """The ordered classes: fixed, or the codes of the whole table in its order, or of the training split, sorted."""
+    if not kind.multilabel:
+        return list(kind.classes)
+    if switch_on(switches, "label_space_whole_table"):
+        return [str(code) for code in code_table(kind.name, mimic_iii, switches)["code"].unique()]
+    return sorted({code for codes in frame["label"][frame["split"] == "train"] for code in codes})
+
+
+def _write(output: Path, frame: pd.DataFrame, kind: Task) -> None:
+    schema = pa.schema(
+        [
+            ("hadm_id", pa.int64()),
+            ("subject_id", pa.int64()),
+            ("split", pa.string()),
+            ("text", pa.string()),
+            ("label", pa.list_(pa.string()) if kind.multilabel else pa.int64()),
+        ]
+    )
+    with parquet_writer(output, schema) as writer:
+        writer.write_table(pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False))

@@ -1,0 +1,49 @@
+"""Phrases in an admission note that give a patient's death away."""
+
+import re
+
+# The original's three patterns. ``pt`` also ends other words ("attempt died"), the subject may be missing in the two
+# sections of `_ORIGINAL_REMOVED`, only the first phrase of each is removed, and relatives count as the patient.
+_ORIGINAL_REMOVED = re.compile(
+    r"((?:physical exam|medication on admission):[^\n]*?)(?:patient|pt)?\s+(?:had\s|has\s)?"
+    r"(?:expired|died|passed away|deceased)",
+    re.IGNORECASE,
+)
+_ORIGINAL_DROPPED = re.compile(
+    r"(?:patient|pt)\s+(?:had\s|has\s)?(?:expired|died|passed away|deceased)"
+    r"|he expired|pronounced expired|time of death",
+    re.IGNORECASE,
+)
+
+_DEATH = r"(?:expired|died|passed\s+away|deceased)\b"
+_REMOVED = re.compile(rf"\s*\b(?:(?:the\s+)?(?:patient|pt)\s+)?(?:(?:had|has|is)\s+)?\b{_DEATH}", re.IGNORECASE)
+_DROPPED = re.compile(
+    rf"\b(?:patient|pt)\s+(?:(?:had|has|is)\s+)?{_DEATH}|\bs?he\s+expired\b|\bpronounced\s+expired\b|\btime\s+of\s+death\b",
+    re.IGNORECASE,
+)
+_REMOVED_FROM = ("PHYSICAL EXAM: ", "MEDICATION ON ADMISSION: ")
+_IGNORED_IN = "FAMILY HISTORY: "
+
+
+def without_death_phrases(note: str, *, original: bool) -> str | None:
+    """Take a patient's death out of an admission note.
+
+    Physical exam and medication lose the phrase only, because they do not tell more about it; a phrase elsewhere
+    tells the outcome at length.
+
+    Args:
+        note: Admission note, its sections separated by blank lines.
+        original: Match as the original does, false hits included. Otherwise match whole words, remove every phrase,
+            and leave the family history alone.
+
+    Returns:
+        The note, or None when it has to be left out.
+    """
+    if original:
+        note = _ORIGINAL_REMOVED.sub(r"\1", note)
+        return None if _ORIGINAL_DROPPED.search(note) else note
+    sections = [
+        _REMOVED.sub("", section) if section.startswith(_REMOVED_FROM) else section for section in note.split("\n\n")
+    ]
+    told = any(_DROPPED.search(section) for section in sections if not section.startswith(_IGNORED_IN))
+    return None if told else "\n\n".join(sections)

@@ -1,0 +1,60 @@
+"""Which patients train, validate and test: by hash or by published lists."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from clinical_peft.data.tables import INTEGER, read_table
+from clinical_peft.errors import DataError
+from clinical_peft.hash_split import hash_split
+
+LIST_FILES = {"train": "mimic_train.csv", "validation": "mimic_val.csv", "test": "mimic_test.csv"}
+
+
+def read_split_lists(folder: Path) -> dict[int, str]:
+    """Read published lists of patients.
+
+    Args:
+        folder: Holds mimic_train.csv, mimic_val.csv and mimic_test.csv with a column SUBJECT_ID; a patient may
+            stand in one list several times (the lists of CORe have a row per admission).
+
+    Returns:
+        The split of each subject_id.
+
+    Raises:
+        DataError: A list is missing, malformed or empty, or a patient stands in two lists.
+    """
+    split_of: dict[int, str] = {}
+    for split, name in LIST_FILES.items():
+        path = Path(folder) / name
+        subjects = read_table(path, {"SUBJECT_ID": INTEGER})["SUBJECT_ID"].dropna().unique()
+        if not len(subjects):
+            raise DataError(f"{path}: expected a patient per row, found none")
+        for subject_id in map(int, subjects):
+            if subject_id in split_of:
+                raise DataError(
+                    f"{path}: expected disjoint lists, found a patient who is also in "
+                    f"{LIST_FILES[split_of[subject_id]]}; take the patient out of one"
+                )
+            split_of[subject_id] = split
+    return split_of
+
+
+def assign_splits(subject_ids: Iterable[int], *, splits: Literal["hash"] | Path, salt: str) -> list[str | None]:
+    """Return the split of each patient.
+
+    Args:
+        subject_ids: Patients, repeated or not.
+        splits: ``hash``, or the folder of published lists.
+        salt: Secret-free text that the hash depends on; unused with lists.
+
+    Returns:
+        One split per patient given; None for a patient who is in no list.
+
+    Raises:
+        DataError: As for `read_split_lists`.
+    """
+    if splits == "hash":
+        return [hash_split(subject_id, salt) for subject_id in map(int, subject_ids)]
+    split_of = read_split_lists(Path(splits))
+    return [split_of.get(subject_id) for subject_id in map(int, subject_ids)]

@@ -1,0 +1,171 @@
+"""Episodes of mechanical ventilation in MIMIC-III.
+
+Follows the rules of the concept ``ventdurations`` of mimic-code (MIT-LCP): charted ventilator settings open and
+continue an episode; an extubation, oxygen without a ventilator, or more than 8 hours without a setting end it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clinical_peft.data.note_table import parquet_writer
+from clinical_peft.data.table_files import find_table, locate_table
+from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table, stream_table
+from clinical_peft.data.ventilation_items import (
+    EXTUBATION_PROCEDURES,
+    EXTUBATION_VALUES,
+    OXYGEN_VALUES,
+    VENTILATION_PROCEDURE,
+    VENTILATOR_EXCLUDED_VALUES,
+    VENTILATOR_SETTINGS,
+    VENTILATOR_VALUES,
+)
+
+EPISODE_SCHEMA = pa.schema([("icustay_id", INTEGER), ("starttime", TIME), ("endtime", TIME)])
+FROM_CHARTED_SETTINGS = "CHARTEVENTS"
+FROM_PROCEDURES = f"PROCEDUREEVENTS_MV {VENTILATION_PROCEDURE}"
+LONGEST_GAP_SECONDS = 8 * 3600
+_FLAGS = ["ventilated", "oxygen", "extubated"]
+_KEYS = ["icustay_id", "seconds"]
+
+
+def ventilation_episodes(mimic_iii: Path, output: Path) -> dict[str, object]:
+    """Write the episodes of mechanical ventilation of every ICU stay.
+
+    Args:
+        mimic_iii: Folder with PROCEDUREEVENTS_MV and, for both of the hospital's charting systems, CHARTEVENTS.
+            Without CHARTEVENTS the ventilation intervals of PROCEDUREEVENTS_MV are taken, which exist for the
+            MetaVision years only.
+        output: Parquet file to write: icustay_id, starttime, endtime; its metadata names the source.
+
+    Returns:
+        source, episodes, stays.
+
+    Raises:
+        DataError: A table is missing or malformed.
+    """
+    episodes, source = find_episodes(mimic_iii)
+    with parquet_writer(output, EPISODE_SCHEMA, {"source": source}) as writer:
+        writer.write_table(pa.Table.from_pandas(episodes, schema=writer.schema, preserve_index=False))
+    return {"source": source, "episodes": len(episodes), "stays": int(episodes["icustay_id"].nunique())}
+
+
+def read_episodes(path: Path) -> pd.DataFrame:
+    """Read what `ventilation_episodes` wrote, times as ``datetime64[s]``."""
+    episodes = pq.read_table(path).to_pandas()
+    return episodes.astype({"starttime": "datetime64[s]", "endtime": "datetime64[s]"})
+
+
+def find_episodes(mimic_iii: Path) -> tuple[pd.DataFrame, str]:
+    """Return the episodes (icustay_id, starttime, endtime; ordered) and the name of their source.
+
+    Raises:
+        DataError: A table is missing or malformed.
+    """
+    charted = locate_table(mimic_iii, "CHARTEVENTS")
+    procedures = find_table(mimic_iii, "PROCEDUREEVENTS_MV")
+    if charted is None:
+        return _procedure_intervals(procedures), FROM_PROCEDURES
+    return episodes_from_events(_charted_events(charted), _extubations(procedures)), FROM_CHARTED_SETTINGS
+
+
+def episodes_from_events(charted: pd.DataFrame, extubations: pd.DataFrame) -> pd.DataFrame:
+    """Group events into episodes.
+
+    Args:
+        charted: One row per ICU stay and time: icustay_id, seconds (since 1970), and the flags ventilated, oxygen,
+            extubated.
+        extubations: icustay_id and seconds of extubations that are recorded as procedures.
+
+    Returns:
+        icustay_id, starttime, endtime of the episodes, ordered by stay and start. An episode has a ventilator
+        setting and lasts longer than no time at all.
+    """
+    extubations = extubations.assign(ventilated=False, oxygen=False, extubated=True)
+    events = pd.concat([charted, extubations], ignore_index=True).sort_values(_KEYS, kind="stable", ignore_index=True)
+    relevant = events["ventilated"] | events["extubated"]
+    after_extubation = events[relevant].groupby("icustay_id")["extubated"].shift(fill_value=False)
+    gap = events[events["ventilated"]].groupby("icustay_id")["seconds"].diff()
+    opens = events["oxygen"] & ~events["ventilated"]
+    opens |= after_extubation.reindex(events.index, fill_value=False)
+    opens |= gap.reindex(events.index).gt(LONGEST_GAP_SECONDS)
+    number = opens.astype("int64").groupby(events["icustay_id"]).cumsum()
+    # Events of one time share the count that includes all of them, as a SQL window with ties does.
+    events["number"] = number.groupby([events[key] for key in _KEYS]).transform("max")
+    grouped = events[relevant].groupby(["icustay_id", "number"])
+    found = grouped.agg(start=("seconds", "min"), end=("seconds", "max"), ventilated=("ventilated", "any"))
+    found = found[found["ventilated"] & (found["start"] != found["end"])].reset_index()
+    return pd.DataFrame(
+        {
+            "icustay_id": found["icustay_id"].astype("int64"),
+            "starttime": found["start"].to_numpy("int64").astype("datetime64[s]"),
+            "endtime": found["end"].to_numpy("int64").astype("datetime64[s]"),
+        }
+    )
+
+
+def _charted_events(path: Path) -> pd.DataFrame:
+    """Stream CHARTEVENTS and keep, per stay and time, whether it shows a ventilator, oxygen or an extubation."""
+    item_ids = VENTILATOR_SETTINGS | VENTILATOR_EXCLUDED_VALUES.keys() | VENTILATOR_VALUES.keys()
+    item_ids = item_ids | OXYGEN_VALUES.keys() | EXTUBATION_VALUES.keys()
+    wanted_items = pa.array(sorted(item_ids), INTEGER)
+    columns = {"ICUSTAY_ID": INTEGER, "ITEMID": INTEGER, "CHARTTIME": TEXT, "VALUE": TEXT, "ERROR": TEXT}
+    parts = [pd.DataFrame({"icustay_id": [], "seconds": []}, dtype="int64").assign(**dict.fromkeys(_FLAGS, False))]
+    for batch in stream_table(path, columns):
+        wanted = pc.is_in(batch["ITEMID"], value_set=wanted_items)
+        for column in ("ICUSTAY_ID", "CHARTTIME", "VALUE"):
+            wanted = pc.and_(wanted, pc.is_valid(batch[column]))
+        is_error = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(batch["ERROR"]), "1"), False)
+        rows = batch.filter(pc.and_(wanted, pc.invert(is_error)))
+        if rows.num_rows:
+            parts.append(_merge(_flagged(rows)))
+    return _merge(pd.concat(parts, ignore_index=True))
+
+
+def _flagged(rows: pa.RecordBatch) -> pd.DataFrame:
+    items, values = rows["ITEMID"].to_numpy(), rows["VALUE"].to_pandas()
+    ventilated = np.isin(items, sorted(VENTILATOR_SETTINGS))
+    for item, excluded in VENTILATOR_EXCLUDED_VALUES.items():
+        ventilated |= (items == item) & (values != excluded).to_numpy()
+    return pd.DataFrame(
+        {
+            "icustay_id": rows["ICUSTAY_ID"].to_numpy(),
+            "seconds": pc.cast(pc.cast(rows["CHARTTIME"], TIME), INTEGER).to_numpy(),
+            "ventilated": ventilated | _has_value(items, values, VENTILATOR_VALUES),
+            "oxygen": _has_value(items, values, OXYGEN_VALUES),
+            "extubated": _has_value(items, values, EXTUBATION_VALUES),
+        }
+    )
+
+
+def _has_value(items: np.ndarray, values: "pd.Series[str]", wanted: dict[int, frozenset[str]]) -> np.ndarray:
+    found = np.zeros(len(items), dtype=bool)
+    for item, names in wanted.items():
+        found |= (items == item) & values.isin(names).to_numpy()
+    return found
+
+
+def _merge(events: pd.DataFrame) -> pd.DataFrame:
+    return events.groupby(_KEYS, as_index=False)[_FLAGS].any()
+
+
+def _extubations(path: Path) -> pd.DataFrame:
+    events = read_table(path, {"ICUSTAY_ID": INTEGER, "STARTTIME": TIME, "ITEMID": INTEGER})
+    events = events[events["ITEMID"].isin(EXTUBATION_PROCEDURES)].dropna()
+    seconds = events["STARTTIME"].to_numpy().astype("datetime64[s]").astype("int64")
+    return pd.DataFrame({"icustay_id": events["ICUSTAY_ID"].to_numpy("int64"), "seconds": seconds})
+
+
+def _procedure_intervals(path: Path) -> pd.DataFrame:
+    columns = {"ICUSTAY_ID": INTEGER, "STARTTIME": TIME, "ENDTIME": TIME, "ITEMID": INTEGER, "STATUSDESCRIPTION": TEXT}
+    rows = read_table(path, columns)
+    replaced = rows["STATUSDESCRIPTION"] == "Rewritten"  # an order that a later row states again
+    rows = rows[(rows["ITEMID"] == VENTILATION_PROCEDURE) & ~replaced]
+    rows = rows.dropna(subset=["ICUSTAY_ID", "STARTTIME", "ENDTIME"])
+    rows = rows[rows["STARTTIME"] < rows["ENDTIME"]]
+    rows = rows.rename(columns=str.lower)[EPISODE_SCHEMA.names].astype({"icustay_id": "int64"})
+    return rows.sort_values(EPISODE_SCHEMA.names, ignore_index=True)

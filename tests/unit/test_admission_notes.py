@@ -1,0 +1,149 @@
+"""Admission notes: which discharge summaries, and which sections."""
+
+import csv
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_peft.data.admission_notes import build_admission_notes
+from clinical_peft.data.sections import SECTION_HEADERS, admission_note, anchored_sections, unanchored_sections
+from clinical_peft.errors import DataError
+
+COLUMNS = ["ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE", "CATEGORY", "DESCRIPTION", "TEXT"]
+DISCHARGE = "Discharge summary"
+
+
+def hospital(folder: Path, notes: list[list[object]], newborns: tuple[int, ...] = ()) -> Path:
+    admissions = sorted({int(note[2]) for note in notes if note[2]})
+    with (folder / "ADMISSIONS.csv").open("w", newline="") as handle:
+        rows = [[hadm_id, "NEWBORN" if hadm_id in newborns else "URGENT"] for hadm_id in admissions]
+        csv.writer(handle).writerows([["HADM_ID", "ADMISSION_TYPE"], *rows])
+    with (folder / "NOTEEVENTS.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows([COLUMNS, *notes])
+    return folder
+
+
+def summary(complaint: str) -> str:
+    return f"Chief Complaint:\n{complaint}\n\nAllergies:\nNone\n\nService: Surgery\n"
+
+
+def build(folder: Path, *, unanchored: bool) -> tuple[dict[int, str], list[dict[str, object]]]:
+    steps = build_admission_notes(folder, folder / "out.parquet", sections_unanchored=unanchored)
+    rows = pq.read_table(folder / "out.parquet").to_pylist()
+    return {row["hadm_id"]: row["text"] for row in rows}, steps
+
+
+@pytest.mark.parametrize("unanchored", [True, False])
+def test_which_summaries_count(tmp_path, unanchored):
+    notes = [
+        [1, 1, 10, "2150-01-02", DISCHARGE, "Report", summary("fall")],
+        [2, 1, 10, "2150-01-02", "Nursing", "Report", summary("nursing")],
+        [3, 2, "", "2150-01-02", DISCHARGE, "Report", summary("no admission")],
+        [4, 3, 30, "2150-01-02", DISCHARGE, "Report", ""],
+        [5, 4, 40, "2150-01-02", DISCHARGE, "Addendum", summary("addendum only")],
+        [6, 5, 50, "2150-01-02", DISCHARGE, "Report", summary("newborn")],
+        [7, 6, 60, "2150-01-02", DISCHARGE, "Report", summary("same text")],
+        [8, 7, 70, "2150-01-03", DISCHARGE, "Report", summary("same text")],
+        [9, 8, 80, "2150-01-02", DISCHARGE, "Report", "No section."],
+    ]
+    texts, steps = build(hospital(tmp_path, notes, newborns=(50,)), unanchored=unanchored)
+    assert texts.keys() == {10, 70}
+    assert texts[70].startswith("CHIEF COMPLAINT: same text\n\nPRESENT ILLNESS: \n\n")
+    assert texts[70].endswith("ALLERGIES: None\n\nPHYSICAL EXAM: \n\nFAMILY HISTORY: \n\nSOCIAL HISTORY: ")
+    assert [step["rows"] for step in steps] == [5, 4, 3, 2]
+
+
+def test_texts_of_an_admission_are_joined_by_date_then_row(tmp_path):
+    notes = [
+        [9, 1, 10, "2150-01-02", DISCHARGE, "Report", "\n\nChief Complaint:\nsecond\n\nEnd:"],
+        [8, 1, 10, "2150-01-02", DISCHARGE, "Addendum", "Chief Complaint:\nfirst\n\nEnd:"],
+        [1, 1, 10, "", DISCHARGE, "Addendum", "Chief Complaint:\nundated\n\nEnd:"],
+    ]
+    texts, _ = build(hospital(tmp_path, notes), unanchored=True)
+    assert texts[10].startswith("CHIEF COMPLAINT: first\n\n")
+
+
+def test_the_last_report_names_the_patient(tmp_path):
+    notes = [
+        [1, 1, 10, "2150-01-01", DISCHARGE, "Report", summary("fall")],
+        [2, 2, 10, "2150-01-02", DISCHARGE, "Report", summary("fall again")],
+        [3, 3, 10, "2150-01-03", DISCHARGE, "Addendum", "More."],
+    ]
+    build(hospital(tmp_path, notes), unanchored=True)
+    assert pq.read_table(tmp_path / "out.parquet")["subject_id"].to_pylist() == [2]
+
+
+def test_texts_that_the_original_reads_as_missing(tmp_path):
+    notes = [
+        [1, 1, 10, "2150-01-01", DISCHARGE, "Report", "NA"],
+        [2, 1, 10, "2150-01-02", DISCHARGE, "Addendum", summary("fall")],
+    ]
+    folder = hospital(tmp_path, notes)
+    with pytest.raises(DataError, match="admissions with a report"):
+        build(folder, unanchored=True)
+    texts, _ = build(folder, unanchored=False)
+    assert texts.keys() == {10}
+
+
+def test_no_admission_note_at_all_is_an_error(tmp_path):
+    notes = [[1, 1, 10, "2150-01-01", DISCHARGE, "Report", "No section."]]
+    with pytest.raises(DataError, match="chief complaint"):
+        build(hospital(tmp_path, notes), unanchored=False)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+CASES = {
+    "last section": ("Social History:\nLives alone.", "SOCIAL HISTORY", "", "Lives alone."),
+    "next header with a digit": (
+        "Allergies:\nNone\n\nLabs 2150:\nNa 140\n\nPlan:\nx",
+        "ALLERGIES",
+        "None  Labs 2150: Na 140",
+        "None",
+    ),
+    "header in the middle of a line": (
+        "Discussed past medical history: none.\n\nPlan: x",
+        "MEDICAL HISTORY",
+        "none.",
+        "",
+    ),
+    "words before the header": (
+        "History of Present Illness:\nSick.\n\nPlan: x",
+        "PRESENT ILLNESS",
+        "Sick.",
+        "Sick.",
+    ),
+    "exam at discharge": ("Discharge Physical Exam:\nWell.\n\nPlan: x", "PHYSICAL EXAM", "Well.", ""),
+    "empty mark": ("Family History:\n[]\n\nPlan: x", "FAMILY HISTORY", "[]", ""),
+    "no blank line": (
+        "Allergies:\nNone\nPertinent Results:\nNa 140\n\nPlan: x",
+        "ALLERGIES",
+        "None Pertinent Results: Na 140",
+        "None",
+    ),
+    "backslash and n": ("Allergies:\nNo\\ne\n\nPlan: x", "ALLERGIES", "No e", "No\\ne"),
+    "carriage return and separator": ("Allergies:\nA\rB\u2028C\n\nPlan: x", "ALLERGIES", "A\rB\u2028C", "A\rB\u2028C"),
+    "missing": ("Plan: x", "ALLERGIES", "", ""),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_sections(case):
+    text, title, unanchored, anchored = CASES[case]
+    assert unanchored_sections(text)[title] == unanchored
+    assert anchored_sections(text)[title] == anchored
+
+
+PIECES = [*"ab:.\n\r 1(", "Allergies:", "\n\nPhysical Exam:", "Discharge Plan:\n"]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+def test_a_note_always_has_eight_sections_without_newlines(text):
+    for cut in (unanchored_sections, anchored_sections):
+        sections = cut(text)
+        assert list(sections) == list(SECTION_HEADERS)
+        assert not any("\n" in body for body in sections.values())
+        assert len(admission_note(sections).split("\n\n")) == 8

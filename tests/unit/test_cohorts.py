@@ -1,0 +1,323 @@
+"""Cohorts: equal to the original's outputs under the paper's switches, right under the corrected ones."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_peft.data.admission_notes import build_admission_notes
+from clinical_peft.data.cohorts import build_cohort
+from clinical_peft.data.death_phrases import without_death_phrases
+from clinical_peft.data.labels import bin_length_of_stay, code_table, control_label, label_table
+from clinical_peft.data.statistics import dataset_statistics
+from clinical_peft.errors import ConfigError, DataError
+
+REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
+SWITCHES = (
+    "notes_flattened",
+    "sections_unanchored",
+    "los_rounded",
+    "procedure_codes_as_integers",
+    "label_space_whole_table",
+    "death_phrases_original",
+)
+PAPER = dict.fromkeys(SWITCHES, True)
+CORRECTED = dict.fromkeys(SWITCHES, False)
+
+
+def write_csv(path: Path, header: str, rows: list[list[object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(header.split(","))
+        writer.writerows(rows)
+
+
+def discharge_summary(complaint: str, exam: str = "Well.", family: str = "None.") -> str:
+    return (
+        f"Chief Complaint:\n{complaint}\n\nHistory of Present Illness:\nSick for a day.\n\nPhysical Exam:\n{exam}\n\n"
+        f"Family History:\n{family}\n\nSocial History:\nLives alone.\n\nPertinent Results:\nNone.\n"
+    )
+
+
+class Hospital:
+    """A small MIMIC-III folder: one adult patient per admission, ten days in hospital, two codes each."""
+
+    def __init__(self, folder: Path, size: int = 40) -> None:
+        self.folder = folder
+        self.admissions: list[list[object]] = []
+        self.notes: list[list[object]] = []
+        self.diagnoses: list[list[object]] = []
+        self.procedures: list[list[object]] = []
+        for number in range(size):
+            died = int(number % 4 == 0)
+            hadm_id, subject_id = 1000 + number, 100 + number
+            self.admissions.append(
+                [subject_id, hadm_id, "2150-01-01 00:00:00", "2150-01-11 00:00:00", "EMERGENCY", died]
+            )
+            self.notes.append(
+                [
+                    number,
+                    subject_id,
+                    hadm_id,
+                    "2150-01-11",
+                    "Discharge summary",
+                    "Report",
+                    discharge_summary(f"c{number}"),
+                ]
+            )
+            self.diagnoses += [[subject_id, hadm_id, 1, "4019"], [subject_id, hadm_id, 2, f"V1{number:02d}"]]
+            self.procedures += [[subject_id, hadm_id, 1, "0331"], [subject_id, hadm_id, 2, "3310"]]
+
+    def write(self) -> Path:
+        write_csv(
+            self.folder / "ADMISSIONS.csv",
+            "SUBJECT_ID,HADM_ID,ADMITTIME,DISCHTIME,ADMISSION_TYPE,HOSPITAL_EXPIRE_FLAG",
+            self.admissions,
+        )
+        write_csv(
+            self.folder / "NOTEEVENTS.csv",
+            "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CATEGORY,DESCRIPTION,TEXT",
+            self.notes,
+        )
+        write_csv(self.folder / "DIAGNOSES_ICD.csv", "SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", self.diagnoses)
+        write_csv(self.folder / "PROCEDURES_ICD.csv", "SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", self.procedures)
+        return self.folder
+
+
+def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-patient"):
+    """Build notes and one cohort; return its rows, classes and attrition."""
+    notes = output / "admission.parquet"
+    if not notes.exists():
+        build_admission_notes(mimic_iii, notes, sections_unanchored=switches["sections_unanchored"])
+    paths = [output / f"{task}.{suffix}" for suffix in ("parquet", "classes.json", "attrition.json")]
+    build_cohort(
+        task,
+        admission_notes=notes,
+        mimic_iii=mimic_iii,
+        ventilation=None,
+        splits=splits,
+        salt="salt",
+        pmv_split=pmv_split,
+        switches=switches,
+        output=paths[0],
+        classes_output=paths[1],
+        attrition_output=paths[2],
+    )
+    rows = pq.read_table(paths[0]).to_pylist()
+    return rows, json.loads(paths[1].read_text()), json.loads(paths[2].read_text())
+
+
+@pytest.fixture
+def hospital(tmp_path):
+    return Hospital(tmp_path / "mimic-iii")
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")
+@pytest.mark.parametrize(
+    ("task", "golden", "label_column"),
+    [
+        ("los", "LOS_WEEKS", "los_label"),
+        ("mortality", "MP_IN", "hospital_expire_flag"),
+        ("diagnoses", "DIA_GROUPS_3_DIGITS", "short_codes"),
+        ("procedures", "PRO_GROUPS_3_DIGITS", "short_codes"),
+    ],
+)
+def test_paper_protocol_equals_the_original_task_code(task, golden, label_column, tmp_path):
+    folder = Path(REAL_DATA) / "core-golden"
+    rows, classes, _ = build(task, folder / "mimic3", tmp_path, PAPER, splits=folder / "splits")
+    for split, name in {"train": "train", "validation": "val", "test": "test"}.items():
+        with (folder / "golden" / f"{golden}_adm_{name}.csv").open(newline="", encoding="utf-8") as handle:
+            expected = {int(row["id"]): (row["text"], row[label_column]) for row in csv.DictReader(handle)}
+        found = {row["hadm_id"]: (row["text"], row["label"]) for row in rows if row["split"] == split}
+        assert found.keys() == expected.keys()
+        for hadm_id, (text, label) in expected.items():
+            assert found[hadm_id][0] == text
+            if isinstance(found[hadm_id][1], list):
+                assert sorted(found[hadm_id][1]) == sorted(label.split(","))
+            else:
+                assert found[hadm_id][1] == int(label)
+    if isinstance(rows[0]["label"], list):
+        codes = folder / "golden" / f"ALL_3_DIGIT_{golden[:3]}_CODES.txt"
+        assert classes == codes.read_text().split()
+
+
+def test_cohort_columns_and_attrition(hospital, tmp_path):
+    rows, classes, attrition = build("mortality", hospital.write(), tmp_path, CORRECTED)
+    assert list(rows[0]) == ["hadm_id", "subject_id", "split", "text", "label"]
+    assert len(rows) == 40
+    assert [row["hadm_id"] for row in rows] == sorted(row["hadm_id"] for row in rows)
+    assert classes == ["survived", "died"]
+    assert sum(row["label"] for row in rows) == 10
+    assert attrition[-1] == {"step": "with a survival flag", "rows": 40, "patients": 40}
+    assert [step["rows"] for step in attrition] == sorted((step["rows"] for step in attrition), reverse=True)
+
+
+def test_length_of_stay_drops_the_dead_and_rounds_only_when_told(hospital, tmp_path):
+    hospital.admissions[1][3] = "2150-01-04 00:57:36"  # 3.04 days
+    folder = hospital.write()
+    paper = label_table("los", folder, PAPER).set_index("hadm_id")["label"]
+    corrected = label_table("los", folder, CORRECTED).set_index("hadm_id")["label"]
+    assert len(paper) == 30
+    assert 1000 not in paper.index
+    assert (paper[1001], corrected[1001]) == (0, 1)
+    rows, _, attrition = build("los", folder, tmp_path, CORRECTED)
+    assert {row["hadm_id"] for row in rows} == set(paper.index)
+    assert attrition[-1]["step"] == "discharged alive"
+
+
+@settings(deadline=None)
+@given(st.floats(-10, 400), st.booleans())
+def test_length_of_stay_bins(days, rounded):
+    found = bin_length_of_stay(np.array([days * 86_400]), rounded=rounded)[0]
+    value = round(days * 86_400 / 86_400, 1) if rounded else days * 86_400 / 86_400
+    if not rounded or abs(days * 10 - round(days * 10)) < 0.4:  # away from halves, where binary floats decide
+        assert found == (0 if value <= 3 else 1 if value <= 7 else 2 if value <= 14 else 3)
+
+
+@pytest.mark.parametrize(
+    ("days", "rounded", "exact"), [(-1, 0, 0), (3, 0, 0), (3.04, 0, 1), (3.06, 1, 1), (7.04, 1, 2), (14.04, 2, 3)]
+)
+def test_length_of_stay_edges(days, rounded, exact):
+    seconds = np.array([days * 86_400])
+    assert bin_length_of_stay(seconds, rounded=True)[0] == rounded
+    assert bin_length_of_stay(seconds, rounded=False)[0] == exact
+
+
+def test_procedure_codes_keep_leading_zeros_unless_read_as_integers(hospital):
+    hospital.procedures = [[1, 1, 1, "0331"], [1, 1, 2, "3310"], [1, 1, 3, "0034"], [1, 1, 4, "54"], [1, 1, 5, ""]]
+    folder = hospital.write()
+    assert list(code_table("procedures", folder, PAPER)["code"]) == ["331", "331", "34", "54"]
+    assert list(code_table("procedures", folder, CORRECTED)["code"]) == ["033", "331", "003", "54"]
+    assert label_table("procedures", folder, PAPER)["label"].tolist() == [["331", "34", "54"]]
+
+
+@settings(deadline=None)
+@given(st.lists(st.from_regex(r"[VE]?[0-9]{3,5}", fullmatch=True), min_size=1, max_size=20))
+def test_diagnosis_codes_are_prefixes(tmp_path_factory, codes):
+    folder = tmp_path_factory.mktemp("codes")
+    write_csv(folder / "diagnoses_icd.csv", "subject_id,hadm_id,icd9_code", [[1, 1, code] for code in codes])
+    short = code_table("diagnoses", folder, {})["code"]
+    for code, prefix in zip(codes, short, strict=True):
+        assert code.startswith(prefix)
+        assert len(prefix) == min(len(code), 4 if code[0] in "VE" else 3)
+    labels = label_table("diagnoses", folder, {})["label"][0]
+    assert len(set(labels)) == len(labels)
+    assert set(labels) == set(short)
+
+
+def test_label_space_is_the_whole_table_or_the_training_split(hospital, tmp_path):
+    hospital.diagnoses.insert(0, [9, 9, 1, "V3001"])  # an admission without notes
+    folder = hospital.write()
+    rows, classes, _ = build("diagnoses", folder, tmp_path / "paper", PAPER)
+    assert classes[:2] == ["V300", "401"]
+    assert all(len(row["label"]) == 2 for row in rows)
+    rows, classes, _ = build("diagnoses", folder, tmp_path / "corrected", CORRECTED)
+    train = {code for row in rows if row["split"] == "train" for code in row["label"]}
+    assert classes == sorted(train)
+    assert "V300" not in classes
+    test_rows = [row for row in rows if row["split"] == "test"]
+    assert test_rows
+    assert all(row["label"] == ["401"] for row in test_rows)  # each V code is one admission's own
+
+
+@pytest.mark.parametrize(
+    ("exam", "family", "complaint", "original", "corrected"),
+    [
+        ("Well.", "None.", "attempt died out", "dropped", "kept"),
+        ("Well.", "Aunt was a patient died of MI.", "fall", "dropped", "kept"),
+        ("Well.", "None.", "patient died", "dropped", "dropped"),
+        ("Well.", "None.", "the expired drug", "dropped", "kept"),
+        ("Well.", "None.", "She expired", "dropped", "dropped"),
+        ("Patient has died. Pt expired.", "None.", "fall", "dropped", "kept"),
+        ("Pt expired.", "None.", "fall", "kept", "kept"),
+        ("Well.", "None.", "time of death", "dropped", "dropped"),
+        ("Well.", "None.", "His wife passed away", "kept", "kept"),
+    ],
+)
+def test_death_phrases(exam, family, complaint, original, corrected):
+    note = f"CHIEF COMPLAINT: {complaint}\n\nPHYSICAL EXAM: {exam}\n\nFAMILY HISTORY: {family}"
+    for switch, outcome in ((True, original), (False, corrected)):
+        left = without_death_phrases(note, original=switch)
+        assert (left is None) == (outcome == "dropped")
+        if left is not None:
+            assert "Pt expired" not in left
+            assert f"FAMILY HISTORY: {family}" in left
+
+
+def test_control_is_a_fair_coin_that_depends_on_the_salt(hospital, tmp_path):
+    labels = [control_label(hadm_id, "a") for hadm_id in range(4000)]
+    assert abs(sum(labels) / 4000 - 0.5) < 0.04
+    assert labels != [control_label(hadm_id, "b") for hadm_id in range(4000)]
+    rows, _, _ = build("control", hospital.write(), tmp_path, CORRECTED)
+    assert len(rows) == 40
+    assert all(row["label"] == control_label(row["hadm_id"], "salt") for row in rows)
+
+
+def test_an_empty_cohort_is_an_error(hospital, tmp_path):
+    for admission in hospital.admissions:
+        admission[5] = 1
+    with pytest.raises(DataError, match="discharged alive"):
+        build("los", hospital.write(), tmp_path, CORRECTED)
+
+
+def test_an_empty_split_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"cohort los: expected admissions in every split, found none in \w+"):
+        build("los", Hospital(tmp_path / "mimic-iii", size=3).write(), tmp_path, CORRECTED)
+
+
+def test_a_training_split_of_one_class_is_an_error(hospital, tmp_path):
+    for admission in hospital.admissions:
+        admission[5] = 0
+    with pytest.raises(DataError, match=r"label 1 \(died\)"):
+        build("mortality", hospital.write(), tmp_path, CORRECTED)
+
+
+def test_patients_outside_the_lists_are_dropped_and_counted(hospital, tmp_path):
+    for name, subjects in {"train": range(100, 120), "val": range(120, 125), "test": range(125, 130)}.items():
+        write_csv(tmp_path / "lists" / f"mimic_{name}.csv", "SUBJECT_ID", [[subject] for subject in subjects])
+    rows, _, attrition = build("mortality", hospital.write(), tmp_path, CORRECTED, splits=tmp_path / "lists")
+    assert len(rows) == 30
+    assert attrition[-1] == {"step": "of a patient in the split lists", "rows": 30, "patients": 30}
+
+
+def test_the_same_inputs_give_the_same_bytes(hospital, tmp_path):
+    folder = hospital.write()
+    for output in ("one", "two"):
+        build("diagnoses", folder, tmp_path / output, CORRECTED)
+    for name in ("admission.parquet", "diagnoses.parquet", "diagnoses.classes.json", "diagnoses.attrition.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_unknown_task_split_and_switch(hospital, tmp_path):
+    folder = hospital.write()
+    with pytest.raises(ConfigError, match="expected one of los"):
+        build("sepsis", folder, tmp_path, CORRECTED)
+    with pytest.raises(ConfigError, match="pmv_split"):
+        build("los", folder, tmp_path, CORRECTED, pmv_split="random")
+    with pytest.raises(ConfigError, match="los_rounded"):
+        label_table("los", folder, {})
+
+
+def test_dataset_statistics(hospital, tmp_path):
+    folder = hospital.write()
+    for task in ("mortality", "procedures", "los"):
+        build(task, folder, tmp_path, CORRECTED)
+    binary, multilabel, multiclass = dataset_statistics(
+        tmp_path / f"{task}.parquet" for task in ("mortality", "procedures", "los")
+    )
+    assert (multiclass["classes"], multiclass["prevalence"], multiclass["mean_cardinality"]) == (4, None, None)
+    assert binary["train"] + binary["validation"] + binary["test"] == binary["patients"] == 40
+    assert (binary["classes"], binary["multilabel"], binary["prevalence"]) == (2, False, 0.25)
+    assert binary["mean_cardinality"] is None
+    assert (multilabel["multilabel"], multilabel["mean_cardinality"], multilabel["prevalence"]) == (True, 2.0, None)
+    words = [len(row["text"].split()) for row in pq.read_table(tmp_path / "mortality.parquet").to_pylist()]
+    assert binary["mean_words"] == sum(words) / len(words)
+    with pytest.raises(DataError):
+        dataset_statistics([tmp_path / "absent.parquet"])

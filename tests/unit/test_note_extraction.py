@@ -1,0 +1,216 @@
+"""Corpora: from the note tables, from a user's file, and from the standard library."""
+
+import gzip
+import json
+import os
+import stat
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_peft.data.general_text import collect_general_text
+from clinical_peft.data.note_extraction import extract_notes
+from clinical_peft.data.note_files import import_notes, near_duplicate_groups
+from clinical_peft.data.note_table import NOTE_SCHEMA, clean_flattened, clean_structured
+from clinical_peft.errors import ConfigError, DataError
+
+REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
+NOTEEVENTS = (
+    "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,ISERROR,TEXT\n"
+    '1,7,70,2150-01-01,,Discharge summary,,"Name: [**Known\nname**]\r\nwell,  ""ok"""\n'
+    '2,7,,2150-01-02,2150-01-02 03:00:00,Nursing/other,,"sleeps\u2028well"\n'
+    "3,8,80,2150-01-02,,Physician ,1,wrong patient\n"
+    "4,8,80,2150-01-02,,Radiology,,\n"
+    "5,8,80,2150-01-02,,Radiology,,No change.\n"
+)
+DISCHARGE = (
+    "note_id,subject_id,hadm_id,note_type,note_seq,charttime,storetime,text\n"
+    '10-DS-1,10,100,DS,1,2180-01-01 00:00:00,,"Name: ___\n\nNo change."\n'
+)
+RADIOLOGY = (
+    "note_id,subject_id,hadm_id,note_type,note_seq,charttime,storetime,text\n"
+    "10-RR-1,10,100.0,RR,1,2180-01-01 00:00:00,,No change. \n"
+    "11-RR-1,11,,RR,1,2180-01-02 00:00:00,, \n"
+)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    (tmp_path / "iii").mkdir()
+    (tmp_path / "iv" / "note").mkdir(parents=True)
+    (tmp_path / "iii" / "NOTEEVENTS.csv").write_text(NOTEEVENTS, newline="")
+    for name, text in {"discharge": DISCHARGE, "radiology": RADIOLOGY}.items():
+        (tmp_path / "iv" / "note" / f"{name}.csv.gz").write_bytes(gzip.compress(text.encode()))
+    return {"mimic_iii": tmp_path / "iii", "mimic_iv_note": tmp_path / "iv"}
+
+
+def test_structured_extraction_keeps_lines_and_counts_what_it_drops(folders, tmp_path):
+    output = tmp_path / "notes" / "combined.parquet"
+    counts = extract_notes("combined", output, **folders, flattened=False)
+    assert counts == {
+        "rows_read": 8,
+        "empty_dropped": 2,
+        "marked_as_error_dropped": 1,
+        "duplicates_dropped": 1,
+        "written": 4,
+    }
+    table = pq.read_table(output)
+    assert table.schema.equals(NOTE_SCHEMA)
+    assert table.to_pylist()[0] == {
+        "note_id": "mimic-iii-1",
+        "subject_id": 7,
+        "hadm_id": 70,
+        "kind": "discharge",
+        "charttime": "2150-01-01",
+        "text": 'Name: ___\nwell,  "ok"',
+    }
+    assert table["text"].to_pylist()[1:] == ["sleeps\nwell", "No change.", "Name: ___\n\nNo change."]
+    assert table["kind"].to_pylist() == ["discharge", "nursing/other", "radiology", "discharge"]
+    assert table["charttime"].to_pylist()[1] == "2150-01-02 03:00:00"
+    assert stat.S_IMODE(output.parent.stat().st_mode) == 0o700
+
+
+def test_flattened_extraction_drops_nothing_but_rows_without_text(folders, tmp_path):
+    counts = extract_notes("combined", tmp_path / "flat.parquet", **folders, flattened=True)
+    assert counts["written"] == 7
+    texts = pq.read_table(tmp_path / "flat.parquet")["text"].to_pylist()
+    assert texts[0] == 'Name: Known name \r well, "ok"'
+    assert texts.count("No change.") == 1
+    assert texts[-2:] == ["No change. ", " "]
+
+
+def test_mimic_iv_is_discharge_then_radiology_with_nullable_admissions(folders, tmp_path):
+    extract_notes("mimic-iv", tmp_path / "iv.parquet", **folders, flattened=True)
+    rows = pq.read_table(tmp_path / "iv.parquet").to_pylist()
+    assert [(row["note_id"], row["hadm_id"]) for row in rows] == [
+        ("10-DS-1", 100),
+        ("10-RR-1", 100),
+        ("11-RR-1", None),
+    ]
+
+
+def test_extraction_writes_the_same_bytes_twice(folders, tmp_path):
+    for name in ("one", "two"):
+        extract_notes("combined", tmp_path / f"{name}.parquet", **folders, flattened=False)
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_a_broken_table_leaves_no_corpus(folders, tmp_path):
+    path = folders["mimic_iv_note"] / "note" / "radiology.csv.gz"
+    path.write_bytes(path.read_bytes()[:-6])
+    with pytest.raises(DataError, match=r"radiology.csv.gz"):
+        extract_notes("mimic-iv", tmp_path / "out" / "iv.parquet", **folders, flattened=True)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_missing_folder_and_unknown_corpus(folders, tmp_path):
+    with pytest.raises(ConfigError, match="mimic_iv_note"):
+        extract_notes("mimic-iv", tmp_path / "x.parquet", mimic_iv_note=None, mimic_iii=None, flattened=True)
+    with pytest.raises(ConfigError, match="mimic-v"):
+        extract_notes("mimic-v", tmp_path / "x.parquet", **folders, flattened=True)
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from(list("ab \t\n\r\x0b\x85\u2028[]*_"))))
+def test_cleaning_is_idempotent_and_leaves_one_kind_of_line_end(text):
+    cleaned = clean_structured(text)
+    assert clean_structured(cleaned) == cleaned
+    assert cleaned.split("\n") == (cleaned.splitlines() or [""])
+    flat = clean_flattened(text)
+    assert "\n" not in flat
+    assert "  " not in flat
+    assert "[**" not in flat
+
+
+def test_import_groups_overlapping_notes_and_leaves_others_alone(tmp_path):
+    words = [f"word{number}" for number in range(60)]
+    notes = [" ".join(words[:40]), "Entirely different text about a knee.", " ".join(words[4:44]), "short"]
+    source = tmp_path / "notes.jsonl"
+    source.write_text(
+        "".join(json.dumps({"id": i, "body": text}) + "\n" for i, text in enumerate([*notes, "short", " "]))
+    )
+    counts = import_notes(source, tmp_path / "n.parquet", id_column="id", text_column="body")
+    assert counts == {"rows_read": 6, "empty_dropped": 1, "duplicates_dropped": 1, "written": 4, "subjects": 3}
+    rows = pq.read_table(tmp_path / "n.parquet").to_pylist()
+    assert [(row["note_id"], row["subject_id"], row["kind"]) for row in rows] == [
+        ("0", 0, "imported"),
+        ("1", 1, "imported"),
+        ("2", 0, "imported"),
+        ("3", 3, "imported"),
+    ]
+
+
+def test_import_reads_csv_with_patient_ids(tmp_path):
+    source = tmp_path / "notes.csv.gz"
+    source.write_bytes(gzip.compress(b'Id,Patient,Note\nx,5,"a\nb"\ny,5,c\n'))
+    counts = import_notes(source, tmp_path / "n.parquet", id_column="id", text_column="note", subject_column="patient")
+    assert (counts["written"], counts["subjects"]) == (2, 1)
+    assert pq.read_table(tmp_path / "n.parquet")["text"].to_pylist() == ["a\nb", "c"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"id": 2, "text"', "line 2: expected a JSON object"),
+        ('{"id": 2, "txt": "Mrs Smith"}', "line 2: expected key text; found id, txt"),
+        ('["Mrs Smith"]', "line 2: expected a JSON object, found list"),
+        ('{"id": 1, "text": "Mrs Smith"}', "line 2: expected a note id of its own"),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number(tmp_path, line, message):
+    source = tmp_path / "notes.jsonl"
+    source.write_text('{"id": 1, "text": "fine"}\n' + line + "\n")
+    with pytest.raises(DataError, match=message) as caught:
+        import_notes(source, tmp_path / "n.parquet", id_column="id", text_column="text")
+    assert "Smith" not in str(caught.value)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), max_size=12), st.sampled_from([0.3, 0.5, 1]))
+def test_groups_are_the_components_of_all_similar_pairs(documents, threshold):
+    def shingles(words):
+        return {tuple(words[i : i + 5]) for i in range(max(len(words) - 4, 1))}
+
+    groups = list(range(len(documents)))
+    for first, one in enumerate(documents):
+        for second, other in enumerate(documents):
+            a, b = shingles(one), shingles(other)
+            if len(a & b) / min(len(a), len(b)) >= threshold:
+                old, new = max(groups[first], groups[second]), min(groups[first], groups[second])
+                groups = [new if group == old else group for group in groups]
+    assert near_duplicate_groups([" ".join(words) for words in documents], threshold) == groups
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")
+def test_mtsamples_has_overlapping_reports(tmp_path):
+    source = Path(REAL_DATA) / "mtsamples" / "notes.jsonl"
+    counts = import_notes(source, tmp_path / "n.parquet", id_column="note_id", text_column="text")
+    assert (counts["rows_read"], counts["duplicates_dropped"]) == (279, 0)
+    # Eight pairs share half or more of the shorter report's shingles; they form five groups of 12 reports.
+    groups = Counter(pq.read_table(tmp_path / "n.parquet")["subject_id"].to_pylist())
+    assert counts["subjects"] == len(groups) == 272
+    assert sorted(size for size in groups.values() if size > 1) == [2, 2, 2, 3, 3]
+
+
+def test_general_text_is_prose_within_its_budget(tmp_path):
+    counts = collect_general_text(tmp_path / "g.parquet", max_characters=300_000)
+    table = pq.read_table(tmp_path / "g.parquet")
+    texts = table["text"].to_pylist()
+    assert counts["documents"] == len(texts) > 50
+    assert 250_000 < counts["characters"] == sum(map(len, texts)) <= 300_000
+    assert table["note_id"][0].as_py().startswith("pydoc_data.topics/")
+    assert set(table["kind"].to_pylist()) == {"general"}
+    assert len(set(texts)) == len(texts)
+    assert not any(">>>" in line[:6] for text in texts for line in text.splitlines())
+    assert table.schema.metadata[b"python_version"].decode() == counts["python_version"]
+    collect_general_text(tmp_path / "again.parquet", max_characters=300_000)
+    assert (tmp_path / "g.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
+
+
+def test_general_text_needs_room_for_one_document(tmp_path):
+    with pytest.raises(DataError, match="10 characters"):
+        collect_general_text(tmp_path / "g.parquet", max_characters=10)

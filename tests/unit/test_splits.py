@@ -1,0 +1,72 @@
+"""Splits of patients."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_peft.data.splits import assign_splits, read_split_lists
+from clinical_peft.errors import DataError
+from clinical_peft.hash_split import SPLITS, hash_split
+
+REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
+
+
+def write_lists(folder: Path, train: list[int], validation: list[int], test: list[int]) -> Path:
+    for name, subjects in {"train": train, "val": validation, "test": test}.items():
+        lines = ["SUBJECT_ID", *map(str, subjects)]
+        (folder / f"mimic_{name}.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 10**9), max_size=50), st.text(max_size=8))
+def test_hash_split_depends_on_patient_and_salt_alone(subjects, salt):
+    found = assign_splits(subjects, splits="hash", salt=salt)
+    assert found == [hash_split(subject, salt) for subject in subjects]
+    assert set(found) <= set(SPLITS)
+    for split in SPLITS:  # no patient in two splits, whatever the order
+        own = {subject for subject, one in zip(subjects, found, strict=True) if one == split}
+        assert not own & {subject for subject, one in zip(subjects, found, strict=True) if one != split}
+    assert assign_splits(reversed(subjects), splits="hash", salt=salt) == found[::-1]
+
+
+def test_hash_split_is_fixed_and_70_10_20():
+    # The digests of "salt:1", "salt:4", "salt:15" begin with 73, ca93 and dd (sha256sum of coreutils).
+    assert [hash_split(subject, "salt") for subject in (1, 4, 15)] == ["train", "validation", "test"]
+    counts = dict.fromkeys(SPLITS, 0)
+    for subject in range(20_000):
+        counts[hash_split(subject, "salt")] += 1
+    assert counts["train"] / 20_000 == pytest.approx(0.7, abs=0.01)
+    assert counts["validation"] / 20_000 == pytest.approx(0.1, abs=0.01)
+    assert [hash_split(subject, "salt") for subject in range(100)] != [hash_split(s, "pepper") for s in range(100)]
+
+
+def test_lists_may_repeat_a_patient_and_leave_some_out(tmp_path):
+    folder = write_lists(tmp_path, [1, 2, 1], [3], [4])
+    assert read_split_lists(folder) == {1: "train", 2: "train", 3: "validation", 4: "test"}
+    assert assign_splits([4, 5, 1], splits=folder, salt="") == ["test", None, "train"]
+
+
+def test_a_patient_in_two_lists_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"mimic_test.csv.*mimic_train.csv"):
+        read_split_lists(write_lists(tmp_path, [1, 2], [3], [2]))
+
+
+def test_an_empty_or_missing_list_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"mimic_val.csv: expected a patient per row"):
+        read_split_lists(write_lists(tmp_path, [1], [], [2]))
+    (tmp_path / "mimic_test.csv").unlink()
+    write_lists(tmp_path, [1], [2], [3])
+    (tmp_path / "mimic_test.csv").unlink()
+    with pytest.raises(DataError, match=r"mimic_test.csv: expected a CSV file, found none"):
+        read_split_lists(tmp_path)
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")
+def test_published_lists():
+    split_of = read_split_lists(Path(REAL_DATA) / "core-splits")
+    counts = [list(split_of.values()).count(split) for split in SPLITS]
+    assert counts == [26_124, 3_732, 7_465]
