@@ -1,0 +1,202 @@
+"""What a study's figures say about the order of its models, and what they leave open, in sentences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clinical_peft.evaluation.aggregate import MACRO
+from clinical_peft.evaluation.published import published_auroc, row_mean
+from clinical_peft.evaluation.tables import CONTROL, TASK_LABELS, Labels, Table, label_of
+
+FAMILY_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One group of models, compared in pairs.
+
+    Attributes:
+        name: The group's name.
+        sentences: What the figures say.
+        pairs: Every pair's difference of the macro average (or of the only task).
+        by_task: How many pairs each task tells apart.
+    """
+
+    name: str
+    sentences: tuple[str, ...]
+    pairs: Table
+    by_task: Table
+
+
+def excludes_zero(row: Mapping[str, Any]) -> bool:
+    """Whether a difference's interval lies on one side of zero."""
+    return row["interval"] is not None and row["interval"][0] * row["interval"][1] > 0
+
+
+def compare_groups(aggregate: Mapping[str, Any], labels: Labels) -> list[Comparison]:
+    """Describe each group of compared models.
+
+    Args:
+        aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
+        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in aggregate["differences"]:
+        groups.setdefault(row["group"], []).append(row)
+    return [_comparison(name, rows, aggregate, labels) for name, rows in groups.items()]
+
+
+def _comparison(
+    name: str, rows: Sequence[Mapping[str, Any]], aggregate: Mapping[str, Any], labels: Labels
+) -> Comparison:
+    figure = _main_figure(rows)
+    pairs = [row for row in rows if row["task"] == figure]
+    resolved = [row for row in pairs if excludes_zero(row)]
+    held = [row for row in resolved if row["p_holm"] <= FAMILY_LEVEL]
+    level = f"{aggregate['level']:.0%}"
+    sentences = [
+        _order(pairs, figure, aggregate, labels),
+        f"Of {len(pairs)} pairs, {len(resolved)} have a difference whose {level} interval excludes zero; {len(held)} "
+        f"of them stay below {FAMILY_LEVEL:g} after Holm's adjustment over the {len(pairs)} pairs.",
+    ]
+    if open_pairs := len(pairs) - len(resolved):
+        sentences.append(
+            f"{_count(open_pairs, 'pair').capitalize()} cannot be told apart with this many test patients: the order "
+            "within may be chance, which is not evidence that the models are equal."
+        )
+    return Comparison(
+        name=name,
+        sentences=(*sentences, *_identical(rows, labels), *_published_agreement(resolved, labels)),
+        pairs=_pair_table(pairs, figure, level, labels),
+        by_task=_task_counts(rows, level),
+    )
+
+
+def _main_figure(rows: Sequence[Mapping[str, Any]]) -> str:
+    tasks = {row["task"] for row in rows}
+    return MACRO if MACRO in tasks else min(tasks)
+
+
+def _order(pairs: Sequence[Mapping[str, Any]], figure: str, aggregate: Mapping[str, Any], labels: Labels) -> str:
+    models = {name for row in pairs for name in (row["first"], row["second"])}
+    values = {row["model"]: row["auroc"] for row in aggregate["summaries"] if row["task"] == figure}
+    ordered = sorted(models, key=lambda model: (-values[model], model))
+    listed = "; ".join(f"{label_of(model, labels)} {100 * values[model]:.1f}" for model in ordered)
+    over = ", ".join(TASK_LABELS[task] for task in aggregate["macro_tasks"])
+    what = f"the macro average over {over}" if figure == MACRO else TASK_LABELS[figure]
+    return f"Ordered by {what} (AUROC, %): {listed}."
+
+
+def _identical(rows: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
+    """Pairs without any difference in any resample of any task: one of the two has a part that does nothing."""
+    by_pair: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_pair.setdefault((row["first"], row["second"]), []).append(row)
+    return [
+        f"{label_of(first, labels)} and {label_of(second, labels)} score alike in every resample of every task: what "
+        "sets them apart has no effect on the ranking, as with an adapter that is not active."
+        for (first, second), found in by_pair.items()
+        if all(row["interval"] == [0.0, 0.0] for row in found)
+    ]
+
+
+def _published_agreement(resolved: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
+    agree, opposed = 0, []
+    for row in resolved:
+        printed = [
+            published_auroc(labels.get(row[side], {}).get("published") or row[side]) for side in ("first", "second")
+        ]
+        if printed[0] is None or printed[1] is None:
+            continue
+        if (row_mean(printed[1]) - row_mean(printed[0])) * row["difference"] > 0:
+            agree += 1
+        else:
+            opposed.append(f"{label_of(row['first'], labels)} and {label_of(row['second'], labels)}")
+    if not agree and not opposed:
+        return []
+    sentence = (
+        f"Of the pairs told apart here and printed in the paper, {agree} have the published order (by the mean of "
+        f"the row) and {len(opposed)} the opposite one{': ' + '; '.join(opposed) if opposed else ''}."
+    )
+    return [sentence]
+
+
+def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, labels: Labels) -> Table:
+    rows = []
+    for row in sorted(pairs, key=lambda row: (-abs(row["difference"]), row["first"], row["second"])):
+        first, second = (row["first"], row["second"]) if row["difference"] >= 0 else (row["second"], row["first"])
+        low, high = sorted(abs(end) if excludes_zero(row) else end for end in row["interval"] or (0.0, 0.0))
+        if row["difference"] < 0 and not excludes_zero(row):
+            low, high = -high, -low
+        rows.append(
+            (
+                label_of(second, labels),
+                label_of(first, labels),
+                f"{100 * abs(row['difference']):.2f}",
+                f"[{100 * low:.2f}, {100 * high:.2f}]" if row["interval"] else "–",
+                f"{row['p_value']:.3f}",
+                f"{row['p_holm']:.3f}",
+                "yes" if excludes_zero(row) else "no",
+            )
+        )
+    return Table(
+        name="paired_differences",
+        caption=f"Paired differences of {TASK_LABELS[figure]}, AUROC in percentage points, largest first.",
+        fields=(),
+        records=(),
+        header=("Higher", "Lower", "Difference", f"{level} interval", "p", "p (Holm)", "Excludes zero"),
+        rows=tuple(rows),
+        text_columns=2,
+    )
+
+
+def _task_counts(rows: Sequence[Mapping[str, Any]], level: str) -> Table:
+    lines = []
+    for task in TASK_LABELS:
+        found = [row for row in rows if row["task"] == task]
+        if found:
+            resolved = [row for row in found if excludes_zero(row)]
+            held = sum(row["p_holm"] <= FAMILY_LEVEL for row in resolved)
+            lines.append((TASK_LABELS[task], str(len(found)), str(len(resolved)), str(held)))
+    return Table(
+        name="pairs_told_apart",
+        caption="Pairs told apart, by task.",
+        fields=(),
+        records=(),
+        header=("Task", "Pairs", f"{level} interval excludes zero", "also after Holm's adjustment"),
+        rows=tuple(lines),
+    )
+
+
+def control_sentences(aggregate: Mapping[str, Any], labels: Labels) -> list[str]:
+    """Whether the models are at chance on the control, whose label is a coin; empty without a control."""
+    rows = [row for row in aggregate["summaries"] if row["task"] == CONTROL and row["interval_99"]]
+    if not rows:
+        return []
+    off = [row for row in rows if not row["interval_99"][0] <= 0.5 <= row["interval_99"][1]]
+    sentences = [
+        f"The control's label is a coin thrown by admission, so no model can know it: the 99% interval covers 50% for "
+        f"{len(rows) - len(off)} of {_count(len(rows), 'model')}."
+    ]
+    if off:
+        listed = "; ".join(f"{label_of(row['model'], labels)} {100 * row['auroc']:.1f}" for row in off)
+        sentences.append(
+            f"It does not for {listed}. About {0.01 * len(rows):.2g} such models are expected by chance; more than "
+            "that points to a label that leaks into the scores."
+        )
+    return sentences
+
+
+def seed_sentence(aggregate: Mapping[str, Any]) -> str:
+    """What the number of seeds lets the intervals cover."""
+    seeds = {row["seeds"] for row in aggregate["summaries"] if row["task"] != MACRO}
+    if not seeds:
+        return "This study trains adapters only: no model was fine-tuned on a task."
+    if seeds == {1}:
+        return "Every model was trained once: the intervals hold no part of the spread over random seeds."
+    counts = " to ".join(str(count) for count in sorted({min(seeds), max(seeds)}))
+    return f"Figures are means over {counts} seeds; intervals are over patients, for these trained models."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

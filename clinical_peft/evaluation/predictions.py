@@ -1,0 +1,168 @@
+"""Reading and checking predictions files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clinical_peft.errors import DataError
+from clinical_peft.files import read_json
+from clinical_peft.recipes import TaskType
+
+COLUMNS = ("hadm_id", "subject_id", "split", "label", "scores", "logits")
+SPLITS = ("validation", "test")
+SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One split's predictions on one task: N admissions, K classes.
+
+    Attributes:
+        type: Kind of label.
+        classes: Ordered label space of length K.
+        hadm_id: Admissions, int64 of shape (N,).
+        subject_id: Patients, int64 of shape (N,).
+        target: True where an admission belongs to a class, bool of shape (N, K); one per row unless multilabel.
+        scores: Probabilities, float32 of shape (N, K); rows of a single-label task sum to one.
+        logits: Logits, float32 of shape (N, K).
+        labels_outside_classes: Labels of a multilabel task that the label space does not hold; they cannot be scored.
+    """
+
+    type: TaskType
+    classes: tuple[Any, ...]
+    hadm_id: np.ndarray
+    subject_id: np.ndarray
+    target: np.ndarray
+    scores: np.ndarray
+    logits: np.ndarray
+    labels_outside_classes: int = 0
+
+    def __len__(self) -> int:
+        return len(self.hadm_id)
+
+    @property
+    def patients(self) -> int:
+        """Number of distinct patients."""
+        return len(np.unique(self.subject_id))
+
+
+def read_classes(path: Path) -> tuple[Any, ...]:
+    """Read an ordered label space.
+
+    Raises:
+        DataError: The file is missing or holds no list of at least two distinct classes.
+    """
+    classes = read_json(path)
+    if not isinstance(classes, list) or len(classes) < 2 or len(set(classes)) != len(classes):
+        raise DataError(f"{path}: expected a list of at least two distinct classes")
+    return tuple(classes)
+
+
+def read_predictions(path: Path, classes: Sequence[Any], kind: TaskType) -> dict[str, Predictions]:
+    """Read a predictions file into its validation and its test split, each ordered by hadm_id.
+
+    Args:
+        path: Parquet file with the columns hadm_id, subject_id, split, label, scores and logits.
+        classes: Ordered label space of length K.
+        kind: Kind of label.
+
+    Returns:
+        The splits `validation` and `test`.
+
+    Raises:
+        DataError: A column or a split is missing, an admission stands twice, a label is unknown, or a score is not a
+            finite probability.
+    """
+    table = _read_table(Path(path))
+    splits = np.asarray(table.column("split").to_pylist())
+    found = {}
+    for split in SPLITS:
+        rows = np.flatnonzero(splits == split)
+        if len(rows) == 0:
+            raise DataError(f"{path}: expected rows of the split {split!r}, found none; predict that split again")
+        found[split] = _split(table.take(rows).combine_chunks(), tuple(classes), kind, f"{path}, split {split}")
+    return found
+
+
+def _read_table(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise DataError(f"{path}: expected a predictions file, found none; run the model on this task first")
+    missing = set(COLUMNS) - set(pq.read_schema(path).names)
+    if missing:
+        raise DataError(f"{path}: expected the columns {', '.join(COLUMNS)}; missing: {', '.join(sorted(missing))}")
+    table = pq.read_table(path, columns=list(COLUMNS)).sort_by("hadm_id")
+    ids = table.column("hadm_id").to_numpy()
+    repeated = np.flatnonzero(ids[1:] == ids[:-1])
+    if len(repeated):
+        raise DataError(
+            f"{path}: expected every admission once, found {len(repeated)} repeated hadm_id (first at row "
+            f"{repeated[0] + 1} by hadm_id); predictions of several processes were probably gathered twice"
+        )
+    return table
+
+
+def _split(table: pa.Table, classes: tuple[Any, ...], kind: TaskType, place: str) -> Predictions:
+    scores = _matrix(table.column("scores"), len(classes), f"{place}, column scores")
+    logits = _matrix(table.column("logits"), len(classes), f"{place}, column logits")
+    if scores.min() < 0 or scores.max() > 1:
+        raise DataError(f"{place}: expected scores between 0 and 1, found {scores.min():g} to {scores.max():g}")
+    if kind == "multilabel":
+        target, outside = _sets(table.column("label"), classes, place)
+    else:
+        target, outside = _single(table.column("label"), classes, place), 0
+        sums = scores.sum(axis=1)
+        if np.abs(sums - 1).max() > SUM_TOLERANCE:
+            row = int(np.abs(sums - 1).argmax())
+            raise DataError(f"{place}, row {row}: expected class scores that sum to 1, found {sums[row]:g}")
+    return Predictions(
+        type=kind,
+        classes=classes,
+        hadm_id=table.column("hadm_id").to_numpy(),
+        subject_id=table.column("subject_id").to_numpy(),
+        target=target,
+        scores=scores,
+        logits=logits,
+        labels_outside_classes=outside,
+    )
+
+
+def _matrix(column: pa.ChunkedArray, width: int, place: str) -> np.ndarray:
+    lists = column.combine_chunks()
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    wrong = np.flatnonzero(lengths != width)
+    if len(wrong):
+        raise DataError(f"{place}, row {wrong[0]}: expected {width} values, one per class, found {lengths[wrong[0]]}")
+    values = pc.list_flatten(lists).to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, width)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+        raise DataError(f"{place}, row {row}: expected finite values, found NaN or infinity; the model has diverged")
+    return values
+
+
+def _single(column: pa.ChunkedArray, classes: tuple[Any, ...], place: str) -> np.ndarray:
+    labels = column.to_numpy()
+    # Integer labels of a label space of names are its indices.
+    space = np.asarray(classes if all(isinstance(name, int) for name in classes) else range(len(classes)))
+    target = labels[:, None] == space
+    unknown = np.flatnonzero(~target.any(axis=1))
+    if len(unknown):
+        raise DataError(f"{place}, row {unknown[0]}: label {labels[unknown[0]]} is not one of {len(classes)} classes")
+    return target
+
+
+def _sets(column: pa.ChunkedArray, classes: tuple[Any, ...], place: str) -> tuple[np.ndarray, int]:
+    lists = column.combine_chunks()
+    if lists.null_count:
+        raise DataError(f"{place}: expected a list of labels in every row, found {lists.null_count} rows without one")
+    known = pc.index_in(pc.list_flatten(lists), value_set=pa.array(classes, pa.string()))
+    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    inside = pc.is_valid(known).to_numpy(zero_copy_only=False)
+    target = np.zeros((len(lists), len(classes)), dtype=bool)
+    target[rows[inside], pc.drop_null(known).to_numpy(zero_copy_only=False)] = True
+    return target, int((~inside).sum())

@@ -1,0 +1,179 @@
+"""The study's report: one HTML file that loads nothing from anywhere."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from clinical_peft.errors import DataError
+from clinical_peft.evaluation.discussion import compare_groups, control_sentences, seed_sentence
+from clinical_peft.evaluation.published import published
+from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Table, label_of, number
+from clinical_peft.files import write_text
+
+SHORT = 12
+ROC_PREFIX = "roc_pr_"
+
+
+def build_report(
+    *,
+    template: Path,
+    study: Mapping[str, Any],
+    tables: Mapping[str, Table],
+    attrition: Mapping[str, Sequence[Mapping[str, Any]]],
+    aggregate: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    perplexities: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, Path],
+    labels: Labels,
+    provenance: Mapping[str, Any],
+    output: Path,
+) -> None:
+    """Write the report. The same inputs give the same bytes.
+
+    Args:
+        template: Jinja template; the figures' captions lie beside it as `{figure}.rst`, one plain paragraph each
+            (`roc_pr.rst` for every task).
+        study: study (name), protocol, contamination, split, synthetic (bool), switches (name to bool).
+        tables: What `clinical_peft.evaluation.tables.build_tables` returned.
+        attrition: By task, the ordered steps of its cohort, each {step, rows, patients}.
+        aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
+        metrics: Content of the metrics files.
+        perplexities: Content of the perplexity files.
+        figures: SVG files by name: downstream_auroc, learning_curves, perplexity_change, validation_auroc,
+            roc_pr_{task}; those left out are left out of the report.
+        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        provenance: What identifies the computation: single values, and mappings of single values (versions, machine,
+            checksums of inputs).
+        output: HTML file to write.
+
+    Raises:
+        DataError: A figure or its caption is missing, or a figure would load something from outside.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    text = environment.get_template(template.name).render(
+        study=study,
+        tables=tables,
+        attrition={TASK_LABELS.get(task, task): list(steps) for task, steps in attrition.items()},
+        stages=_stages(study, tables, aggregate, metrics, perplexities),
+        figures={name: _figure(name, path, template.parent) for name, path in figures.items()},
+        roc_figures=[f"{ROC_PREFIX}{task}" for task in TASK_LABELS if f"{ROC_PREFIX}{task}" in figures],
+        groups=compare_groups(aggregate, labels),
+        control=control_sentences(aggregate, labels),
+        seeds=seed_sentence(aggregate),
+        runs=_run_table(metrics, labels),
+        recipes=_recipes(metrics),
+        provenance={key: value for key, value in provenance.items() if not isinstance(value, Mapping)},
+        provenance_groups={key: value for key, value in provenance.items() if isinstance(value, Mapping)},
+        source=published()["source"],
+    )
+    write_text(output, text)
+
+
+def _stages(
+    study: Mapping[str, Any],
+    tables: Mapping[str, Table],
+    aggregate: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    perplexities: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, str]]:
+    """The chain from hospital to report, each stage with what came out of it."""
+    cohorts = tables["dataset_statistics"].records
+    admissions = sum(row[split] for row in cohorts for split in ("train", "validation", "test"))
+    corpora = {row["corpus"]: sum(row["tokens"][s] for s in ("train", "validation", "test")) for row in perplexities}
+    return [
+        ("Hospital", "synthetic" if study["synthetic"] else "MIMIC"),
+        ("Cohorts", f"{len(cohorts)} tasks, {number(admissions)} labelled admissions"),
+        ("Tokens", "; ".join(f"{name} {number(count)}" for name, count in sorted(corpora.items())) or "none"),
+        ("Adapters", str(len(perplexities))),
+        ("Predictions", f"{len(metrics)} runs of {len({run['model'] for run in metrics})} models"),
+        ("Metrics", f"{number(aggregate['resamples'])} resamples of patients"),
+    ]
+
+
+def _figure(name: str, path: Path, folder: Path) -> dict[str, Any]:
+    caption = folder / ("roc_pr.rst" if name.startswith(ROC_PREFIX) else f"{name}.rst")
+    for needed in (path, caption):
+        if not needed.is_file():
+            raise DataError(f"{needed}: expected the figure {name!r} or its caption, found no file")
+    text = " ".join(caption.read_text(encoding="utf-8").split())
+    return {"svg": _inline_svg(name, path), "caption": text}
+
+
+def _inline_svg(name: str, path: Path) -> Markup:
+    """The drawing without prologue and namespaces (HTML implies them), its ids made unique in the page."""
+    text = path.read_text(encoding="utf-8")
+    drawing = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
+    drawing = re.sub(r'\bid="', f'id="{name}-', drawing)
+    drawing = drawing.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
+    if re.search(r"https?:|<script|\son\w+=", drawing):
+        raise DataError(f"{path}: expected a drawing without scripts and outside addresses")
+    return Markup(drawing)
+
+
+def _recipe_hash(recipe: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:SHORT]
+
+
+def _recipes(metrics: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Every resolved recipe once: title and JSON by the start of its SHA-256."""
+    found = {}
+    for run in metrics:
+        text = json.dumps(run["recipe"], indent=1, sort_keys=True, ensure_ascii=False)
+        found[_recipe_hash(run["recipe"])] = {"title": f"{run['model']}, {run['task']}", "json": text}
+    return dict(sorted(found.items(), key=lambda item: (item[1]["title"], item[0])))
+
+
+def _run_table(metrics: Sequence[Mapping[str, Any]], labels: Labels) -> Table:
+    rows = []
+    for run in sorted(metrics, key=lambda run: (run["model"], run["task"], run["seed"])):
+        interval = run["intervals"]["test"]["auroc"]
+        rows.append(
+            (
+                label_of(run["model"], labels),
+                TASK_LABELS[run["task"]],
+                str(run["seed"]),
+                number(run["n"]["test"]),
+                f"{run['classes_scored']['test']} of {run['classes']}",
+                f"{100 * run['metrics']['test']['auroc']:.2f}",
+                f"[{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else "–",
+                number(run["bootstrap"]["undefined"]["auroc"]),
+                _recipe_hash(run["recipe"]),
+                run["cohort_sha256"][:SHORT],
+                run["predictions_sha256"][:SHORT],
+            )
+        )
+    level = f"{metrics[0]['level']:.0%}" if metrics else ""
+    return Table(
+        name="runs",
+        caption="Every run: its test AUROC in percent, and the checksums of what it was made from.",
+        fields=(),
+        records=(),
+        header=(
+            "Model",
+            "Task",
+            "Seed",
+            "Test admissions",
+            "Classes scored",
+            "AUROC",
+            f"{level} interval",
+            "Undefined resamples",
+            "Recipe",
+            "Cohort",
+            "Predictions",
+        ),
+        rows=tuple(rows),
+        text_columns=2,
+    )

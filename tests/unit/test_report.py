@@ -1,0 +1,274 @@
+"""Figures and the report: self-contained, complete, the same to the byte, and honest about what was found."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from simulated_study import LABELS, VARIANTS, simulate_attrition, simulate_histories, simulate_study
+
+from clinical_peft.errors import DataError
+from clinical_peft.evaluation import figures
+from clinical_peft.evaluation.discussion import compare_groups, control_sentences, excludes_zero, seed_sentence
+from clinical_peft.evaluation.report import build_report
+from clinical_peft.evaluation.tables import build_tables
+
+TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
+STUDY = {
+    "study": "simulated",
+    "protocol": "corrected",
+    "contamination": "paper",
+    "split": "hash",
+    "synthetic": True,
+    "switches": {"los_rounded": False, "task_adapter_inactive": False},
+}
+PROVENANCE = {"revision": "0" * 40, "config_sha256": "1" * 64, "versions": {"numpy": "2"}, "machine": {"cores": 2}}
+MODELS = [*VARIANTS, "tfidf", "bluebert+lora"]
+TASKS = ("mortality", "los", "procedures", "control")
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    return simulate_study(tmp_path_factory.mktemp("study"), resamples=100, tasks=TASKS)
+
+
+def draw(simulated, folder):
+    """Every figure of the simulated study, by name."""
+    names = ["downstream_auroc", "learning_curves", "perplexity_change", "validation_auroc"]
+    paths = {name: folder / f"{name}.svg" for name in [*names, *(f"roc_pr_{task}" for task in TASKS)]}
+    figures.downstream_auroc(simulated["aggregate"], LABELS, paths["downstream_auroc"])
+    figures.learning_curves(simulated["perplexities"], LABELS, paths["learning_curves"])
+    figures.perplexity_change(simulated["perplexities"], LABELS, paths["perplexity_change"])
+    figures.validation_curves(simulate_histories(tasks=TASKS), LABELS, paths["validation_auroc"], models=MODELS)
+    for task in TASKS:
+        by_model = {model: files for (model, name), files in simulated["predictions"].items() if name == task}
+        figures.roc_pr(task, by_model, simulated["classes"][task], LABELS, paths[f"roc_pr_{task}"])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def drawn(simulated, tmp_path_factory):
+    return draw(simulated, tmp_path_factory.mktemp("figures"))
+
+
+def write_report(simulated, drawn, output, **changes):
+    inputs = {key: simulated[key] for key in ("aggregate", "metrics", "perplexities")}
+    tables = build_tables(
+        statistics=simulated["statistics"],
+        perplexities=simulated["perplexities"],
+        aggregate=simulated["aggregate"],
+        labels=changes.get("labels", LABELS),
+    )
+    settings = {
+        "template": TEMPLATE,
+        "study": STUDY,
+        "tables": tables,
+        "attrition": simulate_attrition(TASKS),
+        "figures": drawn,
+        "labels": LABELS,
+        "provenance": PROVENANCE,
+        "output": output,
+        **inputs,
+        **changes,
+    }
+    build_report(**settings)
+    return output.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(simulated, drawn, tmp_path_factory):
+    return write_report(simulated, drawn, tmp_path_factory.mktemp("report") / "report.html")
+
+
+class Elements(HTMLParser):
+    """Every element's tag and attributes, and which elements are left open."""
+
+    VOID = ("meta", "br", "img", "link", "input", "hr")
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_report_loads_nothing_from_outside(page):
+    elements = Elements(page)
+    assert elements.open == []
+    for _, attributes in elements.found:
+        for name in ("src", "href", "xlink:href", "srcset", "action", "data"):
+            assert attributes.get(name, "#").startswith("#")
+    assert not {"link", "iframe", "object", "embed", "img"} & {tag for tag, _ in elements.found}
+    assert not re.search(r"https?:|@import|url\((?!#)", page)
+
+
+def test_links_and_drawings_refer_to_ids_that_exist_once(page):
+    elements = Elements(page).found
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    references = [a[k][1:] for _, a in elements for k in ("href", "xlink:href") if k in a]
+    references += re.findall(r"url\(#([^)]+)\)", page)
+    assert references
+    assert set(references) <= set(ids)
+
+
+def test_report_has_every_table_every_figure_and_the_sort_script(page, drawn):
+    elements = Elements(page).found
+    ids = {attributes.get("id") for _, attributes in elements}
+    for table in ("dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines", "runs"):
+        assert f"table-{table}" in ids
+    assert {f"figure-{name}" for name in drawn} <= ids
+    assert sum(tag == "svg" for tag, _ in elements) == len(drawn)
+    assert sum(a.get("class") == "sortable" for tag, a in elements if tag == "table") == 7
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert "table.sortable thead th" in script
+    assert "@media print" in page
+
+
+def test_report_shows_the_figures_of_the_tables_and_their_provenance(page, simulated):
+    cell = next(
+        row for row in simulated["aggregate"]["summaries"] if (row["model"], row["task"]) == ("llama+lora", "los")
+    )
+    assert f"{100 * cell['auroc']:.1f}" in page
+    assert "87.49" in page  # published PROC of llama+lora
+    for value in (
+        PROVENANCE["revision"],
+        PROVENANCE["config_sha256"],
+        simulated["metrics"][0]["predictions_sha256"][:12],
+    ):
+        assert value in page
+    assert "&#34;multilabel_softmax&#34;: false" in page
+    assert "Synthetic data." in page
+
+
+def test_report_and_figures_are_the_same_to_the_byte(simulated, drawn, page, tmp_path):
+    again = draw(simulated, tmp_path / "figures")
+    for name, path in again.items():
+        assert path.read_bytes() == drawn[name].read_bytes(), name
+    assert write_report(simulated, again, tmp_path / "report.html") == page
+
+
+def test_labels_are_escaped(simulated, drawn, tmp_path):
+    labels = {**LABELS, "llama": {"label": "<script>alert(1)</script>", "published": "llama"}}
+    figure = tmp_path / "downstream_auroc.svg"
+    figures.downstream_auroc(simulated["aggregate"], labels, figure)
+    text = write_report(simulated, {**drawn, "downstream_auroc": figure}, tmp_path / "report.html", labels=labels)
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+
+
+def test_a_drawing_with_a_script_or_an_address_is_refused(simulated, tmp_path):
+    for content in ('<svg onload="x()"></svg>', '<svg><image href="http://example.org/a.png"/></svg>'):
+        path = tmp_path / "downstream_auroc.svg"
+        path.write_text(content)
+        with pytest.raises(DataError, match="without scripts and outside addresses"):
+            write_report(simulated, {"downstream_auroc": path}, tmp_path / "report.html")
+    with pytest.raises(DataError, match="found no file"):
+        write_report(simulated, {"downstream_auroc": tmp_path / "absent.svg"}, tmp_path / "report.html")
+
+
+def test_a_study_of_adapters_alone_has_a_report(simulated, tmp_path):
+    empty = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "differences": []}
+    names = ("downstream_auroc", "validation_auroc")
+    figures.downstream_auroc(empty, LABELS, tmp_path / "downstream_auroc.svg")
+    figures.validation_curves([], LABELS, tmp_path / "validation_auroc.svg")
+    tables = build_tables(statistics=[], perplexities=simulated["perplexities"], aggregate=empty, labels=LABELS)
+    text = write_report(
+        simulated,
+        {name: tmp_path / f"{name}.svg" for name in names},
+        tmp_path / "report.html",
+        aggregate=empty,
+        metrics=[],
+        attrition={},
+        tables=tables,
+    )
+    assert "This study trains adapters only" in text
+    assert "No model was fine-tuned." in text
+
+
+def test_figures_draw_one_line_per_model_and_name_it(drawn):
+    text = drawn["roc_pr_mortality"].read_text()
+    for model in VARIANTS:
+        assert text.count(f">{LABELS[model]['label']}</text>") == 1
+    assert "TF-IDF &amp; logistic regression" in text
+
+
+def colour_of(svg, label):
+    """Colour of the line drawn before a legend's entry."""
+    return re.findall(r"stroke: (#\w{6})", svg[: svg.index(f">{label}</text>")])[-1]
+
+
+def test_a_model_has_one_colour_in_all_figures(drawn):
+    roc, epochs = (drawn[name].read_text() for name in ("roc_pr_los", "validation_auroc"))
+    assert "TF-IDF" not in epochs
+    colours = [colour_of(roc, LABELS[model]["label"]) for model in VARIANTS]
+    assert len(set(colours)) == len(VARIANTS)
+    assert [colour_of(epochs, LABELS[model]["label"]) for model in VARIANTS] == colours
+
+
+def difference(first, second, value, half=0.01, task="macro_average", p_holm=0.01):
+    return {"group": "g", "task": task, "first": first, "second": second, "difference": value,
+            "interval": [value - half, value + half], "undefined": 0, "p_value": 0.002, "p_holm": p_holm}  # fmt: skip
+
+
+def made_up(differences, **aurocs):
+    summaries = [
+        {"model": model, "task": "macro_average", "auroc": value, "seeds": 3, "interval_99": [0.4, 0.6]}
+        for model, value in aurocs.items()
+    ]
+    return {"level": 0.95, "macro_tasks": ["los", "pmv"], "summaries": summaries, "differences": differences}
+
+
+def test_discussion_counts_what_is_told_apart_and_what_is_not():
+    rows = [difference("a", "b", 0.05), difference("a", "c", -0.002), difference("b", "c", -0.052, p_holm=0.2)]
+    (group,) = compare_groups(made_up(rows, a=0.60, b=0.65, c=0.598), {"a": {"label": "A"}})
+    text = " ".join(group.sentences)
+    assert "b 65.0; A 60.0; c 59.8" in text
+    assert "Of 3 pairs, 2 have a difference whose 95% interval excludes zero; 1 of them stay below 0.05" in text
+    assert "1 pair cannot be told apart" in text
+    assert group.by_task.rows == (("Macro average", "3", "2", "1"),)
+    assert group.pairs.rows[0][:4] == ("b", "c", "5.20", "[4.20, 6.20]")
+    assert group.pairs.rows[-1][:4] == ("A", "c", "0.20", "[-0.80, 1.20]")
+
+
+def test_discussion_compares_the_order_with_the_published_one():
+    rows = [difference("llama", "llama+lora", 0.1), difference("llama+lora", "llama+clinical-frozen", 0.1)]
+    aggregate = made_up(rows, **{"llama": 0.5, "llama+lora": 0.6, "llama+clinical-frozen": 0.7})
+    (group,) = compare_groups(aggregate, {})
+    assert (
+        "1 have the published order (by the mean of the row) and 1 the opposite one: llama+lora and"
+        in group.sentences[-1]
+    )
+
+
+def test_discussion_points_out_models_that_score_alike():
+    rows = [difference("a", "b", 0.0, half=0.0), difference("a", "b", 0.0, half=0.0, task="los")]
+    (group,) = compare_groups(made_up(rows, a=0.6, b=0.6), {})
+    assert any("a and b score alike in every resample" in sentence for sentence in group.sentences)
+    assert not excludes_zero(rows[0])
+
+
+def test_control_away_from_chance_is_said_so(simulated):
+    row = {"model": "m", "task": "control", "auroc": 0.7, "interval_99": [0.6, 0.8], "seeds": 1}
+    fair = {**row, "model": "f", "auroc": 0.5, "interval_99": [0.4, 0.6]}
+    sentences = control_sentences({"summaries": [row, fair]}, {})
+    assert "covers 50% for 1 of 2 models" in sentences[0]
+    assert "m 70.0" in sentences[1]
+    assert control_sentences({"summaries": []}, {}) == []
+    assert "99% interval covers 50%" in control_sentences(simulated["aggregate"], LABELS)[0]
+
+
+def test_a_single_seed_is_said_so():
+    assert "trained once" in seed_sentence({"summaries": [{"task": "los", "seeds": 1}]})
+    several = {"summaries": [{"task": "los", "seeds": 2}, {"task": "pmv", "seeds": 3}]}
+    assert "2 to 3 seeds" in seed_sentence(several)

@@ -1,0 +1,182 @@
+"""The paper's tables: published figures, columns, and the three written forms."""
+
+import csv
+import io
+import json
+from importlib import resources
+
+import pytest
+from simulated_study import LABELS, VARIANTS, simulate_perplexity
+
+from clinical_peft.evaluation.aggregate import MACRO
+from clinical_peft.evaluation.published import (
+    PAPER_TASKS,
+    average_is_row_mean,
+    published,
+    published_adapter,
+    published_auroc,
+    published_statistics,
+    published_table,
+)
+from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown, write_table
+from clinical_peft.evaluation.tables import ADAPTER_FIELDS, AUROC_FIELDS, build_tables
+
+STATISTICS = [
+    {"task": "control", "classes": 2, "multilabel": False, "train": 9, "validation": 3, "test": 2},
+    {"task": "diagnoses", "classes": 60, "multilabel": True, "train": 1400, "validation": 200, "test": 400},
+]
+
+
+def summary(model, task, auroc, **changes):
+    row = {"model": model, "task": task, "auroc": auroc, "seed_sd": 0.01, "seeds": 3,
+           "interval": [auroc - 0.05, auroc + 0.04], "interval_99": [0.1, 0.9],
+           "undefined": 0, "n": 230, "patients": 200, "classes": 2, "classes_scored": 2,
+           "positives": 20}  # fmt: skip
+    return row | ({"n": None, "patients": None, "classes_scored": None} if task == MACRO else {}) | changes
+
+
+def study_tables(models=("llama", "tfidf", "bluebert+lora"), seconds=100.0, **changes):
+    summaries = [
+        summary(model, task, 0.5 + 0.01 * place)
+        for model in models
+        for place, task in enumerate((*PAPER_TASKS, MACRO, "control"))
+    ]
+    aggregate = {"level": 0.95, "resamples": 1000, "macro_tasks": list(PAPER_TASKS), "summaries": summaries} | changes
+    perplexity = simulate_perplexity("tiny-lora", "lora", 7.5) | {
+        "seconds": seconds,
+        "tokens_per_second": 1e6 / seconds,
+    }
+    other = simulate_perplexity("tiny-adalora", "adalora", 8.0) | {"method": {"type": "adalora", "init_r": 12}}
+    return build_tables(statistics=STATISTICS, perplexities=[other, perplexity], aggregate=aggregate, labels=LABELS)
+
+
+def records(table):
+    return list(csv.DictReader(io.StringIO(to_csv(table))))
+
+
+def test_published_figures_name_their_source_and_ship_with_the_package():
+    stored = json.loads(resources.files("clinical_peft.evaluation").joinpath("published.json").read_text())
+    assert stored == published()
+    assert "2307.03042" in stored["source"]
+
+
+def test_published_rows_are_found_by_name():
+    assert published_statistics("los") == {
+        "classes": 4, "multilabel": False, "train": 30421, "validation": 4391, "test": 8797}  # fmt: skip
+    assert published_statistics("control") is None
+    assert published_adapter("llama-7b/prompt_tuning") == {
+        "trainable_parameters": 61440, "percent": 0.0009, "train_perplexity": 4.846, "test_perplexity": 4.007,
+        "train_seconds": 23 * 3600 + 27 * 60 + 28}  # fmt: skip
+    for unknown in (None, "columns", "columns/lora", "llama-7b/adalora"):
+        assert published_adapter(unknown) is None
+        assert published_auroc(unknown) is None
+    assert published_auroc("llama+clinical-frozen+downstream")["mortality"] == 66.0
+    assert published_table("core+lora") == "lora_baselines"
+    assert published_table("core") == "main"
+
+
+def test_exactly_the_three_known_printed_averages_are_flagged():
+    names = [*published()["table3_downstream_auroc"], *published()["table4_lora_baselines_auroc"]]
+    rows = {name: published_auroc(name) for name in names if name != "columns"}
+    assert len(rows) == 20
+    flagged = {name for name, row in rows.items() if not average_is_row_mean(row)}
+    assert flagged == {"llama", "pmc-llama+clinical-frozen", "bluebert+lora"}
+
+
+def test_dataset_statistics_stand_in_the_papers_order_beside_the_published_ones():
+    table = study_tables()["dataset_statistics"]
+    diagnoses, control = records(table)
+    assert (diagnoses["task"], diagnoses["classes"], diagnoses["published_classes"]) == ("diagnoses", "60", "1266")
+    assert (diagnoses["multilabel"], diagnoses["published_multilabel"]) == ("true", "true")
+    assert control["published_train"] == ""
+    assert table.rows[1][-1] == "–"
+
+
+def test_adapters_stand_beside_the_published_ones():
+    table = study_tables()["domain_adaptation"]
+    assert to_csv(table).splitlines()[0] == ",".join(ADAPTER_FIELDS)
+    lora, adalora = records(table)
+    assert float(lora["trainable_percent"]) == pytest.approx(100 * 12288 / 3200000)
+    assert (lora["test_perplexity_before"], lora["test_perplexity_after"]) == ("44.0", "7.75")
+    assert lora["published_trainable_parameters"] == "8388608"
+    assert adalora["method"] == "adalora"
+    assert adalora["published_test_perplexity"] == ""
+
+
+def test_only_columns_of_time_and_speed_depend_on_measured_time():
+    slow, fast = records(study_tables(seconds=200.0)["domain_adaptation"]), records(study_tables()["domain_adaptation"])
+    differing = {field for a, b in zip(slow, fast, strict=True) for field in a if a[field] != b[field]}
+    assert differing == {"train_seconds", "tokens_per_second"}
+
+
+def test_downstream_table_has_a_row_per_model_and_task():
+    tables = study_tables(models=("tfidf", *VARIANTS, "bluebert+lora"))
+    main = records(tables["downstream_main"])
+    assert to_csv(tables["downstream_main"]).splitlines()[0] == ",".join(AUROC_FIELDS)
+    assert len(main) == 7 * (1 + len(VARIANTS))
+    assert list(dict.fromkeys(row["model"] for row in main)) == ["tfidf", *VARIANTS]
+    assert {row["model"] for row in records(tables["downstream_lora_baselines"])} == {"bluebert+lora"}
+    row = next(row for row in main if (row["model"], row["task"]) == ("llama", "los"))
+    assert [row[k] for k in ("auroc_percent", "low_percent", "high_percent", "published_percent")] == [
+        "52.0", "47.0", "56.0", "57.65"]  # fmt: skip
+    assert (row["seeds"], row["test_admissions"], row["seed_sd_percent"]) == ("3", "230", "1.0")
+
+
+def test_printed_average_that_is_not_its_rows_mean_is_flagged_in_every_form():
+    table = study_tables()["downstream_main"]
+    row = next(row for row in records(table) if (row["model"], row["task"]) == ("llama", MACRO))
+    assert (row["published_average_is_row_mean"], row["published_row_mean_percent"]) == ("false", "59.944")
+    assert "58.61\\*" in to_markdown(table)
+    assert "58.61*" in to_latex(table)
+    assert "mean of its row 59.94" in to_latex(table)
+
+
+def test_a_model_or_task_without_a_figure_shows_a_dash():
+    summaries = [summary("tfidf", "los", 0.7, interval=None)]
+    table = study_tables(summaries=summaries, macro_tasks=["los"])["downstream_main"]
+    (row,) = table.rows
+    by_title = dict(zip(table.header, row, strict=False))
+    assert by_title["LOS (n = 230)"] == "70.0"
+    assert by_title["PMV"] == by_title["Control"] == "–"
+    assert all(row[place] == "–" for place, title in enumerate(table.header) if title == "paper")
+    assert any("runs over LOS only" in note for note in table.notes)
+
+
+def test_a_study_without_models_and_adapters_has_tables_that_say_so():
+    tables = build_tables(
+        statistics=[],
+        perplexities=[],
+        aggregate={"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": []},
+        labels={},
+    )
+    for table in tables.values():
+        assert to_csv(table).count("\n") == 1
+        assert "no such row" in to_markdown(table)
+        assert "no such row" in to_latex(table)
+
+
+def test_markdown_and_latex_rows_have_a_cell_per_column():
+    for table in study_tables().values():
+        bars = [line.replace("\\|", "").count("|") for line in to_markdown(table).splitlines() if line.startswith("|")]
+        assert set(bars) == {len(table.header) + 1}
+        assert len(bars) == len(table.rows) + 2
+        lines = [line for line in to_latex(table).splitlines() if line.endswith(r" \\")]
+        assert {line.replace(r"\&", "").count("&") for line in lines} == {len(table.header) - 1}
+
+
+def test_special_characters_are_escaped():
+    labels = {"tfidf": {"label": "a_b & 100% | $x$ <i>", "published": None}}
+    aggregate = {"level": 0.95, "resamples": 10, "macro_tasks": [], "summaries": [summary("tfidf", "los", 0.7)]}
+    table = build_tables(statistics=[], perplexities=[], aggregate=aggregate, labels=labels)["downstream_main"]
+    assert r"a\_b \& 100\% | \$x\$ <i>" in to_latex(table)
+    assert r"a\_b & 100% \| $x$ \<i>" in to_markdown(table)
+    assert records(table)[0]["label"] == "a_b & 100% | $x$ <i>"
+
+
+def test_tables_are_written_as_three_files_the_same_to_the_byte(tmp_path):
+    for name, table in study_tables().items():
+        paths = write_table(table, tmp_path / name)
+        assert [path.name for path in paths] == [f"{name}.csv", f"{name}.md", f"{name}.tex"]
+        first = [path.read_bytes() for path in paths]
+        write_table(study_tables()[name], tmp_path / name)
+        assert [path.read_bytes() for path in paths] == first
