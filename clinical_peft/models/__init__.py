@@ -1,0 +1,1 @@
+"""Base networks and the adapters on them."""

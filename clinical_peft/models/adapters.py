@@ -1,0 +1,199 @@
+"""Saving and loading adapters with checks.
+
+PEFT loads an adapter whose tensors are missing, or that was trained on another base, without an error; here
+both are refused. Only safetensors are read.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedModel
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.files import atomic_path
+from clinical_peft.models.bases import BaseIdentity
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+TaskType = Literal["CAUSAL_LM"]
+
+
+def trainable_parameters(model: nn.Module) -> tuple[int, int]:
+    """Return how many parameters are trainable and how many there are in all; tied weights count once."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, trainable in sizes if trainable), sum(size for size, _ in sizes)
+
+
+def save_adapter(
+    model: PeftModel, folder: Path, *, base: BaseIdentity, card: str, adapter_name: str = "default"
+) -> None:
+    """Write an adapter as PEFT's own files: adapter_config.json, adapter_model.safetensors and a README.md card.
+
+    Args:
+        model: Network that carries the adapter.
+        folder: Folder to write, whole or not at all.
+        base: Base that the adapter belongs to; recorded in the configuration.
+        card: Text of the card.
+        adapter_name: Which adapter of the network.
+
+    Raises:
+        TrainingError: A tensor is empty or not finite.
+    """
+    _refuse_name(adapter_name)
+    with quiet_peft():
+        state = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
+    state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    record = _config_record(model.peft_config[adapter_name], base)
+    _check_tensors(state, record, where=str(folder))
+    with atomic_path(Path(folder)) as temporary:
+        temporary.mkdir()
+        save_file(state, temporary / WEIGHTS, metadata={"format": "pt"})
+        (temporary / CONFIG).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+
+
+def read_adapter_config(folder: Path, *, base: BaseIdentity) -> PeftConfig:
+    """Read an adapter's configuration and check that it belongs to a base.
+
+    Raises:
+        TrainingError: There is no adapter, its weights are not safetensors, or it belongs to another base.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).exists() or not (folder / WEIGHTS).exists():
+        raise TrainingError(f"{folder}: expected {CONFIG} and {WEIGHTS}; pickled adapters are not read")
+    config = PeftConfig.from_pretrained(str(folder))
+    found = (config.base_model_name_or_path, config.revision)
+    if found != (base.name, base.revision):
+        raise TrainingError(
+            f"{folder}: the adapter belongs to base {found[0]} at revision {found[1]}, but the base here is "
+            f"{base.name} at revision {base.revision}; train the adapter on this base"
+        )
+    return config
+
+
+def load_adapter(
+    model: PreTrainedModel,
+    folder: Path,
+    *,
+    base: BaseIdentity,
+    adapter_name: str = "default",
+    task_type: TaskType | None = "CAUSAL_LM",
+    trainable: bool = False,
+) -> PeftModel:
+    """Load an adapter onto a base, every tensor of it accounted for.
+
+    A prompt method's prompt encoder is not saved, only the prompt it gives, so such an adapter cannot be trained on.
+
+    Args:
+        model: The base network.
+        folder: Adapter folder.
+        base: Base that the network comes from.
+        adapter_name: Name under which the adapter is known in the network.
+        task_type: None to load the adapter of a language model onto a classifier.
+        trainable: Whether the adapter's tensors require gradients.
+
+    Raises:
+        TrainingError: The adapter belongs to another base, its tensors are missing, empty, not finite or do not fit.
+    """
+    _refuse_name(adapter_name)
+    folder = Path(folder)
+    config = read_adapter_config(folder, base=base)
+    stored = read_adapter_tensors(folder)
+    config.task_type = task_type
+    config.inference_mode = not trainable
+    try:
+        with quiet_peft():
+            adapted = PeftModel.from_pretrained(
+                model,
+                str(folder),
+                adapter_name=adapter_name,
+                config=config,
+                is_trainable=trainable,
+                use_safetensors=True,
+            )
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise TrainingError(f"{folder}: the adapter does not fit the base: {error}") from None
+    require_loaded(adapted, stored, adapter_name=adapter_name, where=str(folder))
+    return adapted
+
+
+def read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Read an adapter's tensors.
+
+    Raises:
+        TrainingError: The file is damaged, or a tensor in it is empty or not finite.
+    """
+    folder = Path(folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise TrainingError(f"{folder / WEIGHTS}: damaged file ({error}); train the adapter again") from None
+    _check_tensors(tensors, json.loads((folder / CONFIG).read_text(encoding="utf-8")), where=str(folder))
+    return tensors
+
+
+def require_loaded(model: PeftModel, stored: dict[str, torch.Tensor], *, adapter_name: str, where: str) -> None:
+    """Check that a network's adapter has exactly the stored tensors.
+
+    Raises:
+        TrainingError: A tensor is missing on either side or differs.
+    """
+    with quiet_peft():
+        loaded = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
+    strange = sorted(set(stored) ^ set(loaded))
+    if strange:
+        raise TrainingError(
+            f"{where}: {len(strange)} tensors of the adapter are missing in the file or in the network, for instance "
+            f"{strange[0]}; the adapter was trained on another network or with other settings"
+        )
+    changed = [key for key, value in stored.items() if not torch.equal(value.float(), loaded[key].float().cpu())]
+    if changed:
+        raise TrainingError(f"{where}: {len(changed)} tensors were not loaded as stored, for instance {changed[0]}")
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Silence warnings of PEFT that no user can act on, or that are checked and raised here."""
+    with warnings.catch_warnings():
+        # PEFT asks transformers for a renamed property, and takes AdaLoRA's masks for LoRA's rank settings.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="The following rank_pattern keys", category=RuntimeWarning)
+        warnings.filterwarnings("ignore", message=r"Adapter .* tensor\(s\) have invalid shape")
+        warnings.filterwarnings("ignore", message="Found missing adapter keys")
+        yield
+
+
+def _refuse_name(adapter_name: str) -> None:
+    # PEFT tells adapter tensors from others by the substring "lora", so such a name mixes them up.
+    if "lora" in adapter_name.lower():
+        raise TrainingError(f"adapter name {adapter_name!r}: must not contain 'lora'; choose another name")
+
+
+def _config_record(config: PeftConfig, base: BaseIdentity) -> dict[str, Any]:
+    record = config.to_dict()
+    record.update(base_model_name_or_path=base.name, revision=base.revision, inference_mode=True)
+    if record.get("tokenizer_name_or_path"):
+        record.update(tokenizer_name_or_path=base.name, tokenizer_kwargs=None)
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in record.items()}
+
+
+def _check_tensors(tensors: dict[str, torch.Tensor], record: dict[str, Any], *, where: str) -> None:
+    if not tensors:
+        raise TrainingError(f"{where}: the adapter has no tensors; train it again")
+    # AdaLoRA may leave a matrix without any rank; its tensors are then rightly empty.
+    pruned = {key.rsplit(".lora_", 1)[0] for key, ranks in (record.get("rank_pattern") or {}).items() if not any(ranks)}
+    for key, value in tensors.items():
+        if value.numel() == 0 and key.removeprefix("base_model.model.").rsplit(".lora_", 1)[0] not in pruned:
+            raise TrainingError(f"{where}: tensor {key} is empty; it was saved before its parts were gathered")
+        if not torch.isfinite(value).all():
+            raise TrainingError(f"{where}: tensor {key} holds values that are not finite; train the adapter again")

@@ -1,0 +1,205 @@
+"""Base networks: building them, and loading them from a base folder.
+
+A base folder holds a Hugging Face model (config.json, *.safetensors), its tokenizer (tokenizer.json) and base.json,
+which says where the base comes from. Loading never reaches the network, runs no code from the folder and reads no
+pickle.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForMaskedLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.files import read_json
+from clinical_peft.recipes import Family, Precision, Shape
+
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+NEW_IN_A_CLASSIFIER = ("score.", "classifier.", "bert.pooler.")
+
+logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class BaseIdentity:
+    """Which base a folder holds.
+
+    Attributes:
+        name: Hub id, or the folder's name for a base that is not on the Hub.
+        revision: Commit of a Hub repository, or SHA-256 of the weights.
+        family: Kind of network.
+    """
+
+    name: str
+    revision: str
+    family: Family
+
+
+def read_identity(folder: Path) -> BaseIdentity:
+    """Read a base folder's base.json.
+
+    Raises:
+        DataError: The file is missing or malformed.
+    """
+    record = read_json(Path(folder) / "base.json")
+    return BaseIdentity(record["name"], record.get("revision") or record["sha256"], record["family"])
+
+
+def special_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    """Return the ids with which a network's configuration has to agree: padding, start and end of text."""
+    ids = {
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    return {key: value for key, value in ids.items() if value is not None}
+
+
+def build_causal(shape: Shape, *, seed: int, special: dict[str, int]) -> LlamaForCausalLM:
+    """Build a LLaMA network with freshly drawn weights.
+
+    Args:
+        shape: Dimensions; `shape.context` becomes the longest position.
+        seed: Seed of the weights; PyTorch's global generator is left as it was.
+        special: Ids of special tokens, from `special_ids`.
+    """
+    config = LlamaConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=shape.context,
+        tie_word_embeddings=False,
+        use_cache=False,
+        **special,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
+
+
+def build_encoder(shape: Shape, *, seed: int, special: dict[str, int]) -> BertForMaskedLM:
+    """Build a BERT network with a masked-language-model head and freshly drawn weights.
+
+    Args:
+        shape: Dimensions; `shape.context` becomes the longest position.
+        seed: Seed of the weights; PyTorch's global generator is left as it was.
+        special: Ids of special tokens, from `special_ids`.
+    """
+    config = BertConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=shape.context,
+        use_cache=False,
+        **special,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return BertForMaskedLM(config)
+
+
+def load_causal(folder: Path, *, precision: Precision = "fp32") -> PreTrainedModel:
+    """Load a base folder as a causal language model.
+
+    Args:
+        folder: Base folder.
+        precision: Type of the weights.
+
+    Raises:
+        TrainingError: The folder has no safetensors weights, or some weights are missing in them.
+    """
+    _require_safetensors(folder)
+    with quiet_transformers():
+        model, info = AutoModelForCausalLM.from_pretrained(folder, **_loading(precision))
+    require_weights(folder, info, new=())
+    return model
+
+
+def load_classifier(
+    folder: Path, classes: int, *, seed: int, precision: Precision = "fp32", **settings: Any
+) -> PreTrainedModel:
+    """Load a base folder as a sequence classifier with a freshly drawn head.
+
+    Args:
+        folder: Base folder.
+        classes: Outputs of the head.
+        seed: Seed of the head (and of a pooler that the base lacks); the global generator is left as it was.
+        precision: Type of the weights.
+        **settings: Further settings of the network's configuration, for instance dropout rates.
+
+    Raises:
+        TrainingError: The folder has no safetensors weights, or some weights of the base are missing in them.
+    """
+    _require_safetensors(folder)
+    with torch.random.fork_rng(), quiet_transformers():
+        torch.manual_seed(seed)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=classes, **_loading(precision), **settings
+        )
+    require_weights(folder, info, new=NEW_IN_A_CLASSIFIER)
+    return model
+
+
+def _loading(precision: Precision) -> dict[str, Any]:
+    return {
+        "dtype": DTYPES[precision],
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "use_safetensors": True,
+        "use_cache": False,
+        "output_loading_info": True,
+    }
+
+
+def _require_safetensors(folder: Path) -> None:
+    if not any(Path(folder).glob("*.safetensors")):
+        raise TrainingError(f"{folder}: expected weights as *.safetensors, found none; pickled weights are not read")
+
+
+def require_weights(folder: Path, info: dict[str, Any], *, new: tuple[str, ...]) -> None:
+    """Check that transformers found every weight of a network.
+
+    Args:
+        folder: Where the weights were read, for the message.
+        info: What `from_pretrained(..., output_loading_info=True)` returned beside the network.
+        new: Beginnings of the names of weights that may be freshly drawn.
+
+    Raises:
+        TrainingError: A weight is missing or has another shape.
+    """
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(new))
+    mismatched = sorted(str(key) for key in info["mismatched_keys"])
+    if missing or mismatched:
+        raise TrainingError(
+            f"{folder}: {len(missing)} weights are missing and {len(mismatched)} have another shape, "
+            f"for instance {(missing + mismatched)[0]}; prepare the base again"
+        )
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' loading reports; what matters in them is checked and raised here."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,160 @@
+"""Saving a fine-tuned classifier, and loading it again.
+
+A folder holds what the base does not: PEFT folders `clinical` and `task`, the head in `head` where no task adapter
+carries it, or every weight in `full`; and `classifier.json`. Plain `transformers` and `peft` read it back, with the
+same logits to the last bit:
+
+    network = AutoModelForSequenceClassification.from_pretrained(base, num_labels=classes)      # or folder/full
+    network.load_state_dict(load_file(f"{folder}/head/model.safetensors"), strict=False)        # if folder/head
+    model = PeftModel.from_pretrained(network, f"{folder}/clinical", adapter_name="clinical")   # if folder/clinical
+    network = model.merge_and_unload()                                                          # if merged
+    model.load_adapter(f"{folder}/task", adapter_name="task")                                   # if folder/task
+    model.base_model.set_adapter(["clinical", "task"])                                          # if both
+
+Without `clinical`, or after a merge, `PeftModel.from_pretrained` takes `task` in the place of `load_adapter`.
+`load_saved` does this with checks. The lines are run by the tests.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.files import atomic_path, read_json, write_json
+from clinical_peft.models.adapters import (
+    CONFIG,
+    WEIGHTS,
+    load_adapter,
+    quiet_peft,
+    read_adapter_tensors,
+    require_loaded,
+    save_adapter,
+)
+from clinical_peft.models.bases import load_classifier, read_identity
+from clinical_peft.models.heads import HEAD_MODULES, float32_head
+from clinical_peft.models.variants import CLINICAL, TASK, Classifier
+from clinical_peft.recipes import Precision
+
+HEAD_FILE = "model.safetensors"
+
+
+def save_classifier(classifier: Classifier, folder: Path, *, base: Path, card: str) -> None:
+    """Write a classifier's folder, whole or not at all.
+
+    Args:
+        classifier: The trained classifier.
+        folder: Folder to write.
+        base: Base folder that the classifier was built on.
+        card: Text of the adapters' cards.
+    """
+    variant = classifier.variant
+    with atomic_path(Path(folder)) as temporary:
+        temporary.mkdir()
+        if variant.full:
+            classifier.network.save_pretrained(temporary / "full")
+        else:
+            _save_parts(classifier, temporary, base=Path(base), card=card)
+        write_json(
+            temporary / "classifier.json",
+            {
+                "base": classifier.base.name,
+                "revision": classifier.base.revision,
+                "family": variant.family,
+                "classes": classifier.network.config.num_labels,
+                "clinical": variant.clinical,
+                "active_adapters": list(variant.active),
+            },
+        )
+
+
+def _save_parts(classifier: Classifier, folder: Path, *, base: Path, card: str) -> None:
+    variant = classifier.variant
+    head = _head_tensors(classifier, base)
+    if head:
+        (folder / "head").mkdir()
+        save_file(head, folder / "head" / HEAD_FILE, metadata={"format": "pt"})
+    if variant.clinical == "trainable":
+        assert classifier.adapted is not None
+        save_adapter(classifier.adapted, folder / CLINICAL, base=classifier.base, card=card, adapter_name=CLINICAL)
+    elif classifier.clinical_folder is not None:
+        _copy_clinical(classifier.clinical_folder, folder / CLINICAL)
+    if TASK in variant.active:
+        assert classifier.adapted is not None
+        save_adapter(classifier.adapted, folder / TASK, base=classifier.base, card=card, adapter_name=TASK)
+
+
+def _head_tensors(classifier: Classifier, base: Path) -> dict[str, torch.Tensor]:
+    """Tensors that neither the base nor an adapter holds: the head, and a pooler drawn because the base has none."""
+    variant = classifier.variant
+    prefixes = [] if TASK in variant.active else [f"{HEAD_MODULES[variant.family]}."]
+    if variant.family == "encoder" and not _has_pooler(base):
+        prefixes.append("bert.pooler.")
+    state = classifier.network.state_dict()
+    return {key: value.detach().cpu().contiguous() for key, value in state.items() if key.startswith(tuple(prefixes))}
+
+
+def _has_pooler(base: Path) -> bool:
+    for path in sorted(base.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            if any("pooler." in key for key in file.keys()):  # noqa: SIM118 - not a mapping
+                return True
+    return False
+
+
+def _copy_clinical(source: Path, target: Path) -> None:
+    """Copy an unchanged clinical adapter, less its task type, so that PEFT puts it onto a classifier."""
+    target.mkdir()
+    shutil.copyfile(source / WEIGHTS, target / WEIGHTS)
+    write_json(target / CONFIG, read_json(source / CONFIG) | {"task_type": None})
+    if (source / "README.md").exists():
+        shutil.copyfile(source / "README.md", target / "README.md")
+
+
+def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> Any:
+    """Load what `save_classifier` wrote, for inference.
+
+    Args:
+        folder: Folder of the classifier.
+        base: Base folder that it was trained on.
+        precision: Type of the base's weights, as in the recipe.
+
+    Returns:
+        The sequence classifier of `transformers` in evaluation mode, adapters injected, nothing trainable.
+
+    Raises:
+        TrainingError: The folder is incomplete, or belongs to another base.
+    """
+    folder, base = Path(folder), Path(base)
+    record, identity = read_json(folder / "classifier.json"), read_identity(base)
+    if (record["base"], record["revision"]) != (identity.name, identity.revision):
+        raise TrainingError(
+            f"{folder}: the classifier belongs to base {record['base']} at revision {record['revision']}, but the base "
+            f"here is {identity.name} at revision {identity.revision}"
+        )
+    weights = folder / "full" if (folder / "full").exists() else base
+    network: Any = load_classifier(weights, record["classes"], seed=0, precision=precision)
+    float32_head(network, record["family"])
+    if (folder / "head").exists():
+        strange = network.load_state_dict(load_file(folder / "head" / HEAD_FILE), strict=False).unexpected_keys
+        if strange:
+            raise TrainingError(f"{folder}/head: tensor {strange[0]} is unknown to the base")
+    adapted = None
+    if record["clinical"]:
+        adapted = load_adapter(network, folder / CLINICAL, base=identity, adapter_name=CLINICAL, task_type=None)
+        if record["clinical"] == "merged":
+            network, adapted = adapted.merge_and_unload(safe_merge=True), None
+    if TASK in record["active_adapters"]:
+        if adapted is None:
+            adapted = load_adapter(network, folder / TASK, base=identity, adapter_name=TASK, task_type=None)
+        else:
+            with quiet_peft():
+                adapted.load_adapter(str(folder / TASK), adapter_name=TASK, use_safetensors=True)
+            stored = read_adapter_tensors(folder / TASK)
+            require_loaded(adapted, stored, adapter_name=TASK, where=str(folder / TASK))
+    if adapted is not None:
+        adapted.base_model.set_adapter(record["active_adapters"])
+    return network.requires_grad_(False).eval()

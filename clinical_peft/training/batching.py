@@ -1,0 +1,83 @@
+"""Which rows go through the network together.
+
+Batches are drawn at random first and sorted by length only within an optimizer step, so grouping by length saves
+padding without changing what an update sees. Sequences are padded on the right: a causal network then computes the
+same for every real token as it would without padding, and needs no attention mask.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Rows = npt.NDArray[np.int64]
+
+
+def batches_per_epoch(lengths: npt.NDArray[np.integer], batch_tokens: int) -> int:
+    """Return how many optimizer steps of about `batch_tokens` real tokens one pass over the rows makes."""
+    return max(1, min(len(lengths), round(int(lengths.sum()) / batch_tokens)))
+
+
+def token_batches(lengths: npt.NDArray[np.integer], batch_tokens: int, generator: np.random.Generator) -> list[Rows]:
+    """Shuffle the rows and cut them into optimizer batches of nearly equal numbers of tokens.
+
+    Args:
+        lengths: Real tokens of each row, shape (rows,), every one positive.
+        batch_tokens: Tokens per batch, about.
+        generator: Decides the order.
+
+    Returns:
+        Row numbers per batch; every row is in exactly one batch and no batch is empty.
+    """
+    count = batches_per_epoch(lengths, batch_tokens)
+    order = generator.permutation(len(lengths))
+    shuffled = lengths[order].astype(np.int64)
+    ends = np.cumsum(shuffled)
+    # A row belongs to the batch in which its middle falls.
+    batch = np.minimum(((2 * ends - shuffled) * count) // (2 * int(ends[-1])), count - 1)
+    return [rows for rows in np.split(order, np.flatnonzero(np.diff(batch)) + 1) if len(rows)]
+
+
+def row_batches(rows: int, batch_size: int, generator: np.random.Generator) -> list[Rows]:
+    """Shuffle row numbers and cut them into batches of `batch_size`; the last may be smaller."""
+    order = generator.permutation(rows)
+    return [order[start : start + batch_size] for start in range(0, rows, batch_size)]
+
+
+def micro_batches(rows: Rows, lengths: npt.NDArray[np.integer], padded_tokens: int) -> list[Rows]:
+    """Group rows of like length into forward passes of at most `padded_tokens` tokens, padding included.
+
+    Args:
+        rows: Row numbers to group.
+        lengths: Tokens of every row of the table, indexed by row number.
+        padded_tokens: Longest row times number of rows, at most; a row longer than this goes alone.
+
+    Returns:
+        Row numbers per forward pass, the longest rows first, so that too large a batch fails at once.
+    """
+    order = rows[np.argsort(-lengths[rows].astype(np.int64), kind="stable")]
+    groups: list[Rows] = []
+    start = 0
+    while start < len(order):
+        size = max(1, padded_tokens // int(lengths[order[start]]))
+        groups.append(order[start : start + size])
+        start += size
+    return groups
+
+
+def pad_right(sequences: Sequence[npt.NDArray[np.integer]], pad: int) -> torch.Tensor:
+    """Stack token sequences, padded on the right.
+
+    Args:
+        sequences: Token ids, each of shape (length,).
+        pad: Id of the padding token.
+
+    Returns:
+        Token ids of shape (sequences, longest), int64.
+    """
+    longest = max(len(sequence) for sequence in sequences)
+    padded = np.full((len(sequences), longest), pad, dtype=np.int64)
+    for row, sequence in zip(padded, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(padded)

@@ -1,0 +1,239 @@
+"""Fine-tuning on a clinical task: from a cohort, a base and perhaps a clinical adapter to predictions.
+
+A task is prepared once and fine-tuned for each seed:
+
+    prepared = prepare(job, cohort=..., classes=..., base=..., adapter=...)
+    for seed in seeds:
+        summary = finetune(prepared, seed=seed, work=..., predictions=..., model_directory=..., log=...)
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.events import RunLog
+from clinical_peft.models.adapters import trainable_parameters
+from clinical_peft.models.saving import save_classifier
+from clinical_peft.models.variants import (
+    Classifier,
+    Variant,
+    build_classifier,
+    check_gradients,
+    frozen_digest,
+    tensor_digest,
+    variant_of,
+)
+from clinical_peft.recipes import FinetuneJob
+from clinical_peft.tokens.tokenizer import load_tokenizer
+from clinical_peft.training.checkpoint import remove_checkpoint
+from clinical_peft.training.features import NoteFeatures, TokenisedNotes, tokenise
+from clinical_peft.training.fitting import Fit, FitState, predict_logits
+from clinical_peft.training.objectives import Objective, class_weights, scores_from_logits
+from clinical_peft.training.optimisation import prepare_torch, to_device
+from clinical_peft.training.predictions import PREDICTED_SPLITS, write_predictions
+from clinical_peft.training.task_data import TaskData, read_task
+
+
+@dataclass
+class PreparedTask:
+    """What all seeds of a job share.
+
+    Attributes:
+        job: Recipe and switches.
+        variant: Which parts the classifier has.
+        data: Cohort and labels.
+        notes: The cohort's notes as tokens.
+        base: Base folder.
+        adapter: Folder of the clinical adapter, or None.
+        keep_features: Compute pooled features once where only the head is trained.
+        features: Pooled features by digest of the network that computed them.
+    """
+
+    job: FinetuneJob
+    variant: Variant
+    data: TaskData
+    notes: TokenisedNotes
+    base: Path
+    adapter: Path | None
+    keep_features: bool = True
+    features: dict[str, Tensor] = field(default_factory=dict)
+
+
+def prepare(
+    job: FinetuneJob, *, cohort: Path, classes: Path, base: Path, adapter: Path | None, keep_features: bool = True
+) -> PreparedTask:
+    """Read and tokenise a cohort.
+
+    Args:
+        job: Recipe and switches.
+        cohort: Cohort file; see `clinical_peft.training.task_data.read_task`.
+        classes: Label space of the cohort.
+        base: Base folder.
+        adapter: Folder of the clinical adapter, or None where the job has none.
+        keep_features: Compute pooled features once where only the head is trained; the result is the same.
+
+    Raises:
+        TrainingError: The cohort does not fit the task, or a tokenizer or an empty note stands in the way.
+    """
+    variant = variant_of(job)
+    data = read_task(cohort, classes, job.task)
+    pad_with_end = _pools_last_position(job, variant)
+    notes = tokenise(data.texts, load_tokenizer(base), job.recipe.context, pad_with_end=pad_with_end)
+    return PreparedTask(job, variant, data, notes, Path(base), adapter, keep_features)
+
+
+def finetune(
+    prepared: PreparedTask, *, seed: int, work: Path, predictions: Path, model_directory: Path, log: RunLog
+) -> dict[str, Any]:
+    """Fine-tune one seed and write its predictions and its model.
+
+    The same inputs give the same bytes on a CPU, also when the run is killed and started again.
+
+    Args:
+        prepared: From `prepare`.
+        seed: Seed of the head, the task adapter, the order of admissions and dropout.
+        work: Folder of the checkpoint; it must outlive a failed run. A finished one deletes the checkpoint in it.
+        predictions: Parquet file to write: hadm_id, subject_id, split, label, scores and logits of the validation and
+            test admissions.
+        model_directory: Folder to write; see `clinical_peft.models.saving`.
+        log: Where figures are reported by optimizer step and epoch.
+
+    Returns:
+        JSON-ready summary: epochs, best_epoch, selected_by, curve, optimizer_steps, tokens, seconds,
+        tokens_per_second, trainable_parameters, total_parameters, trained_adapters, active_adapters, frozen_sha256,
+        features_kept, classes_without_training_rows, unknown_codes.
+
+    Raises:
+        TrainingError: An adapter does not fit, gradients reach other parameters than the variant names, a frozen
+            tensor has changed, or a loss is not finite.
+    """
+    job, data = prepared.job, prepared.data
+    device = prepare_torch(seed, job.recipe.threads)
+    classifier = build_classifier(
+        prepared.variant,
+        prepared.base,
+        prepared.adapter,
+        classes=len(data.classes),
+        seed=seed,
+        precision=job.recipe.precision,
+    )
+    to_device(classifier.network, device)
+    _require_context(classifier, job)
+    frozen = frozen_digest(classifier)
+    features = NoteFeatures(
+        classifier,
+        prepared.notes,
+        job.recipe,
+        device,
+        last_position=_pools_last_position(job, prepared.variant),
+    )
+    fit = Fit(
+        classifier,
+        features,
+        data,
+        _objective(job, data),
+        job,
+        seed=seed,
+        work=Path(work),
+        identity=_identity(prepared, classifier, seed, frozen),
+        log=log,
+    )
+    classifier.train_mode()
+    check_gradients(classifier, fit.loss(fit.train_rows[: job.recipe.micro_batch_size]))
+    if prepared.variant.head_only and prepared.keep_features:
+        prepared.features[frozen] = features.store(prepared.features.get(frozen))
+    state = fit.run()
+    if frozen_digest(classifier) != frozen:
+        raise TrainingError(f"model {job.model}, task {job.task}, seed {seed}: a frozen tensor changed during training")
+    _write_predictions(predictions, prepared, classifier, features)
+    save_classifier(classifier, model_directory, base=prepared.base, card=_card(prepared, classifier, seed))
+    remove_checkpoint(Path(work))
+    summary = _summary(prepared, classifier, fit, state) | {"frozen_sha256": frozen}
+    log.metrics({key: summary[key] for key in ("best_epoch", "seconds", "tokens_per_second", "trainable_parameters")})
+    return summary
+
+
+def _pools_last_position(job: FinetuneJob, variant: Variant) -> bool:
+    return variant.family == "causal" and job.switches.get("pool_last_position", False)
+
+
+def _require_context(classifier: Classifier, job: FinetuneJob) -> None:
+    longest = classifier.network.config.max_position_embeddings
+    if job.recipe.context > longest:
+        raise TrainingError(
+            f"model {job.model}, task {job.task}: context is {job.recipe.context} tokens, but the base has {longest} "
+            "positions; lower context"
+        )
+
+
+def _objective(job: FinetuneJob, data: TaskData) -> Objective:
+    weights = None
+    if job.recipe.class_weights and data.type != "multilabel":
+        weights = torch.from_numpy(class_weights(data.targets[data.rows("train")], len(data.classes)))
+    return Objective(data.type, weights)
+
+
+def _identity(prepared: PreparedTask, classifier: Classifier, seed: int, frozen: str) -> str:
+    """Digest of what decides a run's result: job, seed, initial network, notes, labels and splits."""
+    record = {
+        "job": asdict(prepared.job),
+        "seed": seed,
+        "frozen": frozen,
+        "trained": tensor_digest(classifier.trained_parameters().items()),
+        "splits": prepared.data.table.column("split").to_pylist(),
+    }
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for array in (prepared.notes.ids, prepared.notes.starts, prepared.data.targets):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _write_predictions(path: Path, prepared: PreparedTask, classifier: Classifier, features: NoteFeatures) -> None:
+    rows = prepared.data.rows(*PREDICTED_SPLITS)
+    logits = predict_logits(classifier, features, rows)
+    softmax = prepared.job.switches.get("multilabel_softmax", False)
+    scores = scores_from_logits(logits, prepared.data.type, multilabel_softmax=softmax)
+    write_predictions(path, prepared.data, rows, logits, scores)
+
+
+def _summary(prepared: PreparedTask, classifier: Classifier, fit: Fit, state: FitState) -> dict[str, Any]:
+    data = prepared.data
+    targets = data.targets[data.rows("train")]
+    seen = targets.any(axis=0) if data.type == "multilabel" else np.bincount(targets, minlength=len(data.classes)) > 0
+    trainable, total = trainable_parameters(classifier.network)
+    return {
+        "epochs": state.epoch,
+        "best_epoch": state.best_epoch,
+        "selected_by": fit.selection,
+        "curve": state.curve,
+        "optimizer_steps": state.step,
+        "tokens": state.tokens,
+        "seconds": state.seconds,
+        "tokens_per_second": state.tokens / max(state.seconds, 1e-9),
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "trained_adapters": list(prepared.variant.trained),
+        "active_adapters": list(prepared.variant.active),
+        "features_kept": fit.features.stored is not None,
+        "classes_without_training_rows": int((~seen).sum()),
+        "unknown_codes": data.unknown_codes,
+    }
+
+
+def _card(prepared: PreparedTask, classifier: Classifier, seed: int) -> str:
+    job, variant = prepared.job, prepared.variant
+    return (
+        f"---\nlibrary_name: peft\nbase_model: {classifier.base.name}\n---\n\n"
+        f"# {job.model} on {job.task}, seed {seed}\n\n"
+        f"Adapter of a classifier with {len(prepared.data.classes)} classes on base {classifier.base.name} at revision "
+        f"{classifier.base.revision}. Clinical adapter: {variant.clinical or 'none'}. Active adapters: "
+        f"{', '.join(variant.active)}. Load the clinical adapter first, then this one, and activate both.\n\n"
+        "The weights were trained on hospital notes and may reveal them: treat them as credentialed data.\n"
+    )

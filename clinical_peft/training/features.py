@@ -1,0 +1,147 @@
+"""Admission notes as tokens, and as the pooled features that a classification head reads.
+
+Where nothing but the head is trained, a note's features never change: they are computed once and kept, and an epoch
+costs a matrix product instead of passes through the network.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clinical_peft.models.variants import Classifier
+from clinical_peft.recipes import FinetuneRecipe
+from clinical_peft.training.batching import Rows, micro_batches, pad_right
+from clinical_peft.training.optimisation import autocast
+
+# A forward pass without gradients keeps no activations, so it may hold more notes than one of training.
+INFERENCE_FACTOR = 4
+
+
+@dataclass(frozen=True)
+class TokenisedNotes:
+    """Notes as token ids, in one array.
+
+    Attributes:
+        ids: Token ids of all notes, int32 of shape (tokens,).
+        starts: Where each note starts, and the end of the last, int64 of shape (notes + 1,).
+        pad: Id that fills up a batch.
+    """
+
+    ids: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int64]
+    pad: int
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each note, shape (notes,)."""
+        return np.diff(self.starts)
+
+    def batch(self, rows: Rows, *, width: int | None = None) -> tuple[Tensor, Tensor]:
+        """Stack notes, padded on the right.
+
+        Args:
+            rows: Notes to stack.
+            width: Length to pad to, or None for the longest note of the batch.
+
+        Returns:
+            Token ids, int64 of shape (rows, width), and real lengths, int64 of shape (rows,).
+        """
+        ids = pad_right([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows], self.pad)
+        if width is not None:
+            ids = functional.pad(ids, (0, width - ids.shape[1]), value=self.pad)
+        return ids, torch.from_numpy(self.lengths[rows])
+
+
+def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end: bool = False) -> TokenisedNotes:
+    """Tokenise notes with the tokenizer's special tokens, keeping the first `context` tokens of each.
+
+    Args:
+        texts: Notes.
+        tokenizer: Fast tokenizer of `transformers` with a padding token.
+        context: Most tokens of a note, special ones included.
+        pad_with_end: Pad with the end-of-text token where the tokenizer has one, as the original does.
+    """
+    encoded = tokenizer(
+        list(texts), truncation=True, max_length=context, return_attention_mask=False, return_token_type_ids=False
+    )["input_ids"]
+    lengths = np.asarray([len(note) for note in encoded], dtype=np.int64)
+    end = tokenizer.eos_token_id
+    return TokenisedNotes(
+        ids=np.concatenate([np.asarray(note, dtype=np.int32) for note in encoded]),
+        starts=np.concatenate([[0], np.cumsum(lengths)]),
+        pad=end if pad_with_end and end is not None else tokenizer.pad_token_id,
+    )
+
+
+class NoteFeatures:
+    """Pooled features of notes, computed when asked for or once for all.
+
+    Args:
+        classifier: Network that computes them.
+        notes: The cohort's notes.
+        recipe: Precision and batch sizes.
+        device: Device of the network.
+        last_position: Pool the last position of notes that are all padded to the recipe's context.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        notes: TokenisedNotes,
+        recipe: FinetuneRecipe,
+        device: torch.device,
+        *,
+        last_position: bool = False,
+    ) -> None:
+        self.classifier = classifier
+        self.notes = notes
+        self.recipe = recipe
+        self.device = device
+        self.last_position = last_position
+        self.stored: Tensor | None = None
+
+    def __call__(self, rows: Rows) -> Tensor:
+        """Features of some notes.
+
+        Args:
+            rows: Notes, int64 of shape (batch,).
+
+        Returns:
+            Features of shape (batch, hidden), on the device; with gradients unless stored or in a no-grad context.
+        """
+        if self.stored is not None:
+            return self.stored[torch.from_numpy(rows).to(self.device)]
+        ids, lengths = self.notes.batch(rows, width=self.recipe.context if self.last_position else None)
+        with autocast(self.recipe, self.device):
+            return self.classifier.features(
+                ids.to(self.device), lengths.to(self.device), last_position=self.last_position
+            )
+
+    def groups(self, rows: Rows) -> list[Rows]:
+        """Divide notes into forward passes without gradients, notes of like length together."""
+        tokens = INFERENCE_FACTOR * self.recipe.micro_batch_size * self.recipe.context
+        return micro_batches(rows, self.notes.lengths, tokens)
+
+    def store(self, features: Tensor | None = None) -> Tensor:
+        """Compute the features of every note, or take them over from an equal network, and use them from now on.
+
+        Args:
+            features: Features of shape (notes, hidden) from an earlier call, or None to compute them.
+
+        Returns:
+            The features, float32 of shape (notes, hidden), on the device.
+        """
+        if features is None:
+            with torch.no_grad():
+                parts = [(rows, self(rows).float()) for rows in self.groups(np.arange(len(self.notes.lengths)))]
+            features = torch.empty(len(self.notes.lengths), parts[0][1].shape[1], device=self.device)
+            for rows, part in parts:
+                features[torch.from_numpy(rows).to(self.device)] = part
+        self.stored = features
+        return features

@@ -1,0 +1,281 @@
+"""Training a classifier epoch by epoch, keeping the best one, through interruptions."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clinical_peft.events import RunLog
+from clinical_peft.models.heads import HEAD_MODULES
+from clinical_peft.models.variants import Classifier
+from clinical_peft.progress import Progress
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
+from clinical_peft.training.batching import Rows, row_batches
+from clinical_peft.training.checkpoint import (
+    CheckpointClock,
+    generator_tensors,
+    load_checkpoint,
+    optimizer_tensors,
+    restore_generators,
+    restore_optimizer,
+    save_checkpoint,
+)
+from clinical_peft.training.features import NoteFeatures
+from clinical_peft.training.objectives import Objective, scores_from_logits
+from clinical_peft.training.optimisation import (
+    build_optimizer,
+    clip_gradients,
+    learning_rate,
+    parameter_groups,
+    require_finite,
+    set_learning_rate,
+)
+from clinical_peft.training.selection import selection_auroc
+from clinical_peft.training.task_data import TaskData
+
+
+@dataclass
+class FitState:
+    """How far a run is; all of it fits into JSON.
+
+    Attributes:
+        epoch: Epochs finished.
+        batch: Optimizer steps of the running epoch.
+        step: Optimizer steps in all.
+        tokens: Real tokens of the training notes seen so far.
+        seconds: Time spent, earlier, interrupted runs included.
+        loss: Sum of the running epoch's batch losses.
+        best_epoch: Epoch kept so far, counted from 1; 0 before the first.
+        best_value: Its figure, the larger the better.
+        curve: Per epoch: epoch, train_loss, validation_loss, validation_auroc (None where undefined), step, tokens.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
+    best_epoch: int = 0
+    best_value: float | None = None
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+def head_and_adapter_groups(classifier: Classifier, recipe: FinetuneRecipe) -> list[dict[str, object]]:
+    """Sort the trained parameters into AdamW groups: the head with its own learning rate, then everything else."""
+    head = f"{HEAD_MODULES[classifier.variant.family]}."
+    named = classifier.trained_parameters().items()
+    head_rate = recipe.learning_rate if recipe.head_learning_rate is None else recipe.head_learning_rate
+    groups = parameter_groups(
+        [item for item in named if item[0].startswith(head)], learning_rate=head_rate, weight_decay=recipe.weight_decay
+    )
+    return groups + parameter_groups(
+        [item for item in named if not item[0].startswith(head)],
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def predict_logits(classifier: Classifier, features: NoteFeatures, rows: Rows) -> np.ndarray:
+    """Logits of some admissions, without dropout.
+
+    Args:
+        classifier: The classifier; left in evaluation mode.
+        features: Source of its features.
+        rows: Admissions, int64 of shape (M,).
+
+    Returns:
+        Float32 of shape (M, K), in the order of `rows`.
+    """
+    classifier.network.eval()
+    place = {row: position for position, row in enumerate(rows.tolist())}
+    logits: np.ndarray | None = None
+    with torch.no_grad():
+        for group in features.groups(rows):
+            part = classifier.logits(features(group)).cpu().numpy()
+            if logits is None:
+                logits = np.empty((len(rows), part.shape[1]), dtype=np.float32)
+            logits[[place[row] for row in group.tolist()]] = part
+    assert logits is not None
+    return logits
+
+
+class Fit:
+    """One run of fine-tuning.
+
+    Args:
+        classifier: What to train; its trained parameters are float32 and on their device.
+        features: Source of pooled features of every admission.
+        data: The task.
+        objective: Its loss.
+        job: Recipe and switches.
+        seed: Seed of the order of admissions and of dropout.
+        work: Folder of the checkpoint.
+        identity: Digest of everything that decides the result; only a checkpoint with the same one is resumed.
+        log: Where figures are reported.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        features: NoteFeatures,
+        data: TaskData,
+        objective: Objective,
+        job: FinetuneJob,
+        *,
+        seed: int,
+        work: Path,
+        identity: str,
+        log: RunLog,
+    ) -> None:
+        self.classifier, self.features, self.objective, self.job = classifier, features, objective, job
+        self.recipe, self.seed, self.work, self.identity, self.log = job.recipe, seed, work, identity, log
+        self.type = data.type
+        self.targets = torch.from_numpy(data.targets)
+        self.train_rows, self.validation_rows = data.rows("train"), data.rows("validation")
+        self.steps_per_epoch = math.ceil(len(self.train_rows) / self.recipe.batch_size)
+        self.total_steps = self.recipe.epochs * self.steps_per_epoch
+        self.parameters = classifier.trained_parameters()
+        self.optimizer = build_optimizer(head_and_adapter_groups(classifier, self.recipe))
+        self.schedule = learning_rate(
+            self.recipe,
+            steps=self.total_steps,
+            micro_steps_per_step=self.recipe.batch_size / self.recipe.micro_batch_size,
+            switches=job.switches,
+        )
+        self.selection = self._selection(data)
+        self.state = FitState()
+        self.best: dict[str, Tensor] = {}
+
+    def _selection(self, data: TaskData) -> str:
+        if self.job.switches.get("last_epoch", False):
+            return "last"
+        targets = data.targets[self.validation_rows]
+        undefined = math.isnan(selection_auroc(np.zeros((len(targets), len(data.classes))), targets, data.type))
+        return "loss" if self.recipe.selection == "auroc" and undefined else self.recipe.selection
+
+    def run(self) -> FitState:
+        """Train all epochs, or those that an interrupted run left, and put the best epoch's parameters in place.
+
+        Raises:
+            TrainingError: A loss or a gradient norm is not finite.
+        """
+        torch.manual_seed(self.seed)
+        self._resume()
+        started = time.monotonic() - self.state.seconds
+        clock = CheckpointClock(self.recipe.checkpoint_seconds)
+        title = f"finetune {self.job.model} {self.job.task} seed {self.seed}"
+        progress = Progress(title, self.total_steps, done=self.state.step)
+        while self.state.epoch < self.recipe.epochs:
+            generator = np.random.default_rng([self.seed, self.state.epoch])
+            batches = row_batches(len(self.train_rows), self.recipe.batch_size, generator)
+            self.classifier.train_mode()
+            while self.state.batch < len(batches):
+                rows = self.train_rows[batches[self.state.batch]]
+                loss = self._step(rows)
+                self.state.seconds = time.monotonic() - started
+                progress.update(
+                    self.state.step, tokens=int(self.features.notes.lengths[rows].sum()), note=f"loss {loss:.3f}"
+                )
+                if clock.due():
+                    self._save()
+            self._end_epoch()
+            self.state.seconds = time.monotonic() - started
+        self._restore_best()
+        return self.state
+
+    def _step(self, rows: Rows) -> float:
+        lengths = self.features.notes.lengths
+        rows = rows[np.argsort(-lengths[rows], kind="stable")]
+        weight = self.objective.weight(self.targets[rows])
+        factor = self.schedule(self.state.step)
+        set_learning_rate(self.optimizer, factor)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = 0.0
+        for start in range(0, len(rows), self.recipe.micro_batch_size):
+            part = rows[start : start + self.recipe.micro_batch_size]
+            share = self.loss(part) / weight
+            share.backward()
+            loss += share.item()
+        require_finite(loss, what="training loss", step=self.state.step)
+        norm = clip_gradients(self.parameters.values(), self.recipe, self.job.switches)
+        if norm is not None:
+            require_finite(norm, what="gradient norm", step=self.state.step)
+        self.optimizer.step()
+        state = self.state
+        state.step, state.batch, state.loss = state.step + 1, state.batch + 1, state.loss + loss
+        state.tokens += int(lengths[rows].sum())
+        figures = {"train_loss": loss, "learning_rate": factor * self.recipe.learning_rate, "tokens": state.tokens}
+        self.log.metrics(figures if norm is None else figures | {"gradient_norm": norm}, step=state.step)
+        return loss
+
+    def loss(self, rows: Rows) -> Tensor:
+        """Summed loss of some admissions, with gradients."""
+        logits = self.classifier.logits(self.features(rows))
+        return self.objective(logits, self.targets[rows].to(logits.device))
+
+    def _end_epoch(self) -> None:
+        state = self.state
+        figures = self._validate()
+        train_loss = state.loss / state.batch
+        state.epoch, state.batch, state.loss = state.epoch + 1, 0, 0.0
+        auroc, loss = figures["validation_auroc"], figures["validation_loss"]
+        state.curve.append(
+            {
+                "epoch": state.epoch,
+                "step": state.step,
+                "tokens": state.tokens,
+                "train_loss": train_loss,
+                "validation_loss": loss,
+                "validation_auroc": None if math.isnan(auroc) else auroc,
+            }
+        )
+        self.log.metrics({**figures, "epoch": state.epoch}, step=state.step)
+        value = {"auroc": auroc, "loss": -loss, "last": float(state.epoch)}[self.selection]
+        if state.best_value is None or value > state.best_value:
+            state.best_epoch, state.best_value = state.epoch, value
+            self.best = {name: parameter.detach().cpu().clone() for name, parameter in self.parameters.items()}
+
+    def _validate(self) -> Mapping[str, float]:
+        logits = predict_logits(self.classifier, self.features, self.validation_rows)
+        targets = self.targets[self.validation_rows]
+        loss = float(self.objective(torch.from_numpy(logits), targets)) / max(self.objective.weight(targets), 1e-12)
+        softmax = self.job.switches.get("multilabel_softmax", False)
+        scores = scores_from_logits(logits, self.type, multilabel_softmax=softmax)
+        require_finite(loss, what="validation loss", step=self.state.step)
+        return {
+            "validation_loss": loss,
+            "validation_auroc": selection_auroc(scores, targets.numpy(), self.type),
+        }
+
+    def _restore_best(self) -> None:
+        if self.state.best_epoch != self.state.epoch:
+            self._place(self.best)
+
+    def _place(self, tensors: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors[name])
+
+    def _save(self) -> None:
+        tensors: dict[str, Tensor] = {f"parameter.{name}": value for name, value in self.parameters.items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
+        tensors |= {f"generator.{name}": value for name, value in generator_tensors().items()}
+        save_checkpoint(self.work, identity=self.identity, tensors=tensors, state=asdict(self.state))
+
+    def _resume(self) -> None:
+        checkpoint = load_checkpoint(self.work, identity=self.identity)
+        if checkpoint is None:
+            return
+        self._place(checkpoint.section("parameter."))
+        self.best = checkpoint.section("best.")
+        restore_optimizer(self.optimizer, checkpoint.section("optimizer."))
+        restore_generators(checkpoint.section("generator."))
+        self.state = FitState(**checkpoint.state)

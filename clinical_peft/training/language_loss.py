@@ -1,0 +1,168 @@
+"""Language-model losses over real tokens only, without holding the logits of a whole batch."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import BertForMaskedLM
+
+from clinical_peft.training.batching import pad_right
+
+LOGITS_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
+MASKED_SHARE = 0.15
+
+Sequences = list[npt.NDArray[np.integer]]
+
+
+class LanguageLoss(Protocol):
+    """Computes the loss of one forward pass."""
+
+    def __call__(self, model: nn.Module, sequences: Sequences, *, key: tuple[int, ...]) -> tuple[Tensor, int]:
+        """Return the summed negative log-likelihood (nats, float32 scalar) and the number of tokens predicted.
+
+        Args:
+            model: The network.
+            sequences: Token ids, each of shape (length,).
+            key: Numbers that tell this forward pass from every other, from which random choices derive.
+        """
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Sum of cross-entropies of `hidden @ weight.T`, computed a few rows at a time.
+
+    The gradients are computed in the forward pass while a group's logits are at hand, so that no logits are kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, grad: bool) -> Tensor:
+        total = hidden.new_zeros((), dtype=torch.float32)
+        need_hidden, need_weight = grad and hidden.requires_grad, grad and weight.requires_grad
+        grad_hidden = torch.empty_like(hidden) if need_hidden else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
+        matrix = weight.to(hidden.dtype)
+        rows = max(1, LOGITS_AT_ONCE[hidden.device.type] // len(weight))
+        for start in range(0, len(hidden), rows):
+            part, wanted = hidden[start : start + rows], targets[start : start + rows]
+            scores = functional.log_softmax((part @ matrix.T).float(), dim=-1)
+            total -= scores.gather(1, wanted[:, None]).sum()
+            if not (need_hidden or need_weight):
+                continue
+            error = scores.exp_()
+            error[torch.arange(len(wanted), device=error.device), wanted] -= 1.0
+            error = error.to(hidden.dtype)
+            if grad_hidden is not None:
+                torch.mm(error, matrix, out=grad_hidden[start : start + rows])
+            if grad_weight is not None:
+                grad_weight += error.T @ part
+        ctx.save_for_backward(*(grad for grad in (grad_hidden, grad_weight) if grad is not None))
+        ctx.needed = (need_hidden, need_weight)
+        ctx.weight_dtype = weight.dtype
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        saved = list(ctx.saved_tensors)
+        grad_hidden = saved.pop(0) * upstream[0] if ctx.needed[0] else None
+        grad_weight = (saved.pop(0) * upstream[0]).to(ctx.weight_dtype) if ctx.needed[1] else None
+        return grad_hidden, grad_weight, None, None
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Sum the cross-entropies of a linear layer's outputs.
+
+    Args:
+        hidden: Inputs of the layer, shape (tokens, width).
+        weight: Its matrix, shape (vocabulary, width); it has no bias.
+        targets: Right answers, shape (tokens,), int64.
+
+    Returns:
+        The sum in nats, a float32 scalar with gradients to `hidden` and `weight`.
+    """
+    with torch.autocast(hidden.device.type, enabled=False):
+        total: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, torch.is_grad_enabled())
+    return total
+
+
+def last_hidden(model: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a causal network up to its vocabulary layer.
+
+    Args:
+        model: A causal language model, with or without an adapter.
+        ids: Token ids, shape (rows, length), padded on the right.
+
+    Returns:
+        The vocabulary layer's inputs at the positions of `ids`, shape (rows, length, width), and its matrix.
+    """
+    network: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    head: nn.Linear = network.lm_head
+    network.lm_head = nn.Identity()
+    try:
+        hidden = model(input_ids=ids, use_cache=False).logits
+    finally:
+        network.lm_head = head
+    # Prompt methods put their virtual tokens in front.
+    return hidden[:, -ids.shape[1] :], head.weight
+
+
+class CausalLoss:
+    """Next-token prediction; the first token of a row is not predicted, padding neither.
+
+    Args:
+        pad: Id of the padding token.
+        device: Where the network is.
+    """
+
+    def __init__(self, pad: int, device: torch.device) -> None:
+        self.pad = pad
+        self.device = device
+
+    def __call__(self, model: nn.Module, sequences: Sequences, *, key: tuple[int, ...]) -> tuple[Tensor, int]:
+        """Return the summed negative log-likelihood and the number of tokens predicted; draws nothing at random."""
+        ids = pad_right(sequences, self.pad).to(self.device)
+        targets = ids[:, 1:]
+        real = targets != self.pad
+        hidden, weight = last_hidden(model, ids)
+        return linear_cross_entropy(hidden[:, :-1][real], weight, targets[real]), int(real.sum())
+
+
+class MaskedLoss:
+    """Masked-language modelling with masks drawn anew for every forward pass (Devlin et al. 2019; Liu et al. 2019).
+
+    Of the tokens 15 % are predicted; of these 80 % are hidden behind [MASK], 10 % replaced by a random token and 10 %
+    left as they are.
+
+    Args:
+        pad: Id of the padding token.
+        mask: Id of the [MASK] token.
+        special: Ids that are never predicted.
+        vocabulary: Number of tokens.
+        device: Where the network is.
+    """
+
+    def __init__(self, *, pad: int, mask: int, special: list[int], vocabulary: int, device: torch.device) -> None:
+        self.pad = pad
+        self.mask = mask
+        self.special = torch.tensor(sorted(special))
+        self.vocabulary = vocabulary
+        self.device = device
+
+    def __call__(self, model: nn.Module, sequences: Sequences, *, key: tuple[int, ...]) -> tuple[Tensor, int]:
+        """Return the summed negative log-likelihood of the masked tokens and their number."""
+        assert isinstance(model, BertForMaskedLM)
+        ids = pad_right(sequences, self.pad)
+        generator = torch.Generator().manual_seed(int(np.random.default_rng(list(key)).integers(2**62)))
+        chance, kind = torch.rand(2, *ids.shape, generator=generator)
+        random_ids = torch.randint(self.vocabulary, ids.shape, generator=generator)
+        chosen = (chance < MASKED_SHARE) & ~torch.isin(ids, self.special)
+        corrupted = torch.where(chosen & (kind < 0.8), self.mask, ids)
+        corrupted = torch.where(chosen & (kind >= 0.8) & (kind < 0.9), random_ids, corrupted).to(self.device)
+        real = (ids != self.pad).to(self.device)
+        hidden = model.bert(input_ids=corrupted, attention_mask=real.long()).last_hidden_state
+        chosen = chosen.to(self.device)
+        logits = model.cls(hidden[chosen]).float()
+        loss = functional.cross_entropy(logits, ids.to(self.device)[chosen], reduction="sum")
+        return loss, int(chosen.sum())

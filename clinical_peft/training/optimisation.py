@@ -1,0 +1,168 @@
+"""What every training loop shares: determinism, precision, AdamW, the learning-rate schedule, guards."""
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.recipes import Optimisation, Schedule
+
+
+def prepare_torch(seed: int, threads: int) -> torch.device:
+    """Seed every generator, fix the number of CPU threads and ask for deterministic kernels.
+
+    Args:
+        seed: Seed of PyTorch's global generators, on which initialisation and dropout draw.
+        threads: CPU threads; they change the order of float sums.
+
+    Returns:
+        The device to train on: a GPU when one is visible, else the CPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(recipe: Optimisation, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which a forward pass runs: bfloat16 activations if the recipe asks for them."""
+    if recipe.precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def to_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move a model to a device and make every trainable parameter float32, whatever the base's type."""
+    model.to(device)
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.is_floating_point():
+            parameter.data = parameter.data.float()
+    return model
+
+
+def parameter_groups(
+    named: Iterable[tuple[str, nn.Parameter]], *, learning_rate: float, weight_decay: float
+) -> list[dict[str, object]]:
+    """Sort trainable parameters into AdamW groups: matrices decay, vectors (biases, norms, gates) do not.
+
+    Args:
+        named: Names and parameters; those that do not require gradients are left out.
+        learning_rate: Peak learning rate of these parameters.
+        weight_decay: Weight decay of the matrices.
+
+    Returns:
+        One or two groups, parameters in the order given; empty groups are left out.
+    """
+    trainable = [parameter for _, parameter in named if parameter.requires_grad]
+    matrices = [parameter for parameter in trainable if parameter.ndim >= 2]
+    vectors = [parameter for parameter in trainable if parameter.ndim < 2]
+    groups = [
+        {"params": matrices, "lr": learning_rate, "weight_decay": weight_decay},
+        {"params": vectors, "lr": learning_rate, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(groups: list[dict[str, object]]) -> torch.optim.AdamW:
+    """Build AdamW over parameter groups, fused where the device has a fused kernel.
+
+    Raises:
+        TrainingError: No parameter is trainable.
+    """
+    if not groups:
+        raise TrainingError("no trainable parameter: expected a head, an adapter or an unfrozen base to train")
+    optimizer = torch.optim.AdamW(groups, fused=True)
+    for group in optimizer.param_groups:
+        group["peak_lr"] = group["lr"]
+    return optimizer
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """The learning rate's course as a factor of its peak, a pure function of the optimizer step.
+
+    Attributes:
+        steps: Optimizer steps over which the course is laid out.
+        warmup: Steps of linear warm-up; the first update after a warm-up start is not zero.
+        schedule: Course after warm-up: down to zero linearly or along a cosine, or constant.
+        first_update_zero: Count warm-up from zero, so that the first update does nothing.
+    """
+
+    steps: float
+    warmup: float
+    schedule: Schedule
+    first_update_zero: bool = False
+
+    def __call__(self, step: int) -> float:
+        """Return the factor at optimizer step `step`, counted from zero."""
+        if self.first_update_zero and step < self.warmup:
+            return step / max(1.0, self.warmup)
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        if self.schedule == "constant":
+            return 1.0
+        left = min(1.0, max(0.0, (self.steps - step) / max(1.0, self.steps - self.warmup)))
+        return left if self.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
+
+
+def learning_rate(
+    recipe: Optimisation, *, steps: int, micro_steps_per_step: float, switches: Mapping[str, bool]
+) -> LearningRate:
+    """Lay out a recipe's learning rate over a run.
+
+    Args:
+        recipe: Warm-up ratio and schedule.
+        steps: Optimizer steps of the run.
+        micro_steps_per_step: Forward passes per optimizer step.
+        switches: `warmup_as_steps` passes the warm-up ratio where a number of steps is expected: the first update
+            has a learning rate of zero and there is no warm-up. `schedule_in_micro_steps` lays the schedule out over
+            forward passes but advances it once per update, so that it ends near its peak.
+    """
+    length = steps * micro_steps_per_step if switches.get("schedule_in_micro_steps", False) else float(steps)
+    if switches.get("warmup_as_steps", False):
+        return LearningRate(length, recipe.warmup_ratio, recipe.schedule, first_update_zero=True)
+    return LearningRate(length, math.ceil(recipe.warmup_ratio * length), recipe.schedule)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's learning rate to `factor` times its peak."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+
+
+def clip_gradients(
+    parameters: Iterable[nn.Parameter], recipe: Optimisation, switches: Mapping[str, bool]
+) -> float | None:
+    """Scale gradients down to the recipe's largest norm.
+
+    Args:
+        parameters: Parameters with gradients.
+        recipe: Holds the largest norm, or none.
+        switches: `unclipped` leaves the gradients alone.
+
+    Returns:
+        The norm before clipping, or None where nothing is clipped.
+    """
+    if recipe.clip_norm is None or switches.get("unclipped", False):
+        return None
+    return float(nn.utils.clip_grad_norm_(list(parameters), recipe.clip_norm))
+
+
+def require_finite(value: float, *, what: str, step: int) -> float:
+    """Return a loss or a norm, or stop the run when it is not finite.
+
+    Raises:
+        TrainingError: The value is NaN or infinite.
+    """
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"{what} at optimizer step {step}: expected a finite number, found {value}; "
+            "lower learning_rate, set clip_norm, or use precision fp32"
+        )
+    return value

@@ -1,0 +1,133 @@
+"""A task's cohort in memory: its admissions, its label space, and the target of every admission."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.files import read_json
+from clinical_peft.recipes import TASK_TYPES, TaskType
+
+SPLITS = ("train", "validation", "test")
+COLUMNS = ("hadm_id", "subject_id", "split", "text", "label")
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A cohort with encoded labels, one row per admission.
+
+    Attributes:
+        task: Name of the task.
+        type: Kind of label.
+        classes: Ordered label space of length K.
+        table: The cohort's rows as read, ordered by hadm_id.
+        targets: Class index per row, int64 of shape (N,); for a multilabel task 0/1 per class, uint8 of shape (N, K).
+        unknown_codes: For a multilabel task, labels of validation and test rows that the label space does not hold.
+            Such codes never occur in training, have no class to score and are left out of the targets.
+    """
+
+    task: str
+    type: TaskType
+    classes: tuple[Any, ...]
+    table: pa.Table
+    targets: np.ndarray
+    unknown_codes: int
+
+    def rows(self, *splits: str) -> np.ndarray:
+        """Positions of the rows of the given splits, int64, in the table's order."""
+        column = np.asarray(self.table.column("split").to_pylist())
+        return np.flatnonzero(np.isin(column, splits))
+
+    @property
+    def texts(self) -> list[str]:
+        """Admission notes in the table's order."""
+        return self.table.column("text").to_pylist()
+
+
+def read_task(cohort: Path, classes: Path, task: str) -> TaskData:
+    """Read a cohort and its label space, and encode the labels.
+
+    Args:
+        cohort: Parquet file with the columns hadm_id, subject_id, split, text and label.
+        classes: JSON file with the ordered label space. Integer labels of a label space of names are its indices.
+        task: Name of the task, a key of `clinical_peft.recipes.TASK_TYPES`.
+
+    Raises:
+        TrainingError: A column, a split or a note is missing, a label is not in the label space, or every training
+            admission has the same label.
+    """
+    if task not in TASK_TYPES:
+        raise TrainingError(f"unknown task {task!r}: expected one of {', '.join(TASK_TYPES)}")
+    table = _read_cohort(cohort)
+    space = tuple(read_json(classes))
+    if len(space) < 2 or len(set(space)) != len(space):
+        raise TrainingError(f"{classes}: expected at least two distinct classes, found {len(space)}")
+    splits = np.asarray(table.column("split").to_pylist())
+    labels = table.column("label").to_pylist()
+    kind = TASK_TYPES[task]
+    unknown = 0
+    if kind == "multilabel":
+        targets, unknown = _encode_sets(labels, splits, space, cohort)
+        learnable = bool(targets[splits == "train"].any())
+    else:
+        targets = _encode_single(labels, space, cohort)
+        learnable = len(np.unique(targets[splits == "train"])) > 1
+        if kind == "binary" and len(space) != 2:
+            raise TrainingError(f"{classes}: expected two classes for the binary task {task}, found {len(space)}")
+    if not learnable:
+        raise TrainingError(f"{cohort}: the training split of {task} shows no differing labels; nothing can be learned")
+    return TaskData(task=task, type=kind, classes=space, table=table, targets=targets, unknown_codes=unknown)
+
+
+def _read_cohort(cohort: Path) -> pa.Table:
+    if not Path(cohort).is_file():
+        raise TrainingError(f"{cohort}: expected a cohort file, found none; build the cohort first")
+    missing = set(COLUMNS) - set(pq.read_schema(cohort).names)
+    if missing:
+        raise TrainingError(f"{cohort}: expected columns {', '.join(COLUMNS)}; missing: {', '.join(sorted(missing))}")
+    table = pq.read_table(cohort, columns=list(COLUMNS)).sort_by("hadm_id").combine_chunks()
+    for row, text in enumerate(table.column("text").to_pylist()):
+        if not text or text.isspace():
+            raise TrainingError(f"{cohort}, row {row} by hadm_id: the admission note is empty; drop it from the cohort")
+    found = {str(split) for split in table.column("split").to_pylist()}
+    if found != set(SPLITS):
+        raise TrainingError(f"{cohort}: expected the splits {', '.join(SPLITS)}; found {', '.join(sorted(found))}")
+    return table
+
+
+def _encode_single(labels: Sequence[Any], space: tuple[Any, ...], cohort: Path) -> np.ndarray:
+    named = all(isinstance(name, str) for name in space) and all(isinstance(label, int) for label in labels)
+    index = {label: position for position, label in enumerate(range(len(space)) if named else space)}
+    for row, label in enumerate(labels):
+        if label not in index:
+            raise TrainingError(
+                f"{cohort}, row {row} by hadm_id: label {label!r} is not one of the {len(space)} classes"
+            )
+    return np.asarray([index[label] for label in labels], dtype=np.int64)
+
+
+def _encode_sets(
+    labels: Sequence[Sequence[str]], splits: np.ndarray, space: tuple[Any, ...], cohort: Path
+) -> tuple[np.ndarray, int]:
+    index = {label: position for position, label in enumerate(space)}
+    targets = np.zeros((len(labels), len(space)), dtype=np.uint8)
+    unknown = 0
+    for row, codes in enumerate(labels):
+        if codes is None:
+            raise TrainingError(f"{cohort}, row {row} by hadm_id: expected a list of labels, found none")
+        for code in codes:
+            if code in index:
+                targets[row, index[code]] = 1
+            elif splits[row] == "train":
+                raise TrainingError(
+                    f"{cohort}, row {row} by hadm_id: label {code!r} of the training split is not one of the "
+                    f"{len(space)} classes"
+                )
+            else:
+                unknown += 1
+    return targets, unknown
