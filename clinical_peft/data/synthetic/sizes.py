@@ -1,0 +1,69 @@
+"""The sizes of the synthetic hospital, in numbers that planning can rely on."""
+
+from dataclasses import dataclass
+
+from clinical_peft.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class HospitalSize:
+    """How much to generate.
+
+    Attributes:
+        mimic_iii_patients: Adult patients of the MIMIC-III part; newborns and minors come on top.
+        newborns: Newborn patients of the MIMIC-III part.
+        hosts_per_case: Admissions (or rows) into which each edge case is planted.
+        mimic_iv_discharge: Discharge notes of the MIMIC-IV part, exactly.
+        mimic_iv_radiology: Radiology notes of the MIMIC-IV part, exactly.
+        overlap_share: Share of the MIMIC-III patients who are in the MIMIC-IV part too.
+    """
+
+    mimic_iii_patients: int
+    newborns: int
+    hosts_per_case: int
+    mimic_iv_discharge: int
+    mimic_iv_radiology: int
+    overlap_share: float = 0.15
+
+
+SIZES: dict[str, HospitalSize] = {
+    "tiny": HospitalSize(160, 3, 1, 200, 200),
+    "demo": HospitalSize(1_000, 12, 3, 900, 900),
+    "large": HospitalSize(3_000, 40, 6, 150_000, 170_000),
+}
+
+
+def hospital_size(name: str) -> HospitalSize:
+    """Return the size of that name.
+
+    Raises:
+        ConfigError: There is no such size.
+    """
+    if name not in SIZES:
+        raise ConfigError(f"synthetic hospital: size {name!r} is unknown; expected one of {', '.join(SIZES)}")
+    return SIZES[name]
+
+
+def admissions_of_patient(index: int) -> int:
+    """Return the number of admissions of the patient with this index: 1.15 on average, at most 3."""
+    if index % 40 == 21:
+        return 3
+    return 2 if index % 10 == 4 else 1
+
+
+def predicted_note_counts(size: str) -> dict[str, int]:
+    """Return how many notes a size has, without generating any.
+
+    Returns:
+        mimic-iv-discharge and mimic-iv-radiology, which are exact, and mimic-iii-discharge: adult summaries, a few
+        per cent too many, because a patient who dies has no further admission.
+
+    Raises:
+        ConfigError: There is no such size.
+    """
+    numbers = hospital_size(size)
+    return {
+        "mimic-iii-discharge": sum(map(admissions_of_patient, range(numbers.mimic_iii_patients))) + numbers.newborns,
+        "mimic-iv-discharge": numbers.mimic_iv_discharge,
+        "mimic-iv-radiology": numbers.mimic_iv_radiology,
+    }

@@ -1,0 +1,70 @@
+"""What keeps notes on this machine: private files, no telemetry, no network, no memory dumps.
+
+The libraries read these variables when they are imported, so a script calls `protect_process` first. This module
+imports the standard library alone.
+"""
+
+import os
+import resource
+from pathlib import Path
+
+PRIVATE_UMASK = 0o077
+
+# MLflow accepts the word `true` alone for DO_NOT_TRACK; huggingface_hub accepts it too.
+NO_TELEMETRY = {
+    "DO_NOT_TRACK": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_MODE": "disabled",
+}
+
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
+# The variables of OFFLINE that are ours and not the user's: a job that may download takes back those that the
+# process which started it has set.
+OURS = "CLINICAL_PEFT_OFFLINE"
+TRUE = {"1", "ON", "YES", "TRUE"}
+
+# Progress bars would fill a log with fragments of lines; MLflow looks for git where a node may have none.
+QUIET = {
+    "GIT_PYTHON_REFRESH": "quiet",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def protect_process(*, network: bool = False) -> None:
+    """Make this process, and those that it starts, keep what they read to themselves.
+
+    New files and folders are for their owner alone, a crash leaves no image of the memory on disk, no library
+    reports its use, and the Hugging Face libraries read local files only.
+
+    Args:
+        network: Whether the Hugging Face libraries may download, for a job that fetches a base model. A user's
+            own offline settings still hold; those of a parent process that called this function do not.
+    """
+    os.umask(PRIVATE_UMASK)
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard_limit))
+    opt_out_of_telemetry()
+    os.environ.update(QUIET)
+    if network:
+        for name in os.environ.pop(OURS, "").split():
+            os.environ.pop(name, None)
+        return
+    ours = [name for name in OFFLINE if os.environ.get(name, "").upper() not in TRUE]
+    os.environ.update({**OFFLINE, OURS: " ".join([os.environ.get(OURS, ""), *ours]).strip()})
+
+
+def opt_out_of_telemetry() -> None:
+    """Set the variables by which libraries are told not to report their use."""
+    os.environ.update(NO_TELEMETRY)
+
+
+def is_private(path: Path) -> bool:
+    """Return whether nobody but the owner can read, write or enter a file or folder."""
+    return path.stat().st_mode & PRIVATE_UMASK == 0

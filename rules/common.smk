@@ -1,0 +1,398 @@
+"""The validated study, wildcard domains, and the named helpers that rules use."""
+
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(workflow.basedir))
+
+from clinical_peft import experiments
+from clinical_peft.config.switches import DATA_SWITCHES
+from clinical_peft.data.table_files import find_table
+from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.privacy import protect_process
+from clinical_peft.provenance import git_revision
+
+protect_process()
+
+
+def load_study():
+    try:
+        return experiments.load_study(config)
+    except ClinicalPeftError as error:
+        raise WorkflowError(str(error)) from None
+
+
+STUDY = load_study()
+ROOT = f"results/{STUDY.study}"
+SEEDS = STUDY.matrix.seeds
+SYNTHETIC_FOLDER = f"{ROOT}/hospital"
+MIMIC_CORPORA = ["mimic-iv", "mimic-iii", "combined"]
+SCRATCH_BASES = [
+    base for base in STUDY.bases if experiments.scratch_source(STUDY, base)
+]
+REAL_BASES = STUDY.real_bases
+TABLE_NAMES = [
+    "dataset_statistics",
+    "domain_adaptation",
+    "downstream_main",
+    "downstream_lora_baselines",
+]
+TABLE_FORMATS = ["csv", "md", "tex"]
+CORE_TABLES = ["NOTEEVENTS", "ADMISSIONS"]
+TASK_TABLES = {
+    "los": ["ADMISSIONS"],
+    "mortality": ["ADMISSIONS"],
+    "pmv": [
+        "ADMISSIONS",
+        "PATIENTS",
+        "ICUSTAYS",
+        "DIAGNOSES_ICD",
+        "D_ICD_DIAGNOSES",
+        "NOTEEVENTS",
+    ],
+    "diagnoses": ["ADMISSIONS", "DIAGNOSES_ICD"],
+    "procedures": ["ADMISSIONS", "PROCEDURES_ICD"],
+    "control": ["ADMISSIONS"],
+}
+
+
+def one_of(names):
+    return "|".join(re.escape(name) for name in names) or "none"
+
+
+wildcard_constraints:
+    corpus=one_of(STUDY.corpora),
+    task=one_of(STUDY.tasks),
+    base=one_of(STUDY.bases),
+    adapter=one_of(STUDY.adapters),
+    model=one_of(STUDY.models),
+    seed=r"\d+",
+
+
+# --- hospital tables ---------------------------------------------------------------------------------------------
+
+
+def hospital_tables(folder, key, subfolder, names):
+    """Paths of the tables that a job reads: the synthetic hospital, or files of the configured folder."""
+    if STUDY.data.synthetic:
+        return [SYNTHETIC_FOLDER]
+    if folder is None:
+        raise WorkflowError(
+            f"config: data.{key} is needed here and is not set; give the folder of its tables"
+        )
+    try:
+        return [str(find_table(folder, name)) for name in names]
+    except ClinicalPeftError as error:
+        raise WorkflowError(f"config: data.{key}: {error}") from None
+
+
+def mimic_iii_tables(names):
+    return hospital_tables(STUDY.data.mimic_iii, "mimic_iii", "mimic-iii", names)
+
+
+def mimic_iv_note_tables():
+    return hospital_tables(
+        STUDY.data.mimic_iv_note,
+        "mimic_iv_note",
+        "mimic-iv-note",
+        ["discharge", "radiology"],
+    )
+
+
+def mimic_iii_folder(wildcards):
+    if STUDY.data.synthetic:
+        return f"{SYNTHETIC_FOLDER}/mimic-iii"
+    return str(STUDY.data.mimic_iii) if STUDY.data.mimic_iii else None
+
+
+def mimic_iv_note_folder(wildcards):
+    if STUDY.data.synthetic:
+        return f"{SYNTHETIC_FOLDER}/mimic-iv-note"
+    return str(STUDY.data.mimic_iv_note) if STUDY.data.mimic_iv_note else None
+
+
+def tables_of_corpus(wildcards):
+    tables = []
+    if wildcards.corpus in ("mimic-iv", "combined"):
+        tables += mimic_iv_note_tables()
+    if wildcards.corpus in ("mimic-iii", "combined"):
+        tables += mimic_iii_tables(["NOTEEVENTS"])
+    return sorted(set(tables))
+
+
+def tables_of_admission_notes(wildcards):
+    return mimic_iii_tables(CORE_TABLES)
+
+
+def tables_of_ventilation(wildcards):
+    return mimic_iii_tables(["ICUSTAYS", "PROCEDUREEVENTS_MV"])
+
+
+def tables_of_task(wildcards):
+    return mimic_iii_tables(TASK_TABLES[wildcards.task])
+
+
+def ventilation_of_task(wildcards):
+    return f"{ROOT}/cohorts/ventilation.parquet" if wildcards.task == "pmv" else []
+
+
+def split_lists(wildcards):
+    """Lists of patients per split, when the study brings its own."""
+    if STUDY.data.splits == "hash":
+        return []
+    names = ["mimic_train.csv", "mimic_val.csv", "mimic_test.csv"]
+    missing = [name for name in names if not (Path(STUDY.data.splits) / name).exists()]
+    if missing:
+        raise WorkflowError(
+            f"config: data.splits: expected {', '.join(missing)} in {STUDY.data.splits}, found none; "
+            "give the folder of the lists, or `hash`"
+        )
+    return [str(Path(STUDY.data.splits) / name) for name in names]
+
+
+def switches_of_data(wildcards):
+    return {name: STUDY.resolved_switches[name] for name in DATA_SWITCHES}
+
+
+def general_characters():
+    sources = [experiments.scratch_source(STUDY, base) for base in SCRATCH_BASES]
+    return max((source.general_characters for source in sources), default=8_000_000)
+
+
+def splits_of_cohort(wildcards):
+    splits = STUDY.data.splits
+    return "hash" if splits == "hash" else str(splits)
+
+
+def note_file_of_corpus(wildcards):
+    return str(STUDY.data.note_files[wildcards.corpus].path)
+
+
+def note_columns_of_corpus(wildcards):
+    return STUDY.data.note_files[wildcards.corpus].model_dump(exclude={"path"})
+
+
+# --- models ------------------------------------------------------------------------------------------------------
+
+
+def source_of_base(wildcards):
+    return STUDY.bases[wildcards.base].source.model_dump(mode="json")
+
+
+def family_of_base(wildcards):
+    return STUDY.bases[wildcards.base].family
+
+
+def precision_of_base(wildcards):
+    """Type in which weights are kept: that of adapter training; an encoder is small and stays exact."""
+    causal = STUDY.bases[wildcards.base].family == "causal"
+    return STUDY.pretraining.get("precision", "fp32") if causal else "fp32"
+
+
+def context_of_tokens(wildcards):
+    """Adapters of one base and corpus share their token shards, so they share the context."""
+    contexts = {
+        experiments.pretrain_job(STUDY, name).recipe.context
+        for name, adapter in STUDY.adapters.items()
+        if (adapter.base, adapter.corpus) == (wildcards.base, wildcards.corpus)
+    }
+    if len(contexts) > 1:
+        raise WorkflowError(
+            f"config: adapters of base {wildcards.base!r} on corpus {wildcards.corpus!r} differ in context "
+            f"({', '.join(map(str, sorted(contexts)))}); give them one"
+        )
+    return contexts.pop() if contexts else STUDY.pretraining.get("context", 128)
+
+
+def base_of_adapter(wildcards):
+    return f"{ROOT}/bases/{STUDY.adapters[wildcards.adapter].base}"
+
+
+def tokens_of_adapter(wildcards):
+    adapter = STUDY.adapters[wildcards.adapter]
+    return f"{ROOT}/tokens/{adapter.base}/{adapter.corpus}"
+
+
+def job_of_adapter(wildcards):
+    return experiments.as_record(experiments.pretrain_job(STUDY, wildcards.adapter))
+
+
+def base_of_model(wildcards):
+    base = STUDY.models[wildcards.model].base
+    return f"{ROOT}/bases/{base}" if base else []
+
+
+def clinical_adapter_of_model(wildcards):
+    clinical = STUDY.models[wildcards.model].clinical
+    return f"{ROOT}/adapters/{clinical}" if clinical else []
+
+
+def job_of_model(wildcards):
+    return experiments.as_record(
+        experiments.finetune_job(STUDY, wildcards.model, wildcards.task)
+    )
+
+
+def threads_of_adapter(wildcards):
+    return experiments.pretrain_job(STUDY, wildcards.adapter).recipe.threads
+
+
+def threads_of_model(wildcards):
+    return experiments.finetune_job(
+        STUDY, wildcards.model, wildcards.task
+    ).recipe.threads
+
+
+def threads_of_base(wildcards):
+    source = experiments.scratch_source(STUDY, wildcards.base)
+    return source.recipe.threads if source else 1
+
+
+# --- what a study asks for ---------------------------------------------------------------------------------------
+
+
+def cohorts_in_use():
+    return expand(f"{ROOT}/cohorts/{{task}}.parquet", task=STUDY.matrix.tasks)
+
+
+def notes_in_use():
+    return expand(
+        f"{ROOT}/notes/{{corpus}}.parquet", corpus=experiments.corpora_in_use(STUDY)
+    )
+
+
+def perplexities_in_use(wildcards=None):
+    return expand(
+        f"{ROOT}/perplexity/{{adapter}}.json",
+        adapter=experiments.adapters_in_use(STUDY),
+    )
+
+
+def predictions_in_use(wildcards=None):
+    return per_run("predictions", "parquet")
+
+
+def metrics_in_use(wildcards=None):
+    return per_run("metrics", "json")
+
+
+def per_run(folder, suffix):
+    return expand(
+        f"{ROOT}/{folder}/{{model}}/{{task}}/seed{{seed}}.{suffix}",
+        model=STUDY.matrix.models,
+        task=STUDY.matrix.tasks,
+        seed=SEEDS,
+    )
+
+
+def replicates_in_use(wildcards=None):
+    return per_run("replicates", "parquet")
+
+
+def training_records_in_use(wildcards=None):
+    return per_run("training", "json")
+
+
+def classes_in_use(wildcards=None):
+    return expand(f"{ROOT}/cohorts/{{task}}.classes.json", task=STUDY.matrix.tasks)
+
+
+def attrition_in_use(wildcards=None):
+    return expand(f"{ROOT}/cohorts/{{task}}.attrition.json", task=STUDY.matrix.tasks)
+
+
+def run_logs_in_use(wildcards=None):
+    """Run logs of every job that computes, so that each becomes an MLflow run."""
+    runs = f"{ROOT}/runs"
+    adapters = experiments.adapters_in_use(STUDY)
+    scratch = [
+        base for base in experiments.bases_in_use(STUDY) if base in SCRATCH_BASES
+    ]
+    tokens = {
+        (STUDY.adapters[name].base, STUDY.adapters[name].corpus) for name in adapters
+    }
+    return [
+        *expand(
+            f"{runs}/notes/{{corpus}}.jsonl", corpus=experiments.corpora_in_use(STUDY)
+        ),
+        *expand(f"{runs}/cohorts/{{task}}.jsonl", task=STUDY.matrix.tasks),
+        *expand(f"{runs}/bases/{{base}}.jsonl", base=scratch),
+        *sorted(f"{runs}/tokens/{base}/{corpus}.jsonl" for base, corpus in tokens),
+        *expand(f"{runs}/adapters/{{adapter}}.jsonl", adapter=adapters),
+        *per_run("runs/models", "jsonl"),
+    ]
+
+
+def real_bases_in_use():
+    return expand(f"{ROOT}/bases/{{base}}", base=experiments.real_bases_in_use(STUDY))
+
+
+# --- tables and report -------------------------------------------------------------------------------------------
+
+
+def labels_of_study():
+    """How models and adapters are called in print, in the order of the matrix, and their published rows."""
+    labels = {}
+    for name in STUDY.matrix.models:
+        model = STUDY.models[name]
+        labels[name] = {
+            "label": model.label,
+            "table": model.table,
+            "published": model.published,
+        }
+    for name in experiments.adapters_in_use(STUDY):
+        adapter = STUDY.adapters[name]
+        base, method = STUDY.bases[adapter.base], STUDY.methods[adapter.method]
+        published = base.published and method.published
+        labels[name] = {
+            "label": f"{base.label}: {method.label}",
+            "published": f"{base.published}/{method.published}" if published else None,
+        }
+    return labels
+
+
+def models_by_table():
+    groups = {}
+    for name in STUDY.matrix.models:
+        groups.setdefault(STUDY.models[name].table, []).append(name)
+    return groups
+
+
+def description_of_study():
+    return {
+        "study": STUDY.study,
+        "protocol": STUDY.protocol,
+        "contamination": STUDY.contamination,
+        "split": str(STUDY.data.splits),
+        "synthetic": experiments.reads_synthetic_notes(STUDY),
+        "switches": STUDY.resolved_switches,
+    }
+
+
+def hospital_provenance():
+    return f"{SYNTHETIC_FOLDER}/PROVENANCE.json" if STUDY.data.synthetic else None
+
+
+def tracking_uri():
+    return STUDY.tracking.uri or f"sqlite:///{ROOT}/mlflow.db"
+
+
+# --- hooks -------------------------------------------------------------------------------------------------------
+
+
+def refuse_real_weights_on_synthetic_notes():
+    try:
+        experiments.check_runnable(STUDY)
+    except ClinicalPeftError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def print_results():
+    page = Path(ROOT) / "report.html"
+    if not page.exists():
+        return
+    print(f"Tables: {ROOT}/tables", f"Report: {page}", sep="\n")
+    print(f"Runs:   mlflow ui --backend-store-uri {tracking_uri()}")

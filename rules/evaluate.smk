@@ -1,0 +1,154 @@
+rule evaluate_model:
+    """Score one model's predictions on one task, with intervals."""
+    input:
+        predictions=expand(
+            "<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=SEEDS
+        ),
+        run_logs=expand(
+            "<study>/runs/finetune/{{model}}/{{task}}/seed{seed}.jsonl", seed=SEEDS
+        ),
+        cohort="<study>/cohorts/{task}.parquet",
+        classes="<study>/cohorts/{task}.classes.json",
+        recipe="<study>/recipes/{model}/{task}.json",
+    output:
+        metrics=expand("<study>/metrics/{{model}}/{{task}}/seed{seed}.json", seed=SEEDS),
+        replicates=expand(
+            "<study>/replicates/{{model}}/{{task}}/seed{seed}.parquet", seed=SEEDS
+        ),
+        run_logs=expand(
+            "<study>/runs/models/{{model}}/{{task}}/seed{seed}.jsonl", seed=SEEDS
+        ),
+    log:
+        "<study>/logs/evaluate/{model}/{task}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        seeds=SEEDS,
+        resamples=STUDY.evaluation.resamples,
+        bootstrap_seed=STUDY.evaluation.seed,
+    script:
+        "../workflow_scripts/evaluate_model.py"
+
+
+rule compare_models:
+    """Average the seeds, and compare the models of each table in pairs."""
+    input:
+        metrics=metrics_in_use,
+        replicates=replicates_in_use,
+    output:
+        "<study>/comparison.json",
+    log:
+        "<study>/logs/compare_models.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        groups=models_by_table(),
+    script:
+        "../workflow_scripts/compare_models.py"
+
+
+rule tabulate:
+    """Write the four tables of the paper, with the published figures beside ours."""
+    input:
+        cohorts=cohorts_in_use(),
+        perplexities=perplexities_in_use,
+        comparison="<study>/comparison.json",
+    output:
+        report(
+            expand("<study>/tables/{table}.csv", table=TABLE_NAMES),
+            caption="../report/tables.rst",
+            category="Tables",
+        ),
+        expand(
+            "<study>/tables/{table}.{format}", table=TABLE_NAMES, format=["md", "tex"]
+        ),
+    log:
+        "<study>/logs/tabulate.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=labels_of_study(),
+    script:
+        "../workflow_scripts/tabulate.py"
+
+
+rule draw_figures:
+    """Draw learning curves, ROC and precision-recall curves, and the main result."""
+    input:
+        perplexities=perplexities_in_use,
+        comparison="<study>/comparison.json",
+        predictions=predictions_in_use,
+        training=training_records_in_use,
+        classes=classes_in_use,
+    output:
+        directory("<study>/figures"),
+    log:
+        "<study>/logs/draw_figures.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=labels_of_study(),
+    script:
+        "../workflow_scripts/draw_figures.py"
+
+
+rule write_report:
+    """Write the self-contained report."""
+    input:
+        cohorts=cohorts_in_use(),
+        attrition=attrition_in_use,
+        perplexities=perplexities_in_use,
+        comparison="<study>/comparison.json",
+        metrics=metrics_in_use,
+        figures="<study>/figures",
+        template=f"{workflow.basedir}/report/report.html.j2",
+    output:
+        report("<study>/report.html", caption="../report/report.rst", category="Report"),
+    log:
+        "<study>/logs/write_report.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=labels_of_study(),
+        study=description_of_study(),
+        hospital=hospital_provenance(),
+    script:
+        "../workflow_scripts/write_report.py"
+
+
+rule track_runs:
+    """Send the run logs of every job to MLflow."""
+    input:
+        run_logs_in_use,
+    output:
+        "<study>/runs/tracked.json",
+    log:
+        "<study>/logs/track_runs.log",
+    localrule: True
+    conda:
+        "../envs/track.yaml"
+    params:
+        uri=tracking_uri(),
+        study=STUDY.study,
+    script:
+        "../workflow_scripts/track_runs.py"
+
+
+rule tables:
+    """Target: the results tables (CSV, Markdown, LaTeX)."""
+    input:
+        expand(
+            "<study>/tables/{table}.{format}", table=TABLE_NAMES, format=TABLE_FORMATS
+        ),
+    localrule: True
+
+
+rule report:
+    """Target: the report."""
+    input:
+        "<study>/report.html",
+    localrule: True

@@ -1,0 +1,135 @@
+rule synthesise_hospital:
+    """Generate a synthetic hospital in the shape of MIMIC-III and MIMIC-IV-Note."""
+    output:
+        directory("<study>/hospital"),
+    log:
+        "<study>/logs/synthesise_hospital.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        size=STUDY.synthetic.size,
+        seed=STUDY.synthetic.seed,
+    script:
+        "../workflow_scripts/synthesise_hospital.py"
+
+
+rule collect_general_text:
+    """Collect general English from the Python standard library's documentation."""
+    output:
+        ensure("<study>/notes/general.parquet", non_empty=True),
+    log:
+        "<study>/logs/notes/general.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        max_characters=general_characters(),
+    script:
+        "../workflow_scripts/collect_general_text.py"
+
+
+rule extract_notes:
+    """Extract and clean the notes of MIMIC-IV-Note, of MIMIC-III, or of both."""
+    input:
+        tables_of_corpus,
+    output:
+        notes=ensure("<study>/notes/{corpus}.parquet", non_empty=True),
+        run_log="<study>/runs/notes/{corpus}.jsonl",
+    log:
+        "<study>/logs/notes/{corpus}.log",
+    wildcard_constraints:
+        corpus=one_of(MIMIC_CORPORA),
+    conda:
+        "../envs/data.yaml"
+    params:
+        mimic_iii=mimic_iii_folder,
+        mimic_iv_note=mimic_iv_note_folder,
+        flattened=STUDY.resolved_switches["notes_flattened"],
+    script:
+        "../workflow_scripts/extract_notes.py"
+
+
+rule import_notes:
+    """Import a corpus from a JSON-lines or CSV file of notes."""
+    input:
+        note_file_of_corpus,
+    output:
+        notes=ensure("<study>/notes/{corpus}.parquet", non_empty=True),
+        run_log="<study>/runs/notes/{corpus}.jsonl",
+    log:
+        "<study>/logs/notes/{corpus}.log",
+    wildcard_constraints:
+        corpus=one_of(STUDY.data.note_files),
+    conda:
+        "../envs/data.yaml"
+    params:
+        columns=note_columns_of_corpus,
+    script:
+        "../workflow_scripts/import_notes.py"
+
+
+rule build_admission_notes:
+    """Cut discharge summaries down to what was known at admission."""
+    input:
+        tables_of_admission_notes,
+    output:
+        notes=ensure("<study>/notes/admission.parquet", non_empty=True),
+        attrition="<study>/notes/admission.attrition.json",
+    log:
+        "<study>/logs/notes/admission.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        mimic_iii=mimic_iii_folder,
+        sections_unanchored=STUDY.resolved_switches["sections_unanchored"],
+    script:
+        "../workflow_scripts/build_admission_notes.py"
+
+
+rule derive_ventilation:
+    """Derive ventilation episodes from chart and procedure events."""
+    input:
+        tables_of_ventilation,
+    output:
+        ensure("<study>/cohorts/ventilation.parquet", non_empty=True),
+    log:
+        "<study>/logs/cohorts/ventilation.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        mimic_iii=mimic_iii_folder,
+    script:
+        "../workflow_scripts/derive_ventilation.py"
+
+
+rule build_cohort:
+    """Join admission notes with one task's labels and split by patient."""
+    input:
+        notes="<study>/notes/admission.parquet",
+        ventilation=ventilation_of_task,
+        tables=tables_of_task,
+        splits=split_lists,
+    output:
+        cohort=ensure("<study>/cohorts/{task}.parquet", non_empty=True),
+        classes="<study>/cohorts/{task}.classes.json",
+        attrition="<study>/cohorts/{task}.attrition.json",
+        run_log="<study>/runs/cohorts/{task}.jsonl",
+    log:
+        "<study>/logs/cohorts/{task}.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        mimic_iii=mimic_iii_folder,
+        splits=splits_of_cohort,
+        salt=STUDY.data.split_salt,
+        pmv_split=STUDY.data.pmv_split,
+        switches=switches_of_data,
+    script:
+        "../workflow_scripts/build_cohort.py"
+
+
+rule data:
+    """Target: notes and cohorts of the study."""
+    input:
+        notes_in_use(),
+        cohorts_in_use(),
+    localrule: True

@@ -1,0 +1,41 @@
+rule finetune_model:
+    """Fine-tune one model on one clinical task, all seeds."""
+    input:
+        cohort="<study>/cohorts/{task}.parquet",
+        classes="<study>/cohorts/{task}.classes.json",
+        base=base_of_model,
+        adapter=clinical_adapter_of_model,
+    output:
+        predictions=expand(
+            "<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=SEEDS
+        ),
+        models=directory(
+            expand("<study>/models/{{model}}/{{task}}/seed{seed}", seed=SEEDS)
+        ),
+        training=expand(
+            "<study>/training/{{model}}/{{task}}/seed{seed}.json", seed=SEEDS
+        ),
+        recipe="<study>/recipes/{model}/{task}.json",
+        run_logs=expand(
+            "<study>/runs/finetune/{{model}}/{{task}}/seed{seed}.jsonl", seed=SEEDS
+        ),
+    log:
+        "<study>/logs/finetune/{model}/{task}.log",
+    benchmark:
+        "<study>/benchmarks/finetune/{model}/{task}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of_model
+    params:
+        job=job_of_model,
+        seeds=SEEDS,
+        work=f"{ROOT}/work/finetune/{{model}}/{{task}}",
+    script:
+        "../workflow_scripts/finetune_model.py"
+
+
+rule finetune:
+    """Target: the predictions of every model on every task."""
+    input:
+        predictions_in_use(),
+    localrule: True

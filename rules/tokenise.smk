@@ -1,0 +1,69 @@
+rule train_base:
+    """Train a small base model on general English text."""
+    input:
+        "<study>/notes/general.parquet",
+    output:
+        base=directory("<study>/bases/{base}"),
+        run_log="<study>/runs/bases/{base}.jsonl",
+    log:
+        "<study>/logs/bases/{base}.log",
+    benchmark:
+        "<study>/benchmarks/bases/{base}.tsv"
+    wildcard_constraints:
+        base=one_of(SCRATCH_BASES),
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of_base
+    params:
+        family=family_of_base,
+        source=source_of_base,
+        seed=STUDY.seed,
+        split_salt=STUDY.data.split_salt,
+        work=f"{ROOT}/work/bases/{{base}}",
+    script:
+        "../workflow_scripts/train_base.py"
+
+
+rule import_base:
+    """Bring a base with real weights into the study: from the Hub, a folder, a package or a GGUF file."""
+    output:
+        directory("<study>/bases/{base}"),
+    log:
+        "<study>/logs/bases/{base}.log",
+    wildcard_constraints:
+        base=one_of(REAL_BASES),
+    conda:
+        "../envs/train.yaml"
+    params:
+        family=family_of_base,
+        source=source_of_base,
+        precision=precision_of_base,
+    script:
+        "../workflow_scripts/import_base.py"
+
+
+rule prefetch:
+    """Target: every base with real weights, fetched by revision (for compute nodes without network)."""
+    input:
+        real_bases_in_use(),
+    localrule: True
+
+
+rule tokenise_notes:
+    """Turn a corpus into Arrow shards of token ids for one base."""
+    input:
+        notes="<study>/notes/{corpus}.parquet",
+        base="<study>/bases/{base}",
+    output:
+        tokens=directory("<study>/tokens/{base}/{corpus}"),
+        run_log="<study>/runs/tokens/{base}/{corpus}.jsonl",
+    log:
+        "<study>/logs/tokens/{base}/{corpus}.log",
+    conda:
+        "../envs/train.yaml"
+    params:
+        context=context_of_tokens,
+        split_salt=STUDY.data.split_salt,
+        truncate_and_pad=STUDY.resolved_switches["truncate_and_pad"],
+    script:
+        "../workflow_scripts/tokenise_notes.py"

@@ -1,0 +1,269 @@
+import json
+import shutil
+
+import pytest
+import torch
+from language_fixtures import SHAPE
+from safetensors.torch import load_file, save_file
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.models.adapters import (
+    WEIGHTS,
+    load_adapter,
+    read_adapter_tensors,
+    save_adapter,
+    trainable_parameters,
+)
+from clinical_peft.models.bases import BaseIdentity, build_causal
+from clinical_peft.models.methods import (
+    add_adapter,
+    allocate_ranks,
+    orthogonality_penalty,
+    peft_config,
+    remaining_ranks,
+)
+from clinical_peft.recipes import AdaLora, AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
+
+BASE = BaseIdentity("tiny", "0123", "causal")
+STEPS = 12
+METHODS = {
+    "lora": Lora(r=4, alpha=8, dropout=0.1),
+    "adalora": AdaLora(init_r=4, target_r=2),
+    "adaption_prompt": AdaptionPrompt(adapter_len=4, adapter_layers=2),
+    "prefix_tuning": PrefixTuning(num_virtual_tokens=4),
+    "prefix_projection": PrefixTuning(num_virtual_tokens=4, prefix_projection=True),
+    "prompt_tuning": PromptTuning(num_virtual_tokens=4),
+    "p_tuning_lstm": PTuning(num_virtual_tokens=4, hidden_size=16, layers=2),
+    "p_tuning_mlp": PTuning(num_virtual_tokens=4, hidden_size=16, encoder="MLP"),
+}
+PREFIX = "base_model.model."
+
+
+def network():
+    return build_causal(SHAPE, seed=0, special={"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2})
+
+
+def ids():
+    return torch.randint(3, 100, (4, 20), generator=torch.Generator().manual_seed(0))
+
+
+def trained(method, steps=STEPS):
+    """Return an adapted network after some updates, and its losses in evaluation mode before and after."""
+    torch.manual_seed(0)
+    model = add_adapter(network(), peft_config(method, total_steps=steps), context=32)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=3e-2)
+    losses = [loss(model)]
+    for step in range(1, steps + 1):
+        model.train()
+        value = model(input_ids=ids(), labels=ids(), use_cache=False).loss
+        value.backward()
+        optimizer.step()
+        allocate_ranks(model, step)
+        optimizer.zero_grad()
+    return model, [*losses, loss(model)]
+
+
+@torch.no_grad()
+def loss(model):
+    return float(model.eval()(input_ids=ids(), labels=ids(), use_cache=False).loss)
+
+
+@torch.no_grad()
+def logits(model):
+    return model.eval()(input_ids=ids(), use_cache=False).logits
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    model, _ = trained(METHODS["lora"])
+    folder = tmp_path_factory.mktemp("adapters") / "clinical"
+    save_adapter(model, folder, base=BASE, card="card")
+    return folder
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "clinical")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_its_adapter_alone_and_survives_saving(name, tmp_path):
+    frozen = network().state_dict()
+    model, (before, after) = trained(METHODS[name])
+    assert after < before
+    save_adapter(model, tmp_path / "adapter", base=BASE, card="card")
+    first, second = (load_adapter(network(), tmp_path / "adapter", base=BASE) for _ in range(2))
+    assert torch.equal(logits(first), logits(second))
+    # Dropped ranks and a prompt computed once change the order of float sums; elsewhere nothing changes at all.
+    tolerance = 1e-5 if name in ("adalora", "p_tuning_lstm") else 0.0
+    torch.testing.assert_close(logits(first), logits(model), atol=tolerance, rtol=0.0)
+    assert (logits(first)[:, -20:] - logits(network())).abs().max() > 1e-3
+    state = {
+        key.replace(".base_layer.", ".").replace("self_attn.model.", "self_attn."): value
+        for key, value in model.get_base_model().state_dict().items()
+    }
+    assert all(torch.equal(state[key], value) for key, value in frozen.items())
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        (Lora(r=4), 2 * 2 * (2 * 4 * 32)),
+        (AdaptionPrompt(adapter_len=4, adapter_layers=2), 2 * (4 * 32 + 1)),
+        (PrefixTuning(num_virtual_tokens=4), 4 * 2 * 2 * 32),
+        (PromptTuning(num_virtual_tokens=4), 4 * 32),
+    ],
+)
+def test_trainable_parameters_follow_from_the_dimensions(method, expected):
+    model = add_adapter(network(), peft_config(method, total_steps=STEPS), context=32)
+    base = sum(parameter.numel() for parameter in network().parameters())
+    assert trainable_parameters(model) == (expected, base + expected)
+
+
+def test_a_merged_lora_weight_is_the_sum_of_base_and_scaled_product(saved):
+    tensors = read_adapter_tensors(saved)
+    key = "model.layers.0.self_attn.q_proj"
+    product = tensors[f"{PREFIX}{key}.lora_B.weight"] @ tensors[f"{PREFIX}{key}.lora_A.weight"]
+    merged = load_adapter(network(), saved, base=BASE).merge_and_unload().get_submodule(key).weight
+    torch.testing.assert_close(merged, network().get_submodule(key).weight + 8 / 4 * product)
+
+
+def test_adalora_allocates_to_its_budget(tmp_path):
+    model, _ = trained(METHODS["adalora"])
+    ranks = remaining_ranks(model)
+    assert len(ranks) == 4
+    assert sum(ranks) == 2 * 4
+    save_adapter(model, tmp_path / "adapter", base=BASE, card="card")
+    stored = read_adapter_tensors(tmp_path / "adapter")
+    assert sum(tensor.numel() for tensor in stored.values()) == sum(rank * (32 + 32 + 1) for rank in ranks)
+
+
+def test_adalora_without_allocation_keeps_every_rank():
+    model = add_adapter(network(), peft_config(METHODS["adalora"], total_steps=STEPS), context=32)
+    assert remaining_ranks(model) == []
+    assert trainable_parameters(model)[0] == 4 * 4 * (32 + 32 + 1)
+
+
+def test_an_adalora_matrix_without_ranks_survives_saving(tmp_path):
+    model, _ = trained(AdaLora(init_r=2, target_r=1))
+    pattern = model.peft_config["default"].rank_pattern
+    first = next(iter(pattern))
+    pattern[first] = [False] * len(pattern[first])
+    allocate_ranks(model, STEPS + 1)
+    save_adapter(model, tmp_path / "adapter", base=BASE, card="card")
+    assert any(tensor.numel() == 0 for tensor in read_adapter_tensors(tmp_path / "adapter").values())
+    loaded = load_adapter(network(), tmp_path / "adapter", base=BASE)
+    torch.testing.assert_close(logits(loaded), logits(model), atol=1e-5, rtol=0.0)
+
+
+def test_orthogonality_penalty_is_what_peft_adds_to_a_loss():
+    model = add_adapter(network(), peft_config(METHODS["adalora"], total_steps=STEPS), context=32)
+    with_penalty = model(input_ids=ids(), labels=ids(), use_cache=False).loss
+    without = model.get_base_model()(input_ids=ids(), labels=ids(), use_cache=False).loss
+    torch.testing.assert_close(orthogonality_penalty(model), with_penalty - without, atol=1e-5, rtol=1e-5)
+
+
+def test_other_methods_have_no_penalty():
+    assert orthogonality_penalty(trained(METHODS["lora"], 1)[0]) is None
+
+
+def test_a_trainable_reload_can_be_trained_on(saved):
+    model = load_adapter(network(), saved, base=BASE, trainable=True)
+    before = trainable_parameters(model)[0]
+    assert before > 0
+    model(input_ids=ids(), labels=ids(), use_cache=False).loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
+
+
+def test_a_frozen_reload_has_nothing_to_train(saved):
+    assert trainable_parameters(load_adapter(network(), saved, base=BASE))[0] == 0
+
+
+def test_saved_files_are_pefts_own_and_name_no_folder_of_this_machine(saved):
+    assert sorted(file.name for file in saved.iterdir()) == ["README.md", "adapter_config.json", WEIGHTS]
+    config = json.loads((saved / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "tiny"
+    assert config["revision"] == "0123"
+    assert "/" not in json.dumps(config)
+
+
+@pytest.mark.parametrize("other", [BaseIdentity("other", "0123", "causal"), BaseIdentity("tiny", "4567", "causal")])
+def test_an_adapter_of_another_base_is_refused(saved, other):
+    with pytest.raises(TrainingError, match="belongs to base tiny at revision 0123"):
+        load_adapter(network(), saved, base=other)
+
+
+def rewrite(folder, change):
+    tensors = load_file(folder / WEIGHTS)
+    change(tensors)
+    save_file(tensors, folder / WEIGHTS)
+
+
+KEY = f"{PREFIX}model.layers.1.self_attn.v_proj.lora_B.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop(KEY), "1 tensors of the adapter are missing"),
+        (lambda tensors: tensors.update({f"{PREFIX}model.extra.lora_A.weight": torch.ones(4, 32)}), "1 tensors"),
+        (lambda tensors: tensors.update({KEY: torch.full((32, 4), float("nan"))}), "not finite"),
+        (lambda tensors: tensors.update({KEY: torch.zeros(0)}), "is empty"),
+        (lambda tensors: tensors.update({KEY: torch.zeros(32, 5)}), "does not fit the base"),
+        (lambda tensors: tensors.clear(), "has no tensors"),
+    ],
+)
+def test_tensors_that_are_not_the_adapters_are_refused(copied, change, message):
+    rewrite(copied, change)
+    with pytest.raises(TrainingError, match=message):
+        load_adapter(network(), copied, base=BASE)
+
+
+def test_pickled_and_damaged_adapters_are_refused(copied):
+    (copied / WEIGHTS).write_bytes((copied / WEIGHTS).read_bytes()[:100])
+    with pytest.raises(TrainingError, match="damaged file"):
+        load_adapter(network(), copied, base=BASE)
+    (copied / WEIGHTS).rename(copied / "adapter_model.bin")
+    with pytest.raises(TrainingError, match="pickled adapters are not read"):
+        load_adapter(network(), copied, base=BASE)
+
+
+def test_a_tensor_that_is_not_finite_is_not_saved(tmp_path):
+    model, _ = trained(METHODS["lora"], 1)
+    with torch.no_grad():
+        next(p for p in model.parameters() if p.requires_grad).fill_(float("inf"))
+    with pytest.raises(TrainingError, match="not finite"):
+        save_adapter(model, tmp_path / "adapter", base=BASE, card="card")
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_names_that_peft_would_mix_up_are_refused(saved):
+    with pytest.raises(TrainingError, match="must not contain 'lora'"):
+        load_adapter(network(), saved, base=BASE, adapter_name="clinical_LoRA")
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (AdaptionPrompt(adapter_len=4, adapter_layers=30), "adapter_layers is 30, but the base has 2 layers"),
+        (PromptTuning(num_virtual_tokens=40), "40 virtual tokens and a context of 32 tokens make 72 positions"),
+        (Lora(target_modules=("no_such_module",)), "does not fit the base"),
+    ],
+)
+def test_methods_that_do_not_fit_the_base_are_refused(method, message):
+    with pytest.raises(TrainingError, match=message):
+        add_adapter(network(), peft_config(method, total_steps=STEPS), context=32)
+
+
+@pytest.mark.parametrize(
+    ("method", "steps", "message"),
+    [
+        (AdaLora(init_r=4, target_r=4), 100, "target_r below init_r"),
+        (AdaLora(initial_ratio=0.5, final_ratio=0.5), 100, "leave no room"),
+        (AdaLora(), 1, "leave no room"),
+    ],
+)
+def test_adalora_settings_that_cannot_allocate_are_refused(method, steps, message):
+    with pytest.raises(TrainingError, match=message):
+        peft_config(method, total_steps=steps)

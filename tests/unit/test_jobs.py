@@ -1,0 +1,176 @@
+"""Jobs end with one line on the terminal, and no message of a library reaches a log."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+NOTE = "Patient Quibbleworth had a myocardial infarction"
+FAILURES = {
+    "value": "int(NOTE)",
+    "key": "{}[NOTE]",
+    "chained": "try:\n        int(NOTE)\n    except ValueError as e:\n        raise RuntimeError(NOTE) from e",
+    "handled": "try:\n        int(NOTE)\n    except ValueError:\n        raise KeyError(NOTE)",
+    "group": "raise ExceptionGroup(NOTE, [ValueError(NOTE), TypeError(NOTE)])",
+    "noted": "e = ValueError('x'); e.add_note(NOTE); raise e",
+    "file": "open(NOTE)",
+    "long_file": "open(NOTE * 100)",
+    "library": "import pyarrow as pa; pa.array([NOTE]).cast(pa.int64())",
+    "hidden_cause": "try:\n        int(NOTE)\n    except ValueError:\n        raise DataError('a.csv: no rows')",
+}
+
+
+def run(body: str, tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script whose job has this body; it logs to `logs/job.log`."""
+    script = write_script(body, tmp_path)
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), **environment}
+    return subprocess.run([sys.executable, script], text=True, capture_output=True, cwd=tmp_path, env=environment)
+
+
+def write_script(body: str, tmp_path: Path) -> Path:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import base64, logging, sys, threading, time, warnings\n"
+        "from clinical_peft.errors import DataError\n"
+        "from clinical_peft.jobs import job\n"
+        # Not in clear: source lines are logged.
+        f"NOTE = {NOTE[::-1]!r}[::-1]\n"
+        "with job('logs/job.log'):\n"
+        f"    {body}\n"
+    )
+    return script
+
+
+def log_of(tmp_path: Path) -> str:
+    return (tmp_path / "logs" / "job.log").read_text()
+
+
+def test_a_job_that_succeeds_says_nothing(tmp_path: Path):
+    result = run("pass", tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert (tmp_path / "logs" / "job.log").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "logs").stat().st_mode & 0o777 == 0o700
+
+
+def test_an_error_of_the_user_is_one_line(tmp_path: Path):
+    result = run("raise DataError('a.csv, row 3: expected 4 columns,\\n found 3')", tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == "error: a.csv, row 3: expected 4 columns, found 3\n"
+    assert result.stderr in log_of(tmp_path)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_no_message_that_may_quote_a_note_is_kept(failure: str, tmp_path: Path):
+    result = run(FAILURES[failure], tmp_path)
+    assert result.returncode == 1
+    assert re.fullmatch(r"error: .+\n", result.stderr)
+    assert not re.search("Patient|Quibbleworth|infarction", result.stdout + result.stderr + log_of(tmp_path))
+    assert "script.py" in log_of(tmp_path)
+
+
+def test_an_unexpected_error_names_its_type_place_and_log(tmp_path: Path):
+    result = run("int(NOTE)", tmp_path)
+    assert result.stderr == "error: ValueError in script.py:6; see logs/job.log\n"
+    assert "int(NOTE)" in log_of(tmp_path)
+    assert "message withheld" in log_of(tmp_path)
+
+
+def test_the_place_is_in_this_package_when_a_library_below_fails(tmp_path: Path):
+    result = run("from clinical_peft.files import write_json; write_json('x.json', {1j})", tmp_path)
+    assert re.match(r"error: TypeError in clinical_peft\.files:\d+; see logs/job\.log", result.stderr)
+
+
+def test_causes_are_told_in_the_log(tmp_path: Path):
+    run(FAILURES["chained"], tmp_path)
+    assert re.search(r"RuntimeError: message withheld(.|\n)*caused by ValueError: message withheld", log_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("open('absent.txt')", "FileNotFoundError: [Errno 2] No such file or directory: 'absent.txt'"),
+        ("import absent", "ModuleNotFoundError: No module named 'absent'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import torch; torch.empty(2**60)", "RuntimeError: message withheld"),
+        ("import torch; raise torch.OutOfMemoryError('tried 3 GiB')", "torch.OutOfMemoryError: tried 3 GiB"),
+    ],
+)
+def test_harmless_messages_alone_are_kept(body: str, message: str, tmp_path: Path):
+    run(body, tmp_path)
+    assert message in log_of(tmp_path)
+
+
+def test_a_study_of_synthetic_notes_may_keep_messages(tmp_path: Path):
+    run("logging.warning('%s', 7); int('not' + '-a-number')", tmp_path, CLINICAL_PEFT_LOG_MESSAGES="1")
+    assert "'not-a-number'" in log_of(tmp_path)
+    assert "WARNING root: 7" in log_of(tmp_path)
+
+
+def test_warnings_and_records_of_libraries_carry_no_data(tmp_path: Path):
+    body = (
+        "log = logging.getLogger('library'); log.addHandler(logging.StreamHandler()); log.propagate = False\n"
+        "    logging.warning('bad row %s', NOTE); logging.warning(f'{NOTE}'); warnings.warn(NOTE)\n"
+        "    log.error(NOTE)\n"
+        "    try: int(NOTE)\n"
+        "    except ValueError: logging.exception('failed')\n"
+    )
+    result = run(body, tmp_path)
+    assert result.returncode == 0
+    log = log_of(tmp_path)
+    assert not re.search(r"Quibbleworth|infarction", log + result.stderr)
+    assert "bad row %s" in log
+    assert "UserWarning at " in log
+    assert "warnings.warn(NOTE)" in log
+    assert "ValueError: message withheld" in log
+
+
+def test_records_of_this_package_are_kept(tmp_path: Path):
+    run("from clinical_peft import jobs\n    jobs._log_warning('x', UserWarning, 'a.py', 3, line='code')", tmp_path)
+    assert "WARNING clinical_peft.warnings: UserWarning at a.py:3: code" in log_of(tmp_path)
+
+
+def test_errors_in_threads_carry_no_data(tmp_path: Path):
+    result = run("t = threading.Thread(target=int, args=(NOTE,)); t.start(); t.join()", tmp_path)
+    assert "Quibbleworth" not in result.stderr + log_of(tmp_path)
+    assert "not raised in the main thread: ValueError" in log_of(tmp_path)
+
+
+def test_progress_reaches_terminal_and_log(tmp_path: Path):
+    result = run(
+        "from clinical_peft.progress import Progress\n    Progress('pretrain x', 2, every=0).update(1)", tmp_path
+    )
+    assert "pretrain x | step 1/2" in result.stderr
+    assert "pretrain x | step 1/2" in log_of(tmp_path)
+
+
+def test_exit_codes_of_a_script_are_kept(tmp_path: Path):
+    assert run("sys.exit(7)", tmp_path).returncode == 7
+
+
+def test_a_job_that_runs_again_appends(tmp_path: Path):
+    run("1 / 0", tmp_path)
+    run("pass", tmp_path)
+    assert len(re.findall(r"^--- ", log_of(tmp_path), re.MULTILINE)) == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_job_after_its_clean_up(number: int, code: int, tmp_path: Path):
+    body = "try:\n        print('ready', flush=True); time.sleep(60)\n    finally:\n        open('cleaned', 'w')"
+    script = write_script(body, tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    started = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert time.monotonic() - started < 10
+    assert re.fullmatch(r"error: .+\n", errors)
+    assert (tmp_path / "cleaned").exists()
+    assert "error: " in log_of(tmp_path)

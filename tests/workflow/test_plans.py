@@ -1,0 +1,85 @@
+"""The workflow as Snakemake sees it before anything runs: every study plans, errors are one line, little reruns."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow_run import REPOSITORY, snakemake
+
+pytestmark = pytest.mark.workflow
+
+STUDIES = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_plans(study, tmp_path):
+    if study == "mtsamples.yaml" and "CLINICAL_PEFT_REAL_DATA" not in os.environ:
+        pytest.skip("CLINICAL_PEFT_REAL_DATA does not name a folder with mtsamples/notes.jsonl")
+    run = snakemake(tmp_path, "--dry-run", config=study)
+    assert run.returncode == 0, run.output
+    assert "write_report" in run.output
+
+
+@pytest.mark.parametrize("target", ["all", "data", "pretrain", "finetune", "tables", "report", "prefetch"])
+def test_every_target_exists(target, tmp_path):
+    assert snakemake(tmp_path, target, "--dry-run").returncode == 0
+
+
+def test_any_file_can_be_asked_for_by_its_path(tmp_path):
+    run = snakemake(tmp_path, "results/tiny/cohorts/los.parquet", "--dry-run")
+    assert run.returncode == 0
+    assert "build_cohort" in run.output
+    assert "finetune_model" not in run.output
+
+
+def write_config(folder: Path, content: dict) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump({"study": "mine", **content}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"protocoll": "paper"}, "unknown key protocoll"),
+        ({"seed": "many"}, "seed: "),
+        ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "nothing", "clinical_mode": "frozen"}}},
+         "models.m.clinical: 'nothing' is not among the adapters"),
+        ({"data": {"mimic_iii": "/nonexistent"}, "matrix": {"models": [], "adapters": [], "tasks": ["los"]}}, "/nonexistent"),
+        ({"data": {"splits": "/nonexistent"}}, "data.splits: expected mimic_train.csv"),
+    ],
+)  # fmt: skip
+def test_a_wrong_study_is_one_message_before_any_job_starts(content, expected, tmp_path):
+    run = snakemake(tmp_path, config=write_config(tmp_path, content))
+    assert run.returncode == 1
+    assert expected in run.output
+    assert "Traceback" not in run.output
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_missing_table_is_named_before_any_job_starts(tmp_path):
+    tables = tmp_path / "mimic"
+    tables.mkdir()
+    (tables / "ADMISSIONS.csv").write_text("row_id,subject_id\n")
+    content = {"data": {"mimic_iii": str(tables)}, "matrix": {"models": [], "adapters": [], "tasks": ["mortality"]}}
+    run = snakemake(tmp_path, config=write_config(tmp_path, content))
+    assert run.returncode == 1
+    assert "NOTEEVENTS" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_real_weights_on_synthetic_notes_are_refused_but_planned(tmp_path):
+    refused = snakemake(tmp_path, config="paper.yaml")
+    assert refused.returncode == 1
+    assert "synthetic_for_real_bases" in refused.output
+    assert not (tmp_path / "results" / "paper" / "hospital").exists()
+
+
+def test_every_rule_has_a_script_of_its_name_of_at_most_forty_lines():
+    scripts = {path.stem: path for path in (REPOSITORY / "workflow_scripts").glob("*.py")}
+    rules = "".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
+    named = {line.split()[1].rstrip(":") for line in rules.splitlines() if line.startswith("rule ")}
+    assert set(scripts) - {"script_entry"} == {name for name in named if f"workflow_scripts/{name}.py" in rules}
+    for path in scripts.values():
+        assert len(path.read_text().splitlines()) <= 40, path.name

@@ -1,0 +1,171 @@
+"""Note text and patient ids stay in the data folders, and nothing leaves the machine.
+
+One run of the tiny study, on a hospital in whose notes unmistakable strings are planted, watched for any attempt to
+reach the network, and followed by a job that fails on purpose while it holds a note.
+"""
+
+import csv
+import gzip
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from clinical_peft.data.synthetic.hospital import generate_hospital
+from workflow_run import REPOSITORY, Run, snakemake
+
+pytestmark = pytest.mark.workflow
+
+SENTINEL = "Quxvortle"
+DATA_FOLDERS = {"notes", "cohorts", "tokens", "predictions"}
+WATCH = Path(__file__).parent / "no_network"
+
+
+def plant(table: Path, column: str) -> None:
+    """Put the sentinel at the start, in the middle and at the end of every note of a table."""
+    with gzip.open(table, "rt", encoding="utf-8", newline="") as source:
+        rows = list(csv.DictReader(source))
+    with gzip.open(table, "wt", encoding="utf-8", newline="") as target:
+        writer = csv.DictWriter(target, rows[0].keys(), quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        for row in rows:
+            text = row[column]
+            if text:
+                header = "Chief Complaint:"
+                text = text.replace(header, f"{header}\n{SENTINEL}", 1)
+                row[column] = f"{SENTINEL} {text} {SENTINEL}"
+            writer.writerow(row)
+
+
+def isolation() -> list[str]:
+    """A command that takes the network away, where this user may do that."""
+    command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if not all(shutil.which(name) for name in ("unshare", "ip")):
+        return []
+    works = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+    return command if works else []
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("hospital")
+    generate_hospital(folder, size="tiny", seed=7)
+    plant(folder / "mimic-iii" / "NOTEEVENTS.csv.gz", "TEXT")
+    plant(folder / "mimic-iv-note" / "discharge.csv.gz", "text")
+    plant(folder / "mimic-iv-note" / "radiology.csv.gz", "text")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def patient_ids(hospital) -> set[str]:
+    with gzip.open(hospital / "mimic-iii" / "ADMISSIONS.csv.gz", "rt", encoding="utf-8", newline="") as source:
+        rows = list(csv.DictReader(source))
+    return {row["SUBJECT_ID"] for row in rows} | {row["HADM_ID"] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def network_record(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("network") / "attempts.txt"
+
+
+@pytest.fixture(scope="module")
+def watched_run(hospital, network_record, tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("watched")
+    content = yaml.safe_load((REPOSITORY / "config" / "tiny.yaml").read_text())
+    content["data"] = {
+        "mimic_iii": str(hospital / "mimic-iii"),
+        "mimic_iv_note": str(hospital / "mimic-iv-note"),
+    }
+    config = folder / "study.yaml"
+    config.write_text(yaml.safe_dump(content))
+    run = snakemake(
+        folder,
+        config=config,
+        environment={"PYTHONPATH": str(WATCH), "CLINICAL_PEFT_NETWORK_LOG": str(network_record)},
+        before=isolation(),
+    )
+    assert run.returncode == 0, "the watched run failed"
+    return run
+
+
+@pytest.fixture(scope="module")
+def failed_run(watched_run) -> Run:
+    """Every label is a note, so that the libraries fail on it and quote it."""
+    cohort = watched_run.results / "tiny" / "cohorts" / "mortality.parquet"
+    table = pq.read_table(cohort)
+    broken = table.set_column(table.column_names.index("label"), "label", table["text"])
+    pq.write_table(broken, cohort)
+    run = snakemake(
+        watched_run.folder,
+        "results/tiny/predictions/tfidf/mortality/seed0.parquet",
+        "results/tiny/predictions/llama/mortality/seed0.parquet",
+        "--forcerun",
+        "finetune_model",
+        "--keep-going",
+        config=watched_run.folder / "study.yaml",
+    )
+    assert run.returncode == 1
+    return run
+
+
+def text_of(path: Path) -> str:
+    """Everything readable in a file; columns of Parquet and Arrow files are decoded."""
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pandas().to_csv()
+    if path.suffix == ".arrow":
+        with pa.OSFile(str(path)) as source:
+            return pa.ipc.open_stream(source).read_all().to_pandas().to_csv()
+    return path.read_bytes().decode("utf-8", errors="ignore")
+
+
+def files_outside_the_data_folders(folder: Path) -> list[Path]:
+    study = folder / "results" / "tiny"
+    inside = {study / name for name in DATA_FOLDERS}
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not inside & set(path.parents) and path.name != "study.yaml"
+    ]
+
+
+def test_the_sentinel_reached_the_data(watched_run):
+    for name in ("notes/mimic-iv.parquet", "cohorts/diagnoses.parquet"):
+        assert SENTINEL in text_of(watched_run.results / "tiny" / name)
+
+
+def test_no_note_text_outside_the_data_folders(watched_run, failed_run):
+    files = files_outside_the_data_folders(watched_run.folder)
+    assert len(files) > 100
+    assert [path for path in files if SENTINEL.lower() in text_of(path).lower()] == []
+
+
+def test_no_patient_or_admission_id_outside_the_data_folders(watched_run, failed_run, patient_ids):
+    found = {}
+    for path in files_outside_the_data_folders(watched_run.folder):
+        hits = set(re.findall(r"(?<!\d)9\d{8}(?!\d)", text_of(path))) & patient_ids
+        if hits and path.suffix not in {".safetensors"}:
+            found[str(path)] = sorted(hits)[:3]
+    assert found == {}
+
+
+def test_no_note_text_or_id_on_the_terminal(watched_run, failed_run, patient_ids):
+    for output in (watched_run.output, failed_run.output):
+        assert SENTINEL.lower() not in output.lower()
+        assert not set(re.findall(r"\d{9}", output)) & patient_ids
+    assert "error: " in failed_run.output
+    assert "Traceback" not in failed_run.output
+
+
+def test_no_attempt_to_reach_the_network(watched_run, network_record):
+    assert not network_record.exists() or network_record.read_text() == ""
+
+
+def test_private_folders(watched_run):
+    for path in (watched_run.results / "tiny").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+    assert os.access(watched_run.results, os.R_OK)

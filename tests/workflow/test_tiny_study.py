@@ -1,0 +1,164 @@
+"""The tiny study from end to end: what users and further tools rely on in its results."""
+
+import csv
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from workflow_run import REPOSITORY, snakemake
+
+pytestmark = pytest.mark.workflow
+
+TABLES = ["dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines"]
+MODELS = ["tfidf", "llama", "llama+clinical-trainable+downstream", "bert+lora"]
+TASKS = ["mortality", "diagnoses"]
+
+
+@pytest.fixture(scope="module")
+def study(tiny_run) -> Path:
+    return tiny_run.results / "tiny"
+
+
+def comparable(path: Path) -> list[list[str]]:
+    """A table without its measured times and rates."""
+    rows = list(csv.reader(path.read_text().splitlines()))
+    kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_seconds", "_per_second"))]
+    return [[row[i] for i in kept] for row in rows]
+
+
+def test_the_four_tables_in_three_formats(study):
+    for name in TABLES:
+        for suffix in ("csv", "md", "tex"):
+            assert (study / "tables" / f"{name}.{suffix}").stat().st_size > 0
+    rows = list(csv.DictReader((study / "tables" / "downstream_main.csv").open()))
+    assert {row["model"] for row in rows} == set(MODELS) - {"bert+lora"}
+    for row in rows:
+        if row["auroc_percent"]:
+            assert float(row["low_percent"]) <= float(row["auroc_percent"]) <= float(row["high_percent"])
+
+
+def test_columns_of_notes_and_cohorts(study):
+    assert pq.read_schema(study / "notes" / "mimic-iv.parquet").names == [
+        "note_id", "subject_id", "hadm_id", "kind", "charttime", "text",
+    ]  # fmt: skip
+    for task in TASKS:
+        schema = pq.read_schema(study / "cohorts" / f"{task}.parquet")
+        assert {"hadm_id": "int64", "subject_id": "int64", "split": "string", "text": "string"}.items() <= {
+            name: str(schema.field(name).type) for name in schema.names
+        }.items()
+        assert json.loads((study / "cohorts" / f"{task}.classes.json").read_text())
+
+
+def test_predictions_hold_one_score_per_class(study):
+    for model in MODELS:
+        for task in TASKS:
+            classes = json.loads((study / "cohorts" / f"{task}.classes.json").read_text())
+            table = pq.read_table(study / "predictions" / model / task / "seed0.parquet")
+            assert {"hadm_id", "subject_id", "split", "label", "scores", "logits"} <= set(table.column_names)
+            assert {len(scores) for scores in table["scores"].to_pylist()} == {len(classes)}
+
+
+def test_metrics_record_the_resolved_recipe_and_their_interval(study):
+    metrics = json.loads((study / "metrics" / "llama" / "mortality" / "seed0.json").read_text())
+    assert metrics["recipe"] == json.loads((study / "recipes" / "llama" / "mortality.json").read_text())
+    assert metrics["recipe"]["recipe"]["context"] == 64
+    low, high = metrics["intervals"]["test"]["auroc"]
+    assert low <= metrics["metrics"]["test"]["auroc"] <= high
+    assert metrics["n"]["test"] > 0
+    assert metrics["versions"]["torch"]
+
+
+def test_adapters_are_peft_folders_without_pickles(study):
+    for name in ("tiny-llama-lora", "tiny-llama-prompt-tuning"):
+        files = {path.name for path in (study / "adapters" / name).iterdir()}
+        assert {"adapter_config.json", "adapter_model.safetensors", "README.md"} <= files
+    pickles = [path for path in study.rglob("*") if path.suffix in {".bin", ".pt", ".pkl", ".pth", ".joblib"}]
+    assert pickles == []
+
+
+def test_shards_load_with_datasets(study):
+    from datasets import load_from_disk
+
+    shards = load_from_disk(str(study / "tokens" / "tiny-llama" / "mimic-iv"))
+    assert {"note_id", "subject_id", "split", "input_ids"} <= set(shards.column_names)
+    assert max(len(ids) for ids in shards["input_ids"]) <= 64
+
+
+def test_everything_is_private(study):
+    open_to_others = [path for path in [study, *study.rglob("*")] if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    assert open_to_others == []
+
+
+def test_mlflow_holds_every_run(study):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{study}/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    runs = client.search_runs([experiment.experiment_id], max_results=500)
+    names = [run.info.run_name for run in runs]
+    for model in MODELS:
+        assert model in names
+        parent = next(run for run in runs if run.info.run_name == model)
+        children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+        assert len(children) == len(TASKS)
+        for child in children:
+            assert 0 <= child.data.metrics["test_auroc"] <= 1
+    assert len(json.loads((study / "runs" / "tracked.json").read_text())) == len(
+        [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    )
+
+
+def test_a_second_run_does_nothing(tiny_run):
+    again = snakemake(tiny_run.folder)
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.output
+
+
+def test_changing_one_tasks_recipe_reruns_that_task_alone(tiny_run, tmp_path):
+    content = yaml.safe_load((REPOSITORY / "config" / "tiny.yaml").read_text())
+    content["tasks"] = {"mortality": {"recipe": {"learning_rate": 0.001}}}
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(yaml.safe_dump(content))
+    plan = snakemake(tiny_run.folder, "--dry-run", "--quiet", "host", config=changed)
+    assert plan.returncode == 0
+    retrained = [line for line in plan.output.splitlines() if "predictions/" in line and line.strip().startswith("output")]
+    assert len(retrained) == len(MODELS)
+    assert all("/mortality/" in line for line in retrained)
+    assert "rule train_adapter" not in plan.output
+    assert "rule train_base" not in plan.output
+
+
+def test_two_runs_give_the_same_bytes(tiny_run, tmp_path):
+    again = snakemake(tmp_path)
+    assert again.returncode == 0, again.output[-3000:]
+    first, second = tiny_run.results / "tiny", tmp_path / "results" / "tiny"
+    for name in TABLES:
+        assert comparable(first / "tables" / f"{name}.csv") == comparable(second / "tables" / f"{name}.csv"), name
+    for folder, pattern in (
+        ("predictions", "*.parquet"),
+        ("notes", "*.parquet"),
+        ("cohorts", "*.parquet"),
+        ("adapters", "*.safetensors"),
+        ("bases", "*.safetensors"),
+        ("models", "*.safetensors"),
+    ):
+        files = sorted(path.relative_to(first) for path in (first / folder).rglob(pattern))
+        assert files
+        for path in files:
+            assert (first / path).read_bytes() == (second / path).read_bytes(), path
+
+
+def test_a_job_that_fails_ends_in_one_line_and_leaves_nothing_half_written(tiny_run, tmp_path):
+    shutil.copytree(tiny_run.results / "tiny", tmp_path / "results" / "tiny")
+    cohort = tmp_path / "results" / "tiny" / "cohorts" / "mortality.parquet"
+    cohort.write_bytes(b"not a cohort")
+    run = snakemake(tmp_path, "results/tiny/predictions/tfidf/mortality/seed0.parquet", "--forcerun", "finetune_model")
+    assert run.returncode == 1
+    assert "error: " in run.output
+    assert "Traceback" not in run.output
+    assert not (tmp_path / "results" / "tiny" / "predictions" / "tfidf" / "mortality" / "seed0.parquet").exists()
+    assert not list((tmp_path / "results" / "tiny").rglob(".partial-*"))

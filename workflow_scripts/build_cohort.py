@@ -1,0 +1,27 @@
+"""Build the cohort of one task."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.data.cohorts import build_cohort
+    from clinical_peft.events import JsonlLog
+
+    task, params = snakemake.wildcards.task, snakemake.params
+    log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=task, parent="data")
+    attrition = build_cohort(
+        task,
+        admission_notes=Path(snakemake.input.notes),
+        mimic_iii=Path(params.mimic_iii),
+        ventilation=Path(snakemake.input.ventilation) if snakemake.input.get("ventilation") else None,
+        splits="hash" if params.splits == "hash" else Path(params.splits),
+        salt=params.salt,
+        pmv_split=params.pmv_split,
+        switches=params.switches,
+        output=Path(snakemake.output.cohort),
+        classes_output=Path(snakemake.output.classes),
+        attrition_output=Path(snakemake.output.attrition),
+    )
+    log.params({"task": task, **params.switches})
+    log.metrics({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]})

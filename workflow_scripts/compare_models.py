@@ -1,0 +1,15 @@
+"""Average the seeds and compare models in pairs."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.evaluation.aggregate import aggregate
+
+    aggregate(
+        [Path(path) for path in snakemake.input.metrics],
+        [Path(path) for path in snakemake.input.replicates],
+        groups=snakemake.params.groups,
+        output=Path(snakemake.output[0]),
+    )

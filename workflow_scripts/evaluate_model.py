@@ -1,0 +1,31 @@
+"""Score one model's predictions on one task, all seeds."""
+
+import shutil
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.evaluation.evaluate import evaluate
+    from clinical_peft.events import append_metrics
+    from clinical_peft.files import atomic_path, read_json, sha256_file
+    from clinical_peft.provenance import git_revision, package_versions
+
+    provenance = {"git_revision": git_revision(Path(__file__).parent), "versions": package_versions()}
+    for index, seed in enumerate(snakemake.params.seeds):
+        result = evaluate(
+            Path(snakemake.input.predictions[index]),
+            Path(snakemake.input.classes),
+            task=snakemake.wildcards.task,
+            job=read_json(Path(snakemake.input.recipe)),
+            cohort_sha256=sha256_file(Path(snakemake.input.cohort)),
+            seed=seed,
+            resamples=snakemake.params.resamples,
+            bootstrap_seed=snakemake.params.bootstrap_seed,
+            output=Path(snakemake.output.metrics[index]),
+            replicates=Path(snakemake.output.replicates[index]),
+            provenance=provenance,
+        )
+        with atomic_path(Path(snakemake.output.run_logs[index])) as copy:
+            shutil.copyfile(snakemake.input.run_logs[index], copy)
+            append_metrics(copy, {f"test_{name}": value for name, value in result["metrics"]["test"].items()})

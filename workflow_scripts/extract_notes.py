@@ -1,0 +1,21 @@
+"""Extract the notes of one corpus."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.data.note_extraction import extract_notes
+    from clinical_peft.events import JsonlLog
+
+    corpus, params = snakemake.wildcards.corpus, snakemake.params
+    log = JsonlLog(Path(snakemake.output.run_log), kind="notes", name=corpus, parent="data")
+    counts = extract_notes(
+        corpus,
+        Path(snakemake.output.notes),
+        mimic_iv_note=Path(params.mimic_iv_note) if params.mimic_iv_note else None,
+        mimic_iii=Path(params.mimic_iii) if params.mimic_iii else None,
+        flattened=params.flattened,
+    )
+    log.params({"corpus": corpus, "flattened": params.flattened})
+    log.metrics(counts)

@@ -1,0 +1,32 @@
+"""Fine-tune one model on one task, all seeds."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.events import JsonlLog
+    from clinical_peft.experiments import job_from_record
+    from clinical_peft.files import write_json
+    from clinical_peft.recipes import FinetuneJob
+
+    output, params = snakemake.output, snakemake.params
+    recipe = job_from_record(FinetuneJob, params.job)
+    inputs = {"cohort": Path(snakemake.input.cohort), "classes": Path(snakemake.input.classes)}
+    if recipe.kind == "tfidf":
+        from clinical_peft.training.classical import fit_tfidf
+    else:
+        from clinical_peft.training.classification import finetune, prepare
+
+        adapter = Path(snakemake.input.adapter) if recipe.clinical else None
+        prepared = prepare(recipe, **inputs, base=Path(snakemake.input.base), adapter=adapter)
+    for index, seed in enumerate(params.seeds):
+        log = JsonlLog(Path(output.run_logs[index]), kind="models", name=f"{recipe.task}/seed{seed}", parent=recipe.model)
+        log.params(params.job)
+        written = {"predictions": Path(output.predictions[index]), "model_directory": Path(output.models[index])}
+        if recipe.kind == "tfidf":
+            record = fit_tfidf(recipe, **inputs, seed=seed, **written, log=log)
+        else:
+            record = finetune(prepared, seed=seed, work=Path(params.work) / f"seed{seed}", **written, log=log)
+        write_json(Path(output.training[index]), {"model": recipe.model, "task": recipe.task, "seed": seed, **record})
+    write_json(Path(output.recipe), params.job)

@@ -1,0 +1,22 @@
+"""Bring a base with real weights into the study."""
+
+from pathlib import Path
+
+from script_entry import job
+
+source = snakemake.params.source
+with job(snakemake.log[0], network=source["kind"] == "hub"):
+    from clinical_peft.models import pretrained
+
+    output, name, family = Path(snakemake.output[0]), snakemake.wildcards.base, snakemake.params.family
+    precision = snakemake.params.precision
+    if source["kind"] == "hub":
+        pretrained.prepare_hub_base(source["id"], source["revision"], output, family=family, precision=precision)
+    else:
+        package = source["package"]
+        path = pretrained.package_folder(package) / source["path"] if package else Path(source["path"])
+        origin = f"{package}/{source['path']}" if package else path.name
+        if source["kind"] == "gguf":
+            pretrained.prepare_gguf_base(path, output, name=name, source=origin, precision=precision)
+        else:
+            pretrained.prepare_local_base(path, output, name=name, family=family, source=origin, precision=precision)

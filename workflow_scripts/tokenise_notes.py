@@ -1,0 +1,21 @@
+"""Tokenise one corpus for one base."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.events import JsonlLog
+    from clinical_peft.tokens.shards import tokenise
+
+    names = f"{snakemake.wildcards.base}/{snakemake.wildcards.corpus}"
+    log = JsonlLog(Path(snakemake.output.run_log), kind="tokens", name=names, parent="data")
+    tokenise(
+        Path(snakemake.input.notes),
+        Path(snakemake.input.base),
+        Path(snakemake.output.tokens),
+        context=snakemake.params.context,
+        split_salt=snakemake.params.split_salt,
+        truncate_and_pad=snakemake.params.truncate_and_pad,
+    )
+    log.params(dict(snakemake.params))

@@ -1,0 +1,27 @@
+"""Train a small base model on general text."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.config.sections import ScratchSource
+    from clinical_peft.events import JsonlLog
+    from clinical_peft.training.scratch import prepare_scratch_base
+
+    name, params = snakemake.wildcards.base, snakemake.params
+    source = ScratchSource.model_validate(params.source)
+    log = JsonlLog(Path(snakemake.output.run_log), kind="bases", name=name, parent="bases")
+    log.params({"family": params.family, **params.source})
+    prepare_scratch_base(
+        Path(snakemake.input[0]),
+        Path(snakemake.output.base),
+        name=name,
+        family=params.family,
+        shape=source.shape,
+        recipe=source.recipe,
+        seed=params.seed,
+        split_salt=params.split_salt,
+        work=Path(params.work),
+        log=log,
+    )
