@@ -1,0 +1,1 @@
+"""From notes to tokens: training a tokenizer, writing and reading token shards."""

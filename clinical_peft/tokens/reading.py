@@ -1,0 +1,72 @@
+"""Reading token shards with pyarrow alone, memory-mapped."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clinical_peft.errors import DataError
+from clinical_peft.files import read_json
+from clinical_peft.hash_split import SPLITS
+
+Ids = npt.NDArray[np.integer]
+
+
+class TokenShards:
+    """Token shards opened for training: memory-mapped, rows by number.
+
+    Args:
+        folder: What `tokenise` wrote.
+
+    Attributes:
+        summary: Contents of tokens.json.
+        lengths: Stored tokens of each row, shape (rows,), int32.
+
+    Raises:
+        DataError: A file is missing, truncated, or does not agree with tokens.json.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.summary: dict[str, Any] = read_json(self.folder / "tokens.json")
+        self._values: list[Ids] = []
+        self._offsets: list[npt.NDArray[np.int32]] = []
+        splits = []
+        for entry in read_json(self.folder / "state.json")["_data_files"]:
+            table = self._open(self.folder / entry["filename"])
+            for ids, split in zip(table["input_ids"].chunks, table["split"].chunks, strict=True):
+                self._values.append(ids.values.to_numpy(zero_copy_only=True))
+                self._offsets.append(ids.offsets.to_numpy(zero_copy_only=True))
+                splits.append(pc.index_in(split, value_set=pa.array(SPLITS)).to_numpy().astype(np.int8))
+        self._splits = np.concatenate(splits) if splits else np.zeros(0, np.int8)
+        self.lengths = np.concatenate([np.diff(offsets) for offsets in self._offsets] or [np.zeros(0, np.int32)])
+        self._starts = np.cumsum([0, *(len(offsets) - 1 for offsets in self._offsets)])
+        expected = sum(count["rows"] for count in self.summary["splits"].values())
+        if len(self.lengths) != expected:
+            raise DataError(f"{self.folder}: expected {expected} rows, found {len(self.lengths)}; tokenise again")
+
+    def _open(self, path: Path) -> pa.Table:
+        try:
+            return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DataError(f"{path}: missing or damaged shard ({type(error).__name__}); tokenise again") from None
+
+    def rows(self, split: str) -> npt.NDArray[np.int64]:
+        """Return the numbers of a split's rows, ascending."""
+        return np.flatnonzero(self._splits == SPLITS.index(split)).astype(np.int64)
+
+    def sequence(self, row: int) -> Ids:
+        """Return a row's token ids, shape (length,), a view of the file."""
+        chunk = int(np.searchsorted(self._starts, row, side="right")) - 1
+        offsets = self._offsets[chunk]
+        local = row - int(self._starts[chunk])
+        return self._values[chunk][offsets[local] : offsets[local + 1]]
+
+    def real_tokens(self, sequences: list[Ids]) -> int:
+        """Count the tokens of rows that are not padding (rows hold padding only if they were truncated and padded)."""
+        if not self.summary["truncate_and_pad"]:
+            return sum(len(sequence) for sequence in sequences)
+        return sum(int((sequence != self.summary["pad_token_id"]).sum()) for sequence in sequences)

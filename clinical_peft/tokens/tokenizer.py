@@ -1,0 +1,81 @@
+"""Training a byte-level BPE tokenizer on a study's own text, and loading tokenizers from base folders."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from clinical_peft.errors import DataError, TrainingError
+from clinical_peft.recipes import Family
+
+SPECIAL: dict[Family, dict[str, str]] = {
+    "causal": {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
+    "encoder": {
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    },
+}
+BYTES = 256
+
+
+def train_tokenizer(texts: Iterable[str], *, vocabulary: int, family: Family) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokenizer, which can spell any text.
+
+    The padding token has id 0 and is used for nothing else. A causal tokenizer frames a text by its start and end
+    tokens, an encoder's by [CLS] and [SEP].
+
+    Args:
+        texts: Training texts, read once.
+        vocabulary: Tokens, special ones included; fewer when the texts have no more pairs to merge.
+        family: Kind of network that will read the tokens.
+
+    Raises:
+        DataError: The vocabulary is smaller than the bytes and the special tokens, which it must hold.
+    """
+    special = SPECIAL[family]
+    smallest = BYTES + len(special)
+    if vocabulary < smallest:
+        raise DataError(f"vocabulary is {vocabulary}; expected at least {smallest} (all bytes and special tokens)")
+    tokenizer = Tokenizer(models.BPE(unk_token=special["unk_token"]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(special.values()),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    start, end = (special["bos_token"], special["eos_token"]) if family == "causal" else ("[CLS]", "[SEP]")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}",
+        special_tokens=[(start, tokenizer.token_to_id(start)), (end, tokenizer.token_to_id(end))],
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side="right", **special)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """Load a base folder's tokenizer exactly as tokenizer.json describes it.
+
+    Raises:
+        TrainingError: There is no tokenizer, or it has no padding token of its own.
+    """
+    folder = Path(folder)
+    if not (folder / "tokenizer.json").exists():
+        raise TrainingError(f"{folder}: expected tokenizer.json, found none; prepare the base again")
+    # The generic class takes tokenizer.json as it is; a model's own class may rebuild the pipeline around it.
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        raise TrainingError(f"{folder}: expected a dedicated padding token, found none; prepare the base again")
+    return tokenizer
+
+
+def frame_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
+    """Return the ids before and after a text: its start and end tokens, or [CLS] and [SEP]; none where it has none."""
+    start = tokenizer.bos_token_id if tokenizer.cls_token_id is None else tokenizer.cls_token_id
+    end = tokenizer.eos_token_id if tokenizer.sep_token_id is None else tokenizer.sep_token_id
+    return [] if start is None else [start], [] if end is None else [end]
