@@ -47,7 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _synchronise(temporary)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

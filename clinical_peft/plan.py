@@ -15,7 +15,7 @@ import yaml
 from clinical_peft import experiments
 from clinical_peft.config.sections import HubSource, Task
 from clinical_peft.config.study import Study
-from clinical_peft.data.synthetic.sizes import admissions_of_patients, hospital_size
+from clinical_peft.data.synthetic.sizes import predicted_note_counts
 from clinical_peft.errors import ClinicalPeftError, ConfigError
 
 # Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks;
@@ -31,7 +31,7 @@ REAL_COHORTS: dict[str, tuple[int, int]] = {
 }
 # Assumptions, printed with the plan.
 TOKENS_PER_REAL_NOTE = 360
-TOKENS_PER_SYNTHETIC_NOTE = 350
+TOKENS_PER_SYNTHETIC_NOTE = 590
 SPLIT_SHARE = 0.7
 COHORT_SHARE = {"pmv": 0.35, "los": 0.88}
 FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
@@ -81,10 +81,10 @@ def corpus_tokens(study: Study, corpus: str) -> int:
     parts = ["mimic-iv", "mimic-iii"] if corpus == "combined" else [corpus]
     if plans_for_mimic(study):
         return TOKENS_PER_REAL_NOTE * sum(REAL_NOTES[part] for part in parts)
-    size = hospital_size(study.synthetic.size)
+    counts = predicted_note_counts(study.synthetic.size)
     notes = {
-        "mimic-iv": size.mimic_iv_discharge + size.mimic_iv_radiology,
-        "mimic-iii": admissions_of_patients(size.mimic_iii_patients),
+        "mimic-iv": counts["mimic-iv-discharge"] + counts["mimic-iv-radiology"],
+        "mimic-iii": counts["mimic-iii-discharge"],
     }
     return TOKENS_PER_SYNTHETIC_NOTE * sum(notes[part] for part in parts)
 
@@ -93,8 +93,7 @@ def cohort_rows(study: Study, task: Task) -> tuple[int, int]:
     """Estimate a cohort's admissions: those of the training split, and all."""
     if plans_for_mimic(study):
         return REAL_COHORTS[task]
-    everyone = admissions_of_patients(hospital_size(study.synthetic.size).mimic_iii_patients)
-    rows = round(everyone * COHORT_SHARE.get(task, 0.95))
+    rows = round(predicted_note_counts(study.synthetic.size)["mimic-iii-discharge"] * COHORT_SHARE.get(task, 0.95))
     return round(rows * SPLIT_SHARE), rows
 
 

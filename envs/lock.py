@@ -2,9 +2,9 @@
 
 `python envs/lock.py lock` resolves pyproject.toml with pip-tools into envs/requirements.lock: exact versions with
 hashes. torch is chosen by hand in envs/torch.lock, without a hash or a local version, since its builds differ by
-platform and accelerator. `python envs/lock.py environments` writes envs/*.yaml from the lock: Python and pip come from conda-forge,
-everything else, in the locked versions, from pip. The pins stand inside each YAML because a conda environment's
-identity is the content of that file alone.
+platform and accelerator. `python envs/lock.py environments` writes envs/*.yaml from the lock: Python and pip come from
+conda-forge, everything else, in the locked versions, from pip. The pins stand inside each YAML because a conda
+environment's identity is the content of that file alone.
 """
 
 import re

@@ -21,7 +21,9 @@ with job(snakemake.log[0]):
         adapter = Path(snakemake.input.adapter) if recipe.clinical else None
         prepared = prepare(recipe, **inputs, base=Path(snakemake.input.base), adapter=adapter)
     for index, seed in enumerate(params.seeds):
-        log = JsonlLog(Path(output.run_logs[index]), kind="models", name=f"{recipe.task}/seed{seed}", parent=recipe.model)
+        log = JsonlLog(
+            Path(output.run_logs[index]), kind="models", name=f"{recipe.task}/seed{seed}", parent=recipe.model
+        )
         log.params(params.job)
         written = {"predictions": Path(output.predictions[index]), "model_directory": Path(output.models[index])}
         if recipe.kind == "tfidf":

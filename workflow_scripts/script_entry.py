@@ -9,6 +9,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clinical_peft.jobs import job  # noqa: E402
+from clinical_peft.jobs import job
 
 __all__ = ["job"]

@@ -34,7 +34,8 @@ with job(snakemake.log[0]):
             "git revision": git_revision(Path(__file__).parent),
             "versions": package_versions(),
             "machine": machine(),
-            "input checksums (SHA-256)": {Path(path).stem: sha256_file(Path(path)) for path in given.cohorts} | hospital,
+            "input checksums (SHA-256)": {Path(path).stem: sha256_file(Path(path)) for path in given.cohorts}
+            | hospital,
         },
         output=Path(snakemake.output[0]),
     )

@@ -73,7 +73,6 @@ class Cohorts(Section):
     source: Literal["mimic-iii"] = "mimic-iii"
 
 
-
 class ScratchSource(Section):
     """A base trained in the workflow on general English text."""
 
@@ -186,5 +185,5 @@ class Tracking(Section):
 class Budget(Section):
     """Speeds that turn a plan's tokens into device hours."""
 
-    tokens_per_second: float = Field(5000.0, gt=0, description="training tokens per second of one device")
+    tokens_per_second: float = Field(15000.0, gt=0, description="training tokens per second of one device")
     device: str = "CPU core"

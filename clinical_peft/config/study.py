@@ -41,11 +41,11 @@ class Study(Section):
     data: Data = Data()
     synthetic: Synthetic = Synthetic()
     cohorts: Cohorts = Cohorts()
-    bases: dict[Name, Base] = {}
-    methods: dict[Name, MethodEntry] = {}
-    adapters: dict[Name, Adapter] = {}
-    models: dict[Name, Model] = {}
-    tasks: dict[Task, TaskEntry] = {}
+    bases: dict[Name, Base] = Field({})
+    methods: dict[Name, MethodEntry] = Field({})
+    adapters: dict[Name, Adapter] = Field({})
+    models: dict[Name, Model] = Field({})
+    tasks: dict[Task, TaskEntry] = Field({})
     pretraining: Partial = Field({}, description="default recipe of adapter training")
     finetuning: Partial = Field({}, description="default recipe of fine-tuning")
     matrix: Matrix = Matrix()

@@ -5,20 +5,20 @@ study may set single ones.
 """
 
 DATA_SWITCHES = {
-    "notes_flattened": "note text is cleaned as in the original: de-identification brackets deleted, every line break a "
-    "space; otherwise marks are normalised, structure is kept, empty notes and exact duplicates are dropped",
-    "sections_unanchored": "admission sections are found by CORe's unanchored patterns, which lose a last section and may "
-    "match inside a line; otherwise headers stand at the start of a line",
+    "notes_flattened": "note text is cleaned as in the original: de-identification brackets deleted, every line "
+    "break a space; otherwise marks are normalised, structure is kept, empty notes and exact duplicates are dropped",
+    "sections_unanchored": "admission sections are found by CORe's unanchored patterns, which lose a last section and "
+    "may match inside a line; otherwise headers stand at the start of a line",
     "los_rounded": "length of stay is rounded to 0.1 days before it is binned",
     "procedure_codes_as_integers": "procedure codes are read as integers and lose their leading zeros",
-    "label_space_whole_table": "the classes of a multilabel task are the codes of the whole table; otherwise those of the "
-    "cohort's training split",
+    "label_space_whole_table": "the classes of a multilabel task are the codes of the whole table; otherwise those of "
+    "the cohort's training split",
     "death_phrases_original": "statements of death are removed by CORe's patterns, false hits included",
 }
 
 TRAINING_SWITCHES = {
-    "truncate_and_pad": "each pretraining note is cut to the context and padded to it; otherwise long notes are split and "
-    "no padding is stored",
+    "truncate_and_pad": "each pretraining note is cut to the context and padded to it; otherwise long notes are split "
+    "and no padding is stored",
     "task_adapter_inactive": "the second adapter is added but never activated",
     "warmup_as_steps": "the warm-up ratio is passed where steps are expected, so that there is no warm-up",
     "schedule_in_micro_steps": "the schedule is sized in micro-steps but advanced once per optimizer step",
@@ -33,4 +33,4 @@ SWITCHES = DATA_SWITCHES | TRAINING_SWITCHES
 
 def resolve_switches(protocol: str, overrides: dict[str, bool]) -> dict[str, bool]:
     """Return every switch with its value under a protocol (`paper` or `corrected`) and the study's overrides."""
-    return {name: protocol == "paper" for name in SWITCHES} | overrides
+    return dict.fromkeys(SWITCHES, protocol == "paper") | overrides

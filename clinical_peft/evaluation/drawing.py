@@ -50,7 +50,7 @@ def draw_all(
     if histories:
         models = [record["model"] for record in training]
         validation_curves(histories, labels, folder / "validation_auroc.svg", models=models)
-    for task, models in predictions.items():
-        if models:
-            roc_pr(task, models, classes[task], labels, folder / f"roc_pr_{task}.svg")
+    for task, by_model in predictions.items():
+        if by_model:
+            roc_pr(task, by_model, classes[task], labels, folder / f"roc_pr_{task}.svg")
     return sorted(folder.glob("*.svg"))

@@ -61,17 +61,28 @@ class TokenisedNotes:
 def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end: bool = False) -> TokenisedNotes:
     """Tokenise notes with the tokenizer's special tokens, keeping the first `context` tokens of each.
 
+    A note for a causal network ends with the end-of-text token, also when it is cut off: the state that is pooled
+    then belongs to the same token in every note, not to whatever piece of a word happens to be the last.
+
     Args:
         texts: Notes.
         tokenizer: Fast tokenizer of `transformers` with a padding token.
         context: Most tokens of a note, special ones included.
-        pad_with_end: Pad with the end-of-text token where the tokenizer has one, as the original does.
+        pad_with_end: As the original: no token ends a note, and the end-of-text token, where the tokenizer has one,
+            pads it.
     """
-    encoded = tokenizer(
-        list(texts), truncation=True, max_length=context, return_attention_mask=False, return_token_type_ids=False
-    )["input_ids"]
-    lengths = np.asarray([len(note) for note in encoded], dtype=np.int64)
     end = tokenizer.eos_token_id
+    closed = end is not None and tokenizer.cls_token_id is None and not pad_with_end
+    encoded = tokenizer(
+        list(texts),
+        truncation=True,
+        max_length=context - closed,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )["input_ids"]
+    if closed:
+        encoded = [note if note[-1:] == [end] else [*note, end] for note in encoded]
+    lengths = np.asarray([len(note) for note in encoded], dtype=np.int64)
     return TokenisedNotes(
         ids=np.concatenate([np.asarray(note, dtype=np.int32) for note in encoded]),
         starts=np.concatenate([[0], np.cumsum(lengths)]),

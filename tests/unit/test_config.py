@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from clinical_peft import experiments
 from clinical_peft.config.schema import schema_text
 from clinical_peft.config.switches import SWITCHES, resolve_switches
@@ -44,7 +45,8 @@ def test_schema_is_current():
         ({"matrix": {"models": ["llama", "llama"]}}, "matrix.models: lists a name twice"),
         ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "none", "clinical_mode": "frozen"}}},
          "models.m.clinical: 'none' is not among the adapters"),
-        ({"models": {"m": {"base": "tiny-bert", "label": "m", "clinical": "tiny-llama-lora", "clinical_mode": "frozen"}}},
+        ({"models": {"m": {"base": "tiny-bert", "label": "m", "clinical": "tiny-llama-lora",
+                           "clinical_mode": "frozen"}}},
          "belongs to base 'tiny-llama', not 'tiny-bert'"),
         ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "tiny-llama-lora"}}}, "go together"),
         ({"adapters": {"a": {"base": "tiny-bert", "method": "lora"}}}, "is no causal language model"),
@@ -87,12 +89,12 @@ def test_a_recipe_is_default_then_task_then_model_then_the_models_own_for_the_ta
         {
             "finetuning": {"epochs": 2, "context": 64, "batch_size": 16, "weight_decay": 0.1},
             "tasks": {"los": {"recipe": {"context": 80, "weight_decay": 0.2, "clip_norm": 2.0}}},
-            "models": {"llama": {"recipe": {"weight_decay": 0.3}, "task_recipes": {"los": {"clip_norm": 3.0}}}},
+            "models": {"llama+lora": {"recipe": {"weight_decay": 0.3}, "task_recipes": {"los": {"clip_norm": 3.0}}}},
         }
     )
-    recipe = experiments.finetune_job(layered, "llama", "los").recipe
+    recipe = experiments.finetune_job(layered, "llama+lora", "los").recipe
     assert (recipe.epochs, recipe.context, recipe.weight_decay, recipe.clip_norm) == (2, 80, 0.3, 3.0)
-    assert experiments.finetune_job(layered, "llama", "pmv").recipe.context == 64
+    assert experiments.finetune_job(layered, "llama+lora", "pmv").recipe.context == 64
 
 
 def test_a_task_may_override_the_task_adapter():

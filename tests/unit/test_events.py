@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+
 from clinical_peft.errors import DataError
 from clinical_peft.events import JsonlLog, append_metrics, read_events
 

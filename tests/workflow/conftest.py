@@ -1,8 +1,8 @@
 """Fixtures of the workflow tests."""
 
 import pytest
-
 from workflow_run import Run, snakemake
+
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Run:

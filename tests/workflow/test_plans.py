@@ -46,7 +46,8 @@ def write_config(folder: Path, content: dict) -> Path:
         ({"seed": "many"}, "seed: "),
         ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "nothing", "clinical_mode": "frozen"}}},
          "models.m.clinical: 'nothing' is not among the adapters"),
-        ({"data": {"mimic_iii": "/nonexistent"}, "matrix": {"models": [], "adapters": [], "tasks": ["los"]}}, "/nonexistent"),
+        ({"data": {"mimic_iii": "/nonexistent"}, "matrix": {"models": [], "adapters": [], "tasks": ["los"]}},
+         "/nonexistent"),
         ({"data": {"splits": "/nonexistent"}}, "data.splits: expected mimic_train.csv"),
     ],
 )  # fmt: skip

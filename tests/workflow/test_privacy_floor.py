@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from clinical_peft.data.synthetic.hospital import generate_hospital
 from workflow_run import REPOSITORY, Run, snakemake
+
+from clinical_peft.data.synthetic.hospital import generate_hospital
 
 pytestmark = pytest.mark.workflow
 

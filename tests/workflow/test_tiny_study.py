@@ -125,7 +125,9 @@ def test_changing_one_tasks_recipe_reruns_that_task_alone(tiny_run, tmp_path):
     changed.write_text(yaml.safe_dump(content))
     plan = snakemake(tiny_run.folder, "--dry-run", "--quiet", "host", config=changed)
     assert plan.returncode == 0
-    retrained = [line for line in plan.output.splitlines() if "predictions/" in line and line.strip().startswith("output")]
+    retrained = [
+        line for line in plan.output.splitlines() if "predictions/" in line and line.strip().startswith("output")
+    ]
     assert len(retrained) == len(MODELS)
     assert all("/mortality/" in line for line in retrained)
     assert "rule train_adapter" not in plan.output

@@ -6,7 +6,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-
 REPOSITORY = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
 
@@ -39,5 +38,3 @@ def snakemake(folder: Path, *arguments: str, config: Path | str = "tiny.yaml", e
         timeout=1800,
     )
     return Run(done.returncode, done.stdout + done.stderr, folder)
-
-

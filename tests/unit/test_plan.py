@@ -1,0 +1,57 @@
+"""The plan of a study before it runs."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from clinical_peft import experiments
+from clinical_peft.plan import main, plan
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def study(name: str, **overrides):
+    layers = [yaml.safe_load((CONFIG / file).read_text()) for file in ("config.yaml", name)]
+    return experiments.load_study(experiments.deep_merge(*layers, overrides))
+
+
+def stage(name: str, study) -> tuple[int, int]:
+    found = next(stage for stage in plan(study) if stage.name == name)
+    return found.jobs, found.tokens
+
+
+def test_jobs_are_those_of_the_matrix():
+    tiny = study("tiny.yaml")
+    assert stage("fine-tuning", tiny)[0] == len(tiny.matrix.models) * len(tiny.matrix.tasks)
+    assert stage("adapters", tiny)[0] == len(tiny.matrix.adapters)
+    assert stage("bases", tiny)[0] == 2
+
+
+def test_more_epochs_cost_more_and_a_budget_caps_them():
+    once = study("tiny.yaml", finetuning={"epochs": 1})
+    twice = study("tiny.yaml", finetuning={"epochs": 2})
+    assert stage("fine-tuning", once)[1] < stage("fine-tuning", twice)[1] <= 2 * stage("fine-tuning", once)[1]
+    capped = study("tiny.yaml", methods={"lora": {"recipe": {"train_tokens": 100}}})
+    assert stage("adapters", capped)[1] < stage("adapters", study("tiny.yaml"))[1]
+
+
+def test_the_papers_study_is_planned_with_mimics_counts():
+    jobs, tokens = stage("adapters", study("paper.yaml"))
+    assert jobs == 10
+    # Ten adapters, one epoch over 70 % of 2.65 million notes cut to 128 tokens, and the evaluations.
+    assert tokens > 10 * 0.7 * 2_653_148 * 128
+
+
+def test_the_plan_is_printed(capsys):
+    assert main([CONFIG / "config.yaml", CONFIG / "tiny.yaml"]) == 0
+    printed = capsys.readouterr().out
+    for word in ("jobs", "tokens", "device hours", "disk", "total"):
+        assert word in printed
+
+
+@pytest.mark.parametrize(("content", "expected"), [("studdy: x\n", "studdy"), ("a: [", "cannot be read as YAML")])
+def test_a_wrong_file_is_one_line(tmp_path, capsys, content, expected):
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    assert main([CONFIG / "config.yaml", path]) == 1
+    assert expected in capsys.readouterr().err
