@@ -11,6 +11,7 @@ rule train_adapter:
         "<study>/logs/adapters/{adapter}.log",
     benchmark:
         "<study>/benchmarks/adapters/{adapter}.tsv"
+    priority: 50
     conda:
         "../envs/train.yaml"
     threads: threads_of_adapter

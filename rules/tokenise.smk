@@ -11,6 +11,7 @@ rule train_base:
         "<study>/benchmarks/bases/{base}.tsv"
     wildcard_constraints:
         base=one_of(SCRATCH_BASES),
+    priority: 100
     conda:
         "../envs/train.yaml"
     threads: threads_of_base
