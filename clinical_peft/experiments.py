@@ -94,11 +94,30 @@ def check_recipes(study: Study) -> None:
     Raises:
         ConfigError: A recipe has an unknown key or a value outside its range.
     """
-    for adapter in study.adapters:
-        pretrain_job(study, adapter)
+    for adapter in study.adapters.values():
+        token_context(study, adapter.base, adapter.corpus)
     for model in study.models:
         for task in study.tasks:
             finetune_job(study, model, task)
+
+
+def token_context(study: Study, base: str, corpus: str) -> int:
+    """Block length of a corpus tokenised for a base: the context that all adapters of the two agree on.
+
+    Raises:
+        ConfigError: They differ; adapters of one base and corpus share their token shards.
+    """
+    contexts = {
+        pretrain_job(study, name).recipe.context
+        for name, adapter in study.adapters.items()
+        if (adapter.base, adapter.corpus) == (base, corpus)
+    }
+    if len(contexts) > 1:
+        found = ", ".join(map(str, sorted(contexts)))
+        raise ConfigError(
+            f"config: adapters of base {base!r} on corpus {corpus!r} differ in context ({found}); give them one"
+        )
+    return contexts.pop() if contexts else LanguageRecipe(learning_rate=1.0).context
 
 
 def load_study(config: Mapping[str, Any]) -> Study:

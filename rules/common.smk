@@ -10,7 +10,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from clinical_peft import experiments
 from clinical_peft.config.switches import DATA_SWITCHES
-from clinical_peft.data.table_files import find_table
+from clinical_peft.data.table_files import locate_table
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.privacy import protect_process
 from clinical_peft.provenance import git_revision
@@ -75,29 +75,27 @@ wildcard_constraints:
 # --- hospital tables ---------------------------------------------------------------------------------------------
 
 
-def hospital_tables(folder, key, subfolder, names):
-    """Paths of the tables that a job reads: the synthetic hospital, or files of the configured folder."""
+def hospital_tables(folder, key, names):
+    """Paths of the tables that a job reads: the synthetic hospital, or files of the configured folder.
+
+    A table that is not there is named as it should be, for Snakemake to report it as missing before any job starts.
+    """
     if STUDY.data.synthetic:
         return [SYNTHETIC_FOLDER]
-    if folder is None:
-        raise WorkflowError(
-            f"config: data.{key} is needed here and is not set; give the folder of its tables"
-        )
-    try:
-        return [str(find_table(folder, name)) for name in names]
-    except ClinicalPeftError as error:
-        raise WorkflowError(f"config: data.{key}: {error}") from None
+    folder = folder or Path(f"(data.{key} is not set)")
+    return [
+        str(locate_table(folder, name) or folder / f"{name}.csv.gz") for name in names
+    ]
 
 
 def mimic_iii_tables(names):
-    return hospital_tables(STUDY.data.mimic_iii, "mimic_iii", "mimic-iii", names)
+    return hospital_tables(STUDY.data.mimic_iii, "mimic_iii", names)
 
 
 def mimic_iv_note_tables():
     return hospital_tables(
         STUDY.data.mimic_iv_note,
         "mimic_iv_note",
-        "mimic-iv-note",
         ["discharge", "radiology"],
     )
 
@@ -144,12 +142,6 @@ def split_lists(wildcards):
     if STUDY.data.splits == "hash":
         return []
     names = ["mimic_train.csv", "mimic_val.csv", "mimic_test.csv"]
-    missing = [name for name in names if not (Path(STUDY.data.splits) / name).exists()]
-    if missing:
-        raise WorkflowError(
-            f"config: data.splits: expected {', '.join(missing)} in {STUDY.data.splits}, found none; "
-            "give the folder of the lists, or `hash`"
-        )
     return [str(Path(STUDY.data.splits) / name) for name in names]
 
 
@@ -193,18 +185,7 @@ def precision_of_base(wildcards):
 
 
 def context_of_tokens(wildcards):
-    """Adapters of one base and corpus share their token shards, so they share the context."""
-    contexts = {
-        experiments.pretrain_job(STUDY, name).recipe.context
-        for name, adapter in STUDY.adapters.items()
-        if (adapter.base, adapter.corpus) == (wildcards.base, wildcards.corpus)
-    }
-    if len(contexts) > 1:
-        raise WorkflowError(
-            f"config: adapters of base {wildcards.base!r} on corpus {wildcards.corpus!r} differ in context "
-            f"({', '.join(map(str, sorted(contexts)))}); give them one"
-        )
-    return contexts.pop() if contexts else STUDY.pretraining.get("context", 128)
+    return experiments.token_context(STUDY, wildcards.base, wildcards.corpus)
 
 
 def base_of_adapter(wildcards):

@@ -11,31 +11,27 @@ with job(snakemake.log[0]):
     from clinical_peft.files import read_json, sha256_file
     from clinical_peft.provenance import git_revision, machine, package_versions
 
-    given, params = snakemake.input, snakemake.params
+    given, labels = snakemake.input, snakemake.params.labels
+    cohorts = [Path(path) for path in given.cohorts]
     perplexities = [read_json(Path(path)) for path in given.perplexities]
     comparison = read_json(Path(given.comparison))
-    hospital = {"hospital": sha256_file(Path(params.hospital))} if params.hospital else {}
+    statistics = dataset_statistics(cohorts)
+    provenance = [Path(snakemake.params.hospital)] if snakemake.params.hospital else []
     build_report(
         template=Path(given.template),
-        study=params.study,
-        tables=build_tables(
-            statistics=dataset_statistics(Path(path) for path in given.cohorts),
-            perplexities=perplexities,
-            aggregate=comparison,
-            labels=params.labels,
-        ),
+        study=snakemake.params.study,
+        tables=build_tables(statistics=statistics, perplexities=perplexities, aggregate=comparison, labels=labels),
         attrition={Path(path).name.split(".")[0]: read_json(Path(path)) for path in given.attrition},
         aggregate=comparison,
         metrics=[read_json(Path(path)) for path in given.metrics],
         perplexities=perplexities,
         figures={path.stem: path for path in sorted(Path(given.figures).glob("*.svg"))},
-        labels=params.labels,
+        labels=labels,
         provenance={
             "git revision": git_revision(Path(__file__).parent),
             "versions": package_versions(),
             "machine": machine(),
-            "input checksums (SHA-256)": {Path(path).stem: sha256_file(Path(path)) for path in given.cohorts}
-            | hospital,
+            "input checksums (SHA-256)": {path.stem: sha256_file(path) for path in [*cohorts, *provenance]},
         },
         output=Path(snakemake.output[0]),
     )

@@ -55,6 +55,7 @@ def test_schema_is_current():
         ({"finetuning": {"batch_size": 10, "micro_batch_size": 4}}, "micro_batch_size must divide batch_size"),
         ({"tasks": {"los": {"recipe": {"epochs": 0}}}}, "epochs must be at least 1"),
         ({"methods": {"lora": {"settings": {"rank": 3}}}}, "rank"),
+        ({"adapters": {"tiny-llama-lora": {"recipe": {"context": 32}}}}, "differ in context (32, 128)"),
         ({"data": {"note_files": {"general": {"path": "x"}}}}, "this name is taken"),
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from clinical_peft import experiments
 from clinical_peft.plan import main, plan
 

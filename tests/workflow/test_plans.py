@@ -48,7 +48,7 @@ def write_config(folder: Path, content: dict) -> Path:
          "models.m.clinical: 'nothing' is not among the adapters"),
         ({"data": {"mimic_iii": "/nonexistent"}, "matrix": {"models": [], "adapters": [], "tasks": ["los"]}},
          "/nonexistent"),
-        ({"data": {"splits": "/nonexistent"}}, "data.splits: expected mimic_train.csv"),
+        ({"data": {"splits": "/nonexistent"}}, "mimic_train.csv"),
     ],
 )  # fmt: skip
 def test_a_wrong_study_is_one_message_before_any_job_starts(content, expected, tmp_path):
