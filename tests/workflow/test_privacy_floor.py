@@ -55,7 +55,7 @@ def isolation() -> list[str]:
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("hospital")
-    generate_hospital(folder, size="tiny", seed=7)
+    generate_hospital(folder, size="tiny", seed=4)
     plant(folder / "mimic-iii" / "NOTEEVENTS.csv.gz", "TEXT")
     plant(folder / "mimic-iv-note" / "discharge.csv.gz", "text")
     plant(folder / "mimic-iv-note" / "radiology.csv.gz", "text")
