@@ -23,6 +23,7 @@ from clinical_peft.files import sha256_file
 from clinical_peft.models.heads import head_logits, pooled_features
 from clinical_peft.models.saving import load_saved
 from clinical_peft.models.variants import trained_names
+from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training import classification, fitting
 from clinical_peft.training.classification import finetune, prepare
 from clinical_peft.training.objectives import Objective, class_weights, scores_from_logits
@@ -266,11 +267,20 @@ def test_log_holds_steps_and_epochs_and_no_text(study, tmp_path):
     assert "word1" not in (tmp_path / "run.jsonl").read_text()
 
 
+def test_a_note_for_a_causal_network_ends_with_the_end_token_also_when_it_is_cut(study):
+    prepared = prepared_task(make_job("task"), study)
+    end = load_tokenizer(study["causal"]).eos_token_id
+    last = prepared.notes.ids[prepared.notes.starts[1:] - 1]
+    assert (last == end).all()
+    original = prepared_task(make_job("task", switches={"pool_last_position": True}), study)
+    assert (original.notes.ids[original.notes.starts[1:] - 1] != end).all()
+
+
 def test_tokens_count_real_ones(study, tmp_path):
     job = make_job("task")
     prepared = prepared_task(job, study)
     train = prepared.data.rows("train")
-    words = [len(prepared.data.texts[row].split()) + 1 for row in train]
+    words = [len(prepared.data.texts[row].split()) + 2 for row in train]
     assert max(words) > CONTEXT
     assert run(job, study, tmp_path)["tokens"] == 2 * sum(min(count, CONTEXT) for count in words)
 

@@ -120,7 +120,7 @@ def test_a_second_run_does_nothing(tiny_run):
 
 def test_changing_one_tasks_recipe_reruns_that_task_alone(tiny_run, tmp_path):
     content = yaml.safe_load((REPOSITORY / "config" / "tiny.yaml").read_text())
-    content["tasks"] = {"mortality": {"recipe": {"learning_rate": 0.0123}}}
+    content["tasks"] = {"mortality": {"recipe": {"weight_decay": 0.5}}}
     changed = tmp_path / "changed.yaml"
     changed.write_text(yaml.safe_dump(content))
     plan = snakemake(tiny_run.folder, "--dry-run", "--quiet", "host", config=changed)
