@@ -41,7 +41,6 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
-	$(BIN)/python -m pip check
 
 unit: install ## unit and property tests
 	$(BIN)/pytest -m "not workflow and not slow"
