@@ -40,6 +40,10 @@ TABLE_NAMES = [
     "downstream_main",
     "downstream_lora_baselines",
 ]
+TABLE_TITLES = {
+    "main": "Main comparison (Table 3)",
+    "lora_baselines": "Encoders with LoRA (Table 4)",
+}
 TABLE_FORMATS = ["csv", "md", "tex"]
 CORE_TABLES = ["NOTEEVENTS", "ADMISSIONS"]
 TASK_TABLES = {
@@ -338,7 +342,7 @@ def labels_of_study():
 def models_by_table():
     groups = {}
     for name in STUDY.matrix.models:
-        groups.setdefault(STUDY.models[name].table, []).append(name)
+        groups.setdefault(TABLE_TITLES[STUDY.models[name].table], []).append(name)
     return groups
 
 

@@ -172,7 +172,11 @@ class Matrix(Section):
 class Evaluation(Section):
     """Uncertainty of the figures."""
 
-    resamples: int = Field(1000, ge=100, description="bootstrap resamples of patients")
+    resamples: int = Field(
+        2000,
+        ge=100,
+        description="bootstrap resamples of patients; a corrected p-value can be no smaller than pairs / resamples",
+    )
     seed: int = 0
 
 
