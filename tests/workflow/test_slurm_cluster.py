@@ -50,6 +50,7 @@ with job(snakemake.log[0]):
 """
 
 TRAIN = """
+import os
 from pathlib import Path
 from clinical_peft.jobs import job
 with job(snakemake.log[0]):
