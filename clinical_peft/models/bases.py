@@ -69,15 +69,9 @@ def special_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     return {key: value for key, value in ids.items() if value is not None}
 
 
-def build_causal(shape: Shape, *, seed: int, special: dict[str, int]) -> LlamaForCausalLM:
-    """Build a LLaMA network with freshly drawn weights.
-
-    Args:
-        shape: Dimensions; `shape.context` becomes the longest position.
-        seed: Seed of the weights; PyTorch's global generator is left as it was.
-        special: Ids of special tokens, from `special_ids`.
-    """
-    config = LlamaConfig(
+def llama_config(shape: Shape, **special: int) -> LlamaConfig:
+    """Return the configuration of a LLaMA network of a shape; `special` holds the ids of special tokens."""
+    return LlamaConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden_size,
         intermediate_size=shape.intermediate_size,
@@ -88,9 +82,19 @@ def build_causal(shape: Shape, *, seed: int, special: dict[str, int]) -> LlamaFo
         use_cache=False,
         **special,
     )
+
+
+def build_causal(shape: Shape, *, seed: int, special: dict[str, int]) -> LlamaForCausalLM:
+    """Build a LLaMA network with freshly drawn weights.
+
+    Args:
+        shape: Dimensions; `shape.context` becomes the longest position.
+        seed: Seed of the weights; PyTorch's global generator is left as it was.
+        special: Ids of special tokens, from `special_ids`.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return LlamaForCausalLM(config)
+        return LlamaForCausalLM(llama_config(shape, **special))
 
 
 def build_encoder(shape: Shape, *, seed: int, special: dict[str, int]) -> BertForMaskedLM:

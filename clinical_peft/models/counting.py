@@ -1,9 +1,10 @@
 """Counting a PEFT method's parameters on a network of any size, without its weights."""
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM
 
 from clinical_peft.models.adapters import trainable_parameters
+from clinical_peft.models.bases import llama_config
 from clinical_peft.models.methods import add_adapter, peft_config, virtual_tokens
 from clinical_peft.recipes import Method, PromptTuning, Shape
 
@@ -27,20 +28,11 @@ def count_parameters(shape: Shape, method: Method) -> tuple[int, int]:
     Raises:
         TrainingError: The method does not fit the network.
     """
-    config = LlamaConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        max_position_embeddings=shape.context,
-        tie_word_embeddings=False,
-    )
     if isinstance(method, PromptTuning):
         # The text of a prompt sets initial values, which are not counted, and would need a tokenizer.
         method = PromptTuning(num_virtual_tokens=method.num_virtual_tokens)
     with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(config)
+        network = AutoModelForCausalLM.from_config(llama_config(shape))
         adapted = add_adapter(
             network, peft_config(method, total_steps=STEPS), context=shape.context - virtual_tokens(method)
         )
