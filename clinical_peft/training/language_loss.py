@@ -13,7 +13,7 @@ from transformers import BertForMaskedLM
 from clinical_peft.training.batching import pad_right
 
 LOGITS_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
-MASKED_SHARE = 0.15
+MASKED_SHARE = 0.3
 
 Sequences = list[npt.NDArray[np.integer]]
 
@@ -132,8 +132,9 @@ class CausalLoss:
 class MaskedLoss:
     """Masked-language modelling with masks drawn anew for every forward pass (Devlin et al. 2019; Liu et al. 2019).
 
-    Of the tokens 15 % are predicted; of these 80 % are hidden behind [MASK], 10 % replaced by a random token and 10 %
-    left as they are.
+    Of the tokens 30 % are predicted rather than the usual 15 %, so that a short training learns more from the same text
+    (Wettig et al. 2023, "Should you mask 15% in masked language modeling?"); of these 80 % are hidden behind [MASK],
+    10 % replaced by a random token and 10 % left as they are.
 
     Args:
         pad: Id of the padding token.

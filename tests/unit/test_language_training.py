@@ -1,4 +1,3 @@
-import itertools
 import json
 import math
 import os
@@ -14,33 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from language_fixtures import CLINICAL, GENERAL, RECIPE, SALT, SHAPE, clinical_tokens, same_tensors, scratch_base
-from torch import nn
-from torch.nn import functional
+from language_fixtures import CLINICAL, GENERAL, RECIPE, SALT, clinical_tokens, scratch_base
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import NullLog
 from clinical_peft.hash_split import hash_split
 from clinical_peft.models.adapters import read_adapter_tensors
-from clinical_peft.models.bases import build_causal, build_encoder, load_causal, load_classifier
+from clinical_peft.models.bases import load_causal, load_classifier
 from clinical_peft.recipes import AdaLora, AdaptionPrompt, Lora, PrefixTuning, PretrainJob, PromptTuning, PTuning
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import tokenise
-from clinical_peft.training.batching import micro_batches, pad_right, row_batches, token_batches
-from clinical_peft.training.checkpoint import CheckpointClock, load_checkpoint, save_checkpoint
 from clinical_peft.training.language import pretrain
 from clinical_peft.training.language_loop import evaluation_rows, plan_updates
-from clinical_peft.training.language_loss import CausalLoss, MaskedLoss, linear_cross_entropy
-from clinical_peft.training.optimisation import (
-    build_optimizer,
-    clip_gradients,
-    learning_rate,
-    parameter_groups,
-    require_finite,
-    set_learning_rate,
-)
 
 CPU = torch.device("cpu")
 LORA = Lora(r=4, alpha=8, dropout=0.1)
@@ -82,179 +66,6 @@ def run(folder, base, tokens, this_job, log=None):
 
 def adapter_bytes(folder):
     return {file.name: file.read_bytes() for file in (folder / "adapter").iterdir()}
-
-
-# --- batches
-
-
-lengths_of_rows = st.lists(st.integers(1, 50), min_size=1, max_size=60).map(lambda rows: np.asarray(rows, np.int32))
-
-
-@given(lengths_of_rows, st.integers(1, 300), st.integers(0, 5))
-def test_token_batches_hold_every_row_once_and_are_even(lengths, batch_tokens, seed):
-    batches = token_batches(lengths, batch_tokens, np.random.default_rng(seed))
-    assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
-    target = lengths.sum() / max(1, round(lengths.sum() / batch_tokens))
-    assert all(0 < lengths[batch].sum() <= target + 2 * lengths.max() for batch in batches)
-
-
-@given(lengths_of_rows, st.integers(50, 300))
-def test_micro_batches_hold_every_row_once_within_the_limit(lengths, limit):
-    groups = micro_batches(np.arange(len(lengths)), lengths, limit)
-    assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
-    assert all(len(group) * lengths[group].max() <= limit for group in groups)
-
-
-def test_row_batches_hold_every_row_once():
-    batches = row_batches(10, 4, np.random.default_rng(0))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert sorted(np.concatenate(batches).tolist()) == list(range(10))
-
-
-def test_padding_goes_to_the_right():
-    padded = pad_right([np.array([1, 2], np.uint16), np.array([3], np.uint16)], pad=9)
-    assert padded.tolist() == [[1, 2], [3, 9]]
-
-
-# --- optimisation
-
-
-def test_learning_rate_warms_up_from_above_zero_and_falls_to_zero():
-    course = learning_rate(replace(RECIPE, warmup_ratio=0.1), steps=100, micro_steps_per_step=4, switches={})
-    factors = [course(step) for step in range(101)]
-    assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
-    assert factors[10] == 1.0
-    assert all(left > right for left, right in itertools.pairwise(factors[10:]))
-    assert factors[100] == 0.0
-
-
-@pytest.mark.parametrize(("schedule", "middle"), [("linear", 0.5), ("cosine", 0.5), ("constant", 1.0)])
-def test_schedules_meet_in_the_middle(schedule, middle):
-    recipe = replace(RECIPE, warmup_ratio=0.0, schedule=schedule)
-    assert learning_rate(recipe, steps=100, micro_steps_per_step=1, switches={})(50) == pytest.approx(middle)
-
-
-def test_warmup_passed_as_steps_wastes_the_first_update_and_does_not_warm_up():
-    course = learning_rate(
-        replace(RECIPE, warmup_ratio=0.06), steps=100, micro_steps_per_step=1, switches={"warmup_as_steps": True}
-    )
-    assert course(0) == 0.0
-    assert course(1) > 0.98
-
-
-def test_a_schedule_in_micro_steps_ends_near_its_peak():
-    # 64 forward passes per update: the published recipe ends at 98.5 % of the peak.
-    switches = {"warmup_as_steps": True, "schedule_in_micro_steps": True}
-    course = learning_rate(RECIPE, steps=1000, micro_steps_per_step=64, switches=switches)
-    assert course(1000) == pytest.approx(1 - 1 / 64, abs=1e-4)
-
-
-def test_vectors_do_not_decay_and_every_group_follows_the_schedule():
-    layer = nn.Linear(3, 2)
-    optimizer = build_optimizer(parameter_groups(layer.named_parameters(), learning_rate=0.1, weight_decay=0.5))
-    assert [(group["params"][0].ndim, group["weight_decay"]) for group in optimizer.param_groups] == [
-        (2, 0.5),
-        (1, 0.0),
-    ]
-    set_learning_rate(optimizer, 0.5)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.05]
-
-
-def test_nothing_to_train_is_an_error():
-    with pytest.raises(TrainingError, match="no trainable parameter"):
-        build_optimizer(parameter_groups([], learning_rate=0.1, weight_decay=0.0))
-
-
-def test_gradients_are_clipped_unless_switched_off():
-    parameter = nn.Parameter(torch.zeros(2))
-    for switches, norm in (({}, 1.0), ({"unclipped": True}, 5.0)):
-        parameter.grad = torch.tensor([3.0, 4.0])
-        found = clip_gradients([parameter], RECIPE, switches)
-        assert found == (None if switches else pytest.approx(5.0))
-        assert float(parameter.grad.norm()) == pytest.approx(norm, rel=1e-4)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_non_finite_figure_names_its_step(value):
-    with pytest.raises(TrainingError, match="training loss at optimizer step 7"):
-        require_finite(value, what="training loss", step=7)
-
-
-# --- checkpoints
-
-
-def test_checkpoints_come_back_for_the_same_job_only(tmp_path):
-    tensors = {"weight/a": torch.randn(3), "generator/cpu": torch.get_rng_state()}
-    save_checkpoint(tmp_path, identity="one", tensors=tensors, state={"step": 3})
-    found = load_checkpoint(tmp_path, identity="one")
-    assert same_tensors(found.tensors, tensors)
-    assert found.state == {"step": 3}
-    assert same_tensors(found.section("weight/"), {"a": tensors["weight/a"]})
-    assert load_checkpoint(tmp_path, identity="other") is None
-    assert load_checkpoint(tmp_path / "nowhere", identity="one") is None
-
-
-def test_a_damaged_checkpoint_is_an_error(tmp_path):
-    save_checkpoint(tmp_path, identity="one", tensors={"a": torch.ones(3)}, state={})
-    file = tmp_path / "checkpoint.safetensors"
-    file.write_bytes(file.read_bytes()[:20])
-    with pytest.raises(TrainingError, match="damaged checkpoint"):
-        load_checkpoint(tmp_path, identity="one")
-
-
-def test_the_checkpoint_clock_rings_once_per_interval(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    clock = CheckpointClock(10)
-    rings = []
-    for now[0] in (5.0, 10.0, 15.0, 25.0):
-        rings.append(clock.due())
-    assert rings == [False, True, False, True]
-
-
-# --- losses
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 40), st.integers(2, 30), st.integers(1, 200))
-def test_chunked_cross_entropy_equals_the_plain_one_with_its_gradients(tokens, vocabulary, at_once):
-    generator = torch.Generator().manual_seed(tokens)
-    targets = torch.randint(vocabulary, (tokens,), generator=generator)
-    inputs = [torch.randn(tokens, 8, generator=generator), torch.randn(vocabulary, 8, generator=generator)]
-    results = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("clinical_peft.training.language_loss.LOGITS_AT_ONCE", {"cpu": at_once})
-        for loss in (linear_cross_entropy, lambda h, w, t: functional.cross_entropy(h @ w.T, t, reduction="sum")):
-            hidden, weight = (value.clone().requires_grad_() for value in inputs)
-            value = loss(hidden, weight, targets)
-            (2 * value).backward()
-            results.append((value.detach(), hidden.grad, weight.grad))
-    for ours, plain in zip(*results, strict=True):
-        torch.testing.assert_close(ours, plain, atol=1e-4, rtol=1e-4)
-
-
-def test_causal_loss_is_transformers_own_and_padding_changes_nothing():
-    network = build_causal(SHAPE, seed=0, special={"pad_token_id": 0}).eval()
-    loss = CausalLoss(0, CPU)
-    rows = [np.arange(3, 3 + length) for length in (9, 4, 1)]
-    together, count = loss(network, rows, key=(0,))
-    assert count == 8 + 3
-    alone = [loss(network, [row], key=(0,))[0] for row in rows]
-    torch.testing.assert_close(together, sum(alone), atol=1e-4, rtol=1e-6)
-    ids = torch.from_numpy(rows[0])[None]
-    torch.testing.assert_close(alone[0] / 8, network(ids, labels=ids).loss)
-    assert network.lm_head.weight.shape == (SHAPE.vocabulary, SHAPE.hidden_size)
-
-
-def test_masks_depend_on_the_key_alone_and_spare_special_tokens():
-    network = build_encoder(SHAPE, seed=0, special={"pad_token_id": 0}).eval()
-    loss = MaskedLoss(pad=0, mask=4, special=[0, 1, 2, 3, 4], vocabulary=SHAPE.vocabulary, device=CPU)
-    rows = [np.arange(10, 60) for _ in range(40)]
-    (first, count), again, other = (loss(network, rows, key=key) for key in ((1, 2), (1, 2), (1, 3)))
-    assert torch.equal(first, again[0])
-    assert not torch.equal(first, other[0])
-    assert count == pytest.approx(0.15 * 40 * 50, rel=0.15)
-    assert loss(network, [np.array([1, 2, 3])], key=(0,))[1] == 0
 
 
 # --- plan of updates
@@ -362,7 +173,7 @@ def test_the_weights_with_the_best_validation_are_kept(base, tmp_path):
     course = [point["validation_perplexity"] for point in best["curve"]]
     assert course == [point["validation_perplexity"] for point in last["curve"]]
     assert course == sorted(course)
-    assert course[-1] > 1.1 * course[0]
+    assert course[-1] > 1.02 * course[0]
     assert best["kept_update"] == best["curve"][0]["step"]
     assert best["perplexity"]["after"]["validation"] == pytest.approx(course[0], rel=1e-4)
     assert last["perplexity"]["after"]["validation"] == pytest.approx(course[-1], rel=1e-4)
