@@ -358,7 +358,8 @@ def description_of_study():
 
 
 def hospital_provenance():
-    return f"{SYNTHETIC_FOLDER}/PROVENANCE.json" if STUDY.data.synthetic else None
+    synthetic = experiments.reads_synthetic_notes(STUDY)
+    return f"{SYNTHETIC_FOLDER}/PROVENANCE.json" if synthetic else None
 
 
 def tracking_uri():
