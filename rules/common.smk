@@ -133,12 +133,22 @@ def tables_of_ventilation(wildcards):
     return mimic_iii_tables(["ICUSTAYS", "PROCEDUREEVENTS_MV"])
 
 
+def labelled_by_beep(wildcards):
+    return wildcards.task == "pmv" and STUDY.data.pmv_split == "beep"
+
+
 def tables_of_task(wildcards):
-    return mimic_iii_tables(TASK_TABLES[wildcards.task])
+    names = TASK_TABLES[wildcards.task]
+    return mimic_iii_tables(["ADMISSIONS"] if labelled_by_beep(wildcards) else names)
 
 
 def ventilation_of_task(wildcards):
-    return f"{ROOT}/cohorts/ventilation.parquet" if wildcards.task == "pmv" else []
+    derived = wildcards.task == "pmv" and not labelled_by_beep(wildcards)
+    return f"{ROOT}/cohorts/ventilation.parquet" if derived else []
+
+
+def pmv_labels_of_task(wildcards):
+    return str(STUDY.data.pmv_labels) if labelled_by_beep(wildcards) else []
 
 
 def split_lists(wildcards):

@@ -106,6 +106,7 @@ rule build_cohort:
     input:
         notes="<study>/notes/admission.parquet",
         ventilation=ventilation_of_task,
+        pmv_labels=pmv_labels_of_task,
         tables=tables_of_task,
         splits=split_lists,
     output:

@@ -22,6 +22,7 @@ with job(snakemake.log[0]):
         output=Path(snakemake.output.cohort),
         classes_output=Path(snakemake.output.classes),
         attrition_output=Path(snakemake.output.attrition),
+        pmv_labels=Path(snakemake.input.pmv_labels) if snakemake.input.get("pmv_labels") else None,
     )
     log.params({"task": task, **params.switches})
     log.metrics({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]})

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from clinical_peft.recipes import Family, LanguageRecipe, Method, Shape
 
@@ -48,11 +48,20 @@ class Data(Section):
         "hash", description="`hash`, or a folder of mimic_train.csv, mimic_val.csv and mimic_test.csv"
     )
     split_salt: str = Field("clinical-peft", description="salt of the patient-level hash split")
-    pmv_split: Literal["derived-random", "core-patient"] = "core-patient"
+    pmv_split: Literal["core-patient", "derived-random", "beep"] = Field(
+        "core-patient", description="split of pmv: by patient, by admission at random, or as in `pmv_labels`"
+    )
+    pmv_labels: UserPath | None = Field(None, description="BEEP's label file (a pickle), for `pmv_split: beep`")
     note_files: dict[Name, NoteFile] = Field({}, description="further corpora, by name")
     synthetic_for_real_bases: bool = Field(
         False, description="allow a base with real weights to be trained on synthetic notes"
     )
+
+    @model_validator(mode="after")
+    def _check_pmv_labels(self) -> "Data":
+        if (self.pmv_split == "beep") != (self.pmv_labels is not None):
+            raise ValueError("pmv_split: beep and pmv_labels go together; set both or neither")
+        return self
 
     @property
     def synthetic(self) -> bool:

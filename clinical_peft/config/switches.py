@@ -10,7 +10,11 @@ DATA_SWITCHES = {
     "sections_unanchored": "admission sections are found by CORe's unanchored patterns, which lose a last section and "
     "may match inside a line; otherwise headers stand at the start of a line",
     "los_rounded": "length of stay is rounded to 0.1 days before it is binned",
+    "negative_stays_kept": "an admission that ends before it begins counts as a short stay; otherwise it is left out "
+    "and counted",
     "procedure_codes_as_integers": "procedure codes are read as integers and lose their leading zeros",
+    "malformed_codes_kept": "codes that have not the form of ICD-9-CM are shortened like any other; otherwise they are "
+    "left out and counted",
     "label_space_whole_table": "the classes of a multilabel task are the codes of the whole table; otherwise those of "
     "the cohort's training split",
     "death_phrases_original": "statements of death are removed by CORe's patterns, false hits included",

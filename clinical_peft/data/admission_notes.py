@@ -4,13 +4,15 @@ Follows the task code of van Aken et al., "Clinical Outcome Prediction from Admi
 Knowledge Integration" (EACL 2021).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.attrition import NOTES, Attrition, Tally
+from clinical_peft.data.consistency import check_key
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.sections import MAIN_SECTIONS, admission_note, anchored_sections, unanchored_sections
 from clinical_peft.data.table_files import find_table
@@ -48,10 +50,10 @@ def build_admission_notes(mimic_iii: Path, output: Path, *, sections_unanchored:
         sections_unanchored: Cut sections as the original does; otherwise at headers that start a line.
 
     Returns:
-        Ordered steps, each with ``step``, ``rows`` and ``patients`` left; also kept in the file's metadata.
+        Ordered steps, each with ``step``, ``unit``, ``rows`` and ``patients`` left; also kept in the file's metadata.
 
     Raises:
-        DataError: A table is missing or malformed, or a step leaves nothing.
+        DataError: A table is missing, malformed or names an admission twice, or a step leaves nothing.
     """
     attrition = Attrition()
     summaries = _discharge_summaries(mimic_iii, attrition, sections_unanchored)
@@ -68,28 +70,56 @@ def build_admission_notes(mimic_iii: Path, output: Path, *, sections_unanchored:
 
 def _discharge_summaries(mimic_iii: Path, attrition: Attrition, sections_unanchored: bool) -> pd.DataFrame:
     """Discharge summaries with text of adult admissions, ordered, one row per text."""
-    admissions = read_table(find_table(mimic_iii, "ADMISSIONS"), {"HADM_ID": INTEGER, "ADMISSION_TYPE": TEXT})
-    adults = pa.array(admissions["HADM_ID"][admissions["ADMISSION_TYPE"] != "NEWBORN"].dropna().astype("int64"))
+    conditions = _conditions(mimic_iii, sections_unanchored)
+    tallies = {step: Tally() for step in ("rows of NOTEEVENTS", *conditions)}
     kept = []
     for batch in stream_table(find_table(mimic_iii, "NOTEEVENTS"), _NOTE_COLUMNS):
-        wanted = pc.and_(pc.equal(batch["CATEGORY"], "Discharge summary"), pc.is_valid(batch["TEXT"]))
-        if sections_unanchored:
-            wanted = pc.and_(wanted, pc.invert(pc.is_in(batch["TEXT"], value_set=_READ_AS_MISSING)))
-        wanted = pc.and_(wanted, pc.is_in(batch["HADM_ID"], value_set=adults))
-        kept.append(batch.filter(wanted))
+        tallies["rows of NOTEEVENTS"].add(batch["SUBJECT_ID"])
+        for step, holds in conditions.items():
+            batch = batch.filter(holds(batch))
+            tallies[step].add(batch["SUBJECT_ID"])
+        kept.append(batch)
+    for step, tally in tallies.items():
+        attrition.add(step, rows=tally.rows, patients=tally.patients, unit=NOTES)
     table = pa.Table.from_batches(kept, schema=pa.schema(list(_NOTE_COLUMNS.items())))
-    notes = table.rename_columns([name.lower() for name in table.column_names]).to_pandas()
-    notes = notes.astype({"hadm_id": "int64", "subject_id": "int64"})
-    attrition.record("discharge summaries of admissions that are not of a newborn", notes)
+    notes = table.rename_columns([name.lower() for name in table.column_names]).to_pandas(
+        types_mapper={INTEGER: pd.Int64Dtype()}.get
+    )
     # The original's sort is unstable; ROW_ID orders the notes of one day.
     notes = notes.sort_values(["chartdate", "row_id"], kind="stable", na_position="last")
-    return attrition.record("last of each set of equal texts", notes.drop_duplicates("text", keep="last"))
+    return attrition.record("last of each set of equal texts", notes.drop_duplicates("text", keep="last"), unit=NOTES)
+
+
+def _conditions(mimic_iii: Path, sections_unanchored: bool) -> dict[str, Callable[[pa.RecordBatch], pa.Array]]:
+    """What a row of NOTEEVENTS has to meet, in order, by the name of the step."""
+    path = find_table(mimic_iii, "ADMISSIONS")
+    admissions = check_key(read_table(path, {"HADM_ID": INTEGER, "ADMISSION_TYPE": TEXT}), "HADM_ID", path)
+    admissions = admissions.dropna(subset=["HADM_ID"])
+    listed = pa.array(admissions["HADM_ID"].astype("int64"))
+    newborns = pa.array(admissions["HADM_ID"][admissions["ADMISSION_TYPE"] == "NEWBORN"].astype("int64"))
+
+    def has_text(batch: pa.RecordBatch) -> pa.Array:
+        present = pc.is_valid(batch["TEXT"])
+        if not sections_unanchored:
+            return present
+        return pc.and_(present, pc.invert(pc.is_in(batch["TEXT"], value_set=_READ_AS_MISSING)))
+
+    return {
+        "discharge summaries": lambda batch: pc.equal(batch["CATEGORY"], "Discharge summary"),
+        "with text": has_text,
+        "with an admission": lambda batch: pc.is_valid(batch["HADM_ID"]),
+        "of an admission in ADMISSIONS": lambda batch: pc.is_in(batch["HADM_ID"], value_set=listed),
+        "not of a newborn": lambda batch: pc.invert(pc.is_in(batch["HADM_ID"], value_set=newborns)),
+    }
 
 
 def _join_by_admission(summaries: pd.DataFrame, attrition: Attrition) -> pd.DataFrame:
     """One row per admission with a report: hadm_id, the last report's subject_id, all texts joined."""
-    texts = summaries.groupby("hadm_id", sort=True)["text"].agg("\n\n".join)
     reports = summaries[summaries["description"] == "Report"].drop_duplicates("hadm_id", keep="last")
-    joined = reports[["hadm_id", "subject_id"]].sort_values("hadm_id").reset_index(drop=True)
+    reports = reports.dropna(subset=["subject_id"])
+    reported = summaries[summaries["hadm_id"].isin(reports["hadm_id"])]
+    attrition.record("of an admission with a report", reported, unit=NOTES)
+    texts = reported.groupby("hadm_id", sort=True)["text"].agg("\n\n".join)
+    joined = reports[["hadm_id", "subject_id"]].astype("int64").sort_values("hadm_id").reset_index(drop=True)
     joined["text"] = texts.loc[joined["hadm_id"]].to_numpy()
-    return attrition.record("admissions with a report", joined)
+    return attrition.record("joined by admission", joined)

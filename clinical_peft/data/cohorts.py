@@ -9,8 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.beep_labels import beep_admissions
+from clinical_peft.data.consistency import check_same_patient
 from clinical_peft.data.death_phrases import without_death_phrases
-from clinical_peft.data.labels import Task, code_table, find_task, label_table, switch_on
+from clinical_peft.data.labels import (
+    Task,
+    code_table,
+    codes_left_out,
+    find_task,
+    label_table,
+    stays_left_out,
+    switch_on,
+)
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.prolonged_ventilation import random_split, ventilated_admissions, with_early_note
 from clinical_peft.data.splits import assign_splits
@@ -19,9 +29,10 @@ from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.files import write_json
 from clinical_peft.hash_split import SPLITS
 
-PMV_SPLITS = ("derived-random", "core-patient")
+PMV_SPLITS = ("derived-random", "core-patient", "beep")
+UNKNOWN_CODES = "codes that are not in the label space"
 _LABELLED_STEP = {
-    "los": "discharged alive",
+    "los": "with a length of stay",
     "mortality": "with a survival flag",
     "diagnoses": "with a diagnosis code",
     "procedures": "with a procedure code",
@@ -42,6 +53,7 @@ def build_cohort(
     output: Path,
     classes_output: Path,
     attrition_output: Path,
+    pmv_labels: Path | None = None,
 ) -> list[dict[str, object]]:
     """Write the cohort of a task, its label space and its attrition.
 
@@ -52,54 +64,50 @@ def build_cohort(
         ventilation: What `ventilation_episodes` wrote, for pmv; found anew when None.
         splits: ``hash``, or the folder of published lists, which also drop the patients that they do not name.
         salt: What the hash split and the control task's coin depend on.
-        pmv_split: ``derived-random`` (the original's way: by admission, so that a patient can stand in two splits)
-            or ``core-patient`` (as the other tasks); for pmv only.
-        switches: True means as the original: los_rounded, procedure_codes_as_integers, label_space_whole_table,
-            death_phrases_original.
+        pmv_split: For pmv only. ``core-patient``: as the other tasks; ``derived-random``: by admission, the source's
+            way; ``beep``: members, labels and split of ``pmv_labels``. In the last two a patient can stand in two
+            splits.
+        switches: True means as the original: los_rounded, negative_stays_kept, procedure_codes_as_integers,
+            malformed_codes_kept, label_space_whole_table, death_phrases_original.
         output: Parquet file: hadm_id, subject_id, split, text, label; ordered by hadm_id.
         classes_output: JSON list, the ordered label space.
         attrition_output: JSON list of steps, each with the rows and patients left.
+        pmv_labels: BEEP's label file; for ``pmv_split`` beep.
 
     Returns:
         The steps of ``attrition_output``.
 
     Raises:
-        ConfigError: The task, ``pmv_split`` or a switch is unknown or missing.
-        DataError: A table is missing or malformed; the cohort, a split, or a class of a binary task's training
-            split is empty.
+        ConfigError: The task, ``pmv_split``, ``pmv_labels`` or a switch is unknown or missing.
+        DataError: A table is missing, malformed, or contradicts itself or another; the cohort, a split, or a class
+            of a binary task's training split is empty.
     """
     kind = find_task(task)
     if pmv_split not in PMV_SPLITS:
         raise ConfigError(f"data.pmv_split: expected one of {', '.join(PMV_SPLITS)}, found {pmv_split}")
     table = pq.read_table(admission_notes)
-    attrition = Attrition.from_metadata(table.schema.metadata)
-    notes = table.to_pandas()
-    random_split_of: dict[int, str] | None = None
+    attrition, notes = Attrition.from_metadata(table.schema.metadata), table.to_pandas()
+    split_of: Mapping[int, str] | None = None
     if task == "pmv":
         attrition = Attrition()
-        labels = _ventilated(mimic_iii, ventilation, attrition)
-        notes = _tell_no_death(notes, switches)
-        frame = attrition.record("with an admission note that tells no death", _label(notes, labels))
-        random_split_of = random_split(labels["hadm_id"]) if pmv_split == "derived-random" else None
+        labels, split_of = _ventilated(pmv_split, mimic_iii, ventilation, pmv_labels, attrition)
+        frame = attrition.record("with an admission note", _label(task, notes, labels))
+        frame = attrition.record("telling no death", _tell_no_death(frame, switches))
     else:
-        if task == "mortality":
-            notes = attrition.record("telling no death", _tell_no_death(notes, switches))
-        labels = label_table(task, mimic_iii, switches, salt=salt)
-        frame = attrition.record(_LABELLED_STEP[task], _label(notes, labels))
+        frame = _labelled(kind, notes, mimic_iii, switches, salt, attrition)
 
     frame["split"] = assign_splits(frame["subject_id"], splits=splits, salt=salt)
     frame = frame[frame["split"].notna()]
     if splits != "hash":
         attrition.record("of a patient in the split lists", frame)
-    if random_split_of is not None:
-        frame = frame.assign(split=frame["hadm_id"].map(random_split_of))
+    if split_of is not None:
+        frame = frame.assign(split=frame["hadm_id"].map(split_of))
     frame = frame.sort_values("hadm_id", ignore_index=True)
     _check_splits(task, frame)
 
     classes = _label_space(kind, frame, mimic_iii, switches)
     if kind.multilabel:
-        known = set(classes)
-        frame["label"] = [[code for code in codes if code in known] for codes in frame["label"]]
+        frame = _with_known_codes(frame, set(classes), attrition)
     else:
         _check_classes(kind, frame)
     _write(output, frame, kind)
@@ -108,11 +116,34 @@ def build_cohort(
     return attrition.steps
 
 
-def _ventilated(mimic_iii: Path, ventilation: Path | None, attrition: Attrition) -> pd.DataFrame:
+def _ventilated(
+    pmv_split: str, mimic_iii: Path, ventilation: Path | None, pmv_labels: Path | None, attrition: Attrition
+) -> tuple[pd.DataFrame, Mapping[int, str] | None]:
+    """Labels of ventilated admissions, and their split where it is not the patient's."""
+    if pmv_split == "beep":
+        if pmv_labels is None:
+            raise ConfigError("data.pmv_labels: expected the path of BEEP's label file, found none")
+        return beep_admissions(pmv_labels, mimic_iii, attrition)
     episodes = read_episodes(ventilation) if ventilation else find_episodes(mimic_iii)[0]
-    labels = ventilated_admissions(mimic_iii, episodes, attrition)
-    labels = with_early_note(mimic_iii, labels)
-    return attrition.record("with a nursing or respiratory note in the first 48 hours of ventilation", labels)
+    labels = with_early_note(mimic_iii, ventilated_admissions(mimic_iii, episodes, attrition))
+    attrition.record("with a nursing or respiratory note in the first 48 hours of ventilation", labels)
+    return labels, random_split(labels["hadm_id"]) if pmv_split == "derived-random" else None
+
+
+def _labelled(
+    kind: Task, notes: pd.DataFrame, mimic_iii: Path, switches: Mapping[str, bool], salt: str, attrition: Attrition
+) -> pd.DataFrame:
+    """The notes of the admissions that have a label, with it."""
+    left_out: dict[str, int] = {}
+    if kind.multilabel:
+        left_out = codes_left_out(kind.name, mimic_iii, switches)
+    if kind.name == "mortality":
+        notes = attrition.record("telling no death", _tell_no_death(notes, switches))
+    if kind.name == "los":
+        for step, admissions in stays_left_out(mimic_iii, switches).items():
+            notes = attrition.record(step, notes[~notes["hadm_id"].isin(admissions)])
+    labels = label_table(kind.name, mimic_iii, switches, salt=salt)
+    return attrition.record(_LABELLED_STEP[kind.name], _label(kind.name, notes, labels), left_out=left_out)
 
 
 def _tell_no_death(notes: pd.DataFrame, switches: Mapping[str, bool]) -> pd.DataFrame:
@@ -121,7 +152,8 @@ def _tell_no_death(notes: pd.DataFrame, switches: Mapping[str, bool]) -> pd.Data
     return notes.assign(text=texts)[texts.notna()]
 
 
-def _label(notes: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+def _label(task: str, notes: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    check_same_patient(notes, labels, task)
     return notes.merge(labels[["hadm_id", "label"]], on="hadm_id", how="inner")
 
 
@@ -155,6 +187,13 @@ def _label_space(kind: Task, frame: pd.DataFrame, mimic_iii: Path, switches: Map
     if switch_on(switches, "label_space_whole_table"):
         return [str(code) for code in code_table(kind.name, mimic_iii, switches)["code"].unique()]
     return sorted({code for codes in frame["label"][frame["split"] == "train"] for code in codes})
+
+
+def _with_known_codes(frame: pd.DataFrame, classes: set[str], attrition: Attrition) -> pd.DataFrame:
+    known = pd.Series([[code for code in codes if code in classes] for codes in frame["label"]], index=frame.index)
+    unknown = int(frame["label"].str.len().sum() - known.str.len().sum())
+    frame = frame.assign(label=known)
+    return attrition.record("labelled by codes of the label space", frame, left_out={UNKNOWN_CODES: unknown})
 
 
 def _write(output: Path, frame: pd.DataFrame, kind: Task) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.consistency import check_key, check_one_patient
+from clinical_peft.data.icd9 import has_icd9_form
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table
@@ -52,6 +54,8 @@ TASKS = {
         Task("control", ("tails", "heads")),
     )
 }
+DISCHARGED_ALIVE = "discharged alive"
+ENDING_AFTER_START = "that do not end before they begin"
 LOS_UPPER_DAYS = (3, 7, 14)  # upper bounds, included, of the first three classes
 _DAY_SECONDS = 86_400
 
@@ -83,7 +87,8 @@ def label_table(
     Args:
         task: los (admissions that end alive), mortality, pmv, diagnoses, procedures or control.
         mimic_iii: Folder with the tables of the task.
-        switches: los_rounded for los, procedure_codes_as_integers for procedures.
+        switches: los_rounded and negative_stays_kept for los, malformed_codes_kept for diagnoses and procedures,
+            procedure_codes_as_integers for procedures.
         ventilation: Episodes for pmv as `ventilation_episodes` writes them; found anew when None.
         salt: What the coin of the control task depends on.
 
@@ -92,7 +97,7 @@ def label_table(
 
     Raises:
         ConfigError: The task is unknown or its switch not given.
-        DataError: A table is missing or malformed.
+        DataError: A table is missing or malformed, names an admission twice or gives it to two patients.
     """
     kind = find_task(task)
     if kind.multilabel:
@@ -102,9 +107,10 @@ def label_table(
         episodes = read_episodes(ventilation) if ventilation else find_episodes(mimic_iii)[0]
         labels = ventilated_admissions(mimic_iii, episodes, Attrition())
     elif task == "los":
-        labels = _length_of_stay(mimic_iii, switch_on(switches, "los_rounded"))
+        labels = _lengths_of_stay(mimic_iii, switches)
+        labels = labels[labels["alive"] & labels["in_order"]]
     else:
-        labels = _admissions(mimic_iii, {"HOSPITAL_EXPIRE_FLAG": INTEGER})
+        labels = _admissions(mimic_iii, {})
         if task == "mortality":
             labels = labels.dropna().assign(label=labels["hospital_expire_flag"])
         else:
@@ -118,18 +124,19 @@ def code_table(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> pd.D
     """Return the shortened ICD-9 codes of a multilabel task, one row per coded row of the table, in its order.
 
     Diagnoses keep 3 characters, 4 when they begin with V or E. Procedures keep 3, leading zeros included unless
-    procedure_codes_as_integers is on, when codes of different procedures fall together ("0331" and "3310").
+    procedure_codes_as_integers is on, when codes of different procedures fall together ("0331" and "3310"). Rows
+    whose code has not the form of ICD-9-CM are left out unless malformed_codes_kept is on.
 
     Returns:
         hadm_id, subject_id (int64), code.
 
     Raises:
-        DataError: The table is missing or malformed.
+        DataError: The table is missing or malformed, or gives an admission to two patients; a code that is to be
+            read as an integer is none.
     """
-    kind = find_task(task)
-    path = find_table(mimic_iii, str(kind.code_table))
-    rows = read_table(path, {"SUBJECT_ID": INTEGER, "HADM_ID": INTEGER, "ICD9_CODE": TEXT}).dropna()
-    codes = rows["ICD9_CODE"]
+    path = find_table(mimic_iii, str(find_task(task).code_table))
+    rows, _ = _coded_rows(task, path, switches)
+    codes = rows["code"]
     if task == "diagnoses":
         short = codes.str[:4].where(codes.str.startswith(("V", "E")), codes.str[:3])
     else:
@@ -138,13 +145,39 @@ def code_table(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> pd.D
                 raise DataError(f"{path}: column ICD9_CODE: expected whole numbers, found another code")
             codes = codes.str.lstrip("0").where(codes.str.strip("0") != "", "0")
         short = codes.str[:3]
-    return pd.DataFrame(
-        {
-            "hadm_id": rows["HADM_ID"].astype("int64"),
-            "subject_id": rows["SUBJECT_ID"].astype("int64"),
-            "code": short,
-        }
-    ).reset_index(drop=True)
+    return rows.assign(code=short)
+
+
+def codes_left_out(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> dict[str, int]:
+    """Return how many rows of a multilabel task's table `code_table` leaves out, by reason; errors as there."""
+    return _coded_rows(task, find_table(mimic_iii, str(find_task(task).code_table)), switches)[1]
+
+
+def stays_left_out(mimic_iii: Path, switches: Mapping[str, bool]) -> dict[str, set[int]]:
+    """Return the admissions whose length of stay `label_table` leaves out, by the step that keeps the others.
+
+    Raises:
+        ConfigError: negative_stays_kept or los_rounded is not given.
+        DataError: The table is missing, malformed or names an admission twice.
+    """
+    rows = _lengths_of_stay(mimic_iii, switches)
+    left_out = {DISCHARGED_ALIVE: set(rows["hadm_id"][~rows["alive"]])}
+    if not switch_on(switches, "negative_stays_kept"):
+        left_out[ENDING_AFTER_START] = set(rows["hadm_id"][~rows["in_order"]])
+    return left_out
+
+
+def _coded_rows(task: str, path: Path, switches: Mapping[str, bool]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Rows with a code (hadm_id, subject_id, code), and how many others there are."""
+    table = read_table(path, {"SUBJECT_ID": INTEGER, "HADM_ID": INTEGER, "ICD9_CODE": TEXT})
+    rows = table.dropna().rename(columns={"ICD9_CODE": "code"}).rename(columns=str.lower)
+    left_out = {"rows without a code": len(table) - len(rows)}
+    if not switch_on(switches, "malformed_codes_kept"):
+        well_formed = has_icd9_form(rows["code"], task)
+        left_out["codes that have not the form of ICD-9-CM"] = int((~well_formed).sum())
+        rows = rows[well_formed]
+    rows = rows[["hadm_id", "subject_id", "code"]].astype({"hadm_id": "int64", "subject_id": "int64"})
+    return check_one_patient(rows.reset_index(drop=True), path), left_out
 
 
 def bin_length_of_stay(seconds: np.ndarray, *, rounded: bool) -> np.ndarray:
@@ -169,17 +202,23 @@ def control_label(hadm_id: int, salt: str) -> int:
 
 
 def _admissions(mimic_iii: Path, columns: dict[str, object]) -> pd.DataFrame:
-    wanted = {"HADM_ID": INTEGER, "SUBJECT_ID": INTEGER} | columns
-    rows = read_table(find_table(mimic_iii, "ADMISSIONS"), wanted).dropna(subset=["HADM_ID", "SUBJECT_ID"])
+    path = find_table(mimic_iii, "ADMISSIONS")
+    rows = read_table(path, {"HADM_ID": INTEGER, "SUBJECT_ID": INTEGER, "HOSPITAL_EXPIRE_FLAG": INTEGER} | columns)
+    if not rows["HOSPITAL_EXPIRE_FLAG"].dropna().isin([0, 1]).all():
+        raise DataError(f"{path}: column HOSPITAL_EXPIRE_FLAG: expected 0 or 1, found another number")
+    rows = check_key(rows, "HADM_ID", path).dropna(subset=["HADM_ID", "SUBJECT_ID"])
     return rows.rename(columns=str.lower).astype({"hadm_id": "int64", "subject_id": "int64"})
 
 
-def _length_of_stay(mimic_iii: Path, rounded: bool) -> pd.DataFrame:
-    rows = _admissions(mimic_iii, {"ADMITTIME": TIME, "DISCHTIME": TIME, "HOSPITAL_EXPIRE_FLAG": INTEGER})
-    rows = rows[rows["hospital_expire_flag"] == 0]
-    missing = int(rows[["admittime", "dischtime"]].isna().any(axis=1).sum())
+def _lengths_of_stay(mimic_iii: Path, switches: Mapping[str, bool]) -> pd.DataFrame:
+    """Every admission with its label, whether it is of a survivor, and whether its length may be a label."""
+    rows = _admissions(mimic_iii, {"ADMITTIME": TIME, "DISCHTIME": TIME})
+    alive = rows["hospital_expire_flag"].eq(0).fillna(False).astype(bool)
+    missing = int(rows.loc[alive, ["admittime", "dischtime"]].isna().any(axis=1).sum())
     if missing:
         path = find_table(mimic_iii, "ADMISSIONS")
         raise DataError(f"{path}: expected ADMITTIME and DISCHTIME in every row, found {missing} rows without")
     seconds = (rows["dischtime"] - rows["admittime"]).dt.total_seconds().to_numpy()
-    return rows.assign(label=bin_length_of_stay(seconds, rounded=rounded))
+    label = bin_length_of_stay(seconds, rounded=switch_on(switches, "los_rounded"))
+    in_order = ~(seconds < 0) | switch_on(switches, "negative_stays_kept")
+    return rows.assign(label=label, alive=alive, in_order=in_order)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.attrition import ICU_STAYS, Attrition
+from clinical_peft.data.consistency import check_key
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table, stream_table
 
@@ -46,23 +48,28 @@ def ventilated_admissions(mimic_iii: Path, episodes: pd.DataFrame, attrition: At
         first stay that lasts two days or more); ordered by hadm_id.
 
     Raises:
-        DataError: A table is missing or malformed, or a step leaves nothing.
+        DataError: A table is missing or malformed, names an admission, stay or patient twice, or a step leaves
+            nothing.
     """
-    stays = attrition.record("ICU stays of adults", _adult_stays(mimic_iii))
+    stays = _adult_stays(mimic_iii, attrition)
     codes = read_table(find_table(mimic_iii, "DIAGNOSES_ICD"), {"HADM_ID": INTEGER, "ICD9_CODE": TEXT})
     excluded = codes["HADM_ID"][codes["ICD9_CODE"].str.match(_EXCLUDED_CODES, na=False)]
-    stays = attrition.record("without an excluding diagnosis", stays[~stays["hadm_id"].isin(excluded)])
+    stays = stays[~stays["hadm_id"].isin(excluded)]
+    attrition.record("without an excluding diagnosis", stays, unit=ICU_STAYS)
 
     spans = episodes.groupby("icustay_id").agg(first_start=("starttime", "min"), last_end=("endtime", "max"))
-    stays = attrition.record("ventilated", stays.merge(spans, on="icustay_id", how="inner"))
+    stays = attrition.record("ventilated", stays.merge(spans, on="icustay_id", how="inner"), unit=ICU_STAYS)
     days = (stays["last_end"] - stays["first_start"]).dt.total_seconds() / _DAY_SECONDS + BUFFER_DAYS
     prolonged = stays["hadm_id"][days >= PROLONGED_DAYS]
 
-    stays = stays[days >= COHORT_DAYS].sort_values(["hadm_id", "intime", "icustay_id"], kind="stable")
+    stays = attrition.record(
+        f"ventilated for {COHORT_DAYS - BUFFER_DAYS} days or more", stays[days >= COHORT_DAYS], unit=ICU_STAYS
+    )
+    stays = stays.sort_values(["hadm_id", "intime", "icustay_id"], kind="stable")
     first = stays.drop_duplicates("hadm_id", keep="first").reset_index(drop=True)
     first["label"] = first["hadm_id"].isin(prolonged).astype("int64")
     cohort = first[["hadm_id", "subject_id", "label", "first_start"]]
-    return attrition.record("admissions ventilated for 2 days or more (1.75)", cohort)
+    return attrition.record("first of each admission", cohort)
 
 
 def with_early_note(mimic_iii: Path, admissions: pd.DataFrame) -> pd.DataFrame:
@@ -101,16 +108,21 @@ def random_split(hadm_ids: "pd.Series[int]") -> dict[int, str]:
     return split_of | dict.fromkeys(remaining.tolist(), "train")
 
 
-def _adult_stays(mimic_iii: Path) -> pd.DataFrame:
-    stays = read_table(
-        find_table(mimic_iii, "ICUSTAYS"),
-        {"SUBJECT_ID": INTEGER, "HADM_ID": INTEGER, "ICUSTAY_ID": INTEGER, "INTIME": TIME},
-    ).dropna()
-    admissions = read_table(find_table(mimic_iii, "ADMISSIONS"), {"HADM_ID": INTEGER, "ADMITTIME": TIME})
-    patients = read_table(find_table(mimic_iii, "PATIENTS"), {"SUBJECT_ID": INTEGER, "DOB": TIME})
-    stays = stays.merge(admissions, on="HADM_ID").merge(patients, on="SUBJECT_ID")
+def _adult_stays(mimic_iii: Path, attrition: Attrition) -> pd.DataFrame:
+    columns = {"ICUSTAY_ID": INTEGER, "SUBJECT_ID": INTEGER, "HADM_ID": INTEGER, "INTIME": TIME}
+    stays = attrition.record("rows of ICUSTAYS", _keyed(mimic_iii, "ICUSTAYS", columns), unit=ICU_STAYS)
+    admissions = _keyed(mimic_iii, "ADMISSIONS", {"HADM_ID": INTEGER, "ADMITTIME": TIME})
+    patients = _keyed(mimic_iii, "PATIENTS", {"SUBJECT_ID": INTEGER, "DOB": TIME})
+    stays = stays.dropna().merge(admissions, on="hadm_id").merge(patients, on="subject_id")
+    attrition.record("with a begin, an admission and a patient", stays, unit=ICU_STAYS)
     # Whole seconds, because ages over 89 are shifted to about 300 years, which overflows nanoseconds.
-    seconds = (stays["ADMITTIME"] - stays["DOB"]).dt.total_seconds()
+    seconds = (stays["admittime"] - stays["dob"]).dt.total_seconds()
     age = (seconds / (_DAY_SECONDS * _YEAR_DAYS)).round(4)
-    stays = stays[age >= _ADULT_YEARS].rename(columns=str.lower)
-    return stays.astype({"subject_id": "int64", "hadm_id": "int64", "icustay_id": "int64"})
+    stays = stays[age >= _ADULT_YEARS].astype({"subject_id": "int64", "hadm_id": "int64", "icustay_id": "int64"})
+    return attrition.record("of adults", stays, unit=ICU_STAYS)
+
+
+def _keyed(mimic_iii: Path, name: str, columns: dict[str, pa.DataType]) -> pd.DataFrame:
+    """A table with lower-case columns whose first one names each of its rows."""
+    path = find_table(mimic_iii, name)
+    return check_key(read_table(path, columns), next(iter(columns)), path).rename(columns=str.lower)

@@ -53,7 +53,8 @@ def test_which_summaries_count(tmp_path, unanchored):
     assert texts.keys() == {10, 70}
     assert texts[70].startswith("CHIEF COMPLAINT: same text\n\nPRESENT ILLNESS: \n\n")
     assert texts[70].endswith("ALLERGIES: None\n\nPHYSICAL EXAM: \n\nFAMILY HISTORY: \n\nSOCIAL HISTORY: ")
-    assert [step["rows"] for step in steps] == [5, 4, 3, 2]
+    assert [step["rows"] for step in steps] == [9, 8, 7, 6, 6, 5, 4, 3, 3, 2]
+    assert [step["patients"] for step in steps] == [8, 8, 7, 6, 6, 5, 4, 3, 3, 2]
 
 
 def test_texts_of_an_admission_are_joined_by_date_then_row(tmp_path):
@@ -82,7 +83,7 @@ def test_texts_that_the_original_reads_as_missing(tmp_path):
         [2, 1, 10, "2150-01-02", DISCHARGE, "Addendum", summary("fall")],
     ]
     folder = hospital(tmp_path, notes)
-    with pytest.raises(DataError, match="admissions with a report"):
+    with pytest.raises(DataError, match="of an admission with a report"):
         build(folder, unanchored=True)
     texts, _ = build(folder, unanchored=False)
     assert texts.keys() == {10}

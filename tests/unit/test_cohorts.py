@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.death_phrases import without_death_phrases
@@ -19,16 +20,8 @@ from clinical_peft.data.statistics import dataset_statistics
 from clinical_peft.errors import ConfigError, DataError
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
-SWITCHES = (
-    "notes_flattened",
-    "sections_unanchored",
-    "los_rounded",
-    "procedure_codes_as_integers",
-    "label_space_whole_table",
-    "death_phrases_original",
-)
-PAPER = dict.fromkeys(SWITCHES, True)
-CORRECTED = dict.fromkeys(SWITCHES, False)
+PAPER = dict.fromkeys(DATA_SWITCHES, True)
+CORRECTED = dict.fromkeys(DATA_SWITCHES, False)
 
 
 def write_csv(path: Path, header: str, rows: list[list[object]]) -> None:
@@ -155,7 +148,7 @@ def test_cohort_columns_and_attrition(hospital, tmp_path):
     assert [row["hadm_id"] for row in rows] == sorted(row["hadm_id"] for row in rows)
     assert classes == ["survived", "died"]
     assert sum(row["label"] for row in rows) == 10
-    assert attrition[-1] == {"step": "with a survival flag", "rows": 40, "patients": 40}
+    assert attrition[-1] == {"step": "with a survival flag", "unit": "admissions", "rows": 40, "patients": 40}
     assert [step["rows"] for step in attrition] == sorted((step["rows"] for step in attrition), reverse=True)
 
 
@@ -169,7 +162,11 @@ def test_length_of_stay_drops_the_dead_and_rounds_only_when_told(hospital, tmp_p
     assert (paper[1001], corrected[1001]) == (0, 1)
     rows, _, attrition = build("los", folder, tmp_path, CORRECTED)
     assert {row["hadm_id"] for row in rows} == set(paper.index)
-    assert attrition[-1]["step"] == "discharged alive"
+    assert [step["step"] for step in attrition[-3:]] == [
+        "discharged alive",
+        "that do not end before they begin",
+        "with a length of stay",
+    ]
 
 
 @settings(deadline=None)
@@ -203,11 +200,11 @@ def test_procedure_codes_keep_leading_zeros_unless_read_as_integers(hospital):
 def test_diagnosis_codes_are_prefixes(tmp_path_factory, codes):
     folder = tmp_path_factory.mktemp("codes")
     write_csv(folder / "diagnoses_icd.csv", "subject_id,hadm_id,icd9_code", [[1, 1, code] for code in codes])
-    short = code_table("diagnoses", folder, {})["code"]
+    short = code_table("diagnoses", folder, PAPER)["code"]
     for code, prefix in zip(codes, short, strict=True):
         assert code.startswith(prefix)
         assert len(prefix) == min(len(code), 4 if code[0] in "VE" else 3)
-    labels = label_table("diagnoses", folder, {})["label"][0]
+    labels = label_table("diagnoses", folder, PAPER)["label"][0]
     assert len(set(labels)) == len(labels)
     assert set(labels) == set(short)
 
@@ -284,7 +281,12 @@ def test_patients_outside_the_lists_are_dropped_and_counted(hospital, tmp_path):
         write_csv(tmp_path / "lists" / f"mimic_{name}.csv", "SUBJECT_ID", [[subject] for subject in subjects])
     rows, _, attrition = build("mortality", hospital.write(), tmp_path, CORRECTED, splits=tmp_path / "lists")
     assert len(rows) == 30
-    assert attrition[-1] == {"step": "of a patient in the split lists", "rows": 30, "patients": 30}
+    assert attrition[-1] == {
+        "step": "of a patient in the split lists",
+        "unit": "admissions",
+        "rows": 30,
+        "patients": 30,
+    }
 
 
 def test_the_same_inputs_give_the_same_bytes(hospital, tmp_path):

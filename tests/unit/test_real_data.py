@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.labels import code_table, label_table
 from clinical_peft.data.ventilation import ventilation_episodes
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 pytestmark = pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")
-SWITCHES = ("los_rounded", "procedure_codes_as_integers")
-PAPER, CORRECTED = dict.fromkeys(SWITCHES, True), dict.fromkeys(SWITCHES, False)
+PAPER, CORRECTED = dict.fromkeys(DATA_SWITCHES, True), dict.fromkeys(DATA_SWITCHES, False)
 
 
 @pytest.fixture
