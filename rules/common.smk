@@ -39,6 +39,9 @@ TABLE_NAMES = [
     "domain_adaptation",
     "downstream_main",
     "downstream_lora_baselines",
+    "cohort_details",
+    "text_lengths",
+    "attrition",
 ]
 TABLE_TITLES = {
     "main": "Main comparison (Table 3)",
@@ -218,6 +221,12 @@ def job_of_adapter(wildcards):
 def base_of_model(wildcards):
     base = STUDY.models[wildcards.model].base
     return f"{ROOT}/bases/{base}" if base else []
+
+
+def bases_of_models(wildcards):
+    """Bases whose tokenizers read the cohorts' notes."""
+    used = {STUDY.models[name].base for name in STUDY.matrix.models} - {None}
+    return [f"{ROOT}/bases/{base}" for base in sorted(used)]
 
 
 def clinical_adapter_of_model(wildcards):

@@ -48,10 +48,27 @@ rule compare_models:
         "../workflow_scripts/compare_models.py"
 
 
-rule tabulate:
-    """Write the four tables of the paper, with the published figures beside ours."""
+rule describe_cohorts:
+    """Describe the cohorts: classes, patients, lengths of the notes in words and in the tokens of each base."""
     input:
         cohorts=cohorts_in_use(),
+        classes=classes_in_use,
+        bases=bases_of_models,
+    output:
+        "<study>/statistics.json",
+    log:
+        "<study>/logs/describe_cohorts.log",
+    conda:
+        "../envs/train.yaml"
+    script:
+        "../workflow_scripts/describe_cohorts.py"
+
+
+rule tabulate:
+    """Write the four tables of the paper, with the published figures beside ours, and what the cohorts are."""
+    input:
+        statistics="<study>/statistics.json",
+        attrition=attrition_in_use,
         perplexities=perplexities_in_use,
         comparison="<study>/comparison.json",
     output:
@@ -70,18 +87,20 @@ rule tabulate:
         "../envs/report.yaml"
     params:
         labels=labels_of_study(),
+        protocol=STUDY.protocol,
     script:
         "../workflow_scripts/tabulate.py"
 
 
 rule draw_figures:
-    """Draw learning curves, ROC and precision-recall curves, and the main result."""
+    """Draw the flow to the cohorts, learning curves, ROC and precision-recall curves, and the main result."""
     input:
         perplexities=perplexities_in_use,
         comparison="<study>/comparison.json",
         predictions=predictions_in_use,
         training=training_records_in_use,
         classes=classes_in_use,
+        attrition=attrition_in_use,
     output:
         directory("<study>/figures"),
     log:
@@ -99,6 +118,7 @@ rule write_report:
     """Write the self-contained report."""
     input:
         cohorts=cohorts_in_use(),
+        statistics="<study>/statistics.json",
         attrition=attrition_in_use,
         perplexities=perplexities_in_use,
         comparison="<study>/comparison.json",

@@ -20,5 +20,6 @@ with job(snakemake.log[0]):
             training=[read_json(Path(path)) for path in snakemake.input.training],
             predictions=predictions,
             classes={Path(path).name.split(".")[0]: Path(path) for path in snakemake.input.classes},
+            attrition={Path(path).name.split(".")[0]: read_json(Path(path)) for path in snakemake.input.attrition},
             labels=snakemake.params.labels,
         )

@@ -5,16 +5,22 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.data.statistics import dataset_statistics
+    from clinical_peft.evaluation.cohort_tables import build_cohort_tables
     from clinical_peft.evaluation.render import write_table
     from clinical_peft.evaluation.tables import build_tables
     from clinical_peft.files import read_json
 
+    statistics = read_json(Path(snakemake.input.statistics))
     tables = build_tables(
-        statistics=dataset_statistics(Path(path) for path in snakemake.input.cohorts),
+        statistics=statistics,
         perplexities=[read_json(Path(path)) for path in snakemake.input.perplexities],
         aggregate=read_json(Path(snakemake.input.comparison)),
         labels=snakemake.params.labels,
+    )
+    tables |= build_cohort_tables(
+        protocol=snakemake.params.protocol,
+        statistics=statistics,
+        attrition={Path(path).name.split(".")[0]: read_json(Path(path)) for path in snakemake.input.attrition},
     )
     for name, table in tables.items():
         write_table(table, Path(snakemake.output[0]).parent / name)

@@ -5,7 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.data.statistics import dataset_statistics
+    from clinical_peft.evaluation.cohort_tables import build_cohort_tables
     from clinical_peft.evaluation.report import build_report
     from clinical_peft.evaluation.tables import build_tables
     from clinical_peft.files import read_json, sha256_file
@@ -15,13 +15,15 @@ with job(snakemake.log[0]):
     cohorts = [Path(path) for path in given.cohorts]
     perplexities = [read_json(Path(path)) for path in given.perplexities]
     comparison = read_json(Path(given.comparison))
-    statistics = dataset_statistics(cohorts)
+    statistics = read_json(Path(given.statistics))
+    attrition = {Path(path).name.split(".")[0]: read_json(Path(path)) for path in given.attrition}
+    tables = build_tables(statistics=statistics, perplexities=perplexities, aggregate=comparison, labels=labels)
+    protocol = snakemake.params.study["protocol"]
     provenance = [Path(snakemake.params.hospital)] if snakemake.params.hospital else []
     build_report(
         template=Path(given.template),
         study=snakemake.params.study,
-        tables=build_tables(statistics=statistics, perplexities=perplexities, aggregate=comparison, labels=labels),
-        attrition={Path(path).name.split(".")[0]: read_json(Path(path)) for path in given.attrition},
+        tables=tables | build_cohort_tables(protocol=protocol, statistics=statistics, attrition=attrition),
         aggregate=comparison,
         metrics=[read_json(Path(path)) for path in given.metrics],
         perplexities=perplexities,

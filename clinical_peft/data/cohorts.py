@@ -32,7 +32,6 @@ from clinical_peft.hash_split import SPLITS
 PMV_SPLITS = ("derived-random", "core-patient", "beep")
 UNKNOWN_CODES = "codes that are not in the label space"
 _LABELLED_STEP = {
-    "los": "with a length of stay",
     "mortality": "with a survival flag",
     "diagnoses": "with a diagnosis code",
     "procedures": "with a procedure code",
@@ -126,7 +125,7 @@ def _ventilated(
         return beep_admissions(pmv_labels, mimic_iii, attrition)
     episodes = read_episodes(ventilation) if ventilation else find_episodes(mimic_iii)[0]
     labels = with_early_note(mimic_iii, ventilated_admissions(mimic_iii, episodes, attrition))
-    attrition.record("with a nursing or respiratory note in the first 48 hours of ventilation", labels)
+    attrition.record("with a nursing or respiratory note within 48 hours", labels)
     return labels, random_split(labels["hadm_id"]) if pmv_split == "derived-random" else None
 
 
@@ -142,8 +141,10 @@ def _labelled(
     if kind.name == "los":
         for step, admissions in stays_left_out(mimic_iii, switches).items():
             notes = attrition.record(step, notes[~notes["hadm_id"].isin(admissions)])
-    labels = label_table(kind.name, mimic_iii, switches, salt=salt)
-    return attrition.record(_LABELLED_STEP[kind.name], _label(kind.name, notes, labels), left_out=left_out)
+    frame = _label(kind.name, notes, label_table(kind.name, mimic_iii, switches, salt=salt))
+    if kind.name in _LABELLED_STEP:
+        attrition.record(_LABELLED_STEP[kind.name], frame, left_out=left_out)
+    return frame
 
 
 def _tell_no_death(notes: pd.DataFrame, switches: Mapping[str, bool]) -> pd.DataFrame:

@@ -114,7 +114,7 @@ def _adult_stays(mimic_iii: Path, attrition: Attrition) -> pd.DataFrame:
     admissions = _keyed(mimic_iii, "ADMISSIONS", {"HADM_ID": INTEGER, "ADMITTIME": TIME})
     patients = _keyed(mimic_iii, "PATIENTS", {"SUBJECT_ID": INTEGER, "DOB": TIME})
     stays = stays.dropna().merge(admissions, on="hadm_id").merge(patients, on="subject_id")
-    attrition.record("with a begin, an admission and a patient", stays, unit=ICU_STAYS)
+    attrition.record("with an admission and a patient", stays, unit=ICU_STAYS)
     # Whole seconds, because ages over 89 are shifted to about 300 years, which overflows nanoseconds.
     seconds = (stays["admittime"] - stays["dob"]).dt.total_seconds()
     age = (seconds / (_DAY_SECONDS * _YEAR_DAYS)).round(4)

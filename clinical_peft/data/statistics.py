@@ -1,8 +1,11 @@
-"""The statistics of the cohorts, as a table of a paper shows them."""
+"""The statistics of the cohorts: the paper's Table 1 and what it leaves out."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -11,47 +14,89 @@ from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
 from clinical_peft.hash_split import SPLITS
 
+_BATCH_ROWS = 1024
 
-def dataset_statistics(cohorts: Iterable[Path]) -> list[dict[str, object]]:
+
+def dataset_statistics(cohorts: Iterable[Path], tokenizers: Mapping[str, Path] | None = None) -> list[dict[str, Any]]:
     """Describe cohorts.
 
     Args:
         cohorts: Files ``{task}.parquet`` with ``{task}.classes.json`` beside them.
+        tokenizers: By base, its folder with tokenizer.json, to measure notes in its tokens too.
 
     Returns:
         For each cohort, in the order given: task, classes (their number), multilabel, the admissions in train,
         validation and test, patients, prevalence (share of label 1; None unless the task is binary),
-        mean_cardinality (codes per admission; None unless the task is multilabel), mean_words.
+        class_shares (by class; None for a multilabel task), mean_cardinality (codes per admission) and
+        without_code (admissions with no class of the label space; both None unless the task is multilabel),
+        lengths: by ``words`` (between white space) and base (tokens of the bare text), {mean, median, p95,
+        longest}; and mean_words.
 
     Raises:
-        DataError: A file is missing or is not a cohort.
+        DataError: A file is missing or is not a cohort, or a base has no tokenizer.json.
     """
-    return [_describe(Path(path)) for path in cohorts]
+    return [_describe(Path(path), tokenizers or {}) for path in cohorts]
 
 
-def _describe(path: Path) -> dict[str, object]:
+def _describe(path: Path, tokenizers: Mapping[str, Path]) -> dict[str, Any]:
     classes = read_json(path.with_suffix("").with_suffix(".classes.json"))
     try:
         table = pq.read_table(path, columns=["subject_id", "split", "label"])
     except (FileNotFoundError, pa.ArrowInvalid):
         raise DataError(f"{path}: expected a cohort (subject_id, split, label, text), found none") from None
     multilabel = pa.types.is_list(table["label"].type)
-    binary = not multilabel and len(classes) == 2
+    cardinality = pc.list_value_length(table["label"]) if multilabel else None
+    shares = None if multilabel else _shares(table["label"].to_pylist(), len(classes))
+    lengths = _lengths(path, tokenizers)
     return {
         "task": path.stem,
         "classes": len(classes),
         "multilabel": multilabel,
         **{split: pc.sum(pc.equal(table["split"], split)).as_py() or 0 for split in SPLITS},
         "patients": pc.count_distinct(table["subject_id"]).as_py(),
-        "prevalence": pc.mean(table["label"]).as_py() if binary else None,
-        "mean_cardinality": pc.mean(pc.list_value_length(table["label"])).as_py() if multilabel else None,
-        "mean_words": _mean_words(path),
+        "prevalence": shares[1] if shares is not None and len(classes) == 2 else None,
+        "class_shares": shares,
+        "mean_cardinality": pc.mean(cardinality).as_py() if multilabel else None,
+        "without_code": pc.sum(pc.equal(cardinality, 0)).as_py() if multilabel else None,
+        "lengths": lengths,
+        "mean_words": lengths["words"]["mean"],
     }
 
 
-def _mean_words(path: Path) -> float:
-    words = rows = 0
-    for batch in pq.ParquetFile(path).iter_batches(columns=["text"], batch_size=1024):
-        words += sum(len(text.split()) for text in batch["text"].to_pylist())
-        rows += batch.num_rows
-    return words / rows
+def _shares(labels: list[int], classes: int) -> list[float]:
+    counts = Counter(labels)
+    return [counts[label] / len(labels) for label in range(classes)]
+
+
+def _lengths(path: Path, tokenizers: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+    counters = {name: _tokenizer(folder) for name, folder in tokenizers.items()}
+    counts: dict[str, list[int]] = {name: [] for name in ("words", *counters)}
+    for batch in pq.ParquetFile(path).iter_batches(columns=["text"], batch_size=_BATCH_ROWS):
+        texts = batch["text"].to_pylist()
+        counts["words"] += [len(text.split()) for text in texts]
+        for name, tokenizer in counters.items():
+            encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            counts[name] += [len(encoding.ids) for encoding in encoded]
+    return {name: _distribution(found) for name, found in counts.items()}
+
+
+def _tokenizer(folder: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    path = Path(folder) / "tokenizer.json"
+    if not path.is_file():
+        raise DataError(f"{path}: expected a tokenizer, found none; prepare the base again")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _distribution(counts: list[int]) -> dict[str, float]:
+    values = np.asarray(counts)
+    return {
+        "mean": float(values.mean()),
+        "median": float(np.median(values)),
+        "p95": float(np.quantile(values, 0.95)),
+        "longest": int(values.max()),
+    }

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinical_peft.evaluation.attrition_flow import attrition_flow
 from clinical_peft.evaluation.figures import (
     downstream_auroc,
     learning_curves,
@@ -23,6 +24,7 @@ def draw_all(
     training: Sequence[Mapping[str, Any]],
     predictions: Mapping[str, Mapping[str, Sequence[Path]]],
     classes: Mapping[str, Path],
+    attrition: Mapping[str, Sequence[Mapping[str, Any]]],
     labels: Labels,
 ) -> list[Path]:
     """Draw the figures for which a study has data.
@@ -35,12 +37,15 @@ def draw_all(
             `validation_auroc` by `epoch` where the model is trained in epochs.
         predictions: By task and model, the predictions files of its seeds.
         classes: By task, the label-space file.
+        attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out.
         labels: As for `clinical_peft.evaluation.tables.build_tables`.
 
     Returns:
         The files written.
     """
     private_directory(folder)
+    if attrition:
+        attrition_flow(attrition, folder / "attrition.svg")
     if perplexities:
         learning_curves(perplexities, labels, folder / "learning_curves.svg")
         perplexity_change(perplexities, labels, folder / "perplexity_change.svg")

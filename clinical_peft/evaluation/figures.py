@@ -41,7 +41,8 @@ STYLE: dict[Any, Any] = {
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
-def _save(figure: Figure, output: Path) -> None:
+def save(figure: Figure, output: Path) -> None:
+    """Write a figure as SVG, whole or not at all, without what would differ between two runs."""
     with atomic_path(output) as temporary:
         figure.savefig(temporary, format="svg", metadata=NO_METADATA)
 
@@ -79,7 +80,7 @@ def downstream_auroc(aggregate: Mapping[str, Any], labels: Labels, output: Path)
         figure = Figure(figsize=(3.0 + 1.25 * len(tasks), 1.0 + 0.32 * len(models)), layout="constrained")
         if not tasks:
             _empty(figure, "No model was fine-tuned.")
-            _save(figure, output)
+            save(figure, output)
             return
         panels = figure.subplots(1, len(tasks), sharey=True, sharex=True, squeeze=False)[0]
         for task, axes in zip(tasks, panels, strict=True):
@@ -93,7 +94,7 @@ def downstream_auroc(aggregate: Mapping[str, Any], labels: Labels, output: Path)
         panels[0].set_yticks(range(len(models)), [label_of(model, labels) for model in models])
         panels[0].set_ylim(len(models) - 0.5, -0.5)
         figure.supxlabel(f"AUROC (%), {aggregate['level']:.0%} interval over patients; dashed: chance", fontsize=9)
-        _save(figure, output)
+        save(figure, output)
 
 
 def _interval_point(axes: Axes, row: Mapping[str, Any], place: int) -> None:
@@ -130,7 +131,7 @@ def learning_curves(perplexities: Sequence[Mapping[str, Any]], labels: Labels, o
             axes.set(title=base, xlabel="training tokens", ylabel="validation perplexity")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short_count(value)))
             axes.legend(loc="upper right")
-        _save(figure, output)
+        save(figure, output)
 
 
 def _perplexity_course(row: Mapping[str, Any]) -> tuple[list[float], list[float]]:
@@ -187,7 +188,7 @@ def perplexity_change(perplexities: Sequence[Mapping[str, Any]], labels: Labels,
             axes.grid(visible=False, axis="y")
             axes.set_xlabel("test perplexity")
             figure.legend(*_first_of_each(axes), loc="outside upper right", ncols=2)
-        _save(figure, output)
+        save(figure, output)
 
 
 def _first_of_each(axes: Axes) -> tuple[list[Any], list[str]]:
@@ -229,7 +230,7 @@ def validation_curves(
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if tasks:
             _legend(figure, panels[0])
-        _save(figure, output)
+        save(figure, output)
 
 
 def _epochs(axes: Axes, runs: Sequence[Mapping[str, Any]], position: int, label: str) -> None:
@@ -276,4 +277,4 @@ def roc_pr(task: str, predictions: Mapping[str, Sequence[Path]], classes: Path, 
         for axes in (roc, precision):
             axes.set(xlim=(0, 1), ylim=(0, 1.01))
         _legend(figure, roc)
-        _save(figure, output)
+        save(figure, output)

@@ -25,7 +25,6 @@ def build_report(
     template: Path,
     study: Mapping[str, Any],
     tables: Mapping[str, Table],
-    attrition: Mapping[str, Sequence[Mapping[str, Any]]],
     aggregate: Mapping[str, Any],
     metrics: Sequence[Mapping[str, Any]],
     perplexities: Sequence[Mapping[str, Any]],
@@ -40,12 +39,12 @@ def build_report(
         template: Jinja template; the figures' captions lie beside it as `{figure}.rst`, one plain paragraph each
             (`roc_pr.rst` for every task).
         study: study (name), protocol, contamination, split, synthetic (bool), switches (name to bool).
-        tables: What `clinical_peft.evaluation.tables.build_tables` returned.
-        attrition: By task, the ordered steps of its cohort, each {step, rows, patients}.
+        tables: What `clinical_peft.evaluation.tables.build_tables` and
+            `clinical_peft.evaluation.cohort_tables.build_cohort_tables` returned, together.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
         metrics: Content of the metrics files.
         perplexities: Content of the perplexity files.
-        figures: SVG files by name: downstream_auroc, learning_curves, perplexity_change, validation_auroc,
+        figures: SVG files by name: attrition, downstream_auroc, learning_curves, perplexity_change, validation_auroc,
             roc_pr_{task}; those left out are left out of the report.
         labels: As for `clinical_peft.evaluation.tables.build_tables`.
         provenance: What identifies the computation: single values, and mappings of single values (versions, machine,
@@ -66,7 +65,6 @@ def build_report(
     text = environment.get_template(template.name).render(
         study=study,
         tables=tables,
-        attrition={TASK_LABELS.get(task, task): list(steps) for task, steps in attrition.items()},
         stages=_stages(study, tables, aggregate, metrics, perplexities),
         figures={name: _figure(name, path, template.parent) for name, path in figures.items()},
         roc_figures=[f"{ROC_PREFIX}{task}" for task in TASK_LABELS if f"{ROC_PREFIX}{task}" in figures],

@@ -180,12 +180,11 @@ def simulate_histories(seeds: int = 2, tasks: tuple[str, ...] = tuple(CLASSES)) 
 
 
 def simulate_attrition(tasks: tuple[str, ...] = tuple(CLASSES)) -> dict[str, list[dict[str, Any]]]:
-    """Steps of every cohort."""
-    return {
-        task: [
-            {"step": "discharge summaries", "rows": 2600, "patients": 2000},
-            {"step": "not a newborn's", "rows": 2300, "patients": 1800},
-            {"step": "chief complaint, present illness or history found", "rows": 2000, "patients": 1600},
-        ]
-        for task in tasks
-    }
+    """Steps of every cohort: a shared trunk, and one step of each task's own."""
+    trunk = [
+        {"step": "discharge summaries", "unit": "notes", "rows": 2600, "patients": 2000},
+        {"step": "not of a newborn", "unit": "notes", "rows": 2300, "patients": 1800},
+        {"step": "joined by admission", "unit": "admissions", "rows": 2100, "patients": 1800},
+    ]
+    own = {"unit": "admissions", "rows": 2000, "patients": 1600, "left_out": {"rows without a code": 12}}
+    return {task: [*trunk, {"step": f"with a label of {task}", **own}] for task in tasks}

@@ -18,6 +18,7 @@ from clinical_peft.data.death_phrases import without_death_phrases
 from clinical_peft.data.labels import bin_length_of_stay, code_table, control_label, label_table
 from clinical_peft.data.statistics import dataset_statistics
 from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.tokens.tokenizer import train_tokenizer
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 PAPER = dict.fromkeys(DATA_SWITCHES, True)
@@ -162,11 +163,7 @@ def test_length_of_stay_drops_the_dead_and_rounds_only_when_told(hospital, tmp_p
     assert (paper[1001], corrected[1001]) == (0, 1)
     rows, _, attrition = build("los", folder, tmp_path, CORRECTED)
     assert {row["hadm_id"] for row in rows} == set(paper.index)
-    assert [step["step"] for step in attrition[-3:]] == [
-        "discharged alive",
-        "that do not end before they begin",
-        "with a length of stay",
-    ]
+    assert [step["step"] for step in attrition[-2:]] == ["discharged alive", "that do not end before they begin"]
 
 
 @settings(deadline=None)
@@ -315,11 +312,37 @@ def test_dataset_statistics(hospital, tmp_path):
         tmp_path / f"{task}.parquet" for task in ("mortality", "procedures", "los")
     )
     assert (multiclass["classes"], multiclass["prevalence"], multiclass["mean_cardinality"]) == (4, None, None)
+    assert multiclass["class_shares"] == [0, 0, 1, 0]  # ten days each
     assert binary["train"] + binary["validation"] + binary["test"] == binary["patients"] == 40
     assert (binary["classes"], binary["multilabel"], binary["prevalence"]) == (2, False, 0.25)
-    assert binary["mean_cardinality"] is None
+    assert binary["class_shares"] == [0.75, 0.25]
+    assert (binary["mean_cardinality"], binary["without_code"]) == (None, None)
     assert (multilabel["multilabel"], multilabel["mean_cardinality"], multilabel["prevalence"]) == (True, 2.0, None)
-    words = [len(row["text"].split()) for row in pq.read_table(tmp_path / "mortality.parquet").to_pylist()]
-    assert binary["mean_words"] == sum(words) / len(words)
+    assert (multilabel["without_code"], multilabel["class_shares"]) == (0, None)
+    words = sorted(len(row["text"].split()) for row in pq.read_table(tmp_path / "mortality.parquet").to_pylist())
+    assert binary["mean_words"] == binary["lengths"]["words"]["mean"] == sum(words) / len(words)
+    assert (binary["lengths"]["words"]["median"], binary["lengths"]["words"]["longest"]) == (words[20], words[-1])
     with pytest.raises(DataError):
         dataset_statistics([tmp_path / "absent.parquet"])
+
+
+def test_lengths_in_tokens_are_those_of_the_bare_text(hospital, tmp_path):
+    rows, _, _ = build("mortality", hospital.write(), tmp_path, CORRECTED)
+    tokenizer = train_tokenizer((row["text"] for row in rows), vocabulary=300, family="causal")
+    tokenizer.save_pretrained(tmp_path / "base")
+    (found,) = dataset_statistics([tmp_path / "mortality.parquet"], {"base": tmp_path / "base"})
+    counts = [len(tokenizer(row["text"], add_special_tokens=False)["input_ids"]) for row in rows]
+    assert found["lengths"]["base"]["longest"] == max(counts)
+    assert found["lengths"]["base"]["mean"] == sum(counts) / len(counts)
+    with pytest.raises(DataError, match=r"tokenizer\.json: expected a tokenizer, found none"):
+        dataset_statistics([tmp_path / "mortality.parquet"], {"base": tmp_path})
+
+
+def test_an_admission_whose_codes_are_all_unknown_is_counted(hospital, tmp_path):
+    hospital.diagnoses = [[row[0], row[1], 1, f"V1{number:02d}"] for number, row in enumerate(hospital.admissions)]
+    rows, _, attrition = build("diagnoses", hospital.write(), tmp_path, CORRECTED)
+    without = sum(not row["label"] for row in rows)
+    assert without == sum(row["split"] != "train" for row in rows) > 0
+    assert attrition[-1]["left_out"] == {"codes that are not in the label space": without}
+    (found,) = dataset_statistics([tmp_path / "diagnoses.parquet"])
+    assert found["without_code"] == without

@@ -9,6 +9,8 @@ from simulated_study import LABELS, VARIANTS, simulate_attrition, simulate_histo
 
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation import figures
+from clinical_peft.evaluation.attrition_flow import attrition_flow
+from clinical_peft.evaluation.cohort_tables import build_cohort_tables
 from clinical_peft.evaluation.discussion import compare_groups, control_sentences, excludes_zero, seed_sentence
 from clinical_peft.evaluation.report import build_report
 from clinical_peft.evaluation.tables import build_tables
@@ -34,8 +36,9 @@ def simulated(tmp_path_factory):
 
 def draw(simulated, folder):
     """Every figure of the simulated study, by name."""
-    names = ["downstream_auroc", "learning_curves", "perplexity_change", "validation_auroc"]
+    names = ["attrition", "downstream_auroc", "learning_curves", "perplexity_change", "validation_auroc"]
     paths = {name: folder / f"{name}.svg" for name in [*names, *(f"roc_pr_{task}" for task in TASKS)]}
+    attrition_flow(simulate_attrition(TASKS), paths["attrition"])
     figures.downstream_auroc(simulated["aggregate"], LABELS, paths["downstream_auroc"])
     figures.learning_curves(simulated["perplexities"], LABELS, paths["learning_curves"])
     figures.perplexity_change(simulated["perplexities"], LABELS, paths["perplexity_change"])
@@ -59,11 +62,13 @@ def write_report(simulated, drawn, output, **changes):
         aggregate=simulated["aggregate"],
         labels=changes.get("labels", LABELS),
     )
+    tables |= build_cohort_tables(
+        protocol="corrected", statistics=simulated["statistics"], attrition=simulate_attrition(TASKS)
+    )
     settings = {
         "template": TEMPLATE,
         "study": STUDY,
         "tables": tables,
-        "attrition": simulate_attrition(TASKS),
         "figures": drawn,
         "labels": LABELS,
         "provenance": PROVENANCE,
@@ -125,11 +130,12 @@ def test_links_and_drawings_refer_to_ids_that_exist_once(page):
 def test_report_has_every_table_every_figure_and_the_sort_script(page, drawn):
     elements = Elements(page).found
     ids = {attributes.get("id") for _, attributes in elements}
-    for table in ("dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines", "runs"):
+    tables = ("dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines", "runs")
+    for table in (*tables, "cohort_details", "text_lengths", "attrition"):
         assert f"table-{table}" in ids
     assert {f"figure-{name}" for name in drawn} <= ids
     assert sum(tag == "svg" for tag, _ in elements) == len(drawn)
-    assert sum(a.get("class") == "sortable" for tag, a in elements if tag == "table") == 7
+    assert sum(a.get("class") == "sortable" for tag, a in elements if tag == "table") == 10
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     assert "table.sortable thead th" in script
     assert "@media print" in page
@@ -189,8 +195,7 @@ def test_a_study_of_adapters_alone_has_a_report(simulated, tmp_path):
         tmp_path / "report.html",
         aggregate=empty,
         metrics=[],
-        attrition={},
-        tables=tables,
+        tables=tables | build_cohort_tables(protocol="corrected", statistics=[], attrition={}),
     )
     assert "This study trains adapters only" in text
     assert "No model was fine-tuned." in text

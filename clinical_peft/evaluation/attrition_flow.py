@@ -1,0 +1,145 @@
+"""The flow from raw rows to cohorts as a drawing."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from clinical_peft.evaluation.cohort_tables import Step, also_left_out, left_out_between
+from clinical_peft.evaluation.figures import COLOURS, STYLE, save
+from clinical_peft.evaluation.tables import TASK_LABELS
+
+# Inches, and characters of a line in a box.
+BOX_WIDTH, BOX_HEIGHT = 2.0, 0.5
+COLUMN, ROW = 2.25, 0.86
+MARGIN = 0.15
+LINE_PITCH, SMALL_LINE_PITCH = 0.145, 0.12
+BEND = 0.06  # below a box, where the arrows to several columns part
+LINE_CHARACTERS = 33
+FONT, SMALL_FONT = 7.5, 6.5
+LINE_COLOUR = "#555555"
+LEFT_OUT_COLOUR = "#8c3b00"  # dark, so that it reads on white; the sign says the same as the colour
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cohorts whose steps begin alike.
+
+    Attributes:
+        trunk: The steps that they share; none when the group has one cohort.
+        branches: By task, its further steps.
+    """
+
+    trunk: tuple[Step, ...]
+    branches: Mapping[str, tuple[Step, ...]]
+
+
+def group_by_trunk(attrition: Mapping[str, Sequence[Step]]) -> list[Group]:
+    """Gather the cohorts that start from the same rows, in the order of the tables."""
+    by_start: dict[str, dict[str, Sequence[Step]]] = {}
+    for task in sorted(attrition, key=list(TASK_LABELS).index):
+        by_start.setdefault(attrition[task][0]["step"], {})[task] = attrition[task]
+    groups = []
+    for cohorts in by_start.values():
+        shortest = min(map(len, cohorts.values()))
+        alike = takewhile(lambda steps: all(step == steps[0] for step in steps), zip(*cohorts.values(), strict=False))
+        shared = min(len(list(alike)), shortest - 1) if len(cohorts) > 1 else 0
+        trunk = tuple(next(iter(cohorts.values()))[:shared])
+        groups.append(Group(trunk, {task: tuple(steps[shared:]) for task, steps in cohorts.items()}))
+    return groups
+
+
+def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path) -> None:
+    """Draw every cohort's steps from top to bottom: a box per step, beside each arrow what the step left out.
+
+    Cohorts that begin alike share a trunk; the last box of each column is the cohort.
+
+    Args:
+        attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out.
+        output: SVG file to write.
+    """
+    groups = group_by_trunk({task: steps for task, steps in attrition.items() if steps})
+    columns = sum(len(group.branches) for group in groups)
+    rows = max(len(group.trunk) + max(map(len, group.branches.values())) for group in groups)
+    with matplotlib.rc_context(STYLE):
+        size = (columns * COLUMN + 2 * MARGIN, rows * ROW + 2 * MARGIN)
+        figure = Figure(figsize=size)
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))
+        axes.set_axis_off()
+        left = 0
+        for group in groups:
+            _draw_group(axes, group, left)
+            left += len(group.branches)
+        save(figure, output)
+
+
+def _draw_group(axes: Axes, group: Group, left: int) -> None:
+    centre = left + (len(group.branches) - 1) / 2
+    _draw_chain(axes, group.trunk, centre, 0)
+    for column, (task, steps) in enumerate(group.branches.items(), start=left):
+        _draw_chain(axes, steps, column, len(group.trunk), task=task)
+        if group.trunk:
+            _draw_arrow(axes, centre, column, len(group.trunk), group.trunk[-1], steps[0])
+
+
+def _draw_chain(axes: Axes, steps: Sequence[Step], column: float, row: int, task: str | None = None) -> None:
+    for place, step in enumerate(steps, start=row):
+        last = task if place == row + len(steps) - 1 else None
+        _draw_box(axes, step, column, place, last)
+    for place, (before, after) in enumerate(pairwise(steps), start=row + 1):
+        _draw_arrow(axes, column, column, place, before, after)
+
+
+def _place(column: float, row: float) -> tuple[float, float]:
+    """The middle of a box's upper edge."""
+    return MARGIN + (column + 0.5) * COLUMN, MARGIN + row * ROW
+
+
+def _draw_box(axes: Axes, step: Step, column: float, row: int, task: str | None) -> None:
+    x, y = _place(column, row)
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - BOX_WIDTH / 2, y),
+            BOX_WIDTH,
+            BOX_HEIGHT,
+            boxstyle="round,pad=0,rounding_size=0.05",
+            facecolor="#e6f0f7" if task else "white",
+            edgecolor=COLOURS[0],
+            linewidth=1.6 if task else 0.9,
+        )
+    )
+    name = f"{TASK_LABELS[task]}: {step['step']}" if task else step["step"]
+    names = textwrap.wrap(name, LINE_CHARACTERS, max_lines=2, placeholder=" …")
+    lines = [*names, f"{step['rows']:,} {step['unit']}, {step['patients']:,} patients"]
+    for place, line in enumerate(lines):
+        height = y + BOX_HEIGHT / 2 + (place - (len(lines) - 1) / 2) * LINE_PITCH
+        weight = "bold" if task and place < len(names) else "normal"
+        axes.text(x, height, line, ha="center", va="center", fontsize=FONT, fontweight=weight)
+
+
+def _draw_arrow(axes: Axes, start: float, end: float, row: int, before: Step, after: Step) -> None:
+    """From the box above `row` in column `start` to the box of `row` in column `end`."""
+    x_start, x_end = _place(start, 0)[0], _place(end, 0)[0]
+    top, bottom = _place(0, row - 1)[1] + BOX_HEIGHT, _place(0, row)[1]
+    bend = top + BEND
+    axes.plot([x_start, x_start, x_end, x_end], [top, bend, bend, bottom], color=LINE_COLOUR, linewidth=0.9)
+    style: dict[str, Any] = {"arrowstyle": "-|>", "color": LINE_COLOUR, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", (x_end, bottom), (x_end, bottom - 0.1), arrowprops=style)
+    for place, line in enumerate(_left_out_lines(before, after)):
+        height = bend + 0.1 + place * SMALL_LINE_PITCH
+        axes.text(x_end + 0.08, height, line, va="center", fontsize=SMALL_FONT, color=LEFT_OUT_COLOUR)
+
+
+def _left_out_lines(before: Step, after: Step) -> list[str]:
+    rows, patients = left_out_between(before, after)
+    parts = [f"−{rows:,} {before['unit']}"] if rows else []
+    parts += [f"−{patients:,} patients"] if patients > 0 else []
+    lines = [", ".join(parts)] if parts else []
+    return [*lines, *textwrap.wrap(also_left_out(after), LINE_CHARACTERS, max_lines=2 - len(lines), placeholder=" …")]

@@ -1,0 +1,234 @@
+"""What the cohorts are: who is in them, how long their notes are, and which step left out whom."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from clinical_peft.evaluation.published import published_statistics
+from clinical_peft.evaluation.tables import MISSING, PAPER, TASK_LABELS, Record, Table, number
+from clinical_peft.hash_split import SPLITS
+
+Step = Mapping[str, Any]
+
+DETAIL_FIELDS = (
+    "task",
+    "protocol",
+    "admissions",
+    "patients",
+    "classes",
+    "multilabel",
+    "prevalence",
+    "class_shares",
+    "mean_cardinality",
+    "without_code",
+    "published_admissions",
+    "difference_admissions",
+    "published_classes",
+    "difference_classes",
+)
+LENGTH_FIELDS = ("task", "unit", "mean", "median", "p95", "longest")
+ATTRITION_FIELDS = (
+    "task",
+    "protocol",
+    "number",
+    "step",
+    "unit",
+    "rows",
+    "patients",
+    "rows_left_out",
+    "patients_left_out",
+    "also_left_out",
+    "published_rows",
+    "difference_rows",
+)
+
+
+def build_cohort_tables(
+    *, protocol: str, statistics: Sequence[Mapping[str, Any]], attrition: Mapping[str, Sequence[Step]]
+) -> dict[str, Table]:
+    """Build the tables that describe the cohorts.
+
+    Machine-readable columns (CSV), one row per ...:
+        cohort_details, per task: `DETAIL_FIELDS`; class_shares are separated by spaces; published figures are those
+            of the paper's Table 1, differences ours minus those.
+        text_lengths, per task and unit of length (words, or the tokens of a base): `LENGTH_FIELDS`.
+        attrition, per task and step: `ATTRITION_FIELDS`; the published rows stand beside the last step.
+
+    Args:
+        protocol: The study's protocol.
+        statistics: What `clinical_peft.data.statistics.dataset_statistics` returned.
+        attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out.
+
+    Returns:
+        cohort_details, text_lengths and attrition.
+    """
+    order = list(TASK_LABELS)
+    rows = sorted(statistics, key=lambda row: order.index(row["task"]))
+    tasks = sorted(attrition, key=order.index)
+    return {
+        "cohort_details": _detail_table(protocol, rows),
+        "text_lengths": _length_table(rows),
+        "attrition": _attrition_table(protocol, {task: attrition[task] for task in tasks}),
+    }
+
+
+def left_out_between(before: Step, after: Step) -> tuple[int | None, int]:
+    """Rows (None where a row becomes something else, as when notes are joined) and patients that a step left out."""
+    same_unit = before["unit"] == after["unit"]
+    return before["rows"] - after["rows"] if same_unit else None, before["patients"] - after["patients"]
+
+
+def also_left_out(step: Step) -> str:
+    """What a step left out besides rows, as text; empty when nothing."""
+    return "; ".join(f"{count:,} {reason}" for reason, count in sorted(step.get("left_out", {}).items()))
+
+
+def _difference(ours: int | None, printed: int | None) -> int | None:
+    return None if ours is None or printed is None else ours - printed
+
+
+def _signed(value: int | None) -> str:
+    return MISSING if value is None else f"{value:+,}" if value else "0"
+
+
+def _percentages(shares: Sequence[float]) -> str:
+    return " / ".join(f"{100 * share:.1f}" for share in shares)
+
+
+def _published_admissions(task: str) -> int | None:
+    printed = published_statistics(task)
+    return None if printed is None else sum(printed[split] for split in SPLITS)
+
+
+def _detail_record(protocol: str, row: Mapping[str, Any]) -> Record:
+    printed = published_statistics(row["task"]) or {}
+    admissions, published_admissions = sum(row[split] for split in SPLITS), _published_admissions(row["task"])
+    shares = row.get("class_shares")
+    return {
+        "task": row["task"],
+        "protocol": protocol,
+        "admissions": admissions,
+        **{field: row.get(field) for field in ("patients", "classes", "multilabel", "without_code")},
+        **{field: _rounded(row.get(field)) for field in ("prevalence", "mean_cardinality")},
+        "class_shares": None if shares is None else " ".join(f"{share:.4f}" for share in shares),
+        "published_admissions": published_admissions,
+        "difference_admissions": _difference(admissions, published_admissions),
+        "published_classes": printed.get("classes"),
+        "difference_classes": _difference(row["classes"], printed.get("classes")),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _detail_table(protocol: str, statistics: Sequence[Mapping[str, Any]]) -> Table:
+    records = [_detail_record(protocol, row) for row in statistics]
+    rows = [
+        (
+            TASK_LABELS[record["task"]],
+            _percentages(row.get("class_shares") or ()) or MISSING,
+            number(record["admissions"]),
+            number(record["published_admissions"]),
+            _signed(record["difference_admissions"]),
+            number(record["patients"]),
+            number(record["classes"]),
+            number(record["published_classes"]),
+            _signed(record["difference_classes"]),
+            number(record["mean_cardinality"], 2),
+            number(record["without_code"]),
+        )
+        for record, row in zip(records, statistics, strict=True)
+    ]
+    return Table(
+        name="cohort_details",
+        caption=f"The cohorts under the protocol {protocol}: classes, admissions and patients, beside the paper's "
+        "Table 1, with our figure minus the paper's.",
+        fields=DETAIL_FIELDS,
+        records=tuple(records),
+        header=(
+            *("Task", "Share of each class (%)", "Admissions", PAPER, "Difference", "Patients"),
+            *("Classes", PAPER, "Difference", "Codes per admission", "Without a code"),
+        ),
+        rows=tuple(rows),
+        notes=(
+            "Without a code: admissions all of whose codes lie outside the label space; they count as having none.",
+        ),
+        text_columns=2,
+    )
+
+
+def _length_table(statistics: Sequence[Mapping[str, Any]]) -> Table:
+    records: list[Record] = [
+        {"task": row["task"], "unit": unit, **{field: round(length[field], 1) for field in LENGTH_FIELDS[2:]}}
+        for row in statistics
+        for unit, length in sorted(row.get("lengths", {}).items(), key=lambda item: (item[0] != "words", item[0]))
+    ]
+    rows = [
+        (
+            TASK_LABELS[record["task"]],
+            "words" if record["unit"] == "words" else f"tokens of {record['unit']}",
+            *(number(record[field]) for field in LENGTH_FIELDS[2:]),
+        )
+        for record in records
+    ]
+    return Table(
+        name="text_lengths",
+        caption="Lengths of the admission notes of each cohort, in words and in the tokens of each base.",
+        fields=LENGTH_FIELDS,
+        records=tuple(records),
+        header=("Task", "Unit", "Mean", "Median", "95th percentile", "Longest"),
+        rows=tuple(rows),
+        notes=("Words are what stands between white space; tokens are those of the bare text.",),
+        text_columns=2,
+    )
+
+
+def _attrition_records(protocol: str, task: str, steps: Sequence[Step]) -> list[Record]:
+    changes = [(None, None), *(left_out_between(before, after) for before, after in pairwise(steps))]
+    records = []
+    for place, (step, (rows, patients)) in enumerate(zip(steps, changes, strict=True), start=1):
+        printed = _published_admissions(task) if place == len(steps) else None
+        records.append(
+            {
+                "task": task,
+                "protocol": protocol,
+                "number": place,
+                **{field: step[field] for field in ("step", "unit", "rows", "patients")},
+                "rows_left_out": rows,
+                "patients_left_out": patients,
+                "also_left_out": also_left_out(step) or None,
+                "published_rows": printed,
+                "difference_rows": _difference(step["rows"], printed),
+            }
+        )
+    return records
+
+
+def _attrition_table(protocol: str, attrition: Mapping[str, Sequence[Step]]) -> Table:
+    records = [record for task, steps in attrition.items() for record in _attrition_records(protocol, task, steps)]
+    rows = [
+        (
+            TASK_LABELS[record["task"]],
+            record["step"],
+            record["unit"],
+            record["also_left_out"] or "",
+            *(number(record[field]) for field in ("rows", "rows_left_out", "patients", "patients_left_out")),
+            number(record["published_rows"]),
+            _signed(record["difference_rows"]),
+        )
+        for record in records
+    ]
+    return Table(
+        name="attrition",
+        caption=f"From raw rows to cohorts under the protocol {protocol}: what each step keeps and leaves out, the "
+        "last one beside the admissions of the paper's Table 1.",
+        fields=ATTRITION_FIELDS,
+        records=tuple(records),
+        header=(
+            *("Task", "Step keeps what is", "A row is", "Also left out"),
+            *("Rows", "Left out", "Patients", "Left out", PAPER, "Difference"),
+        ),
+        rows=tuple(rows),
+        text_columns=4,
+    )
