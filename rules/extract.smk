@@ -81,6 +81,7 @@ rule build_admission_notes:
     params:
         mimic_iii=mimic_iii_folder,
         sections_unanchored=STUDY.resolved_switches["sections_unanchored"],
+        addenda_searched=STUDY.resolved_switches["addenda_searched"],
     script:
         "../workflow_scripts/build_admission_notes.py"
 

@@ -12,5 +12,6 @@ with job(snakemake.log[0]):
         Path(snakemake.params.mimic_iii),
         Path(snakemake.output.notes),
         sections_unanchored=snakemake.params.sections_unanchored,
+        addenda_searched=snakemake.params.addenda_searched,
     )
     write_json(Path(snakemake.output.attrition), attrition)

@@ -9,6 +9,8 @@ DATA_SWITCHES = {
     "break a space; otherwise marks are normalised, structure is kept, empty notes and exact duplicates are dropped",
     "sections_unanchored": "admission sections are found by CORe's unanchored patterns, which lose a last section and "
     "may match inside a line; otherwise headers stand at the start of a line",
+    "addenda_searched": "addenda, which are written after discharge, are searched for admission sections too; "
+    "otherwise reports alone",
     "los_rounded": "length of stay is rounded to 0.1 days before it is binned",
     "negative_stays_kept": "an admission that ends before it begins counts as a short stay; otherwise it is left out "
     "and counted",

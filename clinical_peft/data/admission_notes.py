@@ -37,17 +37,20 @@ _READ_AS_MISSING = pa.array(
 )
 
 
-def build_admission_notes(mimic_iii: Path, output: Path, *, sections_unanchored: bool) -> list[dict[str, object]]:
+def build_admission_notes(
+    mimic_iii: Path, output: Path, *, sections_unanchored: bool, addenda_searched: bool
+) -> list[dict[str, object]]:
     """Write the admission note of every adult admission that has one.
 
     Discharge summaries of admissions that are not of a newborn are ordered by (CHARTDATE, ROW_ID), a text that
-    occurs twice anywhere keeps its last row, the texts of an admission are joined (reports and addenda), an
-    admission without a report is dropped, and the eight sections known at admission are cut out.
+    occurs twice anywhere keeps its last row, an admission without a report is dropped, the texts of an admission are
+    joined, and the eight sections known at admission are cut out.
 
     Args:
         mimic_iii: Folder with NOTEEVENTS and ADMISSIONS.
         output: Parquet file to write: hadm_id, subject_id, text, ordered by hadm_id.
         sections_unanchored: Cut sections as the original does; otherwise at headers that start a line.
+        addenda_searched: Join addenda to the reports, as the original does; they are written after discharge.
 
     Returns:
         Ordered steps, each with ``step``, ``unit``, ``rows`` and ``patients`` left; also kept in the file's metadata.
@@ -57,7 +60,7 @@ def build_admission_notes(mimic_iii: Path, output: Path, *, sections_unanchored:
     """
     attrition = Attrition()
     summaries = _discharge_summaries(mimic_iii, attrition, sections_unanchored)
-    reports = _join_by_admission(summaries, attrition)
+    reports = _join_by_admission(summaries, attrition, addenda_searched)
     cut = unanchored_sections if sections_unanchored else anchored_sections
     sections = [cut(text.strip()) for text in reports["text"]]
     has_main = [any(found[title] for title in MAIN_SECTIONS) for found in sections]
@@ -113,13 +116,16 @@ def _conditions(mimic_iii: Path, sections_unanchored: bool) -> dict[str, Callabl
     }
 
 
-def _join_by_admission(summaries: pd.DataFrame, attrition: Attrition) -> pd.DataFrame:
-    """One row per admission with a report: hadm_id, the last report's subject_id, all texts joined."""
-    reports = summaries[summaries["description"] == "Report"].drop_duplicates("hadm_id", keep="last")
-    reports = reports.dropna(subset=["subject_id"])
-    reported = summaries[summaries["hadm_id"].isin(reports["hadm_id"])]
-    attrition.record("of an admission with a report", reported, unit=NOTES)
-    texts = reported.groupby("hadm_id", sort=True)["text"].agg("\n\n".join)
-    joined = reports[["hadm_id", "subject_id"]].astype("int64").sort_values("hadm_id").reset_index(drop=True)
+def _join_by_admission(summaries: pd.DataFrame, attrition: Attrition, addenda_searched: bool) -> pd.DataFrame:
+    """One row per admission with a report: hadm_id, the last report's subject_id, the texts joined."""
+    reports = summaries[summaries["description"] == "Report"]
+    last = reports.drop_duplicates("hadm_id", keep="last").dropna(subset=["subject_id"])
+    joined_notes = summaries[summaries["hadm_id"].isin(last["hadm_id"])]
+    attrition.record("of an admission with a report", joined_notes, unit=NOTES)
+    if not addenda_searched:
+        joined_notes = reports[reports["hadm_id"].isin(last["hadm_id"])]
+        attrition.record("reports, not addenda", joined_notes, unit=NOTES)
+    texts = joined_notes.groupby("hadm_id", sort=True)["text"].agg("\n\n".join)
+    joined = last[["hadm_id", "subject_id"]].astype("int64").sort_values("hadm_id").reset_index(drop=True)
     joined["text"] = texts.loc[joined["hadm_id"]].to_numpy()
     return attrition.record("joined by admission", joined)

@@ -43,7 +43,12 @@ def without_death_phrases(note: str, *, original: bool) -> str | None:
         note = _ORIGINAL_REMOVED.sub(r"\1", note)
         return None if _ORIGINAL_DROPPED.search(note) else note
     sections = [
-        _REMOVED.sub("", section) if section.startswith(_REMOVED_FROM) else section for section in note.split("\n\n")
+        _without_phrases(section) if section.startswith(_REMOVED_FROM) else section for section in note.split("\n\n")
     ]
     told = any(_DROPPED.search(section) for section in sections if not section.startswith(_IGNORED_IN))
     return None if told else "\n\n".join(sections)
+
+
+def _without_phrases(section: str) -> str:
+    title, mark, body = section.partition(": ")
+    return title + mark + _REMOVED.sub("", body).lstrip()

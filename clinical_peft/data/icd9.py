@@ -5,8 +5,8 @@ import pandas as pd
 # ICD-9-CM: diagnoses have three digits, or V and two, or E and three, before the dot, and up to two (E: one) after it;
 # procedures two before and up to two after.
 _FORMS = {
-    "diagnoses": r"\d{3,5}|V\d{2,4}|E\d{3,4}",
-    "procedures": r"\d{2,4}",
+    "diagnoses": r"[0-9]{3,5}|V[0-9]{2,4}|E[0-9]{3,4}",
+    "procedures": r"[0-9]{2,4}",
 }
 
 

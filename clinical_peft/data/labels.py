@@ -141,7 +141,7 @@ def code_table(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> pd.D
         short = codes.str[:4].where(codes.str.startswith(("V", "E")), codes.str[:3])
     else:
         if switch_on(switches, "procedure_codes_as_integers"):
-            if not codes.str.fullmatch(r"\d+").all():
+            if not codes.str.fullmatch("[0-9]+").all():
                 raise DataError(f"{path}: column ICD9_CODE: expected whole numbers, found another code")
             codes = codes.str.lstrip("0").where(codes.str.strip("0") != "", "0")
         short = codes.str[:3]

@@ -85,11 +85,12 @@ class Hospital:
         return self.folder
 
 
-def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-patient"):
+def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-patient", **more):
     """Build notes and one cohort; return its rows, classes and attrition."""
     notes = output / "admission.parquet"
     if not notes.exists():
-        build_admission_notes(mimic_iii, notes, sections_unanchored=switches["sections_unanchored"])
+        note_switches = {name: switches[name] for name in ("sections_unanchored", "addenda_searched")}
+        build_admission_notes(mimic_iii, notes, **note_switches)
     paths = [output / f"{task}.{suffix}" for suffix in ("parquet", "classes.json", "attrition.json")]
     build_cohort(
         task,
@@ -103,6 +104,7 @@ def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-p
         output=paths[0],
         classes_output=paths[1],
         attrition_output=paths[2],
+        **more,
     )
     rows = pq.read_table(paths[0]).to_pylist()
     return rows, json.loads(paths[1].read_text()), json.loads(paths[2].read_text())
@@ -126,10 +128,13 @@ def hospital(tmp_path):
 def test_paper_protocol_equals_the_original_task_code(task, golden, label_column, tmp_path):
     folder = Path(REAL_DATA) / "core-golden"
     rows, classes, _ = build(task, folder / "mimic3", tmp_path, PAPER, splits=folder / "splits")
+    assert len({row["hadm_id"] for row in rows}) == len(rows)
     for split, name in {"train": "train", "validation": "val", "test": "test"}.items():
         with (folder / "golden" / f"{golden}_adm_{name}.csv").open(newline="", encoding="utf-8") as handle:
-            expected = {int(row["id"]): (row["text"], row[label_column]) for row in csv.DictReader(handle)}
+            table = list(csv.DictReader(handle))
+        expected = {int(row["id"]): (row["text"], row[label_column]) for row in table}
         found = {row["hadm_id"]: (row["text"], row["label"]) for row in rows if row["split"] == split}
+        assert len(expected) == len(table) > 0
         assert found.keys() == expected.keys()
         for hadm_id, (text, label) in expected.items():
             assert found[hadm_id][0] == text

@@ -1,0 +1,148 @@
+"""Both protocols on the hospital made by hand: every row, text, label, split, class and step."""
+
+import pytest
+from golden_hospital import CASES, patient_of, write_hospital
+from test_cohorts import CORRECTED, PAPER, build
+
+from clinical_peft.data.sections import SECTION_HEADERS
+
+SWITCHES = {"paper": PAPER, "corrected": CORRECTED}
+DEFAULT_LABELS = {"los": 1, "diagnoses": ["401"], "procedures": ["389"]}
+NO_STAY = {130, 131, 132, 133, 134, 138, 139, 140, 168}  # ended with death
+
+CLASSES = {
+    ("diagnoses", "paper"): ["V300", "401", "V08", "V048", "E885", "038", "428", "584", "I50", "I10", "250"],
+    ("diagnoses", "corrected"): ["038", "401", "584", "E885", "V048", "V08"],
+    ("procedures", "paper"): ["640", "389", "331", "34", "54", "549", "9", "123", "396", "7", "885"],
+    ("procedures", "corrected"): ["003", "033", "034", "331", "389", "396", "54", "549"],
+}
+# Step, rows and patients. Of 65 notes one is a nurse's, one has no text, one no admission, one an unknown one, one is a
+# newborn's, two are copies, and one admission has an addendum alone; the original also takes a text for missing.
+NOTE_STEPS = {
+    "paper": [
+        ("rows of NOTEEVENTS", 65, 55),
+        ("discharge summaries", 64, 55),
+        ("with text", 62, 54),
+        ("with an admission", 61, 53),
+        ("of an admission in ADMISSIONS", 60, 52),
+        ("not of a newborn", 59, 51),
+        ("last of each set of equal texts", 57, 49),
+        ("of an admission with a report", 55, 47),
+        ("joined by admission", 49, 47),
+        ("with a chief complaint, present illness or medical history", 48, 46),
+    ],
+    "corrected": [
+        ("rows of NOTEEVENTS", 65, 55),
+        ("discharge summaries", 64, 55),
+        ("with text", 63, 54),
+        ("with an admission", 62, 53),
+        ("of an admission in ADMISSIONS", 61, 52),
+        ("not of a newborn", 60, 51),
+        ("last of each set of equal texts", 58, 49),
+        ("of an admission with a report", 57, 48),
+        ("reports, not addenda", 53, 48),
+        ("joined by admission", 50, 48),
+        ("with a chief complaint, present illness or medical history", 48, 46),
+    ],
+}
+TASK_STEPS = {
+    ("mortality", "paper"): [("telling no death", 40, 38), ("with a survival flag", 40, 38), ("lists", 39, 37)],
+    ("mortality", "corrected"): [("telling no death", 44, 42), ("with a survival flag", 44, 42), ("lists", 43, 41)],
+    ("los", "paper"): [("discharged alive", 39, 38), ("lists", 38, 37)],
+    ("los", "corrected"): [
+        ("discharged alive", 39, 38),
+        ("that do not end before they begin", 38, 37),
+        ("lists", 37, 36),
+    ],
+    ("diagnoses", "paper"): [("with a diagnosis code", 47, 45), ("lists", 46, 44), ("codes", 46, 44)],
+    ("diagnoses", "corrected"): [("with a diagnosis code", 46, 44), ("lists", 45, 43), ("codes", 45, 43)],
+    ("procedures", "paper"): [("with a procedure code", 47, 45), ("lists", 46, 44), ("codes", 46, 44)],
+    ("procedures", "corrected"): [("with a procedure code", 46, 44), ("lists", 45, 43), ("codes", 45, 43)],
+    ("control", "paper"): [("with a coin", 48, 46), ("lists", 47, 45)],
+    ("control", "corrected"): [("with a coin", 48, 46), ("lists", 47, 45)],
+}
+STEP_NAMES = {"lists": "of a patient in the split lists", "codes": "labelled by codes of the label space"}
+MALFORMED, UNKNOWN = "codes that have not the form of ICD-9-CM", "codes that are not in the label space"
+LEFT_OUT = {
+    ("diagnoses", "paper"): [{"rows without a code": 2}],
+    ("diagnoses", "corrected"): [{"rows without a code": 2, MALFORMED: 3}, {UNKNOWN: 1}],
+    ("procedures", "paper"): [],
+    ("procedures", "corrected"): [{MALFORMED: 3}, {UNKNOWN: 1}],
+}
+CASES_BY_TASK = [(task, protocol) for task, protocol in TASK_STEPS]
+
+
+def text_of(sections: dict[str, str]) -> str:
+    return "\n\n".join(f"{title}: {sections.get(title, '')}" for title in SECTION_HEADERS)
+
+
+def expected_note(hadm: int, task: str, protocol: str) -> str | None:
+    """The text that stands in the cohort of a task; None where the admission is not in it for its note."""
+    case, place = CASES[hadm], ("paper", "corrected").index(protocol)
+    sections = (case.paper, case.corrected)[place]
+    if task == "mortality" and case.mortality is not None:
+        sections = case.mortality[place]
+    return None if sections is None else text_of(sections)
+
+
+def expected_label(hadm: int, task: str, protocol: str):
+    case, place = CASES[hadm], ("paper", "corrected").index(protocol)
+    if task == "mortality":
+        return case.died
+    if task == "los" and hadm in NO_STAY:
+        return None
+    return case.labels[task][place] if task in case.labels else DEFAULT_LABELS[task]
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory):
+    """Every cohort of both protocols: rows by admission, classes, steps."""
+    folder = tmp_path_factory.mktemp("golden")
+    tables = write_hospital(folder)
+    return {
+        (task, protocol): build(task, tables, folder / protocol, SWITCHES[protocol], splits=folder / "splits")
+        for task, protocol in CASES_BY_TASK
+    }
+
+
+@pytest.mark.parametrize(("task", "protocol"), [key for key in CASES_BY_TASK if key[0] != "control"])
+@pytest.mark.parametrize("hadm", CASES, ids=lambda hadm: f"{hadm} {CASES[hadm].why}"[:60])
+def test_what_becomes_of_an_admission(cohorts, task, protocol, hadm):
+    found = {row["hadm_id"]: row for row in cohorts[task, protocol][0]}.get(hadm)
+    text, label = expected_note(hadm, task, protocol), expected_label(hadm, task, protocol)
+    if text is None or label is None or CASES[hadm].split is None:
+        assert found is None
+    else:
+        assert found == {
+            "hadm_id": hadm,
+            "subject_id": patient_of(hadm),
+            "split": CASES[hadm].split,
+            "text": text,
+            "label": label,
+        }
+
+
+@pytest.mark.parametrize(("task", "protocol"), CASES_BY_TASK)
+def test_a_cohort_holds_nobody_else_and_nobody_twice(cohorts, task, protocol):
+    admissions = [row["hadm_id"] for row in cohorts[task, protocol][0]]
+    assert admissions == sorted(set(admissions))
+    assert set(admissions) <= set(CASES)
+
+
+@pytest.mark.parametrize(("task", "protocol"), CLASSES)
+def test_label_space(cohorts, task, protocol):
+    assert cohorts[task, protocol][1] == CLASSES[task, protocol]
+
+
+@pytest.mark.parametrize(("task", "protocol"), CASES_BY_TASK)
+def test_every_step(cohorts, task, protocol):
+    steps = cohorts[task, protocol][2]
+    expected = [*NOTE_STEPS[protocol], *TASK_STEPS[task, protocol]]
+    assert [(step["step"], step["rows"], step["patients"]) for step in steps] == [
+        (STEP_NAMES.get(name, name), rows, patients) for name, rows, patients in expected
+    ]
+    assert steps[-1]["rows"] == len(cohorts[task, protocol][0])
+    assert [step["left_out"] for step in steps if "left_out" in step] == LEFT_OUT.get((task, protocol), [])
+    units = [step["unit"] for step in steps]
+    assert units == ["notes"] * units.count("notes") + ["admissions"] * units.count("admissions")
+    assert units.index("admissions") == [step["step"] for step in steps].index("joined by admission")
