@@ -140,14 +140,50 @@ def test_sections(case):
     assert anchored_sections(text)[title] == anchored
 
 
-PIECES = [*"ab:.\n\r 1(", "Allergies:", "\n\nPhysical Exam:", "Discharge Plan:\n"]
+PIECES = [
+    *"ab:.\n\r 1([\\\u2028",
+    *("Allergies:", "\n\nPhysical Exam:", "Discharge Plan:\n", "\nPast Medical History: ", "[]", "\\n", "\n\n"),
+    *("Service:\n", "Medications on Admission:\n", "history of present illness:", "\n\nfamily history :\t"),
+]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+@given(TEXTS)
 def test_a_note_always_has_eight_sections_without_newlines(text):
     for cut in (unanchored_sections, anchored_sections):
         sections = cut(text)
         assert list(sections) == list(SECTION_HEADERS)
         assert not any("\n" in body for body in sections.values())
         assert len(admission_note(sections).split("\n\n")) == 8
+
+
+@settings(deadline=None)
+@given(TEXTS)
+def test_no_section_holds_what_the_text_does_not(text):
+    """A section is a piece of the text, line breaks apart, and stands behind its header."""
+    for cut, flat in (
+        (unanchored_sections, text.replace("\n", " ").replace("\\n", " ")),
+        (anchored_sections, text.replace("\n", " ")),
+    ):
+        for title, body in cut(text).items():
+            assert body in flat
+            assert body == body.strip()
+            if body:
+                assert SECTION_HEADERS[title] in flat[: flat.rindex(body)].lower()
+
+
+@settings(deadline=None)
+@given(TEXTS)
+def test_anchored_sections_of_an_admission_note_are_its_sections(text):
+    sections = anchored_sections(text)
+    again = anchored_sections(admission_note(sections))
+    del again["MEDICATION ON ADMISSION"]  # its title is not the header that summaries have
+    assert again.items() <= sections.items()
+
+
+@settings(deadline=None)
+@given(TEXTS, st.sampled_from(["\n\nHospital Course:\nx", "\n\nDischarge Medications:\nx", "\nPertinent Results:\nx"]))
+def test_what_follows_the_last_section_changes_none(text, rest):
+    """A header at the start of a line ends every anchored section before it."""
+    assert anchored_sections(text + rest) == anchored_sections(text)

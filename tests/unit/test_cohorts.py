@@ -15,7 +15,7 @@ from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.death_phrases import without_death_phrases
-from clinical_peft.data.labels import bin_length_of_stay, code_table, control_label, label_table
+from clinical_peft.data.labels import LOS_UPPER_DAYS, bin_length_of_stay, code_table, control_label, label_table
 from clinical_peft.data.statistics import dataset_statistics
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.tokens.tokenizer import train_tokenizer
@@ -180,6 +180,29 @@ def test_length_of_stay_bins(days, rounded):
         assert found == (0 if value <= 3 else 1 if value <= 7 else 2 if value <= 14 else 3)
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(-10 * 86_400, 400 * 86_400), min_size=1), st.booleans())
+def test_a_longer_stay_is_never_in_a_lower_class(seconds, rounded):
+    classes = bin_length_of_stay(np.sort(np.array(seconds)), rounded=rounded)
+    assert (np.diff(classes) >= 0).all()
+    assert set(classes) <= {0, 1, 2, 3}
+
+
+@given(st.sampled_from(list(enumerate(LOS_UPPER_DAYS))), st.integers(1, 4_320), st.booleans())
+def test_a_bound_belongs_to_the_lower_class(bound, beyond, rounded):
+    """Rounding lifts each bound by a twentieth of a day, 4,320 seconds, and changes nothing else."""
+    lower, days = bound
+    edge = days * 86_400 + (4_320 if rounded else 0)
+    found = bin_length_of_stay(np.array([edge - beyond, edge, edge + beyond]), rounded=rounded)
+    assert found.tolist() == [lower, lower, lower + 1]
+
+
+@given(st.integers(-10 * 86_400, 400 * 86_400))
+def test_rounding_lowers_a_class_by_one_at_most(seconds):
+    rounded, exact = (bin_length_of_stay(np.array([seconds]), rounded=choice)[0] for choice in (True, False))
+    assert exact - 1 <= rounded <= exact
+
+
 @pytest.mark.parametrize(
     ("days", "rounded", "exact"), [(-1, 0, 0), (3, 0, 0), (3.04, 0, 1), (3.06, 1, 1), (7.04, 1, 2), (14.04, 2, 3)]
 )
@@ -209,6 +232,15 @@ def test_diagnosis_codes_are_prefixes(tmp_path_factory, codes):
     labels = label_table("diagnoses", folder, PAPER)["label"][0]
     assert len(set(labels)) == len(labels)
     assert set(labels) == set(short)
+
+
+@settings(deadline=None)
+@given(st.lists(st.from_regex(r"[0-9]{2,4}", fullmatch=True), min_size=1, max_size=20))
+def test_procedure_codes_are_prefixes_of_the_code_or_of_its_number(tmp_path_factory, codes):
+    folder = tmp_path_factory.mktemp("codes")
+    write_csv(folder / "procedures_icd.csv", "subject_id,hadm_id,icd9_code", [[1, 1, code] for code in codes])
+    assert list(code_table("procedures", folder, CORRECTED)["code"]) == [code[:3] for code in codes]
+    assert list(code_table("procedures", folder, PAPER)["code"]) == [str(int(code))[:3] for code in codes]
 
 
 def test_label_space_is_the_whole_table_or_the_training_split(hospital, tmp_path):

@@ -3,14 +3,17 @@
 The expected numbers were counted with the csv module and a few lines of plain Python, not with this library.
 """
 
+import csv
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from clinical_peft.config.switches import DATA_SWITCHES
-from clinical_peft.data.labels import code_table, label_table
+from clinical_peft.data.labels import code_table, codes_left_out, label_table
 from clinical_peft.data.ventilation import ventilation_episodes
+from clinical_peft.evaluation.published import published_statistics
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 pytestmark = pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")
@@ -54,3 +57,48 @@ def test_ventilation_from_procedures(demo, tmp_path):
     assert counts == {"source": "PROCEDUREEVENTS_MV 225792", "episodes": 26, "stays": 21}
     labels = label_table("pmv", demo, CORRECTED, ventilation=tmp_path / "ventilation.parquet")
     assert labels["label"].value_counts().to_dict() == {1: 7, 0: 6}
+
+
+def dictionary(demo: Path, task: str, folder: Path) -> Path:
+    """A table with one row per code of the dictionary, so that the rules apply to every code that exists."""
+    name = {"diagnoses": "DIAGNOSES", "procedures": "PROCEDURES"}[task]
+    with (demo / f"D_ICD_{name}.csv").open(newline="") as handle:
+        codes = [row["icd9_code"] for row in csv.DictReader(handle)]
+    with (folder / f"{name}_ICD.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows([["SUBJECT_ID", "HADM_ID", "ICD9_CODE"], *([1, 1, code] for code in codes)])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("task", "switches", "bound"),
+    [
+        ("diagnoses", PAPER, 1778),
+        ("diagnoses", CORRECTED, 1778),
+        ("procedures", PAPER, 899),
+        ("procedures", CORRECTED, 890),
+    ],
+)
+def test_a_label_space_is_no_larger_than_the_dictionary_allows(demo, tmp_path, task, switches, bound):
+    """The published spaces (1,266 diagnosis and 711 procedure groups) fit; so does the demo's, in form and in size."""
+    possible = set(code_table(task, dictionary(demo, task, tmp_path), switches)["code"])
+    assert len(possible) == bound
+    assert published_statistics(task)["classes"] <= bound
+    found = set(code_table(task, demo, switches)["code"])
+    forms = r"[0-9]{3}|[VE][0-9]{2,3}" if task == "diagnoses" else r"[0-9]{1,3}" if switches is PAPER else r"[0-9]{2,3}"
+    assert all(re.fullmatch(forms, code) for code in possible | found)
+    assert found <= possible  # some of the demo's codes stand in no dictionary, but none makes a group of its own
+
+
+def test_integers_make_groups_of_two_digits_and_mix_procedures(demo, tmp_path):
+    folder = dictionary(demo, "procedures", tmp_path)
+    codes = code_table("procedures", folder, CORRECTED)["code"]
+    groups = code_table("procedures", folder, PAPER)["code"]
+    assert (groups.str.len() <= 2).groupby(groups).any().sum() == 82
+    assert codes.groupby(groups).nunique().gt(1).sum() == 269
+
+
+def test_every_code_of_the_demo_has_the_form_of_icd9(demo):
+    for task in ("diagnoses", "procedures"):
+        assert "codes that have not the form of ICD-9-CM" not in {
+            reason for reason, count in codes_left_out(task, demo, CORRECTED).items() if count
+        }

@@ -44,6 +44,28 @@ def test_hash_split_is_fixed_and_70_10_20():
     assert [hash_split(subject, "salt") for subject in range(100)] != [hash_split(s, "pepper") for s in range(100)]
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.text(max_size=8), st.integers(0, 10**9))
+def test_hash_split_is_70_10_20_under_every_salt(salt, first):
+    found = assign_splits(range(first, first + 4_000), splits="hash", salt=salt)
+    for split, share in {"train": 0.7, "validation": 0.1, "test": 0.2}.items():
+        # Six standard deviations of a binomial share.
+        assert found.count(split) / 4_000 == pytest.approx(share, abs=6 * (share * (1 - share) / 4_000) ** 0.5)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 10**9), unique=True, min_size=3, max_size=40), st.data())
+def test_lists_are_read_as_they_are_written_whatever_they_hold(tmp_path_factory, subjects, data):
+    splits = data.draw(st.lists(st.sampled_from(SPLITS), min_size=len(subjects) - 3, max_size=len(subjects) - 3))
+    split_of = dict(zip(subjects, [*SPLITS, *splits], strict=True))
+    members = [[subject for subject, own in split_of.items() if own == split] for split in SPLITS]
+    repeated = [data.draw(st.permutations(own * 2)) for own in members]
+    folder = write_lists(tmp_path_factory.mktemp("lists"), *repeated)
+    assert read_split_lists(folder) == split_of
+    stranger = max(subjects) + 1
+    assert assign_splits([*subjects, stranger], splits=folder, salt="") == [*split_of.values(), None]
+
+
 def test_lists_may_repeat_a_patient_and_leave_some_out(tmp_path):
     folder = write_lists(tmp_path, [1, 2, 1], [3], [4])
     assert read_split_lists(folder) == {1: "train", 2: "train", 3: "validation", 4: "test"}

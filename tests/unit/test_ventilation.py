@@ -234,6 +234,18 @@ def test_random_split_is_scikit_learns(size):
         assert (len(train), len(validation), len(test)) == (5829, 729, 729)
 
 
+@given(st.lists(st.integers(1, 10**9), unique=True, min_size=1), st.randoms(use_true_random=False))
+def test_random_split_gives_every_admission_one_split_whatever_their_order(ids, generator):
+    split_of = random_split(pd.Series(ids, dtype="int64"))
+    assert set(split_of) == set(ids)
+    test = -(-len(ids) // 10)
+    validation = -(-(len(ids) - test) // 9)
+    counts = [list(split_of.values()).count(split) for split in ("test", "validation")]
+    assert counts == [test, validation]
+    generator.shuffle(ids)
+    assert random_split(pd.Series(ids, dtype="int64")) == split_of
+
+
 @pytest.mark.parametrize("pmv_split", ["derived-random", "core-patient"])
 def test_prolonged_ventilation_cohort(tmp_path, pmv_split):
     stays = [(number, number * 10, 0, 3 if number % 2 else 8) for number in range(1, 41)]
