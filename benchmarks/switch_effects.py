@@ -2,8 +2,9 @@
 
 python benchmarks/switch_effects.py
 
-Kept in benchmarks/results/switch_effects.json. Measured on the synthetic demo hospital and, where CLINICAL_PEFT_REAL_DATA names a folder, on its core-golden (a small
-database with notes) and mimic-iii-demo (real tables without notes, so that labels alone are compared).
+Kept in benchmarks/results/switch_effects.json. Measured on the synthetic demo hospital and, where
+CLINICAL_PEFT_REAL_DATA names a folder, on its core-golden (a small database with notes) and mimic-iii-demo (real tables
+without notes, so that labels alone are compared).
 """
 
 import os
@@ -63,8 +64,9 @@ def effects(database: Database, work: Path) -> dict[str, Any]:
     """Compare every switch with the corrected protocol.
 
     Returns:
-        By switch (``paper``: all of them) and task: admissions, added, removed, texts_changed, labels_changed (among those in both), classes
-        and classes_corrected; tasks without any change are left out. Under ``corrected``: admissions and classes.
+        By switch (``paper``: all of them) and task: admissions, added, removed, texts_changed, labels_changed (among
+        those in both), classes and classes_corrected; tasks without any change are left out. Under ``corrected``:
+        admissions and classes.
     """
     corrected = dict.fromkeys(DATA_SWITCHES, False)
     baseline = {task: _cohort(database, task, corrected, work) for task in database.tasks}
