@@ -117,7 +117,7 @@ def _draw_box(axes: Axes, step: Step, column: float, row: int, task: str | None)
     )
     name = f"{TASK_LABELS[task]}: {step['step']}" if task else step["step"]
     names = textwrap.wrap(name, LINE_CHARACTERS, max_lines=2, placeholder=" …")
-    lines = [*names, f"{step['rows']:,} {step['unit']}, {step['patients']:,} patients"]
+    lines = [*names, f"{_counted(step['rows'], step['unit'])}, {_counted(step['patients'], 'patients')}"]
     for place, line in enumerate(lines):
         height = y + BOX_HEIGHT / 2 + (place - (len(lines) - 1) / 2) * LINE_PITCH
         weight = "bold" if task and place < len(names) else "normal"
@@ -139,7 +139,11 @@ def _draw_arrow(axes: Axes, start: float, end: float, row: int, before: Step, af
 
 def _left_out_lines(before: Step, after: Step) -> list[str]:
     rows, patients = left_out_between(before, after)
-    parts = [f"−{rows:,} {before['unit']}"] if rows else []
-    parts += [f"−{patients:,} patients"] if patients > 0 else []
+    parts = [f"−{_counted(rows, before['unit'])}"] if rows else []
+    parts += [f"−{_counted(patients, 'patients')}"] if patients > 0 else []
     lines = [", ".join(parts)] if parts else []
     return [*lines, *textwrap.wrap(also_left_out(after), LINE_CHARACTERS, max_lines=2 - len(lines), placeholder=" …")]
+
+
+def _counted(number: int, plural: str) -> str:
+    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"

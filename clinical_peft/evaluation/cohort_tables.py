@@ -26,6 +26,7 @@ DETAIL_FIELDS = (
     "published_classes",
     "difference_classes",
 )
+OF_MIMIC_III = "The paper's counts are of MIMIC-III: to cohorts of other tables the difference says nothing."
 LENGTH_FIELDS = ("task", "unit", "mean", "median", "p95", "longest")
 ATTRITION_FIELDS = (
     "task",
@@ -152,6 +153,7 @@ def _detail_table(protocol: str, statistics: Sequence[Mapping[str, Any]]) -> Tab
         ),
         rows=tuple(rows),
         notes=(
+            OF_MIMIC_III,
             "Without a code: admissions all of whose codes lie outside the label space; they count as having none.",
         ),
         text_columns=2,
@@ -227,8 +229,9 @@ def _attrition_table(protocol: str, attrition: Mapping[str, Sequence[Step]]) -> 
         records=tuple(records),
         header=(
             *("Task", "Step keeps what is", "A row is", "Also left out"),
-            *("Rows", "Left out", "Patients", "Left out", PAPER, "Difference"),
+            *("Rows", "Rows left out", "Patients", "Patients left out", PAPER, "Difference"),
         ),
         rows=tuple(rows),
+        notes=(OF_MIMIC_III,),
         text_columns=4,
     )

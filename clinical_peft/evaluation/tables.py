@@ -32,6 +32,7 @@ TASK_LABELS = {
 }
 
 STATISTICS_FIELDS = ("classes", "multilabel", "train", "validation", "test")
+COUNTED_FIELDS = ("classes", "train", "validation", "test")
 EXTRA_STATISTICS_FIELDS = ("patients", "prevalence", "mean_cardinality", "mean_words")
 ADAPTER_FIELDS = (
     "adapter",
@@ -106,7 +107,8 @@ def build_tables(
 
     Machine-readable columns (CSV), one row per ...:
         dataset_statistics, per task: task, classes, multilabel, train, validation, test (admissions), patients,
-            prevalence, mean_cardinality, mean_words, and the first five with the prefix `published_`.
+            prevalence, mean_cardinality, mean_words, the first five with the prefix `published_`, and for the four
+            numbers among them ours minus the published ones with the prefix `difference_`.
         domain_adaptation, per adapter: adapter, label, base, method, trainable_parameters, trainable_percent,
             train_perplexity, test_perplexity_before, test_perplexity_after, train_seconds, tokens_per_second,
             published_trainable_parameters, published_trainable_percent, published_train_perplexity,
@@ -168,16 +170,16 @@ def _statistics_table(statistics: Sequence[Mapping[str, Any]]) -> Table:
         ours = {field: row[field] for field in STATISTICS_FIELDS}
         ours |= {field: _rounded(row.get(field)) for field in EXTRA_STATISTICS_FIELDS}
         printed = published_statistics(row["task"]) or {}
-        records.append({"task": row["task"], **ours, **{f"published_{f}": printed.get(f) for f in STATISTICS_FIELDS}})
+        published_fields = {f"published_{field}": printed.get(field) for field in STATISTICS_FIELDS}
+        differences = {
+            f"difference_{field}": row[field] - printed[field] if printed else None for field in COUNTED_FIELDS
+        }
+        records.append({"task": row["task"], **ours, **published_fields, **differences})
     rows = [
         (
             TASK_LABELS[record["task"]],
             _yes_no(record["multilabel"]),
-            *(
-                number(record[prefix + field])
-                for field in ("classes", "train", "validation", "test")
-                for prefix in ("", "published_")
-            ),
+            *(number(record[prefix + field]) for field in COUNTED_FIELDS for prefix in ("", "published_")),
         )
         for record in records
     ]
@@ -190,6 +192,7 @@ def _statistics_table(statistics: Sequence[Mapping[str, Any]]) -> Table:
             *STATISTICS_FIELDS,
             *EXTRA_STATISTICS_FIELDS,
             *(f"published_{field}" for field in STATISTICS_FIELDS),
+            *(f"difference_{field}" for field in COUNTED_FIELDS),
         ),
         records=tuple(records),
         header=("Task", "Multilabel", *titles),

@@ -7,389 +7,11 @@ no other.
 """
 
 import csv
-from dataclasses import dataclass, field
 from pathlib import Path
 
-DISCHARGE = "Discharge summary"
-END = "\n\nDischarge Condition:\nGood\n"
-DAY = 86_400
+from golden_notes import DAY, DEATHS, END, TEXTS, Case, Note
+
 HOUR = 3_600
-
-
-@dataclass(frozen=True)
-class Note:
-    """A row of NOTEEVENTS; the text is written out in full."""
-
-    row: int
-    text: str
-    date: str = "2150-01-10"
-    description: str = "Report"
-    category: str = DISCHARGE
-    admission: str | None = None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Case:
-    """An admission and what becomes of it.
-
-    Attributes:
-        paper: Sections of the admission note that are not empty, under protocol `paper`; None when there is no note.
-        corrected: The same under `corrected`.
-        mortality: The same two for the note of the mortality cohort, where its filter changes or drops it.
-    """
-
-    why: str
-    notes: tuple[Note, ...]
-    paper: dict[str, str] | None
-    corrected: dict[str, str] | None
-    mortality: tuple[dict[str, str] | None, dict[str, str] | None] | None = None
-    died: int = 0
-    seconds: int = 5 * DAY
-    kind: str = "URGENT"
-    split: str | None = "train"
-    patient: int | None = None
-    diagnoses: tuple[str, ...] = ("4019",)
-    procedures: tuple[str, ...] = ("3893",)
-    labels: dict[str, tuple[object, object]] = field(default_factory=dict)
-
-
-def told(exam: str = "", **sections: str) -> dict[str, str]:
-    return {"CHIEF COMPLAINT": sections.pop("complaint", "Fall"), **sections} | (
-        {"PHYSICAL EXAM": exam} if exam else {}
-    )
-
-
-FULL = """Admission Date: [**2150-1-5**]
-
-Chief Complaint:
-Hip pain
-
-History of Present Illness:
-Fell at home.
-No loss of consciousness.
-
-Past Medical History:
-Gout
-
-Medications on Admission:
-Allopurinol
-
-Allergies:
-None known
-
-Physical Exam:
-Tender hip
-
-Family History:
-Father had gout
-
-Social History:
-Lives alone"""
-FULL_SECTIONS = {
-    "CHIEF COMPLAINT": "Hip pain",
-    "PRESENT ILLNESS": "Fell at home. No loss of consciousness.",
-    "MEDICAL HISTORY": "Gout",
-    "MEDICATION ON ADMISSION": "Allopurinol",
-    "ALLERGIES": "None known",
-    "PHYSICAL EXAM": "Tender hip",
-    "FAMILY HISTORY": "Father had gout",
-    "SOCIAL HISTORY": "Lives alone",
-}
-AWKWARD = 'Pain, "sharp"\r\nat night\u2028worse, of [**First Name 3**]'
-AWKWARD_CUT = 'Pain, "sharp"\r at night\u2028worse, of [**First Name 3**]'
-SHARED = f"Chief Complaint:\nCopied{END}"
-SAME_DAY = f"Chief Complaint:\nCopied on one day{END}"
-
-TEXTS = {
-    101: Case(
-        "all eight sections; a second category's note of the admission is not looked at",
-        (Note(1, FULL + END), Note(2, f"Chief Complaint:\nNursing{END}", category="Nursing")),
-        FULL_SECTIONS,
-        FULL_SECTIONS,
-    ),
-    102: Case(
-        "the last section has no successor: lost by the original; no admission type is no newborn",
-        (Note(3, "Chief Complaint:\nCough\n\nSocial History:\nLives with a son"),),
-        {"CHIEF COMPLAINT": "Cough"},
-        {"CHIEF COMPLAINT": "Cough", "SOCIAL HISTORY": "Lives with a son"},
-        kind="",
-        split="validation",
-    ),
-    103: Case(
-        "sections in another order, most of them missing; a second admission of the patient of 101",
-        (Note(4, f"Allergies:\nLatex\n\nChief Complaint:\nRash{END}"),),
-        {"CHIEF COMPLAINT": "Rash", "ALLERGIES": "Latex"},
-        {"CHIEF COMPLAINT": "Rash", "ALLERGIES": "Latex"},
-        patient=1101,
-    ),
-    104: Case(
-        "a header with a digit does not end the original's section",
-        (
-            Note(
-                5,
-                "Chief Complaint:\nChest pain\n\nPresent Illness:\nFor days\n\nPart 2 of history:\nWorse\n\n"
-                f"Physical Exam:\nPale{END}",
-            ),
-        ),
-        {
-            "CHIEF COMPLAINT": "Chest pain",
-            "PRESENT ILLNESS": "For days  Part 2 of history: Worse",
-            "PHYSICAL EXAM": "Pale",
-        },
-        {"CHIEF COMPLAINT": "Chest pain", "PRESENT ILLNESS": "For days", "PHYSICAL EXAM": "Pale"},
-        split="test",
-    ),
-    105: Case(
-        "the exam at discharge stands first and is taken by the original",
-        (
-            Note(
-                6,
-                f"Chief Complaint:\nDyspnea\n\nDischarge Physical Exam:\nWalks\n\nPhysical Exam:\nWheezes{END}",
-            ),
-        ),
-        {"CHIEF COMPLAINT": "Dyspnea", "PHYSICAL EXAM": "Walks"},
-        {"CHIEF COMPLAINT": "Dyspnea", "PHYSICAL EXAM": "Wheezes"},
-    ),
-    106: Case(
-        "an empty mark: the original means to empty the section and does not",
-        (Note(7, f"Chief Complaint:\nSyncope\n\nFamily History:\n[]{END}"),),
-        {"CHIEF COMPLAINT": "Syncope", "FAMILY HISTORY": "[]"},
-        {"CHIEF COMPLAINT": "Syncope"},
-    ),
-    107: Case(
-        "a header inside a line",
-        (Note(8, f"Chief Complaint:\nNausea\n\nPresent Illness:\nSee past medical history: long{END}"),),
-        {
-            "CHIEF COMPLAINT": "Nausea",
-            "PRESENT ILLNESS": "See past medical history: long",
-            "MEDICAL HISTORY": "long",
-        },
-        {"CHIEF COMPLAINT": "Nausea", "PRESENT ILLNESS": "See past medical history: long"},
-        split="test",
-    ),
-    108: Case(
-        "no complaint, illness or history",
-        (Note(9, f"Allergies:\nPollen\n\nSocial History:\nSmokes{END}"),),
-        None,
-        None,
-    ),
-    109: Case(
-        "two reports of one day, written in the file in the other order: ROW_ID decides, the first text wins",
-        (Note(11, f"Chief Complaint:\nSecond{END}"), Note(10, f"Chief Complaint:\nFirst{END}")),
-        {"CHIEF COMPLAINT": "First"},
-        {"CHIEF COMPLAINT": "First"},
-    ),
-    110: Case(
-        "several reports: the date comes before ROW_ID; a report without a date comes last",
-        (
-            Note(12, f"Chief Complaint:\nUndated{END}", date=""),
-            Note(13, f"Chief Complaint:\nLater{END}", date="2150-01-12"),
-            Note(14, f"Chief Complaint:\nEarlier{END}", date="2150-01-11"),
-        ),
-        {"CHIEF COMPLAINT": "Earlier"},
-        {"CHIEF COMPLAINT": "Earlier"},
-    ),
-    111: Case(
-        "allergies found during the stay, in a later addendum, leak into the original's admission note",
-        (
-            Note(15, f"Chief Complaint:\nHives{END}"),
-            Note(16, "Allergies:\nPenicillin\n\nSigned:\nMD", date="2150-01-13", description="Addendum"),
-        ),
-        {"CHIEF COMPLAINT": "Hives", "ALLERGIES": "Penicillin"},
-        {"CHIEF COMPLAINT": "Hives"},
-    ),
-    112: Case(
-        "an addendum of the report's day with a smaller ROW_ID comes first",
-        (
-            Note(18, f"Chief Complaint:\nOf the report{END}"),
-            Note(17, "Chief Complaint:\nOf the addendum\n\nSigned:\nMD", description="Addendum"),
-        ),
-        {"CHIEF COMPLAINT": "Of the addendum"},
-        {"CHIEF COMPLAINT": "Of the report"},
-    ),
-    113: Case(
-        "an addendum alone is no admission",
-        (Note(19, f"Chief Complaint:\nAlone{END}", description="Addendum"),),
-        None,
-        None,
-    ),
-    114: Case(
-        "an addendum completes the report's last section for the original, its own header ends it for both",
-        (
-            Note(20, "Chief Complaint:\nFever\n\nFamily History:\nHealthy"),
-            Note(21, "Addendum:\nNothing new", date="2150-01-11", description="Addendum"),
-        ),
-        {"CHIEF COMPLAINT": "Fever", "FAMILY HISTORY": "Healthy"},
-        {"CHIEF COMPLAINT": "Fever", "FAMILY HISTORY": "Healthy"},
-    ),
-    115: Case("one text of two patients: the later row stays, this is the earlier", (Note(23, SHARED),), None, None),
-    116: Case(
-        "one text of two patients: the later row stays, this is the later, although its ROW_ID is smaller",
-        (Note(22, SHARED, date="2150-01-11"),),
-        {"CHIEF COMPLAINT": "Copied"},
-        {"CHIEF COMPLAINT": "Copied"},
-    ),
-    117: Case(
-        "one text of two patients on one day: the larger ROW_ID stays",
-        (Note(25, SAME_DAY),),
-        {"CHIEF COMPLAINT": "Copied on one day"},
-        {"CHIEF COMPLAINT": "Copied on one day"},
-    ),
-    118: Case("one text of two patients on one day: the smaller ROW_ID goes", (Note(24, SAME_DAY),), None, None),
-    119: Case(
-        "a newborn; its codes are in the original's label space all the same",
-        (Note(26, f"Chief Complaint:\nBirth{END}"),),
-        None,
-        None,
-        kind="NEWBORN",
-        diagnoses=("V3001",),
-        procedures=("640",),
-    ),
-    120: Case("a report without text", (Note(27, ""),), None, None),
-    121: Case(
-        "a report that pandas reads as missing, so that the original is left with an addendum alone",
-        (Note(28, "NA"), Note(29, f"Chief Complaint:\nUnread{END}", date="2150-01-11", description="Addendum")),
-        None,
-        None,
-    ),
-    122: Case(
-        "carriage return, line separator, quotes, commas, removed names; marked as an error, which CORe ignores",
-        (Note(30, f"Chief Complaint:\n{AWKWARD}{END}", error="1"),),
-        {"CHIEF COMPLAINT": AWKWARD_CUT},
-        {"CHIEF COMPLAINT": AWKWARD_CUT},
-    ),
-    123: Case(
-        "a backslash and an n in the text is a line break to the original",
-        (Note(31, f"Chief Complaint:\nBruised\\nose{END}"),),
-        {"CHIEF COMPLAINT": "Bruised ose"},
-        {"CHIEF COMPLAINT": "Bruised\\nose"},
-    ),
-    124: Case(
-        "full stop, bar, parenthesis and digit hide the next header, a blank line is needed before it",
-        (
-            Note(
-                32,
-                "Chief Complaint:\nItch\nService:\nMedicine\n\nDr. Who:\nx\n\nLabs (1/2):\ny\n\nPlan:\nz",
-            ),
-        ),
-        {"CHIEF COMPLAINT": "Itch Service: Medicine  Dr. Who: x  Labs (1/2): y"},
-        {"CHIEF COMPLAINT": "Itch"},
-    ),
-}
-
-DEATHS = {
-    130: Case(
-        "a phrase in the exam is cut out",
-        (Note(40, f"Chief Complaint:\nFall\n\nPhysical Exam:\nCold. Patient expired.{END}"),),
-        told("Cold. Patient expired."),
-        told("Cold. Patient expired."),
-        (told("Cold. ."), told("Cold..")),
-        died=1,
-    ),
-    131: Case(
-        "a second phrase in the exam drops the original's note",
-        (Note(41, f"Chief Complaint:\nFall\n\nPhysical Exam:\nPt has passed away. Told that patient died.{END}"),),
-        told("Pt has passed away. Told that patient died."),
-        told("Pt has passed away. Told that patient died."),
-        (None, told(". Told that.")),
-        died=1,
-    ),
-    132: Case(
-        "a phrase in the medication is cut out",
-        (Note(42, f"Chief Complaint:\nFall\n\nMedications on Admission:\nStopped as patient had died{END}"),),
-        {"CHIEF COMPLAINT": "Fall", "MEDICATION ON ADMISSION": "Stopped as patient had died"},
-        {"CHIEF COMPLAINT": "Fall", "MEDICATION ON ADMISSION": "Stopped as patient had died"},
-        (
-            {"CHIEF COMPLAINT": "Fall", "MEDICATION ON ADMISSION": "Stopped as "},
-            {"CHIEF COMPLAINT": "Fall", "MEDICATION ON ADMISSION": "Stopped as"},
-        ),
-        died=1,
-        split="test",
-    ),
-    133: Case(
-        "the exam may leave out who it was",
-        (Note(43, f"Chief Complaint:\nFall\n\nPhysical Exam:\nNo pulse, deceased{END}"),),
-        told("No pulse, deceased"),
-        told("No pulse, deceased"),
-        (told("No pulse,"), told("No pulse,")),
-        died=1,
-        split="validation",
-    ),
-    134: Case(
-        "the patient's death elsewhere drops the note",
-        (Note(44, f"Chief Complaint:\nThe PATIENT  has died{END}"),),
-        told(complaint="The PATIENT  has died"),
-        told(complaint="The PATIENT  has died"),
-        (None, None),
-        died=1,
-    ),
-    135: Case(
-        "a word that ends in pt counts for the original",
-        (Note(45, f"Chief Complaint:\nFall after an attempt died down{END}"),),
-        told(complaint="Fall after an attempt died down"),
-        told(complaint="Fall after an attempt died down"),
-        (None, told(complaint="Fall after an attempt died down")),
-    ),
-    136: Case(
-        "a relative's death counts for the original",
-        (Note(46, f"Chief Complaint:\nFall\n\nFamily History:\nAunt, a patient died here{END}"),),
-        {"CHIEF COMPLAINT": "Fall", "FAMILY HISTORY": "Aunt, a patient died here"},
-        {"CHIEF COMPLAINT": "Fall", "FAMILY HISTORY": "Aunt, a patient died here"},
-        (None, {"CHIEF COMPLAINT": "Fall", "FAMILY HISTORY": "Aunt, a patient died here"}),
-    ),
-    137: Case(
-        "the end of a word before expired counts for the original",
-        (Note(47, f"Chief Complaint:\nLost the expired card{END}"),),
-        told(complaint="Lost the expired card"),
-        told(complaint="Lost the expired card"),
-        (None, told(complaint="Lost the expired card")),
-    ),
-    138: Case(
-        "she expired",
-        (Note(48, f"Chief Complaint:\nThen she expired{END}"),),
-        told(complaint="Then she expired"),
-        told(complaint="Then she expired"),
-        (None, None),
-        died=1,
-    ),
-    139: Case(
-        "pronounced expired",
-        (Note(49, f"Chief Complaint:\nPronounced expired{END}"),),
-        told(complaint="Pronounced expired"),
-        told(complaint="Pronounced expired"),
-        (None, None),
-        died=1,
-    ),
-    140: Case(
-        "time of death",
-        (Note(50, f"Chief Complaint:\nTime of death noted{END}"),),
-        told(complaint="Time of death noted"),
-        told(complaint="Time of death noted"),
-        (None, None),
-        died=1,
-    ),
-    141: Case(
-        "near misses: a prescription, a mother, a time of departure, a patient who is dying",
-        (
-            Note(
-                51,
-                "Chief Complaint:\nPrescription had expired\n\nFamily History:\nMother died, father deceased\n\n"
-                f"Social History:\nPatient is dying to leave, time of departure open{END}",
-            ),
-        ),
-        {
-            "CHIEF COMPLAINT": "Prescription had expired",
-            "FAMILY HISTORY": "Mother died, father deceased",
-            "SOCIAL HISTORY": "Patient is dying to leave, time of departure open",
-        },
-        {
-            "CHIEF COMPLAINT": "Prescription had expired",
-            "FAMILY HISTORY": "Mother died, father deceased",
-            "SOCIAL HISTORY": "Patient is dying to leave, time of departure open",
-        },
-    ),
-}
 
 
 def _plain(row: int, complaint: str) -> tuple[Note, ...]:
@@ -416,10 +38,13 @@ STAYS_AND_CODES = {
     161: _labelled(
         71,
         "V and E codes keep four characters, equal groups count once, leading zeros stay",
-        diagnoses=("4019", "4010", "V08", "V0481", "E8859", "0389", ""),
+        diagnoses=("4019", "4010", "V08", "V0481", "V594", "E8859", "0389", ""),
         procedures=("0331", "3310", "0034", "034", "54", "5491"),
         labels={
-            "diagnoses": (["401", "V08", "V048", "E885", "038"], ["401", "V08", "V048", "E885", "038"]),
+            "diagnoses": (
+                ["401", "V08", "V048", "V594", "E885", "038"],
+                ["401", "V08", "V048", "V594", "E885", "038"],
+            ),
             "procedures": (["331", "34", "54", "549"], ["033", "331", "003", "034", "54", "549"]),
         },
     ),
@@ -458,6 +83,34 @@ STAYS_AND_CODES = {
 }
 
 CASES = TEXTS | DEATHS | STAYS_AND_CODES
+
+# ICU stays: hours from the admission, and days of ventilation, which begins an hour later (None: no ventilation).
+ICU_STAYS: dict[int, tuple[tuple[int, float | None], ...]] = {
+    101: ((0, 3),),
+    102: ((0, 3),),
+    103: ((0, 8),),
+    104: ((0, 1), (48, 7)),  # the second stay counts
+    105: ((0, 1.74),),  # too short
+    106: ((0, 6.74),),
+    107: ((0, 1.76),),
+    109: ((0, 3),),  # a minor
+    111: ((0, 6.76),),
+    113: ((0, 3),),  # no admission note
+    114: ((0, 3),),  # no early note
+    115: ((0, 3),),  # no admission note
+    116: ((0, None),),
+    133: ((0, 7),),
+    134: ((0, 3),),  # the note tells the death
+    135: ((0, 3),),  # the original's filter finds one in the note
+    161: ((0, 5),),  # a donor by a diagnosis
+    166: ((0, 3),),  # in no list
+    999: ((0, 3),),  # no admission
+}
+BORN = {106: "1850-01-01 00:00:00", 109: "2133-01-01 00:00:00"}
+EARLY_NOTES = (101, 102, 103, 104, 106, 107, 111, 113, 115, 133, 134, 135, 166)
+LATE_NOTE = 114
+PROLONGED = {101: 0, 102: 0, 103: 1, 104: 1, 106: 0, 107: 0, 111: 1, 133: 1, 134: 0, 135: 0, 166: 0}
+VENTILATION = 225792
 LIST_FILES = {"train": "mimic_train.csv", "validation": "mimic_val.csv", "test": "mimic_test.csv"}
 STRAY_NOTES = (
     Note(90, f"Chief Complaint:\nOf no admission{END}", admission=""),
@@ -470,7 +123,7 @@ def patient_of(admission: int) -> int:
 
 
 def write_hospital(folder: Path) -> Path:
-    """Write the four tables that the tasks of CORe read, rows in no helpful order, and the lists; return the tables."""
+    """Write every table that the tasks read, rows in no helpful order, and the lists; return the tables' folder."""
     tables = folder / "mimic-iii"
     _write(
         tables / "ADMISSIONS.csv",
@@ -485,21 +138,24 @@ def write_hospital(folder: Path) -> Path:
     notes.sort(key=lambda entry: -entry[1].row)
     _write(
         tables / "NOTEEVENTS.csv",
-        "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CATEGORY,DESCRIPTION,ISERROR,TEXT",
+        "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,DESCRIPTION,ISERROR,TEXT",
         [
             [
                 note.row,
                 patient_of(hadm) if hadm in CASES else 9000 + note.row,
                 hadm if note.admission is None else note.admission,
                 note.date,
+                "",
                 note.category,
                 note.description,
                 note.error,
                 note.text,
             ]
             for hadm, note in notes
-        ],
+        ]
+        + _bedside_notes(),
     )
+    _write_icu(tables)
     # The newborn's codes first: they head the label space of the whole table.
     order = sorted(CASES, key=lambda hadm: (hadm != 119, hadm))
     for name in ("diagnoses", "procedures"):
@@ -513,6 +169,35 @@ def write_hospital(folder: Path) -> Path:
         subjects = [patient_of(hadm) for hadm, case in CASES.items() if case.split == split]
         _write(folder / "splits" / name, "SUBJECT_ID", [[subject] for subject in subjects])
     return tables
+
+
+def _bedside_notes() -> list[list[object]]:
+    """A nurse's or respiratory therapist's note two hours after the ventilation of the last stay began, or too late."""
+    categories = ("Nursing", "Nursing/other", "Respiratory ")
+    rows = []
+    for place, hadm in enumerate((*EARLY_NOTES, LATE_NOTE)):
+        hours = ICU_STAYS[hadm][-1][0] + (1 + 48.1 if hadm == LATE_NOTE else 3)
+        time = _stamp(round(hours * HOUR))
+        category = categories[place % 3]
+        rows.append([100 + place, patient_of(hadm), hadm, time[:10], time, category, "Report", "", f"Bedside {hadm}."])
+    return rows
+
+
+def _write_icu(tables: Path) -> None:
+    stays, procedures = [], []
+    for hadm, own in ICU_STAYS.items():
+        for number, (hours, days) in enumerate(own):
+            stay, patient = 10 * hadm + number, patient_of(hadm) if hadm in CASES else 9999
+            stays.append([patient, hadm, stay, _stamp(hours * HOUR)])
+            if days is not None:
+                start = (hours + 1) * HOUR
+                end = start + round(days * DAY)
+                procedures.append([stay, _stamp(start), _stamp(end), VENTILATION, "FinishedRunning"])
+    patients = {patient_of(hadm): BORN.get(hadm, "2100-01-01 00:00:00") for hadm in CASES}
+    _write(tables / "ICUSTAYS.csv", "SUBJECT_ID,HADM_ID,ICUSTAY_ID,INTIME", stays)
+    _write(tables / "PATIENTS.csv", "SUBJECT_ID,DOB", [[patient, born] for patient, born in patients.items()])
+    header = "ICUSTAY_ID,STARTTIME,ENDTIME,ITEMID,STATUSDESCRIPTION"
+    _write(tables / "PROCEDUREEVENTS_MV.csv", header, procedures)
 
 
 def _stamp(seconds: int) -> str:

@@ -56,6 +56,9 @@ def test_schema_is_current():
         ({"tasks": {"los": {"recipe": {"epochs": 0}}}}, "epochs must be at least 1"),
         ({"methods": {"lora": {"settings": {"rank": 3}}}}, "rank"),
         ({"adapters": {"tiny-llama-lora": {"recipe": {"context": 32}}}}, "differ in context (32, 128)"),
+        ({"data": {"pmv_split": "beep"}}, "data: pmv_split: beep and pmv_labels go together"),
+        ({"data": {"pmv_labels": "labels.pkl"}}, "go together"),
+        ({"data": {"pmv_split": "random"}}, "data.pmv_split"),
         ({"data": {"note_files": {"general": {"path": "x"}}}}, "this name is taken"),
     ],
 )  # fmt: skip

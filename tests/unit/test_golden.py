@@ -1,26 +1,26 @@
 """Both protocols on the hospital made by hand: every row, text, label, split, class and step."""
 
 import pytest
-from golden_hospital import CASES, patient_of, write_hospital
+from golden_hospital import CASES, PROLONGED, patient_of, write_hospital
 from test_cohorts import CORRECTED, PAPER, build
 
 from clinical_peft.data.sections import SECTION_HEADERS
 
 SWITCHES = {"paper": PAPER, "corrected": CORRECTED}
 DEFAULT_LABELS = {"los": 1, "diagnoses": ["401"], "procedures": ["389"]}
-NO_STAY = {130, 131, 132, 133, 134, 138, 139, 140, 168}  # ended with death
 
 CLASSES = {
-    ("diagnoses", "paper"): ["V300", "401", "V08", "V048", "E885", "038", "428", "584", "I50", "I10", "250"],
-    ("diagnoses", "corrected"): ["038", "401", "584", "E885", "V048", "V08"],
+    ("diagnoses", "paper"): ["V300", "401", "V08", "V048", "V594", "E885", "038", "428", "584", "I50", "I10", "250"],
+    ("diagnoses", "corrected"): ["038", "401", "584", "E885", "V048", "V08", "V594"],
     ("procedures", "paper"): ["640", "389", "331", "34", "54", "549", "9", "123", "396", "7", "885"],
     ("procedures", "corrected"): ["003", "033", "034", "331", "389", "396", "54", "549"],
 }
-# Step, rows and patients. Of 65 notes one is a nurse's, one has no text, one no admission, one an unknown one, one is a
-# newborn's, two are copies, and one admission has an addendum alone; the original also takes a text for missing.
+# Step, rows and patients. Of 79 notes 15 are written at the bedside, one has no text, one no admission, one an unknown
+# one, one is a newborn's, two are copies, and one admission has an addendum alone; the original also takes a text for
+# missing.
 NOTE_STEPS = {
     "paper": [
-        ("rows of NOTEEVENTS", 65, 55),
+        ("rows of NOTEEVENTS", 79, 55),
         ("discharge summaries", 64, 55),
         ("with text", 62, 54),
         ("with an admission", 61, 53),
@@ -32,7 +32,7 @@ NOTE_STEPS = {
         ("with a chief complaint, present illness or medical history", 48, 46),
     ],
     "corrected": [
-        ("rows of NOTEEVENTS", 65, 55),
+        ("rows of NOTEEVENTS", 79, 55),
         ("discharge summaries", 64, 55),
         ("with text", 63, 54),
         ("with an admission", 62, 53),
@@ -61,6 +61,21 @@ TASK_STEPS = {
     ("control", "paper"): [("with a coin", 48, 46), ("lists", 47, 45)],
     ("control", "corrected"): [("with a coin", 48, 46), ("lists", 47, 45)],
 }
+ICU_STEPS = [
+    ("rows of ICUSTAYS", 20, 18),
+    ("with an admission and a patient", 19, 17),
+    ("of adults", 18, 16),
+    ("without an excluding diagnosis", 17, 15),
+    ("ventilated", 16, 14),
+    ("ventilated for 1.75 days or more", 14, 13),
+    ("first of each admission", 14, 13),
+    ("with a nursing or respiratory note within 48 hours", 13, 12),
+    ("with an admission note", 11, 10),
+]
+TASK_STEPS |= {
+    ("pmv", "paper"): [("telling no death", 9, 8), ("lists", 8, 7)],
+    ("pmv", "corrected"): [("telling no death", 10, 9), ("lists", 9, 8)],
+}
 STEP_NAMES = {"lists": "of a patient in the split lists", "codes": "labelled by codes of the label space"}
 MALFORMED, UNKNOWN = "codes that have not the form of ICD-9-CM", "codes that are not in the label space"
 LEFT_OUT = {
@@ -80,7 +95,7 @@ def expected_note(hadm: int, task: str, protocol: str) -> str | None:
     """The text that stands in the cohort of a task; None where the admission is not in it for its note."""
     case, place = CASES[hadm], ("paper", "corrected").index(protocol)
     sections = (case.paper, case.corrected)[place]
-    if task == "mortality" and case.mortality is not None:
+    if task in ("mortality", "pmv") and case.mortality is not None:
         sections = case.mortality[place]
     return None if sections is None else text_of(sections)
 
@@ -89,7 +104,9 @@ def expected_label(hadm: int, task: str, protocol: str):
     case, place = CASES[hadm], ("paper", "corrected").index(protocol)
     if task == "mortality":
         return case.died
-    if task == "los" and hadm in NO_STAY:
+    if task == "pmv":
+        return PROLONGED.get(hadm)
+    if task == "los" and case.died:
         return None
     return case.labels[task][place] if task in case.labels else DEFAULT_LABELS[task]
 
@@ -137,12 +154,13 @@ def test_label_space(cohorts, task, protocol):
 @pytest.mark.parametrize(("task", "protocol"), CASES_BY_TASK)
 def test_every_step(cohorts, task, protocol):
     steps = cohorts[task, protocol][2]
-    expected = [*NOTE_STEPS[protocol], *TASK_STEPS[task, protocol]]
+    expected = [*(ICU_STEPS if task == "pmv" else NOTE_STEPS[protocol]), *TASK_STEPS[task, protocol]]
     assert [(step["step"], step["rows"], step["patients"]) for step in steps] == [
         (STEP_NAMES.get(name, name), rows, patients) for name, rows, patients in expected
     ]
     assert steps[-1]["rows"] == len(cohorts[task, protocol][0])
     assert [step["left_out"] for step in steps if "left_out" in step] == LEFT_OUT.get((task, protocol), [])
-    units = [step["unit"] for step in steps]
-    assert units == ["notes"] * units.count("notes") + ["admissions"] * units.count("admissions")
-    assert units.index("admissions") == [step["step"] for step in steps].index("joined by admission")
+    units, first = ("ICU stays", "first of each admission") if task == "pmv" else ("notes", "joined by admission")
+    place = [step["step"] for step in steps].index(first)
+    assert {step["unit"] for step in steps[:place]} == {units}
+    assert {step["unit"] for step in steps[place:]} == {"admissions"}

@@ -88,7 +88,8 @@ def test_dataset_statistics_stand_in_the_papers_order_beside_the_published_ones(
     diagnoses, control = records(table)
     assert (diagnoses["task"], diagnoses["classes"], diagnoses["published_classes"]) == ("diagnoses", "60", "1266")
     assert (diagnoses["multilabel"], diagnoses["published_multilabel"]) == ("true", "true")
-    assert control["published_train"] == ""
+    assert [diagnoses[f"difference_{field}"] for field in ("classes", "train", "test")] == ["-1206", "-32594", "-9429"]
+    assert (control["published_train"], control["difference_train"]) == ("", "")
     assert table.rows[1][-1] == "–"
 
 

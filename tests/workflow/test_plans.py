@@ -49,6 +49,8 @@ def write_config(folder: Path, content: dict) -> Path:
         ({"data": {"mimic_iii": "/nonexistent"}, "matrix": {"models": [], "adapters": [], "tasks": ["los"]}},
          "/nonexistent"),
         ({"data": {"splits": "/nonexistent"}}, "mimic_train.csv"),
+        ({"data": {"pmv_split": "beep", "pmv_labels": "/nonexistent.pkl"}, "matrix": {"tasks": ["pmv"]}},
+         "/nonexistent.pkl"),
     ],
 )  # fmt: skip
 def test_a_wrong_study_is_one_message_before_any_job_starts(content, expected, tmp_path):
