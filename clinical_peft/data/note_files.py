@@ -1,16 +1,16 @@
-"""A corpus from a user's own file of notes, and groups of near-duplicate notes that stand in for patients."""
+"""A corpus from a user's own file of notes."""
 
 import gzip
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from clinical_peft.data.near_duplicates import SHINGLE_WORDS, THRESHOLD, near_duplicate_groups
 from clinical_peft.data.note_table import SeenTexts, clean_structured, write_notes
 from clinical_peft.data.tables import stream_table
 from clinical_peft.errors import DataError
 
-SHINGLE_WORDS = 5
 KIND = "imported"
 
 
@@ -21,7 +21,8 @@ def import_notes(
     id_column: str,
     text_column: str,
     subject_column: str | None = None,
-    near_duplicate_threshold: float = 0.5,
+    near_duplicate_threshold: float = THRESHOLD,
+    shingle_words: int = SHINGLE_WORDS,
 ) -> dict[str, int]:
     """Write a user's notes as a table of notes.
 
@@ -35,8 +36,9 @@ def import_notes(
         id_column: Key or column of the note's id; ids must be unique.
         text_column: Key or column of the text.
         subject_column: Key or column of the patient's id, a whole number.
-        near_duplicate_threshold: Share of the shorter note's 5-word shingles that makes two notes overlap; used
-            without ``subject_column`` only, when every note is held in memory.
+        near_duplicate_threshold: Share of the shorter note's shingles that makes two notes overlap; used without
+            ``subject_column`` only, when every note is held in memory.
+        shingle_words: Words of a shingle.
 
     Returns:
         Counts: rows_read, empty_dropped, duplicates_dropped, written, subjects.
@@ -50,51 +52,10 @@ def import_notes(
     subjects: set[int] = set()
     if subject_column is None:
         held = list(notes)
-        groups = near_duplicate_groups([str(note["text"]) for note in held], near_duplicate_threshold)
+        groups = near_duplicate_groups([str(note["text"]) for note in held], near_duplicate_threshold, shingle_words)
         notes = iter([note | {"subject_id": group} for note, group in zip(held, groups, strict=True)])
     written = write_notes(output, _counting_subjects(notes, subjects, source))
     return dict(counts) | {"written": written, "subjects": len(subjects)}
-
-
-def near_duplicate_groups(texts: list[str], threshold: float = 0.5) -> list[int]:
-    """Group texts that share many 5-word shingles.
-
-    Two texts are linked when they share at least ``threshold`` of the shingles (case ignored) of the one that has
-    fewer; a group is a connected component. Exact, by an inverted index. The share of the smaller set, rather than
-    of the union, also links a short text to a long one that holds most of it.
-
-    Args:
-        texts: Texts to compare.
-        threshold: Least share of a link, above 0, at most 1.
-
-    Returns:
-        For each text the position of the first text of its group.
-    """
-    shingles = [_shingles(text) for text in texts]
-    group = list(range(len(texts)))
-
-    def root(position: int) -> int:
-        while group[position] != position:
-            group[position] = group[group[position]]
-            position = group[position]
-        return position
-
-    holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for position, own in enumerate(shingles):
-        shared = Counter(other for shingle in own for other in holders[shingle])
-        for other, overlap in shared.items():
-            if overlap / min(len(own), len(shingles[other])) >= threshold:
-                first, second = sorted((root(position), root(other)))
-                group[second] = first
-        for shingle in own:
-            holders[shingle].append(position)
-    return [root(position) for position in range(len(texts))]
-
-
-def _shingles(text: str) -> set[tuple[str, ...]]:
-    words = text.lower().split()
-    count = max(len(words) - SHINGLE_WORDS + 1, 1)
-    return {tuple(words[start : start + SHINGLE_WORDS]) for start in range(count)}
 
 
 def _counting_subjects(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from clinical_peft.data.general_text import collect_general_text
 from clinical_peft.data.note_extraction import extract_notes
-from clinical_peft.data.note_files import import_notes, near_duplicate_groups
+from clinical_peft.data.note_files import import_notes
 from clinical_peft.data.note_table import NOTE_SCHEMA, clean_flattened, clean_structured
 from clinical_peft.errors import ConfigError, DataError
 
@@ -167,22 +167,6 @@ def test_a_bad_line_is_named_by_its_number(tmp_path, line, message):
     with pytest.raises(DataError, match=message) as caught:
         import_notes(source, tmp_path / "n.parquet", id_column="id", text_column="text")
     assert "Smith" not in str(caught.value)
-
-
-@settings(deadline=None)
-@given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), max_size=12), st.sampled_from([0.3, 0.5, 1]))
-def test_groups_are_the_components_of_all_similar_pairs(documents, threshold):
-    def shingles(words):
-        return {tuple(words[i : i + 5]) for i in range(max(len(words) - 4, 1))}
-
-    groups = list(range(len(documents)))
-    for first, one in enumerate(documents):
-        for second, other in enumerate(documents):
-            a, b = shingles(one), shingles(other)
-            if len(a & b) / min(len(a), len(b)) >= threshold:
-                old, new = max(groups[first], groups[second]), min(groups[first], groups[second])
-                groups = [new if group == old else group for group in groups]
-    assert near_duplicate_groups([" ".join(words) for words in documents], threshold) == groups
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")

@@ -1,0 +1,130 @@
+"""Near-duplicate notes: the index agrees with counting by hand, on any texts and at any threshold."""
+
+import random
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_peft.data.near_duplicates import (
+    LEAST_SHARED,
+    SHINGLE_WORDS,
+    ShingleIndex,
+    near_duplicate_groups,
+    shingle_codes,
+)
+
+DOCUMENTS = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=30), min_size=1, max_size=12)
+THRESHOLDS = st.sampled_from([0.1, 0.3, 0.5, 1])
+
+
+def shingles(words: list[str], size: int = SHINGLE_WORDS) -> set[tuple[str, ...]]:
+    return {tuple(words[start : start + size]) for start in range(max(len(words) - size + 1, 1))}
+
+
+def index_of(texts: list[str]) -> ShingleIndex:
+    return ShingleIndex(shingle_codes([text]) for text in texts)
+
+
+def share(text: str, note: str) -> float:
+    """How far a text repeats a note; 0 below the least threshold."""
+    _, shares = index_of([note]).repeated(shingle_codes([text]), 1e-9)
+    return float(shares[0]) if len(shares) else 0.0
+
+
+@settings(deadline=None)
+@given(DOCUMENTS, st.lists(st.sampled_from("abcd"), min_size=1, max_size=60), THRESHOLDS)
+def test_the_index_finds_what_counting_every_pair_finds(documents, query, threshold):
+    expected = {}
+    for position, words in enumerate(documents):
+        own = shingles(words)
+        shared = len(own & shingles(query))
+        if shared / len(own) >= threshold and shared >= min(len(own), LEAST_SHARED):
+            expected[position] = shared / len(own)
+    positions, shares = index_of([" ".join(words) for words in documents]).repeated(
+        shingle_codes([" ".join(query)]), threshold
+    )
+    assert positions.tolist() == list(expected)
+    assert shares.tolist() == list(expected.values())
+
+
+def test_every_altered_copy_is_found_among_unrelated_notes():
+    random.seed(5)
+    vocabulary = [f"w{number}" for number in range(3000)]
+
+    def note(length: int) -> list[str]:
+        return random.choices(vocabulary, weights=[1 / (rank + 1) for rank in range(3000)], k=length)
+
+    held_out = [note(random.randint(80, 400)) for _ in range(200)]
+    texts = [note(300) for _ in range(300)]
+    for position, words in enumerate(held_out):  # each stands in one text, with up to a fifth of its words changed
+        changed = [random.choice(vocabulary) if random.random() < position / 1000 else word for word in words]
+        texts[position] = note(50) + changed + note(50)
+    index = index_of([" ".join(words) for words in held_out])
+    for threshold in (0.3, 0.5, 0.8):
+        for words in texts:
+            found, _ = index.repeated(shingle_codes([" ".join(words)]), threshold)
+            present = shingles(words)
+            expected = [
+                position
+                for position, own in enumerate(map(shingles, held_out))
+                if len(own & present) >= max(threshold * len(own), LEAST_SHARED)
+            ]
+            assert found.tolist() == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("abcdefgh", min_size=1), min_size=1), st.text())
+def test_a_note_repeats_itself_and_a_text_that_holds_it_repeats_it(words, more):
+    note = " ".join(words)
+    assert share(note, note) == 1
+    if len(words) >= SHINGLE_WORDS:
+        assert share(f"{more}\n{note}\n{more}", note) == 1
+
+
+def test_case_punctuation_and_marks_of_removed_names_do_not_count():
+    first = "Mr. ___ was seen by Dr. ___ for chest pain, fever (38.5) and cough; no rash, no edema today."
+    second = "mr was seen by dr for CHEST PAIN fever 38 5 and cough no rash no edema today"
+    assert np.array_equal(shingle_codes([first]), shingle_codes([second]))
+
+
+def test_no_shingle_crosses_blocks_and_short_blocks_add_none():
+    block = "one two three four five six"
+    assert len(shingle_codes([block, block])) == 4
+    assert len(shingle_codes([block, "chest pain"])) == 2
+    assert len(shingle_codes(["chest pain", "no known allergies"])) == 1  # nothing but short blocks: all words at once
+    assert len(shingle_codes(["", " ... ___ "])) == 0
+
+
+def test_one_common_phrase_repeats_nothing():
+    phrase = "no fevers or chills or night sweats"
+    assert share(f"Seen today. {phrase} at all.", f"{phrase} since May") == 0
+    assert share(f"Seen today. {phrase} at all.", phrase) == 1
+
+
+@settings(deadline=None)
+@given(DOCUMENTS, THRESHOLDS)
+def test_groups_are_the_components_of_all_similar_pairs(documents, threshold):
+    groups = list(range(len(documents)))
+    for first, one in enumerate(documents):
+        for second, other in enumerate(documents):
+            a, b = shingles(one), shingles(other)
+            if len(a & b) / min(len(a), len(b)) >= threshold:
+                old, new = max(groups[first], groups[second]), min(groups[first], groups[second])
+                groups = [new if group == old else group for group in groups]
+    assert near_duplicate_groups([" ".join(words) for words in documents], threshold) == groups
+
+
+@settings(deadline=None)
+@given(DOCUMENTS, THRESHOLDS)
+def test_grouping_is_symmetric(documents, threshold):
+    texts = [" ".join(words) for words in documents]
+    forwards = near_duplicate_groups(texts, threshold)
+    backwards = near_duplicate_groups(texts[::-1], threshold)[::-1]
+    pairs = [(first, second) for first in range(len(texts)) for second in range(first)]
+    assert [forwards[a] == forwards[b] for a, b in pairs] == [backwards[a] == backwards[b] for a, b in pairs]
+
+
+def test_an_index_may_be_empty():
+    positions, shares = ShingleIndex([]).repeated(shingle_codes(["one two three four five six"]), 0.5)
+    assert len(positions) == len(shares) == 0
