@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +25,7 @@ from clinical_peft.data.labels import (
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.prolonged_ventilation import random_split, ventilated_admissions, with_early_note
 from clinical_peft.data.splits import assign_splits
+from clinical_peft.data.stated_outcomes import states_outcome
 from clinical_peft.data.ventilation import find_episodes, read_episodes
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.files import write_json
@@ -53,6 +55,7 @@ def build_cohort(
     classes_output: Path,
     attrition_output: Path,
     pmv_labels: Path | None = None,
+    drop_stated_outcomes: bool = False,
 ) -> list[dict[str, object]]:
     """Write the cohort of a task, its label space and its attrition.
 
@@ -72,6 +75,7 @@ def build_cohort(
         classes_output: JSON list, the ordered label space.
         attrition_output: JSON list of steps, each with the rows and patients left.
         pmv_labels: BEEP's label file; for ``pmv_split`` beep.
+        drop_stated_outcomes: Drop admissions whose note states the outcome (`clinical_peft.data.stated_outcomes`).
 
     Returns:
         The steps of ``attrition_output``.
@@ -95,6 +99,9 @@ def build_cohort(
     else:
         frame = _labelled(kind, notes, mimic_iii, switches, salt, attrition)
 
+    if drop_stated_outcomes:
+        states = [states_outcome(task, text) for text in frame["text"]]
+        frame = attrition.record("stating no outcome", frame[~np.array(states)].reset_index(drop=True))
     frame["split"] = assign_splits(frame["subject_id"], splits=splits, salt=salt)
     frame = frame[frame["split"].notna()]
     if splits != "hash":

@@ -17,7 +17,7 @@ _ORIGINAL_DROPPED = re.compile(
 
 _DEATH = r"(?:expired|died|passed\s+away|deceased)\b"
 _REMOVED = re.compile(rf"\s*\b(?:(?:the\s+)?(?:patient|pt)\s+)?(?:(?:had|has|is)\s+)?\b{_DEATH}", re.IGNORECASE)
-_DROPPED = re.compile(
+TELLS_DEATH = re.compile(
     rf"\b(?:patient|pt)\s+(?:(?:had|has|is)\s+)?{_DEATH}|\bs?he\s+expired\b|\bpronounced\s+expired\b|\btime\s+of\s+death\b",
     re.IGNORECASE,
 )
@@ -45,7 +45,7 @@ def without_death_phrases(note: str, *, original: bool) -> str | None:
     sections = [
         _without_phrases(section) if section.startswith(_REMOVED_FROM) else section for section in note.split("\n\n")
     ]
-    told = any(_DROPPED.search(section) for section in sections if not section.startswith(_IGNORED_IN))
+    told = any(TELLS_DEATH.search(section) for section in sections if not section.startswith(_IGNORED_IN))
     return None if told else "\n\n".join(sections)
 
 

@@ -18,6 +18,7 @@ SECTION_HEADERS = {
     "SOCIAL HISTORY": "social history",
 }
 MAIN_SECTIONS = ("CHIEF COMPLAINT", "PRESENT ILLNESS", "MEDICAL HISTORY")
+_TITLES = re.compile(rf"(?:\A|\n\n)({'|'.join(SECTION_HEADERS)}): ")
 
 # The unanchored way looks at a text whose newlines are written as a backslash and an n. A section ends at a blank line
 # that is followed, on one line, by text without parentheses, bars, full stops or digits and then a colon.
@@ -101,3 +102,14 @@ def anchored_sections(text: str) -> dict[str, str]:
 def admission_note(sections: dict[str, str]) -> str:
     """Join the eight sections under their titles, empty ones included, with blank lines between them."""
     return "\n\n".join(f"{title}: {sections[title]}" for title in SECTION_HEADERS)
+
+
+def split_admission_note(note: str) -> dict[str, str]:
+    """Return the sections of an admission note, the inverse of `admission_note`.
+
+    Returns:
+        A body per title that the note has; a text without any title is one body under an empty title.
+    """
+    parts = _TITLES.split(note)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return ({"": parts[0]} if parts[0].strip() else {}) | sections

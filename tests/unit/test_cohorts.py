@@ -282,6 +282,17 @@ def test_death_phrases(exam, family, complaint, original, corrected):
             assert f"FAMILY HISTORY: {family}" in left
 
 
+def test_notes_that_state_their_outcome_are_dropped_when_asked(hospital, tmp_path):
+    hospital.notes[7][-1] = discharge_summary("fall", exam="On hospital day 4 well.")
+    folder = hospital.write()
+    kept, _, _ = build("los", folder, tmp_path / "kept", CORRECTED)
+    left, _, attrition = build("los", folder, tmp_path / "dropped", CORRECTED, drop_stated_outcomes=True)
+    assert {row["hadm_id"] for row in kept} - {row["hadm_id"] for row in left} == {1007}
+    assert attrition[-1] == {"step": "stating no outcome", "rows": 29, "patients": 29}
+    mortality, _, _ = build("mortality", folder, tmp_path / "dropped", CORRECTED, drop_stated_outcomes=True)
+    assert 1007 in {row["hadm_id"] for row in mortality}
+
+
 def test_control_is_a_fair_coin_that_depends_on_the_salt(hospital, tmp_path):
     labels = [control_label(hadm_id, "a") for hadm_id in range(4000)]
     assert abs(sum(labels) / 4000 - 0.5) < 0.04
