@@ -48,9 +48,20 @@ def pretrain_job(study: Study, adapter: str) -> PretrainJob:
         method=method.settings,
         recipe=recipe,
         seed=study.seed,
-        split_salt=study.data.split_salt,
+        split_salt=token_salt(study, entry.corpus),
         switches=_training_switches(study),
     )
+
+
+def token_salt(study: Study, corpus: str) -> str:
+    """Salt of a corpus's own split into notes to train on and notes to measure perplexity with.
+
+    It is the salt of the cohorts' hash split, so that a patient stays in one split everywhere. The two arms of
+    contamination mode `disjoint` get another: by the cohorts' salt, the disjoint arm would have hardly a note to
+    measure with, and the matched arm would train on no held-out patient, and so be filtered too.
+    """
+    salt = study.data.split_salt
+    return f"{salt}:pretraining" if corpus in study.paired_corpora else salt
 
 
 def finetune_job(study: Study, model: str, task: Task) -> FinetuneJob:
@@ -124,11 +135,36 @@ def load_study(config: Mapping[str, Any]) -> Study:
     """Validate a configuration and every recipe in it.
 
     Raises:
-        ConfigError: See `clinical_peft.config.study.parse_study` and `check_recipes`.
+        ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes` and `check_contamination`.
     """
     study = parse_study(config)
     check_recipes(study)
+    check_contamination(study)
     return study
+
+
+def check_contamination(study: Study) -> None:
+    """Refuse corpora that contradict the contamination mode.
+
+    Raises:
+        ConfigError: An adapter in use is trained on a corpus that the mode leaves no room for, or the mode asks for
+            tasks, or tasks of MIMIC-III, and the study has others.
+    """
+    mode, source = study.contamination, study.cohorts.source
+    if mode == "paper":
+        return
+    if mode == "carevue" and source != "mimic-iii":
+        raise ConfigError(f"config: contamination: carevue is about tasks of mimic-iii, found cohorts.source {source}")
+    if mode == "disjoint" and not study.matrix.tasks:
+        raise ConfigError("config: matrix.tasks: contamination disjoint needs the tasks whose patients it leaves out")
+    allowed = study.paired_corpora or ("mimic-iv",)
+    for name in adapters_in_use(study):
+        corpus = study.adapters[name].corpus
+        if corpus not in allowed:
+            raise ConfigError(
+                f"config: adapters.{name}.corpus: expected {' or '.join(allowed)} with contamination {mode}, "
+                f"found {corpus}"
+            )
 
 
 def adapters_in_use(study: Study) -> list[str]:

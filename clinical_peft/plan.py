@@ -78,6 +78,8 @@ def corpus_tokens(study: Study, corpus: str) -> int:
     if corpus in study.data.note_files:
         path = study.data.note_files[corpus].path
         return path.stat().st_size // 4 if path.exists() else 0
+    if corpus in study.paired_corpora:
+        return round(SPLIT_SHARE * corpus_tokens(study, study.cohorts.source))
     parts = ["mimic-iv", "mimic-iii"] if corpus == "combined" else [corpus]
     if plans_for_mimic(study):
         return TOKENS_PER_REAL_NOTE * sum(REAL_NOTES[part] for part in parts)
@@ -101,6 +103,7 @@ def _data(study: Study) -> Stage:
     corpora = experiments.corpora_in_use(study)
     characters = 4 * sum(corpus_tokens(study, corpus) for corpus in corpora)
     jobs = len(corpora) + len(study.matrix.tasks) + 2 * bool(study.matrix.tasks) + study.data.synthetic
+    jobs += 1 + (study.contamination == "carevue")  # the leakage check, and who is in the CareVue subset
     return Stage("data", jobs, 0, characters // 2)
 
 

@@ -145,6 +145,12 @@ def tables_of_task(wildcards):
     return mimic_iii_tables(["ADMISSIONS"] if labelled_by_beep(wildcards) else names)
 
 
+def tables_of_carevue_subset(wildcards):
+    """The list of its patients if the study has one, else the ICU stays that tell it approximately."""
+    listed = STUDY.data.carevue_patients
+    return [str(listed)] if listed else mimic_iii_tables(["ICUSTAYS"])
+
+
 def ventilation_of_task(wildcards):
     derived = wildcards.task == "pmv" and not labelled_by_beep(wildcards)
     return f"{ROOT}/cohorts/ventilation.parquet" if derived else []
@@ -182,6 +188,29 @@ def note_file_of_corpus(wildcards):
 
 def note_columns_of_corpus(wildcards):
     return STUDY.data.note_files[wildcards.corpus].model_dump(exclude={"path"})
+
+
+def salt_of_tokens(wildcards):
+    return experiments.token_salt(STUDY, wildcards.corpus)
+
+
+def repetition_of_notes():
+    """What counts as one note repeating another."""
+    return {
+        "threshold": STUDY.leakage.near_duplicate_threshold,
+        "shingle_words": STUDY.leakage.shingle_words,
+    }
+
+
+def corpora_with_patients():
+    """Corpora in use whose subject_id is a hospital's."""
+    hospital = {*MIMIC_CORPORA, *STUDY.paired_corpora}
+    return [name for name in experiments.corpora_in_use(STUDY) if name in hospital]
+
+
+def tasks_split_by_admission():
+    """Tasks of which a patient may be in several splits, because the study asks for a split by admission."""
+    return [] if STUDY.data.pmv_split == "core-patient" else ["pmv"]
 
 
 # --- models ------------------------------------------------------------------------------------------------------
@@ -266,6 +295,12 @@ def notes_in_use():
     return expand(
         f"{ROOT}/notes/{{corpus}}.parquet", corpus=experiments.corpora_in_use(STUDY)
     )
+
+
+def carevue_in_use():
+    if STUDY.contamination != "carevue":
+        return []
+    return [f"{ROOT}/cohorts/carevue.parquet", f"{ROOT}/cohorts/carevue.json"]
 
 
 def perplexities_in_use(wildcards=None):

@@ -71,6 +71,7 @@ rule tabulate:
         attrition=attrition_in_use,
         perplexities=perplexities_in_use,
         comparison="<study>/comparison.json",
+        leakage="<study>/cohorts/leakage.json",
     output:
         report(
             expand("<study>/tables/{table}.csv", table=TABLE_NAMES),
@@ -164,6 +165,7 @@ rule tables:
         expand(
             "<study>/tables/{table}.{format}", table=TABLE_NAMES, format=TABLE_FORMATS
         ),
+        carevue_in_use(),
     localrule: True
 
 

@@ -63,6 +63,7 @@ rule import_notes:
         "../envs/data.yaml"
     params:
         columns=note_columns_of_corpus,
+        repetition=repetition_of_notes(),
     script:
         "../workflow_scripts/import_notes.py"
 
@@ -125,8 +126,76 @@ rule build_cohort:
         salt=STUDY.data.split_salt,
         pmv_split=STUDY.data.pmv_split,
         switches=switches_of_data,
+        drop_stated_outcomes=STUDY.leakage.drop_stated_outcomes,
     script:
         "../workflow_scripts/build_cohort.py"
+
+
+rule pair_corpora:
+    """Take held-out patients and near-duplicates of their notes out of a corpus; draw an unfiltered one of its size."""
+    input:
+        notes="<study>/notes/{source}.parquet",
+        cohorts=cohorts_in_use(),
+    output:
+        disjoint=ensure("<study>/notes/{source}-disjoint.parquet", non_empty=True),
+        matched=ensure("<study>/notes/{source}-matched.parquet", non_empty=True),
+        run_logs=expand(
+            "<study>/runs/notes/{{source}}-{arm}.jsonl", arm=["disjoint", "matched"]
+        ),
+    log:
+        "<study>/logs/notes/{source}-paired.log",
+    wildcard_constraints:
+        source=one_of([STUDY.cohorts.source]),
+    conda:
+        "../envs/data.yaml"
+    params:
+        repetition=repetition_of_notes(),
+        flattened=STUDY.resolved_switches["notes_flattened"],
+        seed=STUDY.seed,
+    script:
+        "../workflow_scripts/pair_corpora.py"
+
+
+rule mark_carevue_patients:
+    """Tell which test patients belong to the CareVue subset, who are not in MIMIC-IV."""
+    input:
+        tables=tables_of_carevue_subset,
+        cohorts=cohorts_in_use(),
+    output:
+        patients=ensure("<study>/cohorts/carevue.parquet", non_empty=True),
+        summary="<study>/cohorts/carevue.json",
+    log:
+        "<study>/logs/cohorts/carevue.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        mimic_iii=mimic_iii_folder,
+        listed=STUDY.data.carevue_patients is not None,
+    script:
+        "../workflow_scripts/mark_carevue_patients.py"
+
+
+rule check_leakage:
+    """Fail if patients cross splits or held-out notes are pretrained on against the study's mode; count the rest."""
+    input:
+        cohorts=cohorts_in_use(),
+        notes=notes_in_use(),
+    output:
+        "<study>/cohorts/leakage.json",
+    log:
+        "<study>/logs/cohorts/leakage.log",
+    priority: 200
+    conda:
+        "../envs/data.yaml"
+    params:
+        corpora=experiments.corpora_in_use(STUDY),
+        forbidden=STUDY.paired_corpora[:1],
+        with_patients=corpora_with_patients(),
+        crossing_allowed=tasks_split_by_admission(),
+        repetition=repetition_of_notes(),
+        flattened=STUDY.resolved_switches["notes_flattened"],
+    script:
+        "../workflow_scripts/check_leakage.py"
 
 
 rule data:
@@ -134,4 +203,6 @@ rule data:
     input:
         notes_in_use(),
         cohorts_in_use(),
+        carevue_in_use(),
+        "<study>/cohorts/leakage.json",
     localrule: True

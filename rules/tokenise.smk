@@ -64,7 +64,7 @@ rule tokenise_notes:
         "../envs/train.yaml"
     params:
         context=context_of_tokens,
-        split_salt=STUDY.data.split_salt,
+        split_salt=salt_of_tokens,
         truncate_and_pad=STUDY.resolved_switches["truncate_and_pad"],
     script:
         "../workflow_scripts/tokenise_notes.py"

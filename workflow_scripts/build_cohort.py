@@ -19,6 +19,7 @@ with job(snakemake.log[0]):
         salt=params.salt,
         pmv_split=params.pmv_split,
         switches=params.switches,
+        drop_stated_outcomes=params.drop_stated_outcomes,
         output=Path(snakemake.output.cohort),
         classes_output=Path(snakemake.output.classes),
         attrition_output=Path(snakemake.output.attrition),

@@ -52,6 +52,9 @@ class Data(Section):
         "core-patient", description="split of pmv: by patient, by admission at random, or as in `pmv_labels`"
     )
     pmv_labels: UserPath | None = Field(None, description="BEEP's label file (a pickle), for `pmv_split: beep`")
+    carevue_patients: UserPath | None = Field(
+        None, description="PATIENTS file of mimic3-carevue; null approximates its patients by ICUSTAYS.DBSOURCE"
+    )
     note_files: dict[Name, NoteFile] = Field({}, description="further corpora, by name")
     synthetic_for_real_bases: bool = Field(
         False, description="allow a base with real weights to be trained on synthetic notes"
@@ -80,6 +83,18 @@ class Cohorts(Section):
     """Where outcomes come from."""
 
     source: Literal["mimic-iii"] = "mimic-iii"
+
+
+class Leakage(Section):
+    """What counts as a repeated note, and what is done about outcomes that a note states."""
+
+    near_duplicate_threshold: float = Field(
+        0.5, gt=0, le=1, description="share of a note's shingles that another text holds when it repeats the note"
+    )
+    shingle_words: int = Field(5, ge=2, le=20, description="words of a shingle")
+    drop_stated_outcomes: bool = Field(
+        False, description="drop admissions whose note states the task's outcome, by the patterns of the leakage check"
+    )
 
 
 class ScratchSource(Section):

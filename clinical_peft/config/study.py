@@ -12,6 +12,7 @@ from clinical_peft.config.sections import (
     Cohorts,
     Data,
     Evaluation,
+    Leakage,
     Matrix,
     MethodEntry,
     Model,
@@ -28,6 +29,7 @@ from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
 
 MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
+PAIRED_ARMS = ("disjoint", "matched")
 
 
 class Study(Section):
@@ -36,11 +38,14 @@ class Study(Section):
     study: Name = Field(description="name; results lie in results/{study}")
     protocol: Literal["paper", "corrected"] = "corrected"
     switches: dict[str, bool] = Field({}, description="single deviations from the protocol's defaults")
-    contamination: Literal["paper"] = Field("paper", description="which notes may be pretrained on")
+    contamination: Literal["paper", "carevue", "disjoint"] = Field(
+        "paper", description="what is done about test answers in pretraining notes (docs/protocol.md)"
+    )
     seed: int = Field(1234, description="seed of base and adapter training")
     data: Data = Data()
     synthetic: Synthetic = Synthetic()
     cohorts: Cohorts = Cohorts()
+    leakage: Leakage = Leakage()
     bases: dict[Name, Base] = Field({})
     methods: dict[Name, MethodEntry] = Field({})
     adapters: dict[Name, Adapter] = Field({})
@@ -61,14 +66,22 @@ class Study(Section):
     @property
     def corpora(self) -> tuple[str, ...]:
         """Names of all corpora that a study can ask for."""
-        return (*MIMIC_CORPORA, "general", *self.data.note_files)
+        return (*MIMIC_CORPORA, *self.paired_corpora, "general", *self.data.note_files)
+
+    @property
+    def paired_corpora(self) -> tuple[str, ...]:
+        """The two arms of contamination mode `disjoint`, the filtered one first; none in another mode."""
+        if self.contamination != "disjoint":
+            return ()
+        return tuple(f"{self.cohorts.source}-{arm}" for arm in PAIRED_ARMS)
 
     @model_validator(mode="after")
     def _check_references(self) -> "Study":
         for name in self.switches:
             _known(f"switches.{name}", name, SWITCHES, "switches")
         for corpus in self.data.note_files:
-            if corpus in (*MIMIC_CORPORA, "general", "admission"):
+            arms = tuple(f"{name}-{arm}" for name in MIMIC_CORPORA for arm in PAIRED_ARMS)
+            if corpus in (*MIMIC_CORPORA, *arms, "general", "admission"):
                 raise ValueError(f"data.note_files.{corpus}: this name is taken; choose another")
         for key, adapter in self.adapters.items():
             _known(f"adapters.{key}.base", adapter.base, self.bases, "bases")
@@ -78,6 +91,8 @@ class Study(Section):
                 raise ValueError(f"adapters.{key}.base: {adapter.base!r} is no causal language model")
         for key, model in self.models.items():
             self._check_model(key, model)
+        if self.data.carevue_patients is not None and self.data.mimic_iii is None:
+            raise ValueError("data.carevue_patients: expected data.mimic_iii, whose patients it lists, found null")
         for place, chosen, registry in (
             ("adapters", self.matrix.adapters, self.adapters),
             ("models", self.matrix.models, self.models),

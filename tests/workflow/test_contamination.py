@@ -1,0 +1,105 @@
+"""The contamination modes as workflows: what each plans, and the leakage check as a gate."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from workflow_run import REPOSITORY, Run, snakemake
+
+pytestmark = pytest.mark.workflow
+
+ARMS = ["disjoint", "matched"]
+
+
+def write_study(folder: Path, mode: str) -> Path:
+    """The tiny study in a mode, without models."""
+    content = yaml.safe_load((REPOSITORY / "config" / "tiny.yaml").read_text())
+    content |= {"study": mode, "contamination": mode}
+    content["matrix"] |= {"models": [], "adapters": ["tiny-llama-lora"]}
+    if mode == "disjoint":
+        content["adapters"] = {
+            arm: {"base": "tiny-llama", "method": "lora", "corpus": f"mimic-iii-{arm}"} for arm in ARMS
+        }
+        content["matrix"]["adapters"] = ARMS
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mode", "planned", "absent"),
+    [
+        ("paper", ["check_leakage"], ["pair_corpora", "mark_carevue_patients"]),
+        ("carevue", ["check_leakage", "mark_carevue_patients"], ["pair_corpora"]),
+        ("disjoint", ["check_leakage", "pair_corpora", "notes/mimic-iii-matched"], ["mark_carevue_patients"]),
+    ],
+)
+@pytest.mark.parametrize("target", ["data", "tables"])
+def test_a_mode_plans_its_own_jobs(mode, planned, absent, target, tmp_path):
+    run = snakemake(tmp_path, target, "--dry-run", "--quiet", "host", config=write_study(tmp_path, mode))
+    assert run.returncode == 0, run.output
+    for name in planned:
+        assert name in run.output
+    for name in absent:
+        assert f"rule {name}" not in run.output
+
+
+def test_tokens_and_adapters_of_the_arms_are_planned(tmp_path):
+    run = snakemake(tmp_path, "pretrain", "--dry-run", "--quiet", "host", config=write_study(tmp_path, "disjoint"))
+    for arm in ARMS:
+        assert f"tokens/tiny-llama/mimic-iii-{arm}" in run.output
+        assert f"adapters/{arm}" in run.output
+
+
+@pytest.fixture(scope="module")
+def paired(tmp_path_factory) -> Run:
+    """The data of the tiny study in mode disjoint."""
+    folder = tmp_path_factory.mktemp("disjoint")
+    run = snakemake(folder, "data", config=write_study(folder, "disjoint"))
+    assert run.returncode == 0, run.output[-3000:]
+    return run
+
+
+def test_the_arms_differ_in_held_out_patients_alone(paired):
+    results = paired.results / "disjoint"
+    report = json.loads((results / "cohorts" / "leakage.json").read_text())
+    filtered, matched = (report["corpora"][f"mimic-iii-{arm}"] for arm in ARMS)
+    assert filtered["notes"] == matched["notes"] < pq.read_metadata(results / "notes" / "mimic-iii.parquet").num_rows
+    assert filtered["forbidden"]
+    assert not matched["forbidden"]
+    assert filtered["notes_of_held_out_patients"] == 0
+    assert matched["notes_of_held_out_patients"] > 0
+    assert set(report["tasks"]) == {"mortality", "diagnoses"}
+
+
+def test_a_leak_ends_the_build_in_one_line_of_counts(paired):
+    results = paired.results / "disjoint"
+    path = results / "notes" / "mimic-iii-disjoint.parquet"
+    clean = pq.read_table(path)
+    cohort = pq.read_table(results / "cohorts" / "mortality.parquet").to_pylist()
+    row = next(row for row in cohort if row["split"] == "test")
+    leaked = clean.slice(0, 1).to_pylist()[0] | {"text": f"Another's note.\n{row['text']}"}
+    pq.write_table(pa.concat_tables([clean, pa.Table.from_pylist([leaked], schema=clean.schema)]), path)
+    run = snakemake(paired.folder, "data", "--rerun-triggers", "mtime", config=paired.folder / "study.yaml")
+    assert run.returncode == 1
+    assert "error: leakage: corpus mimic-iii-disjoint" in run.output
+    assert "0 notes of 0 such patients, 1 exact and 0 near duplicates" in run.output
+    assert str(row["subject_id"]) not in run.output
+    assert not (results / "cohorts" / "leakage.json").exists()
+
+
+def test_test_patients_are_marked_in_mode_carevue(tmp_path):
+    run = snakemake(tmp_path, "data", config=write_study(tmp_path, "carevue"))
+    assert run.returncode == 0, run.output[-3000:]
+    cohorts = tmp_path / "results" / "carevue" / "cohorts"
+    summary = json.loads((cohorts / "carevue.json").read_text())
+    table = pq.read_table(cohorts / "carevue.parquet")
+    assert table.column_names == ["subject_id", "in_subset"]
+    assert table.num_rows == summary["patients"] > summary["patients_in_subset"] > 0
+    assert summary["approximate"]
+    # The notes of test patients that MIMIC-IV holds too are those of the later years.
+    corpus = json.loads((cohorts / "leakage.json").read_text())["corpora"]["mimic-iv"]
+    assert sum(corpus["repeated"]["mortality"]["test"][kind] for kind in ("exact", "near")) > 0

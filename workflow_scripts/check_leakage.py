@@ -1,0 +1,21 @@
+"""Check the cohorts and pretraining corpora for leaks."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.data.held_out import Repetition
+    from clinical_peft.data.leakage import check_leakage
+
+    params = snakemake.params
+    check_leakage(
+        [Path(path) for path in snakemake.input.cohorts],
+        dict(zip(params.corpora, map(Path, snakemake.input.notes), strict=True)),
+        Path(snakemake.output[0]),
+        forbidden=params.forbidden,
+        with_patients=params.with_patients,
+        crossing_allowed=params.crossing_allowed,
+        repetition=Repetition(**params.repetition),
+        flattened=params.flattened,
+    )

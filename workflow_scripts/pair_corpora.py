@@ -1,0 +1,25 @@
+"""Write the disjoint and the matched arm of a corpus."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.data.disjoint import write_paired_corpora
+    from clinical_peft.data.held_out import Repetition
+    from clinical_peft.events import JsonlLog
+
+    output, params = snakemake.output, snakemake.params
+    counts = write_paired_corpora(
+        Path(snakemake.input.notes),
+        [Path(path) for path in snakemake.input.cohorts],
+        disjoint=Path(output.disjoint),
+        matched=Path(output.matched),
+        repetition=Repetition(**params.repetition),
+        flattened=params.flattened,
+        seed=params.seed,
+    )
+    for path in map(Path, output.run_logs):
+        log = JsonlLog(path, kind="notes", name=path.stem, parent="data")
+        log.params({"corpus": path.stem, "seed": params.seed, **params.repetition})
+        log.metrics(counts)
