@@ -22,7 +22,7 @@ TORCH_LOCK = HERE / "torch.lock"
 PYTHON = "3.11"
 MODELLING = ["accelerate", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers"]
 ENVIRONMENTS = {
-    "data": ["numpy", "pandas", "pyarrow", "pydantic"],
+    "data": ["isal", "numpy", "pandas", "pyarrow", "pydantic", "xxhash"],
     "train": [*MODELLING, "datasets", "gguf", "numpy", "pydantic", "scikit-learn"],
     "report": ["jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "scikit-learn"],
     "track": ["mlflow", "pydantic"],

@@ -2,29 +2,29 @@
 
 The release files hold notes with newlines, commas and doubled quotes inside quoted fields (RFC 4180), so they are
 never split by line. Columns are asked for by the caller's canonical names and matched in any letter case, because
-MIMIC-III ships upper-case headers and its public demo lower-case ones.
+MIMIC-III ships upper-case headers and its public demo lower-case ones. `docs/data.md` says what becomes of each kind
+of bad input.
 """
 
-import csv
-import gzip
-import io
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, cast
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from clinical_peft.data.table_source import REPAIR, TableSource, read_header
 from clinical_peft.errors import DataError
 
-BLOCK_SIZE = 8 << 20  # bytes; also the longest row that can be read
+# Bytes; also the longest row that can be read. pyarrow decompresses up to 32 blocks ahead of a slow consumer, so that
+# this also bounds the memory of a stream.
+BLOCK_SIZE = 4 << 20
 TEXT = pa.string()
 INTEGER = pa.int64()
 TIME = pa.timestamp("s")  # seconds, because shifted dates reach the year 2200 and births of the oldest 1800
+HEADER_ROWS = 1  # rows are counted from 1, the header's, as pyarrow counts them
 
 Columns = Sequence[str] | Mapping[str, pa.DataType]
 
@@ -32,7 +32,8 @@ Columns = Sequence[str] | Mapping[str, pa.DataType]
 def stream_table(path: Path, columns: Columns, *, block_size: int = BLOCK_SIZE) -> Iterator[pa.RecordBatch]:
     """Read chosen columns of a table at constant memory.
 
-    The header is checked before this function returns, so a missing column is reported before any work.
+    The header is checked before this function returns, so a missing column is reported before any work. The borders
+    of the batches depend on the uncompressed bytes alone.
 
     Args:
         path: CSV file, gzipped when its name ends in ``.gz``.
@@ -44,8 +45,9 @@ def stream_table(path: Path, columns: Columns, *, block_size: int = BLOCK_SIZE) 
         Batches with the columns in the order and under the names asked for. An empty field is null.
 
     Raises:
-        DataError: A column is missing; the file is cut off, corrupt or not UTF-8; a row has a wrong number of
-            fields; a value does not fit its type. The message never holds a field's content.
+        DataError: A column is missing or stands in the header twice; the file is cut off, corrupt, not UTF-8 or holds
+            a NUL byte; a row has a wrong number of fields or is too long; a value does not fit its type. The message
+            never holds a field's content.
     """
     path = Path(path)
     types = dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, TEXT)
@@ -70,62 +72,24 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
     return table.to_pandas(types_mapper={INTEGER: pd.Int64Dtype()}.get)
 
 
-def read_header(path: Path) -> list[str]:
-    """Return the column names of a CSV file, as they stand in it.
-
-    Raises:
-        DataError: The file is missing, empty, not UTF-8 or not gzip although its name says so.
-    """
-    try:
-        with _open_binary(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as handle:
-            header = next(csv.reader(handle), None)
-    except FileNotFoundError:
-        raise DataError(f"{path}: expected a CSV file, found none") from None
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: the header cannot be read ({type(error).__name__}); {_REPAIR}") from None
-    if not header:
-        raise DataError(f"{path}: expected a header line, found an empty file; {_REPAIR}")
-    return header
-
-
-_REPAIR = "the file is cut off or damaged: fetch it again and compare its checksum"
-
-
-def _open_binary(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
-
-
 def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
     """Map each canonical name to the header's own spelling."""
     header = read_header(path)
-    spelling = {name.strip().lower(): name for name in reversed(header)}
-    missing = [name for name in names if name.lower() not in spelling]
+    spellings: dict[str, list[str]] = {}
+    for name in header:
+        spellings.setdefault(name.strip().lower(), []).append(name)
+    missing = [name for name in names if name.lower() not in spellings]
     if missing:
-        raise DataError(f"{path}: expected column {', '.join(missing)}; found {', '.join(header)}")
-    return {name: spelling[name.lower()] for name in names}
-
-
-class _QuoteCounter(io.RawIOBase):
-    """Pass bytes through and count quotation marks: an odd number means that the last field was cut off.
-
-    pyarrow accepts an unterminated quoted field at the end of a file without an error.
-    """
-
-    def __init__(self, source: IO[bytes] | pa.NativeFile) -> None:
-        self._source = source
-        self.count = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._source.read(size) if size >= 0 else self._source.read()
-        self.count += data.count(b'"')
-        return data
-
-    def close(self) -> None:
-        self._source.close()
-        super().close()
+        raise DataError(
+            f"{path}: expected column {', '.join(missing)}; found {', '.join(header)}; "
+            "if the column has another name, rename it in the header"
+        )
+    repeated = [name for name in names if len(spellings[name.lower()]) > 1]
+    if repeated:
+        raise DataError(
+            f"{path}: expected one column {', '.join(repeated)}, found several in the header; remove the others"
+        )
+    return {name: spellings[name.lower()][0] for name in names}
 
 
 def _stream(
@@ -138,8 +102,8 @@ def _stream(
         problems.append(f"{where}: expected {row.expected_columns} fields, found {row.actual_columns}")
         return "error"
 
-    compression = "gzip" if path.suffix == ".gz" else None
-    with _QuoteCounter(pa.input_stream(str(path), compression=compression)) as source:
+    rows = HEADER_ROWS
+    with TableSource(path) as source:
         try:
             reader = pa_csv.open_csv(
                 pa.PythonFile(source, mode="r"),
@@ -154,44 +118,64 @@ def _stream(
             )
             for batch in reader:
                 arrays = [
-                    _convert(array, kind, path, name)
+                    _convert(array, kind, f"{path}: column {name}", rows)
                     for array, (name, kind) in zip(batch.columns, types.items(), strict=True)
                 ]
+                rows += batch.num_rows
                 yield pa.RecordBatch.from_arrays(arrays, names=list(types))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{path}: {_explain(error, problems, block_size)}") from None
-        if source.count % 2:
-            raise DataError(f"{path}: unbalanced quotation marks; {_REPAIR}")
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{path}: {_explain(error, problems, block_size, rows)}") from None
+        if source.quotation_marks % 2:
+            raise DataError(f"{path}: row {rows}: unbalanced quotation marks up to the end of the file; {REPAIR}")
 
 
-def _explain(error: Exception, problems: list[str], block_size: int) -> str:
+def _explain(error: Exception, problems: list[str], block_size: int, rows: int) -> str:
     """Say what is wrong with a file without pyarrow's own message, which quotes the row."""
     if problems:
-        return f"{problems[-1]}; {_REPAIR}"
+        return f"{problems[-1]}; {REPAIR}"
     message = str(error)
     row = re.search(r"Row #(\d+)", message)
-    where = f"row {row.group(1)}: " if row else ""
+    where = f"row {row.group(1)}" if row else f"after row {rows}"
     if "invalid UTF8" in message:
-        return f"{where}expected UTF-8 text, found other bytes; {_REPAIR}"
+        return f"{where}: expected UTF-8 text, found other bytes; {REPAIR}"
     if "straddles two block boundaries" in message:
-        return f"{where}a row is longer than {block_size} bytes, perhaps for a lost quotation mark; {_REPAIR}"
-    return f"{where}it cannot be read to its end ({type(error).__name__}); {_REPAIR}"
+        return f"{where}: a row is longer than {block_size} bytes, perhaps for a lost quotation mark; {REPAIR}"
+    return f"{where}: expected CSV text, found something else; {REPAIR}"
 
 
-def _convert(array: pa.Array, kind: pa.DataType, path: Path, column: str) -> pa.Array:
+def _convert(array: pa.Array, kind: pa.DataType, where: str, rows: int) -> pa.Array:
     if kind == TEXT:
         return array
     try:
-        if kind == INTEGER:
-            try:
-                return pc.cast(array, INTEGER)
-            except pa.ArrowInvalid:
-                return pc.cast(pc.replace_substring_regex(array, r"\.0+$", ""), INTEGER)
+        return _cast(array, kind)
+    except pa.ArrowInvalid:
+        number = rows + 1 + _first_misfit(array, kind)
+        raise DataError(
+            f"{where}, row {number}: expected {_KIND_NAMES.get(kind, kind)}, found another value; "
+            "correct the row or fetch the file again"
+        ) from None
+
+
+def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    try:
         return pc.cast(array, kind)
     except pa.ArrowInvalid:
-        raise DataError(
-            f"{path}: column {column}: expected {_KIND_NAMES.get(kind, kind)}, found another value"
-        ) from None
+        if kind != INTEGER:
+            raise
+        return pc.cast(pc.replace_substring_regex(array, r"\.0+$", ""), INTEGER)
+
+
+def _first_misfit(array: pa.Array, kind: pa.DataType) -> int:
+    """Return the position of the first value that does not fit, by bisection."""
+    low, high = 0, len(array) - 1
+    while low < high:
+        middle = (low + high) // 2
+        try:
+            _cast(array[low : middle + 1], kind)
+            low = middle + 1
+        except pa.ArrowInvalid:
+            high = middle
+    return low
 
 
 _KIND_NAMES = {INTEGER: "whole numbers", TIME: "times as YYYY-MM-DD HH:MM:SS"}

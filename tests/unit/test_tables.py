@@ -14,24 +14,40 @@ from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table, stream_ta
 from clinical_peft.errors import DataError
 
 AWKWARD = st.text(st.sampled_from(list('ab ",\n\r\u2028\u2029\x0b\x85é;\\')), max_size=12)
-ROWS = st.lists(st.tuples(AWKWARD, AWKWARD, AWKWARD), max_size=20)
+ROWS = st.lists(st.tuples(AWKWARD, AWKWARD, AWKWARD), max_size=40)
+ANY_CASE = st.lists(st.booleans(), min_size=7, max_size=7).map(
+    lambda upper: "".join(letter.upper() if up else letter for letter, up in zip("note_id", upper, strict=True))
+)
 
 
-def csv_bytes(rows, header=("A", "B", "C")) -> bytes:
+def csv_bytes(rows, header=("A", "B", "C"), **dialect) -> bytes:
     handle = io.StringIO(newline="")
-    csv.writer(handle).writerows([header, *rows])
+    csv.writer(handle, **dialect).writerows([header, *rows])
     return handle.getvalue().encode()
 
 
-@settings(deadline=None)
-@given(ROWS, st.booleans())
-def test_any_text_survives_as_the_csv_module_reads_it(tmp_path_factory, rows, zipped):
+@settings(deadline=None, max_examples=300)
+@given(
+    rows=ROWS,
+    header=ANY_CASE,
+    zipped=st.booleans(),
+    # With "\n" and QUOTE_MINIMAL the writer leaves a field with a bare CR unquoted, which RFC 4180 forbids.
+    dialect=st.sampled_from([(csv.QUOTE_MINIMAL, "\r\n"), (csv.QUOTE_ALL, "\r\n"), (csv.QUOTE_ALL, "\n")]),
+    last_line_ends=st.booleans(),
+    block_size=st.integers(160, 1_000),  # no row is longer than 160 bytes
+)
+def test_any_text_survives_as_the_csv_module_reads_it(
+    tmp_path_factory, rows, header, zipped, dialect, last_line_ends, block_size
+):
     path = tmp_path_factory.mktemp("csv") / ("t.csv.gz" if zipped else "t.csv")
-    data = csv_bytes(rows)
+    quoting, line_end = dialect
+    data = csv_bytes(rows, (header, "B", "Text"), quoting=quoting, lineterminator=line_end)
+    data = data if last_line_ends or not rows else data.removesuffix(line_end.encode())
     path.write_bytes(gzip.compress(data) if zipped else data)
     expected = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
-    found = [row for batch in stream_table(path, ["C", "a"]) for row in batch.to_pylist()]
-    assert found == [{"C": row["C"] or None, "a": row["A"] or None} for row in expected]
+    batches = stream_table(path, ["TEXT", "note_id"], block_size=block_size)
+    found = [row for batch in batches for row in batch.to_pylist()]
+    assert found == [{"TEXT": row["Text"] or None, "note_id": row[header] or None} for row in expected]
 
 
 def test_rows_arrive_in_several_batches(tmp_path):
@@ -42,12 +58,33 @@ def test_rows_arrive_in_several_batches(tmp_path):
     assert [value for batch in batches for value in batch["A"].to_pylist()] == list(range(2000))
 
 
+def test_batches_depend_on_the_text_alone_whether_compressed_or_not(tmp_path):
+    data = csv_bytes([(number, "line\n" * (number % 30), "") for number in range(2000)])
+    (tmp_path / "t.csv").write_bytes(data)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(data))
+    plain, zipped = (
+        [batch.num_rows for batch in stream_table(tmp_path / name, ["B"], block_size=4096)]
+        for name in ("t.csv", "t.csv.gz")
+    )
+    assert plain == zipped
+    assert len(plain) > 10
+
+
 def test_newlines_inside_fields_may_fall_on_the_border_of_a_block(tmp_path):
     path = tmp_path / "t.csv"
     texts = ["\n".join(["line, of text"] * (number % 40 + 1)) for number in range(300)]
     path.write_bytes(csv_bytes([(number, text, "") for number, text in enumerate(texts)]))
     found = [text for batch in stream_table(path, ["B"], block_size=2048) for text in batch["B"].to_pylist()]
     assert found == texts
+
+
+@pytest.mark.parametrize("block_size", range(60, 100))
+def test_a_crlf_inside_a_field_survives_the_border_of_a_block(tmp_path, block_size):
+    path = tmp_path / "t.csv"
+    texts = ["a\r\nb\r\n\r\nc\r", "\r\r\n", "d\r"]
+    path.write_bytes(csv_bytes([(text, "x", "") for text in texts * 10], quoting=csv.QUOTE_ALL))
+    found = [text for batch in stream_table(path, ["A"], block_size=block_size) for text in batch["A"].to_pylist()]
+    assert found == texts * 10
 
 
 def test_typed_columns(tmp_path):
@@ -74,64 +111,6 @@ def test_tables_are_found_in_any_case_and_usual_subfolder(tmp_path, name):
         find_table(tmp_path, "ADMISSIONS")
     with pytest.raises(DataError, match="no such folder"):
         find_table(tmp_path / "absent", "ADMISSIONS")
-
-
-SECRET = "Mrs Smith"
-
-
-def broken(name: str) -> tuple[str, bytes]:
-    good = csv_bytes([(number, SECRET, number * number) for number in range(3000)])
-    zipped = gzip.compress(good, mtime=0)
-    corrupt = bytearray(zipped)
-    corrupt[len(corrupt) // 2] ^= 0xFF
-    return {
-        "too few fields": ("t.csv", good + f"1,{SECRET}\n".encode()),
-        "too many fields": ("t.csv", good + f"1,{SECRET},3,{SECRET}\n".encode()),
-        "not UTF-8": ("t.csv", good + SECRET.encode() + b"\xff,2,3\n"),
-        "open quotation mark": ("t.csv", good + f'1,2,"{SECRET}'.encode()),
-        "not a whole number": ("t.csv", good + f"{SECRET},2,3\n".encode()),
-        "half of a gzip file": ("t.csv.gz", zipped[: len(zipped) // 2]),
-        "gzip file without its end": ("t.csv.gz", zipped[:-4]),
-        "gzip file with a flipped bit": ("t.csv.gz", bytes(corrupt)),
-        "not gzip": ("t.csv.gz", good),
-        "empty": ("t.csv", b""),
-        "too long a row": ("t.csv", good + f'1,"{SECRET}{"x" * 20_000}",3\n'.encode()),
-    }[name]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("too few fields", "row 3002: expected 3 fields, found 2"),
-        ("too many fields", "row 3002: expected 3 fields, found 4"),
-        ("not UTF-8", "expected UTF-8 text"),
-        ("open quotation mark", "quotation mark"),
-        ("not a whole number", "column A: expected whole numbers"),
-        ("half of a gzip file", "cannot be read to its end"),
-        ("gzip file without its end", "cannot be read to its end"),
-        ("gzip file with a flipped bit", "cut off or damaged"),
-        ("not gzip", "cut off or damaged"),
-        ("empty", "empty file"),
-        ("too long a row", "longer than 8192 bytes"),
-    ],
-)
-def test_broken_files_are_named_without_their_content(tmp_path, name, message):
-    file_name, data = broken(name)
-    path = tmp_path / file_name
-    path.write_bytes(data)
-    with pytest.raises(DataError) as caught:
-        list(stream_table(path, {"A": INTEGER, "B": TEXT}, block_size=8192))
-    assert message in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert SECRET not in str(caught.value)
-    assert caught.value.__context__ is None or caught.value.__suppress_context__
-
-
-def test_a_missing_column_is_reported_before_any_row_is_read(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_bytes(csv_bytes([]))
-    with pytest.raises(DataError, match=r"expected column TEXT, X; found A, B, C"):
-        stream_table(path, ["A", "TEXT", "X"])
 
 
 def test_a_table_without_rows(tmp_path):

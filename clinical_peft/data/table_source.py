@@ -1,0 +1,95 @@
+"""The bytes of a hospital table: opened, decompressed, and watched for damage that a CSV parser lets pass."""
+
+import csv
+import io
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+from isal import igzip
+
+from clinical_peft.errors import DataError
+
+REPAIR = "the file is cut off or damaged: fetch it again and compare its checksum"
+
+
+class TableSource(io.RawIOBase):
+    """A table's uncompressed bytes for pyarrow's CSV reader, with two checks and a precaution that it lacks.
+
+    An odd number of quotation marks means that the last field was cut off: pyarrow takes an unterminated quoted field
+    at the end of a file as a whole one. A NUL byte is refused where it stands, since text that PostgreSQL exported,
+    as every release was, cannot hold one. No block but the last ends in a carriage return: at the beginning of a
+    block that follows one, pyarrow drops a newline, inside quotation marks too.
+
+    pyarrow calls `read` from a thread of its own, ahead of the parser by at most 32 blocks.
+
+    Args:
+        path: CSV file, gzipped when its name ends in ``.gz``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._source = open_bytes(path)
+        self._position = 0
+        self._held = b""
+        self.quotation_marks = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return about the next ``size`` bytes, none at the end of the file only.
+
+        Raises:
+            DataError: The file is cut off, corrupt, or holds a NUL byte.
+        """
+        try:
+            data = self._held + self._source.read(size - len(self._held) if size > 0 else size)
+            if data == b"\r":
+                data += self._source.read(1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{self._path}: it cannot be read beyond byte {self._position} of the uncompressed file "
+                f"({type(error).__name__}); {REPAIR}"
+            ) from None
+        self._held = b"\r" if len(data) > 1 and data.endswith(b"\r") else b""
+        data = data.removesuffix(self._held)
+        if (found := data.find(b"\0")) >= 0:
+            raise DataError(
+                f"{self._path}: expected text, found a NUL byte at byte {self._position + found} of the uncompressed "
+                f"file; {REPAIR}"
+            )
+        self._position += len(data)
+        self.quotation_marks += data.count(b'"')
+        return data
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file for reading, decompressing it when its name ends in ``.gz``."""
+    return cast(IO[bytes], igzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the column names of a CSV file, as they stand in it.
+
+    Raises:
+        DataError: The file is missing, empty, not UTF-8 or not gzip although its name says so.
+    """
+    try:
+        # Decoding reaches beyond the header: what follows it may be anything here.
+        text = io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline="")
+        with text as handle:
+            header = next(csv.reader(handle), None)
+        "".join(header or ()).encode()
+    except FileNotFoundError:
+        raise DataError(f"{path}: expected a CSV file, found none") from None
+    except (OSError, EOFError, zlib.error, UnicodeEncodeError, csv.Error) as error:
+        reason = "not UTF-8" if isinstance(error, UnicodeEncodeError) else type(error).__name__
+        raise DataError(f"{path}: the header cannot be read ({reason}); {REPAIR}") from None
+    if not header:
+        raise DataError(f"{path}: expected a header line, found an empty file; {REPAIR}")
+    return header
