@@ -1,11 +1,13 @@
 """Extract the notes of one corpus."""
 
+import sys
 from pathlib import Path
 
 from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.data.note_extraction import extract_notes
+    from clinical_peft.data.releases import release_warnings
     from clinical_peft.events import JsonlLog
 
     corpus, params = snakemake.wildcards.corpus, snakemake.params
@@ -19,3 +21,5 @@ with job(snakemake.log[0]):
     )
     log.params({"corpus": corpus, "flattened": params.flattened})
     log.metrics(counts)
+    for warning in release_warnings(counts):
+        print(f"warning: {warning}", file=sys.stderr)

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
 
-from clinical_peft.data.note_table import SeenTexts, write_notes
+from clinical_peft.data.note_table import write_notes
+from clinical_peft.data.seen_texts import SeenTexts
 from clinical_peft.errors import DataError
 
 _LEAST_CHARACTERS = 200  # a shorter document is hardly prose

@@ -1,41 +1,36 @@
 """Pretraining corpora from the note tables of MIMIC-IV-Note and MIMIC-III."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from clinical_peft.data.note_table import SeenTexts, clean_flattened, clean_structured, write_notes
+from clinical_peft.data.note_cleaning import flatten_texts, structure_texts, text_bytes
+from clinical_peft.data.note_table import NOTE_SCHEMA, note_batch_writer
+from clinical_peft.data.releases import expected_rows
+from clinical_peft.data.seen_texts import SeenTexts
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import INTEGER, TEXT, stream_table
+from clinical_peft.data.tables import HEADER_ROWS, INTEGER, TEXT, stream_table
 from clinical_peft.errors import ConfigError, DataError
 
 CORPORA = ("mimic-iv", "mimic-iii", "combined")
-_KINDS = {"discharge summary": "discharge"}  # other categories of MIMIC-III: their own name in lower case
-
-
-@dataclass
-class ExtractionCounts:
-    """What became of the rows of the note tables."""
-
-    rows_read: int = 0
-    empty_dropped: int = 0
-    marked_as_error_dropped: int = 0
-    duplicates_dropped: int = 0
-    written: int = 0
 
 
 def extract_notes(
     corpus: str, output: Path, *, mimic_iv_note: Path | None, mimic_iii: Path | None, flattened: bool
 ) -> dict[str, int]:
-    """Write one corpus of clinical notes as a table of notes.
+    """Write one corpus of clinical notes as a table of notes, at constant memory.
 
     Args:
         corpus: ``mimic-iv`` (discharge summaries, then radiology reports), ``mimic-iii`` (all of NOTEEVENTS) or
             ``combined`` (MIMIC-III, then MIMIC-IV, the original's order).
-        output: Parquet file to write.
+        output: Parquet file to write. The same tables give the same bytes, compressed or not.
         mimic_iv_note: Folder of MIMIC-IV-Note; needed unless the corpus is ``mimic-iii``.
         mimic_iii: Folder of MIMIC-III; needed unless the corpus is ``mimic-iv``.
         flattened: Clean as the original: bracket marks and newlines become spaces, and nothing but rows without any
@@ -43,55 +38,70 @@ def extract_notes(
             as errors, and exact duplicates (after cleaning).
 
     Returns:
-        Counts: rows_read, empty_dropped, marked_as_error_dropped, duplicates_dropped, written.
+        Counts: rows_read, empty_dropped, marked_as_error_dropped, duplicates_dropped, written; per table (discharge,
+        radiology, noteevents) ``{table}_rows`` and, unless it is synthetic, ``{table}_rows_expected`` of the release.
 
     Raises:
         ConfigError: The corpus is unknown or its folder is not given.
-        DataError: A table is missing or malformed, or no note is left.
+        DataError: A table is missing, malformed or without rows; a row lacks its id or its patient; a release's file
+            is incomplete; no note is left.
     """
-    readers = _readers(corpus, mimic_iv_note, mimic_iii)
-    counts = ExtractionCounts()
-    counts.written = write_notes(output, _clean(readers, counts, flattened))
-    return dict(vars(counts))
+    tables = _tables(corpus, mimic_iv_note, mimic_iii)
+    counts = Counter(rows_read=0, empty_dropped=0, marked_as_error_dropped=0, duplicates_dropped=0, written=0)
+    seen = SeenTexts()
+    with note_batch_writer(output) as write:
+        for table in tables:
+            for batch in _checked(table, counts):
+                kept = _flattened(batch, counts) if flattened else _structured(batch, counts, seen)
+                counts["written"] += kept.num_rows
+                if kept.num_rows:
+                    write(kept)
+        if not counts["written"]:
+            raise DataError(f"no note is left of {counts['rows_read']} rows read: the note tables hold no text")
+    return dict(counts)
 
 
-Reader = Callable[[], Iterator[pa.RecordBatch]]
+@dataclass(frozen=True)
+class _NoteTable:
+    """A table of notes: its name, its file, and how it becomes batches of `NOTE_SCHEMA` and ``is_error``."""
+
+    name: str
+    path: Path
+    read: Callable[[Path], Iterator[pa.RecordBatch]]
 
 
-def _readers(corpus: str, mimic_iv_note: Path | None, mimic_iii: Path | None) -> list[Reader]:
+def _tables(corpus: str, mimic_iv_note: Path | None, mimic_iii: Path | None) -> list[_NoteTable]:
     if corpus not in CORPORA:
         raise ConfigError(f"corpus: expected one of {', '.join(CORPORA)}, found {corpus}")
-    readers: list[Reader] = []
+    tables = []
     if corpus in ("mimic-iii", "combined"):
-        readers.append(partial(_noteevents, _table(mimic_iii, "mimic_iii", "NOTEEVENTS")))
+        tables.append(_NoteTable("noteevents", _find(mimic_iii, "mimic_iii", "NOTEEVENTS"), _noteevents))
     if corpus in ("mimic-iv", "combined"):
         for name in ("discharge", "radiology"):
-            readers.append(partial(_mimic_iv_notes, _table(mimic_iv_note, "mimic_iv_note", name), name))
-    return readers
+            path = _find(mimic_iv_note, "mimic_iv_note", name)
+            tables.append(_NoteTable(name, path, partial(_mimic_iv_notes, kind=name)))
+    return tables
 
 
-def _table(folder: Path | None, key: str, name: str) -> Path:
+def _find(folder: Path | None, key: str, name: str) -> Path:
     if folder is None:
         raise ConfigError(f"data.{key}: expected a folder with the table {name}, found null")
     return find_table(folder, name)
 
 
 def _noteevents(path: Path) -> Iterator[pa.RecordBatch]:
-    """Batches with the columns of a table of notes, and ``is_error``."""
     columns = dict.fromkeys(("ROW_ID", "CHARTDATE", "CHARTTIME", "CATEGORY", "ISERROR", "TEXT"), TEXT)
     for batch in stream_table(path, columns | {"SUBJECT_ID": INTEGER, "HADM_ID": INTEGER}):
-        rows = batch.to_pydict()
-        categories = [(category or "unknown").strip().lower() for category in rows["CATEGORY"]]
-        charttimes = [time or date for time, date in zip(rows["CHARTTIME"], rows["CHARTDATE"], strict=True)]
+        category = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(batch["CATEGORY"], "unknown")))
         yield pa.RecordBatch.from_pydict(
             {
-                "note_id": [f"mimic-iii-{row_id}" for row_id in rows["ROW_ID"]],
+                "note_id": pc.binary_join_element_wise("mimic-iii", batch["ROW_ID"], "-"),
                 "subject_id": batch["SUBJECT_ID"],
                 "hadm_id": batch["HADM_ID"],
-                "kind": [_KINDS.get(category, category) for category in categories],
-                "charttime": pa.array(charttimes, TEXT),
+                "kind": pc.if_else(pc.equal(category, "discharge summary"), "discharge", category),
+                "charttime": pc.coalesce(batch["CHARTTIME"], batch["CHARTDATE"]),
                 "text": batch["TEXT"],
-                "is_error": [flag == "1" for flag in rows["ISERROR"]],
+                "is_error": pc.fill_null(pc.equal(batch["ISERROR"], "1"), False),
             }
         )
 
@@ -103,28 +113,59 @@ def _mimic_iv_notes(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
         yield batch.append_column("is_error", pa.repeat(False, batch.num_rows))
 
 
-def _clean(readers: list[Reader], counts: ExtractionCounts, flattened: bool) -> Iterator[dict[str, object]]:
-    seen = SeenTexts()
-    for reader in readers:
-        for batch in reader():
-            counts.rows_read += batch.num_rows
-            for row in batch.to_pylist():
-                is_error = row.pop("is_error")
-                text = row["text"]
-                if text is None:
-                    counts.empty_dropped += 1
-                    continue
-                if flattened:
-                    yield row | {"text": clean_flattened(text)}
-                    continue
-                cleaned = clean_structured(text)
-                if is_error:
-                    counts.marked_as_error_dropped += 1
-                elif not cleaned:
-                    counts.empty_dropped += 1
-                elif not seen.add(cleaned):
-                    counts.duplicates_dropped += 1
-                else:
-                    yield row | {"text": cleaned}
-    if counts.rows_read == counts.empty_dropped + counts.marked_as_error_dropped + counts.duplicates_dropped:
-        raise DataError(f"no note is left of {counts.rows_read} rows read: the note tables hold no text")
+def _checked(table: _NoteTable, counts: Counter[str]) -> Iterator[pa.RecordBatch]:
+    """Yield a table's batches, counted; a table that is not what it should be is an error."""
+    rows = 0
+    for batch in table.read(table.path):
+        for column in ("note_id", "subject_id"):
+            if batch[column].null_count:
+                number = HEADER_ROWS + rows + 1 + pc.index(pc.is_null(batch[column]), True).as_py()
+                raise DataError(
+                    f"{table.path}: row {number}: expected a {column} in every row, found none; "
+                    "without it notes cannot be told apart or split by patient"
+                )
+        rows += batch.num_rows
+        yield batch
+    if not rows:
+        raise DataError(f"{table.path}: expected notes, found a header alone; fetch the whole table")
+    counts["rows_read"] += rows
+    counts[f"{table.name}_rows"] = rows
+    expected = expected_rows(table.path, table.name, rows)
+    if expected is not None:
+        counts[f"{table.name}_rows_expected"] = expected
+
+
+def _flattened(batch: pa.RecordBatch, counts: Counter[str]) -> pa.RecordBatch:
+    """Clean a batch and drop rows without text."""
+    empty = np.asarray(pc.is_null(batch["text"]))
+    counts["empty_dropped"] += int(empty.sum())
+    return _kept(batch, flatten_texts(batch["text"]), ~empty)
+
+
+def _structured(batch: pa.RecordBatch, counts: Counter[str], seen: SeenTexts) -> pa.RecordBatch:
+    """Clean a batch and drop rows without text, those marked as errors, and those whose text was seen before."""
+    text = structure_texts(batch["text"])
+    has_no_text = np.asarray(pc.is_null(batch["text"]))
+    is_error = np.asarray(batch["is_error"]) & ~has_no_text
+    is_empty = has_no_text | (np.asarray(pc.equal(text, "")) & ~is_error)
+    kept = ~is_error & ~is_empty
+    is_new = seen.add_all(_views(text, np.flatnonzero(kept)))
+    counts["empty_dropped"] += int(is_empty.sum())
+    counts["marked_as_error_dropped"] += int(is_error.sum())
+    counts["duplicates_dropped"] += int((~is_new).sum())
+    kept[kept] = is_new
+    return _kept(batch, text, kept)
+
+
+def _views(texts: pa.StringArray, rows: NDArray[np.intp]) -> Iterator[memoryview]:
+    """Yield the bytes of some of the texts."""
+    offsets, content = text_bytes(texts)
+    view = memoryview(content)
+    return (view[start:end] for start, end in zip(offsets[rows].tolist(), offsets[rows + 1].tolist(), strict=True))
+
+
+def _kept(batch: pa.RecordBatch, text: pa.StringArray, mask: NDArray[np.bool_]) -> pa.RecordBatch:
+    """Return the rows of a mask as a batch of `NOTE_SCHEMA` with another text."""
+    columns = [text if name == "text" else batch[name] for name in NOTE_SCHEMA.names]
+    whole = pa.RecordBatch.from_arrays(columns, schema=NOTE_SCHEMA)
+    return whole if mask.all() else whole.filter(pa.array(mask))

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clinical_peft.data.near_duplicates import SHINGLE_WORDS, THRESHOLD, near_duplicate_groups
-from clinical_peft.data.note_table import SeenTexts, clean_structured, write_notes
+from clinical_peft.data.note_cleaning import clean_structured
+from clinical_peft.data.note_table import write_notes
+from clinical_peft.data.seen_texts import SeenTexts
 from clinical_peft.data.tables import stream_table
 from clinical_peft.errors import DataError
 

@@ -1,5 +1,6 @@
 """Corpora: from the note tables, from a user's file, and from the standard library."""
 
+import csv
 import gzip
 import json
 import os
@@ -13,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_peft.data.general_text import collect_general_text
+from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.note_files import import_notes
-from clinical_peft.data.note_table import NOTE_SCHEMA, clean_flattened, clean_structured
+from clinical_peft.data.note_table import NOTE_SCHEMA
+from clinical_peft.data.tables import stream_table
 from clinical_peft.errors import ConfigError, DataError
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
@@ -57,6 +60,12 @@ def test_structured_extraction_keeps_lines_and_counts_what_it_drops(folders, tmp
         "marked_as_error_dropped": 1,
         "duplicates_dropped": 1,
         "written": 4,
+        "noteevents_rows": 5,
+        "noteevents_rows_expected": 2_083_180,
+        "discharge_rows": 1,
+        "discharge_rows_expected": 331_793,
+        "radiology_rows": 2,
+        "radiology_rows_expected": 2_321_355,
     }
     table = pq.read_table(output)
     assert table.schema.equals(NOTE_SCHEMA)
@@ -114,16 +123,66 @@ def test_missing_folder_and_unknown_corpus(folders, tmp_path):
         extract_notes("mimic-v", tmp_path / "x.parquet", **folders, flattened=True)
 
 
-@settings(deadline=None)
-@given(st.text(st.sampled_from(list("ab \t\n\r\x0b\x85\u2028[]*_"))))
-def test_cleaning_is_idempotent_and_leaves_one_kind_of_line_end(text):
-    cleaned = clean_structured(text)
-    assert clean_structured(cleaned) == cleaned
-    assert cleaned.split("\n") == (cleaned.splitlines() or [""])
-    flat = clean_flattened(text)
-    assert "\n" not in flat
-    assert "  " not in flat
-    assert "[**" not in flat
+def rows_like_a_note_table(count: int) -> str:
+    """Notes of many lengths, every seventh a repetition, every eleventh empty, every thirteenth marked as an error."""
+    lines = ["ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,ISERROR,TEXT"]
+    for number in range(count):
+        text = (
+            "" if number % 11 == 5 else f"Note {number - number % 7 // 6}. \r\n" + "line, [**Name**] \n" * (number % 50)
+        )
+        lines.append(f'{number},{number // 3},,2150-01-01,,Nursing,{"1" if number % 13 == 4 else ""},"{text}"')
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("flattened", [True, False])
+def test_a_corpus_is_what_a_plain_loop_over_the_rows_makes(tmp_path, monkeypatch, flattened):
+    monkeypatch.setattr(stream_table, "__kwdefaults__", {"block_size": 4096})
+    (tmp_path / "NOTEEVENTS.csv").write_text(rows_like_a_note_table(3_000), newline="")
+    counts = extract_notes(
+        "mimic-iii", tmp_path / "n.parquet", mimic_iv_note=None, mimic_iii=tmp_path, flattened=flattened
+    )
+    dropped: Counter[str] = Counter()
+    expected: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    with (tmp_path / "NOTEEVENTS.csv").open(newline="") as handle:
+        for row in csv.DictReader(handle):
+            text = clean_flattened(row["TEXT"]) if flattened else clean_structured(row["TEXT"])
+            if row["ISERROR"] == "1" and row["TEXT"] and not flattened:
+                dropped["marked_as_error_dropped"] += 1
+            elif not text:
+                dropped["empty_dropped"] += 1
+            elif text in seen and not flattened:
+                dropped["duplicates_dropped"] += 1
+            else:
+                seen.add(text)
+                expected.append((f"mimic-iii-{row['ROW_ID']}", text))
+    file = pq.ParquetFile(tmp_path / "n.parquet")
+    assert list(zip(*file.read(["note_id", "text"]).to_pydict().values(), strict=True)) == expected
+    assert {key: counts[key] for key in dropped} == dropped
+    assert counts["written"] == len(expected)
+    assert file.num_row_groups > 10
+
+
+def test_compressed_and_plain_tables_give_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream_table, "__kwdefaults__", {"block_size": 4096})
+    text = rows_like_a_note_table(2_000).encode()
+    for name, data in {"NOTEEVENTS.csv": text, "NOTEEVENTS.csv.gz": gzip.compress(text)}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_bytes(data)
+        extract_notes("mimic-iii", folder / "n.parquet", mimic_iv_note=None, mimic_iii=folder, flattened=False)
+    plain, zipped = (tmp_path / name / "n.parquet" for name in ("NOTEEVENTS.csv", "NOTEEVENTS.csv.gz"))
+    assert plain.read_bytes() == zipped.read_bytes()
+
+
+def test_a_full_disk_leaves_no_corpus(folders, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_batch", fail)
+    with pytest.raises(OSError, match="No space left"):
+        extract_notes("mimic-iv", tmp_path / "out" / "n.parquet", **folders, flattened=True)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_import_groups_overlapping_notes_and_leaves_others_alone(tmp_path):

@@ -1,0 +1,69 @@
+"""How many notes the published releases hold, and whether a file that was read holds them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from clinical_peft.errors import DataError
+from clinical_peft.files import read_json
+
+# Release and rows by table. The abstract of MIMIC-IV-Note, and the paper after it, give 331,794 discharge summaries;
+# the file, and the counts that MIMIC's own validation script asserts, have one fewer.
+RELEASE_ROWS = {
+    "discharge": ("MIMIC-IV-Note 2.2", 331_793),
+    "radiology": ("MIMIC-IV-Note 2.2", 2_321_355),
+    "noteevents": ("MIMIC-III 1.4", 2_083_180),
+}
+
+
+def expected_rows(path: Path, table: str, rows: int) -> int | None:
+    """Return how many rows the release has, once a table of notes was read to its end.
+
+    Args:
+        path: The file that was read.
+        table: Name of the table, a key of `RELEASE_ROWS`.
+        rows: Rows read, the header not counted.
+
+    Returns:
+        The rows of the release, or None for a table of the synthetic hospital.
+
+    Raises:
+        DataError: The rows differ although ``SHA256SUMS.txt``, which a download of the whole release holds, lists the
+            file.
+    """
+    if _is_synthetic(path):
+        return None
+    release, expected = RELEASE_ROWS[table]
+    if rows != expected and (listing := _listing(path)):
+        raise DataError(
+            f"{path}: expected the {expected:,} rows of {release}, since {listing} lists the file; found {rows:,}; "
+            "fetch the file again and compare its checksum, or keep a subset or another version apart from that list"
+        )
+    return expected
+
+
+def release_warnings(counts: Mapping[str, int]) -> list[str]:
+    """Say which tables have more or fewer rows than the release, from the counts of `extract_notes`."""
+    return [
+        f"{table}: expected the {expected:,} rows of {release}, found {counts[f'{table}_rows']:,}; "
+        "right for a subset or another version, else fetch the file again and compare its checksum"
+        for table, (release, expected) in RELEASE_ROWS.items()
+        if counts.get(f"{table}_rows_expected", counts.get(f"{table}_rows")) != counts.get(f"{table}_rows")
+    ]
+
+
+def _is_synthetic(path: Path) -> bool:
+    """Tell whether a PROVENANCE.json in the table's folder, or one of the two above it, says that it is synthetic."""
+    statements = [folder / "PROVENANCE.json" for folder in path.absolute().parents[:3]]
+    return any(statement.is_file() and read_json(statement).get("synthetic") for statement in statements)
+
+
+def _listing(path: Path) -> Path | None:
+    """Return the release's list of checksums if it names the file, compressed or not."""
+    for folder in path.absolute().parents[:2]:
+        listing = folder / "SHA256SUMS.txt"
+        if listing.is_file():
+            words = listing.read_text(encoding="utf-8", errors="replace").split()
+            named = {word.removeprefix("./").removesuffix(".gz") for word in words}
+            if path.absolute().relative_to(folder).as_posix().removesuffix(".gz") in named:
+                return listing
+    return None
