@@ -40,6 +40,7 @@ rule extract_notes:
         corpus=one_of(MIMIC_CORPORA),
     conda:
         "../envs/data.yaml"
+    threads: 2
     params:
         mimic_iii=mimic_iii_folder,
         mimic_iv_note=mimic_iv_note_folder,
