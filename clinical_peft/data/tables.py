@@ -25,6 +25,7 @@ TEXT = pa.string()
 INTEGER = pa.int64()
 TIME = pa.timestamp("s")  # seconds, because shifted dates reach the year 2200 and births of the oldest 1800
 HEADER_ROWS = 1  # rows are counted from 1, the header's, as pyarrow counts them
+_COLUMN_NAME = re.compile(r"[A-Za-z_]\w{0,39}", re.ASCII)
 
 Columns = Sequence[str] | Mapping[str, pa.DataType]
 
@@ -80,16 +81,20 @@ def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
         spellings.setdefault(name.strip().lower(), []).append(name)
     missing = [name for name in names if name.lower() not in spellings]
     if missing:
-        raise DataError(
-            f"{path}: expected column {', '.join(missing)}; found {', '.join(header)}; "
-            "if the column has another name, rename it in the header"
-        )
+        raise DataError(f"{path}: expected column {', '.join(missing)}; found {_describe_header(header)}")
     repeated = [name for name in names if len(spellings[name.lower()]) > 1]
     if repeated:
         raise DataError(
             f"{path}: expected one column {', '.join(repeated)}, found several in the header; remove the others"
         )
     return {name: spellings[name.lower()][0] for name in names}
+
+
+def _describe_header(header: list[str]) -> str:
+    """Name the columns, unless the row may be data: a file without a header begins with a note."""
+    if all(_COLUMN_NAME.fullmatch(name.strip()) for name in header):
+        return f"{', '.join(header)}; if the column has another name, rename it in the header"
+    return f"a first row of {len(header)} fields that does not look like a header; add one"
 
 
 def _stream(

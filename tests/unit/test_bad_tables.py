@@ -60,6 +60,7 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "no bytes": ("csv", b"", "expected a header line, found an empty file"),
     "no bytes, gzipped": ("csv.gz", gzip.compress(b""), "expected a header line, found an empty file"),
     "header alone": ("csv", table([]), "expected notes, found a header alone"),
+    "no header": ("csv", GOOD.partition(b"\n")[2], "expected column .*; found a first row of 8 fields that does not"),
     "missing column": (
         "csv",
         GOOD.replace(b"charttime", b"storedate", 1),

@@ -5,6 +5,9 @@ import gzip
 import json
 import os
 import stat
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.note_files import import_notes
 from clinical_peft.data.note_table import NOTE_SCHEMA
+from clinical_peft.data.table_source import TableSource
 from clinical_peft.data.tables import stream_table
 from clinical_peft.errors import ConfigError, DataError
 
@@ -136,8 +140,8 @@ def rows_like_a_note_table(count: int) -> str:
 
 @pytest.mark.parametrize("flattened", [True, False])
 def test_a_corpus_is_what_a_plain_loop_over_the_rows_makes(tmp_path, monkeypatch, flattened):
-    monkeypatch.setattr(stream_table, "__kwdefaults__", {"block_size": 4096})
-    (tmp_path / "NOTEEVENTS.csv").write_text(rows_like_a_note_table(3_000), newline="")
+    monkeypatch.setattr(stream_table, "__kwdefaults__", {"block_size": 16_384})
+    (tmp_path / "NOTEEVENTS.csv").write_text(rows_like_a_note_table(1_500), newline="")
     counts = extract_notes(
         "mimic-iii", tmp_path / "n.parquet", mimic_iv_note=None, mimic_iii=tmp_path, flattened=flattened
     )
@@ -164,8 +168,8 @@ def test_a_corpus_is_what_a_plain_loop_over_the_rows_makes(tmp_path, monkeypatch
 
 
 def test_compressed_and_plain_tables_give_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream_table, "__kwdefaults__", {"block_size": 4096})
-    text = rows_like_a_note_table(2_000).encode()
+    monkeypatch.setattr(stream_table, "__kwdefaults__", {"block_size": 16_384})
+    text = rows_like_a_note_table(1_000).encode()
     for name, data in {"NOTEEVENTS.csv": text, "NOTEEVENTS.csv.gz": gzip.compress(text)}.items():
         folder = tmp_path / name
         folder.mkdir()
@@ -173,6 +177,53 @@ def test_compressed_and_plain_tables_give_the_same_bytes(tmp_path, monkeypatch):
         extract_notes("mimic-iii", folder / "n.parquet", mimic_iv_note=None, mimic_iii=folder, flattened=False)
     plain, zipped = (tmp_path / name / "n.parquet" for name in ("NOTEEVENTS.csv", "NOTEEVENTS.csv.gz"))
     assert plain.read_bytes() == zipped.read_bytes()
+
+
+def test_the_bytes_do_not_depend_on_which_thread_is_slower(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream_table, "__kwdefaults__", {"block_size": 16_384})
+    (tmp_path / "NOTEEVENTS.csv").write_text(rows_like_a_note_table(300), newline="")
+    write, read = pq.ParquetWriter.write_batch, TableSource.read
+
+    def slow_write(*arguments):
+        time.sleep(0.01)
+        return write(*arguments)
+
+    def slow_read(*arguments):
+        time.sleep(0.01)
+        return read(*arguments)
+
+    for name, slowed in {"neither": {}, "writer": {"w": slow_write}, "reader": {"r": slow_read}}.items():
+        monkeypatch.setattr(pq.ParquetWriter, "write_batch", slowed.get("w", write))
+        monkeypatch.setattr(TableSource, "read", slowed.get("r", read))
+        output = tmp_path / f"{name}.parquet"
+        extract_notes("mimic-iii", output, mimic_iv_note=None, mimic_iii=tmp_path, flattened=False)
+    written = {(tmp_path / f"{name}.parquet").read_bytes() for name in ("neither", "writer", "reader")}
+    assert len(written) == 1
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from clinical_peft.data.note_extraction import extract_notes
+folder = Path(sys.argv[1])
+extract_notes("mimic-iii", folder / "n.parquet", mimic_iv_note=None, mimic_iii=folder, flattened=False)
+print(re.findall(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak memory of a process is read from /proc")
+def test_memory_does_not_grow_with_the_table(tmp_path):
+    peaks = []
+    for count in (150_000, 450_000):  # 0.2 and 0.6 GB: more than what pyarrow decompresses ahead
+        with gzip.open(tmp_path / "NOTEEVENTS.csv.gz", "wt", compresslevel=1, newline="") as handle:
+            handle.write("ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,ISERROR,TEXT\n")
+            lines = "heart sounds regular, lungs clear \n" * 38
+            handle.writelines(f'{number},7,,2150-01-01,,Nursing,,"Note {number}\n{lines}"\n' for number in range(count))
+        done = subprocess.run([sys.executable, "-c", PEAK, tmp_path], capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout) << 10)
+    assert peaks[1] < 500e6
+    assert peaks[1] < 1.15 * peaks[0]
 
 
 def test_a_full_disk_leaves_no_corpus(folders, tmp_path, monkeypatch):
