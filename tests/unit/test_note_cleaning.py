@@ -18,7 +18,7 @@ CLEANINGS = [(clean_flattened, flatten_texts), (clean_structured, structure_text
 
 
 @pytest.mark.parametrize(("definition", "columnwise"), CLEANINGS)
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(column=COLUMNS, before=st.integers(0, 3), after=st.integers(0, 3), piece=st.sampled_from([1, 40, 512 << 10]))
 @example(column=["a  ", "  b", "", "\n", None, " \n"], before=0, after=0, piece=512 << 10)
 @example(column=["x" + " " * 40 + "\ny", " " * 40, " " * 40 + "\n"], before=1, after=0, piece=512 << 10)
