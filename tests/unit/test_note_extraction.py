@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from clinical_peft.data.general_text import collect_general_text
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
