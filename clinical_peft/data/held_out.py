@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clinical_peft.data.near_duplicates import Codes, ShingleIndex, shingle_codes
-from clinical_peft.data.note_table import clean_flattened, clean_structured
+from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
 from clinical_peft.data.sections import split_admission_note
 from clinical_peft.errors import DataError
 

@@ -8,7 +8,7 @@ from leakage_fixtures import REPETITION, cohort_rows, note_of, note_rows, summar
 
 from clinical_peft.data.held_out import HELD_OUT_SPLITS, read_held_out
 from clinical_peft.data.leakage import check_leakage
-from clinical_peft.data.note_table import clean_flattened
+from clinical_peft.data.note_cleaning import clean_flattened
 from clinical_peft.errors import DataError
 
 TRAIN = [row["subject_id"] for row in cohort_rows() if row["split"] == "train"]
