@@ -102,7 +102,12 @@ def cohort_rows(study: Study, task: Task) -> tuple[int, int]:
 def _data(study: Study) -> Stage:
     corpora = experiments.corpora_in_use(study)
     characters = 4 * sum(corpus_tokens(study, corpus) for corpus in corpora)
-    jobs = len(corpora) + len(study.matrix.tasks) + 2 * bool(study.matrix.tasks) + study.data.synthetic
+    tasks = study.matrix.tasks
+    jobs = len(tasks) + bool(tasks) + ("pmv" in tasks and study.data.pmv_split != "beep")
+    # Both arms of a paired corpus come from one job, which reads the extracted corpus.
+    jobs += len({study.cohorts.source if corpus in study.paired_corpora else corpus for corpus in corpora})
+    jobs += any(corpus in study.paired_corpora for corpus in corpora)
+    jobs += experiments.reads_synthetic_notes(study)
     jobs += 1 + (study.contamination == "carevue")  # the leakage check, and who is in the CareVue subset
     return Stage("data", jobs, 0, characters // 2)
 
@@ -114,7 +119,9 @@ def _bases(study: Study) -> Stage:
         if source is not None:
             tokens += round(1.5 * (source.recipe.train_tokens or 0))
         disk += BYTES_PER_PARAMETER * _parameters(study, name)
-    return Stage("bases", len(experiments.bases_in_use(study)), tokens, disk)
+    bases = experiments.bases_in_use(study)
+    collects_text = any(experiments.scratch_source(study, name) for name in bases)
+    return Stage("bases", len(bases) + collects_text, tokens, disk)
 
 
 def _tokens(study: Study) -> Stage:
@@ -161,7 +168,8 @@ def _finetuning(study: Study) -> Stage:
 
 
 def _evaluation(study: Study) -> Stage:
-    return Stage("evaluation", len(study.matrix.models) * len(study.matrix.tasks) + 2, 0, 0)
+    comparing = 6  # describing cohorts, comparing models, tables, figures, report, tracking
+    return Stage("evaluation", len(study.matrix.models) * len(study.matrix.tasks) + comparing, 0, 0)
 
 
 def _parameters(study: Study, base: str) -> int:

@@ -1,15 +1,20 @@
 """The workflow as Snakemake sees it before anything runs: every study plans, errors are one line, little reruns."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from workflow_run import REPOSITORY, snakemake
 
+from clinical_peft.experiments import deep_merge, load_study
+from clinical_peft.plan import plan
+
 pytestmark = pytest.mark.workflow
 
-STUDIES = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
+CONFIG = REPOSITORY / "config"
+STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -19,6 +24,11 @@ def test_every_study_plans(study, tmp_path):
     run = snakemake(tmp_path, "--dry-run", config=study)
     assert run.returncode == 0, run.output
     assert "write_report" in run.output
+    planned = plan(
+        load_study(deep_merge(*(yaml.safe_load((CONFIG / name).read_text()) for name in ("config.yaml", study))))
+    )
+    (total,) = re.findall(r"^total +(\d+)$", run.output, re.MULTILINE)[:1]
+    assert sum(stage.jobs for stage in planned) == int(total) - 1  # the target itself
 
 
 @pytest.mark.parametrize("target", ["all", "data", "pretrain", "finetune", "tables", "report", "prefetch"])
