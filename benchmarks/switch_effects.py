@@ -21,6 +21,7 @@ from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.labels import TASKS, code_table, label_table
 from clinical_peft.data.note_extraction import extract_notes
+from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.splits import assign_splits
 from clinical_peft.data.synthetic.hospital import generate_hospital
 from clinical_peft.data.table_files import locate_table
@@ -110,8 +111,7 @@ def _cohort(database: Database, task: str, switches: Mapping[str, bool], work: P
     build_cohort(
         task,
         admission_notes=_notes(database, switches, work),
-        mimic_iii=database.tables,
-        ventilation=_ventilation(database, work) if task == "pmv" else None,
+        outcomes=MimicIII(database.tables, _ventilation(database, work) if task == "pmv" else None),
         splits=database.splits,
         salt=SALT,
         pmv_split="core-patient",

@@ -6,15 +6,16 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.data.cohorts import build_cohort
+    from clinical_peft.data.outcomes import MimicIII
     from clinical_peft.events import JsonlLog
 
-    task, params = snakemake.wildcards.task, snakemake.params
+    task, params, given = snakemake.wildcards.task, snakemake.params, snakemake.input
+    optional = {name: Path(given[name]) if given.get(name) else None for name in ("ventilation", "pmv_labels")}
     log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=task, parent="data")
     attrition = build_cohort(
         task,
         admission_notes=Path(snakemake.input.notes),
-        mimic_iii=Path(params.mimic_iii),
-        ventilation=Path(snakemake.input.ventilation) if snakemake.input.get("ventilation") else None,
+        outcomes=MimicIII(Path(params.mimic_iii), optional["ventilation"], optional["pmv_labels"]),
         splits="hash" if params.splits == "hash" else Path(params.splits),
         salt=params.salt,
         pmv_split=params.pmv_split,
@@ -23,7 +24,6 @@ with job(snakemake.log[0]):
         output=Path(snakemake.output.cohort),
         classes_output=Path(snakemake.output.classes),
         attrition_output=Path(snakemake.output.attrition),
-        pmv_labels=Path(snakemake.input.pmv_labels) if snakemake.input.get("pmv_labels") else None,
     )
     log.params({"task": task, **params.switches})
     log.metrics({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]})

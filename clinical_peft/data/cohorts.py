@@ -10,23 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clinical_peft.data.attrition import Attrition
-from clinical_peft.data.beep_labels import beep_admissions
 from clinical_peft.data.consistency import check_same_patient
 from clinical_peft.data.death_phrases import without_death_phrases
-from clinical_peft.data.labels import (
-    Task,
-    code_table,
-    codes_left_out,
-    find_task,
-    label_table,
-    stays_left_out,
-    switch_on,
-)
+from clinical_peft.data.labels import Task, find_task, stays_left_out, switch_on
 from clinical_peft.data.note_table import parquet_writer
-from clinical_peft.data.prolonged_ventilation import random_split, ventilated_admissions, with_early_note
+from clinical_peft.data.outcomes import Outcomes
+from clinical_peft.data.prolonged_ventilation import random_split
 from clinical_peft.data.splits import assign_splits
 from clinical_peft.data.stated_outcomes import states_outcome
-from clinical_peft.data.ventilation import find_episodes, read_episodes
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.files import write_json
 from clinical_peft.hash_split import SPLITS
@@ -45,8 +36,7 @@ def build_cohort(
     task: str,
     *,
     admission_notes: Path,
-    mimic_iii: Path,
-    ventilation: Path | None,
+    outcomes: Outcomes,
     splits: Literal["hash"] | Path,
     salt: str,
     pmv_split: str,
@@ -54,7 +44,6 @@ def build_cohort(
     output: Path,
     classes_output: Path,
     attrition_output: Path,
-    pmv_labels: Path | None = None,
     drop_stated_outcomes: bool = False,
 ) -> list[dict[str, object]]:
     """Write the cohort of a task, its label space and its attrition.
@@ -62,26 +51,24 @@ def build_cohort(
     Args:
         task: los, mortality, pmv, diagnoses, procedures or control.
         admission_notes: What `build_admission_notes` wrote.
-        mimic_iii: Folder with the tables of the task.
-        ventilation: What `ventilation_episodes` wrote, for pmv; found anew when None.
+        outcomes: The database that the notes are of.
         splits: ``hash``, or the folder of published lists, which also drop the patients that they do not name.
         salt: What the hash split and the control task's coin depend on.
         pmv_split: For pmv only. ``core-patient``: as the other tasks; ``derived-random``: by admission, the source's
-            way; ``beep``: members, labels and split of ``pmv_labels``. In the last two a patient can stand in two
-            splits.
+            way; ``beep``: members, labels and split of BEEP's file, which ``outcomes`` has. In the last two a
+            patient can stand in two splits.
         switches: True means as the original: los_rounded, negative_stays_kept, procedure_codes_as_integers,
             malformed_codes_kept, label_space_whole_table, death_phrases_original.
         output: Parquet file: hadm_id, subject_id, split, text, label; ordered by hadm_id.
         classes_output: JSON list, the ordered label space.
         attrition_output: JSON list of steps, each with the rows and patients left.
-        pmv_labels: BEEP's label file; for ``pmv_split`` beep.
         drop_stated_outcomes: Drop admissions whose note states the outcome (`clinical_peft.data.stated_outcomes`).
 
     Returns:
         The steps of ``attrition_output``.
 
     Raises:
-        ConfigError: The task, ``pmv_split``, ``pmv_labels`` or a switch is unknown or missing.
+        ConfigError: The task, ``pmv_split`` or a switch is unknown or missing, or BEEP's file is.
         DataError: A table is missing, malformed, or contradicts itself or another; the cohort, a split, or a class
             of a binary task's training split is empty.
     """
@@ -93,11 +80,11 @@ def build_cohort(
     split_of: Mapping[int, str] | None = None
     if task == "pmv":
         attrition = Attrition()
-        labels, split_of = _ventilated(pmv_split, mimic_iii, ventilation, pmv_labels, attrition)
+        labels, split_of = _ventilated(pmv_split, outcomes, attrition)
         frame = attrition.record("with an admission note", _label(task, notes, labels))
         frame = attrition.record("telling no death", _tell_no_death(frame, switches))
     else:
-        frame = _labelled(kind, notes, mimic_iii, switches, salt, attrition)
+        frame = _labelled(kind, notes, outcomes, switches, salt, attrition)
 
     if drop_stated_outcomes:
         states = [states_outcome(task, text) for text in frame["text"]]
@@ -111,7 +98,7 @@ def build_cohort(
     frame = frame.sort_values("hadm_id", ignore_index=True)
     _check_splits(task, frame)
 
-    classes = _label_space(kind, frame, mimic_iii, switches)
+    classes = _label_space(kind, frame, outcomes, switches)
     if kind.multilabel:
         frame = _with_known_codes(frame, set(classes), attrition)
     else:
@@ -123,32 +110,28 @@ def build_cohort(
 
 
 def _ventilated(
-    pmv_split: str, mimic_iii: Path, ventilation: Path | None, pmv_labels: Path | None, attrition: Attrition
+    pmv_split: str, outcomes: Outcomes, attrition: Attrition
 ) -> tuple[pd.DataFrame, Mapping[int, str] | None]:
     """Labels of ventilated admissions, and their split where it is not the patient's."""
     if pmv_split == "beep":
-        if pmv_labels is None:
-            raise ConfigError("data.pmv_labels: expected the path of BEEP's label file, found none")
-        return beep_admissions(pmv_labels, mimic_iii, attrition)
-    episodes = read_episodes(ventilation) if ventilation else find_episodes(mimic_iii)[0]
-    labels = with_early_note(mimic_iii, ventilated_admissions(mimic_iii, episodes, attrition))
-    attrition.record("with a nursing or respiratory note within 48 hours", labels)
+        return outcomes.ventilated_by_list(attrition)
+    labels = outcomes.ventilated(attrition)
     return labels, random_split(labels["hadm_id"]) if pmv_split == "derived-random" else None
 
 
 def _labelled(
-    kind: Task, notes: pd.DataFrame, mimic_iii: Path, switches: Mapping[str, bool], salt: str, attrition: Attrition
+    kind: Task, notes: pd.DataFrame, outcomes: Outcomes, switches: Mapping[str, bool], salt: str, attrition: Attrition
 ) -> pd.DataFrame:
     """The notes of the admissions that have a label, with it."""
     left_out: dict[str, int] = {}
     if kind.multilabel:
-        left_out = codes_left_out(kind.name, mimic_iii, switches)
+        left_out = outcomes.codes_left_out(kind.name, switches)
     if kind.name == "mortality":
         notes = attrition.record("telling no death", _tell_no_death(notes, switches))
     if kind.name == "los":
-        for step, admissions in stays_left_out(mimic_iii, switches).items():
+        for step, admissions in stays_left_out(outcomes.folder, switches).items():
             notes = attrition.record(step, notes[~notes["hadm_id"].isin(admissions)])
-    frame = _label(kind.name, notes, label_table(kind.name, mimic_iii, switches, salt=salt))
+    frame = _label(kind.name, notes, outcomes.labels(kind.name, switches, salt))
     if kind.name in _LABELLED_STEP:
         attrition.record(_LABELLED_STEP[kind.name], frame, left_out=left_out)
     return frame
@@ -188,12 +171,12 @@ def _check_classes(kind: Task, frame: pd.DataFrame) -> None:
             )
 
 
-def _label_space(kind: Task, frame: pd.DataFrame, mimic_iii: Path, switches: Mapping[str, bool]) -> list[str]:
+def _label_space(kind: Task, frame: pd.DataFrame, outcomes: Outcomes, switches: Mapping[str, bool]) -> list[str]:
     """The ordered classes: fixed, or the codes of the whole table in its order, or of the training split, sorted."""
     if not kind.multilabel:
         return list(kind.classes)
     if switch_on(switches, "label_space_whole_table"):
-        return [str(code) for code in code_table(kind.name, mimic_iii, switches)["code"].unique()]
+        return [str(code) for code in outcomes.codes(kind.name, switches)["code"].unique()]
     return sorted({code for codes in frame["label"][frame["split"] == "train"] for code in codes})
 
 

@@ -67,6 +67,6 @@ def check_same_patient(notes: pd.DataFrame, labels: pd.DataFrame, task: str) -> 
     differing = int((both["subject_id"] != both["subject_id_of_label"]).sum())
     if differing:
         raise DataError(
-            f"cohort {task}: expected NOTEEVENTS and the table of the label to agree on SUBJECT_ID, found "
+            f"cohort {task}: expected the notes and the table of the label to agree on SUBJECT_ID, found "
             f"{differing} admissions of two patients; check that the tables are of one release"
         )

@@ -1,4 +1,4 @@
-"""The form of ICD-9-CM codes as MIMIC writes them: without the dot, leading zeros kept."""
+"""The form and the groups of ICD-9-CM codes as MIMIC writes them: without the dot, leading zeros kept."""
 
 import pandas as pd
 
@@ -18,3 +18,9 @@ def has_icd9_form(codes: "pd.Series[str]", task: str) -> "pd.Series[bool]":
         task: diagnoses or procedures.
     """
     return codes.str.fullmatch(_FORMS[task])
+
+
+def icd9_groups(codes: "pd.Series[str]", task: str) -> "pd.Series[str]":
+    """Shorten codes to the groups that are a task's classes: 3 characters, 4 of a diagnosis beginning with V or E."""
+    long = codes.str.startswith(("V", "E")) & (task == "diagnoses")
+    return codes.str[:4].where(long, codes.str[:3])

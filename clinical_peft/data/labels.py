@@ -10,7 +10,7 @@ import pandas as pd
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.consistency import check_key, check_one_patient
-from clinical_peft.data.icd9 import has_icd9_form
+from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table
@@ -54,6 +54,7 @@ TASKS = {
         Task("control", ("tails", "heads")),
     )
 }
+LABEL_COLUMNS = ["hadm_id", "subject_id", "label"]
 DISCHARGED_ALIVE = "discharged alive"
 ENDING_AFTER_START = "that do not end before they begin"
 LOS_UPPER_DAYS = (3, 7, 14)  # upper bounds, included, of the first three classes
@@ -99,25 +100,46 @@ def label_table(
         ConfigError: The task is unknown or its switch not given.
         DataError: A table is missing or malformed, names an admission twice or gives it to two patients.
     """
-    kind = find_task(task)
-    if kind.multilabel:
-        codes = code_table(task, mimic_iii, switches).drop_duplicates(["hadm_id", "code"])
-        labels = codes.groupby(["hadm_id", "subject_id"])["code"].agg(list).rename("label").reset_index()
-    elif task == "pmv":
+    if find_task(task).multilabel:
+        return code_labels(code_table(task, mimic_iii, switches))
+    if task == "pmv":
         episodes = read_episodes(ventilation) if ventilation else find_episodes(mimic_iii)[0]
-        labels = ventilated_admissions(mimic_iii, episodes, Attrition())
-    elif task == "los":
-        labels = _lengths_of_stay(mimic_iii, switches)
+        return ventilated_admissions(mimic_iii, episodes, Attrition())[LABEL_COLUMNS]
+    return admission_labels(task, mimic_iii, switches, salt)
+
+
+def admission_labels(task: str, folder: Path, switches: Mapping[str, bool], salt: str) -> pd.DataFrame:
+    """Return the labels that the table of admissions gives, of MIMIC-III or of MIMIC-IV.
+
+    Args:
+        task: los, mortality or control.
+        folder: Folder with ADMISSIONS.
+        switches: los_rounded and negative_stays_kept for los.
+        salt: What the coin of the control task depends on.
+
+    Returns:
+        As `label_table`.
+
+    Raises:
+        DataError: The table is missing, malformed or names an admission twice.
+    """
+    if task == "los":
+        labels = _lengths_of_stay(folder, switches)
         labels = labels[labels["alive"] & labels["in_order"]]
     else:
-        labels = _admissions(mimic_iii, {})
+        labels = _admissions(folder, {})
         if task == "mortality":
             labels = labels.dropna().assign(label=labels["hospital_expire_flag"])
         else:
             labels["label"] = [control_label(hadm_id, salt) for hadm_id in labels["hadm_id"]]
-    if not kind.multilabel:
-        labels = labels.astype({"label": "int64"})
-    return labels[["hadm_id", "subject_id", "label"]].sort_values("hadm_id", ignore_index=True)
+    return labels.astype({"label": "int64"})[LABEL_COLUMNS].sort_values("hadm_id", ignore_index=True)
+
+
+def code_labels(codes: pd.DataFrame) -> pd.DataFrame:
+    """Collect rows of codes (hadm_id, subject_id, code) into one list per admission, each code once, in their order."""
+    codes = codes.drop_duplicates(["hadm_id", "code"])
+    labels = codes.groupby(["hadm_id", "subject_id"])["code"].agg(list).rename("label").reset_index()
+    return labels[LABEL_COLUMNS].sort_values("hadm_id", ignore_index=True)
 
 
 def code_table(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> pd.DataFrame:
@@ -137,15 +159,11 @@ def code_table(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> pd.D
     path = find_table(mimic_iii, str(find_task(task).code_table))
     rows, _ = _coded_rows(task, path, switches)
     codes = rows["code"]
-    if task == "diagnoses":
-        short = codes.str[:4].where(codes.str.startswith(("V", "E")), codes.str[:3])
-    else:
-        if switch_on(switches, "procedure_codes_as_integers"):
-            if not codes.str.fullmatch("[0-9]+").all():
-                raise DataError(f"{path}: column ICD9_CODE: expected whole numbers, found another code")
-            codes = codes.str.lstrip("0").where(codes.str.strip("0") != "", "0")
-        short = codes.str[:3]
-    return rows.assign(code=short)
+    if task == "procedures" and switch_on(switches, "procedure_codes_as_integers"):
+        if not codes.str.fullmatch("[0-9]+").all():
+            raise DataError(f"{path}: column ICD9_CODE: expected whole numbers, found another code")
+        codes = codes.str.lstrip("0").where(codes.str.strip("0") != "", "0")
+    return rows.assign(code=icd9_groups(codes, task))
 
 
 def codes_left_out(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> dict[str, int]:
@@ -153,14 +171,14 @@ def codes_left_out(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> 
     return _coded_rows(task, find_table(mimic_iii, str(find_task(task).code_table)), switches)[1]
 
 
-def stays_left_out(mimic_iii: Path, switches: Mapping[str, bool]) -> dict[str, set[int]]:
-    """Return the admissions whose length of stay `label_table` leaves out, by the step that keeps the others.
+def stays_left_out(folder: Path, switches: Mapping[str, bool]) -> dict[str, set[int]]:
+    """Return the admissions whose length of stay `admission_labels` leaves out, by the step that keeps the others.
 
     Raises:
         ConfigError: negative_stays_kept or los_rounded is not given.
         DataError: The table is missing, malformed or names an admission twice.
     """
-    rows = _lengths_of_stay(mimic_iii, switches)
+    rows = _lengths_of_stay(folder, switches)
     left_out = {DISCHARGED_ALIVE: set(rows["hadm_id"][~rows["alive"]])}
     if not switch_on(switches, "negative_stays_kept"):
         left_out[ENDING_AFTER_START] = set(rows["hadm_id"][~rows["in_order"]])

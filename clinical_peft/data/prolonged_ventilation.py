@@ -24,7 +24,7 @@ _DAY_SECONDS = 86_400
 _YEAR_DAYS = 365.242
 _ADULT_YEARS = 18
 # ICD-9 prefixes of patients who need a ventilator for another reason, or are kept on one.
-_EXCLUDED_CODES = (
+EXCLUDED_ICD9 = (
     r"14\d"  # malignant neoplasm of lip, mouth and pharynx
     r"|3589|3590|3591|35801"  # neuromuscular disease
     r"|94[01]|948[3-9]"  # burns of the eye, face, head and neck, or of 30 % and more of the body
@@ -34,9 +34,7 @@ _NOTE_CATEGORIES = {"Nursing", "Nursing/other", "Respiratory"}
 
 
 def ventilated_admissions(mimic_iii: Path, episodes: pd.DataFrame, attrition: Attrition) -> pd.DataFrame:
-    """Return the admissions of adults who were ventilated for two days or more.
-
-    The duration of a stay runs from its first episode's start to its last one's end, gaps included.
+    """Return the admissions of adults who were ventilated for two days or more (`long_ventilation`).
 
     Args:
         mimic_iii: Folder with ICUSTAYS, ADMISSIONS, PATIENTS and DIAGNOSES_ICD.
@@ -44,8 +42,7 @@ def ventilated_admissions(mimic_iii: Path, episodes: pd.DataFrame, attrition: At
         attrition: Gets the steps.
 
     Returns:
-        hadm_id, subject_id, label (1 when any stay of the admission lasts seven days or more), first_start (of the
-        first stay that lasts two days or more); ordered by hadm_id.
+        As `long_ventilation`.
 
     Raises:
         DataError: A table is missing or malformed, names an admission, stay or patient twice, or a step leaves
@@ -53,19 +50,42 @@ def ventilated_admissions(mimic_iii: Path, episodes: pd.DataFrame, attrition: At
     """
     stays = _adult_stays(mimic_iii, attrition)
     codes = read_table(find_table(mimic_iii, "DIAGNOSES_ICD"), {"HADM_ID": INTEGER, "ICD9_CODE": TEXT})
-    excluded = codes["HADM_ID"][codes["ICD9_CODE"].str.match(_EXCLUDED_CODES, na=False)]
+    excluded = codes["HADM_ID"][codes["ICD9_CODE"].str.match(EXCLUDED_ICD9, na=False)]
+    return long_ventilation(stays, excluded, episodes.rename(columns={"icustay_id": "stay_id"}), attrition)
+
+
+def long_ventilation(
+    stays: pd.DataFrame, excluded: "pd.Series[int]", episodes: pd.DataFrame, attrition: Attrition
+) -> pd.DataFrame:
+    """Return the admissions with an ICU stay that is ventilated for two days or more.
+
+    The duration of a stay runs from its first episode's start to its last one's end, gaps included.
+
+    Args:
+        stays: stay_id, hadm_id, subject_id, intime.
+        excluded: hadm_id of admissions with an excluding diagnosis.
+        episodes: stay_id, starttime, endtime.
+        attrition: Gets the steps.
+
+    Returns:
+        hadm_id, subject_id, label (1 when any stay of the admission lasts seven days or more), first_start (of the
+        first stay that lasts two days or more); ordered by hadm_id.
+
+    Raises:
+        DataError: A step leaves nothing.
+    """
     stays = stays[~stays["hadm_id"].isin(excluded)]
     attrition.record("without an excluding diagnosis", stays, unit=ICU_STAYS)
 
-    spans = episodes.groupby("icustay_id").agg(first_start=("starttime", "min"), last_end=("endtime", "max"))
-    stays = attrition.record("ventilated", stays.merge(spans, on="icustay_id", how="inner"), unit=ICU_STAYS)
+    spans = episodes.groupby("stay_id").agg(first_start=("starttime", "min"), last_end=("endtime", "max"))
+    stays = attrition.record("ventilated", stays.merge(spans, on="stay_id", how="inner"), unit=ICU_STAYS)
     days = (stays["last_end"] - stays["first_start"]).dt.total_seconds() / _DAY_SECONDS + BUFFER_DAYS
     prolonged = stays["hadm_id"][days >= PROLONGED_DAYS]
 
     stays = attrition.record(
         f"ventilated for {COHORT_DAYS - BUFFER_DAYS} days or more", stays[days >= COHORT_DAYS], unit=ICU_STAYS
     )
-    stays = stays.sort_values(["hadm_id", "intime", "icustay_id"], kind="stable")
+    stays = stays.sort_values(["hadm_id", "intime", "stay_id"], kind="stable")
     first = stays.drop_duplicates("hadm_id", keep="first").reset_index(drop=True)
     first["label"] = first["hadm_id"].isin(prolonged).astype("int64")
     cohort = first[["hadm_id", "subject_id", "label", "first_start"]]
@@ -118,7 +138,8 @@ def _adult_stays(mimic_iii: Path, attrition: Attrition) -> pd.DataFrame:
     # Whole seconds, because ages over 89 are shifted to about 300 years, which overflows nanoseconds.
     seconds = (stays["admittime"] - stays["dob"]).dt.total_seconds()
     age = (seconds / (_DAY_SECONDS * _YEAR_DAYS)).round(4)
-    stays = stays[age >= _ADULT_YEARS].astype({"subject_id": "int64", "hadm_id": "int64", "icustay_id": "int64"})
+    stays = stays[age >= _ADULT_YEARS].rename(columns={"icustay_id": "stay_id"})
+    stays = stays.astype({"subject_id": "int64", "hadm_id": "int64", "stay_id": "int64"})
     return attrition.record("of adults", stays, unit=ICU_STAYS)
 
 

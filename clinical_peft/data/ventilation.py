@@ -24,6 +24,7 @@ from clinical_peft.data.ventilation_items import (
     VENTILATOR_SETTINGS,
     VENTILATOR_VALUES,
 )
+from clinical_peft.errors import DataError
 
 EPISODE_SCHEMA = pa.schema([("icustay_id", INTEGER), ("starttime", TIME), ("endtime", TIME)])
 FROM_CHARTED_SETTINGS = "CHARTEVENTS"
@@ -69,7 +70,7 @@ def find_episodes(mimic_iii: Path) -> tuple[pd.DataFrame, str]:
     charted = locate_table(mimic_iii, "CHARTEVENTS")
     procedures = find_table(mimic_iii, "PROCEDUREEVENTS_MV")
     if charted is None:
-        return _procedure_intervals(procedures), FROM_PROCEDURES
+        return procedure_intervals(procedures, "icustay_id"), FROM_PROCEDURES
     return episodes_from_events(_charted_events(charted), _extubations(procedures)), FROM_CHARTED_SETTINGS
 
 
@@ -122,11 +123,11 @@ def _charted_events(path: Path) -> pd.DataFrame:
         is_error = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(batch["ERROR"]), "1"), False)
         rows = batch.filter(pc.and_(wanted, pc.invert(is_error)))
         if rows.num_rows:
-            parts.append(_merge(_flagged(rows)))
+            parts.append(_merge(_flagged(rows, path)))
     return _merge(pd.concat(parts, ignore_index=True))
 
 
-def _flagged(rows: pa.RecordBatch) -> pd.DataFrame:
+def _flagged(rows: pa.RecordBatch, path: Path) -> pd.DataFrame:
     items, values = rows["ITEMID"].to_numpy(), rows["VALUE"].to_pandas()
     ventilated = np.isin(items, sorted(VENTILATOR_SETTINGS))
     for item, excluded in VENTILATOR_EXCLUDED_VALUES.items():
@@ -134,12 +135,26 @@ def _flagged(rows: pa.RecordBatch) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "icustay_id": rows["ICUSTAY_ID"].to_numpy(),
-            "seconds": pc.cast(pc.cast(rows["CHARTTIME"], TIME), INTEGER).to_numpy(),
+            "seconds": seconds_since_1970(rows, "CHARTTIME", path).to_numpy(),
             "ventilated": ventilated | _has_value(items, values, VENTILATOR_VALUES),
             "oxygen": _has_value(items, values, OXYGEN_VALUES),
             "extubated": _has_value(items, values, EXTUBATION_VALUES),
         }
     )
+
+
+def seconds_since_1970(rows: pa.RecordBatch, column: str, path: Path) -> pa.Array:
+    """Return a column of times, read as text because few rows of a large table are wanted, as int64; null stays null.
+
+    Raises:
+        DataError: A value is not a time; the message names ``path``.
+    """
+    try:
+        return pc.cast(pc.cast(rows[column], TIME), INTEGER)
+    except pa.ArrowInvalid:
+        raise DataError(
+            f"{path}: column {column}: expected times as YYYY-MM-DD HH:MM:SS, found another value"
+        ) from None
 
 
 def _has_value(items: np.ndarray, values: "pd.Series[str]", wanted: dict[int, frozenset[str]]) -> np.ndarray:
@@ -160,12 +175,23 @@ def _extubations(path: Path) -> pd.DataFrame:
     return pd.DataFrame({"icustay_id": events["ICUSTAY_ID"].to_numpy("int64"), "seconds": seconds})
 
 
-def _procedure_intervals(path: Path) -> pd.DataFrame:
-    columns = {"ICUSTAY_ID": INTEGER, "STARTTIME": TIME, "ENDTIME": TIME, "ITEMID": INTEGER, "STATUSDESCRIPTION": TEXT}
+def procedure_intervals(path: Path, stay: str) -> pd.DataFrame:
+    """Return the intervals of invasive ventilation that are recorded as procedures.
+
+    Args:
+        path: PROCEDUREEVENTS_MV of MIMIC-III, or procedureevents of MIMIC-IV.
+        stay: The table's column of the ICU stay, in lower case.
+
+    Returns:
+        The stay's column, starttime, endtime, ordered by all three.
+
+    Raises:
+        DataError: The table is malformed.
+    """
+    columns = {stay.upper(): INTEGER, "STARTTIME": TIME, "ENDTIME": TIME, "ITEMID": INTEGER, "STATUSDESCRIPTION": TEXT}
     rows = read_table(path, columns)
     replaced = rows["STATUSDESCRIPTION"] == "Rewritten"  # an order that a later row states again
-    rows = rows[(rows["ITEMID"] == VENTILATION_PROCEDURE) & ~replaced]
-    rows = rows.dropna(subset=["ICUSTAY_ID", "STARTTIME", "ENDTIME"])
-    rows = rows[rows["STARTTIME"] < rows["ENDTIME"]]
-    rows = rows.rename(columns=str.lower)[EPISODE_SCHEMA.names].astype({"icustay_id": "int64"})
-    return rows.sort_values(EPISODE_SCHEMA.names, ignore_index=True)
+    rows = rows[(rows["ITEMID"] == VENTILATION_PROCEDURE) & ~replaced].rename(columns=str.lower)
+    rows = rows.dropna(subset=[stay, "starttime", "endtime"])
+    rows = rows[rows["starttime"] < rows["endtime"]][[stay, "starttime", "endtime"]].astype({stay: "int64"})
+    return rows.sort_values([stay, "starttime", "endtime"], ignore_index=True)

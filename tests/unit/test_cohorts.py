@@ -16,6 +16,7 @@ from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.death_phrases import without_death_phrases
 from clinical_peft.data.labels import LOS_UPPER_DAYS, bin_length_of_stay, code_table, control_label, label_table
+from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.statistics import dataset_statistics
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.tokens.tokenizer import train_tokenizer
@@ -85,7 +86,7 @@ class Hospital:
         return self.folder
 
 
-def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-patient", **more):
+def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-patient", pmv_labels=None, **more):
     """Build notes and one cohort; return its rows, classes and attrition."""
     notes = output / "admission.parquet"
     if not notes.exists():
@@ -95,8 +96,7 @@ def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-p
     build_cohort(
         task,
         admission_notes=notes,
-        mimic_iii=mimic_iii,
-        ventilation=None,
+        outcomes=MimicIII(mimic_iii, pmv_labels=pmv_labels),
         splits=splits,
         salt="salt",
         pmv_split=pmv_split,

@@ -152,7 +152,7 @@ def test_an_admission_whose_codes_are_two_patients_is_an_error(hospital, switche
 @pytest.mark.parametrize("task", ["los", "mortality", "diagnoses"])
 def test_a_note_of_another_patient_than_its_admission_is_an_error(hospital, tmp_path, switches, task):
     hospital.notes[1][1] = 7
-    with pytest.raises(DataError, match=rf"cohort {task}: expected NOTEEVENTS .* agree on SUBJECT_ID, found 1"):
+    with pytest.raises(DataError, match=rf"cohort {task}: expected the notes .* agree on SUBJECT_ID, found 1"):
         build(task, hospital.write(), tmp_path, switches)
 
 

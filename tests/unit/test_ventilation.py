@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.labels import label_table
+from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.prolonged_ventilation import random_split, ventilated_admissions, with_early_note
 from clinical_peft.data.ventilation import episodes_from_events, find_episodes, read_episodes, ventilation_episodes
 from clinical_peft.errors import DataError
@@ -260,8 +261,7 @@ def test_prolonged_ventilation_cohort(tmp_path, pmv_split):
     steps = build_cohort(
         "pmv",
         admission_notes=tmp_path / "admission.parquet",
-        mimic_iii=folder,
-        ventilation=None,
+        outcomes=MimicIII(folder),
         splits="hash",
         salt="s",
         pmv_split=pmv_split,

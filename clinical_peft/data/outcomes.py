@@ -1,0 +1,83 @@
+"""What the builder of cohorts asks of a database: labels, codes, and who was ventilated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.beep_labels import beep_admissions
+from clinical_peft.data.labels import code_table, codes_left_out, label_table
+from clinical_peft.data.prolonged_ventilation import ventilated_admissions, with_early_note
+from clinical_peft.data.ventilation import find_episodes, read_episodes
+from clinical_peft.errors import ConfigError
+
+
+class Outcomes(Protocol):
+    """The outcomes of one database."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its tables."""
+        ...
+
+    def labels(self, task: str, switches: Mapping[str, bool], salt: str) -> pd.DataFrame:
+        """Return hadm_id, subject_id and label of every admission that has one, whether it has a note or not."""
+        ...
+
+    def codes(self, task: str, switches: Mapping[str, bool]) -> pd.DataFrame:
+        """Return hadm_id, subject_id and code (a group) of a multilabel task, in the order of the table."""
+        ...
+
+    def codes_left_out(self, task: str, switches: Mapping[str, bool]) -> dict[str, int]:
+        """Return how many rows of a multilabel task's table `codes` leaves out, by reason."""
+        ...
+
+    def ventilated(self, attrition: Attrition) -> pd.DataFrame:
+        """Return hadm_id, subject_id and label of the pmv task, and record its steps."""
+        ...
+
+    def ventilated_by_list(self, attrition: Attrition) -> tuple[pd.DataFrame, Mapping[int, str]]:
+        """Return the same by a published list, and its split of each admission."""
+        ...
+
+
+@dataclass(frozen=True)
+class MimicIII:
+    """The outcomes of MIMIC-III.
+
+    Attributes:
+        folder: Folder with the tables of the task.
+        ventilation: What `ventilation_episodes` wrote, for pmv; found anew when None.
+        pmv_labels: BEEP's label file.
+    """
+
+    folder: Path
+    ventilation: Path | None = None
+    pmv_labels: Path | None = None
+
+    def labels(self, task: str, switches: Mapping[str, bool], salt: str) -> pd.DataFrame:
+        """See `Outcomes`."""
+        return label_table(task, self.folder, switches, ventilation=self.ventilation, salt=salt)
+
+    def codes(self, task: str, switches: Mapping[str, bool]) -> pd.DataFrame:
+        """See `Outcomes`."""
+        return code_table(task, self.folder, switches)
+
+    def codes_left_out(self, task: str, switches: Mapping[str, bool]) -> dict[str, int]:
+        """See `Outcomes`."""
+        return codes_left_out(task, self.folder, switches)
+
+    def ventilated(self, attrition: Attrition) -> pd.DataFrame:
+        """See `Outcomes`; a nursing or respiratory note in the first 48 hours of ventilation is asked for."""
+        episodes = read_episodes(self.ventilation) if self.ventilation else find_episodes(self.folder)[0]
+        labels = with_early_note(self.folder, ventilated_admissions(self.folder, episodes, attrition))
+        return attrition.record("with a nursing or respiratory note within 48 hours", labels)
+
+    def ventilated_by_list(self, attrition: Attrition) -> tuple[pd.DataFrame, Mapping[int, str]]:
+        """See `Outcomes`; the list is BEEP's."""
+        if self.pmv_labels is None:
+            raise ConfigError("data.pmv_labels: expected the path of BEEP's label file, found none")
+        return beep_admissions(self.pmv_labels, self.folder, attrition)
