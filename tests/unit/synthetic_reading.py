@@ -23,6 +23,15 @@ class Hospital:
     def iv(self, name: str) -> pd.DataFrame:
         return self._read(self.folder / "mimic-iv-note" / f"{name}.csv.gz")
 
+    def iv_table(self, name: str) -> pd.DataFrame:
+        return self._read(self.folder / "mimic-iv" / f"{name}.csv.gz")
+
+    @cached_property
+    def iv_modes(self) -> pd.DataFrame:
+        """Ventilator modes of MIMIC-IV, those of a ventilator that stands by left out."""
+        chart = self.iv_table("icu/chartevents")
+        return chart[chart.itemid.isin(["223849", "229314"]) & (chart.value != "Standby")]
+
     @staticmethod
     def _read(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator="\n")
@@ -221,6 +230,37 @@ def _e_codes(hospital: Hospital) -> int:
     return codes.loc[codes.ICD9_CODE.str.startswith("E"), "HADM_ID"].nunique()
 
 
+def _iv_gap(hours: float) -> Callable[[Hospital], int]:
+    def count(hospital: Hospital) -> int:
+        times = pd.to_datetime(hospital.iv_modes.charttime).groupby(hospital.iv_modes.stay_id)
+        first = times.nsmallest(2).groupby(level=0)
+        return int(((first.max() - first.min()).dt.total_seconds() == round(hours * 3600)).sum())
+
+    return count
+
+
+def _iv_two_devices(hospital: Hospital) -> int:
+    chart = hospital.iv_table("icu/chartevents")
+    devices = chart[chart.itemid == "226732"].groupby(["stay_id", "charttime"]).size()
+    return int((devices > 1).sum())
+
+
+def _iv_without_note(hospital: Hospital) -> int:
+    return int((~hospital.iv_table("hosp/admissions").hadm_id.isin(hospital.iv("discharge").hadm_id)).sum())
+
+
+def _iv_excluded(hospital: Hospital) -> int:
+    return int(hospital.iv_table("hosp/diagnoses_icd").icd_code.isin(["35801", "G7001"]).sum())
+
+
+def _iv_coded_in(version: str) -> Callable[[Hospital], int]:
+    def count(hospital: Hospital) -> int:
+        codes = hospital.iv_table("hosp/diagnoses_icd")
+        return codes.loc[codes.icd_version == version, "hadm_id"].nunique()
+
+    return count
+
+
 def _iv_texts(test: Callable[[pd.Series], pd.Series]) -> Callable[[Hospital], int]:
     return lambda hospital: int(test(hospital.iv("discharge").text).sum())
 
@@ -295,6 +335,13 @@ DETECTORS: dict[str, Callable[[Hospital], int]] = {
     "late_bedside_note": _late_bedside_notes,
     "admissions_without_procedures": _without_procedures,
     "charted_values_with_trailing_space": lambda h: int(h.chart.VALUE.str.endswith(" ").sum()),
+    "mimic_iv_admissions_in_icd_9": _iv_coded_in("9"),
+    "mimic_iv_admissions_in_icd_10": _iv_coded_in("10"),
+    "mimic_iv_admissions_without_note": _iv_without_note,
+    "mimic_iv_excluded_neuromuscular": _iv_excluded,
+    "mimic_iv_gap_13_9_hours": _iv_gap(13.9),
+    "mimic_iv_gap_14_1_hours": _iv_gap(14.1),
+    "mimic_iv_two_devices_at_once": _iv_two_devices,
     "mimic_iv_empty": _iv_texts(lambda text: text == ""),
     "mimic_iv_duplicate": _iv_texts(lambda text: text.duplicated() & (text != "")),
     "mimic_iv_carriage_return": _iv_texts(lambda text: text.str.contains("\r")),

@@ -114,15 +114,15 @@ def charted_values(draws: Draws, admission: Admission, stay: IcuStay, case: str)
     system = system_of(admission)
     if not stay.episodes:
         for hours in (1, 5, 9):
-            yield from _numbers(draws, system.vital_signs, _at(admission, stay.start + hours * HOUR))
+            yield from numbers(draws, system.vital_signs, _at(admission, stay.start + hours * HOUR))
         return
     for episode in stay.episodes:
-        for number, seconds in enumerate(_setting_times(draws, episode)):
+        for number, seconds in enumerate(setting_times(draws, episode)):
             yield ChartedValue(_at(admission, seconds), system.mode, draws.pick(system.modes))
             if number % 3 == 0:
-                yield from _numbers(draws, system.settings, _at(admission, seconds))
+                yield from numbers(draws, system.settings, _at(admission, seconds))
             else:
-                yield from _numbers(draws, system.settings[:1], _at(admission, seconds))
+                yield from numbers(draws, system.settings[:1], _at(admission, seconds))
         if episode.extubated and not admission.metavision:
             event = "Self Extubation" if case == "self_extubation" else "Extubated"
             yield ChartedValue(_at(admission, episode.end), CAREVUE_EVENTS, event)
@@ -162,7 +162,8 @@ def _at(admission: Admission, seconds: int) -> datetime:
     return admission.admitted + timedelta(seconds=seconds)
 
 
-def _setting_times(draws: Draws, episode: Episode) -> Iterator[int]:
+def setting_times(draws: Draws, episode: Episode) -> Iterator[int]:
+    """Yield when settings are charted, in seconds from admission: about every four hours, at start and end exactly."""
     seconds = episode.start
     gap = episode.gap_after_first
     while episode.end - seconds > CHARTING_INTERVAL + HOUR:
@@ -173,7 +174,8 @@ def _setting_times(draws: Draws, episode: Episode) -> Iterator[int]:
     yield episode.end
 
 
-def _numbers(draws: Draws, items: tuple[tuple[int, str, float, float], ...], when: datetime) -> Iterator[ChartedValue]:
+def numbers(draws: Draws, items: tuple[tuple[int, str, float, float], ...], when: datetime) -> Iterator[ChartedValue]:
+    """Yield one value of each numeric item (id, unit, low, high)."""
     for item, unit, low, high in items:
         number = draws.integer(int(low), int(high))
         yield ChartedValue(when, item, str(number), float(number), unit)

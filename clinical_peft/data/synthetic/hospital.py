@@ -9,6 +9,7 @@ from clinical_peft.data.synthetic import mimic_iii, mimic_iv
 from clinical_peft.data.synthetic.bayes import COHORT_DAYS, bayes_auroc
 from clinical_peft.data.synthetic.codes import CodedAdmission
 from clinical_peft.data.synthetic.draws import Draws
+from clinical_peft.data.synthetic.mimic_iv_tables import MimicIVTables
 from clinical_peft.data.synthetic.note_events import discharge_text
 from clinical_peft.data.synthetic.patients import MIMIC_III, Admission, Patient, simulate_patient
 from clinical_peft.data.synthetic.planting import Plan, plant
@@ -25,7 +26,7 @@ from clinical_peft.files import write_json
 
 __all__ = ["GENERATOR_VERSION", "SIZES", "HospitalSize", "generate_hospital", "predicted_note_counts"]
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 """Changes whenever the same size and seed give other bytes."""
 
 
@@ -34,7 +35,7 @@ def generate_hospital(output: Path, *, size: str, seed: int) -> dict[str, Any]:
 
     Every label depends on a latent state of the admission that only the note tells of: severity (length of stay,
     death), respiratory failure (ventilation and its duration), conditions (codes). The same size and seed give
-    the same bytes. Memory is bounded by the MIMIC-III patients; MIMIC-IV notes are streamed.
+    the same bytes. Memory is bounded by the MIMIC-III patients; the MIMIC-IV part is streamed.
 
     Args:
         output: Folder to fill; created when missing, otherwise it must be empty. The caller makes it atomic.
@@ -75,7 +76,8 @@ def generate_sized(output: Path, numbers: HospitalSize, *, size: str, seed: int)
     notes = mimic_iv.MimicIV(
         output / "mimic-iv-note", seed, overlap, lambda admission: discharge_text(admission, plan, hosts)
     )
-    note_counts = notes.write(numbers.mimic_iv_discharge, numbers.mimic_iv_radiology)
+    with MimicIVTables(output / "mimic-iv", seed, numbers.hosts_per_case) as tables:
+        note_counts = notes.write(numbers.mimic_iv_discharge, numbers.mimic_iv_radiology, tables)
 
     listed = [admission for admission in admissions if admission.hadm_id not in plan.without_note]
     overlapping = notes.found.pop("overlapping_admissions")
@@ -85,8 +87,8 @@ def generate_sized(output: Path, numbers: HospitalSize, *, size: str, seed: int)
         "generator_version": GENERATOR_VERSION,
         "size": size,
         "seed": seed,
-        "rows": {"mimic-iii": database.row_counts, "mimic-iv-note": note_counts},
-        "planted": dict(sorted((plan.planted + database.found + notes.found).items())),
+        "rows": {"mimic-iii": database.row_counts, "mimic-iv": tables.row_counts, "mimic-iv-note": note_counts},
+        "planted": dict(sorted((plan.planted + database.found + notes.found + tables.found).items())),
         "overlap": {"patients": len(overlap), "admissions": overlapping},
         "patients_in_all_tasks": _patients_in_all_tasks(listed, database.coded),
         "bayes_auroc": bayes_auroc(listed, [database.coded[admission.hadm_id] for admission in listed]),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from clinical_peft.data.synthetic.charting import ITEMS, ChartedProcedure, ChartedValue
 from clinical_peft.data.synthetic.draws import Draws
 from clinical_peft.data.synthetic.patients import DAY, Admission, IcuStay, Patient
-from clinical_peft.data.synthetic.tables import TIME_FORMAT, Value
+from clinical_peft.data.synthetic.tables import Value
 
 FIRST_CAREGIVER = 940_000_000
 CAREGIVERS = 400
@@ -42,7 +42,7 @@ _SICK = 0.45  # severity from which a survivor is likely to leave for a facility
 
 def stamp(when: datetime) -> str:
     """Return a time as the tables write it."""
-    return when.strftime(TIME_FORMAT)
+    return when.isoformat(" ", "seconds")
 
 
 def caregiver(draws: Draws) -> int:

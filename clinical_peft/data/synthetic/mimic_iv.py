@@ -1,4 +1,4 @@
-"""The MIMIC-IV-Note part of the synthetic hospital, written note by note."""
+"""The MIMIC-IV part of the synthetic hospital: notes, and the tables of the same admissions, one after the other."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 from clinical_peft.data.synthetic.discharge_notes import as_mimic_iv, discharge_sections, render
 from clinical_peft.data.synthetic.draws import Draws
 from clinical_peft.data.synthetic.mimic_iii_rows import stamp
+from clinical_peft.data.synthetic.mimic_iv_tables import MimicIVTables, NotedAdmission
 from clinical_peft.data.synthetic.other_notes import radiology_report
 from clinical_peft.data.synthetic.patients import MIMIC_IV, ROWS, Admission, Patient, simulate_patient
 from clinical_peft.data.synthetic.planted_notes import LINE_BREAKS
@@ -24,21 +25,17 @@ _UNKNOWN_STORE_TIME = 0.05
 
 
 @dataclass(frozen=True)
-class _Stay:
+class _Stay(NotedAdmission):
     """An admission of a MIMIC-IV patient with the text of its summary."""
 
-    admission: Admission
-    subject_id: int
-    hadm_id: int
-    shift: timedelta
     text: Callable[[], str]
 
 
 class MimicIV:
-    """Writes exactly the wanted numbers of discharge and radiology notes in constant memory.
+    """Writes exactly the wanted numbers of discharge and radiology notes, and their tables, in constant memory.
 
     Args:
-        folder: Folder to create.
+        folder: Folder of the notes, to create.
         seed: Seed of the hospital.
         overlap: MIMIC-III patients who are also patients here.
         text_of: Returns the discharge summary of an admission of theirs, as MIMIC-III has it.
@@ -54,8 +51,8 @@ class MimicIV:
         self._overlap = overlap
         self._text_of = text_of
 
-    def write(self, discharge: int, radiology: int) -> dict[str, int]:
-        """Write both files; return the number of notes in each."""
+    def write(self, discharge: int, radiology: int, tables: MimicIVTables) -> dict[str, int]:
+        """Write both files, and the rows of ``tables``; return the number of notes in each file."""
         previous = ""
         with (
             GzipTable(self._folder / "discharge.csv.gz", MIMIC_IV_COLUMNS) as discharges,
@@ -65,6 +62,7 @@ class MimicIV:
                 draws = Draws(self._seed, MIMIC_IV, ROWS, number)
                 previous = self._with_edge_case(stay.text(), number % _CYCLE, previous)
                 discharges.write(*_discharge_row(draws, stay, previous))
+                tables.write(stay)
                 for _ in range(examinations.rows, (number + 1) * radiology // discharge):
                     examinations.write(*_radiology_row(draws, stay, examinations.rows))
             return {"discharge": discharges.rows, "radiology": examinations.rows}
@@ -84,8 +82,8 @@ class MimicIV:
 
     def _stays(self, discharge: int) -> Iterator[_Stay]:
         """Yield admissions without end, those of the shared patients evenly among the others."""
-        shared = sum(len(patient.admissions) for patient in self._overlap)
-        every = max(1, (discharge - shared) // (len(self._overlap) + 1))
+        guests = sum(len(patient.admissions) for patient in self._overlap)
+        every = max(1, (discharge - guests) // (len(self._overlap) + 1))
         waiting = iter(self._overlap)
         subject, hadm, index, fresh = FIRST_SUBJECT, FIRST_ADMISSION, 0, 0
         while True:
@@ -102,7 +100,8 @@ class MimicIV:
             for admission in patient.admissions:
                 hadm += 1
                 self.found["overlapping_admissions"] += guest is not None
-                yield _Stay(admission, subject, hadm, shift, self._writer(admission, guest is not None))
+                shared = guest is not None
+                yield _Stay(patient, admission, subject, hadm, shift, shared, self._writer(admission, shared))
 
     def _writer(self, admission: Admission, shared: bool) -> Callable[[], str]:
         if shared:

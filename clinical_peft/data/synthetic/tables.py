@@ -31,8 +31,24 @@ MIMIC_III_COLUMNS: dict[str, tuple[str, ...]] = {
     }.items()
 }
 MIMIC_IV_COLUMNS = ("note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "storetime", "text")
+MIMIC_IV_TABLES: dict[str, tuple[str, ...]] = {
+    name: tuple(columns.split())
+    for name, columns in {
+        "hosp/admissions": "subject_id hadm_id admittime dischtime deathtime admission_type admit_provider_id "
+        "admission_location discharge_location insurance language marital_status race edregtime edouttime "
+        "hospital_expire_flag",
+        "hosp/patients": "subject_id gender anchor_age anchor_year anchor_year_group dod",
+        "hosp/diagnoses_icd": "subject_id hadm_id seq_num icd_code icd_version",
+        "hosp/procedures_icd": "subject_id hadm_id seq_num chartdate icd_code icd_version",
+        "icu/icustays": "subject_id hadm_id stay_id first_careunit last_careunit intime outtime los",
+        "icu/chartevents": "subject_id hadm_id stay_id caregiver_id charttime storetime itemid value valuenum "
+        "valueuom warning",
+        "icu/procedureevents": "subject_id hadm_id stay_id caregiver_id starttime endtime storetime itemid value "
+        "valueuom location locationcategory orderid linkorderid ordercategoryname ordercategorydescription "
+        "patientweight isopenbag continueinnextdept statusdescription originalamount originalrate",
+    }.items()
+}
 
-TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 COMPRESSION_LEVEL = 4
 
 Value = str | int | float | None
