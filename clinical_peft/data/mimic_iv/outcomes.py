@@ -1,0 +1,81 @@
+"""The outcomes of MIMIC-IV."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from clinical_peft.data.attrition import ICU_STAYS, Attrition
+from clinical_peft.data.consistency import check_key
+from clinical_peft.data.labels import LABEL_COLUMNS, admission_labels, code_labels, find_task
+from clinical_peft.data.mimic_iv.codes import IcdCoding, code_groups, read_codes
+from clinical_peft.data.mimic_iv.patients import adult_admissions
+from clinical_peft.data.mimic_iv.ventilation import find_periods, read_periods
+from clinical_peft.data.mimic_iv.ventilation_items import INVASIVE
+from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9, long_ventilation
+from clinical_peft.data.table_files import find_table
+from clinical_peft.data.tables import INTEGER, TIME, read_table
+from clinical_peft.errors import ConfigError
+
+# ICD-10-CM prefixes of the diagnoses that `EXCLUDED_ICD9` names.
+EXCLUDED_ICD10 = (
+    r"C0\d|C1[0-4]"  # malignant neoplasm of lip, mouth and pharynx
+    r"|G7001|G709|G71[02]"  # neuromuscular disease
+    r"|T20|T26|T3[12][3-9]"  # burns of the eye, face, head and neck, or of 30 % and more of the body
+    r"|Z52"  # donors
+)
+
+
+@dataclass(frozen=True)
+class MimicIV:
+    """The outcomes of MIMIC-IV.
+
+    Attributes:
+        folder: Folder with the tables of the task.
+        ventilation: What `ventilation_periods` wrote, for pmv; found anew when None.
+        coding: What becomes of the two versions of the ICD in the multilabel tasks.
+    """
+
+    folder: Path
+    ventilation: Path | None = None
+    coding: IcdCoding = field(default_factory=IcdCoding)
+
+    def labels(self, task: str, switches: Mapping[str, bool], salt: str) -> pd.DataFrame:
+        """See `clinical_peft.data.outcomes.Outcomes`."""
+        if find_task(task).multilabel:
+            return code_labels(self.codes(task, switches))
+        if task == "pmv":
+            return self.ventilated(Attrition())[LABEL_COLUMNS]
+        return admission_labels(task, self.folder, switches, salt)
+
+    def codes(self, task: str, switches: Mapping[str, bool]) -> pd.DataFrame:
+        """See `clinical_peft.data.outcomes.Outcomes`; procedure codes are strings whatever the switches say."""
+        return code_groups(self.folder, task, self.coding, switches)[0]
+
+    def codes_left_out(self, task: str, switches: Mapping[str, bool]) -> dict[str, int]:
+        """See `clinical_peft.data.outcomes.Outcomes`."""
+        return code_groups(self.folder, task, self.coding, switches)[1]
+
+    def ventilated(self, attrition: Attrition) -> pd.DataFrame:
+        """See `clinical_peft.data.outcomes.Outcomes`; invasive ventilation of adults, without a condition on notes."""
+        stays = self._adult_stays(attrition)
+        periods = read_periods(self.ventilation) if self.ventilation else find_periods(self.folder)[0]
+        codes = read_codes(self.folder, "diagnoses_icd").dropna(subset=["code"])
+        is_9 = codes["version"] == 9
+        excluded = (is_9 & codes["code"].str.match(EXCLUDED_ICD9)) | (~is_9 & codes["code"].str.match(EXCLUDED_ICD10))
+        return long_ventilation(stays, codes["hadm_id"][excluded], periods[periods["status"] == INVASIVE], attrition)
+
+    def ventilated_by_list(self, attrition: Attrition) -> tuple[pd.DataFrame, Mapping[int, str]]:
+        """Raise a ConfigError: the published list is of MIMIC-III."""
+        raise ConfigError("data.pmv_split: beep lists admissions of MIMIC-III; choose another with cohorts of mimic-iv")
+
+    def _adult_stays(self, attrition: Attrition) -> pd.DataFrame:
+        columns = {"stay_id": INTEGER, "subject_id": INTEGER, "hadm_id": INTEGER, "intime": TIME}
+        path = find_table(self.folder, "icustays")
+        stays = attrition.record(
+            "rows of icustays", check_key(read_table(path, columns), "stay_id", path), unit=ICU_STAYS
+        )
+        stays = stays.dropna().astype({"subject_id": "int64", "hadm_id": "int64", "stay_id": "int64"})
+        stays = stays[stays["hadm_id"].isin(adult_admissions(self.folder)["hadm_id"])]
+        return attrition.record("of adults", stays, unit=ICU_STAYS)

@@ -1,0 +1,228 @@
+"""Periods of ventilation in MIMIC-IV and the cohort of prolonged ventilation."""
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mimic_iv_tables import START, stamp, write, write_admissions, write_chart
+
+from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.mimic_iv.outcomes import MimicIV
+from clinical_peft.data.mimic_iv.ventilation import (
+    LONGEST_GAP_SECONDS,
+    find_periods,
+    periods_from_statuses,
+    read_periods,
+    ventilation_periods,
+)
+from clinical_peft.data.mimic_iv.ventilation_items import STATUSES
+from clinical_peft.errors import DataError
+
+CHARTED = "stay_id,charttime,storetime,itemid,value"
+DEVICE, MODE, HAMILTON, PEEP = 226732, 223849, 229314, 220339
+HOUR = 3600
+INVASIVE, OXYGEN, TRACHEOSTOMY, NONINVASIVE = "InvasiveVent", "SupplementalOxygen", "Tracheostomy", "NonInvasiveVent"
+
+
+def found(folder) -> list[tuple[int, float, float, str]]:
+    start = pd.Timestamp(START)
+    return [
+        (row.stay_id, (row.starttime - start).total_seconds() / HOUR, (row.endtime - start).total_seconds() / HOUR,
+         row.status)
+        for row in find_periods(folder)[0].itertuples()
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("charted", "expected"),
+    [
+        ([(1, 0, MODE, "CMV"), (1, 13.9, MODE, "CMV")], [(1, 0, 13.9, INVASIVE)]),
+        ([(1, 0, MODE, "CMV"), (1, 14.1, MODE, "CMV")], []),
+        ([(1, 0, MODE, "CMV"), (1, 1, MODE, "CMV"), (1, 15, MODE, "CMV"), (1, 16, MODE, "CMV")],
+         [(1, 0, 1, INVASIVE), (1, 15, 16, INVASIVE)]),
+        # A period ends when the next status is charted, if that is within 14 hours.
+        ([(1, 0, MODE, "CMV"), (1, 4, MODE, "CMV"), (1, 17.9, DEVICE, "Nasal cannula"), (1, 18, DEVICE, "Face tent")],
+         [(1, 0, 17.9, INVASIVE), (1, 17.9, 18, OXYGEN)]),
+        ([(1, 0, MODE, "CMV"), (1, 4, MODE, "CMV"), (1, 18.1, DEVICE, "Nasal cannula"), (1, 19, DEVICE, "Face tent")],
+         [(1, 0, 4, INVASIVE), (1, 18.1, 19, OXYGEN)]),
+        # One time alone is no period.
+        ([(1, 0, MODE, "CMV"), (1, 1, MODE, "CMV"), (1, 2, DEVICE, "None"), (1, 3, MODE, "CMV"), (1, 4, MODE, "CMV")],
+         [(1, 0, 2, INVASIVE), (1, 3, 4, INVASIVE)]),
+        # Values that are not listed, other items, and rows without a stay or a value tell nothing.
+        ([(1, 0, MODE, "CMV"), (1, 1, MODE, "Standby"), (1, 2, PEEP, "5"), (1, 3, DEVICE, "T-piece"), (1, 4, MODE, "")],
+         []),
+        ([("", 0, MODE, "CMV"), ("", 1, MODE, "CMV"), (1, 0, HAMILTON, "NIV"), (1, 1, HAMILTON, "NIV-ST")],
+         [(1, 0, 1, NONINVASIVE)]),
+        ([(2, 0, MODE, "SIMV"), (1, 5, MODE, "CPAP/PSV"), (2, 1, MODE, "SIMV"), (1, 0, HAMILTON, "ASV")],
+         [(1, 0, 5, INVASIVE), (2, 0, 1, INVASIVE)]),
+    ],
+)  # fmt: skip
+def test_periods(tmp_path, charted, expected):
+    write_chart(tmp_path, charted)
+    assert find_periods(tmp_path)[1] == "chartevents"
+    assert found(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("at_once", "expected"),
+    [
+        ([(DEVICE, "Trach mask "), (MODE, "CMV"), (HAMILTON, "NIV")], TRACHEOSTOMY),
+        ([(DEVICE, "Tracheostomy tube"), (HAMILTON, "ASV")], TRACHEOSTOMY),
+        ([(DEVICE, "Nasal cannula"), (MODE, "CMV")], INVASIVE),
+        ([(DEVICE, "Endotracheal tube")], INVASIVE),
+        ([(DEVICE, "None"), (HAMILTON, "DuoPaP")], NONINVASIVE),
+        ([(DEVICE, "CPAP mask "), (MODE, "Standby")], NONINVASIVE),
+        ([(DEVICE, "High flow nasal cannula")], "HFNC"),
+        ([(DEVICE, "Oxymizer")], OXYGEN),
+        ([(DEVICE, "None")], "None"),
+        ([(DEVICE, "Trach mask")], None),
+        ([(MODE, "NIV"), (HAMILTON, "CMV")], None),
+    ],
+)
+def test_precedence_of_what_is_charted_at_one_time(tmp_path, at_once, expected):
+    write_chart(tmp_path, [(1, hours, item, value) for hours in (0, 2) for item, value in at_once])
+    assert found(tmp_path) == ([(1, 0, 2, expected)] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [
+        ([("Trach mask ", 1), ("Nasal cannula", 2)], OXYGEN),
+        ([("Nasal cannula", 2), ("Trach mask ", 1)], OXYGEN),
+        ([("Endotracheal tube", 1), ("Nasal cannula", 1)], OXYGEN),  # the greater text
+        ([("Trach mask ", 1), ("Nasal cannula", None)], TRACHEOSTOMY),
+        ([("Trach mask ", 1), ("T-piece", 2)], None),
+    ],
+)
+def test_of_two_devices_the_one_stored_last_counts(tmp_path, devices, expected):
+    charted = [
+        (1, hours, DEVICE, value, *([hours + stored] if stored else []))
+        for hours in (0, 4)
+        for value, stored in devices
+    ]
+    write_chart(tmp_path, charted)
+    assert found(tmp_path) == ([(1, 0, 4, expected)] if expected else [])
+
+
+STATUS_TIMES = st.dictionaries(
+    st.tuples(st.integers(1, 3), st.integers(0, 400)), st.integers(0, len(STATUSES) - 1), min_size=1, max_size=40
+)
+
+
+@settings(deadline=None)
+@given(STATUS_TIMES)
+def test_periods_equal_a_walk_through_the_times(times):
+    rows = sorted((stay, tenths * 360, rank) for (stay, tenths), rank in times.items())
+    periods = periods_from_statuses(pd.DataFrame(rows, columns=["stay_id", "seconds", "rank"]))
+    got = [(p.stay_id, p.starttime.timestamp(), p.endtime.timestamp(), p.status) for p in periods.itertuples()]
+    assert got == walk(rows)
+
+
+def walk(rows: list[tuple[int, int, int]]) -> list[tuple[int, float, float, str]]:
+    periods: list[list] = []
+    last = None
+    for place, (stay, seconds, rank) in enumerate(rows):
+        following = rows[place + 1] if place + 1 < len(rows) and rows[place + 1][0] == stay else None
+        near = following is not None and following[1] - seconds < LONGEST_GAP_SECONDS
+        end = following[1] if near else seconds
+        if last is None or (last[0], last[2]) != (stay, rank) or seconds - last[1] >= LONGEST_GAP_SECONDS:
+            periods.append([stay, seconds, end, STATUSES[rank], seconds])
+        else:
+            periods[-1][2], periods[-1][4] = end, seconds
+        last = (stay, seconds, rank)
+    return [tuple(period[:4]) for period in periods if period[1] != period[4]]
+
+
+def test_written_periods_are_read_back(tmp_path):
+    write_chart(tmp_path, [(1, 0, MODE, "CMV"), (1, 1, MODE, "CMV"), (2, 0, DEVICE, "None"), (2, 1, DEVICE, "None")])
+    output = tmp_path / "out" / "ventilation.parquet"
+    assert ventilation_periods(tmp_path, output) == {"source": "chartevents", "periods": 2, "stays": 2}
+    assert pq.read_schema(output).metadata[b"source"] == b"chartevents"
+    pd.testing.assert_frame_equal(read_periods(output), find_periods(tmp_path)[0])
+
+
+def test_without_charted_modes_the_procedures_count(tmp_path):
+    rows = [
+        [1, 1, stay, stamp(start), stamp(end), item, status]
+        for stay, start, end, item, status in [
+            (1, 0, 50, 225792, "FinishedRunning"),
+            (1, 60, 60, 225792, "FinishedRunning"),
+            (2, 0, 9, 225794, "FinishedRunning"),
+            (3, 0, 9, 225792, "Rewritten"),
+        ]
+    ]
+    header = "subject_id,hadm_id,stay_id,starttime,endtime,itemid,statusdescription"
+    write(tmp_path, "icu/procedureevents", header, rows)
+    assert find_periods(tmp_path)[1] == "procedureevents 225792"
+    assert found(tmp_path) == [(1, 0, 50, INVASIVE)]
+    (tmp_path / "icu" / "procedureevents.csv").unlink()
+    with pytest.raises(DataError, match="procedureevents"):
+        find_periods(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "expected"),
+    [
+        ("stay_id,charttime,storetime,itemid", [1, stamp(0), "", MODE], "expected column value"),
+        (CHARTED, [1, "yesterday", "", MODE, "CMV"], "column charttime: expected times"),
+        (CHARTED, [1, stamp(0), "yesterday", DEVICE, "None"], "column storetime: expected times"),
+    ],
+)
+def test_a_malformed_chart_is_named(tmp_path, header, row, expected):
+    write(tmp_path, "icu/chartevents", header, [row])
+    with pytest.raises(DataError, match=r"chartevents\.csv") as caught:
+        find_periods(tmp_path)
+    assert expected in str(caught.value)
+    assert "yesterday" not in str(caught.value)
+
+
+def icu(
+    folder, stays: list[tuple], *, ages: dict[int, int] | None = None, codes: dict[int, tuple[str, int]] | None = None
+):
+    """Stays (stay_id, hadm_id, hours until ICU, days ventilated from the first hour on), a patient per admission."""
+    write_admissions(folder, {hadm_id: hadm_id + 5 for _, hadm_id, _, _ in stays}, ages=ages)
+    rows = [[hadm_id + 5, hadm_id, stay, stamp(hours)] for stay, hadm_id, hours, _ in stays]
+    write(folder, "icu/icustays", "subject_id,hadm_id,stay_id,intime", rows)
+    rows = [[h + 5, h, 1, code, version] for h, (code, version) in (codes or {}).items()]
+    write(folder, "hosp/diagnoses_icd", "subject_id,hadm_id,seq_num,icd_code,icd_version", rows)
+    charted = []
+    for stay, _, hours, days in stays:
+        steps = [hours + 1 + 12 * step for step in range(int(2 * days) + 1)]
+        charted += [(stay, at, MODE, "CMV") for at in [*steps, hours + 1 + 24 * days]]
+    write_chart(folder, charted)
+    return folder
+
+
+@pytest.mark.parametrize(("days", "label"), [(1.74, None), (1.76, 0), (6.74, 0), (6.76, 1), (30, 1)])
+def test_thresholds(tmp_path, days, label):
+    folder = icu(tmp_path, [(1, 10, 0, days), (2, 20, 0, 3)])
+    labels = MimicIV(folder).labels("pmv", {}, "").set_index("hadm_id")["label"]
+    assert labels.get(10) == label
+    assert labels[20] == 0
+
+
+def test_who_is_in_the_cohort(tmp_path):
+    stays = [(number, number * 10, 0, 3) for number in range(1, 17)]
+    codes = {
+        30: ("1499", 9), 40: ("35801", 9), 50: ("3580", 9), 60: ("94809", 9), 70: ("V594", 9), 80: ("C148", 10),
+        90: ("C153", 10), 100: ("G7001", 10), 110: ("G7000", 10), 120: ("T2000XA", 10), 130: ("T3120", 10),
+        140: ("T3130", 10), 150: ("Z524", 10), 160: ("V5911XA", 10),
+    }  # fmt: skip
+    folder = icu(tmp_path, stays, ages={15: 16, 25: 17}, codes=codes)
+    attrition = Attrition()
+    cohort = MimicIV(folder).ventilated(attrition)
+    assert cohort["hadm_id"].tolist() == [20, 50, 60, 90, 110, 130, 160]
+    assert [step["rows"] for step in attrition.steps] == [16, 15, 7, 7, 7, 7]
+
+
+def test_the_span_runs_from_the_first_to_the_last_invasive_period_of_a_stay(tmp_path):
+    icu(tmp_path, [(1, 10, 0, 1), (2, 20, 0, 1)])
+    day = [(stay, hours, MODE, "CMV") for stay in (1, 2) for hours in (0, 1)]
+    mask = [(stay, 2, DEVICE, "Trach mask ") for stay in (1, 2)] + [(2, 162, DEVICE, "Trach mask ")]
+    write_chart(tmp_path, [*day, *mask, (1, 160, MODE, "CMV"), (1, 162, MODE, "CMV"), (2, 170, DEVICE, "Trach mask ")])
+    assert MimicIV(tmp_path).labels("pmv", {}, "").to_dict("list") == {
+        "hadm_id": [10],
+        "subject_id": [15],
+        "label": [1],
+    }
