@@ -29,11 +29,13 @@ REAL_COHORTS: dict[str, tuple[int, int]] = {
     "procedures": (30_030, 43_068),
     "control": (33_997, 48_745),
 }
+MIMIC_IV_SUMMARIES = 331_793
 # Assumptions, printed with the plan.
 TOKENS_PER_REAL_NOTE = 360
 TOKENS_PER_SYNTHETIC_NOTE = 590
 SPLIT_SHARE = 0.7
 COHORT_SHARE = {"pmv": 0.35, "los": 0.88}
+MIMIC_IV_COHORT_SHARE = {"pmv": 0.03, "procedures": 0.6}  # of all discharge summaries, most without intensive care
 FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
 BYTES_PER_PARAMETER = 4
 
@@ -93,9 +95,14 @@ def corpus_tokens(study: Study, corpus: str) -> int:
 
 def cohort_rows(study: Study, task: Task) -> tuple[int, int]:
     """Estimate a cohort's admissions: those of the training split, and all."""
-    if plans_for_mimic(study):
+    from_mimic_iv = study.cohorts.source == "mimic-iv"
+    if plans_for_mimic(study) and not from_mimic_iv:
         return REAL_COHORTS[task]
-    rows = round(predicted_note_counts(study.synthetic.size)["mimic-iii-discharge"] * COHORT_SHARE.get(task, 0.95))
+    if plans_for_mimic(study):
+        rows = round(MIMIC_IV_SUMMARIES * MIMIC_IV_COHORT_SHARE.get(task, 0.95))
+    else:
+        notes = predicted_note_counts(study.synthetic.size)[f"{study.cohorts.source}-discharge"]
+        rows = round(notes * COHORT_SHARE.get(task, 0.95))
     return round(rows * SPLIT_SHARE), rows
 
 

@@ -48,6 +48,7 @@ TABLE_TITLES = {
     "lora_baselines": "Encoders with LoRA (Table 4)",
 }
 TABLE_FORMATS = ["csv", "md", "tex"]
+FROM_MIMIC_IV = STUDY.cohorts.source == "mimic-iv"
 CORE_TABLES = ["NOTEEVENTS", "ADMISSIONS"]
 TASK_TABLES = {
     "los": ["ADMISSIONS"],
@@ -63,6 +64,14 @@ TASK_TABLES = {
     "diagnoses": ["ADMISSIONS", "DIAGNOSES_ICD"],
     "procedures": ["ADMISSIONS", "PROCEDURES_ICD"],
     "control": ["ADMISSIONS"],
+}
+MIMIC_IV_TASK_TABLES = {
+    "los": ["admissions"],
+    "mortality": ["admissions"],
+    "pmv": ["admissions", "patients", "icustays", "diagnoses_icd"],
+    "diagnoses": ["diagnoses_icd"],
+    "procedures": ["procedures_icd"],
+    "control": ["admissions"],
 }
 
 
@@ -99,12 +108,12 @@ def mimic_iii_tables(names):
     return hospital_tables(STUDY.data.mimic_iii, "mimic_iii", names)
 
 
-def mimic_iv_note_tables():
-    return hospital_tables(
-        STUDY.data.mimic_iv_note,
-        "mimic_iv_note",
-        ["discharge", "radiology"],
-    )
+def mimic_iv_tables(names):
+    return hospital_tables(STUDY.data.mimic_iv, "mimic_iv", names)
+
+
+def mimic_iv_note_tables(names=("discharge", "radiology")):
+    return hospital_tables(STUDY.data.mimic_iv_note, "mimic_iv_note", names)
 
 
 def mimic_iii_folder(wildcards):
@@ -119,6 +128,15 @@ def mimic_iv_note_folder(wildcards):
     return str(STUDY.data.mimic_iv_note) if STUDY.data.mimic_iv_note else None
 
 
+def outcome_folder(wildcards):
+    """Folder of the tables that admissions and labels come from."""
+    if not FROM_MIMIC_IV:
+        return mimic_iii_folder(wildcards)
+    if STUDY.data.synthetic:
+        return f"{SYNTHETIC_FOLDER}/mimic-iv"
+    return str(STUDY.data.mimic_iv) if STUDY.data.mimic_iv else None
+
+
 def tables_of_corpus(wildcards):
     tables = []
     if wildcards.corpus in ("mimic-iv", "combined"):
@@ -129,10 +147,18 @@ def tables_of_corpus(wildcards):
 
 
 def tables_of_admission_notes(wildcards):
+    if FROM_MIMIC_IV:
+        tables = mimic_iv_tables(["admissions", "patients"])
+        return sorted({*tables, *mimic_iv_note_tables(["discharge"])})
     return mimic_iii_tables(CORE_TABLES)
 
 
 def tables_of_ventilation(wildcards):
+    if FROM_MIMIC_IV:
+        folder = STUDY.data.mimic_iv
+        recorded = folder and locate_table(folder, "procedureevents")
+        charted = not recorded or locate_table(folder, "chartevents")
+        return mimic_iv_tables(["chartevents" if charted else "procedureevents"])
     return mimic_iii_tables(["ICUSTAYS", "PROCEDUREEVENTS_MV"])
 
 
@@ -141,6 +167,8 @@ def labelled_by_beep(wildcards):
 
 
 def tables_of_task(wildcards):
+    if FROM_MIMIC_IV:
+        return mimic_iv_tables(MIMIC_IV_TASK_TABLES[wildcards.task])
     names = TASK_TABLES[wildcards.task]
     return mimic_iii_tables(["ADMISSIONS"] if labelled_by_beep(wildcards) else names)
 
@@ -158,6 +186,10 @@ def ventilation_of_task(wildcards):
 
 def pmv_labels_of_task(wildcards):
     return str(STUDY.data.pmv_labels) if labelled_by_beep(wildcards) else []
+
+
+def icd_map_of_study(wildcards):
+    return str(STUDY.cohorts.icd_map) if STUDY.cohorts.icd_map else []
 
 
 def split_lists(wildcards):
@@ -406,6 +438,7 @@ def description_of_study():
         "protocol": STUDY.protocol,
         "contamination": STUDY.contamination,
         "split": str(STUDY.data.splits),
+        "cohorts": STUDY.cohorts.source,
         "synthetic": experiments.reads_synthetic_notes(STUDY),
         "switches": STUDY.resolved_switches,
     }

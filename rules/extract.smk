@@ -1,5 +1,5 @@
 rule synthesise_hospital:
-    """Generate a synthetic hospital in the shape of MIMIC-III and MIMIC-IV-Note."""
+    """Generate a synthetic hospital in the shape of MIMIC-III, MIMIC-IV and MIMIC-IV-Note."""
     output:
         directory("<study>/hospital"),
     log:
@@ -81,7 +81,9 @@ rule build_admission_notes:
     conda:
         "../envs/data.yaml"
     params:
-        mimic_iii=mimic_iii_folder,
+        source=STUDY.cohorts.source,
+        tables=outcome_folder,
+        mimic_iv_note=mimic_iv_note_folder,
         sections_unanchored=STUDY.resolved_switches["sections_unanchored"],
         addenda_searched=STUDY.resolved_switches["addenda_searched"],
     script:
@@ -99,7 +101,8 @@ rule derive_ventilation:
     conda:
         "../envs/data.yaml"
     params:
-        mimic_iii=mimic_iii_folder,
+        source=STUDY.cohorts.source,
+        tables=outcome_folder,
     script:
         "../workflow_scripts/derive_ventilation.py"
 
@@ -111,6 +114,7 @@ rule build_cohort:
         ventilation=ventilation_of_task,
         pmv_labels=pmv_labels_of_task,
         tables=tables_of_task,
+        icd_map=icd_map_of_study,
         splits=split_lists,
     output:
         cohort=ensure("<study>/cohorts/{task}.parquet", non_empty=True),
@@ -122,7 +126,9 @@ rule build_cohort:
     conda:
         "../envs/data.yaml"
     params:
-        mimic_iii=mimic_iii_folder,
+        source=STUDY.cohorts.source,
+        tables=outcome_folder,
+        icd=STUDY.cohorts.icd,
         splits=splits_of_cohort,
         salt=STUDY.data.split_salt,
         pmv_split=STUDY.data.pmv_split,

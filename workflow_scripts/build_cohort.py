@@ -6,16 +6,24 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.data.cohorts import build_cohort
-    from clinical_peft.data.outcomes import MimicIII
+    from clinical_peft.data.mimic_iv.codes import IcdCoding
+    from clinical_peft.data.mimic_iv.outcomes import MimicIV
+    from clinical_peft.data.outcomes import MimicIII, Outcomes
     from clinical_peft.events import JsonlLog
 
     task, params, given = snakemake.wildcards.task, snakemake.params, snakemake.input
-    optional = {name: Path(given[name]) if given.get(name) else None for name in ("ventilation", "pmv_labels")}
+    optional = {
+        name: Path(given[name]) if given.get(name) else None for name in ("ventilation", "pmv_labels", "icd_map")
+    }
+    outcomes: Outcomes = MimicIII(Path(params.tables), optional["ventilation"], optional["pmv_labels"])
+    if params.source == "mimic-iv":
+        coding = IcdCoding(params.icd, optional["icd_map"])
+        outcomes = MimicIV(Path(params.tables), optional["ventilation"], coding)
     log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=task, parent="data")
     attrition = build_cohort(
         task,
-        admission_notes=Path(snakemake.input.notes),
-        outcomes=MimicIII(Path(params.mimic_iii), optional["ventilation"], optional["pmv_labels"]),
+        admission_notes=Path(given.notes),
+        outcomes=outcomes,
         splits="hash" if params.splits == "hash" else Path(params.splits),
         salt=params.salt,
         pmv_split=params.pmv_split,

@@ -1,10 +1,12 @@
-"""Derive ventilation episodes."""
+"""Derive ventilation episodes, or periods of one way of ventilation."""
 
 from pathlib import Path
 
 from script_entry import job
 
 with job(snakemake.log[0]):
+    from clinical_peft.data.mimic_iv.ventilation import ventilation_periods
     from clinical_peft.data.ventilation import ventilation_episodes
 
-    ventilation_episodes(Path(snakemake.params.mimic_iii), Path(snakemake.output[0]))
+    derive = ventilation_periods if snakemake.params.source == "mimic-iv" else ventilation_episodes
+    derive(Path(snakemake.params.tables), Path(snakemake.output[0]))

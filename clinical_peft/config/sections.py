@@ -43,7 +43,7 @@ class Data(Section):
 
     mimic_iii: UserPath | None = Field(None, description="folder of MIMIC-III 1.4 tables (.csv or .csv.gz)")
     mimic_iv_note: UserPath | None = Field(None, description="folder of MIMIC-IV-Note 2.2")
-    mimic_iv: UserPath | None = Field(None, description="folder of MIMIC-IV hosp and icu tables")
+    mimic_iv: UserPath | None = Field(None, description="folder of MIMIC-IV 2.2 or 3.1, its hosp and icu tables")
     splits: Literal["hash"] | UserPath = Field(
         "hash", description="`hash`, or a folder of mimic_train.csv, mimic_val.csv and mimic_test.csv"
     )
@@ -80,9 +80,30 @@ class Synthetic(Section):
 
 
 class Cohorts(Section):
-    """Where outcomes come from."""
+    """Where outcomes, and the notes that they are predicted from, come from."""
 
-    source: Literal["mimic-iii"] = "mimic-iii"
+    source: Literal["mimic-iii", "mimic-iv"] = "mimic-iii"
+    icd: Literal["separate", "map-to-9", "only-9", "only-10"] = Field(
+        "separate",
+        description="of mimic-iv, codes of two versions: classes named by version, ICD-10 replaced by `icd_map`, or "
+        "one version alone",
+    )
+    icd_map: UserPath | None = Field(
+        None, description="CSV file with icd10_code and icd9_code, for `icd: map-to-9`; none comes with this package"
+    )
+
+    @model_validator(mode="after")
+    def _check_icd(self) -> "Cohorts":
+        if self.source == "mimic-iii" and (self.icd != "separate" or self.icd_map):
+            raise ValueError("icd and icd_map are for the source mimic-iv; MIMIC-III holds ICD-9 alone")
+        if self.icd == "map-to-9" and self.icd_map is None:
+            raise ValueError(
+                "icd: map-to-9 needs icd_map, a CSV file with the columns icd10_code and icd9_code, such as one made "
+                "of the General Equivalence Mappings of CMS; or choose separate, only-9 or only-10"
+            )
+        if self.icd != "map-to-9" and self.icd_map is not None:
+            raise ValueError(f"icd_map is for icd: map-to-9, not for {self.icd}; remove one of the two")
+        return self
 
 
 class Leakage(Section):

@@ -25,7 +25,7 @@ from clinical_peft.config.sections import (
     TaskEntry,
     Tracking,
 )
-from clinical_peft.config.switches import SWITCHES, resolve_switches
+from clinical_peft.config.switches import MIMIC_III_SWITCHES, SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
 
 MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
@@ -79,6 +79,8 @@ class Study(Section):
     def _check_references(self) -> "Study":
         for name in self.switches:
             _known(f"switches.{name}", name, SWITCHES, "switches")
+        if self.cohorts.source == "mimic-iv":
+            self._check_mimic_iv()
         for corpus in self.data.note_files:
             arms = tuple(f"{name}-{arm}" for name in MIMIC_CORPORA for arm in PAIRED_ARMS)
             if corpus in (*MIMIC_CORPORA, *arms, "general", "admission"):
@@ -103,6 +105,15 @@ class Study(Section):
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"matrix.{place}: lists a name twice; list each once")
         return self
+
+    def _check_mimic_iv(self) -> None:
+        for name in MIMIC_III_SWITCHES:
+            if self.resolved_switches[name]:
+                raise ValueError(f"switches.{name}: is for cohorts of MIMIC-III; set it to false with mimic-iv")
+        if self.data.pmv_split == "beep":
+            raise ValueError("data.pmv_split: beep lists admissions of MIMIC-III; choose another with mimic-iv")
+        if self.contamination == "carevue":
+            raise ValueError("contamination: carevue divides patients of MIMIC-III; choose another with mimic-iv")
 
     def _check_model(self, key: str, model: Model) -> None:
         place = f"models.{key}"

@@ -34,6 +34,9 @@ TRAINING_SWITCHES = {
     "multilabel_softmax": "scores of the multilabel tasks are a softmax over labels; otherwise a sigmoid per label",
 }
 
+# What the original does with the notes and the codes of MIMIC-III, and what has no meaning for those of MIMIC-IV.
+MIMIC_III_SWITCHES = ("sections_unanchored", "procedure_codes_as_integers")
+
 SWITCHES = DATA_SWITCHES | TRAINING_SWITCHES
 
 

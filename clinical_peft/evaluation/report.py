@@ -38,7 +38,8 @@ def build_report(
     Args:
         template: Jinja template; the figures' captions lie beside it as `{figure}.rst`, one plain paragraph each
             (`roc_pr.rst` for every task).
-        study: study (name), protocol, contamination, split, synthetic (bool), switches (name to bool).
+        study: study (name), protocol, contamination, split, cohorts (their source), synthetic (bool), switches (name
+            to bool).
         tables: What `clinical_peft.evaluation.tables.build_tables` and
             `clinical_peft.evaluation.cohort_tables.build_cohort_tables` returned, together.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.

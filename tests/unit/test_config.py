@@ -60,6 +60,17 @@ def test_schema_is_current():
         ({"data": {"pmv_labels": "labels.pkl"}}, "go together"),
         ({"data": {"pmv_split": "random"}}, "data.pmv_split"),
         ({"data": {"note_files": {"general": {"path": "x"}}}}, "this name is taken"),
+        ({"cohorts": {"source": "mimic-2"}}, "cohorts.source: "),
+        ({"cohorts": {"icd": "only-9"}}, "cohorts: icd and icd_map are for the source mimic-iv"),
+        ({"cohorts": {"source": "mimic-iv", "icd": "both"}}, "cohorts.icd: "),
+        ({"cohorts": {"source": "mimic-iv", "icd": "map-to-9"}}, "map-to-9 needs icd_map, a CSV file with the columns"),
+        ({"cohorts": {"source": "mimic-iv", "icd_map": "x.csv"}}, "icd_map is for icd: map-to-9, not for separate"),
+        ({"cohorts": {"source": "mimic-iv"}, "protocol": "paper"}, "switches.sections_unanchored: is for cohorts of"),
+        ({"cohorts": {"source": "mimic-iv"}, "switches": {"procedure_codes_as_integers": True}},
+         "switches.procedure_codes_as_integers: is for cohorts of MIMIC-III"),
+        ({"cohorts": {"source": "mimic-iv"}, "data": {"pmv_split": "beep", "pmv_labels": "x.pkl"}},
+         "data.pmv_split: beep lists admissions of MIMIC-III"),
+        ({"cohorts": {"source": "mimic-iv"}, "contamination": "carevue"}, "contamination: carevue divides patients of"),
     ],
 )  # fmt: skip
 def test_a_wrong_configuration_is_one_message_naming_the_key(override, expected):
@@ -132,6 +143,15 @@ def test_real_weights_are_refused_on_synthetic_notes_unless_the_study_says_so():
     experiments.check_runnable(study(read("smollm2.yaml")))
     experiments.check_runnable(study(read("mtsamples.yaml")))
     experiments.check_runnable(study())
+
+
+def test_outcomes_from_mimic_iv():
+    cohorts = study({"cohorts": {"source": "mimic-iv"}}).cohorts
+    assert (cohorts.icd, cohorts.icd_map) == ("separate", None)
+    cohorts = study({"cohorts": {"source": "mimic-iv", "icd": "map-to-9", "icd_map": "~/gem.csv"}}).cohorts
+    assert cohorts.icd_map == Path("~/gem.csv").expanduser()
+    switches = {"sections_unanchored": False, "procedure_codes_as_integers": False}
+    assert study({"cohorts": {"source": "mimic-iv"}, "protocol": "paper", "switches": switches}).protocol == "paper"
 
 
 def test_environment_variables_in_paths_are_replaced(monkeypatch):

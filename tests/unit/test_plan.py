@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from clinical_peft import experiments
-from clinical_peft.plan import main, plan
+from clinical_peft.plan import cohort_rows, main, plan
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -41,6 +41,13 @@ def test_the_papers_study_is_planned_with_mimics_counts():
     assert jobs == 10
     # Ten adapters, one epoch over 70 % of 2.65 million notes cut to 128 tokens, and the evaluations.
     assert tokens > 10 * 0.7 * 2_653_148 * 128
+
+
+def test_cohorts_of_mimic_iv_are_planned_by_its_summaries():
+    tiny = study("tiny.yaml", cohorts={"source": "mimic-iv"})
+    assert cohort_rows(tiny, "mortality") == (133, 190)
+    real = study("tiny.yaml", cohorts={"source": "mimic-iv"}, data={"mimic_iv": "/x", "mimic_iv_note": "/y"})
+    assert cohort_rows(real, "mortality")[1] > cohort_rows(study("paper.yaml"), "mortality")[1]
 
 
 def test_the_plan_is_printed(capsys):

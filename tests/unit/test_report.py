@@ -21,6 +21,7 @@ STUDY = {
     "protocol": "corrected",
     "contamination": "paper",
     "split": "hash",
+    "cohorts": "mimic-iii",
     "synthetic": True,
     "switches": {"los_rounded": False, "task_adapter_inactive": False},
 }
@@ -162,6 +163,12 @@ def test_report_and_figures_are_the_same_to_the_byte(simulated, drawn, page, tmp
     for name, path in again.items():
         assert path.read_bytes() == drawn[name].read_bytes(), name
     assert write_report(simulated, again, tmp_path / "report.html") == page
+
+
+def test_published_figures_are_no_comparison_for_cohorts_of_mimic_iv(simulated, drawn, page, tmp_path):
+    text = write_report(simulated, drawn, tmp_path / "report.html", study={**STUDY, "cohorts": "mimic-iv"})
+    assert "The cohorts are of MIMIC-IV" in text
+    assert "no comparison" not in page
 
 
 def test_labels_are_escaped(simulated, drawn, tmp_path):
