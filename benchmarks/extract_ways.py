@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 COLUMNS = ["note_id", "subject_id", "hadm_id", "charttime", "text"]
-BLOCK = 4 << 20  # bytes
+BLOCK = 2 << 20  # bytes
 SKIPPED = 3  # exit status of a way whose package is not installed
 
 Way = Callable[[], int]

@@ -20,7 +20,7 @@ from clinical_peft.errors import DataError
 
 # Bytes; also the longest row that can be read. pyarrow decompresses up to 32 blocks ahead of a slow consumer, so that
 # this also bounds the memory of a stream.
-BLOCK_SIZE = 4 << 20
+BLOCK_SIZE = 2 << 20
 TEXT = pa.string()
 INTEGER = pa.int64()
 TIME = pa.timestamp("s")  # seconds, because shifted dates reach the year 2200 and births of the oldest 1800
