@@ -7,6 +7,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/hospital.smk"
 
 
 pathvars:

@@ -9,8 +9,6 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(workflow.basedir))
 
 from clinical_peft import experiments
-from clinical_peft.config.switches import DATA_SWITCHES
-from clinical_peft.data.table_files import locate_table
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.privacy import protect_process
 from clinical_peft.provenance import git_revision
@@ -48,31 +46,6 @@ TABLE_TITLES = {
     "lora_baselines": "Encoders with LoRA (Table 4)",
 }
 TABLE_FORMATS = ["csv", "md", "tex"]
-FROM_MIMIC_IV = STUDY.cohorts.source == "mimic-iv"
-CORE_TABLES = ["NOTEEVENTS", "ADMISSIONS"]
-TASK_TABLES = {
-    "los": ["ADMISSIONS"],
-    "mortality": ["ADMISSIONS"],
-    "pmv": [
-        "ADMISSIONS",
-        "PATIENTS",
-        "ICUSTAYS",
-        "DIAGNOSES_ICD",
-        "D_ICD_DIAGNOSES",
-        "NOTEEVENTS",
-    ],
-    "diagnoses": ["ADMISSIONS", "DIAGNOSES_ICD"],
-    "procedures": ["ADMISSIONS", "PROCEDURES_ICD"],
-    "control": ["ADMISSIONS"],
-}
-MIMIC_IV_TASK_TABLES = {
-    "los": ["admissions"],
-    "mortality": ["admissions"],
-    "pmv": ["admissions", "patients", "icustays", "diagnoses_icd"],
-    "diagnoses": ["diagnoses_icd"],
-    "procedures": ["procedures_icd"],
-    "control": ["admissions"],
-}
 
 
 def one_of(names):
@@ -86,163 +59,6 @@ wildcard_constraints:
     adapter=one_of(STUDY.adapters),
     model=one_of(STUDY.models),
     seed=r"\d+",
-
-
-# --- hospital tables ---------------------------------------------------------------------------------------------
-
-
-def hospital_tables(folder, key, names):
-    """Paths of the tables that a job reads: the synthetic hospital, or files of the configured folder.
-
-    A table that is not there is named as it should be, for Snakemake to report it as missing before any job starts.
-    """
-    if STUDY.data.synthetic:
-        return [SYNTHETIC_FOLDER]
-    folder = folder or Path(f"(data.{key} is not set)")
-    return [
-        str(locate_table(folder, name) or folder / f"{name}.csv.gz") for name in names
-    ]
-
-
-def mimic_iii_tables(names):
-    return hospital_tables(STUDY.data.mimic_iii, "mimic_iii", names)
-
-
-def mimic_iv_tables(names):
-    return hospital_tables(STUDY.data.mimic_iv, "mimic_iv", names)
-
-
-def mimic_iv_note_tables(names=("discharge", "radiology")):
-    return hospital_tables(STUDY.data.mimic_iv_note, "mimic_iv_note", names)
-
-
-def mimic_iii_folder(wildcards):
-    if STUDY.data.synthetic:
-        return f"{SYNTHETIC_FOLDER}/mimic-iii"
-    return str(STUDY.data.mimic_iii) if STUDY.data.mimic_iii else None
-
-
-def mimic_iv_note_folder(wildcards):
-    if STUDY.data.synthetic:
-        return f"{SYNTHETIC_FOLDER}/mimic-iv-note"
-    return str(STUDY.data.mimic_iv_note) if STUDY.data.mimic_iv_note else None
-
-
-def outcome_folder(wildcards):
-    """Folder of the tables that admissions and labels come from."""
-    if not FROM_MIMIC_IV:
-        return mimic_iii_folder(wildcards)
-    if STUDY.data.synthetic:
-        return f"{SYNTHETIC_FOLDER}/mimic-iv"
-    return str(STUDY.data.mimic_iv) if STUDY.data.mimic_iv else None
-
-
-def tables_of_corpus(wildcards):
-    tables = []
-    if wildcards.corpus in ("mimic-iv", "combined"):
-        tables += mimic_iv_note_tables()
-    if wildcards.corpus in ("mimic-iii", "combined"):
-        tables += mimic_iii_tables(["NOTEEVENTS"])
-    return sorted(set(tables))
-
-
-def tables_of_admission_notes(wildcards):
-    if FROM_MIMIC_IV:
-        tables = mimic_iv_tables(["admissions", "patients"])
-        return sorted({*tables, *mimic_iv_note_tables(["discharge"])})
-    return mimic_iii_tables(CORE_TABLES)
-
-
-def tables_of_ventilation(wildcards):
-    if FROM_MIMIC_IV:
-        folder = STUDY.data.mimic_iv
-        recorded = folder and locate_table(folder, "procedureevents")
-        charted = not recorded or locate_table(folder, "chartevents")
-        return mimic_iv_tables(["chartevents" if charted else "procedureevents"])
-    return mimic_iii_tables(["ICUSTAYS", "PROCEDUREEVENTS_MV"])
-
-
-def labelled_by_beep(wildcards):
-    return wildcards.task == "pmv" and STUDY.data.pmv_split == "beep"
-
-
-def tables_of_task(wildcards):
-    if FROM_MIMIC_IV:
-        return mimic_iv_tables(MIMIC_IV_TASK_TABLES[wildcards.task])
-    names = TASK_TABLES[wildcards.task]
-    return mimic_iii_tables(["ADMISSIONS"] if labelled_by_beep(wildcards) else names)
-
-
-def tables_of_carevue_subset(wildcards):
-    """The list of its patients if the study has one, else the ICU stays that tell it approximately."""
-    listed = STUDY.data.carevue_patients
-    return [str(listed)] if listed else mimic_iii_tables(["ICUSTAYS"])
-
-
-def ventilation_of_task(wildcards):
-    derived = wildcards.task == "pmv" and not labelled_by_beep(wildcards)
-    return f"{ROOT}/cohorts/ventilation.parquet" if derived else []
-
-
-def pmv_labels_of_task(wildcards):
-    return str(STUDY.data.pmv_labels) if labelled_by_beep(wildcards) else []
-
-
-def icd_map_of_study(wildcards):
-    return str(STUDY.cohorts.icd_map) if STUDY.cohorts.icd_map else []
-
-
-def split_lists(wildcards):
-    """Lists of patients per split, when the study brings its own."""
-    if STUDY.data.splits == "hash":
-        return []
-    names = ["mimic_train.csv", "mimic_val.csv", "mimic_test.csv"]
-    return [str(Path(STUDY.data.splits) / name) for name in names]
-
-
-def switches_of_data(wildcards):
-    return {name: STUDY.resolved_switches[name] for name in DATA_SWITCHES}
-
-
-def general_characters():
-    sources = [experiments.scratch_source(STUDY, base) for base in SCRATCH_BASES]
-    return max((source.general_characters for source in sources), default=8_000_000)
-
-
-def splits_of_cohort(wildcards):
-    splits = STUDY.data.splits
-    return "hash" if splits == "hash" else str(splits)
-
-
-def note_file_of_corpus(wildcards):
-    return str(STUDY.data.note_files[wildcards.corpus].path)
-
-
-def note_columns_of_corpus(wildcards):
-    return STUDY.data.note_files[wildcards.corpus].model_dump(exclude={"path"})
-
-
-def salt_of_tokens(wildcards):
-    return experiments.token_salt(STUDY, wildcards.corpus)
-
-
-def repetition_of_notes():
-    """What counts as one note repeating another."""
-    return {
-        "threshold": STUDY.leakage.near_duplicate_threshold,
-        "shingle_words": STUDY.leakage.shingle_words,
-    }
-
-
-def corpora_with_patients():
-    """Corpora in use whose subject_id is a hospital's."""
-    hospital = {*MIMIC_CORPORA, *STUDY.paired_corpora}
-    return [name for name in experiments.corpora_in_use(STUDY) if name in hospital]
-
-
-def tasks_split_by_admission():
-    """Tasks of which a patient may be in several splits, because the study asks for a split by admission."""
-    return [] if STUDY.data.pmv_split == "core-patient" else ["pmv"]
 
 
 # --- models ------------------------------------------------------------------------------------------------------
