@@ -173,6 +173,16 @@ def adapters_in_use(study: Study) -> list[str]:
     return list(dict.fromkeys([*study.matrix.adapters, *(name for name in needed if name is not None)]))
 
 
+def runs_in_use(study: Study) -> list[tuple[str, Task]]:
+    """Model and task of every fine-tuning that the matrix selects, model by model."""
+    return [
+        (model, task)
+        for model in study.matrix.models
+        for task in study.matrix.tasks
+        if (only := study.tasks[task].models) is None or model in only
+    ]
+
+
 def bases_in_use(study: Study) -> list[str]:
     """Bases that a selected adapter or model needs, each once."""
     bases = [study.adapters[adapter].base for adapter in adapters_in_use(study)]

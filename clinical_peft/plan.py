@@ -154,29 +154,28 @@ def _adapters(study: Study) -> Stage:
 
 def _finetuning(study: Study) -> Stage:
     tokens = disk = jobs = 0
-    for model in study.matrix.models:
+    for model, task in experiments.runs_in_use(study):
         entry = study.models[model]
-        for task in study.matrix.tasks:
-            jobs += 1
-            if entry.base is None:
-                continue
-            recipe = experiments.finetune_job(study, model, task).recipe
-            train, rows = cohort_rows(study, task)
-            frozen = entry.kind == "adapted" and entry.task_method is None and entry.clinical_mode in (None, "frozen")
-            if frozen:
-                tokens += round(FORWARD_SHARE * rows * recipe.context)
-                continue
-            seeds = len(study.matrix.seeds)
-            held_out = FORWARD_SHARE * (rows - train)
-            tokens += round(seeds * recipe.context * recipe.epochs * (train + held_out))
-            if entry.kind == "full":
-                disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
+        jobs += 1
+        if entry.base is None:
+            continue
+        recipe = experiments.finetune_job(study, model, task).recipe
+        train, rows = cohort_rows(study, task)
+        frozen = entry.kind == "adapted" and entry.task_method is None and entry.clinical_mode in (None, "frozen")
+        if frozen:
+            tokens += round(FORWARD_SHARE * rows * recipe.context)
+            continue
+        seeds = len(study.matrix.seeds)
+        held_out = FORWARD_SHARE * (rows - train)
+        tokens += round(seeds * recipe.context * recipe.epochs * (train + held_out))
+        if entry.kind == "full":
+            disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
     return Stage("fine-tuning", jobs, tokens, disk)
 
 
 def _evaluation(study: Study) -> Stage:
     comparing = 6  # describing cohorts, comparing models, tables, figures, report, tracking
-    return Stage("evaluation", len(study.matrix.models) * len(study.matrix.tasks) + comparing, 0, 0)
+    return Stage("evaluation", len(experiments.runs_in_use(study)) + comparing, 0, 0)
 
 
 def _parameters(study: Study, base: str) -> int:

@@ -167,12 +167,11 @@ def metrics_in_use(wildcards=None):
 
 
 def per_run(folder, suffix):
-    return expand(
-        f"{ROOT}/{folder}/{{model}}/{{task}}/seed{{seed}}.{suffix}",
-        model=STUDY.matrix.models,
-        task=STUDY.matrix.tasks,
-        seed=SEEDS,
-    )
+    return [
+        f"{ROOT}/{folder}/{model}/{task}/seed{seed}.{suffix}"
+        for model, task in experiments.runs_in_use(STUDY)
+        for seed in SEEDS
+    ]
 
 
 def replicates_in_use(wildcards=None):

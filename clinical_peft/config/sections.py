@@ -203,6 +203,7 @@ class TaskEntry(Section):
     label: str
     recipe: Partial = Field({}, description="overrides of `finetuning`")
     task_adapter: Partial = Field({}, description="overrides of the task adapter's settings, such as r or alpha")
+    models: list[Name] | None = Field(None, description="models of the matrix that run this task; null means all")
 
 
 class Matrix(Section):

@@ -95,6 +95,9 @@ class Study(Section):
             self._check_model(key, model)
         if self.data.carevue_patients is not None and self.data.mimic_iii is None:
             raise ValueError("data.carevue_patients: expected data.mimic_iii, whose patients it lists, found null")
+        for key, task in self.tasks.items():
+            for name in task.models or ():
+                _known(f"tasks.{key}.models", name, self.models, "models")
         for place, chosen, registry in (
             ("adapters", self.matrix.adapters, self.adapters),
             ("models", self.matrix.models, self.models),

@@ -158,3 +158,12 @@ def test_environment_variables_in_paths_are_replaced(monkeypatch):
     monkeypatch.setenv("NOTES", "/somewhere")
     loaded = study({"data": {"note_files": {"mine": {"path": "$NOTES/x.jsonl"}}}})
     assert loaded.data.note_files["mine"].path == Path("/somewhere/x.jsonl")
+
+
+def test_a_task_can_be_left_to_some_models():
+    everything = study()
+    some = study({"tasks": {"mortality": {"models": ["tfidf"]}}})
+    left_out = set(experiments.runs_in_use(everything)) - set(experiments.runs_in_use(some))
+    assert left_out == {(model, "mortality") for model in everything.matrix.models if model != "tfidf"}
+    with pytest.raises(ConfigError, match=r"tasks\.mortality\.models: 'tfidff' is not among the models"):
+        study({"tasks": {"mortality": {"models": ["tfidff"]}}})
