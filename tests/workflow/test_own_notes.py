@@ -33,5 +33,5 @@ def test_notes_from_a_file_lead_to_perplexities_and_a_report(tiny_run, tmp_path)
     results = run.results / "own"
     (row,) = csv.DictReader((results / "tables" / "domain_adaptation.csv").open())
     assert float(row["test_perplexity_after"]) < float(row["test_perplexity_before"])
-    assert "mine-lora" in (results / "report.html").read_text()
+    assert "Mine: LoRA" in (results / "report.html").read_text()
     assert not (results / "hospital").exists()
