@@ -22,7 +22,8 @@ NOTE_SCHEMA = pa.schema(
 )
 ROW_GROUP_ROWS = 10_000  # these two bound the writer's memory, and the reader's
 ROW_GROUP_CHARACTERS = 8 << 20
-# Measured by benchmarks/extract.py: Snappy and LZ4 save no time and double the file; level 3 takes a fifth longer.
+# On the tables of benchmarks/extract.py Snappy and LZ4 save a tenth of the time and double the file, level 3 takes a
+# tenth longer and saves a tenth of it.
 COMPRESSION, COMPRESSION_LEVEL = "zstd", 1
 
 
