@@ -65,6 +65,10 @@ class TokenShards:
         local = row - int(self._starts[chunk])
         return self._values[chunk][offsets[local] : offsets[local + 1]]
 
+    def documents(self, row: int) -> list[Ids]:
+        """Return the documents of a row, notes or pieces of notes, in order; attention may not cross their borders."""
+        return [self.sequence(row)]
+
     def real_tokens(self, sequences: list[Ids]) -> int:
         """Count the tokens of rows that are not padding (rows hold padding only if they were truncated and padded)."""
         if not self.summary["truncate_and_pad"]:
