@@ -10,10 +10,10 @@ from clinical_peft.config.sections import Partial, ScratchSource, Task
 from clinical_peft.config.study import Study, parse_study
 from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
-from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, Lora, PretrainJob
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, Lora, PoolJob, PretrainJob
 
 Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Lora)
-Job = TypeVar("Job", PretrainJob, FinetuneJob)
+Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
 
 def deep_merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +86,53 @@ def finetune_job(study: Study, model: str, task: Task) -> FinetuneJob:
         recipe=recipe,
         switches=_training_switches(study),
     )
+
+
+def pool_job(study: Study, model: str, task: Task) -> PoolJob | None:
+    """The job that pools the notes of a run's cohort, or None where a run trains more than a head.
+
+    Only what decides the features comes from the run; the rest is the same for all, so that equal features have
+    equal jobs. An encoder's features are left out: its pooler may be drawn anew for every seed.
+    """
+    job = finetune_job(study, model, task)
+    if job.kind != "adapted" or job.family != "causal" or job.task_method or job.clinical_mode == "trainable":
+        return None
+    shared = _resolve(FinetuneRecipe, "finetuning", study.finetuning)
+    return PoolJob(
+        family=job.family,
+        clinical=job.clinical,
+        clinical_mode=job.clinical_mode if job.clinical else None,
+        context=job.recipe.context,
+        micro_batch_size=shared.micro_batch_size,
+        precision=job.recipe.precision,
+        threads=shared.threads,
+        switches=job.switches,
+    )
+
+
+def feature_set(study: Study, model: str, task: Task) -> str | None:
+    """Name of the pooled features that a run reads, or None where it computes its own.
+
+    Runs that read the same features name the same set: base, clinical adapter, context and precision. The notes of
+    tasks that the matrix does not select for a model are not pooled.
+    """
+    job = pool_job(study, model, task) if task in _tasks_of(study, model) else None
+    if job is None:
+        return None
+    adapter = f"+{job.clinical}-{job.clinical_mode}" if job.clinical else ""
+    return f"{study.models[model].base}{adapter}-{job.context}-{job.precision}"
+
+
+def feature_sets(study: Study) -> dict[str, tuple[str, list[Task]]]:
+    """Every set of pooled features that the registry's models can read: one of them, and the tasks that need it."""
+    sets: dict[str, tuple[str, list[Task]]] = {}
+    for model in study.models:
+        for task in _tasks_of(study, model):
+            name = feature_set(study, model, task)
+            if name is not None:
+                tasks = sets.setdefault(name, (model, []))[1]
+                tasks += [] if task in tasks else [task]
+    return sets
 
 
 def _task_method(study: Study, name: str | None, task: Task) -> Lora | None:
@@ -175,12 +222,19 @@ def adapters_in_use(study: Study) -> list[str]:
 
 def runs_in_use(study: Study) -> list[tuple[str, Task]]:
     """Model and task of every fine-tuning that the matrix selects, model by model."""
-    return [
-        (model, task)
-        for model in study.matrix.models
-        for task in study.matrix.tasks
-        if (only := study.tasks[task].models) is None or model in only
-    ]
+    return [(model, task) for model in study.matrix.models for task in _tasks_of(study, model)]
+
+
+def feature_sets_in_use(study: Study) -> list[str]:
+    """Sets of pooled features that the selected runs read, each once."""
+    names = (feature_set(study, model, task) for model, task in runs_in_use(study))
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _tasks_of(study: Study, model: str) -> list[Task]:
+    """Tasks of the matrix that a model may run."""
+    allowed = {task: study.tasks[task].models for task in study.matrix.tasks}
+    return [task for task, models in allowed.items() if models is None or model in models]
 
 
 def bases_in_use(study: Study) -> list[str]:
@@ -228,7 +282,7 @@ def scratch_source(study: Study, base: str) -> ScratchSource | None:
     return source if isinstance(source, ScratchSource) else None
 
 
-def as_record(job: PretrainJob | FinetuneJob) -> dict[str, Any]:
+def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
     record = asdict(job)
     return TypeAdapter(dict[str, Any]).dump_python(record, mode="json")

@@ -154,6 +154,13 @@ def _adapters(study: Study) -> Stage:
 
 def _finetuning(study: Study) -> Stage:
     tokens = disk = jobs = 0
+    sets = experiments.feature_sets(study)
+    for name in experiments.feature_sets_in_use(study):
+        model, tasks = sets[name]
+        jobs += 1
+        # The cohorts share most of their notes, which are read once.
+        notes = max(cohort_rows(study, task)[1] for task in tasks)
+        tokens += round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
     for model, task in experiments.runs_in_use(study):
         entry = study.models[model]
         jobs += 1
@@ -161,9 +168,7 @@ def _finetuning(study: Study) -> Stage:
             continue
         recipe = experiments.finetune_job(study, model, task).recipe
         train, rows = cohort_rows(study, task)
-        frozen = entry.kind == "adapted" and entry.task_method is None and entry.clinical_mode in (None, "frozen")
-        if frozen:
-            tokens += round(FORWARD_SHARE * rows * recipe.context)
+        if experiments.feature_set(study, model, task) is not None:
             continue
         seeds = len(study.matrix.seeds)
         held_out = FORWARD_SHARE * (rows - train)

@@ -265,6 +265,31 @@ class PretrainJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoolJob:
+    """Everything that decides the pooled features of admission notes, apart from the input files.
+
+    Attributes:
+        family: Kind of base network.
+        clinical: Name of the clinical adapter, or null.
+        clinical_mode: Whether the clinical adapter stays beside the base's weights or is merged into them.
+        context: Tokens kept of each admission note.
+        micro_batch_size: Admissions per forward pass of training; a pass without gradients holds more.
+        precision: Type of the base's weights and of the activations.
+        threads: CPU threads of the job.
+        switches: Named deviations of the protocol; true means the original's behaviour.
+    """
+
+    family: Family
+    clinical: str | None
+    clinical_mode: Literal["frozen", "merged"] | None
+    context: int
+    micro_batch_size: int
+    precision: Precision
+    threads: int
+    switches: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinetuneJob:
     """Everything that decides a model's predictions on one task, apart from its input files.
 

@@ -32,6 +32,7 @@ SCRATCH_BASES = [
     base for base in STUDY.bases if experiments.scratch_source(STUDY, base)
 ]
 REAL_BASES = STUDY.real_bases
+FEATURE_SETS = experiments.feature_sets(STUDY)
 TABLE_NAMES = [
     "dataset_statistics",
     "domain_adaptation",
@@ -59,6 +60,7 @@ wildcard_constraints:
     adapter=one_of(STUDY.adapters),
     model=one_of(STUDY.models),
     seed=r"\d+",
+    features=one_of(FEATURE_SETS),
 
 
 # --- models ------------------------------------------------------------------------------------------------------
@@ -109,6 +111,38 @@ def bases_of_models(wildcards):
 def clinical_adapter_of_model(wildcards):
     clinical = STUDY.models[wildcards.model].clinical
     return f"{ROOT}/adapters/{clinical}" if clinical else []
+
+
+def feature_set_of(wildcards):
+    model, tasks = FEATURE_SETS[wildcards.features]
+    return STUDY.models[model], experiments.pool_job(STUDY, model, tasks[0]), tasks
+
+
+def base_of_features(wildcards):
+    return f"{ROOT}/bases/{feature_set_of(wildcards)[0].base}"
+
+
+def adapter_of_features(wildcards):
+    clinical = feature_set_of(wildcards)[0].clinical
+    return f"{ROOT}/adapters/{clinical}" if clinical else []
+
+
+def cohorts_of_features(wildcards):
+    return expand(f"{ROOT}/cohorts/{{task}}.parquet", task=feature_set_of(wildcards)[2])
+
+
+def job_of_features(wildcards):
+    return experiments.as_record(feature_set_of(wildcards)[1])
+
+
+def threads_of_features(wildcards):
+    return feature_set_of(wildcards)[1].threads
+
+
+def features_of_model(wildcards):
+    """Pooled features of a model that trains nothing but a head."""
+    name = experiments.feature_set(STUDY, wildcards.model, wildcards.task)
+    return f"{ROOT}/features/{name}.safetensors" if name else []
 
 
 def job_of_model(wildcards):
@@ -208,6 +242,10 @@ def run_logs_in_use(wildcards=None):
         *expand(f"{runs}/bases/{{base}}.jsonl", base=scratch),
         *sorted(f"{runs}/tokens/{base}/{corpus}.jsonl" for base, corpus in tokens),
         *expand(f"{runs}/adapters/{{adapter}}.jsonl", adapter=adapters),
+        *expand(
+            f"{runs}/features/{{features}}.jsonl",
+            features=experiments.feature_sets_in_use(STUDY),
+        ),
         *per_run("runs/models", "jsonl"),
     ]
 

@@ -1,3 +1,26 @@
+rule pool_notes:
+    """Pass every admission note once through a frozen network, for all heads trained on it."""
+    input:
+        cohorts=cohorts_of_features,
+        base=base_of_features,
+        adapter=adapter_of_features,
+    output:
+        features="<study>/features/{features}.safetensors",
+        record="<study>/features/{features}.json",
+        run_log="<study>/runs/features/{features}.jsonl",
+    log:
+        "<study>/logs/features/{features}.log",
+    benchmark:
+        "<study>/benchmarks/features/{features}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: threads_of_features
+    params:
+        job=job_of_features,
+    script:
+        "../workflow_scripts/pool_notes.py"
+
+
 rule finetune_model:
     """Fine-tune one model on one clinical task, all seeds."""
     input:
@@ -5,6 +28,7 @@ rule finetune_model:
         classes="<study>/cohorts/{task}.classes.json",
         base=base_of_model,
         adapter=clinical_adapter_of_model,
+        features=features_of_model,
     output:
         predictions=expand(
             "<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=SEEDS

@@ -13,12 +13,17 @@ with job(snakemake.log[0]):
     output, params = snakemake.output, snakemake.params
     recipe = job_from_record(FinetuneJob, params.job)
     inputs = {"cohort": Path(snakemake.input.cohort), "classes": Path(snakemake.input.classes)}
+    adapter = Path(snakemake.input.adapter) if recipe.clinical else None
     if recipe.kind == "tfidf":
         from clinical_peft.training.classical import fit_tfidf
+    elif snakemake.input.features:
+        from clinical_peft.training.head_runs import finetune_head as finetune
+        from clinical_peft.training.head_runs import prepare_head
+
+        prepared = prepare_head(recipe, **inputs, features=Path(snakemake.input.features), adapter=adapter)
     else:
         from clinical_peft.training.classification import finetune, prepare
 
-        adapter = Path(snakemake.input.adapter) if recipe.clinical else None
         prepared = prepare(recipe, **inputs, base=Path(snakemake.input.base), adapter=adapter)
     for index, seed in enumerate(params.seeds):
         log = JsonlLog(

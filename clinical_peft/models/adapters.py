@@ -21,9 +21,7 @@ from transformers import PreTrainedModel
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path
 from clinical_peft.models.bases import BaseIdentity
-
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
+from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 TaskType = Literal["CAUSAL_LM"]
 
@@ -57,8 +55,8 @@ def save_adapter(
     _check_tensors(state, record, where=str(folder))
     with atomic_path(Path(folder)) as temporary:
         temporary.mkdir()
-        save_file(state, temporary / WEIGHTS, metadata={"format": "pt"})
-        (temporary / CONFIG).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        save_file(state, temporary / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        (temporary / ADAPTER_CONFIG).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -69,8 +67,8 @@ def read_adapter_config(folder: Path, *, base: BaseIdentity) -> PeftConfig:
         TrainingError: There is no adapter, its weights are not safetensors, or it belongs to another base.
     """
     folder = Path(folder)
-    if not (folder / CONFIG).exists() or not (folder / WEIGHTS).exists():
-        raise TrainingError(f"{folder}: expected {CONFIG} and {WEIGHTS}; pickled adapters are not read")
+    if not (folder / ADAPTER_CONFIG).exists() or not (folder / ADAPTER_WEIGHTS).exists():
+        raise TrainingError(f"{folder}: expected {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}; pickled adapters are not read")
     config = PeftConfig.from_pretrained(str(folder))
     found = (config.base_model_name_or_path, config.revision)
     if found != (base.name, base.revision):
@@ -140,10 +138,10 @@ def read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """
     folder = Path(folder)
     try:
-        tensors = load_file(folder / WEIGHTS)
+        tensors = load_file(folder / ADAPTER_WEIGHTS)
     except SafetensorError as error:
-        raise TrainingError(f"{folder / WEIGHTS}: damaged file ({error}); train the adapter again") from None
-    _check_tensors(tensors, json.loads((folder / CONFIG).read_text(encoding="utf-8")), where=str(folder))
+        raise TrainingError(f"{folder / ADAPTER_WEIGHTS}: damaged file ({error}); train the adapter again") from None
+    _check_tensors(tensors, json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")), where=str(folder))
     return tensors
 
 

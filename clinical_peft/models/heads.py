@@ -15,9 +15,26 @@ from clinical_peft.recipes import Family
 HEAD_MODULES: dict[Family, str] = {"causal": "score", "encoder": "classifier"}
 
 
-def float32_head(network: Any, family: Family) -> None:
+def float32_head(network: Any, family: Family) -> nn.Linear:
     """Make the head of a network of any type compute in float32; to be called before adapters are added."""
-    getattr(network, HEAD_MODULES[family]).float()
+    return getattr(network, HEAD_MODULES[family]).float()
+
+
+def draw_head(head: nn.Linear, *, spread: float, seed: int) -> None:
+    """Draw a head's weights anew, normally distributed around zero, and set its bias to zero.
+
+    The weights depend on nothing but their shape, so that every variant of a base starts from the same head.
+
+    Args:
+        head: Classification head.
+        spread: Standard deviation, a network's `initializer_range`.
+        seed: Seed of the weights.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(head.weight.shape, generator=generator) * spread)
+        if head.bias is not None:
+            head.bias.zero_()
 
 
 def pooled_features(network: Any, family: Family, input_ids: Tensor, lengths: Tensor, *, last_position: bool) -> Tensor:

@@ -15,19 +15,16 @@ Without `clinical`, or after a merge, `PeftModel.from_pretrained` takes `task` i
 `load_saved` does this with checks. The lines are run by the tests.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.files import atomic_path, read_json, write_json
+from clinical_peft.files import atomic_path, read_json
 from clinical_peft.models.adapters import (
-    CONFIG,
-    WEIGHTS,
     load_adapter,
     quiet_peft,
     read_adapter_tensors,
@@ -35,11 +32,11 @@ from clinical_peft.models.adapters import (
     save_adapter,
 )
 from clinical_peft.models.bases import load_classifier, read_identity
+from clinical_peft.models.classifiers import Classifier
+from clinical_peft.models.folders import HEAD_FILE, copy_adapter, write_head, write_record
 from clinical_peft.models.heads import HEAD_MODULES, float32_head
-from clinical_peft.models.variants import CLINICAL, TASK, Classifier
+from clinical_peft.models.variants import CLINICAL, TASK
 from clinical_peft.recipes import Precision
-
-HEAD_FILE = "model.safetensors"
 
 
 def save_classifier(classifier: Classifier, folder: Path, *, base: Path, card: str) -> None:
@@ -58,16 +55,12 @@ def save_classifier(classifier: Classifier, folder: Path, *, base: Path, card: s
             classifier.network.save_pretrained(temporary / "full")
         else:
             _save_parts(classifier, temporary, base=Path(base), card=card)
-        write_json(
-            temporary / "classifier.json",
-            {
-                "base": classifier.base.name,
-                "revision": classifier.base.revision,
-                "family": variant.family,
-                "classes": classifier.network.config.num_labels,
-                "clinical": variant.clinical,
-                "active_adapters": list(variant.active),
-            },
+        write_record(
+            temporary,
+            variant,
+            base=classifier.base.name,
+            revision=classifier.base.revision,
+            classes=classifier.network.config.num_labels,
         )
 
 
@@ -75,13 +68,12 @@ def _save_parts(classifier: Classifier, folder: Path, *, base: Path, card: str) 
     variant = classifier.variant
     head = _head_tensors(classifier, base)
     if head:
-        (folder / "head").mkdir()
-        save_file(head, folder / "head" / HEAD_FILE, metadata={"format": "pt"})
+        write_head(folder, head)
     if variant.clinical == "trainable":
         assert classifier.adapted is not None
         save_adapter(classifier.adapted, folder / CLINICAL, base=classifier.base, card=card, adapter_name=CLINICAL)
     elif classifier.clinical_folder is not None:
-        _copy_clinical(classifier.clinical_folder, folder / CLINICAL)
+        copy_adapter(classifier.clinical_folder, folder / CLINICAL)
     if TASK in variant.active:
         assert classifier.adapted is not None
         save_adapter(classifier.adapted, folder / TASK, base=classifier.base, card=card, adapter_name=TASK)
@@ -94,7 +86,7 @@ def _head_tensors(classifier: Classifier, base: Path) -> dict[str, torch.Tensor]
     if variant.family == "encoder" and not _has_pooler(base):
         prefixes.append("bert.pooler.")
     state = classifier.network.state_dict()
-    return {key: value.detach().cpu().contiguous() for key, value in state.items() if key.startswith(tuple(prefixes))}
+    return {key: value for key, value in state.items() if key.startswith(tuple(prefixes))}
 
 
 def _has_pooler(base: Path) -> bool:
@@ -103,15 +95,6 @@ def _has_pooler(base: Path) -> bool:
             if any("pooler." in key for key in file.keys()):  # noqa: SIM118 - not a mapping
                 return True
     return False
-
-
-def _copy_clinical(source: Path, target: Path) -> None:
-    """Copy an unchanged clinical adapter, less its task type, so that PEFT puts it onto a classifier."""
-    target.mkdir()
-    shutil.copyfile(source / WEIGHTS, target / WEIGHTS)
-    write_json(target / CONFIG, read_json(source / CONFIG) | {"task_type": None})
-    if (source / "README.md").exists():
-        shutil.copyfile(source / "README.md", target / "README.md")
 
 
 def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> Any:

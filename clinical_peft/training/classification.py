@@ -7,37 +7,37 @@ A task is prepared once and fine-tuned for each seed:
         summary = finetune(prepared, seed=seed, work=..., predictions=..., model_directory=..., log=...)
 """
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
 from clinical_peft.models.adapters import trainable_parameters
-from clinical_peft.models.saving import save_classifier
-from clinical_peft.models.variants import (
+from clinical_peft.models.classifiers import (
     Classifier,
-    Variant,
     build_classifier,
     check_gradients,
     frozen_digest,
     tensor_digest,
-    variant_of,
 )
+from clinical_peft.models.saving import save_classifier
+from clinical_peft.models.variants import Variant, variant_of
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.checkpoint import remove_checkpoint
-from clinical_peft.training.features import NoteFeatures, TokenisedNotes, tokenise
-from clinical_peft.training.fitting import Fit, FitState, predict_logits
-from clinical_peft.training.objectives import Objective, class_weights, scores_from_logits
+from clinical_peft.training.features import KeptFeatures, NoteFeatures, TokenisedNotes, tokenise
+from clinical_peft.training.fitting import Fit
 from clinical_peft.training.optimisation import prepare_torch, to_device
-from clinical_peft.training.predictions import PREDICTED_SPLITS, write_predictions
+from clinical_peft.training.run_outputs import (
+    log_summary,
+    objective,
+    run_identity,
+    run_summary,
+    write_run_predictions,
+)
 from clinical_peft.training.task_data import TaskData, read_task
 
 
@@ -138,25 +138,34 @@ def finetune(
         classifier,
         features,
         data,
-        _objective(job, data),
+        objective(job, data),
         job,
         seed=seed,
         work=Path(work),
-        identity=_identity(prepared, classifier, seed, frozen),
+        identity=run_identity(
+            job,
+            data,
+            seed=seed,
+            parts={"frozen": frozen, "trained": tensor_digest(classifier.trained_parameters().items())},
+            arrays=[prepared.notes.ids, prepared.notes.starts],
+        ),
         log=log,
     )
     classifier.train_mode()
     check_gradients(classifier, fit.loss(fit.train_rows[: job.recipe.micro_batch_size]))
     if prepared.variant.head_only and prepared.keep_features:
-        prepared.features[frozen] = features.store(prepared.features.get(frozen))
+        if frozen not in prepared.features:
+            prepared.features[frozen] = features.all()
+        fit.features = KeptFeatures(prepared.features[frozen], features.lengths)
     state = fit.run()
     if frozen_digest(classifier) != frozen:
         raise TrainingError(f"model {job.model}, task {job.task}, seed {seed}: a frozen tensor changed during training")
-    _write_predictions(predictions, prepared, classifier, features)
+    write_run_predictions(predictions, job, data, classifier, fit.features)
     save_classifier(classifier, model_directory, base=prepared.base, card=_card(prepared, classifier, seed))
     remove_checkpoint(Path(work))
-    summary = _summary(prepared, classifier, fit, state) | {"frozen_sha256": frozen}
-    log.metrics({key: summary[key] for key in ("best_epoch", "seconds", "tokens_per_second", "trainable_parameters")})
+    trainable, total = trainable_parameters(classifier.network)
+    summary = run_summary(prepared.variant, data, fit, state, frozen=frozen, trainable=trainable, total=total)
+    log_summary(fit, summary)
     return summary
 
 
@@ -171,60 +180,6 @@ def _require_context(classifier: Classifier, job: FinetuneJob) -> None:
             f"model {job.model}, task {job.task}: context is {job.recipe.context} tokens, but the base has {longest} "
             "positions; lower context"
         )
-
-
-def _objective(job: FinetuneJob, data: TaskData) -> Objective:
-    weights = None
-    if job.recipe.class_weights and data.type != "multilabel":
-        weights = torch.from_numpy(class_weights(data.targets[data.rows("train")], len(data.classes)))
-    return Objective(data.type, weights)
-
-
-def _identity(prepared: PreparedTask, classifier: Classifier, seed: int, frozen: str) -> str:
-    """Digest of what decides a run's result: job, seed, initial network, notes, labels and splits."""
-    record = {
-        "job": asdict(prepared.job),
-        "seed": seed,
-        "frozen": frozen,
-        "trained": tensor_digest(classifier.trained_parameters().items()),
-        "splits": prepared.data.table.column("split").to_pylist(),
-    }
-    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
-    for array in (prepared.notes.ids, prepared.notes.starts, prepared.data.targets):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def _write_predictions(path: Path, prepared: PreparedTask, classifier: Classifier, features: NoteFeatures) -> None:
-    rows = prepared.data.rows(*PREDICTED_SPLITS)
-    logits = predict_logits(classifier, features, rows)
-    softmax = prepared.job.switches.get("multilabel_softmax", False)
-    scores = scores_from_logits(logits, prepared.data.type, multilabel_softmax=softmax)
-    write_predictions(path, prepared.data, rows, logits, scores)
-
-
-def _summary(prepared: PreparedTask, classifier: Classifier, fit: Fit, state: FitState) -> dict[str, Any]:
-    data = prepared.data
-    targets = data.targets[data.rows("train")]
-    seen = targets.any(axis=0) if data.type == "multilabel" else np.bincount(targets, minlength=len(data.classes)) > 0
-    trainable, total = trainable_parameters(classifier.network)
-    return {
-        "epochs": state.epoch,
-        "best_epoch": state.best_epoch,
-        "selected_by": fit.selection,
-        "curve": state.curve,
-        "optimizer_steps": state.step,
-        "tokens": state.tokens,
-        "seconds": state.seconds,
-        "tokens_per_second": state.tokens / max(state.seconds, 1e-9),
-        "trainable_parameters": trainable,
-        "total_parameters": total,
-        "trained_adapters": list(prepared.variant.trained),
-        "active_adapters": list(prepared.variant.active),
-        "features_kept": fit.features.stored is not None,
-        "classes_without_training_rows": int((~seen).sum()),
-        "unknown_codes": data.unknown_codes,
-    }
 
 
 def _card(prepared: PreparedTask, classifier: Classifier, seed: int) -> str:

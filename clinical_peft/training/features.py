@@ -4,9 +4,11 @@ Where nothing but the head is trained, a note's features never change: they are 
 costs a matrix product instead of passes through the network.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +16,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clinical_peft.models.variants import Classifier
-from clinical_peft.recipes import FinetuneRecipe
+from clinical_peft.recipes import FinetuneRecipe, PoolJob
 from clinical_peft.training.batching import Rows, micro_batches, pad_right
 from clinical_peft.training.optimisation import autocast
 
+if TYPE_CHECKING:  # a head that is trained on kept features needs no network, and so none of the libraries behind it
+    from clinical_peft.models.classifiers import Classifier
+
 # A forward pass without gradients keeps no activations, so it may hold more notes than one of training.
 INFERENCE_FACTOR = 4
+KEPT_AT_ONCE = 8192
+
+
+class Features(Protocol):
+    """Where the pooled features of a cohort's notes come from."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each note, shape (notes,)."""
+
+    def __call__(self, rows: Rows) -> Tensor:
+        """Features of some notes, shape (rows, hidden), on the device."""
+
+    def groups(self, rows: Rows) -> list[Rows]:
+        """Divide notes into parts that are asked for together."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +109,29 @@ def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end
     )
 
 
+class KeptFeatures:
+    """Pooled features that were computed before.
+
+    Args:
+        features: Features of every note, shape (notes, hidden), on the device.
+        lengths: Tokens of each note, shape (notes,).
+    """
+
+    def __init__(self, features: Tensor, lengths: npt.NDArray[np.int64]) -> None:
+        self.features = features
+        self.lengths = lengths
+
+    def __call__(self, rows: Rows) -> Tensor:
+        """Features of some notes, shape (rows, hidden)."""
+        return self.features[torch.from_numpy(rows).to(self.features.device)]
+
+    def groups(self, rows: Rows) -> list[Rows]:
+        """Divide notes into parts of a bounded size."""
+        return [rows[start : start + KEPT_AT_ONCE] for start in range(0, len(rows), KEPT_AT_ONCE)]
+
+
 class NoteFeatures:
-    """Pooled features of notes, computed when asked for or once for all.
+    """Pooled features of notes, computed when asked for.
 
     Args:
         classifier: Network that computes them.
@@ -105,7 +145,7 @@ class NoteFeatures:
         self,
         classifier: Classifier,
         notes: TokenisedNotes,
-        recipe: FinetuneRecipe,
+        recipe: FinetuneRecipe | PoolJob,
         device: torch.device,
         *,
         last_position: bool = False,
@@ -115,7 +155,11 @@ class NoteFeatures:
         self.recipe = recipe
         self.device = device
         self.last_position = last_position
-        self.stored: Tensor | None = None
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each note, shape (notes,)."""
+        return self.notes.lengths
 
     def __call__(self, rows: Rows) -> Tensor:
         """Features of some notes.
@@ -124,10 +168,8 @@ class NoteFeatures:
             rows: Notes, int64 of shape (batch,).
 
         Returns:
-            Features of shape (batch, hidden), on the device; with gradients unless stored or in a no-grad context.
+            Features of shape (batch, hidden), on the device; with gradients unless in a no-grad context.
         """
-        if self.stored is not None:
-            return self.stored[torch.from_numpy(rows).to(self.device)]
         ids, lengths = self.notes.batch(rows, width=self.recipe.context if self.last_position else None)
         with autocast(self.recipe, self.device):
             return self.classifier.features(
@@ -139,20 +181,15 @@ class NoteFeatures:
         tokens = INFERENCE_FACTOR * self.recipe.micro_batch_size * self.recipe.context
         return micro_batches(rows, self.notes.lengths, tokens)
 
-    def store(self, features: Tensor | None = None) -> Tensor:
-        """Compute the features of every note, or take them over from an equal network, and use them from now on.
-
-        Args:
-            features: Features of shape (notes, hidden) from an earlier call, or None to compute them.
+    def all(self) -> Tensor:
+        """Compute the features of every note, without gradients and with dropout as it is set.
 
         Returns:
-            The features, float32 of shape (notes, hidden), on the device.
+            Features of shape (notes, hidden), of the network's type, on the device.
         """
-        if features is None:
-            with torch.no_grad():
-                parts = [(rows, self(rows).float()) for rows in self.groups(np.arange(len(self.notes.lengths)))]
-            features = torch.empty(len(self.notes.lengths), parts[0][1].shape[1], device=self.device)
-            for rows, part in parts:
-                features[torch.from_numpy(rows).to(self.device)] = part
-        self.stored = features
+        with torch.no_grad():
+            parts = [(rows, self(rows)) for rows in self.groups(np.arange(len(self.lengths)))]
+        features = parts[0][1].new_empty(len(self.lengths), parts[0][1].shape[1])
+        for rows, part in parts:
+            features[torch.from_numpy(rows).to(self.device)] = part
         return features

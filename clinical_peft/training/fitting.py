@@ -5,17 +5,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clinical_peft.events import RunLog
 from clinical_peft.models.heads import HEAD_MODULES
-from clinical_peft.models.variants import Classifier
 from clinical_peft.progress import Progress
-from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
+from clinical_peft.recipes import Family, FinetuneJob, FinetuneRecipe
 from clinical_peft.training.batching import Rows, row_batches
 from clinical_peft.training.checkpoint import (
     CheckpointClock,
@@ -26,7 +25,7 @@ from clinical_peft.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from clinical_peft.training.features import NoteFeatures
+from clinical_peft.training.features import Features, KeptFeatures
 from clinical_peft.training.objectives import Objective, scores_from_logits
 from clinical_peft.training.optimisation import (
     build_optimizer,
@@ -38,6 +37,26 @@ from clinical_peft.training.optimisation import (
 )
 from clinical_peft.training.selection import selection_auroc
 from clinical_peft.training.task_data import TaskData
+
+
+class Trained(Protocol):
+    """A classifier, or a head alone, as the training loop sees it."""
+
+    @property
+    def family(self) -> Family:
+        """Kind of network."""
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """Trained parameters by name, those of the head beginning with its name."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits of pooled features, shape (batch, classes)."""
+
+    def train_mode(self) -> None:
+        """Switch dropout on in what is trained."""
+
+    def eval_mode(self) -> None:
+        """Switch dropout off."""
 
 
 @dataclass
@@ -67,9 +86,9 @@ class FitState:
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
-def head_and_adapter_groups(classifier: Classifier, recipe: FinetuneRecipe) -> list[dict[str, object]]:
+def head_and_adapter_groups(classifier: Trained, recipe: FinetuneRecipe) -> list[dict[str, object]]:
     """Sort the trained parameters into AdamW groups: the head with its own learning rate, then everything else."""
-    head = f"{HEAD_MODULES[classifier.variant.family]}."
+    head = f"{HEAD_MODULES[classifier.family]}."
     named = classifier.trained_parameters().items()
     head_rate = recipe.learning_rate if recipe.head_learning_rate is None else recipe.head_learning_rate
     groups = parameter_groups(
@@ -82,7 +101,7 @@ def head_and_adapter_groups(classifier: Classifier, recipe: FinetuneRecipe) -> l
     )
 
 
-def predict_logits(classifier: Classifier, features: NoteFeatures, rows: Rows) -> np.ndarray:
+def predict_logits(classifier: Trained, features: Features, rows: Rows) -> np.ndarray:
     """Logits of some admissions, without dropout.
 
     Args:
@@ -93,7 +112,7 @@ def predict_logits(classifier: Classifier, features: NoteFeatures, rows: Rows) -
     Returns:
         Float32 of shape (M, K), in the order of `rows`.
     """
-    classifier.network.eval()
+    classifier.eval_mode()
     place = {row: position for position, row in enumerate(rows.tolist())}
     logits: np.ndarray | None = None
     with torch.no_grad():
@@ -123,8 +142,8 @@ class Fit:
 
     def __init__(
         self,
-        classifier: Classifier,
-        features: NoteFeatures,
+        classifier: Trained,
+        features: Features,
         data: TaskData,
         objective: Objective,
         job: FinetuneJob,
@@ -134,7 +153,8 @@ class Fit:
         identity: str,
         log: RunLog,
     ) -> None:
-        self.classifier, self.features, self.objective, self.job = classifier, features, objective, job
+        self.classifier, self.objective, self.job = classifier, objective, job
+        self.features: Features = features
         self.recipe, self.seed, self.work, self.identity, self.log = job.recipe, seed, work, identity, log
         self.type = data.type
         self.targets = torch.from_numpy(data.targets)
@@ -152,6 +172,11 @@ class Fit:
         self.selection = self._selection(data)
         self.state = FitState()
         self.best: dict[str, Tensor] = {}
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether the features were computed before, once for all epochs."""
+        return isinstance(self.features, KeptFeatures)
 
     def _selection(self, data: TaskData) -> str:
         if self.job.switches.get("last_epoch", False):
@@ -180,9 +205,7 @@ class Fit:
                 rows = self.train_rows[batches[self.state.batch]]
                 loss = self._step(rows)
                 self.state.seconds = time.monotonic() - started
-                progress.update(
-                    self.state.step, tokens=int(self.features.notes.lengths[rows].sum()), note=f"loss {loss:.3f}"
-                )
+                progress.update(self.state.step, tokens=int(self.features.lengths[rows].sum()), note=f"loss {loss:.3f}")
                 if clock.due():
                     self._save()
             self._end_epoch()
@@ -191,7 +214,7 @@ class Fit:
         return self.state
 
     def _step(self, rows: Rows) -> float:
-        lengths = self.features.notes.lengths
+        lengths = self.features.lengths
         rows = rows[np.argsort(-lengths[rows], kind="stable")]
         weight = self.objective.weight(self.targets[rows])
         factor = self.schedule(self.state.step)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.recipes import Optimisation, Schedule
+from clinical_peft.recipes import Optimisation, PoolJob, Schedule
 
 
 def prepare_torch(seed: int, threads: int) -> torch.device:
@@ -30,7 +30,7 @@ def prepare_torch(seed: int, threads: int) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def autocast(recipe: Optimisation, device: torch.device) -> AbstractContextManager[object]:
+def autocast(recipe: Optimisation | PoolJob, device: torch.device) -> AbstractContextManager[object]:
     """Return the context in which a forward pass runs: bfloat16 activations if the recipe asks for them."""
     if recipe.precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -1,0 +1,210 @@
+"""Classifiers on a base network, with a clinical adapter, a task adapter, both or neither.
+
+A variant says which adapters take part in the forward pass and which parameters are trained; nothing is left to what
+PEFT does by default, and `check_gradients` proves it on a real backward pass. A clinical adapter is loaded first and
+without its task type, since a language model's adapter type breaks on a classifier. PEFT neither puts a second adapter
+into the forward pass nor leaves the first one frozen of itself, so both are set here by name.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model
+from torch import Tensor, nn
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.models.adapters import load_adapter, quiet_peft, read_adapter_config
+from clinical_peft.models.bases import BaseIdentity, load_classifier, read_identity
+from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits, pooled_features
+from clinical_peft.models.methods import peft_config
+from clinical_peft.models.variants import CLINICAL, TASK, Variant
+from clinical_peft.recipes import Family, Precision
+
+
+@dataclass
+class Classifier:
+    """A classifier ready to train.
+
+    Attributes:
+        network: Sequence classifier of `transformers`; adapters, if any, are injected into it.
+        adapted: PEFT's wrapper around `network`, or None without adapters.
+        variant: What the classifier consists of.
+        base: Base that it belongs to.
+        clinical_folder: Folder of the clinical adapter that was loaded, or None.
+    """
+
+    network: Any
+    adapted: PeftModel | None
+    variant: Variant
+    base: BaseIdentity
+    clinical_folder: Path | None
+
+    @property
+    def family(self) -> Family:
+        """Kind of base network."""
+        return self.variant.family
+
+    def features(self, input_ids: Tensor, lengths: Tensor, *, last_position: bool = False) -> Tensor:
+        """Pooled features of shape (batch, hidden); see `clinical_peft.models.heads.pooled_features`."""
+        return pooled_features(self.network, self.variant.family, input_ids, lengths, last_position=last_position)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits of shape (batch, classes); see `clinical_peft.models.heads.head_logits`."""
+        return head_logits(self.network, self.variant.family, features)
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """Trained parameters by name, in the network's order."""
+        return {name: value for name, value in self.network.named_parameters() if value.requires_grad}
+
+    def train_mode(self) -> None:
+        """Switch dropout on in what is trained, and only there: a frozen part always gives the same output."""
+        self.network.train()
+        if self.variant.head_only:
+            self.network.base_model.eval()
+        for name, module in self.network.named_modules():
+            if name.endswith(f"lora_dropout.{CLINICAL}"):
+                module.train(CLINICAL in self.variant.trained)
+
+    def eval_mode(self) -> None:
+        """Switch dropout off everywhere."""
+        self.network.eval()
+
+
+def build_classifier(
+    variant: Variant, base: Path, clinical: Path | None, *, classes: int, seed: int, precision: Precision = "fp32"
+) -> Classifier:
+    """Build a classifier, with gradients switched on for exactly the parameters that the variant trains.
+
+    Args:
+        variant: What the classifier consists of.
+        base: Base folder.
+        clinical: Folder of the clinical adapter, or None.
+        classes: Number of classes K.
+        seed: Seed of the head and the task adapter; the same head for every variant of a base.
+        precision: Type of the base's weights.
+
+    Raises:
+        TrainingError: An adapter is missing, of a kind that cannot be used so, of another base, or does not fit.
+    """
+    base, identity = Path(base), read_identity(base)
+    if identity.family != variant.family:
+        raise TrainingError(f"{base}: expected a base of family {variant.family}, found {identity.family}")
+    if (clinical is None) != (variant.clinical is None):
+        raise TrainingError(f"clinical adapter: expected {variant.clinical or 'none'}, found folder {clinical}")
+    if clinical is not None:
+        _check_clinical_kind(variant, clinical, identity)
+    network: Any = load_classifier(base, classes, seed=seed, precision=precision)
+    draw_head(float32_head(network, variant.family), spread=network.config.initializer_range, seed=seed)
+    adapted: PeftModel | None = None
+    if clinical is not None:
+        adapted = load_adapter(network, clinical, base=identity, adapter_name=CLINICAL, task_type=None)
+        if variant.clinical == "merged":
+            network, adapted = adapted.merge_and_unload(safe_merge=True), None
+    if variant.task_method is not None:
+        adapted = _add_task_adapter(network, adapted, variant, seed)
+    if adapted is not None:
+        adapted.base_model.set_adapter(list(variant.active))
+        found = tuple(adapted.base_model.active_adapters)
+        if found != variant.active:
+            raise TrainingError(f"active adapters: expected {variant.active}, found {found}")
+    names = trained_names(network, variant)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in names)
+    return Classifier(network, adapted, variant, identity, clinical)
+
+
+def _check_clinical_kind(variant: Variant, clinical: Path, identity: BaseIdentity) -> None:
+    kind = str(read_adapter_config(clinical, base=identity).peft_type).rsplit(".", 1)[-1]
+    if kind == "LORA":
+        return
+    if kind != "ADALORA":
+        raise TrainingError(
+            f"{clinical}: a classifier can use a clinical adapter of kind LORA or ADALORA, found {kind}; its virtual "
+            "tokens or gates belong to the language model"
+        )
+    if variant.clinical == "trainable" or (variant.clinical == "frozen" and variant.task_method):
+        raise TrainingError(
+            f"{clinical}: an ADALORA adapter cannot be trained further on a task nor share a network with a LoRA task "
+            "adapter; set clinical_mode to merged"
+        )
+
+
+def _add_task_adapter(network: Any, adapted: PeftModel | None, variant: Variant, seed: int) -> PeftModel:
+    assert variant.task_method is not None
+    config = peft_config(variant.task_method, total_steps=1, task_type=None)
+    if variant.task_active:
+        config.modules_to_save = [HEAD_MODULES[variant.family]]
+    try:
+        with torch.random.fork_rng(), quiet_peft():
+            torch.manual_seed(seed)
+            if adapted is None:
+                return get_peft_model(network, config, adapter_name=TASK)
+            adapted.add_adapter(TASK, config)
+            return adapted
+    except ValueError as error:
+        # PEFT says so of target modules that the base does not have.
+        raise TrainingError(f"task adapter: it does not fit the base: {error}") from None
+
+
+def trained_names(network: nn.Module, variant: Variant) -> set[str]:
+    """Name the parameters that a variant trains: the head, and every matrix of its trained adapters.
+
+    Args:
+        network: Sequence classifier with its adapters injected.
+        variant: What the classifier consists of.
+
+    Returns:
+        Names as in `network.named_parameters()`.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    if variant.full:
+        return set(names)
+    head = HEAD_MODULES[variant.family]
+    # A task adapter carries its own copy of the head; PEFT keeps the original beside it.
+    prefix = f"{head}.modules_to_save.{TASK}." if TASK in variant.active else f"{head}."
+    matrices = re.compile(rf"\.lora_\w+\.({'|'.join(variant.trained)})(\.|$)") if variant.trained else None
+    return {name for name in names if name.startswith(prefix) or (matrices and matrices.search(name))}
+
+
+def check_gradients(classifier: Classifier, loss: Tensor) -> None:
+    """Run a backward pass and check that gradients reach exactly the parameters that the variant trains.
+
+    Args:
+        classifier: The classifier; its gradients are reset afterwards.
+        loss: Scalar loss of a forward pass.
+
+    Raises:
+        TrainingError: A parameter has a gradient that should have none, or the reverse.
+    """
+    loss.backward()
+    reached = {name for name, value in classifier.network.named_parameters() if value.grad is not None}
+    classifier.network.zero_grad(set_to_none=True)
+    expected = trained_names(classifier.network, classifier.variant)
+    if reached != expected:
+        wrong = sorted(reached ^ expected)
+        raise TrainingError(
+            f"{len(wrong)} parameters are trained that should not be, or the reverse, for instance {wrong[0]}; "
+            "the installed versions of peft or transformers treat adapters differently"
+        )
+
+
+def tensor_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 of tensors: names, types, shapes and values, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors, key=lambda item: item[0]):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def frozen_digest(classifier: Classifier) -> str:
+    """SHA-256 of every parameter and buffer that is not trained."""
+    trained = classifier.trained_parameters()
+    everything = [*classifier.network.named_parameters(), *classifier.network.named_buffers()]
+    return tensor_digest((name, tensor) for name, tensor in everything if name not in trained)

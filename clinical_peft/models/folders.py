@@ -1,0 +1,46 @@
+"""Files of adapters and saved classifiers, for code that copies or writes them without building a network."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from clinical_peft.files import read_json, write_json
+from clinical_peft.models.variants import Variant
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+HEAD_FILE = "model.safetensors"
+
+
+def write_record(folder: Path, variant: Variant, *, base: str, revision: str, classes: int) -> None:
+    """Write classifier.json: which base a saved classifier belongs to and what it consists of."""
+    write_json(
+        folder / "classifier.json",
+        {
+            "base": base,
+            "revision": revision,
+            "family": variant.family,
+            "classes": classes,
+            "clinical": variant.clinical,
+            "active_adapters": list(variant.active),
+        },
+    )
+
+
+def write_head(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write a head's tensors, named as in the network, into `folder`/head."""
+    (folder / "head").mkdir()
+    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    save_file(contiguous, folder / "head" / HEAD_FILE, metadata={"format": "pt"})
+
+
+def copy_adapter(source: Path, target: Path) -> None:
+    """Copy an unchanged clinical adapter, less its task type, so that PEFT puts it onto a classifier."""
+    target.mkdir()
+    shutil.copyfile(source / ADAPTER_WEIGHTS, target / ADAPTER_WEIGHTS)
+    write_json(target / ADAPTER_CONFIG, read_json(source / ADAPTER_CONFIG) | {"task_type": None})
+    if (source / "README.md").exists():
+        shutil.copyfile(source / "README.md", target / "README.md")

@@ -1,0 +1,179 @@
+"""Fine-tuning a head alone on features that were pooled before: no base is loaded, no note is read twice."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.events import RunLog
+from clinical_peft.files import atomic_path
+from clinical_peft.models.folders import copy_adapter, write_head, write_record
+from clinical_peft.models.heads import HEAD_MODULES, draw_head
+from clinical_peft.models.variants import CLINICAL, Variant, variant_of
+from clinical_peft.recipes import Family, FinetuneJob
+from clinical_peft.training.checkpoint import remove_checkpoint
+from clinical_peft.training.features import KeptFeatures
+from clinical_peft.training.fitting import Fit
+from clinical_peft.training.optimisation import prepare_torch
+from clinical_peft.training.pooled_notes import PooledNotes, read_pooled
+from clinical_peft.training.run_outputs import (
+    log_summary,
+    objective,
+    run_identity,
+    run_summary,
+    write_run_predictions,
+)
+from clinical_peft.training.task_data import TaskData, read_task
+
+
+class LinearHead:
+    """The classification head of a causal network, without the network.
+
+    Args:
+        width: Length of a pooled feature.
+        classes: Number of classes K.
+        spread: Standard deviation of fresh weights.
+        seed: Seed of the weights; they equal those of a whole classifier with this seed.
+    """
+
+    family: Family = "causal"
+
+    def __init__(self, width: int, classes: int, *, spread: float, seed: int) -> None:
+        self.linear = nn.Linear(width, classes, bias=False)
+        draw_head(self.linear, spread=spread, seed=seed)
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """The weight, named as in the network."""
+        return {f"{HEAD_MODULES[self.family]}.{name}": value for name, value in self.linear.named_parameters()}
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits of pooled features, shape (batch, classes)."""
+        return self.linear(features.float())
+
+    def train_mode(self) -> None:
+        """Do nothing: the head has no dropout."""
+
+    def eval_mode(self) -> None:
+        """Do nothing: the head has no dropout."""
+
+
+@dataclass(frozen=True)
+class PreparedHead:
+    """What all seeds of a job share.
+
+    Attributes:
+        job: Recipe and switches.
+        variant: What the whole classifier consists of.
+        data: Cohort and labels.
+        pooled: Features of the cohort's notes.
+        adapter: Folder of the clinical adapter, or None.
+    """
+
+    job: FinetuneJob
+    variant: Variant
+    data: TaskData
+    pooled: PooledNotes
+    adapter: Path | None
+
+
+def prepare_head(
+    job: FinetuneJob, *, cohort: Path, classes: Path, features: Path, adapter: Path | None
+) -> PreparedHead:
+    """Read a cohort and the features of its notes.
+
+    Args:
+        job: Recipe and switches.
+        cohort: Cohort file; see `clinical_peft.training.task_data.read_task`.
+        classes: Label space of the cohort.
+        features: What `clinical_peft.training.pooling.pool_notes` wrote.
+        adapter: Folder of the clinical adapter, or None where the job has none.
+
+    Raises:
+        TrainingError: The cohort does not fit the task; the job trains more than a head; or the features are damaged,
+            lack a note, or were pooled with other settings than the job's.
+    """
+    variant = variant_of(job)
+    if not variant.head_only:
+        raise TrainingError(f"model {job.model}: it trains more than a head and cannot use pooled features")
+    data = read_task(cohort, classes, job.task)
+    pooled = read_pooled(features, data.texts, where=str(cohort))
+    settings = pooled.by.job
+    for key, wanted in {
+        "family": job.family,
+        "clinical": job.clinical,
+        "clinical_mode": job.clinical_mode if job.clinical else None,
+        "context": job.recipe.context,
+        "precision": job.recipe.precision,
+    }.items():
+        if settings[key] != wanted:
+            raise TrainingError(
+                f"{features}: pooled with {key} {settings[key]!r}, but model {job.model} on task {job.task} has "
+                f"{wanted!r}; pool the notes again"
+            )
+    return PreparedHead(job, variant, data, pooled, adapter)
+
+
+def finetune_head(
+    prepared: PreparedHead, *, seed: int, work: Path, predictions: Path, model_directory: Path, log: RunLog
+) -> dict[str, Any]:
+    """Fine-tune one seed and write its predictions and its model, as `classification.finetune` does.
+
+    Args:
+        prepared: From `prepare_head`.
+        seed: Seed of the head and of the order of admissions.
+        work: Folder of the checkpoint.
+        predictions: Parquet file to write.
+        model_directory: Folder to write; it loads like that of a whole classifier.
+        log: Where figures are reported.
+
+    Returns:
+        The summary that `classification.finetune` returns.
+
+    Raises:
+        TrainingError: A loss is not finite.
+    """
+    job, data, by = prepared.job, prepared.data, prepared.pooled.by
+    device = prepare_torch(seed, job.recipe.threads)
+    features = KeptFeatures(prepared.pooled.features.to(device), prepared.pooled.lengths)
+    head = LinearHead(features.features.shape[1], len(data.classes), spread=by.spread, seed=seed)
+    head.linear.to(device)
+    fit = Fit(
+        head,
+        features,
+        data,
+        objective(job, data),
+        job,
+        seed=seed,
+        work=Path(work),
+        identity=run_identity(job, data, seed=seed, parts={"frozen": by.frozen_sha256}, arrays=[features.lengths]),
+        log=log,
+    )
+    state = fit.run()
+    write_run_predictions(predictions, job, data, head, features)
+    _save(prepared, head, model_directory)
+    remove_checkpoint(Path(work))
+    trainable = head.linear.weight.numel()
+    summary = run_summary(
+        prepared.variant,
+        data,
+        fit,
+        state,
+        frozen=by.frozen_sha256,
+        trainable=trainable,
+        total=by.parameters + trainable,
+    )
+    log_summary(fit, summary)
+    return summary
+
+
+def _save(prepared: PreparedHead, head: LinearHead, folder: Path) -> None:
+    with atomic_path(Path(folder)) as temporary:
+        temporary.mkdir()
+        write_head(temporary, head.trained_parameters())
+        if prepared.adapter is not None:
+            copy_adapter(prepared.adapter, temporary / CLINICAL)
+        by = prepared.pooled.by
+        classes = len(prepared.data.classes)
+        write_record(temporary, prepared.variant, base=by.base, revision=by.revision, classes=classes)

@@ -1,0 +1,100 @@
+"""One forward pass over every distinct admission note, for all models whose network is frozen."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from clinical_peft.errors import TrainingError
+from clinical_peft.events import RunLog
+from clinical_peft.files import write_json
+from clinical_peft.models.adapters import trainable_parameters
+from clinical_peft.models.classifiers import build_classifier, frozen_digest
+from clinical_peft.models.heads import HEAD_MODULES
+from clinical_peft.models.variants import Variant
+from clinical_peft.recipes import PoolJob
+from clinical_peft.tokens.tokenizer import load_tokenizer
+from clinical_peft.training.features import NoteFeatures, tokenise
+from clinical_peft.training.optimisation import prepare_torch, to_device
+from clinical_peft.training.pooled_notes import PooledBy, write_pooled
+
+# Features depend on neither the number of classes nor the seed of the head; a network needs both to be built.
+ANY_CLASSES, ANY_SEED = 2, 0
+
+
+def pool_notes(
+    job: PoolJob, *, cohorts: Sequence[Path], base: Path, adapter: Path | None, output: Path, record: Path, log: RunLog
+) -> dict[str, Any]:
+    """Compute and write the pooled features of every distinct note of some cohorts.
+
+    Args:
+        job: What decides the features.
+        cohorts: Cohort files of the tasks that share them.
+        base: Base folder of a causal network. An encoder's features are not shared: its pooler may be drawn anew for
+            every seed.
+        adapter: Folder of the clinical adapter, or None.
+        output: File to write; see `clinical_peft.training.pooled_notes`.
+        record: JSON file of figures to write.
+        log: Where they are reported.
+
+    Returns:
+        What is also written to `record`: notes, rows (with repetitions), tokens, seconds, tokens_per_second.
+
+    Raises:
+        TrainingError: The adapter does not fit the base, or the context does not fit into it.
+    """
+    if job.family != "causal":
+        raise TrainingError(f"features of family {job.family}: expected causal; an encoder's features are not shared")
+    device = prepare_torch(ANY_SEED, job.threads)
+    variant = Variant(family=job.family, clinical=job.clinical_mode)
+    classifier = build_classifier(variant, base, adapter, classes=ANY_CLASSES, seed=ANY_SEED, precision=job.precision)
+    to_device(classifier.network, device)
+    longest = classifier.network.config.max_position_embeddings
+    if job.context > longest:
+        raise TrainingError(f"{base}: context is {job.context} tokens, but the base has {longest} positions; lower it")
+    last_position = job.switches.get("pool_last_position", False)
+    texts, rows = _distinct_texts(cohorts)
+    notes = tokenise(texts, load_tokenizer(base), job.context, pad_with_end=last_position)
+    features = NoteFeatures(classifier, notes, job, device, last_position=last_position)
+    classifier.eval_mode()
+    started = time.perf_counter()
+    stored = features.all()
+    seconds = time.perf_counter() - started
+    head = sum(value.numel() for value in getattr(classifier.network, HEAD_MODULES[job.family]).parameters())
+    by = PooledBy(
+        job=asdict(job),
+        base=classifier.base.name,
+        revision=classifier.base.revision,
+        frozen_sha256=frozen_digest(classifier),
+        parameters=trainable_parameters(classifier.network)[1] - head,
+        spread=classifier.network.config.initializer_range,
+    )
+    write_pooled(output, texts, stored, notes.lengths, by)
+    tokens = int(notes.lengths.sum())
+    figures = {
+        "notes": len(texts),
+        "rows": rows,
+        "tokens": tokens,
+        "seconds": seconds,
+        "tokens_per_second": tokens / max(seconds, 1e-9),
+    }
+    log.metrics(figures)
+    write_json(record, figures)
+    return figures
+
+
+def _distinct_texts(cohorts: Sequence[Path]) -> tuple[list[str], int]:
+    """Return the distinct notes of cohorts in order of appearance, and the number of all their rows."""
+    texts: dict[str, None] = {}
+    rows = 0
+    for cohort in cohorts:
+        column = pq.read_table(cohort, columns=["text"]).column("text")
+        rows += len(column)
+        for row, text in enumerate(column.to_pylist()):
+            if not text or text.isspace():
+                raise TrainingError(f"{cohort}, row {row}: the admission note is empty; drop it from the cohort")
+            texts.setdefault(text)
+    return list(texts), rows

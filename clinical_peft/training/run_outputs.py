@@ -1,0 +1,89 @@
+"""What every fine-tuned seed leaves behind, whatever trained it: its identity, predictions and summary."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clinical_peft.models.variants import Variant
+from clinical_peft.recipes import FinetuneJob
+from clinical_peft.training.features import Features
+from clinical_peft.training.fitting import Fit, FitState, Trained, predict_logits
+from clinical_peft.training.objectives import Objective, class_weights, scores_from_logits
+from clinical_peft.training.predictions import PREDICTED_SPLITS, write_predictions
+from clinical_peft.training.task_data import TaskData
+
+
+def objective(job: FinetuneJob, data: TaskData) -> Objective:
+    """Build a task's loss, with class weights where the recipe asks for them."""
+    weights = None
+    if job.recipe.class_weights and data.type != "multilabel":
+        weights = torch.from_numpy(class_weights(data.targets[data.rows("train")], len(data.classes)))
+    return Objective(data.type, weights)
+
+
+def run_identity(
+    job: FinetuneJob, data: TaskData, *, seed: int, parts: Mapping[str, str], arrays: Iterable[np.ndarray]
+) -> str:
+    """Digest of what decides a run's result: job, seed, initial network, notes, labels and splits.
+
+    Args:
+        job: Recipe and switches.
+        data: Labels and splits.
+        seed: The run's seed.
+        parts: Digests of the network's parts.
+        arrays: What stands for the notes.
+    """
+    record = {"job": asdict(job), "seed": seed, "splits": data.table.column("split").to_pylist(), **parts}
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for array in (*arrays, data.targets):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def write_run_predictions(
+    path: Path, job: FinetuneJob, data: TaskData, classifier: Trained, features: Features
+) -> None:
+    """Predict the validation and test admissions and write the predictions file."""
+    rows = data.rows(*PREDICTED_SPLITS)
+    logits = predict_logits(classifier, features, rows)
+    softmax = job.switches.get("multilabel_softmax", False)
+    scores = scores_from_logits(logits, data.type, multilabel_softmax=softmax)
+    write_predictions(path, data, rows, logits, scores)
+
+
+def run_summary(
+    variant: Variant, data: TaskData, fit: Fit, state: FitState, *, frozen: str, trainable: int, total: int
+) -> dict[str, Any]:
+    """Summarise a finished run, JSON-ready; the keys are those that `classification.finetune` documents."""
+    targets = data.targets[data.rows("train")]
+    seen = targets.any(axis=0) if data.type == "multilabel" else np.bincount(targets, minlength=len(data.classes)) > 0
+    return {
+        "epochs": state.epoch,
+        "best_epoch": state.best_epoch,
+        "selected_by": fit.selection,
+        "curve": state.curve,
+        "optimizer_steps": state.step,
+        "tokens": state.tokens,
+        "seconds": state.seconds,
+        "tokens_per_second": state.tokens / max(state.seconds, 1e-9),
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "trained_adapters": list(variant.trained),
+        "active_adapters": list(variant.active),
+        "frozen_sha256": frozen,
+        "features_kept": fit.keeps_features,
+        "classes_without_training_rows": int((~seen).sum()),
+        "unknown_codes": data.unknown_codes,
+    }
+
+
+def log_summary(fit: Fit, summary: Mapping[str, Any]) -> None:
+    """Report the figures of a whole run."""
+    keys = ("best_epoch", "seconds", "tokens_per_second", "trainable_parameters")
+    fit.log.metrics({key: summary[key] for key in keys})

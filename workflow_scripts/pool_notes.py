@@ -1,0 +1,25 @@
+"""Pool the admission notes of several cohorts once."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.events import JsonlLog
+    from clinical_peft.experiments import job_from_record
+    from clinical_peft.recipes import PoolJob
+    from clinical_peft.training.pooling import pool_notes
+
+    recipe = job_from_record(PoolJob, snakemake.params.job)
+    name = snakemake.wildcards.features
+    log = JsonlLog(Path(snakemake.output.run_log), kind="features", name=name, parent="features")
+    log.params(snakemake.params.job)
+    pool_notes(
+        recipe,
+        cohorts=[Path(path) for path in snakemake.input.cohorts],
+        base=Path(snakemake.input.base),
+        adapter=Path(snakemake.input.adapter) if recipe.clinical else None,
+        output=Path(snakemake.output.features),
+        record=Path(snakemake.output.record),
+        log=log,
+    )
