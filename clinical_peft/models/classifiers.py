@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from clinical_peft.errors import TrainingError
 from clinical_peft.models.adapters import load_adapter, quiet_peft, read_adapter_config
 from clinical_peft.models.bases import BaseIdentity, load_classifier, read_identity
-from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits, pooled_features
+from clinical_peft.models.encoding import pooled_features
+from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits
 from clinical_peft.models.methods import peft_config
 from clinical_peft.models.variants import CLINICAL, TASK, Variant
 from clinical_peft.recipes import Family, Precision
@@ -50,7 +51,7 @@ class Classifier:
         return self.variant.family
 
     def features(self, input_ids: Tensor, lengths: Tensor, *, last_position: bool = False) -> Tensor:
-        """Pooled features of shape (batch, hidden); see `clinical_peft.models.heads.pooled_features`."""
+        """Pooled features of shape (batch, hidden); see `clinical_peft.models.encoding.pooled_features`."""
         return pooled_features(self.network, self.variant.family, input_ids, lengths, last_position=last_position)
 
     def logits(self, features: Tensor) -> Tensor:

@@ -1,9 +1,4 @@
-"""The two halves of a sequence classifier: pooled features of a note, and the head that turns them into logits.
-
-`transformers` computes a causal classifier's logits at every position and picks one afterwards; here the one position
-is picked first. Notes are padded on the right, so a causal network needs no attention mask: no real token can attend to
-a later, padded position.
-"""
+"""Classification heads: their names, their first weights, and the logits they give."""
 
 from typing import Any
 
@@ -35,30 +30,6 @@ def draw_head(head: nn.Linear, *, spread: float, seed: int) -> None:
         head.weight.copy_(torch.randn(head.weight.shape, generator=generator) * spread)
         if head.bias is not None:
             head.bias.zero_()
-
-
-def pooled_features(network: Any, family: Family, input_ids: Tensor, lengths: Tensor, *, last_position: bool) -> Tensor:
-    """Encode notes into one vector each.
-
-    A causal network gives the state of a note's last token, an encoder its pooler's output at the first token.
-
-    Args:
-        network: Sequence classifier of `transformers`, with or without adapters injected into it.
-        family: Kind of network.
-        input_ids: Token ids padded on the right, int64 of shape (batch, longest).
-        lengths: Real tokens of each note, int64 of shape (batch,).
-        last_position: Take a causal network's state at the last position, padding included.
-
-    Returns:
-        Features of shape (batch, hidden).
-    """
-    mask = (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long()
-    if family == "encoder":
-        return network.base_model(input_ids=input_ids, attention_mask=mask).pooler_output
-    if last_position:
-        return network.base_model(input_ids=input_ids, attention_mask=mask, use_cache=False).last_hidden_state[:, -1]
-    states = network.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
-    return states[torch.arange(len(lengths), device=states.device), lengths - 1]
 
 
 def head_logits(network: Any, family: Family, features: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.events import JsonlLog, NullLog, read_events
 from clinical_peft.files import sha256_file
 from clinical_peft.models.classifiers import trained_names
-from clinical_peft.models.heads import head_logits, pooled_features
+from clinical_peft.models.encoding import pooled_features
+from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training import classification, fitting

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import NullLog
 from clinical_peft.files import sha256_file
-from clinical_peft.models.heads import head_logits, pooled_features
+from clinical_peft.models.encoding import pooled_features
+from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved
 from clinical_peft.recipes import FinetuneJob, PoolJob
 from clinical_peft.tokens.tokenizer import load_tokenizer

@@ -13,7 +13,8 @@ from transformers import AutoModelForSequenceClassification
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
 from clinical_peft.models.classifiers import build_classifier, check_gradients, frozen_digest
-from clinical_peft.models.heads import head_logits, pooled_features
+from clinical_peft.models.encoding import pooled_features
+from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved, save_classifier
 from clinical_peft.models.variants import Variant, variant_of
 

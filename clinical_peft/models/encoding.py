@@ -1,0 +1,82 @@
+"""Pooled features: one vector for each note.
+
+`transformers` computes a causal classifier's logits at every position and picks one afterwards; here the one position
+is picked as early as possible. Notes are padded on the right, so a causal network needs no attention mask: no real
+token can attend to a later, padded position.
+
+Attention in the last layer has to see the whole note, but what follows it works on every position by itself, so that
+the pooled position is enough there too. In a network of two layers that saves a quarter of a training step, in one of
+thirty-two a fiftieth, and the result is the same.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+from clinical_peft.recipes import Family
+
+
+def pooled_features(network: Any, family: Family, input_ids: Tensor, lengths: Tensor, *, last_position: bool) -> Tensor:
+    """Encode notes into one vector each.
+
+    A causal network gives the state of a note's last token, an encoder its pooler's output at the first token.
+
+    Args:
+        network: Sequence classifier of `transformers`, with or without adapters injected into it.
+        family: Kind of network.
+        input_ids: Token ids padded on the right, int64 of shape (batch, longest).
+        lengths: Real tokens of each note, int64 of shape (batch,).
+        last_position: Take a causal network's state at the last position, padding included.
+
+    Returns:
+        Features of shape (batch, hidden).
+    """
+    body = network.base_model
+    mask = (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long()
+    if family == "encoder":
+        return body(input_ids=input_ids, attention_mask=mask).pooler_output
+    positions = torch.full_like(lengths, input_ids.shape[1] - 1) if last_position else lengths - 1
+    with _last_layer_at(body, positions) as only_these:
+        states = body(
+            input_ids=input_ids, attention_mask=mask if last_position else None, use_cache=False
+        ).last_hidden_state
+    return states[:, 0] if only_these else _take(states, positions)[:, 0]
+
+
+class _LayerAt(nn.Module):
+    """A LLaMA layer that returns the states at given positions, shape (batch, 1, hidden)."""
+
+    def __init__(self, layer: LlamaDecoderLayer, positions: Tensor) -> None:
+        super().__init__()
+        self.layer, self.positions = layer, positions
+
+    def forward(self, hidden_states: Tensor, **settings: Any) -> Tensor:
+        attended, _ = self.layer.self_attn(hidden_states=self.layer.input_layernorm(hidden_states), **settings)
+        states = _take(hidden_states, self.positions) + _take(attended, self.positions)
+        return states + self.layer.mlp(self.layer.post_attention_layernorm(states))
+
+
+def _take(states: Tensor, positions: Tensor) -> Tensor:
+    return states[torch.arange(len(positions), device=states.device), positions].unsqueeze(1)
+
+
+@contextmanager
+def _last_layer_at(body: Any, positions: Tensor) -> Iterator[bool]:
+    """Let the last layer compute nothing after attention but the given positions, shape (batch,).
+
+    Yields:
+        Whether it does; layers of other architectures than LLaMA's compute every position.
+    """
+    layer = body.layers[-1]
+    if type(layer) is not LlamaDecoderLayer:
+        yield False
+        return
+    body.layers[-1] = _LayerAt(layer, positions)
+    try:
+        yield True
+    finally:
+        body.layers[-1] = layer
