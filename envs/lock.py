@@ -23,8 +23,8 @@ PYTHON = "3.11"
 MODELLING = ["accelerate", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers"]
 ENVIRONMENTS = {
     "data": ["isal", "numpy", "pandas", "pyarrow", "pydantic", "xxhash"],
-    "train": [*MODELLING, "datasets", "gguf", "numpy", "pydantic", "scikit-learn"],
-    "report": ["jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "scikit-learn"],
+    "train": [*MODELLING, "datasets", "gguf", "numpy", "optuna", "pydantic", "scikit-learn"],
+    "report": ["jinja2", "matplotlib", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scikit-learn"],
     "track": ["mlflow", "pydantic"],
 }
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s\\]+)", re.MULTILINE)
