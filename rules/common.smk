@@ -41,6 +41,7 @@ TABLE_NAMES = [
     "cohort_details",
     "text_lengths",
     "attrition",
+    "cost",
 ]
 TABLE_TITLES = {
     "main": "Main comparison (Table 3)",
@@ -214,6 +215,13 @@ def replicates_in_use(wildcards=None):
 
 def training_records_in_use(wildcards=None):
     return per_run("training", "json")
+
+
+def pooled_records_in_use(wildcards=None):
+    return expand(
+        f"{ROOT}/features/{{features}}.json",
+        features=experiments.feature_sets_in_use(STUDY),
+    )
 
 
 def classes_in_use(wildcards=None):

@@ -70,6 +70,8 @@ rule tabulate:
         statistics="<study>/statistics.json",
         attrition=attrition_in_use,
         perplexities=perplexities_in_use,
+        training=training_records_in_use,
+        pooled=pooled_records_in_use,
         comparison="<study>/comparison.json",
         leakage="<study>/cohorts/leakage.json",
     output:
@@ -122,6 +124,8 @@ rule write_report:
         statistics="<study>/statistics.json",
         attrition=attrition_in_use,
         perplexities=perplexities_in_use,
+        training=training_records_in_use,
+        pooled=pooled_records_in_use,
         comparison="<study>/comparison.json",
         metrics=metrics_in_use,
         figures="<study>/figures",

@@ -5,22 +5,10 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.cohort_tables import build_cohort_tables
     from clinical_peft.evaluation.render import write_table
-    from clinical_peft.evaluation.tables import build_tables
-    from clinical_peft.files import read_json
+    from clinical_peft.evaluation.study_tables import TableSources, study_tables
 
-    statistics = read_json(Path(snakemake.input.statistics))
-    tables = build_tables(
-        statistics=statistics,
-        perplexities=[read_json(Path(path)) for path in snakemake.input.perplexities],
-        aggregate=read_json(Path(snakemake.input.comparison)),
-        labels=snakemake.params.labels,
-    )
-    tables |= build_cohort_tables(
-        protocol=snakemake.params.protocol,
-        statistics=statistics,
-        attrition={Path(path).name.split(".")[0]: read_json(Path(path)) for path in snakemake.input.attrition},
-    )
+    params = snakemake.params
+    tables = study_tables(TableSources.of(snakemake.input), labels=params.labels, protocol=params.protocol)
     for name, table in tables.items():
         write_table(table, Path(snakemake.output[0]).parent / name)

@@ -5,28 +5,21 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.cohort_tables import build_cohort_tables
     from clinical_peft.evaluation.report import build_report
-    from clinical_peft.evaluation.tables import build_tables
+    from clinical_peft.evaluation.study_tables import TableSources, study_tables
     from clinical_peft.files import read_json, sha256_file
     from clinical_peft.provenance import git_revision, machine, package_versions
 
     given, labels = snakemake.input, snakemake.params.labels
     cohorts = [Path(path) for path in given.cohorts]
-    perplexities = [read_json(Path(path)) for path in given.perplexities]
-    comparison = read_json(Path(given.comparison))
-    statistics = read_json(Path(given.statistics))
-    attrition = {Path(path).name.split(".")[0]: read_json(Path(path)) for path in given.attrition}
-    tables = build_tables(statistics=statistics, perplexities=perplexities, aggregate=comparison, labels=labels)
-    protocol = snakemake.params.study["protocol"]
     provenance = [Path(snakemake.params.hospital)] if snakemake.params.hospital else []
     build_report(
         template=Path(given.template),
         study=snakemake.params.study,
-        tables=tables | build_cohort_tables(protocol=protocol, statistics=statistics, attrition=attrition),
-        aggregate=comparison,
+        tables=study_tables(TableSources.of(given), labels=labels, protocol=snakemake.params.study["protocol"]),
+        aggregate=read_json(Path(given.comparison)),
         metrics=[read_json(Path(path)) for path in given.metrics],
-        perplexities=perplexities,
+        perplexities=[read_json(Path(path)) for path in given.perplexities],
         figures={path.stem: path for path in sorted(Path(given.figures).glob("*.svg"))},
         labels=labels,
         provenance={

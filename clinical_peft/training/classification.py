@@ -108,7 +108,8 @@ def finetune(
     Returns:
         JSON-ready summary: epochs, best_epoch, selected_by, curve, optimizer_steps, tokens, seconds,
         tokens_per_second, trainable_parameters, total_parameters, trained_adapters, active_adapters, frozen_sha256,
-        features_kept, classes_without_training_rows, unknown_codes.
+        features_kept, passes (tokens that the network read, and would read the original's way),
+        classes_without_training_rows, unknown_codes.
 
     Raises:
         TrainingError: An adapter does not fit, gradients reach other parameters than the variant names, a frozen

@@ -163,6 +163,7 @@ def finetune_head(
         frozen=by.frozen_sha256,
         trainable=trainable,
         total=by.parameters + trainable,
+        shared_features=True,
     )
     log_summary(fit, summary)
     return summary

@@ -58,9 +58,28 @@ def write_run_predictions(
 
 
 def run_summary(
-    variant: Variant, data: TaskData, fit: Fit, state: FitState, *, frozen: str, trainable: int, total: int
+    variant: Variant,
+    data: TaskData,
+    fit: Fit,
+    state: FitState,
+    *,
+    frozen: str,
+    trainable: int,
+    total: int,
+    shared_features: bool = False,
 ) -> dict[str, Any]:
-    """Summarise a finished run, JSON-ready; the keys are those that `classification.finetune` documents."""
+    """Summarise a finished run, JSON-ready; the keys are those that `classification.finetune` documents.
+
+    Args:
+        variant: What the classifier consists of.
+        data: The task.
+        fit: The finished run.
+        state: Its end.
+        frozen: Digest of what was not trained.
+        trainable: Number of trained parameters.
+        total: Number of all parameters.
+        shared_features: Whether the features come from another job, which accounts for the passes they took.
+    """
     targets = data.targets[data.rows("train")]
     seen = targets.any(axis=0) if data.type == "multilabel" else np.bincount(targets, minlength=len(data.classes)) > 0
     return {
@@ -78,8 +97,29 @@ def run_summary(
         "active_adapters": list(variant.active),
         "frozen_sha256": frozen,
         "features_kept": fit.keeps_features,
+        "passes": _passes(data, fit, state, shared_features=shared_features),
         "classes_without_training_rows": int((~seen).sum()),
         "unknown_codes": data.unknown_codes,
+    }
+
+
+def _passes(data: TaskData, fit: Fit, state: FitState, *, shared_features: bool) -> dict[str, int]:
+    """Tokens that the network read in training steps and in forward passes alone, and those of the original's way.
+
+    The original pads every note to the context and passes it through the network in every epoch.
+    """
+    lengths = fit.features.lengths
+    sizes = {split: len(data.rows(split)) for split in ("train", "validation", "test")}
+    real = {split: int(lengths[data.rows(split)].sum()) for split in sizes}
+    epochs, context = state.epoch, fit.recipe.context
+    trained, forward = state.tokens, (epochs + 1) * real["validation"] + real["test"]
+    if fit.keeps_features:
+        trained, forward = 0, 0 if shared_features else sum(real.values())
+    return {
+        "trained_tokens": trained,
+        "forward_tokens": forward,
+        "original_trained_tokens": epochs * sizes["train"] * context,
+        "original_forward_tokens": (epochs * sizes["validation"] + sizes["test"]) * context,
     }
 
 

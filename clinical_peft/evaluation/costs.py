@@ -1,0 +1,169 @@
+"""What a study costs, in tokens and device time, and what each configuration run from scratch would cost.
+
+A network reads a token either in a training step (a forward and a backward pass) or in a forward pass alone, which
+counts half of it. The original passes every note, padded to the context, through the network in every epoch of every
+configuration, whether anything but the head is trained or not. Its tokens are counted from the same recipes; its device
+time is an estimate at the rate measured in this study.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clinical_peft.evaluation.tables import MISSING, Labels, Record, Table, in_order, label_of, number
+
+FORWARD_SHARE = 0.5
+SECONDS_PER_HOUR = 3600
+COST_FIELDS = (
+    "part",
+    "label",
+    "runs",
+    "trained_tokens",
+    "forward_tokens",
+    "step_tokens",
+    "device_seconds",
+    "original_step_tokens",
+    "original_device_seconds",
+    "times_fewer_tokens",
+)
+
+
+def cost_table(
+    training: Sequence[Mapping[str, Any]],
+    pooled: Mapping[str, Mapping[str, Any]],
+    perplexities: Sequence[Mapping[str, Any]],
+    labels: Labels,
+) -> Table:
+    """Build the table of costs.
+
+    Machine-readable columns (CSV), one row per adapter, per set of pooled notes, per model (all its tasks and seeds)
+    and for the total: `COST_FIELDS`. step_tokens are trained_tokens plus half of forward_tokens. Adapters are trained
+    once in both ways; evaluations of their perplexity are not counted.
+
+    Args:
+        training: Content of the training records; those without `passes` (no network) are left out.
+        pooled: Content of the records of pooled notes, by set.
+        perplexities: Content of the perplexity files.
+        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+    """
+    adapters = {entry["adapter"]: entry for entry in perplexities}
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for record in training:
+        if "passes" in record:
+            runs.setdefault(record["model"], []).append(record)
+    rate = _rate([record for group in runs.values() for record in group])
+    records = [_adapter_row(adapters[name], labels) for name in in_order(list(adapters), labels)]
+    records += [_pooled_row(name, pooled[name]) for name in sorted(pooled)]
+    records += [_model_row(name, runs[name], labels, rate) for name in in_order(list(runs), labels)]
+    if records:
+        records.append(_total(records))
+    return Table(
+        name="cost",
+        caption="Cost in tokens and device time, beside that of running every configuration from scratch.",
+        fields=COST_FIELDS,
+        records=tuple(records),
+        header=(
+            "Part",
+            "Runs",
+            "Tokens trained on",
+            "Tokens read forward",
+            "Step tokens",
+            "Device time (h)",
+            "From scratch: step tokens",
+            "From scratch: device time (h)",
+            "Times fewer tokens",
+        ),
+        rows=tuple(_cells(record) for record in records),
+        notes=(
+            "Step tokens count a forward pass as half a training step. From scratch: every note padded to the context "
+            "and read in every epoch of every configuration, by the same recipes; its device time is estimated at the "
+            "rate that this study measured. Notes pooled once serve every model that trains a head alone.",
+        ),
+    )
+
+
+def _rate(runs: Sequence[Mapping[str, Any]]) -> float | None:
+    """Step tokens per second of the runs that trained more than a head."""
+    direct = [run for run in runs if run["passes"]["trained_tokens"]]
+    seconds = sum(run["seconds"] for run in direct)
+    return sum(_step_tokens(run["passes"]) for run in direct) / seconds if seconds else None
+
+
+def _step_tokens(passes: Mapping[str, int], prefix: str = "") -> int:
+    return round(passes[f"{prefix}trained_tokens"] + FORWARD_SHARE * passes[f"{prefix}forward_tokens"])
+
+
+def _adapter_row(entry: Mapping[str, Any], labels: Labels) -> Record:
+    tokens = entry["tokens"]["trained_on"]
+    return _row("adapter", label_of(entry["adapter"], labels), 1, tokens, 0, entry["seconds"], tokens, entry["seconds"])
+
+
+def _pooled_row(name: str, entry: Mapping[str, Any]) -> Record:
+    return _row("pooled notes", f"Notes pooled once: {name}", 1, 0, entry["tokens"], entry["seconds"], None, None)
+
+
+def _model_row(model: str, runs: Sequence[Mapping[str, Any]], labels: Labels, rate: float | None) -> Record:
+    trained, forward = (sum(run["passes"][key] for run in runs) for key in ("trained_tokens", "forward_tokens"))
+    original = sum(_step_tokens(run["passes"], "original_") for run in runs)
+    seconds = sum(run["seconds"] for run in runs)
+    estimate = original / rate if rate else None
+    return _row("model", label_of(model, labels), len(runs), trained, forward, seconds, original, estimate)
+
+
+def _row(
+    part: str,
+    label: str,
+    runs: int,
+    trained: int,
+    forward: int,
+    seconds: float,
+    original: int | None,
+    original_seconds: float | None,
+) -> Record:
+    steps = round(trained + FORWARD_SHARE * forward)
+    return {
+        "part": part,
+        "label": label,
+        "runs": runs,
+        "trained_tokens": trained,
+        "forward_tokens": forward,
+        "step_tokens": steps,
+        "device_seconds": round(seconds, 3),
+        "original_step_tokens": original,
+        "original_device_seconds": None if original_seconds is None else round(original_seconds, 3),
+        "times_fewer_tokens": round(original / steps, 2) if original is not None and steps else None,
+    }
+
+
+def _total(records: Sequence[Record]) -> Record:
+    def total(field: str) -> Any:
+        return sum(record[field] or 0 for record in records)
+
+    return _row(
+        "total",
+        "Total",
+        total("runs"),
+        total("trained_tokens"),
+        total("forward_tokens"),
+        total("device_seconds"),
+        total("original_step_tokens"),
+        total("original_device_seconds"),
+    )
+
+
+def _cells(record: Record) -> tuple[str, ...]:
+    fewer = record["times_fewer_tokens"]
+    return (
+        record["label"],
+        number(record["runs"]),
+        number(record["trained_tokens"]),
+        number(record["forward_tokens"]),
+        number(record["step_tokens"]),
+        _hours(record["device_seconds"]),
+        number(record["original_step_tokens"]),
+        _hours(record["original_device_seconds"]),
+        MISSING if fewer is None else f"{fewer:,.1f}",
+    )
+
+
+def _hours(seconds: float | None) -> str:
+    return MISSING if seconds is None else f"{seconds / SECONDS_PER_HOUR:.4f}"

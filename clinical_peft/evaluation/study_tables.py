@@ -1,0 +1,74 @@
+"""Every table of a study, from its files."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from clinical_peft.evaluation.cohort_tables import build_cohort_tables
+from clinical_peft.evaluation.costs import cost_table
+from clinical_peft.evaluation.tables import Labels, Table, build_tables
+from clinical_peft.files import read_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSources:
+    """The files that a study's tables are made from.
+
+    Attributes:
+        statistics: What describes the cohorts.
+        attrition: Per task, `{task}.attrition.json`.
+        perplexities: Per adapter.
+        comparison: Metrics averaged and compared.
+        training: Training record per model, task and seed.
+        pooled: Record per set of pooled notes, `{set}.json`.
+    """
+
+    statistics: Path
+    attrition: tuple[Path, ...]
+    perplexities: tuple[Path, ...]
+    comparison: Path
+    training: tuple[Path, ...]
+    pooled: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, given: object) -> "TableSources":
+        """Take the files from a rule's inputs, which have these names."""
+
+        def many(name: str) -> tuple[Path, ...]:
+            found: Iterable[str] = getattr(given, name)
+            return tuple(Path(path) for path in ([found] if isinstance(found, str) else found))
+
+        return cls(
+            statistics=many("statistics")[0],
+            attrition=many("attrition"),
+            perplexities=many("perplexities"),
+            comparison=many("comparison")[0],
+            training=many("training"),
+            pooled=many("pooled"),
+        )
+
+
+def study_tables(sources: TableSources, *, labels: Labels, protocol: str) -> dict[str, Table]:
+    """Build every table of a study.
+
+    Args:
+        sources: The study's files.
+        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        protocol: The study's protocol.
+
+    Raises:
+        DataError: A file is missing or malformed.
+    """
+    statistics = read_json(sources.statistics)
+    perplexities = [read_json(path) for path in sources.perplexities]
+    tables = build_tables(
+        statistics=statistics, perplexities=perplexities, aggregate=read_json(sources.comparison), labels=labels
+    )
+    tables |= build_cohort_tables(
+        protocol=protocol,
+        statistics=statistics,
+        attrition={path.name.split(".")[0]: read_json(path) for path in sources.attrition},
+    )
+    training = [read_json(path) for path in sources.training]
+    pooled = {path.stem: read_json(path) for path in sources.pooled}
+    return tables | {"cost": cost_table(training, pooled, perplexities, labels)}

@@ -1,0 +1,57 @@
+"""The table of costs adds up, and says what a configuration run from scratch would take."""
+
+import pytest
+
+from clinical_peft.evaluation.costs import COST_FIELDS, cost_table
+from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
+
+LABELS = {name: {"label": name.title()} for name in ("adapter", "head", "lora")}
+PERPLEXITY = {"adapter": "adapter", "tokens": {"trained_on": 500}, "seconds": 5.0}
+POOLED = {"base-128": {"tokens": 1000, "seconds": 1.0}}
+
+
+def run(model: str, trained: int, forward: int, seconds: float) -> dict:
+    passes = {"trained_tokens": trained, "forward_tokens": forward}
+    passes |= {"original_trained_tokens": 4000, "original_forward_tokens": 2000}
+    return {"model": model, "seconds": seconds, "passes": passes}
+
+
+def table(training):
+    return cost_table(training, POOLED, [PERPLEXITY], LABELS)
+
+
+def rows(found):
+    return {record["label"]: record for record in found.records}
+
+
+def test_costs_add_up():
+    tfidf = {"model": "tfidf", "seconds": 3.0}
+    found = rows(table([run("lora", 3000, 1000, 7.0), run("lora", 3000, 1000, 7.0), run("head", 0, 0, 0.5), tfidf]))
+    assert list(found) == ["Adapter", "Notes pooled once: base-128", "Head", "Lora", "Total"]
+    lora, head, total = found["Lora"], found["Head"], found["Total"]
+    assert (lora["runs"], lora["trained_tokens"], lora["forward_tokens"], lora["step_tokens"]) == (2, 6000, 2000, 7000)
+    assert (lora["device_seconds"], lora["original_step_tokens"]) == (14.0, 10_000)
+    # 7,000 step tokens took 14 seconds, so 10,000 take 20.
+    assert (lora["original_device_seconds"], lora["times_fewer_tokens"]) == (20.0, 1.43)
+    assert (head["step_tokens"], head["original_step_tokens"], head["original_device_seconds"]) == (0, 5000, 10.0)
+    assert head["times_fewer_tokens"] is None
+    assert total["step_tokens"] == 500 + 500 + 7000
+    assert total["original_step_tokens"] == 500 + 10_000 + 5000
+    assert total["device_seconds"] == pytest.approx(5 + 1 + 14 + 0.5)
+    assert total["times_fewer_tokens"] == round(15_500 / 8000, 2)
+
+
+def test_without_a_direct_run_nothing_is_estimated():
+    assert rows(table([run("head", 0, 0, 0.5)]))["Head"]["original_device_seconds"] is None
+
+
+def test_a_study_without_networks_has_an_empty_table():
+    found = cost_table([], {}, [], LABELS)
+    assert found.records == ()
+    assert to_csv(found).splitlines() == [",".join(COST_FIELDS)]
+
+
+def test_every_form_has_every_row():
+    found = table([run("lora", 3000, 1000, 7.0)])
+    assert len(to_csv(found).splitlines()) == 1 + len(found.records)
+    assert all(label in text for label in rows(found) for text in (to_markdown(found), to_latex(found)))
