@@ -188,6 +188,7 @@ def test_a_longer_stay_is_never_in_a_lower_class(seconds, rounded):
     assert set(classes) <= {0, 1, 2, 3}
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(enumerate(LOS_UPPER_DAYS))), st.integers(1, 4_320), st.booleans())
 def test_a_bound_belongs_to_the_lower_class(bound, beyond, rounded):
     """Rounding lifts each bound by a twentieth of a day, 4,320 seconds, and changes nothing else."""
@@ -197,6 +198,7 @@ def test_a_bound_belongs_to_the_lower_class(bound, beyond, rounded):
     assert found.tolist() == [lower, lower, lower + 1]
 
 
+@settings(deadline=None)
 @given(st.integers(-10 * 86_400, 400 * 86_400))
 def test_rounding_lowers_a_class_by_one_at_most(seconds):
     rounded, exact = (bin_length_of_stay(np.array([seconds]), rounded=choice)[0] for choice in (True, False))

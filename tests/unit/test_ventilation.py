@@ -235,6 +235,7 @@ def test_random_split_is_scikit_learns(size):
         assert (len(train), len(validation), len(test)) == (5829, 729, 729)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**9), unique=True, min_size=1), st.randoms(use_true_random=False))
 def test_random_split_gives_every_admission_one_split_whatever_their_order(ids, generator):
     split_of = random_split(pd.Series(ids, dtype="int64"))
