@@ -31,7 +31,7 @@ from clinical_peft.provenance import git_revision, machine, package_versions
 
 HERE = Path(__file__).resolve().parent
 SALT = "clinical-peft"
-NOTE_SWITCHES = ("sections_unanchored", "addenda_searched")
+NOTE_SWITCHES = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")
 CORPUS_SWITCH = "notes_flattened"
 COHORT_SWITCHES = [name for name in DATA_SWITCHES if name != CORPUS_SWITCH]
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.table_files import find_table, locate_table
-from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table, stream_table
+from clinical_peft.data.tables import INTEGER, TEXT, TIME, marked_as_error, read_table, stream_table
 from clinical_peft.data.ventilation_items import (
     EXTUBATION_PROCEDURES,
     EXTUBATION_VALUES,
@@ -120,8 +120,7 @@ def _charted_events(path: Path) -> pd.DataFrame:
         wanted = pc.is_in(batch["ITEMID"], value_set=wanted_items)
         for column in ("ICUSTAY_ID", "CHARTTIME", "VALUE"):
             wanted = pc.and_(wanted, pc.is_valid(batch[column]))
-        is_error = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(batch["ERROR"]), "1"), False)
-        rows = batch.filter(pc.and_(wanted, pc.invert(is_error)))
+        rows = batch.filter(pc.and_(wanted, pc.invert(marked_as_error(batch["ERROR"]))))
         if rows.num_rows:
             parts.append(_merge(_flagged(rows, path)))
     return _merge(pd.concat(parts, ignore_index=True))

@@ -23,6 +23,7 @@ from clinical_peft.tokens.tokenizer import train_tokenizer
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 PAPER = dict.fromkeys(DATA_SWITCHES, True)
+NOTE_SWITCHES = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")
 CORRECTED = dict.fromkeys(DATA_SWITCHES, False)
 
 
@@ -78,8 +79,8 @@ class Hospital:
         )
         write_csv(
             self.folder / "NOTEEVENTS.csv",
-            "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CATEGORY,DESCRIPTION,TEXT",
-            self.notes,
+            "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CATEGORY,DESCRIPTION,TEXT,ISERROR",
+            [[*note, ""] for note in self.notes],
         )
         write_csv(self.folder / "DIAGNOSES_ICD.csv", "SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", self.diagnoses)
         write_csv(self.folder / "PROCEDURES_ICD.csv", "SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", self.procedures)
@@ -90,7 +91,7 @@ def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-p
     """Build notes and one cohort; return its rows, classes and attrition."""
     notes = output / "admission.parquet"
     if not notes.exists():
-        note_switches = {name: switches[name] for name in ("sections_unanchored", "addenda_searched")}
+        note_switches = {name: switches[name] for name in NOTE_SWITCHES}
         build_admission_notes(mimic_iii, notes, **note_switches)
     paths = [output / f"{task}.{suffix}" for suffix in ("parquet", "classes.json", "attrition.json")]
     build_cohort(
