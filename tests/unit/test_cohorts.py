@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables_fixtures import write_csv
 
 from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.admission_notes import build_admission_notes
@@ -25,14 +26,6 @@ REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 PAPER = dict.fromkeys(DATA_SWITCHES, True)
 NOTE_SWITCHES = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")
 CORRECTED = dict.fromkeys(DATA_SWITCHES, False)
-
-
-def write_csv(path: Path, header: str, rows: list[list[object]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(header.split(","))
-        writer.writerows(rows)
 
 
 def discharge_summary(complaint: str, exam: str = "Well.", family: str = "None.") -> str:

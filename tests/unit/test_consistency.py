@@ -6,7 +6,8 @@ import re
 import pandas as pd
 import pytest
 from golden_hospital import CASES, write_hospital
-from test_cohorts import CORRECTED, NOTE_SWITCHES, PAPER, Hospital, build, write_csv
+from tables_fixtures import write_csv
+from test_cohorts import CORRECTED, NOTE_SWITCHES, PAPER, Hospital, build
 
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.attrition import Attrition
