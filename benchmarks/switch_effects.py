@@ -25,13 +25,14 @@ from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.splits import assign_splits
 from clinical_peft.data.synthetic.hospital import generate_hospital
 from clinical_peft.data.table_files import locate_table
-from clinical_peft.data.ventilation import ventilation_episodes
+from clinical_peft.data.ventilation import find_episodes
+from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.files import read_json, write_json
 from clinical_peft.provenance import git_revision, machine, package_versions
 
 HERE = Path(__file__).resolve().parent
 SALT = "clinical-peft"
-NOTE_SWITCHES = ("sections_unanchored", "addenda_searched")
+NOTE_SWITCHES = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")
 CORPUS_SWITCH = "notes_flattened"
 COHORT_SWITCHES = [name for name in DATA_SWITCHES if name != CORPUS_SWITCH]
 
@@ -142,7 +143,7 @@ def _notes(database: Database, switches: Mapping[str, bool], work: Path) -> Path
 def _ventilation(database: Database, work: Path) -> Path:
     path = work / f"{database.name}-ventilation.parquet"
     if not path.exists():
-        ventilation_episodes(database.tables, path)
+        write_intervals(path, *find_episodes(database.tables))
     return path
 
 

@@ -86,6 +86,8 @@ rule build_admission_notes:
         mimic_iv_note=mimic_iv_note_folder,
         sections_unanchored=STUDY.resolved_switches["sections_unanchored"],
         addenda_searched=STUDY.resolved_switches["addenda_searched"],
+        error_notes_kept=STUDY.resolved_switches["error_notes_kept"],
+        marks_kept=STUDY.resolved_switches["marks_kept"],
     script:
         "../workflow_scripts/build_admission_notes.py"
 

@@ -20,5 +20,7 @@ with job(snakemake.log[0]):
             output,
             sections_unanchored=params.sections_unanchored,
             addenda_searched=params.addenda_searched,
+            error_notes_kept=params.error_notes_kept,
+            marks_kept=params.marks_kept,
         )
     write_json(Path(snakemake.output.attrition), attrition)

@@ -5,8 +5,9 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.data.mimic_iv.ventilation import ventilation_periods
-    from clinical_peft.data.ventilation import ventilation_episodes
+    from clinical_peft.data.mimic_iv.ventilation import find_periods
+    from clinical_peft.data.ventilation import find_episodes
+    from clinical_peft.data.ventilation_table import write_intervals
 
-    derive = ventilation_periods if snakemake.params.source == "mimic-iv" else ventilation_episodes
-    derive(Path(snakemake.params.tables), Path(snakemake.output[0]))
+    find = find_periods if snakemake.params.source == "mimic-iv" else find_episodes
+    write_intervals(Path(snakemake.output[0]), *find(Path(snakemake.params.tables)))

@@ -11,6 +11,10 @@ DATA_SWITCHES = {
     "may match inside a line; otherwise headers stand at the start of a line",
     "addenda_searched": "addenda, which are written after discharge, are searched for admission sections too; "
     "otherwise reports alone",
+    "error_notes_kept": "discharge summaries that MIMIC-III marks as errors count like any other; otherwise they are "
+    "left out and counted",
+    "marks_kept": "admission notes keep MIMIC-III's de-identification marks with what they hold; otherwise each is "
+    "___, as in MIMIC-IV",
     "los_rounded": "length of stay is rounded to 0.1 days before it is binned",
     "negative_stays_kept": "an admission that ends before it begins counts as a short stay; otherwise it is left out "
     "and counted",

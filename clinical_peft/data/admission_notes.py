@@ -4,7 +4,7 @@ Follows the task code of van Aken et al., "Clinical Outcome Prediction from Admi
 Knowledge Integration" (EACL 2021).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 
 from clinical_peft.data.attrition import NOTES, Attrition, Tally
 from clinical_peft.data.consistency import check_key
+from clinical_peft.data.note_cleaning import normalise_marks
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.sections import MAIN_SECTIONS, admission_note, anchored_sections, unanchored_sections
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import INTEGER, TEXT, read_table, stream_table
+from clinical_peft.data.tables import INTEGER, TEXT, marked_as_error, read_table, stream_table
 
 ADMISSION_SCHEMA = pa.schema([("hadm_id", pa.int64()), ("subject_id", pa.int64()), ("text", pa.string())])
 _NOTE_COLUMNS = {
@@ -26,8 +27,10 @@ _NOTE_COLUMNS = {
     "CHARTDATE": TEXT,
     "CATEGORY": TEXT,
     "DESCRIPTION": TEXT,
+    "ISERROR": TEXT,
     "TEXT": TEXT,
 }
+Condition = Callable[[pa.RecordBatch], pa.Array]
 # Texts that the original's reader (pandas 1.5) takes for missing ones.
 _READ_AS_MISSING = pa.array(
     [
@@ -38,7 +41,13 @@ _READ_AS_MISSING = pa.array(
 
 
 def build_admission_notes(
-    mimic_iii: Path, output: Path, *, sections_unanchored: bool, addenda_searched: bool
+    mimic_iii: Path,
+    output: Path,
+    *,
+    sections_unanchored: bool,
+    addenda_searched: bool,
+    error_notes_kept: bool,
+    marks_kept: bool,
 ) -> list[dict[str, object]]:
     """Write the admission note of every adult admission that has one.
 
@@ -51,6 +60,8 @@ def build_admission_notes(
         output: Parquet file to write: hadm_id, subject_id, text, ordered by hadm_id.
         sections_unanchored: Cut sections as the original does; otherwise at headers that start a line.
         addenda_searched: Join addenda to the reports, as the original does; they are written after discharge.
+        error_notes_kept: Take summaries that are marked as errors (ISERROR 1) like any other, as the original does.
+        marks_kept: Keep de-identification marks as they are, as the original does; otherwise each becomes ``___``.
 
     Returns:
         Ordered steps, each with ``step``, ``unit``, ``rows`` and ``patients`` left; also kept in the file's metadata.
@@ -59,11 +70,14 @@ def build_admission_notes(
         DataError: A table is missing, malformed or names an admission twice, or a step leaves nothing.
     """
     attrition = Attrition()
-    summaries = _discharge_summaries(mimic_iii, attrition, sections_unanchored)
+    conditions = _conditions(mimic_iii, sections_unanchored, error_notes_kept)
+    summaries = _discharge_summaries(mimic_iii, attrition, conditions)
     reports = _join_by_admission(summaries, attrition, addenda_searched)
     cut = unanchored_sections if sections_unanchored else anchored_sections
     sections = [cut(text.strip()) for text in reports["text"]]
     has_main = [any(found[title] for title in MAIN_SECTIONS) for found in sections]
+    if not marks_kept:
+        sections = [{title: normalise_marks(body) for title, body in found.items()} for found in sections]
     notes = reports.assign(text=[admission_note(found) for found in sections])[pd.Series(has_main, index=reports.index)]
     attrition.record("with a chief complaint, present illness or medical history", notes)
     with parquet_writer(output, ADMISSION_SCHEMA, attrition.metadata()) as writer:
@@ -71,9 +85,8 @@ def build_admission_notes(
     return attrition.steps
 
 
-def _discharge_summaries(mimic_iii: Path, attrition: Attrition, sections_unanchored: bool) -> pd.DataFrame:
-    """Discharge summaries with text of adult admissions, ordered, one row per text."""
-    conditions = _conditions(mimic_iii, sections_unanchored)
+def _discharge_summaries(mimic_iii: Path, attrition: Attrition, conditions: Mapping[str, Condition]) -> pd.DataFrame:
+    """Notes that meet the conditions, ordered, one row per text."""
     tallies = {step: Tally() for step in ("rows of NOTEEVENTS", *conditions)}
     kept = []
     for batch in stream_table(find_table(mimic_iii, "NOTEEVENTS"), _NOTE_COLUMNS):
@@ -93,7 +106,7 @@ def _discharge_summaries(mimic_iii: Path, attrition: Attrition, sections_unancho
     return attrition.record("last of each set of equal texts", notes.drop_duplicates("text", keep="last"), unit=NOTES)
 
 
-def _conditions(mimic_iii: Path, sections_unanchored: bool) -> dict[str, Callable[[pa.RecordBatch], pa.Array]]:
+def _conditions(mimic_iii: Path, sections_unanchored: bool, error_notes_kept: bool) -> dict[str, Condition]:
     """What a row of NOTEEVENTS has to meet, in order, by the name of the step."""
     path = find_table(mimic_iii, "ADMISSIONS")
     admissions = check_key(read_table(path, {"HADM_ID": INTEGER, "ADMISSION_TYPE": TEXT}), "HADM_ID", path)
@@ -107,8 +120,10 @@ def _conditions(mimic_iii: Path, sections_unanchored: bool) -> dict[str, Callabl
             return present
         return pc.and_(present, pc.invert(pc.is_in(batch["TEXT"], value_set=_READ_AS_MISSING)))
 
+    right: dict[str, Condition] = {"not marked as an error": lambda batch: pc.invert(marked_as_error(batch["ISERROR"]))}
     return {
         "discharge summaries": lambda batch: pc.equal(batch["CATEGORY"], "Discharge summary"),
+        **({} if error_notes_kept else right),
         "with text": has_text,
         "with an admission": lambda batch: pc.is_valid(batch["HADM_ID"]),
         "of an admission in ADMISSIONS": lambda batch: pc.is_in(batch["HADM_ID"], value_set=listed),

@@ -37,8 +37,10 @@ class Repetition:
         """Shingles of an admission note, within its sections.
 
         Args:
-            text: Admission note, with the de-identification marks of the release.
-            flattened: Clean it as the original cleans notes, for a comparison with notes so cleaned.
+            text: Admission note.
+            flattened: Clean it as the original cleans notes, for a comparison with notes so cleaned. These keep what
+                de-identification marks hold; where the admission note does not (``marks_kept`` is off), the shingles
+                around a mark differ, so that a copy counts as a near one.
         """
         clean = clean_flattened if flattened else clean_structured
         return shingle_codes(map(clean, split_admission_note(text).values()), self.shingle_words)

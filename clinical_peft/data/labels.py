@@ -14,7 +14,8 @@ from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table
-from clinical_peft.data.ventilation import find_episodes, read_episodes
+from clinical_peft.data.ventilation import find_episodes
+from clinical_peft.data.ventilation_table import read_intervals
 from clinical_peft.errors import ConfigError, DataError
 
 
@@ -90,7 +91,7 @@ def label_table(
         mimic_iii: Folder with the tables of the task.
         switches: los_rounded and negative_stays_kept for los, malformed_codes_kept for diagnoses and procedures,
             procedure_codes_as_integers for procedures.
-        ventilation: Episodes for pmv as `ventilation_episodes` writes them; found anew when None.
+        ventilation: Episodes for pmv as `write_intervals` writes them; found anew when None.
         salt: What the coin of the control task depends on.
 
     Returns:
@@ -103,7 +104,7 @@ def label_table(
     if find_task(task).multilabel:
         return code_labels(code_table(task, mimic_iii, switches))
     if task == "pmv":
-        episodes = read_episodes(ventilation) if ventilation else find_episodes(mimic_iii)[0]
+        episodes = read_intervals(ventilation) if ventilation else find_episodes(mimic_iii)[0]
         return ventilated_admissions(mimic_iii, episodes, Attrition())[LABEL_COLUMNS]
     return admission_labels(task, mimic_iii, switches, salt)
 

@@ -37,8 +37,12 @@ def clean_structured(text: str) -> str:
     MIMIC-III marks removed identifiers as ``[**...**]`` and MIMIC-IV as ``___``; one mark for both keeps a model from
     telling the databases apart by it.
     """
-    text = _BRACKETED_MARK.sub(MARK, text)
-    return "\n".join(line.rstrip(" \t") for line in text.splitlines()).strip()
+    return "\n".join(line.rstrip(" \t") for line in normalise_marks(text).splitlines()).strip()
+
+
+def normalise_marks(text: str) -> str:
+    """Write every de-identification mark of MIMIC-III, ``[**...**]``, as ``___``."""
+    return _BRACKETED_MARK.sub(MARK, text)
 
 
 def flatten_texts(texts: pa.StringArray) -> pa.StringArray:

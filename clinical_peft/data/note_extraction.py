@@ -16,7 +16,7 @@ from clinical_peft.data.note_table import NOTE_SCHEMA, note_batch_writer
 from clinical_peft.data.releases import expected_rows
 from clinical_peft.data.seen_texts import SeenTexts
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import HEADER_ROWS, INTEGER, TEXT, stream_table
+from clinical_peft.data.tables import HEADER_ROWS, INTEGER, TEXT, marked_as_error, stream_table
 from clinical_peft.errors import ConfigError, DataError
 
 CORPORA = ("mimic-iv", "mimic-iii", "combined")
@@ -101,7 +101,7 @@ def _noteevents(path: Path) -> Iterator[pa.RecordBatch]:
                 "kind": pc.if_else(pc.equal(category, "discharge summary"), "discharge", category),
                 "charttime": pc.coalesce(batch["CHARTTIME"], batch["CHARTDATE"]),
                 "text": batch["TEXT"],
-                "is_error": pc.fill_null(pc.equal(batch["ISERROR"], "1"), False),
+                "is_error": marked_as_error(batch["ISERROR"]),
             }
         )
 

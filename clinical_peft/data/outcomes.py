@@ -11,7 +11,8 @@ from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.beep_labels import beep_admissions
 from clinical_peft.data.labels import code_table, codes_left_out, label_table
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions, with_early_note
-from clinical_peft.data.ventilation import find_episodes, read_episodes
+from clinical_peft.data.ventilation import find_episodes
+from clinical_peft.data.ventilation_table import read_intervals
 from clinical_peft.errors import ConfigError
 
 
@@ -50,7 +51,7 @@ class MimicIII:
 
     Attributes:
         folder: Folder with the tables of the task.
-        ventilation: What `ventilation_episodes` wrote, for pmv; found anew when None.
+        ventilation: What `write_intervals` wrote, for pmv; found anew when None.
         pmv_labels: BEEP's label file.
     """
 
@@ -72,7 +73,7 @@ class MimicIII:
 
     def ventilated(self, attrition: Attrition) -> pd.DataFrame:
         """See `Outcomes`; a nursing or respiratory note in the first 48 hours of ventilation is asked for."""
-        episodes = read_episodes(self.ventilation) if self.ventilation else find_episodes(self.folder)[0]
+        episodes = read_intervals(self.ventilation) if self.ventilation else find_episodes(self.folder)[0]
         labels = with_early_note(self.folder, ventilated_admissions(self.folder, episodes, attrition))
         return attrition.record("with a nursing or respiratory note within 48 hours", labels)
 

@@ -26,20 +26,25 @@ _UNANCHORED = {
     title: re.compile(rf"(?i){header}:(.+?)\\n\\n[^(\\|\d.)]+?:") for title, header in SECTION_HEADERS.items()
 }
 
-# The anchored way takes a header at the start of a line, with the words that usually stand before it or after it.
+# The anchored way takes a header at the start of a line, with the words that usually stand before it or after it, and
+# takes the header of one section twice in a row ("Physical Exam:", then "Admission Physical Exam:") for one.
 _BEFORE = {
     "PRESENT ILLNESS": r"(?:history of (?:the )?)?",
     "MEDICAL HISTORY": r"(?:past |prior )?",
     "PHYSICAL EXAM": r"(?:admission )?",
 }
-_AFTER = {"PHYSICAL EXAM": r"(?:ination)?(?: (?:on|at|upon) admission)?"}
-_ANCHORED = {
-    title: re.compile(
-        rf"^[ \t]*{_BEFORE.get(title, '')}{header}{_AFTER.get(title, '')}[ \t]*:", re.IGNORECASE | re.MULTILINE
-    )
-    for title, header in SECTION_HEADERS.items()
+_ANCHORED_HEADERS = SECTION_HEADERS | {
+    "MEDICATION ON ADMISSION": r"medications? on admission",
+    "PHYSICAL EXAM": r"physical exam(?:ination)?(?: (?:on|at|upon) admission)?",
 }
-# A section ends where the next header starts: one of ours or of these on any line, any other after a blank line.
+_HEADER_LINES = {
+    title: rf"[ \t]*{_BEFORE.get(title, '')}{header}[ \t]*:" for title, header in _ANCHORED_HEADERS.items()
+}
+_ANCHORED = {
+    title: re.compile(rf"^(?:{line}\s*^)*{line}", re.IGNORECASE | re.MULTILINE) for title, line in _HEADER_LINES.items()
+}
+# A section ends where the next header starts: one of ours or of these on any line, any other after a blank line, unless
+# nothing stands between ("Physical Exam:", a blank line, "General: pale"): then it is a heading inside the section.
 _OTHER_HEADERS = (
     "admission date",
     "discharge date",
@@ -54,11 +59,12 @@ _OTHER_HEADERS = (
     "discharge [a-z]+",
     "follow-?up [a-z]+",
 )
-_NEXT_HEADERS = (
+_KNOWN_HEADERS = (
     re.compile(rf"^[ \t]*(?:{'|'.join(_OTHER_HEADERS)})[^\n:]{{0,40}}:", re.IGNORECASE | re.MULTILINE),
-    re.compile(r"\n[ \t]*\n[ \t]*[A-Za-z][^\n:.]{0,58}:"),
     *_ANCHORED.values(),
 )
+_ANY_HEADER = re.compile(r"\n[ \t]*\n[ \t]*[A-Za-z][^\n:.]{0,58}:")
+_BLANKS = re.compile(r"\s*")
 
 
 def unanchored_sections(text: str) -> dict[str, str]:
@@ -90,13 +96,18 @@ def anchored_sections(text: str) -> dict[str, str]:
         A text without newlines per section title, empty where the section is not found.
     """
     own = {title: pattern.search(text) for title, pattern in _ANCHORED.items()}
-    starts = [match.start() for pattern in _NEXT_HEADERS for match in pattern.finditer(text)]
-    sections = {}
-    for title, match in own.items():
-        end = min((start for start in starts if match and start >= match.end()), default=len(text))
-        body = " ".join(text[match.end() : end].split("\n")).strip() if match else ""
-        sections[title] = "" if body.startswith("[]") else body
-    return sections
+    known = [match.start() for pattern in _KNOWN_HEADERS for match in pattern.finditer(text)]
+    others = [match.start() for match in _ANY_HEADER.finditer(text)]
+    return {title: _anchored_body(text, match.end(), known, others) if match else "" for title, match in own.items()}
+
+
+def _anchored_body(text: str, begin: int, known: list[int], others: list[int]) -> str:
+    """The section whose header ends at ``begin``, given where the known headers start and all that could be one."""
+    blanks = _BLANKS.match(text, begin)
+    first = blanks.end() if blanks else begin
+    ends = [start for start in known if start >= begin] + [start for start in others if start >= first]
+    body = " ".join(text[begin : min(ends, default=len(text))].split("\n")).strip()
+    return "" if body.startswith("[]") else body
 
 
 def admission_note(sections: dict[str, str]) -> str:

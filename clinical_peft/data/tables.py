@@ -73,6 +73,11 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
     return table.to_pandas(types_mapper={INTEGER: pd.Int64Dtype()}.get)
 
 
+def marked_as_error(flags: pa.StringArray) -> pa.BooleanArray:
+    """Return which rows of MIMIC-III have a 1 in a column of type `TEXT` that marks errors (ISERROR, ERROR)."""
+    return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(flags), "1"), False)
+
+
 def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
     """Map each canonical name to the header's own spelling."""
     header = read_header(path)

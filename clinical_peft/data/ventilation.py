@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.table_files import find_table, locate_table
-from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table, stream_table
+from clinical_peft.data.tables import INTEGER, TEXT, TIME, marked_as_error, read_table, stream_table
 from clinical_peft.data.ventilation_items import (
     EXTUBATION_PROCEDURES,
     EXTUBATION_VALUES,
@@ -26,7 +24,6 @@ from clinical_peft.data.ventilation_items import (
 )
 from clinical_peft.errors import DataError
 
-EPISODE_SCHEMA = pa.schema([("icustay_id", INTEGER), ("starttime", TIME), ("endtime", TIME)])
 FROM_CHARTED_SETTINGS = "CHARTEVENTS"
 FROM_PROCEDURES = f"PROCEDUREEVENTS_MV {VENTILATION_PROCEDURE}"
 LONGEST_GAP_SECONDS = 8 * 3600
@@ -34,35 +31,16 @@ _FLAGS = ["ventilated", "oxygen", "extubated"]
 _KEYS = ["icustay_id", "seconds"]
 
 
-def ventilation_episodes(mimic_iii: Path, output: Path) -> dict[str, object]:
-    """Write the episodes of mechanical ventilation of every ICU stay.
+def find_episodes(mimic_iii: Path) -> tuple[pd.DataFrame, str]:
+    """Return the episodes of mechanical ventilation of every ICU stay, and the name of their source.
 
     Args:
         mimic_iii: Folder with PROCEDUREEVENTS_MV and, for both of the hospital's charting systems, CHARTEVENTS.
             Without CHARTEVENTS the ventilation intervals of PROCEDUREEVENTS_MV are taken, which exist for the
             MetaVision years only.
-        output: Parquet file to write: icustay_id, starttime, endtime; its metadata names the source.
 
     Returns:
-        source, episodes, stays.
-
-    Raises:
-        DataError: A table is missing or malformed.
-    """
-    episodes, source = find_episodes(mimic_iii)
-    with parquet_writer(output, EPISODE_SCHEMA, {"source": source}) as writer:
-        writer.write_table(pa.Table.from_pandas(episodes, schema=writer.schema, preserve_index=False))
-    return {"source": source, "episodes": len(episodes), "stays": int(episodes["icustay_id"].nunique())}
-
-
-def read_episodes(path: Path) -> pd.DataFrame:
-    """Read what `ventilation_episodes` wrote, times as ``datetime64[s]``."""
-    episodes = pq.read_table(path).to_pandas()
-    return episodes.astype({"starttime": "datetime64[s]", "endtime": "datetime64[s]"})
-
-
-def find_episodes(mimic_iii: Path) -> tuple[pd.DataFrame, str]:
-    """Return the episodes (icustay_id, starttime, endtime; ordered) and the name of their source.
+        icustay_id, starttime, endtime, ordered; and the source.
 
     Raises:
         DataError: A table is missing or malformed.
@@ -120,8 +98,7 @@ def _charted_events(path: Path) -> pd.DataFrame:
         wanted = pc.is_in(batch["ITEMID"], value_set=wanted_items)
         for column in ("ICUSTAY_ID", "CHARTTIME", "VALUE"):
             wanted = pc.and_(wanted, pc.is_valid(batch[column]))
-        is_error = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(batch["ERROR"]), "1"), False)
-        rows = batch.filter(pc.and_(wanted, pc.invert(is_error)))
+        rows = batch.filter(pc.and_(wanted, pc.invert(marked_as_error(batch["ERROR"]))))
         if rows.num_rows:
             parts.append(_merge(_flagged(rows, path)))
     return _merge(pd.concat(parts, ignore_index=True))

@@ -6,10 +6,10 @@ has one report of 2150-01-10, lasts five days, ends alive, and its patient, whos
 no other.
 """
 
-import csv
 from pathlib import Path
 
 from golden_notes import DAY, DEATHS, END, TEXTS, Case, Note
+from tables_fixtures import write_csv
 
 HOUR = 3_600
 
@@ -125,7 +125,7 @@ def patient_of(admission: int) -> int:
 def write_hospital(folder: Path) -> Path:
     """Write every table that the tasks read, rows in no helpful order, and the lists; return the tables' folder."""
     tables = folder / "mimic-iii"
-    _write(
+    write_csv(
         tables / "ADMISSIONS.csv",
         "ROW_ID,SUBJECT_ID,HADM_ID,ADMITTIME,DISCHTIME,ADMISSION_TYPE,HOSPITAL_EXPIRE_FLAG",
         [
@@ -136,7 +136,7 @@ def write_hospital(folder: Path) -> Path:
     notes = [(hadm, note) for hadm, case in CASES.items() for note in case.notes]
     notes += [(int(note.admission or 0), note) for note in STRAY_NOTES]
     notes.sort(key=lambda entry: -entry[1].row)
-    _write(
+    write_csv(
         tables / "NOTEEVENTS.csv",
         "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,DESCRIPTION,ISERROR,TEXT",
         [
@@ -164,10 +164,10 @@ def write_hospital(folder: Path) -> Path:
             for hadm in order
             for number, code in enumerate(getattr(CASES[hadm], name), start=1)
         ]
-        _write(tables / f"{name.upper()}_ICD.csv", "SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", rows)
+        write_csv(tables / f"{name.upper()}_ICD.csv", "SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", rows)
     for split, name in LIST_FILES.items():
         subjects = [patient_of(hadm) for hadm, case in CASES.items() if case.split == split]
-        _write(folder / "splits" / name, "SUBJECT_ID", [[subject] for subject in subjects])
+        write_csv(folder / "splits" / name, "SUBJECT_ID", [[subject] for subject in subjects])
     return tables
 
 
@@ -194,20 +194,12 @@ def _write_icu(tables: Path) -> None:
                 end = start + round(days * DAY)
                 procedures.append([stay, _stamp(start), _stamp(end), VENTILATION, "FinishedRunning"])
     patients = {patient_of(hadm): BORN.get(hadm, "2100-01-01 00:00:00") for hadm in CASES}
-    _write(tables / "ICUSTAYS.csv", "SUBJECT_ID,HADM_ID,ICUSTAY_ID,INTIME", stays)
-    _write(tables / "PATIENTS.csv", "SUBJECT_ID,DOB", [[patient, born] for patient, born in patients.items()])
+    write_csv(tables / "ICUSTAYS.csv", "SUBJECT_ID,HADM_ID,ICUSTAY_ID,INTIME", stays)
+    write_csv(tables / "PATIENTS.csv", "SUBJECT_ID,DOB", [[patient, born] for patient, born in patients.items()])
     header = "ICUSTAY_ID,STARTTIME,ENDTIME,ITEMID,STATUSDESCRIPTION"
-    _write(tables / "PROCEDUREEVENTS_MV.csv", header, procedures)
+    write_csv(tables / "PROCEDUREEVENTS_MV.csv", header, procedures)
 
 
 def _stamp(seconds: int) -> str:
     day, rest = divmod(5 * DAY + seconds, DAY)
     return f"2150-01-{day:02d} {rest // HOUR:02d}:{rest % HOUR // 60:02d}:{rest % 60:02d}"
-
-
-def _write(path: Path, header: str, rows: list[list[object]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(header.split(","))
-        writer.writerows(rows)

@@ -247,10 +247,10 @@ TEXTS = {
         None,
     ),
     122: Case(
-        "carriage return, line separator, quotes, commas, removed names; marked as an error, which CORe ignores",
-        (Note(30, f"Chief Complaint:\n{AWKWARD}{END}", error="1"),),
+        "carriage return, line separator, quotes, commas, a removed name",
+        (Note(30, f"Chief Complaint:\n{AWKWARD}{END}"),),
         {"CHIEF COMPLAINT": AWKWARD_CUT},
-        {"CHIEF COMPLAINT": AWKWARD_CUT},
+        {"CHIEF COMPLAINT": AWKWARD_CUT.replace("[**First Name 3**]", "___")},
     ),
     123: Case(
         "a backslash and an n in the text is a line break to the original",
@@ -268,6 +268,27 @@ TEXTS = {
         ),
         {"CHIEF COMPLAINT": "Itch Service: Medicine  Dr. Who: x  Labs (1/2): y"},
         {"CHIEF COMPLAINT": "Itch"},
+    ),
+    125: Case(
+        "an exam under two headers of its own",
+        (Note(33, f"Chief Complaint:\nLimp\n\nPhysical Exam:\nAdmission Physical Exam:\nTender{END}"),),
+        {"CHIEF COMPLAINT": "Limp", "PHYSICAL EXAM": "Admission Physical Exam: Tender"},
+        {"CHIEF COMPLAINT": "Limp", "PHYSICAL EXAM": "Tender"},
+    ),
+    126: Case(
+        "a summary marked as an error, which CORe ignores, before the right one",
+        (
+            Note(34, f"Chief Complaint:\nOf another patient{END}", error="1"),
+            Note(35, f"Chief Complaint:\nOf this patient{END}", date="2150-01-11"),
+        ),
+        {"CHIEF COMPLAINT": "Of another patient"},
+        {"CHIEF COMPLAINT": "Of this patient"},
+    ),
+    127: Case(
+        "the only summary is marked as an error",
+        (Note(36, f"Chief Complaint:\nWrong chart{END}", error="1"),),
+        {"CHIEF COMPLAINT": "Wrong chart"},
+        None,
     ),
 }
 

@@ -1,8 +1,9 @@
 """Hand-made MIMIC-IV tables for tests."""
 
-import csv
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from tables_fixtures import write_csv
 
 START = datetime(2150, 1, 1)
 ADMISSIONS = "subject_id,hadm_id,admittime,dischtime,hospital_expire_flag"
@@ -15,10 +16,7 @@ def stamp(hours: float) -> str:
 
 
 def write(folder: Path, name: str, header: str, rows: list[list[object]]) -> None:
-    path = folder / f"{name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        csv.writer(handle).writerows([header.split(","), *rows])
+    write_csv(folder / f"{name}.csv", header, rows)
 
 
 def write_admissions(folder: Path, admissions: dict[int, int], *, ages: dict[int, int] | None = None) -> None:

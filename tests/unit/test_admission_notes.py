@@ -12,7 +12,9 @@ from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.sections import SECTION_HEADERS, admission_note, anchored_sections, unanchored_sections
 from clinical_peft.errors import DataError
 
-COLUMNS = ["ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE", "CATEGORY", "DESCRIPTION", "TEXT"]
+COLUMNS = ["ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE", "CATEGORY", "DESCRIPTION", "TEXT", "ISERROR"]
+PAPER = {"sections_unanchored": True, "addenda_searched": True, "error_notes_kept": True, "marks_kept": True}
+CORRECTED = dict.fromkeys(PAPER, False)
 DISCHARGE = "Discharge summary"
 
 
@@ -22,7 +24,7 @@ def hospital(folder: Path, notes: list[list[object]], newborns: tuple[int, ...] 
         rows = [[hadm_id, "NEWBORN" if hadm_id in newborns else "URGENT"] for hadm_id in admissions]
         csv.writer(handle).writerows([["HADM_ID", "ADMISSION_TYPE"], *rows])
     with (folder / "NOTEEVENTS.csv").open("w", newline="") as handle:
-        csv.writer(handle).writerows([COLUMNS, *notes])
+        csv.writer(handle).writerows([COLUMNS, *([*note, ""][: len(COLUMNS)] for note in notes)])
     return folder
 
 
@@ -30,16 +32,14 @@ def summary(complaint: str) -> str:
     return f"Chief Complaint:\n{complaint}\n\nAllergies:\nNone\n\nService: Surgery\n"
 
 
-def build(folder: Path, *, unanchored: bool) -> tuple[dict[int, str], list[dict[str, object]]]:
-    steps = build_admission_notes(
-        folder, folder / "out.parquet", sections_unanchored=unanchored, addenda_searched=unanchored
-    )
+def build(folder: Path, switches: dict[str, bool]) -> tuple[dict[int, str], list[dict[str, object]]]:
+    steps = build_admission_notes(folder, folder / "out.parquet", **switches)
     rows = pq.read_table(folder / "out.parquet").to_pylist()
     return {row["hadm_id"]: row["text"] for row in rows}, steps
 
 
-@pytest.mark.parametrize("unanchored", [True, False])
-def test_which_summaries_count(tmp_path, unanchored):
+@pytest.mark.parametrize("switches", [PAPER, CORRECTED], ids=["paper", "corrected"])
+def test_which_summaries_count(tmp_path, switches):
     notes = [
         [1, 1, 10, "2150-01-02", DISCHARGE, "Report", summary("fall")],
         [2, 1, 10, "2150-01-02", "Nursing", "Report", summary("nursing")],
@@ -51,12 +51,13 @@ def test_which_summaries_count(tmp_path, unanchored):
         [8, 7, 70, "2150-01-03", DISCHARGE, "Report", summary("same text")],
         [9, 8, 80, "2150-01-02", DISCHARGE, "Report", "No section."],
     ]
-    texts, steps = build(hospital(tmp_path, notes, newborns=(50,)), unanchored=unanchored)
+    texts, steps = build(hospital(tmp_path, notes, newborns=(50,)), switches)
     assert texts.keys() == {10, 70}
     assert texts[70].startswith("CHIEF COMPLAINT: same text\n\nPRESENT ILLNESS: \n\n")
     assert texts[70].endswith("ALLERGIES: None\n\nPHYSICAL EXAM: \n\nFAMILY HISTORY: \n\nSOCIAL HISTORY: ")
     rows = {step["step"]: (step["rows"], step["patients"]) for step in steps}
     assert rows.pop("reports, not addenda", (3, 3)) == (3, 3)
+    assert rows.pop("not marked as an error", (8, 8)) == (8, 8)
     assert list(rows.values()) == [(9, 8), (8, 8), (7, 7), (6, 6), (6, 6), (5, 5), (4, 4), (3, 3), (3, 3), (2, 2)]
 
 
@@ -66,7 +67,7 @@ def test_texts_of_an_admission_are_joined_by_date_then_row(tmp_path):
         [8, 1, 10, "2150-01-02", DISCHARGE, "Addendum", "Chief Complaint:\nfirst\n\nEnd:"],
         [1, 1, 10, "", DISCHARGE, "Addendum", "Chief Complaint:\nundated\n\nEnd:"],
     ]
-    texts, _ = build(hospital(tmp_path, notes), unanchored=True)
+    texts, _ = build(hospital(tmp_path, notes), PAPER)
     assert texts[10].startswith("CHIEF COMPLAINT: first\n\n")
 
 
@@ -76,7 +77,7 @@ def test_the_last_report_names_the_patient(tmp_path):
         [2, 2, 10, "2150-01-02", DISCHARGE, "Report", summary("fall again")],
         [3, 3, 10, "2150-01-03", DISCHARGE, "Addendum", "More."],
     ]
-    build(hospital(tmp_path, notes), unanchored=True)
+    build(hospital(tmp_path, notes), PAPER)
     assert pq.read_table(tmp_path / "out.parquet")["subject_id"].to_pylist() == [2]
 
 
@@ -87,15 +88,37 @@ def test_texts_that_the_original_reads_as_missing(tmp_path):
     ]
     folder = hospital(tmp_path, notes)
     with pytest.raises(DataError, match="of an admission with a report"):
-        build(folder, unanchored=True)
-    build_admission_notes(folder, folder / "out.parquet", sections_unanchored=False, addenda_searched=True)
-    assert pq.read_table(folder / "out.parquet")["hadm_id"].to_pylist() == [10]
+        build(folder, PAPER)
+    texts, _ = build(folder, PAPER | {"sections_unanchored": False})
+    assert list(texts) == [10]
+
+
+@pytest.mark.parametrize(("kept", "complaint", "left"), [(True, "wrong patient", 3), (False, "right patient", 2)])
+def test_summaries_that_are_marked_as_errors(tmp_path, kept, complaint, left):
+    notes = [
+        [1, 1, 10, "2150-01-01", DISCHARGE, "Report", summary("wrong patient"), "1"],
+        [2, 1, 10, "2150-01-02", DISCHARGE, "Report", summary("right patient"), "0"],
+        [3, 2, 20, "2150-01-02", DISCHARGE, "Report", summary("fall")],
+    ]
+    texts, steps = build(hospital(tmp_path, notes), CORRECTED | {"error_notes_kept": kept})
+    assert texts[10].startswith(f"CHIEF COMPLAINT: {complaint}\n\n")
+    rows = {step["step"]: step["rows"] for step in steps}
+    assert rows.get("not marked as an error", 3) == rows["with text"] == left
+
+
+def test_de_identification_marks_and_what_is_in_them(tmp_path):
+    complaint = "fell at [**Hospital1 18**] on [**2150-1-5**], seen by [**Name\n(STitle) 3**]; an open [** stays"
+    folder = hospital(tmp_path, [[1, 1, 10, "2150-01-01", DISCHARGE, "Report", summary(complaint)]])
+    kept, _ = build(folder, CORRECTED | {"marks_kept": True})
+    assert kept[10].startswith(f"CHIEF COMPLAINT: {complaint.replace(chr(10), ' ')}\n\nPRESENT")
+    normalised, _ = build(folder, CORRECTED)
+    assert normalised[10].startswith("CHIEF COMPLAINT: fell at ___ on ___, seen by ___; an open [** stays\n\nPRESENT")
 
 
 def test_no_admission_note_at_all_is_an_error(tmp_path):
     notes = [[1, 1, 10, "2150-01-01", DISCHARGE, "Report", "No section."]]
     with pytest.raises(DataError, match="chief complaint"):
-        build(hospital(tmp_path, notes), unanchored=False)
+        build(hospital(tmp_path, notes), CORRECTED)
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -129,6 +152,37 @@ CASES = {
     ),
     "backslash and n": ("Allergies:\nNo\\ne\n\nPlan: x", "ALLERGIES", "No e", "No\\ne"),
     "carriage return and separator": ("Allergies:\nA\rB\u2028C\n\nPlan: x", "ALLERGIES", "A\rB\u2028C", "A\rB\u2028C"),
+    "the section's own header twice": (
+        "Physical Exam:\nAdmission Physical Exam:\nPale.\n\nDischarge Physical Exam:\nWell.\n\nPlan: x",
+        "PHYSICAL EXAM",
+        "Admission Physical Exam: Pale.",
+        "Pale.",
+    ),
+    "the section's own header twice, a blank line between": (
+        "Physical Exam:\n\nPhysical Examination on Admission:\nPale.\n\nPlan: x",
+        "PHYSICAL EXAM",
+        "Physical Examination on Admission: Pale.",
+        "Pale.",
+    ),
+    "own header again, after findings": (
+        "Physical Exam:\nPale.\nPhysical Exam:\nWell.\n\nPlan: x",
+        "PHYSICAL EXAM",
+        "Pale. Physical Exam: Well.",
+        "Pale.",
+    ),
+    "subheading below a blank line": (
+        "Physical Exam:\n\nGeneral: pale\nLungs: clear\n\nPlan: x",
+        "PHYSICAL EXAM",
+        "General: pale Lungs: clear",
+        "General: pale Lungs: clear",
+    ),
+    "medication in the singular": (
+        "Medication on Admission:\nNone\n\nPlan: x",
+        "MEDICATION ON ADMISSION",
+        "",
+        "None",
+    ),
+    "nothing between two known headers": ("Allergies:\n\nAttending: y\n\nPlan: x", "ALLERGIES", "Attending: y", ""),
     "missing": ("Plan: x", "ALLERGIES", "", ""),
 }
 
@@ -177,9 +231,7 @@ def test_no_section_holds_what_the_text_does_not(text):
 @given(TEXTS)
 def test_anchored_sections_of_an_admission_note_are_its_sections(text):
     sections = anchored_sections(text)
-    again = anchored_sections(admission_note(sections))
-    del again["MEDICATION ON ADMISSION"]  # its title is not the header that summaries have
-    assert again.items() <= sections.items()
+    assert anchored_sections(admission_note(sections)) == sections
 
 
 @settings(deadline=None)

@@ -6,7 +6,8 @@ import re
 import pandas as pd
 import pytest
 from golden_hospital import CASES, write_hospital
-from test_cohorts import CORRECTED, PAPER, Hospital, build, write_csv
+from tables_fixtures import write_csv
+from test_cohorts import CORRECTED, NOTE_SWITCHES, PAPER, Hospital, build
 
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.attrition import Attrition
@@ -190,7 +191,9 @@ def test_notes_of_no_admission_make_no_empty_cohort(hospital, tmp_path, switches
     with pytest.raises(DataError, match=r"step 'of an admission in ADMISSIONS' \(40 rows before it\)"):
         build("los", hospital.write(), tmp_path, switches)
     with pytest.raises(DataError):
-        build_admission_notes(hospital.folder, tmp_path / "n.parquet", sections_unanchored=True, addenda_searched=True)
+        build_admission_notes(
+            hospital.folder, tmp_path / "n.parquet", **{name: switches[name] for name in NOTE_SWITCHES}
+        )
     assert not list(tmp_path.glob("*.parquet"))
 
 

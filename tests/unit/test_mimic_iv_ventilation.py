@@ -13,10 +13,9 @@ from clinical_peft.data.mimic_iv.ventilation import (
     LONGEST_GAP_SECONDS,
     find_periods,
     periods_from_statuses,
-    read_periods,
-    ventilation_periods,
 )
 from clinical_peft.data.mimic_iv.ventilation_items import STATUSES
+from clinical_peft.data.ventilation_table import read_intervals, write_intervals
 from clinical_peft.errors import DataError
 
 CHARTED = "stay_id,charttime,storetime,itemid,value"
@@ -137,9 +136,9 @@ def walk(rows: list[tuple[int, int, int]]) -> list[tuple[int, float, float, str]
 def test_written_periods_are_read_back(tmp_path):
     write_chart(tmp_path, [(1, 0, MODE, "CMV"), (1, 1, MODE, "CMV"), (2, 0, DEVICE, "None"), (2, 1, DEVICE, "None")])
     output = tmp_path / "out" / "ventilation.parquet"
-    assert ventilation_periods(tmp_path, output) == {"source": "chartevents", "periods": 2, "stays": 2}
+    assert write_intervals(output, *find_periods(tmp_path)) == {"source": "chartevents", "intervals": 2, "stays": 2}
     assert pq.read_schema(output).metadata[b"source"] == b"chartevents"
-    pd.testing.assert_frame_equal(read_periods(output), find_periods(tmp_path)[0])
+    pd.testing.assert_frame_equal(read_intervals(output), find_periods(tmp_path)[0])
 
 
 def test_without_charted_modes_the_procedures_count(tmp_path):

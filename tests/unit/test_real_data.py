@@ -12,7 +12,8 @@ import pytest
 
 from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.labels import code_table, codes_left_out, label_table
-from clinical_peft.data.ventilation import ventilation_episodes
+from clinical_peft.data.ventilation import find_episodes
+from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.evaluation.published import published_statistics
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
@@ -53,8 +54,8 @@ def test_procedures(demo, switches, classes, assigned):
 
 
 def test_ventilation_from_procedures(demo, tmp_path):
-    counts = ventilation_episodes(demo, tmp_path / "ventilation.parquet")
-    assert counts == {"source": "PROCEDUREEVENTS_MV 225792", "episodes": 26, "stays": 21}
+    counts = write_intervals(tmp_path / "ventilation.parquet", *find_episodes(demo))
+    assert counts == {"source": "PROCEDUREEVENTS_MV 225792", "intervals": 26, "stays": 21}
     labels = label_table("pmv", demo, CORRECTED, ventilation=tmp_path / "ventilation.parquet")
     assert labels["label"].value_counts().to_dict() == {1: 7, 0: 6}
 

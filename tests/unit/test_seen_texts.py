@@ -2,12 +2,13 @@
 
 import tracemalloc
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_peft.data.seen_texts import SeenTexts
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.binary(max_size=2), max_size=20), max_size=12))
 def test_the_first_of_each_kind_is_new(batches):
     seen, known = SeenTexts(), set()

@@ -1,7 +1,7 @@
 """Outcomes that an admission note states."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_peft.data.sections import SECTION_HEADERS, admission_note, split_admission_note
@@ -73,6 +73,7 @@ def test_a_coin_cannot_be_stated():
 BODY = st.text(st.characters(exclude_characters="\n\r"), max_size=30)
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries(dict.fromkeys(SECTION_HEADERS, BODY)))
 def test_splitting_an_admission_note_gives_its_sections_back(sections):
     assert split_admission_note(admission_note(sections)) == sections

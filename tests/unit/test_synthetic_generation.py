@@ -28,6 +28,7 @@ SECTIONS = (
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**40), st.integers(-50, 50), st.integers(0, 60))
 def test_draws_are_a_function_of_their_key(seed: int, low: int, width: int) -> None:
     first, second = Draws(seed, 1), Draws(seed, 1)
@@ -45,6 +46,7 @@ def test_normal_draws_have_the_asked_moments() -> None:
     assert np.std(numbers) == pytest.approx(0.5, abs=0.02)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_template_grammar(seed: int) -> None:
     words = Template("[x|y <3-5>|{name}] Hct <21-23>, INR <1.2-1.4>.").write(Draws(seed), {"name": "n"}).split(" Hct ")

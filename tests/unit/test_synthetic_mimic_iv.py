@@ -17,11 +17,12 @@ from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.mimic_iv.admission_notes import build_admission_notes
 from clinical_peft.data.mimic_iv.codes import IcdCoding
 from clinical_peft.data.mimic_iv.outcomes import MimicIV
-from clinical_peft.data.mimic_iv.ventilation import find_periods, ventilation_periods
+from clinical_peft.data.mimic_iv.ventilation import find_periods
 from clinical_peft.data.sections import SECTION_HEADERS
 from clinical_peft.data.synthetic import icd9_titles
 from clinical_peft.data.synthetic.hospital import generate_hospital
 from clinical_peft.data.synthetic.icd10_codes import ICD10_DIAGNOSES, ICD10_PROCEDURES
+from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.hash_split import SPLITS
 
 CORRECTED = dict.fromkeys(DATA_SWITCHES, False)
@@ -109,7 +110,7 @@ def inputs(hospital, tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("inputs")
     tables, notes = hospital.folder / "mimic-iv", hospital.folder / "mimic-iv-note"
     build_admission_notes(tables, notes, folder / "admission.parquet", addenda_searched=False)
-    ventilation_periods(hospital.folder / "mimic-iv", folder / "ventilation.parquet")
+    write_intervals(folder / "ventilation.parquet", *find_periods(hospital.folder / "mimic-iv"))
     return folder / "admission.parquet", folder / "ventilation.parquet"
 
 

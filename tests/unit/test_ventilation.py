@@ -16,7 +16,8 @@ from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.labels import label_table
 from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.prolonged_ventilation import random_split, ventilated_admissions, with_early_note
-from clinical_peft.data.ventilation import episodes_from_events, find_episodes, read_episodes, ventilation_episodes
+from clinical_peft.data.ventilation import episodes_from_events, find_episodes
+from clinical_peft.data.ventilation_table import read_intervals, write_intervals
 from clinical_peft.errors import DataError
 
 START = datetime(2150, 1, 1)
@@ -156,15 +157,15 @@ def test_without_charted_settings_the_procedures_count(tmp_path):
     procedures = [(1, 0, 50, 225792), (1, 60, 60, 225792), (2, 0, 9, 225794), ("", 0, 9, 225792)]
     write_procedures(tmp_path, procedures)
     output = tmp_path / "out" / "ventilation.parquet"
-    counts = ventilation_episodes(tmp_path, output)
-    assert counts == {"source": "PROCEDUREEVENTS_MV 225792", "episodes": 1, "stays": 1}
+    counts = write_intervals(output, *find_episodes(tmp_path))
+    assert counts == {"source": "PROCEDUREEVENTS_MV 225792", "intervals": 1, "stays": 1}
     assert pq.read_schema(output).metadata[b"source"] == b"PROCEDUREEVENTS_MV 225792"
-    assert hours_of(read_episodes(output)) == [(1, 0, 50)]
+    assert hours_of(read_intervals(output)) == [(1, 0, 50)]
     write_procedures(tmp_path, procedures, status="Rewritten")
-    assert ventilation_episodes(tmp_path, output)["episodes"] == 0
+    assert write_intervals(output, *find_episodes(tmp_path))["intervals"] == 0
     (tmp_path / "PROCEDUREEVENTS_MV.csv").unlink()
     with pytest.raises(DataError, match="PROCEDUREEVENTS_MV"):
-        ventilation_episodes(tmp_path, output)
+        write_intervals(output, *find_episodes(tmp_path))
 
 
 def icu(
@@ -235,6 +236,7 @@ def test_random_split_is_scikit_learns(size):
         assert (len(train), len(validation), len(test)) == (5829, 729, 729)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**9), unique=True, min_size=1), st.randoms(use_true_random=False))
 def test_random_split_gives_every_admission_one_split_whatever_their_order(ids, generator):
     split_of = random_split(pd.Series(ids, dtype="int64"))

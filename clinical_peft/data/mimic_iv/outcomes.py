@@ -11,11 +11,12 @@ from clinical_peft.data.consistency import check_key
 from clinical_peft.data.labels import LABEL_COLUMNS, admission_labels, code_labels, find_task
 from clinical_peft.data.mimic_iv.codes import IcdCoding, code_groups, read_codes
 from clinical_peft.data.mimic_iv.patients import adult_admissions
-from clinical_peft.data.mimic_iv.ventilation import find_periods, read_periods
+from clinical_peft.data.mimic_iv.ventilation import find_periods
 from clinical_peft.data.mimic_iv.ventilation_items import INVASIVE
 from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9, long_ventilation
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TIME, read_table
+from clinical_peft.data.ventilation_table import read_intervals
 from clinical_peft.errors import ConfigError
 
 # ICD-10-CM prefixes of the diagnoses that `EXCLUDED_ICD9` names.
@@ -33,7 +34,7 @@ class MimicIV:
 
     Attributes:
         folder: Folder with the tables of the task.
-        ventilation: What `ventilation_periods` wrote, for pmv; found anew when None.
+        ventilation: What `write_intervals` wrote, for pmv; found anew when None.
         coding: What becomes of the two versions of the ICD in the multilabel tasks.
     """
 
@@ -60,7 +61,7 @@ class MimicIV:
     def ventilated(self, attrition: Attrition) -> pd.DataFrame:
         """See `clinical_peft.data.outcomes.Outcomes`; invasive ventilation of adults, without a condition on notes."""
         stays = self._adult_stays(attrition)
-        periods = read_periods(self.ventilation) if self.ventilation else find_periods(self.folder)[0]
+        periods = read_intervals(self.ventilation) if self.ventilation else find_periods(self.folder)[0]
         codes = read_codes(self.folder, "diagnoses_icd").dropna(subset=["code"])
         is_9 = codes["version"] == 9
         excluded = (is_9 & codes["code"].str.match(EXCLUDED_ICD9)) | (~is_9 & codes["code"].str.match(EXCLUDED_ICD10))

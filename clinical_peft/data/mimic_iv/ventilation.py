@@ -10,16 +10,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from clinical_peft.data.mimic_iv.ventilation_items import INVASIVE, ITEMS, OXYGEN_DEVICE, STATUS_OF, STATUSES
-from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.table_files import find_table, locate_table
-from clinical_peft.data.tables import INTEGER, TEXT, TIME, stream_table
+from clinical_peft.data.tables import INTEGER, TEXT, stream_table
 from clinical_peft.data.ventilation import procedure_intervals, seconds_since_1970
 from clinical_peft.data.ventilation_items import VENTILATION_PROCEDURE
 
-PERIOD_SCHEMA = pa.schema([("stay_id", INTEGER), ("starttime", TIME), ("endtime", TIME), ("status", TEXT)])
 FROM_CHARTED_STATUS = "chartevents"
 FROM_PROCEDURES = f"procedureevents {VENTILATION_PROCEDURE}"
 LONGEST_GAP_SECONDS = 14 * 3600
@@ -28,34 +25,15 @@ _NO_RANK = -1
 _AT = ["stay_id", "seconds"]
 
 
-def ventilation_periods(mimic_iv: Path, output: Path) -> dict[str, object]:
-    """Write the periods of every ICU stay.
+def find_periods(mimic_iv: Path) -> tuple[pd.DataFrame, str]:
+    """Return the periods of every ICU stay, and the name of their source.
 
     Args:
         mimic_iv: Folder with icu/chartevents, or without it with icu/procedureevents, whose intervals of invasive
             ventilation are then taken.
-        output: Parquet file to write: stay_id, starttime, endtime, status; its metadata names the source.
 
     Returns:
-        source, periods, stays.
-
-    Raises:
-        DataError: A table is missing or malformed.
-    """
-    periods, source = find_periods(mimic_iv)
-    with parquet_writer(output, PERIOD_SCHEMA, {"source": source}) as writer:
-        writer.write_table(pa.Table.from_pandas(periods, schema=writer.schema, preserve_index=False))
-    return {"source": source, "periods": len(periods), "stays": int(periods["stay_id"].nunique())}
-
-
-def read_periods(path: Path) -> pd.DataFrame:
-    """Read what `ventilation_periods` wrote, times as ``datetime64[s]``."""
-    periods = pq.read_table(path).to_pandas()
-    return periods.astype({"starttime": "datetime64[s]", "endtime": "datetime64[s]"})
-
-
-def find_periods(mimic_iv: Path) -> tuple[pd.DataFrame, str]:
-    """Return the periods (stay_id, starttime, endtime, status; ordered) and the name of their source.
+        stay_id, starttime, endtime, status, ordered; and the source.
 
     Raises:
         DataError: A table is missing or malformed.

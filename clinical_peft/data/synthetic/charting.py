@@ -100,6 +100,11 @@ class ChartedProcedure:
     end: datetime
     item: int
 
+    @property
+    def minutes(self) -> int:
+        """Whole minutes from start to end."""
+        return int((self.end - self.start).total_seconds()) // 60
+
 
 def system_of(admission: Admission) -> ChartingSystem:
     """Return the charting system of the admission's era."""

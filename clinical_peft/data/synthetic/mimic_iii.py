@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from clinical_peft.data.synthetic.planting import (
     WITHOUT_DICTIONARY_ROW,
     Plan,
 )
-from clinical_peft.data.synthetic.tables import MIMIC_III_COLUMNS, GzipTable
+from clinical_peft.data.synthetic.tables import MIMIC_III_COLUMNS, GzipTables
 
 FIRST_SUBJECT, FIRST_ADMISSION, FIRST_STAY, FIRST_ORDER = 900_000_000, 910_000_000, 920_000_000, 930_000_000
 TABLES, NEWBORNS = 9, 10  # streams of random numbers
@@ -30,18 +29,18 @@ _NEWBORN_EXTRA = ("V290", "V053", "7746", "76528")
 _NEWBORN_PROCEDURES = ("9955", "640", "9983")
 
 
-class MimicIII:
+class MimicIII(GzipTables):
     """Writes the tables patient by patient; counts rows and what a reader will find in them.
 
     Args:
-        folder: Folder to create.
+        folder: Folder to fill.
         seed: Seed of the hospital.
         plan: Edge cases.
         hosts: Admissions by id.
     """
 
     def __init__(self, folder: Path, seed: int, plan: Plan, hosts: Mapping[int, Admission]) -> None:
-        folder.mkdir()
+        super().__init__(folder, MIMIC_III_COLUMNS)
         self.found: Counter[str] = Counter()
         self.coded: dict[int, CodedAdmission] = {}
         self._seed = seed
@@ -49,22 +48,6 @@ class MimicIII:
         self._hosts = hosts
         self._stays = FIRST_STAY
         self._orders = FIRST_ORDER
-        self._stack = ExitStack()
-        self._tables = {
-            name: self._stack.enter_context(GzipTable(folder / f"{name}.csv.gz", columns))
-            for name, columns in MIMIC_III_COLUMNS.items()
-        }
-
-    def __enter__(self) -> "MimicIII":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    @property
-    def row_counts(self) -> dict[str, int]:
-        """Rows written per table."""
-        return {name: table.rows for name, table in self._tables.items()}
 
     def write_patient(self, patient: Patient) -> None:
         """Write every row of an adult patient."""
@@ -78,9 +61,6 @@ class MimicIII:
                 self._write("NOTEEVENTS", note)
             self._write_codes(draws, admission)
             self._write_stays(draws, admission)
-
-    def _write(self, table: str, row: Sequence[str | int | float | None]) -> None:
-        self._tables[table].write(*row)
 
     def _write_codes(self, draws: Draws, admission: Admission) -> None:
         coded = self.coded[admission.hadm_id] = code_admission(admission)

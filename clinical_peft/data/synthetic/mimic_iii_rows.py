@@ -143,8 +143,7 @@ def procedure_row(
     draws: Draws, admission: Admission, icustay_id: int, event: ChartedProcedure, order: int
 ) -> tuple[Value, ...]:
     """Return a row of PROCEDUREEVENTS_MV."""
-    minutes = int((event.end - event.start).total_seconds()) // 60
-    interval = minutes > 1
+    interval = event.minutes > 1
     return (
         admission.subject_id,
         admission.hadm_id,
@@ -152,7 +151,7 @@ def procedure_row(
         stamp(event.start),
         stamp(event.end),
         event.item,
-        minutes,
+        event.minutes,
         "min" if interval else "None",
         None,
         None,

@@ -51,8 +51,8 @@ class MimicIV:
         self._overlap = overlap
         self._text_of = text_of
 
-    def write(self, discharge: int, radiology: int, tables: MimicIVTables) -> dict[str, int]:
-        """Write both files, and the rows of ``tables``; return the number of notes in each file."""
+    def write(self, discharge: int, radiology: int, tables: MimicIVTables | None = None) -> dict[str, int]:
+        """Write both files, and the rows of ``tables`` where given; return the number of notes in each file."""
         previous = ""
         with (
             GzipTable(self._folder / "discharge.csv.gz", MIMIC_IV_COLUMNS) as discharges,
@@ -62,7 +62,8 @@ class MimicIV:
                 draws = Draws(self._seed, MIMIC_IV, ROWS, number)
                 previous = self._with_edge_case(stay.text(), number % _CYCLE, previous)
                 discharges.write(*_discharge_row(draws, stay, previous))
-                tables.write(stay)
+                if tables is not None:
+                    tables.write(stay)
                 for _ in range(examinations.rows, (number + 1) * radiology // discharge):
                     examinations.write(*_radiology_row(draws, stay, examinations.rows))
             return {"discharge": discharges.rows, "radiology": examinations.rows}

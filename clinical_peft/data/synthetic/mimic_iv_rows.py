@@ -110,14 +110,13 @@ def chart_row(draws: Draws, event: ChartedValue) -> tuple[Value, ...]:
 
 def procedure_row(event: ChartedProcedure, order: int) -> tuple[Value, ...]:
     """Return a row of procedureevents."""
-    minutes = int((event.end - event.start).total_seconds()) // 60
-    interval = minutes > 1
+    interval = event.minutes > 1
     return (
         stamp(event.start),
         stamp(event.end),
         stamp(event.end),
         event.item,
-        minutes,
+        event.minutes,
         "min" if interval else "None",
         None,
         None,
@@ -129,6 +128,6 @@ def procedure_row(event: ChartedProcedure, order: int) -> tuple[Value, ...]:
         int(interval),
         0,
         "FinishedRunning",
-        minutes,
+        event.minutes,
         0,
     )

@@ -1,8 +1,6 @@
 """The hosp and icu tables of the MIMIC-IV part of the synthetic hospital, written admission by admission."""
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +19,7 @@ from clinical_peft.data.synthetic.mimic_iv_rows import (
     procedure_row,
 )
 from clinical_peft.data.synthetic.patients import Admission, IcuStay, Patient
-from clinical_peft.data.synthetic.tables import MIMIC_IV_TABLES, GzipTable, Value
+from clinical_peft.data.synthetic.tables import MIMIC_IV_TABLES, GzipTables
 
 FIRST_OBSERVATION, FIRST_STAY, FIRST_ORDER = 965_000_000, 970_000_000, 980_000_000
 HOSP_AND_ICU, ERA = 12, 13  # streams of random numbers
@@ -47,16 +45,17 @@ class NotedAdmission:
     shared: bool
 
 
-class MimicIVTables:
+class MimicIVTables(GzipTables):
     """Writes the tables; counts rows and planted edge cases.
 
     Args:
-        folder: Folder to create.
+        folder: Folder to fill.
         seed: Seed of the hospital.
         hosts_per_case: Admissions into which each edge case is planted.
     """
 
     def __init__(self, folder: Path, seed: int, hosts_per_case: int) -> None:
+        super().__init__(folder, MIMIC_IV_TABLES)
         self.found: Counter[str] = Counter()
         self._seed = seed
         self._left = dict.fromkeys(_HOST_DAYS, hosts_per_case)
@@ -64,23 +63,6 @@ class MimicIVTables:
         self._subject = -1
         self._stays = FIRST_STAY
         self._orders = FIRST_ORDER
-        self._stack = ExitStack()
-        self._tables: dict[str, GzipTable] = {}
-        for name, columns in MIMIC_IV_TABLES.items():
-            path = folder / f"{name}.csv.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._tables[path.name.split(".")[0]] = self._stack.enter_context(GzipTable(path, columns))
-
-    def __enter__(self) -> "MimicIVTables":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    @property
-    def row_counts(self) -> dict[str, int]:
-        """Rows written per table."""
-        return {name: table.rows for name, table in self._tables.items()}
 
     def write(self, noted: NotedAdmission) -> None:
         """Write every row of an admission, and its patient's when it is the first of the patient."""
@@ -120,9 +102,6 @@ class MimicIVTables:
                 self.found[case] += 1
                 return case
         return ""
-
-    def _write(self, table: str, row: Sequence[Value]) -> None:
-        self._tables[table].write(*row)
 
     def _write_codes(self, keys: tuple[int, int], admission: Admission, start: datetime, years: int, case: str) -> None:
         version = 10 if (start.year - years, start.month) >= _ICD10_FROM else 9

@@ -3,9 +3,11 @@
 import csv
 import gzip
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 MIMIC_III_COLUMNS: dict[str, tuple[str, ...]] = {
     name: tuple(columns.split())
@@ -93,6 +95,37 @@ class GzipTable:
         if len(row) != len(self._columns):
             raise ValueError(f"{len(row)} values for {len(self._columns)} columns")
         self._writer.writerow(row)
+
+
+class GzipTables:
+    """The tables of a database, each a `GzipTable`, written side by side.
+
+    Args:
+        folder: Folder to fill; created when missing.
+        columns: Header of each table, by its name, which may hold a subfolder.
+    """
+
+    def __init__(self, folder: Path, columns: Mapping[str, Sequence[str]]) -> None:
+        self._stack = ExitStack()
+        self._tables: dict[str, GzipTable] = {}
+        for name, header in columns.items():
+            path = folder / f"{name}.csv.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._tables[Path(name).name] = self._stack.enter_context(GzipTable(path, header))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def row_counts(self) -> dict[str, int]:
+        """Rows written per table."""
+        return {name: table.rows for name, table in self._tables.items()}
+
+    def _write(self, table: str, row: Sequence[Value]) -> None:
+        self._tables[table].write(*row)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
