@@ -12,6 +12,8 @@ STRICT: dict[str, Any] = {"extra": "forbid"}
 Family = Literal["causal", "encoder"]
 Schedule = Literal["linear", "cosine", "constant"]
 Precision = Literal["fp32", "bf16"]
+Attention = Literal["auto", "grouped", "packed"]
+Checkpointing = Literal["auto", "none", "full"] | int
 TaskType = Literal["binary", "multiclass", "multilabel"]
 
 TASK_TYPES: dict[str, TaskType] = {
@@ -97,7 +99,13 @@ class LanguageRecipe(Optimisation):
         train_tokens: Budget of training tokens over all epochs, or null for exactly `epochs`.
         epochs: Passes over the training split; ends earlier when `train_tokens` is reached.
         batch_tokens: Real tokens per optimizer step, about.
-        micro_batch_tokens: Padded tokens per forward pass, at most.
+        micro_batch_tokens: Tokens per forward pass, padding included, at most.
+        attention: How documents share a forward pass: `packed` one after the other in one sequence, attention staying
+            inside each; `grouped` as rows of like length, padded on the right; `auto` whichever is faster. Methods with
+            virtual tokens are always grouped. The choice changes the order of float sums, not the result otherwise.
+        checkpointing: Layers whose activations are computed again in the backward pass instead of being kept: `none`,
+            `full`, every n-th, or `auto`, as many as the memory of a GPU demands and none on a CPU. Same result.
+        compile: Compile the layers with `torch.compile`, where a compiler works. The first pass takes minutes on a GPU.
         evaluations: Evenly spaced evaluations on the validation split during training.
         evaluation_tokens: At most so many tokens of each split are read for a perplexity, or null for all.
         checkpoint_seconds: Time between two checkpoints.
@@ -109,6 +117,9 @@ class LanguageRecipe(Optimisation):
     epochs: int = 1
     batch_tokens: int = 8192
     micro_batch_tokens: int = 4096
+    attention: Attention = "auto"
+    checkpointing: Checkpointing = "auto"
+    compile: bool = False
     evaluations: int = 4
     evaluation_tokens: int | None = None
     checkpoint_seconds: float = 300.0
@@ -121,6 +132,8 @@ class LanguageRecipe(Optimisation):
         _require(self.micro_batch_tokens >= self.context, "micro_batch_tokens must hold one sequence of `context`")
         _require(self.batch_tokens >= 1, "batch_tokens must be positive")
         _require(self.evaluations >= 1, "evaluations must be at least 1")
+        every = self.checkpointing
+        _require(isinstance(every, str) or every >= 1, "checkpointing must be auto, none, full or a number from 1")
 
 
 @dataclass(frozen=True, kw_only=True)

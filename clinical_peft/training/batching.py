@@ -5,6 +5,7 @@ padding without changing what an update sees. Sequences are padded on the right:
 same for every real token as it would without padding, and needs no attention mask.
 """
 
+import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,6 +65,38 @@ def micro_batches(rows: Rows, lengths: npt.NDArray[np.integer], padded_tokens: i
         groups.append(order[start : start + size])
         start += size
     return groups
+
+
+def passes(
+    documents: Sequence[npt.NDArray[np.integer]], tokens: int, *, packed: bool
+) -> list[list[npt.NDArray[np.integer]]]:
+    """Divide documents among forward passes, the longest first.
+
+    Args:
+        documents: Token ids, each of shape (length,).
+        tokens: Tokens per pass, at most, padding included; a document longer than this goes alone.
+        packed: Whether a pass lays its documents one after the other. If so the passes hold about equally many tokens,
+            and documents of equal length are neighbours in all of them; else a pass is a batch of rows of like length.
+
+    Returns:
+        Documents per pass; every document is in exactly one.
+    """
+    lengths = np.fromiter((len(document) for document in documents), np.int64, len(documents))
+    if not packed:
+        groups = micro_batches(np.arange(len(documents)), lengths, tokens)
+        return [[documents[row] for row in group] for group in groups]
+    loads = [(0, number) for number in range(max(1, -(-int(lengths.sum()) // tokens)))]
+    members: list[list[npt.NDArray[np.integer]]] = [[] for _ in loads]
+    for row in np.argsort(-lengths, kind="stable"):
+        load, lightest = loads[0]
+        if load and load + lengths[row] > tokens:
+            load, lightest = 0, len(members)
+            members.append([])
+            heapq.heappush(loads, (int(lengths[row]), lightest))
+        else:
+            heapq.heapreplace(loads, (load + int(lengths[row]), lightest))
+        members[lightest].append(documents[row])
+    return [group for group in members if group]
 
 
 def pad_right(sequences: Sequence[npt.NDArray[np.integer]], pad: int) -> torch.Tensor:

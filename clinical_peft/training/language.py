@@ -28,6 +28,7 @@ from clinical_peft.models.methods import (
 )
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.tokens.reading import TokenShards
+from clinical_peft.training.attention import Layout, layout_of
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.language_loop import (
     LanguageRun,
@@ -72,11 +73,12 @@ def pretrain(
     device = prepare_torch(job.seed, job.recipe.threads)
     identity = read_identity(base)
     shards = TokenShards(tokens)
-    run = _language_run(job, identity, shards, device, work, log)
     _require_fit(job, identity, shards, base)
 
     network = to_device(load_causal(base, precision=job.recipe.precision), device)
     network.requires_grad_(False)
+    layout = layout_of(network, job.recipe, job.method, device)
+    run = _language_run(job, identity, shards, device, work, log, layout)
     started = time.perf_counter()
     before = {split: measure_perplexity(network, run, split) for split in MEASURED}
 
@@ -114,6 +116,7 @@ def pretrain(
         "tokens_per_second": state.tokens / max(state.seconds, 1e-9),
         "peak_memory_bytes": peak_memory_bytes(device),
         "device": device.type,
+        "attention": layout,
         "job": asdict(job),
     }
     log.metrics({f"perplexity_{split}_before": value for split, value in before.items()})
@@ -128,7 +131,13 @@ def pretrain(
 
 
 def _language_run(
-    job: PretrainJob, identity: BaseIdentity, shards: TokenShards, device: torch.device, work: Path, log: RunLog
+    job: PretrainJob,
+    identity: BaseIdentity,
+    shards: TokenShards,
+    device: torch.device,
+    work: Path,
+    log: RunLog,
+    layout: Layout,
 ) -> LanguageRun:
     decides = {"job": asdict(job), "base": asdict(identity), "tokens": shards.summary}
     return LanguageRun(
@@ -136,7 +145,7 @@ def _language_run(
         recipe=job.recipe,
         seed=job.seed,
         shards=shards,
-        loss=CausalLoss(shards.summary["pad_token_id"], device),
+        loss=CausalLoss(shards.summary["pad_token_id"], device, packed=layout == "packed"),
         device=device,
         work=work,
         identity=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),

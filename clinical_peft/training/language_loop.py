@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 
 from clinical_peft.errors import DataError
@@ -17,7 +18,9 @@ from clinical_peft.events import RunLog
 from clinical_peft.progress import Progress
 from clinical_peft.recipes import LanguageRecipe
 from clinical_peft.tokens.reading import TokenShards
-from clinical_peft.training.batching import Rows, micro_batches, token_batches
+from clinical_peft.training.activations import free_bytes, layers_to_recompute, recomputed
+from clinical_peft.training.attention import hands_on_cache
+from clinical_peft.training.batching import Rows, passes, token_batches
 from clinical_peft.training.checkpoint import (
     CheckpointClock,
     generator_tensors,
@@ -27,7 +30,8 @@ from clinical_peft.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from clinical_peft.training.language_loss import LanguageLoss
+from clinical_peft.training.compiling import compile_layers
+from clinical_peft.training.language_loss import LanguageLoss, Sequences
 from clinical_peft.training.optimisation import (
     autocast,
     build_optimizer,
@@ -82,6 +86,11 @@ class LanguageRun:
     extra_state: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]] = lambda: ({}, {})
     restore_extra: Callable[[Mapping[str, Tensor], Mapping[str, Any]], None] = lambda tensors, state: None
     keep_from: int = 0
+
+    def passes(self, rows: Rows) -> list[Sequences]:
+        """Divide the documents of some rows among forward passes."""
+        documents = [document for row in rows for document in self.shards.documents(row)]
+        return passes(documents, self.recipe.micro_batch_tokens, packed=self.loss.packed)
 
 
 @dataclass
@@ -166,10 +175,10 @@ def measure_perplexity(model: nn.Module, run: LanguageRun, split: str) -> float:
     model.eval()
     rows = evaluation_rows(run.shards, split, run.recipe.evaluation_tokens, run.salt)
     total, predicted = 0.0, 0
-    for number, part in enumerate(micro_batches(rows, run.shards.lengths, run.recipe.micro_batch_tokens)):
+    for number, documents in enumerate(run.passes(rows)):
         with autocast(run.recipe, run.device):
             # Masks of an evaluation must not depend on when it happens.
-            nll, count = run.loss(model, [run.shards.sequence(row) for row in part], key=(0, 0, number))
+            nll, count = run.loss(model, documents, key=(0, 0, number))
         total += nll.item()
         predicted += count
     if predicted == 0:
@@ -214,6 +223,33 @@ class _Trainer:
         self.kept: dict[str, Tensor] = {}
 
     def train(self) -> RunState:
+        """Train as the recipe arranges activations, types and compilation."""
+        run = self.run
+        self.model.train()
+        count = layers_to_recompute(
+            run.recipe.checkpointing,
+            self.model,
+            self._probe,
+            tokens=run.recipe.micro_batch_tokens,
+            free=free_bytes(run.device),
+            has_cache=hands_on_cache(self.model),
+        )
+        if run.recipe.compile:
+            compile_layers(self.model, run.device)
+        # PEFT would turn every input of an adapter into float32, which autocast turns back.
+        plain_inputs = disable_input_dtype_casting(self.model, active=run.recipe.precision == "bf16")
+        with recomputed(self.model, count), plain_inputs:
+            return self._train()
+
+    def _probe(self, tokens: int) -> Tensor:
+        """Run a forward pass over so many tokens, for the memory that it takes."""
+        size = min(tokens, self.run.recipe.context)
+        real = 0 if self.run.shards.summary["pad_token_id"] else 1
+        documents = [np.full(min(size, tokens - start), real) for start in range(0, tokens, size)]
+        with autocast(self.run.recipe, self.run.device):
+            return self.run.loss(self.model, documents, key=(0,))[0]
+
+    def _train(self) -> RunState:
         run, state, total = self.run, self.state, len(self.updates)
         self._resume()
         evaluations = {
@@ -240,15 +276,16 @@ class _Trainer:
         run, state = self.run, self.state
         started = time.perf_counter()
         set_learning_rate(self.optimizer, self.course(state.step))
-        nll, predicted = 0.0, 0
-        for number, part in enumerate(micro_batches(rows, run.shards.lengths, run.recipe.micro_batch_tokens)):
-            sequences = [run.shards.sequence(row) for row in part]
+        summed, predicted = torch.zeros((), dtype=torch.float64, device=run.device), 0
+        for number, documents in enumerate(run.passes(rows)):
             with autocast(run.recipe, run.device):
-                loss, count = run.loss(self.model, sequences, key=(run.seed, state.step + 1, number))
+                loss, count = run.loss(self.model, documents, key=(run.seed, state.step + 1, number))
             loss.backward()
-            nll += loss.item()
+            # Read once per update: reading waits for a GPU.
+            summed += loss.detach()
             predicted += count
-            state.tokens += run.shards.real_tokens(sequences)
+            state.tokens += run.shards.real_tokens(documents)
+        nll = summed.item()
         mean = require_finite(nll / max(predicted, 1), what="training loss", step=state.step + 1)
         for parameter in self.named.values():
             if parameter.grad is not None:

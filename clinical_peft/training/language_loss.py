@@ -5,11 +5,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertForMaskedLM
 
+from clinical_peft.training.attention import Documents, base_network, set_layout
 from clinical_peft.training.batching import pad_right
 
 LOGITS_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
@@ -19,7 +19,13 @@ Sequences = list[npt.NDArray[np.integer]]
 
 
 class LanguageLoss(Protocol):
-    """Computes the loss of one forward pass."""
+    """Computes the loss of one forward pass.
+
+    Attributes:
+        packed: Whether documents of a pass lie one after the other rather than as rows of a batch.
+    """
+
+    packed: bool
 
     def __call__(self, model: nn.Module, sequences: Sequences, *, key: tuple[int, ...]) -> tuple[Tensor, int]:
         """Return the summed negative log-likelihood (nats, float32 scalar) and the number of tokens predicted.
@@ -34,7 +40,9 @@ class LanguageLoss(Protocol):
 class _LinearCrossEntropy(torch.autograd.Function):
     """Sum of cross-entropies of `hidden @ weight.T`, computed a few rows at a time.
 
-    The gradients are computed in the forward pass while a group's logits are at hand, so that no logits are kept.
+    The gradients are computed in the forward pass while a group's logits are at hand, so that no logits are kept. A
+    row's gradient is its softmax times the weights, less the weights of the right answer; the softmax's denominator
+    divides the product, which is narrower than the logits.
     """
 
     @staticmethod
@@ -46,18 +54,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
         matrix = weight.to(hidden.dtype)
         rows = max(1, LOGITS_AT_ONCE[hidden.device.type] // len(weight))
         for start in range(0, len(hidden), rows):
-            part, wanted = hidden[start : start + rows], targets[start : start + rows]
-            scores = functional.log_softmax((part @ matrix.T).float(), dim=-1)
-            total -= scores.gather(1, wanted[:, None]).sum()
+            part, wanted = hidden[start : start + rows], targets[start : start + rows, None]
+            scores = (part @ matrix.T).float()
+            right = scores.gather(1, wanted)
+            largest = scores.amax(dim=1, keepdim=True)
+            likely = scores.sub_(largest).exp_()
+            norm = likely.sum(dim=1, keepdim=True)
+            total += (norm.log() + largest - right).sum()
             if not (need_hidden or need_weight):
                 continue
-            error = scores.exp_()
-            error[torch.arange(len(wanted), device=error.device), wanted] -= 1.0
-            error = error.to(hidden.dtype)
+            # In bfloat16 too: likelihoods are at most 1, and what is divided and subtracted is float32.
+            share = likely.to(hidden.dtype)
             if grad_hidden is not None:
-                torch.mm(error, matrix, out=grad_hidden[start : start + rows])
+                grad_hidden[start : start + rows] = (share @ matrix).float().div_(norm).sub_(matrix[wanted[:, 0]])
             if grad_weight is not None:
-                grad_weight += error.T @ part
+                grad_weight += share.T @ (part / norm).to(hidden.dtype)
+                grad_weight.index_add_(0, wanted[:, 0], part.float(), alpha=-1)
         ctx.save_for_backward(*(grad for grad in (grad_hidden, grad_weight) if grad is not None))
         ctx.needed = (need_hidden, need_weight)
         ctx.weight_dtype = weight.dtype
@@ -74,6 +86,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """Sum the cross-entropies of a linear layer's outputs.
 
+    Logits are computed in the type of autocast where that is on, else in that of `hidden`, and summed in float32. No
+    more than `LOGITS_AT_ONCE` of them exist at any time.
+
     Args:
         hidden: Inputs of the layer, shape (tokens, width).
         weight: Its matrix, shape (vocabulary, width); it has no bias.
@@ -82,26 +97,31 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Ten
     Returns:
         The sum in nats, a float32 scalar with gradients to `hidden` and `weight`.
     """
-    with torch.autocast(hidden.device.type, enabled=False):
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        hidden = hidden.to(torch.get_autocast_dtype(device))
+    with torch.autocast(device, enabled=False):
         total: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, torch.is_grad_enabled())
     return total
 
 
-def last_hidden(model: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
+def last_hidden(model: nn.Module, ids: Tensor, **arguments: Any) -> tuple[Tensor, Tensor]:
     """Run a causal network up to its vocabulary layer.
 
     Args:
         model: A causal language model, with or without an adapter.
         ids: Token ids, shape (rows, length), padded on the right.
+        **arguments: Further arguments of the forward pass.
 
     Returns:
         The vocabulary layer's inputs at the positions of `ids`, shape (rows, length, width), and its matrix.
     """
-    network: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    network: Any = base_network(model)
     head: nn.Linear = network.lm_head
     network.lm_head = nn.Identity()
     try:
-        hidden = model(input_ids=ids, use_cache=False).logits
+        # With a cache, transformers takes a packed sequence for one document.
+        hidden = model(input_ids=ids, use_cache=False, **arguments).logits
     finally:
         network.lm_head = head
     # Prompt methods put their virtual tokens in front.
@@ -109,24 +129,39 @@ def last_hidden(model: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class CausalLoss:
-    """Next-token prediction; the first token of a row is not predicted, padding neither.
+    """Next-token prediction; the first token of a document is not predicted, padding neither.
 
     Args:
         pad: Id of the padding token.
         device: Where the network is.
+        packed: Lay the documents of a pass one after the other instead of padding them; see
+            `clinical_peft.training.attention`.
     """
 
-    def __init__(self, pad: int, device: torch.device) -> None:
+    def __init__(self, pad: int, device: torch.device, *, packed: bool = False) -> None:
         self.pad = pad
         self.device = device
+        self.packed = packed
 
     def __call__(self, model: nn.Module, sequences: Sequences, *, key: tuple[int, ...]) -> tuple[Tensor, int]:
         """Return the summed negative log-likelihood and the number of tokens predicted; draws nothing at random."""
-        ids = pad_right(sequences, self.pad).to(self.device)
-        targets = ids[:, 1:]
-        real = targets != self.pad
-        hidden, weight = last_hidden(model, ids)
-        return linear_cross_entropy(hidden[:, :-1][real], weight, targets[real]), int(real.sum())
+        set_layout(model, "packed" if self.packed else "grouped")
+        if self.packed:
+            documents = Documents.of([len(sequence) for sequence in sequences], self.device)
+            ids = torch.from_numpy(np.concatenate(sequences).astype(np.int64))[None]
+            positions = torch.from_numpy(documents.positions())
+            arguments = {"position_ids": positions[None].to(self.device), "documents": documents}
+            first = positions == 0
+        else:
+            ids = pad_right(sequences, self.pad)
+            arguments = {}
+            first = torch.zeros(ids.shape[1], dtype=torch.bool).index_fill_(0, torch.tensor(0), True)
+        flat = ids.flatten()
+        # Chosen on the CPU: on a GPU, choosing by a mask would wait for the device.
+        predicted = ((ids != self.pad) & ~first).flatten().nonzero()[:, 0]
+        hidden, weight = last_hidden(model, ids.to(self.device), **arguments)
+        before = hidden.flatten(0, 1)[(predicted - 1).to(self.device)]
+        return linear_cross_entropy(before, weight, flat[predicted].to(self.device)), len(predicted)
 
 
 class MaskedLoss:
@@ -143,6 +178,8 @@ class MaskedLoss:
         vocabulary: Number of tokens.
         device: Where the network is.
     """
+
+    packed = False
 
     def __init__(self, *, pad: int, mask: int, special: list[int], vocabulary: int, device: torch.device) -> None:
         self.pad = pad

@@ -22,6 +22,7 @@ from clinical_peft.recipes import Family, LanguageRecipe, Shape
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import tokenise
 from clinical_peft.tokens.tokenizer import train_tokenizer
+from clinical_peft.training.attention import layout_of
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.language_loop import LanguageRun, measure_perplexity, train_language_model
 from clinical_peft.training.language_loss import CausalLoss, LanguageLoss, MaskedLoss
@@ -86,7 +87,7 @@ def prepare_scratch_base(
         recipe=recipe,
         seed=seed,
         shards=shards,
-        loss=_loss(family, tokenizer, device),
+        loss=_loss(family, tokenizer, device, packed=layout_of(network, recipe, None, device) == "packed"),
         device=device,
         work=work,
         identity=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
@@ -122,9 +123,9 @@ def _training_texts(notes: Path, split_salt: str) -> Iterator[str]:
                 yield row["text"]
 
 
-def _loss(family: Family, tokenizer: PreTrainedTokenizerFast, device: torch.device) -> LanguageLoss:
+def _loss(family: Family, tokenizer: PreTrainedTokenizerFast, device: torch.device, *, packed: bool) -> LanguageLoss:
     if family == "causal":
-        return CausalLoss(tokenizer.pad_token_id, device)
+        return CausalLoss(tokenizer.pad_token_id, device, packed=packed)
     return MaskedLoss(
         pad=tokenizer.pad_token_id,
         mask=tokenizer.mask_token_id,
