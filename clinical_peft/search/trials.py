@@ -10,6 +10,7 @@ trial of its own that it finds running was left by a kill, and is marked as fail
 """
 
 import random
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +187,8 @@ def _run(study: optuna.Study, search: Search, number: int, objective: Objective)
     study.sampler.space = distributions
     trial = study.ask(fixed_distributions=distributions)
     trial.set_user_attr(NUMBER, number)
+    title = f"trial {number} of {search.planned_trials}"
+    _say(f"{title}: {', '.join(f'{name}={value}' for name, value in trial.params.items())}")
     reported = 0
 
     def report(curve: Sequence[float]) -> None:
@@ -203,16 +206,23 @@ def _run(study: optuna.Study, search: Search, number: int, objective: Objective)
         outcome = objective(number, dict(trial.params), report_and_judge)
     except Pruned:
         study.tell(trial, state=TrialState.PRUNED)
+        _say(f"{title}: ended early, behind half of the others")
         return
     except TrainingError as error:
         # A point where training diverges is a result; when every point fails, the search does.
         trial.set_user_attr(REASON, str(error))
         study.tell(trial, state=TrialState.FAIL)
+        _say(f"{title}: failed: {error}")
         return
     report(outcome.curve)
     trial.set_user_attr(TOKENS, outcome.tokens)
     trial.set_user_attr(SECONDS, outcome.seconds)
     study.tell(trial, outcome.value)
+    _say(f"{title}: {search.metric} {outcome.value:.4f}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _end_abandoned(study: optuna.Study, search: Search, number: int) -> FrozenTrial | None:

@@ -2,6 +2,8 @@
 
 import math
 import multiprocessing
+import os
+import signal
 from dataclasses import asdict, replace
 
 import optuna
@@ -115,6 +117,21 @@ def test_a_killed_search_goes_on_to_the_same_trials(kills, sampler, pruner, tmp_
         except Killed:
             continue
     assert run(folder, search) == whole
+
+
+def test_a_search_survives_sigkill(tmp_path):
+    def die(number, point, report):
+        if number == 4:
+            report([0.1])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rising(number, point, report)
+
+    worker = multiprocessing.get_context("fork").Process(target=run, args=(tmp_path, FINITE, die))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == -signal.SIGKILL
+    (tmp_path / "whole").mkdir()
+    assert run(tmp_path, FINITE) == run(tmp_path / "whole", FINITE)
 
 
 def test_a_finished_search_runs_nothing_and_more_trials_continue_it(tmp_path):
