@@ -146,7 +146,9 @@ def _search(study: Study) -> Stage:
             training, evaluated, evaluations = _pretraining(study, adapter)
             tokens += search.planned_trials * (training + round(FORWARD_SHARE * evaluated * evaluations))
     for model, task in experiments.runs_in_use(study):
-        if search := searches.get(f"{model}/{task}"):
+        search = searches.get(f"{model}/{task}")
+        # Trials of a head alone read features that are pooled once.
+        if search and experiments.feature_set(study, model, task) is None:
             recipe = experiments.finetune_job(study, model, task).recipe
             train, rows = cohort_rows(study, task)
             # Half of the held-out rows are test rows, which a search does not read.

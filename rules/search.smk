@@ -5,6 +5,7 @@ rule search_model:
         classes="<study>/cohorts/{task}.classes.json",
         base=base_of_model,
         adapter=clinical_adapter_of_model,
+        features=features_of_model,
     output:
         trials="<study>/search/{model}/{task}/worker{worker}.json",
         run_logs=directory("<study>/runs/search/{model}/{task}/worker{worker}"),

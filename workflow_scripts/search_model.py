@@ -21,6 +21,7 @@ with job(snakemake.log[0]):
         classes=Path(given.classes),
         base=Path(given.base),
         adapter=Path(given.adapter) if recipe.clinical else None,
+        features=Path(given.features) if given.features else None,
         work=work,
     )
     worker, journal = int(snakemake.wildcards.worker), work / "trials.journal"

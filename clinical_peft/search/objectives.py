@@ -6,7 +6,7 @@ The test split is out of reach: its cohort rows are never loaded, and its token 
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from clinical_peft.search.spaces import Point, Search, apply_point, as_record
 from clinical_peft.search.trials import Outcome, Pruned, Report
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.checkpoint import remove_checkpoint
-from clinical_peft.training.classification import finetune, prepare
+from clinical_peft.training.classification import PreparedTask, finetune, prepare
+from clinical_peft.training.head_runs import PreparedHead, finetune_head, prepare_head
 from clinical_peft.training.language import validate
 from clinical_peft.training.selection import selection_auroc
 
@@ -42,6 +43,7 @@ class FinetuneObjective:
         classes: Label space of the cohort.
         base: Base folder.
         adapter: Folder of the clinical adapter, or None.
+        features: Pooled features of the notes, for a model that trains nothing but a head, or None.
         work: Folder for checkpoints and run logs, which outlives a failed job.
 
     Attributes:
@@ -62,10 +64,17 @@ class FinetuneObjective:
         classes: Path,
         base: Path,
         adapter: Path | None,
+        features: Path | None = None,
         work: Path,
     ) -> None:
         self.search = search
-        self.prepared = prepare(job, cohort=cohort, classes=classes, base=base, adapter=adapter, splits=SEEN_SPLITS)
+        task: dict[str, Any] = {"cohort": cohort, "classes": classes, "adapter": adapter, "splits": SEEN_SPLITS}
+        self.finetune: Callable[..., dict[str, Any]]
+        self.prepared: PreparedTask | PreparedHead
+        if features is None:
+            self.finetune, self.prepared = finetune, prepare(job, base=base, **task)
+        else:
+            self.finetune, self.prepared = finetune_head, prepare_head(job, features=features, **task)
         data = self.prepared.data
         targets = data.targets[data.rows("validation")]
         if math.isnan(selection_auroc(np.zeros((len(targets), len(data.classes))), targets, data.type)):
@@ -82,7 +91,7 @@ class FinetuneObjective:
         job = apply_point(self.prepared.job, point)
         work = trial_folder(self.work, number)
         try:
-            summary = finetune(
+            summary = self.finetune(
                 replace(self.prepared, job=job, variant=variant_of(job)),
                 seed=self.search.seed,
                 work=work,

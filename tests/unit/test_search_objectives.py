@@ -12,7 +12,7 @@ from models_fixtures import CODES, make_job, write_base, write_clinical, write_c
 
 from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.events import NullLog, read_events
-from clinical_peft.recipes import Lora, PretrainJob
+from clinical_peft.recipes import Lora, PoolJob, PretrainJob
 from clinical_peft.search.objectives import FinetuneObjective, PretrainObjective
 from clinical_peft.search.outcome import write_worker
 from clinical_peft.search.spaces import Choices, Search, apply_point
@@ -21,6 +21,7 @@ from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training import fitting
 from clinical_peft.training.classification import finetune, prepare
 from clinical_peft.training.language import pretrain
+from clinical_peft.training.pooling import pool_notes
 
 SEARCH = Search(
     space="ranks",
@@ -150,6 +151,34 @@ def test_trials_of_a_head_share_one_forward_pass(study, tmp_path):
     for number, rate in enumerate((1e-3, 1e-2)):
         objective(number, {"recipe.learning_rate": rate}, go_on)
     assert len(objective.prepared.features) == 1
+
+
+def test_trials_of_a_head_read_pooled_features(study, tmp_path):
+    job = make_job("clinical-frozen")
+    search = replace(SEARCH, parameters={"recipe.learning_rate": Choices(values=(1e-3, 1e-2))})
+    pooling = PoolJob(
+        family="causal",
+        clinical="clinic",
+        clinical_mode="frozen",
+        context=job.recipe.context,
+        micro_batch_size=4,
+        precision="fp32",
+        threads=1,
+    )
+    pool_notes(
+        pooling,
+        cohorts=[study["cohort"]],
+        base=study["base"],
+        adapter=study["adapter"],
+        output=tmp_path / "f.safetensors",
+        record=tmp_path / "f.json",
+        log=NullLog(),
+    )
+    pooled = finetune_objective(study, tmp_path / "pooled", job, search, features=tmp_path / "f.safetensors")
+    assert len(pooled.prepared.data.rows("test")) == 0
+    point = {"recipe.learning_rate": 1e-2}
+    direct = finetune_objective(study, tmp_path / "direct", job, search)(0, point, go_on)
+    assert pooled(0, point, go_on).curve == pytest.approx(direct.curve)
 
 
 class Killed(BaseException):
