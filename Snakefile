@@ -17,6 +17,7 @@ pathvars:
 include: "rules/extract.smk"
 include: "rules/tokenise.smk"
 include: "rules/pretrain.smk"
+include: "rules/search.smk"
 include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
 

@@ -51,7 +51,7 @@ class JsonlLog:
     ) -> None:
         self.path = Path(path)
         private_directory(self.path.parent)
-        _drop_cut_line(self.path)
+        drop_cut_line(self.path)
         self._write({"run": {"kind": kind, "name": name, "parent": parent, "tags": dict(tags or {})}})
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ def append_metrics(path: Path, values: Mapping[str, float | None], step: int | N
     _append(path, {"metrics": finite, "step": step, "time": time.time()})
 
 
-def _drop_cut_line(path: Path) -> None:
+def drop_cut_line(path: Path) -> None:
     """Remove a last line that a kill cut short, so that what follows starts on a line of its own."""
     if not path.exists():
         return

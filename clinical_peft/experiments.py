@@ -11,6 +11,8 @@ from clinical_peft.config.study import Study, parse_study
 from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, Lora, PoolJob, PretrainJob
+from clinical_peft.search import plans
+from clinical_peft.search.spaces import Search
 
 Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Lora)
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
@@ -159,6 +161,24 @@ def check_recipes(study: Study) -> None:
             finetune_job(study, model, task)
 
 
+def check_searches(study: Study) -> None:
+    """Check every search space, and those in use against the jobs that they complete.
+
+    Raises:
+        ConfigError: See `clinical_peft.search.plans`.
+    """
+    plans.check_spaces(study)
+    for adapter in study.search.adapters:
+        adapter_search = plans.adapter_search(study, adapter)
+        if adapter_search is not None:
+            plans.check_search(adapter_search, pretrain_job(study, adapter), f"search.adapters.{adapter}")
+    for model in study.search.models:
+        for task in study.tasks:
+            model_search = plans.model_search(study, model, task)
+            if model_search is not None:
+                plans.check_search(model_search, finetune_job(study, model, task), f"search.models.{model}")
+
+
 def token_context(study: Study, base: str, corpus: str) -> int:
     """Block length of a corpus tokenised for a base: the context that all adapters of the two agree on.
 
@@ -182,10 +202,12 @@ def load_study(config: Mapping[str, Any]) -> Study:
     """Validate a configuration and every recipe in it.
 
     Raises:
-        ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes` and `check_contamination`.
+        ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes`, `check_searches` and
+            `check_contamination`.
     """
     study = parse_study(config)
     check_recipes(study)
+    check_searches(study)
     check_contamination(study)
     return study
 
@@ -235,6 +257,13 @@ def _tasks_of(study: Study, model: str) -> list[Task]:
     """Tasks of the matrix that a model may run."""
     allowed = {task: study.tasks[task].models for task in study.matrix.tasks}
     return [task for task, models in allowed.items() if models is None or model in models]
+
+
+def searches_in_use(study: Study) -> dict[str, Search]:
+    """Searches that the selected jobs need, by `{model}/{task}` or `adapters/{adapter}`."""
+    found = {f"adapters/{name}": plans.adapter_search(study, name) for name in adapters_in_use(study)}
+    found |= {f"{model}/{task}": plans.model_search(study, model, task) for model, task in runs_in_use(study)}
+    return {path: search for path, search in found.items() if search is not None}
 
 
 def bases_in_use(study: Study) -> list[str]:

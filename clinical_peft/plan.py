@@ -66,7 +66,8 @@ def plan(study: Study) -> list[Stage]:
     Returns:
         One stage per part of the workflow, in order.
     """
-    return [_data(study), _bases(study), _tokens(study), _adapters(study), _finetuning(study), _evaluation(study)]
+    stages = [_data(study), _bases(study), _tokens(study), _adapters(study), _finetuning(study), _evaluation(study)]
+    return [*stages[:3], _search(study), *stages[3:]] if experiments.searches_in_use(study) else stages
 
 
 def plans_for_mimic(study: Study) -> bool:
@@ -136,18 +137,44 @@ def _tokens(study: Study) -> Stage:
     return Stage("tokens", len(pairs), 0, 2 * sum(corpus_tokens(study, corpus) for _, corpus in pairs))
 
 
+def _search(study: Study) -> Stage:
+    """Every trial whole: what pruning saves is not known beforehand."""
+    searches = experiments.searches_in_use(study)
+    tokens = 0
+    for adapter in experiments.adapters_in_use(study):
+        if search := searches.get(f"adapters/{adapter}"):
+            training, evaluated, evaluations = _pretraining(study, adapter)
+            tokens += search.planned_trials * (training + round(FORWARD_SHARE * evaluated * evaluations))
+    for model, task in experiments.runs_in_use(study):
+        search = searches.get(f"{model}/{task}")
+        # Trials of a head alone read features that are pooled once.
+        if search and experiments.feature_set(study, model, task) is None:
+            recipe = experiments.finetune_job(study, model, task).recipe
+            train, rows = cohort_rows(study, task)
+            # Half of the held-out rows are test rows, which a search does not read.
+            seen = train + FORWARD_SHARE * (rows - train) / 2
+            tokens += round(search.planned_trials * recipe.context * recipe.epochs * seen)
+    jobs = sum(search.planned_workers + 1 for search in searches.values())
+    return Stage("search", jobs, tokens, 0)
+
+
+def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
+    """Training tokens of an adapter, tokens of one evaluation, and evaluations during training."""
+    recipe = experiments.pretrain_job(study, adapter).recipe
+    corpus = corpus_tokens(study, study.adapters[adapter].corpus)
+    if study.resolved_switches["truncate_and_pad"]:
+        corpus = round(corpus * min(1, recipe.context / TOKENS_PER_REAL_NOTE))
+    training = round(SPLIT_SHARE * corpus * recipe.epochs)
+    held_out = corpus - round(SPLIT_SHARE * corpus)
+    evaluated = min(held_out, recipe.evaluation_tokens or held_out)
+    return min(training, recipe.train_tokens or training), evaluated, recipe.evaluations
+
+
 def _adapters(study: Study) -> Stage:
     tokens = 0
     for name in experiments.adapters_in_use(study):
-        recipe = experiments.pretrain_job(study, name).recipe
-        corpus = corpus_tokens(study, study.adapters[name].corpus)
-        if study.resolved_switches["truncate_and_pad"]:
-            corpus = round(corpus * min(1, recipe.context / TOKENS_PER_REAL_NOTE))
-        training = round(SPLIT_SHARE * corpus * recipe.epochs)
-        held_out = corpus - round(SPLIT_SHARE * corpus)
-        evaluated = min(held_out, recipe.evaluation_tokens or held_out)
-        tokens += min(training, recipe.train_tokens or training)
-        tokens += round(FORWARD_SHARE * evaluated * (2 + recipe.evaluations))
+        training, evaluated, evaluations = _pretraining(study, name)
+        tokens += training + round(FORWARD_SHARE * evaluated * (2 + evaluations))
     adapters = experiments.adapters_in_use(study)
     return Stage("adapters", len(adapters), tokens, sum(_adapter_bytes(study, name) for name in adapters))
 

@@ -102,6 +102,14 @@ def sync_runs(run_logs: Iterable[Path], *, uri: str, study: str, tags: Mapping[s
         ) from error
 
 
+def run_log_files(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the run logs among files and folders of run logs."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        found += sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
+    return found
+
+
 def _read_logs(run_logs: Iterable[Path]) -> list[_Log]:
     logs: dict[str, _Log] = {}
     for path in sorted(run_logs):

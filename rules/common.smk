@@ -12,6 +12,7 @@ from clinical_peft import experiments
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.privacy import protect_process
 from clinical_peft.provenance import git_revision
+from clinical_peft.search import spaces
 
 protect_process()
 
@@ -33,6 +34,7 @@ SCRATCH_BASES = [
 ]
 REAL_BASES = STUDY.real_bases
 FEATURE_SETS = experiments.feature_sets(STUDY)
+SEARCHES = experiments.searches_in_use(STUDY)
 TABLE_NAMES = [
     "dataset_statistics",
     "domain_adaptation",
@@ -62,6 +64,7 @@ wildcard_constraints:
     model=one_of(STUDY.models),
     seed=r"\d+",
     features=one_of(FEATURE_SETS),
+    worker=r"\d+",
 
 
 # --- models ------------------------------------------------------------------------------------------------------
@@ -167,6 +170,64 @@ def threads_of_base(wildcards):
     return source.recipe.threads if source else 1
 
 
+# --- searches ----------------------------------------------------------------------------------------------------
+
+
+def planned_search(path):
+    if path not in SEARCHES:
+        raise WorkflowError(f"study {STUDY.study}: searches no recipe for {path}")
+    return SEARCHES[path]
+
+
+def search_of_model(wildcards):
+    return spaces.as_record(planned_search(f"{wildcards.model}/{wildcards.task}"))
+
+
+def search_of_adapter(wildcards):
+    return spaces.as_record(planned_search(f"adapters/{wildcards.adapter}"))
+
+
+def workers_of_search(path):
+    workers = range(planned_search(path).planned_workers)
+    return [f"{ROOT}/search/{path}/worker{worker}.json" for worker in workers]
+
+
+def workers_of_model(wildcards):
+    return workers_of_search(f"{wildcards.model}/{wildcards.task}")
+
+
+def workers_of_adapter(wildcards):
+    return workers_of_search(f"adapters/{wildcards.adapter}")
+
+
+def best_recipe(path):
+    return f"{ROOT}/search/{path}.json" if path in SEARCHES else []
+
+
+def best_recipe_of_model(wildcards):
+    return best_recipe(f"{wildcards.model}/{wildcards.task}")
+
+
+def best_recipe_of_adapter(wildcards):
+    return best_recipe(f"adapters/{wildcards.adapter}")
+
+
+def best_recipes_in_use():
+    return [
+        f"{ROOT}/search/{path}.{suffix}"
+        for path in SEARCHES
+        for suffix in ("json", "csv")
+    ]
+
+
+def run_logs_of_searches():
+    return [
+        f"{ROOT}/runs/search/{path}/worker{worker}"
+        for path, search in SEARCHES.items()
+        for worker in range(search.planned_workers)
+    ]
+
+
 # --- what a study asks for ---------------------------------------------------------------------------------------
 
 
@@ -255,6 +316,7 @@ def run_logs_in_use(wildcards=None):
             features=experiments.feature_sets_in_use(STUDY),
         ),
         *per_run("runs/models", "jsonl"),
+        *run_logs_of_searches(),
     ]
 
 

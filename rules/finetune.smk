@@ -29,6 +29,7 @@ rule finetune_model:
         base=base_of_model,
         adapter=clinical_adapter_of_model,
         features=features_of_model,
+        search=best_recipe_of_model,
     output:
         predictions=expand(
             "<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=SEEDS

@@ -6,12 +6,12 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.events import JsonlLog
-    from clinical_peft.experiments import job_from_record
     from clinical_peft.files import write_json
     from clinical_peft.recipes import FinetuneJob
+    from clinical_peft.search.outcome import complete_job
 
     output, params = snakemake.output, snakemake.params
-    recipe = job_from_record(FinetuneJob, params.job)
+    recipe, resolved = complete_job(FinetuneJob, params.job, snakemake.input.search)
     inputs = {"cohort": Path(snakemake.input.cohort), "classes": Path(snakemake.input.classes)}
     adapter = Path(snakemake.input.adapter) if recipe.clinical else None
     if recipe.kind == "tfidf":
@@ -29,11 +29,11 @@ with job(snakemake.log[0]):
         log = JsonlLog(
             Path(output.run_logs[index]), kind="models", name=f"{recipe.task}/seed{seed}", parent=recipe.model
         )
-        log.params(params.job)
+        log.params(resolved)
         written = {"predictions": Path(output.predictions[index]), "model_directory": Path(output.models[index])}
         if recipe.kind == "tfidf":
             record = fit_tfidf(recipe, **inputs, seed=seed, **written, log=log)
         else:
             record = finetune(prepared, seed=seed, work=Path(params.work) / f"seed{seed}", **written, log=log)
         write_json(Path(output.training[index]), {"model": recipe.model, "task": recipe.task, "seed": seed, **record})
-    write_json(Path(output.recipe), params.job)
+    write_json(Path(output.recipe), resolved)

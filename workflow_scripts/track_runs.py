@@ -7,10 +7,8 @@ from script_entry import job
 with job(snakemake.log[0]):
     from clinical_peft.files import write_json
     from clinical_peft.provenance import git_revision, package_versions
-    from clinical_peft.tracking import sync_runs
+    from clinical_peft.tracking import run_log_files, sync_runs
 
     tags = {"git_revision": git_revision(Path(__file__).parent), **package_versions()}
-    runs = sync_runs(
-        [Path(path) for path in snakemake.input], uri=snakemake.params.uri, study=snakemake.params.study, tags=tags
-    )
+    runs = sync_runs(run_log_files(snakemake.input), uri=snakemake.params.uri, study=snakemake.params.study, tags=tags)
     write_json(Path(snakemake.output[0]), runs)

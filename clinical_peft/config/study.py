@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from clinical_peft.config.search import SearchSection
 from clinical_peft.config.sections import (
     Adapter,
     Base,
@@ -54,6 +55,7 @@ class Study(Section):
     pretraining: Partial = Field({}, description="default recipe of adapter training")
     finetuning: Partial = Field({}, description="default recipe of fine-tuning")
     matrix: Matrix = Matrix()
+    search: SearchSection = SearchSection()
     evaluation: Evaluation = Evaluation()
     tracking: Tracking = Tracking()
     budget: Budget = Budget()
@@ -98,6 +100,12 @@ class Study(Section):
         for key, task in self.tasks.items():
             for name in task.models or ():
                 _known(f"tasks.{key}.models", name, self.models, "models")
+        for key, adapter_search in self.search.adapters.items():
+            _known("search.adapters", key, self.adapters, "adapters")
+            _known(f"search.adapters.{key}.space", adapter_search.space, self.search.spaces, "search spaces")
+        for key, model_search in self.search.models.items():
+            _known("search.models", key, self.models, "models")
+            _known(f"search.models.{key}.space", model_search.space, self.search.spaces, "search spaces")
         for place, chosen, registry in (
             ("adapters", self.matrix.adapters, self.adapters),
             ("models", self.matrix.models, self.models),

@@ -7,6 +7,7 @@ A task is prepared once and fine-tuned for each seed:
         summary = finetune(prepared, seed=seed, work=..., predictions=..., model_directory=..., log=...)
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from clinical_peft.training.run_outputs import (
     run_summary,
     write_run_predictions,
 )
-from clinical_peft.training.task_data import TaskData, read_task
+from clinical_peft.training.task_data import SPLITS, TaskData, read_task
 
 
 @dataclass
@@ -67,7 +68,14 @@ class PreparedTask:
 
 
 def prepare(
-    job: FinetuneJob, *, cohort: Path, classes: Path, base: Path, adapter: Path | None, keep_features: bool = True
+    job: FinetuneJob,
+    *,
+    cohort: Path,
+    classes: Path,
+    base: Path,
+    adapter: Path | None,
+    keep_features: bool = True,
+    splits: Sequence[str] = SPLITS,
 ) -> PreparedTask:
     """Read and tokenise a cohort.
 
@@ -78,19 +86,27 @@ def prepare(
         base: Base folder.
         adapter: Folder of the clinical adapter, or None where the job has none.
         keep_features: Compute pooled features once where only the head is trained; the result is the same.
+        splits: Splits to read; without `test` the task can be tuned, but not predicted.
 
     Raises:
         TrainingError: The cohort does not fit the task, or a tokenizer or an empty note stands in the way.
     """
     variant = variant_of(job)
-    data = read_task(cohort, classes, job.task)
+    data = read_task(cohort, classes, job.task, splits=splits)
     pad_with_end = _pools_last_position(job, variant)
     notes = tokenise(data.texts, load_tokenizer(base), job.recipe.context, pad_with_end=pad_with_end)
     return PreparedTask(job, variant, data, notes, Path(base), adapter, keep_features)
 
 
 def finetune(
-    prepared: PreparedTask, *, seed: int, work: Path, predictions: Path, model_directory: Path, log: RunLog
+    prepared: PreparedTask,
+    *,
+    seed: int,
+    work: Path,
+    predictions: Path | None,
+    model_directory: Path | None,
+    log: RunLog,
+    on_epoch: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune one seed and write its predictions and its model.
 
@@ -101,9 +117,10 @@ def finetune(
         seed: Seed of the head, the task adapter, the order of admissions and dropout.
         work: Folder of the checkpoint; it must outlive a failed run. A finished one deletes the checkpoint in it.
         predictions: Parquet file to write: hadm_id, subject_id, split, label, scores and logits of the validation and
-            test admissions.
-        model_directory: Folder to write; see `clinical_peft.models.saving`.
+            test admissions; None for none.
+        model_directory: Folder to write; see `clinical_peft.models.saving`. None for none.
         log: Where figures are reported by optimizer step and epoch.
+        on_epoch: See `clinical_peft.training.fitting.Fit`.
 
     Returns:
         JSON-ready summary: epochs, best_epoch, selected_by, curve, optimizer_steps, tokens, seconds,
@@ -151,6 +168,7 @@ def finetune(
             arrays=[prepared.notes.ids, prepared.notes.starts],
         ),
         log=log,
+        on_epoch=on_epoch,
     )
     classifier.train_mode()
     check_gradients(classifier, fit.loss(fit.train_rows[: job.recipe.micro_batch_size]))
@@ -161,8 +179,10 @@ def finetune(
     state = fit.run()
     if frozen_digest(classifier) != frozen:
         raise TrainingError(f"model {job.model}, task {job.task}, seed {seed}: a frozen tensor changed during training")
-    write_run_predictions(predictions, job, data, classifier, fit.features)
-    save_classifier(classifier, model_directory, base=prepared.base, card=_card(prepared, classifier, seed))
+    if predictions is not None:
+        write_run_predictions(predictions, job, data, classifier, fit.features)
+    if model_directory is not None:
+        save_classifier(classifier, model_directory, base=prepared.base, card=_card(prepared, classifier, seed))
     remove_checkpoint(Path(work))
     trainable, total = trainable_parameters(classifier.network)
     summary = run_summary(prepared.variant, data, fit, state, frozen=frozen, trainable=trainable, total=total)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -138,6 +138,8 @@ class Fit:
         work: Folder of the checkpoint.
         identity: Digest of everything that decides the result; only a checkpoint with the same one is resumed.
         log: Where figures are reported.
+        on_epoch: Called with the curve after every epoch but the last, interrupted runs' epochs included; what it
+            raises ends the run.
     """
 
     def __init__(
@@ -152,7 +154,9 @@ class Fit:
         work: Path,
         identity: str,
         log: RunLog,
+        on_epoch: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
     ) -> None:
+        self.on_epoch = on_epoch
         self.classifier, self.objective, self.job = classifier, objective, job
         self.features: Features = features
         self.recipe, self.seed, self.work, self.identity, self.log = job.recipe, seed, work, identity, log
@@ -264,6 +268,8 @@ class Fit:
         if state.best_value is None or value > state.best_value:
             state.best_epoch, state.best_value = state.epoch, value
             self.best = {name: parameter.detach().cpu().clone() for name, parameter in self.parameters.items()}
+        if self.on_epoch is not None and state.epoch < self.recipe.epochs:
+            self.on_epoch(state.curve)
 
     def _validate(self) -> Mapping[str, float]:
         logits = predict_logits(self.classifier, self.features, self.validation_rows)

@@ -1,5 +1,6 @@
 """Fine-tuning a head alone on features that were pooled before: no base is loaded, no note is read twice."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from clinical_peft.training.run_outputs import (
     run_summary,
     write_run_predictions,
 )
-from clinical_peft.training.task_data import TaskData, read_task
+from clinical_peft.training.task_data import SPLITS, TaskData, read_task
 
 
 class LinearHead:
@@ -79,7 +80,13 @@ class PreparedHead:
 
 
 def prepare_head(
-    job: FinetuneJob, *, cohort: Path, classes: Path, features: Path, adapter: Path | None
+    job: FinetuneJob,
+    *,
+    cohort: Path,
+    classes: Path,
+    features: Path,
+    adapter: Path | None,
+    splits: Sequence[str] = SPLITS,
 ) -> PreparedHead:
     """Read a cohort and the features of its notes.
 
@@ -89,6 +96,7 @@ def prepare_head(
         classes: Label space of the cohort.
         features: What `clinical_peft.training.pooling.pool_notes` wrote.
         adapter: Folder of the clinical adapter, or None where the job has none.
+        splits: Splits to read; without `test` the task can be tuned, but not predicted.
 
     Raises:
         TrainingError: The cohort does not fit the task; the job trains more than a head; or the features are damaged,
@@ -97,7 +105,7 @@ def prepare_head(
     variant = variant_of(job)
     if not variant.head_only:
         raise TrainingError(f"model {job.model}: it trains more than a head and cannot use pooled features")
-    data = read_task(cohort, classes, job.task)
+    data = read_task(cohort, classes, job.task, splits=splits)
     pooled = read_pooled(features, data.texts, where=str(cohort))
     settings = pooled.by.job
     for key, wanted in {
@@ -116,7 +124,14 @@ def prepare_head(
 
 
 def finetune_head(
-    prepared: PreparedHead, *, seed: int, work: Path, predictions: Path, model_directory: Path, log: RunLog
+    prepared: PreparedHead,
+    *,
+    seed: int,
+    work: Path,
+    predictions: Path | None,
+    model_directory: Path | None,
+    log: RunLog,
+    on_epoch: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune one seed and write its predictions and its model, as `classification.finetune` does.
 
@@ -124,9 +139,10 @@ def finetune_head(
         prepared: From `prepare_head`.
         seed: Seed of the head and of the order of admissions.
         work: Folder of the checkpoint.
-        predictions: Parquet file to write.
-        model_directory: Folder to write; it loads like that of a whole classifier.
+        predictions: Parquet file to write; None for none.
+        model_directory: Folder to write; it loads like that of a whole classifier. None for none.
         log: Where figures are reported.
+        on_epoch: See `clinical_peft.training.fitting.Fit`.
 
     Returns:
         The summary that `classification.finetune` returns.
@@ -149,10 +165,13 @@ def finetune_head(
         work=Path(work),
         identity=run_identity(job, data, seed=seed, parts={"frozen": by.frozen_sha256}, arrays=[features.lengths]),
         log=log,
+        on_epoch=on_epoch,
     )
     state = fit.run()
-    write_run_predictions(predictions, job, data, head, features)
-    _save(prepared, head, model_directory)
+    if predictions is not None:
+        write_run_predictions(predictions, job, data, head, features)
+    if model_directory is not None:
+        _save(prepared, head, model_directory)
     remove_checkpoint(Path(work))
     trainable = head.linear.weight.numel()
     summary = run_summary(

@@ -4,13 +4,14 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import AdaLoraConfig, PeftConfig, PeftModel
+from transformers import PreTrainedModel
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
@@ -32,6 +33,7 @@ from clinical_peft.training.attention import Layout, layout_of
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.language_loop import (
     LanguageRun,
+    RunState,
     measure_perplexity,
     peak_memory_bytes,
     plan_updates,
@@ -82,12 +84,8 @@ def pretrain(
     started = time.perf_counter()
     before = {split: measure_perplexity(network, run, split) for split in MEASURED}
 
-    updates = len(plan_updates(shards, job.recipe, job.seed))
-    config = peft_config(job.method, total_steps=updates, base=base)
-    torch.manual_seed(job.seed)
-    model = to_device(add_adapter(network, config, context=job.recipe.context), device)
+    model, state = _train_adapter(job, network, run, base)
     trainable, total = trainable_parameters(model)
-    state = train_language_model(model, _with_method(run, model, config, updates))
     ranks = remaining_ranks(model)
     # What counts is what the saved adapter does, so it is measured after being saved and loaded again.
     draft = Path(work) / "adapter"
@@ -128,6 +126,49 @@ def pretrain(
     shutil.rmtree(draft)
     remove_checkpoint(work)
     return result
+
+
+def validate(
+    job: PretrainJob,
+    *,
+    base: Path,
+    shards: TokenShards,
+    work: Path,
+    log: RunLog,
+    on_evaluation: Callable[[Sequence[Mapping[str, float]]], None],
+) -> RunState:
+    """Train one adapter as `pretrain` does, and keep nothing but its figures on the validation split.
+
+    Args:
+        job: Everything that decides the adapter, apart from its inputs.
+        base: Base folder of a causal network.
+        shards: Tokens of the corpus; of its splits, training and validation are read.
+        work: Folder for checkpoints, which outlives a failed run.
+        log: Where figures are reported.
+        on_evaluation: See `clinical_peft.training.language_loop.LanguageRun`.
+
+    Raises:
+        TrainingError: Base, tokens and method do not fit each other, or a loss is not finite.
+    """
+    device = prepare_torch(job.seed, job.recipe.threads)
+    identity = read_identity(base)
+    run = replace(_language_run(job, identity, shards, device, work, log), on_evaluation=on_evaluation)
+    _require_fit(job, identity, shards, base)
+    network = to_device(load_causal(base, precision=job.recipe.precision), device)
+    network.requires_grad_(False)
+    _, state = _train_adapter(job, network, run, base)
+    remove_checkpoint(work)
+    return state
+
+
+def _train_adapter(
+    job: PretrainJob, network: PreTrainedModel, run: LanguageRun, base: Path
+) -> tuple[PeftModel, RunState]:
+    updates = len(plan_updates(run.shards, job.recipe, job.seed))
+    config = peft_config(job.method, total_steps=updates, base=base)
+    torch.manual_seed(job.seed)
+    model = to_device(add_adapter(network, config, context=job.recipe.context), run.device)
+    return model, train_language_model(model, _with_method(run, model, config, updates))
 
 
 def _language_run(

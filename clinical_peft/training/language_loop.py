@@ -3,7 +3,7 @@
 import math
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ class LanguageRun:
         extra_state: Returns tensors and values that a checkpoint must hold besides the weights.
         restore_extra: Puts them back.
         keep_from: Weights of an earlier evaluation than at this update are never kept.
+        on_evaluation: Called with the curve after every evaluation but the last, those of interrupted runs included;
+            what it raises ends the run.
     """
 
     title: str
@@ -86,6 +88,7 @@ class LanguageRun:
     extra_state: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]] = lambda: ({}, {})
     restore_extra: Callable[[Mapping[str, Tensor], Mapping[str, Any]], None] = lambda tensors, state: None
     keep_from: int = 0
+    on_evaluation: Callable[[Sequence[Mapping[str, float]]], None] = lambda curve: None
 
     def passes(self, rows: Rows) -> list[Sequences]:
         """Divide the documents of some rows among forward passes."""
@@ -320,6 +323,8 @@ class _Trainer:
         if state.step >= run.keep_from and better:
             state.kept_step, state.kept_perplexity = state.step, value
             self.kept = {name: parameter.detach().cpu().clone() for name, parameter in self.named.items()}
+        if state.step < len(self.updates):
+            run.on_evaluation(state.curve)
 
     def _put_back(self, weights: Mapping[str, Tensor]) -> None:
         with torch.no_grad():

@@ -49,13 +49,14 @@ class TaskData:
         return self.table.column("text").to_pylist()
 
 
-def read_task(cohort: Path, classes: Path, task: str) -> TaskData:
+def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] = SPLITS) -> TaskData:
     """Read a cohort and its label space, and encode the labels.
 
     Args:
         cohort: Parquet file with the columns hadm_id, subject_id, split, text and label.
         classes: JSON file with the ordered label space. Integer labels of a label space of names are its indices.
         task: Name of the task, a key of `clinical_peft.recipes.TASK_TYPES`.
+        splits: Splits to read; rows of others are left in the file.
 
     Raises:
         TrainingError: A column, a split or a note is missing, a label is not in the label space, or every training
@@ -63,20 +64,20 @@ def read_task(cohort: Path, classes: Path, task: str) -> TaskData:
     """
     if task not in TASK_TYPES:
         raise TrainingError(f"unknown task {task!r}: expected one of {', '.join(TASK_TYPES)}")
-    table = _read_cohort(cohort)
+    table = _read_cohort(cohort, splits)
     space = tuple(read_json(classes))
     if len(space) < 2 or len(set(space)) != len(space):
         raise TrainingError(f"{classes}: expected at least two distinct classes, found {len(space)}")
-    splits = np.asarray(table.column("split").to_pylist())
+    row_splits = np.asarray(table.column("split").to_pylist())
     labels = table.column("label").to_pylist()
     kind = TASK_TYPES[task]
     unknown = 0
     if kind == "multilabel":
-        targets, unknown = _encode_sets(labels, splits, space, cohort)
-        learnable = bool(targets[splits == "train"].any())
+        targets, unknown = _encode_sets(labels, row_splits, space, cohort)
+        learnable = bool(targets[row_splits == "train"].any())
     else:
         targets = _encode_single(labels, space, cohort)
-        learnable = len(np.unique(targets[splits == "train"])) > 1
+        learnable = len(np.unique(targets[row_splits == "train"])) > 1
         if kind == "binary" and len(space) != 2:
             raise TrainingError(f"{classes}: expected two classes for the binary task {task}, found {len(space)}")
     if not learnable:
@@ -84,19 +85,20 @@ def read_task(cohort: Path, classes: Path, task: str) -> TaskData:
     return TaskData(task=task, type=kind, classes=space, table=table, targets=targets, unknown_codes=unknown)
 
 
-def _read_cohort(cohort: Path) -> pa.Table:
+def _read_cohort(cohort: Path, splits: Sequence[str]) -> pa.Table:
     if not Path(cohort).is_file():
         raise TrainingError(f"{cohort}: expected a cohort file, found none; build the cohort first")
     missing = set(COLUMNS) - set(pq.read_schema(cohort).names)
     if missing:
         raise TrainingError(f"{cohort}: expected columns {', '.join(COLUMNS)}; missing: {', '.join(sorted(missing))}")
-    table = pq.read_table(cohort, columns=list(COLUMNS)).sort_by("hadm_id").combine_chunks()
+    chosen = [("split", "in", list(splits))] if set(splits) != set(SPLITS) else None
+    table = pq.read_table(cohort, columns=list(COLUMNS), filters=chosen).sort_by("hadm_id").combine_chunks()
     for row, text in enumerate(table.column("text").to_pylist()):
         if not text or text.isspace():
             raise TrainingError(f"{cohort}, row {row} by hadm_id: the admission note is empty; drop it from the cohort")
     found = {str(split) for split in table.column("split").to_pylist()}
-    if found != set(SPLITS):
-        raise TrainingError(f"{cohort}: expected the splits {', '.join(SPLITS)}; found {', '.join(sorted(found))}")
+    if found != set(splits):
+        raise TrainingError(f"{cohort}: expected the splits {', '.join(splits)}; found {', '.join(sorted(found))}")
     return table
 
 

@@ -31,7 +31,7 @@ def test_every_study_plans(study, tmp_path):
     assert sum(stage.jobs for stage in planned) == int(total) - 1  # the target itself
 
 
-@pytest.mark.parametrize("target", ["all", "data", "pretrain", "finetune", "tables", "report", "prefetch"])
+@pytest.mark.parametrize("target", ["all", "data", "pretrain", "search", "finetune", "tables", "report", "prefetch"])
 def test_every_target_exists(target, tmp_path):
     assert snakemake(tmp_path, target, "--dry-run").returncode == 0
 
@@ -69,6 +69,12 @@ def test_a_wrong_study_is_one_message_before_any_job_starts(content, expected, t
     assert expected in run.output
     assert "Traceback" not in run.output
     assert not (tmp_path / "results").exists()
+
+
+def test_a_recipe_that_the_study_does_not_search_is_refused_by_name(tmp_path):
+    run = snakemake(tmp_path, "results/tiny/search/llama/mortality.json", "--dry-run")
+    assert run.returncode == 1
+    assert "study tiny: searches no recipe for llama/mortality" in run.output
 
 
 def test_a_missing_table_is_named_before_any_job_starts(tmp_path):

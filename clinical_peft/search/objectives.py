@@ -1,0 +1,185 @@
+"""What a trial computes: a training at one point of the space, judged by the validation split alone.
+
+The test split is out of reach: its cohort rows are never loaded, and its token rows cannot be asked for.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clinical_peft.errors import DataError
+from clinical_peft.events import JsonlLog
+from clinical_peft.files import sha256_file
+from clinical_peft.models.variants import variant_of
+from clinical_peft.recipes import FinetuneJob, PretrainJob
+from clinical_peft.search.outcome import RUN_LOG, trial_folder
+from clinical_peft.search.spaces import Point, Search, apply_point, as_record
+from clinical_peft.search.trials import Outcome, Pruned, Report
+from clinical_peft.tokens.reading import TokenShards
+from clinical_peft.training.checkpoint import remove_checkpoint
+from clinical_peft.training.classification import PreparedTask, finetune, prepare
+from clinical_peft.training.head_runs import PreparedHead, finetune_head, prepare_head
+from clinical_peft.training.language import validate
+from clinical_peft.training.selection import selection_auroc
+
+SEEN_SPLITS = ("train", "validation")
+
+
+class FinetuneObjective:
+    """Validation AUROC of a model on a task, of the epoch that the recipe keeps.
+
+    The task is tokenised once for all trials. A trial that a kill interrupted goes on from its checkpoint.
+
+    Args:
+        job: The job that points complete.
+        search: The search; its seed is that of every trial.
+        cohort: Cohort file.
+        classes: Label space of the cohort.
+        base: Base folder.
+        adapter: Folder of the clinical adapter, or None.
+        features: Pooled features of the notes, for a model that trains nothing but a head, or None.
+        work: Folder for checkpoints and run logs, which outlives a failed job.
+
+    Attributes:
+        identity: Digest of what decides a trial's figure.
+        work: Folder of the trials with this identity.
+
+    Raises:
+        DataError: AUROC is undefined on the validation split.
+        TrainingError: The cohort does not fit the task.
+    """
+
+    def __init__(
+        self,
+        job: FinetuneJob,
+        search: Search,
+        *,
+        cohort: Path,
+        classes: Path,
+        base: Path,
+        adapter: Path | None,
+        features: Path | None = None,
+        work: Path,
+    ) -> None:
+        self.search = search
+        task: dict[str, Any] = {"cohort": cohort, "classes": classes, "adapter": adapter, "splits": SEEN_SPLITS}
+        self.finetune: Callable[..., dict[str, Any]]
+        self.prepared: PreparedTask | PreparedHead
+        if features is None:
+            self.finetune, self.prepared = finetune, prepare(job, base=base, **task)
+        else:
+            self.finetune, self.prepared = finetune_head, prepare_head(job, features=features, **task)
+        data = self.prepared.data
+        targets = data.targets[data.rows("validation")]
+        if math.isnan(selection_auroc(np.zeros((len(targets), len(data.classes))), targets, data.type)):
+            raise DataError(
+                f"{cohort}: AUROC is undefined on the validation split of {job.task}, no class has both a positive and "
+                f"a negative row among {len(targets)}; a search needs a larger cohort"
+            )
+        files = [cohort, classes, base / "base.json", *([_weights(adapter)] if adapter else [])]
+        self.identity = _identity(job, search, {path.name: sha256_file(path) for path in files})
+        self.work = Path(work) / self.identity[:16]
+
+    def __call__(self, number: int, point: Point, report: Report) -> Outcome:
+        """Run one trial."""
+        job = apply_point(self.prepared.job, point)
+        work = trial_folder(self.work, number)
+        try:
+            summary = self.finetune(
+                replace(self.prepared, job=job, variant=variant_of(job)),
+                seed=self.search.seed,
+                work=work,
+                predictions=None,
+                model_directory=None,
+                log=_log(work, job.model, f"{job.task}/trial{number}", point, asdict(job)),
+                on_epoch=lambda curve: report(_figures(curve, "validation_auroc")),
+            )
+        except Pruned:
+            remove_checkpoint(work)
+            raise
+        curve = _figures(summary["curve"], "validation_auroc")
+        return Outcome(curve[summary["best_epoch"] - 1], curve, summary["tokens"], summary["seconds"])
+
+
+class PretrainObjective:
+    """Validation perplexity of an adapter, of the evaluation whose weights the recipe keeps.
+
+    Args:
+        job: The job that points complete.
+        search: The search.
+        base: Base folder.
+        tokens: Token shards of the corpus.
+        work: Folder for checkpoints and run logs, which outlives a failed job.
+
+    Attributes:
+        identity: Digest of what decides a trial's figure.
+        work: Folder of the trials with this identity.
+    """
+
+    def __init__(self, job: PretrainJob, search: Search, *, base: Path, tokens: Path, work: Path) -> None:
+        self.job, self.search, self.base = job, search, Path(base)
+        self.shards = WithoutTest(tokens)
+        files = {"base.json": sha256_file(self.base / "base.json"), "tokens.json": self.shards.summary}
+        self.identity = _identity(job, search, files)
+        self.work = Path(work) / self.identity[:16]
+
+    def __call__(self, number: int, point: Point, report: Report) -> Outcome:
+        """Run one trial."""
+        job = apply_point(self.job, point)
+        work = trial_folder(self.work, number)
+        try:
+            state = validate(
+                job,
+                base=self.base,
+                shards=self.shards,
+                work=work,
+                log=_log(work, job.adapter, f"trial{number}", point, asdict(job)),
+                on_evaluation=lambda curve: report(_figures(curve, "validation_perplexity")),
+            )
+        except Pruned:
+            remove_checkpoint(work)
+            raise
+        curve = _figures(state.curve, "validation_perplexity")
+        kept = curve[-1] if job.switches.get("last_epoch", False) else state.kept_perplexity
+        assert kept is not None  # the last evaluation may always be kept
+        return Outcome(kept, curve, state.tokens, state.seconds)
+
+
+class WithoutTest(TokenShards):
+    """Token shards without their test split."""
+
+    def rows(self, split: str) -> np.ndarray:
+        """Return the numbers of a split's rows, ascending.
+
+        Raises:
+            AssertionError: The test split is asked for.
+        """
+        assert split in SEEN_SPLITS, f"a search may not read the {split} split"
+        return super().rows(split)
+
+
+def _weights(adapter: Path) -> Path:
+    return Path(adapter) / "adapter_model.safetensors"
+
+
+def _identity(job: PretrainJob | FinetuneJob, search: Search, inputs: Mapping[str, Any]) -> str:
+    """Digest of what decides a trial's figure; neither the number of trials nor that of the workers does."""
+    asked = as_record(replace(search, trials=1, workers=1))
+    text = json.dumps({"job": asdict(job), "search": asked, "inputs": inputs}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _log(folder: Path, searched: str, name: str, point: Point, job: Mapping[str, Any]) -> JsonlLog:
+    log = JsonlLog(folder / RUN_LOG, kind="search", name=name, parent=f"search {searched}")
+    log.params({**job, "point": point})
+    return log
+
+
+def _figures(curve: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [float(point[name]) for point in curve]

@@ -1,0 +1,29 @@
+"""Run one worker's trials of a model on a task."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.experiments import job_from_record
+    from clinical_peft.recipes import FinetuneJob
+    from clinical_peft.search.objectives import FinetuneObjective
+    from clinical_peft.search.outcome import write_worker
+    from clinical_peft.search.spaces import from_record
+    from clinical_peft.search.trials import run_trials
+
+    given, output, params = snakemake.input, snakemake.output, snakemake.params
+    recipe, search, work = job_from_record(FinetuneJob, params.job), from_record(params.search), Path(params.work)
+    objective = FinetuneObjective(
+        recipe,
+        search,
+        cohort=Path(given.cohort),
+        classes=Path(given.classes),
+        base=Path(given.base),
+        adapter=Path(given.adapter) if recipe.clinical else None,
+        features=Path(given.features) if given.features else None,
+        work=work,
+    )
+    worker, journal = int(snakemake.wildcards.worker), work / "trials.journal"
+    records = run_trials(search, objective, worker=worker, journal=journal, identity=objective.identity)
+    write_worker(records, work=objective.work, trials=Path(output.trials), run_logs=Path(output.run_logs))
