@@ -1,8 +1,8 @@
 """Signals that ask a job to end: SIGTERM at once, or after what is running; SIGUSR1 as notice that time is nearly up.
 
-A scheduler sends SIGUSR1 some time before it ends a job (`sbatch --signal=USR1@300`) and SIGTERM when it does. A training
-loop notes both, finishes its update, saves a checkpoint and ends. What cannot be resumed ignores a notice, as it may
-finish in the time left, and unwinds the stack at SIGTERM.
+A scheduler sends SIGUSR1 some time before it ends a job (`sbatch --signal=USR1@120`) and SIGTERM when it does. A
+training loop notes both, finishes its update, saves a checkpoint and ends. What cannot be resumed ignores a notice, as
+it may finish in the time left, and unwinds the stack at SIGTERM.
 
 This module imports the standard library alone.
 """

@@ -18,9 +18,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from clinical_peft.errors import StorageError
+from clinical_peft.errors import StoppedError, StorageError
 from clinical_peft.files import atomic_path, remove_partial
-from clinical_peft.models.variants import tensor_digest
+from clinical_peft.models.digests import tensor_digest
+from clinical_peft.signals import StopRequest
 
 FILE_NAME = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
@@ -156,6 +157,22 @@ def remove_checkpoint(work: Path) -> None:
     for name in GENERATIONS:
         (Path(work) / name).unlink(missing_ok=True)
     remove_partial(work)
+
+
+def stopped(what: str, request: StopRequest, *, step: int, steps: int, saved: bool) -> StoppedError:
+    """Return the error with which a loop ends that was asked to stop.
+
+    Args:
+        what: The run, for instance `adapter x`.
+        request: Who asked.
+        step: Optimizer steps done.
+        steps: Optimizer steps of the whole run.
+        saved: Whether a checkpoint of this step was saved.
+    """
+    left = "a checkpoint is saved" if saved else "the disk is full, so the checkpoint before stays"
+    return StoppedError(
+        f"{what} after step {step} of {steps}, asked by {request.signal}; {left}, and the same command goes on from it"
+    )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
