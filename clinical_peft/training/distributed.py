@@ -1,8 +1,8 @@
 """Several processes that train one network together, on one device each.
 
-Every process runs the same program on the same plan of updates. The forward passes of an update are shared out by their
-numbers of tokens, gradients are summed over processes and divided by the tokens of the whole update, so the loss is
-weighted by tokens as in one process and the course of training differs by rounding alone (and by what dropout draws).
+Every process runs the same program on the same plan of updates. The rows of an update are shared out by their numbers
+of tokens, gradients are summed over processes and divided by the tokens of the whole update, so the loss is weighted by
+tokens as in one process and the course of training differs by rounding alone (and by what dropout draws).
 
 - `ddp` keeps a copy of the network in each process and sums the gradients once per update.
 - `fsdp2` shards parameters, gradients and optimizer state with PyTorch's `fully_shard`, block by block, and gathers a
@@ -24,13 +24,15 @@ import torch
 from torch import Tensor, distributed, nn
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.recipes import Strategy
+from clinical_peft.models.digests import tensor_digest
+from clinical_peft.recipes import Devices, PretrainJob, Strategy
 from clinical_peft.training.batching import Rows
 
-# Where processes of one machine meet: a file, so that no port is opened.
+# Set to the path of a file by which the processes of one machine find each other, so that no port is opened.
 MEETING = "CLINICAL_PEFT_MEETING"
 GRADIENTS_AT_ONCE = 2**24
 CPU = torch.device("cpu")
+SHARDABLE = ("lora",)
 
 
 @dataclass(frozen=True)
@@ -59,31 +61,36 @@ class Workers:
         """Whether the network's parameters are sharded."""
         return self.world > 1 and self.strategy == "fsdp2"
 
-    def share(self, parts: Sequence[Rows], lengths: npt.NDArray[np.integer]) -> list[tuple[int, Rows, bool]]:
-        """Choose the forward passes of this process, so that all have about as many tokens to compute.
+    def share(self, rows: Rows, lengths: npt.NDArray[np.integer]) -> Rows:
+        """Choose this process's part of some rows, so that all processes have about as many tokens.
 
         Args:
-            parts: Rows of each forward pass, the longest rows first.
+            rows: Row numbers, the same in every process.
             lengths: Tokens of every row of the table, indexed by row number.
 
         Returns:
-            Number of the pass in `parts`, its rows, and whether it counts. Where the network is sharded every process
-            must run as many passes as the others, and repeats one that does not count if it has fewer.
+            Row numbers in the order of `rows`; every row is in the part of exactly one process.
         """
         if self.world == 1:
-            return [(number, part, True) for number, part in enumerate(parts)]
+            return rows
         loads = [0] * self.world
-        chosen: list[list[int]] = [[] for _ in loads]
-        costs = [len(part) * int(lengths[part].max()) for part in parts]
-        for number in sorted(range(len(parts)), key=lambda index: -costs[index]):
-            lightest = loads.index(min(loads))
-            loads[lightest] += costs[number]
-            chosen[lightest].append(number)
-        mine = [(number, parts[number], True) for number in sorted(chosen[self.rank])]
-        if self.sharded:
-            missing = max(map(len, chosen)) - len(mine)
-            mine += [(len(parts) - 1, parts[-1][:1], False)] * missing
-        return mine
+        owner = np.empty(len(rows), dtype=np.int64)
+        for place in np.argsort(-lengths[rows].astype(np.int64), kind="stable"):
+            owner[place] = loads.index(min(loads))
+            loads[owner[place]] += int(lengths[rows[place]])
+        return rows[owner == self.rank]
+
+    def idle_passes(self, passes: int) -> int:
+        """Return how many more forward and backward passes another process makes than this one with `passes`.
+
+        A sharded network computes only when all processes do, so this one must make as many that do not count. Where
+        the network is not sharded there are none.
+        """
+        if not self.sharded:
+            return 0
+        most = torch.tensor(passes, device=self.device)
+        distributed.all_reduce(most, op=distributed.ReduceOp.MAX)
+        return int(most) - passes
 
     def sums(self, *values: float) -> tuple[float, ...]:
         """Add up figures over all processes, in float64."""
@@ -165,23 +172,23 @@ def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
     return buckets
 
 
-def join(strategy: Strategy, processes: int) -> Workers:
+def join(devices: Devices) -> Workers:
     """Join the processes that this one was started with.
 
     Args:
-        strategy: How they share the network.
-        processes: How many the recipe asks for.
+        devices: What the recipe asks for.
 
     Raises:
         TrainingError: Another number of processes was started, or there are fewer GPUs than processes on a machine.
     """
     started, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if started != processes:
+    if started != devices.processes:
         raise TrainingError(
-            f"the recipe's devices.processes is {processes}, but {started} processes were started; make them equal"
+            f"the recipe's devices.processes is {devices.processes}, but {started} processes were started; make the two "
+            "numbers equal"
         )
     require_devices(local)
-    if processes == 1:
+    if started == 1:
         return ALONE
     from accelerate import PartialState  # type: ignore[import-untyped]
 
@@ -190,7 +197,7 @@ def join(strategy: Strategy, processes: int) -> Workers:
         rendezvous = {"init_method": f"file://{os.environ[MEETING]}", "rank": int(os.environ["RANK"])}
         rendezvous["world_size"] = started
     state = PartialState(cpu=not torch.cuda.is_available(), **rendezvous)
-    return Workers(state.process_index, state.num_processes, strategy, state.device)
+    return Workers(state.process_index, state.num_processes, devices.strategy, state.device)
 
 
 def leave() -> None:
@@ -210,6 +217,20 @@ def require_devices(processes: int) -> None:
         raise TrainingError(
             f"the recipe's devices.processes asks for {processes} processes on this machine, but {found} GPUs are "
             "visible; lower it, or ask the scheduler for more"
+        )
+
+
+def require_shardable(job: PretrainJob) -> None:
+    """Check that a job's method can be trained by the strategy of its recipe.
+
+    Raises:
+        TrainingError: It cannot: sharding is for methods whose tensors take part in matrix products of the base alone.
+    """
+    devices = job.recipe.devices
+    if devices.processes > 1 and devices.strategy == "fsdp2" and job.method.type not in SHARDABLE:
+        raise TrainingError(
+            f"adapter {job.adapter}: devices.strategy fsdp2 shards methods {', '.join(SHARDABLE)}, found "
+            f"{job.method.type}; use ddp"
         )
 
 
@@ -238,6 +259,34 @@ def shard(model: nn.Module, workers: Workers) -> None:
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
+
+
+def prepare_to_save(model: nn.Module, workers: Workers) -> None:
+    """Check that all processes hold the same trained weights, whole: a sharded network computes no more afterwards.
+
+    Every process must call it. Frozen parameters stay sharded.
+
+    Raises:
+        TrainingError: The processes hold different weights.
+    """
+    if workers.world == 1:
+        return
+    if workers.sharded:
+        _unshard_trained(model)
+    trained = ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+    workers.require_equal(tensor_digest(trained))
+
+
+def _unshard_trained(model: nn.Module) -> None:
+    from torch.distributed.fsdp import FSDPModule
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter.requires_grad and _is_sharded(parameter):
+                module.register_parameter(name, nn.Parameter(_full(parameter.detach())))
 
 
 def whole(tensor: Tensor) -> Tensor:

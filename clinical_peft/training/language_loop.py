@@ -178,20 +178,23 @@ def measure_perplexity(model: nn.Module, run: LanguageRun, split: str, *, stop: 
         TrainingError: The likelihood is not finite.
     """
     model.eval()
-    rows = evaluation_rows(run.shards, split, run.recipe.evaluation_tokens, run.salt)
+    every = evaluation_rows(run.shards, split, run.recipe.evaluation_tokens, run.salt)
+    rows = run.workers.share(every, run.shards.lengths)
     total, predicted, left = 0.0, 0.0, 0.0
     passes = micro_batches(rows, run.shards.lengths, run.recipe.micro_batch_tokens)
-    for number, part, counts in run.workers.share(passes, run.shards.lengths):
-        # A process that stops alone would leave the others waiting for its share of a sharded network.
+    for number, part in enumerate(passes):
+        # A process that stops alone would leave the others waiting for its shards.
         if stop and not run.workers.sharded:
             left = 1.0
             break
         with autocast(run.recipe, run.device):
             # Masks of an evaluation must not depend on when it happens.
             nll, count = run.loss(model, [run.shards.sequence(row) for row in part], key=(0, 0, number))
-        if counts:
-            total += nll.item()
-            predicted += count
+        total += nll.item()
+        predicted += count
+    for _ in range(run.workers.idle_passes(len(passes))):
+        with autocast(run.recipe, run.device):
+            run.loss(model, [run.shards.sequence(every[0])], key=(0, 0, 0))
     total, predicted, left = run.workers.sums(total, predicted, left)
     if left:
         raise EvaluationStopped
@@ -286,16 +289,20 @@ class _Trainer:
         started = time.perf_counter()
         set_learning_rate(self.optimizer, self.course(state.step))
         nll, predicted, tokens = 0.0, 0.0, 0.0
-        passes = micro_batches(rows, run.shards.lengths, run.recipe.micro_batch_tokens)
-        for number, part, counts in run.workers.share(passes, run.shards.lengths):
+        mine = run.workers.share(rows, run.shards.lengths)
+        passes = micro_batches(mine, run.shards.lengths, run.recipe.micro_batch_tokens)
+        for number, part in enumerate(passes):
             sequences = [run.shards.sequence(row) for row in part]
             with autocast(run.recipe, run.device):
                 loss, count = run.loss(self.model, sequences, key=(run.seed, state.step + 1, number))
-            (loss if counts else loss * 0).backward()
-            if counts:
-                nll += loss.item()
-                predicted += count
-                tokens += run.shards.real_tokens(sequences)
+            loss.backward()
+            nll += loss.item()
+            predicted += count
+            tokens += run.shards.real_tokens(sequences)
+        for _ in range(run.workers.idle_passes(len(passes))):
+            with autocast(run.recipe, run.device):
+                loss, _ = run.loss(self.model, [run.shards.sequence(rows[0])], key=(run.seed, 0, 0))
+            (loss * 0).backward()
         run.workers.add_gradients(self.named.values())
         nll, predicted, tokens = run.workers.sums(nll, predicted, tokens)
         state.tokens += int(tokens)
