@@ -19,3 +19,11 @@ class DataError(ClinicalPeftError):
 
 class TrainingError(ClinicalPeftError):
     """Training or loading a model cannot go on: a wrong adapter, a non-finite loss, too long a prompt."""
+
+
+class StorageError(ClinicalPeftError):
+    """A file cannot be written: the disk is full, a quota is used up, or a file may not grow so large."""
+
+
+class StoppedError(ClinicalPeftError):
+    """The job was asked to stop and has saved how far it is; the same command goes on from there."""

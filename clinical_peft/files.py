@@ -1,8 +1,10 @@
 """Writing files whole or not at all, and identifying them by content."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,9 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clinical_peft.errors import DataError
+from clinical_peft.errors import DataError, StorageError
 
 PRIVATE_DIRECTORY = 0o700
+PARTIAL = ".partial-"
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def private_directory(path: Path) -> Path:
@@ -37,19 +42,40 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The suffix is kept, so that libraries which look at it behave the same. The block may write a file or a
     folder; an existing folder at ``path`` is replaced. After an error the temporary is removed and ``path`` is as
     it was.
+
+    Raises:
+        StorageError: The disk is full, whatever the library in the block says of it.
     """
     path = Path(path)
-    private_directory(path.parent)
-    holder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
-    temporary = holder / path.name
     try:
-        yield temporary
-        _synchronise(temporary)
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
+        private_directory(path.parent)
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent, ignore_cleanup_errors=True) as holder:
+            temporary = Path(holder) / path.name
+            yield temporary
+            _synchronise(temporary)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            temporary.replace(path)
+    except Exception as error:
+        if (reason := full_disk(error)) is None:
+            raise
+        raise StorageError(f"{path}: {reason}; free space, then run the same command again") from error
+
+
+def full_disk(error: BaseException) -> str | None:
+    """Return the system's words for a full disk, a used up quota or too large a file; None for any other error.
+
+    Libraries written in Rust report their errors by a text that ends with the number, not by an `OSError`.
+    """
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None
+    return os.strerror(number).lower() if number in FULL else None
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what killed processes left half-written in a folder; nobody may be writing to it."""
+    for partial in Path(folder).glob(f"{PARTIAL}*"):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _synchronise(path: Path) -> None:

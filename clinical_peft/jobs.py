@@ -19,16 +19,17 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, cast
 
-from clinical_peft.errors import ClinicalPeftError
-from clinical_peft.files import private_directory
+from clinical_peft.errors import ClinicalPeftError, StoppedError
+from clinical_peft.files import full_disk, private_directory
 from clinical_peft.privacy import protect_process
+from clinical_peft.signals import Terminated, sigterm_raises
 
 MESSAGES_VARIABLE = "CLINICAL_PEFT_LOG_MESSAGES"
+STOPPED = os.EX_TEMPFAIL
 WITHHELD = f"message withheld, it may quote notes; {MESSAGES_VARIABLE}=1 keeps it"
 PACKAGE = Path(__file__).parent
 
@@ -50,20 +51,21 @@ def job(log: str | Path, *, network: bool = False) -> Iterator[None]:
         network: Whether the job may download models.
 
     Raises:
-        SystemExit: With code 1 after an error, 130 after an interrupt and 143 after SIGTERM.
+        SystemExit: With code 1 after an error, 75 (`os.EX_TEMPFAIL`) after a stop that was asked for and from which the
+            same command goes on, 130 after an interrupt and 143 after SIGTERM elsewhere.
     """
     protect_process(network=network)
     log = Path(log)
     private_directory(log.parent)
     with ExitStack() as stack:
-        stream = stack.enter_context(log.open("a", encoding="utf-8", buffering=1))
+        stream = cast(TextIO, stack.enter_context(closing(_LogFile(log))))
         stream.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()} on {os.uname().nodename}\n")
         faulthandler.enable(stream)
         stack.callback(faulthandler.disable)
         stack.enter_context(_replaced(sys, "stderr", _Tee(sys.stderr, stream)))
         stack.enter_context(_logging_to(stream))
         stack.enter_context(_errors_of_threads_to(stream))
-        stack.enter_context(_sigterm_raises())
+        stack.enter_context(sigterm_raises())
         try:
             yield
         except BaseException as error:
@@ -72,21 +74,23 @@ def job(log: str | Path, *, network: bool = False) -> Iterator[None]:
 
 def _end(error: BaseException, log: Path, stream: TextIO) -> NoReturn:
     """Report an error in one line on the terminal and in full in the log, and exit."""
-    if isinstance(error, SystemExit) and not isinstance(error, _Terminated):
+    if isinstance(error, SystemExit) and not isinstance(error, Terminated):
         raise error
-    if not isinstance(error, _Terminated | KeyboardInterrupt):
+    if not isinstance(error, Terminated | KeyboardInterrupt | StoppedError):
         stream.write(describe(error))
     line, code = _line_and_code(error, log)
-    print(f"error: {line}", file=sys.stderr, flush=True)
+    print(f"{'stopped' if code == STOPPED else 'error'}: {line}", file=sys.stderr, flush=True)
     raise SystemExit(code) from None
 
 
 def _line_and_code(error: BaseException, log: Path) -> tuple[str, int]:
     if isinstance(error, ClinicalPeftError):
-        return " ".join(str(error).split()), 1
+        return " ".join(str(error).split()), STOPPED if isinstance(error, StoppedError) else 1
+    if (reason := full_disk(error)) is not None:
+        return f"{reason} in {_place(error)}; free space, then run the same command again; see {log}", 1
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 128 + signal.SIGINT
-    if isinstance(error, _Terminated):
+    if isinstance(error, Terminated):
         return "stopped by SIGTERM, as at the end of its wall time or when it is cancelled", 128 + signal.SIGTERM
     return f"{_name(error)} in {_place(error)}; see {log}", 1
 
@@ -146,6 +150,38 @@ def _place(error: BaseException) -> str:
     file, line = (ours or frames)[-1]
     module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) if ours else file.name
     return f"{module}:{line}"
+
+
+class _LogFile:
+    """A text file that is appended to line by line and outlives a full disk: a job must not fail for its log."""
+
+    def __init__(self, path: Path) -> None:
+        self._raw = path.open("ab", buffering=0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return self._raw.closed
+
+    def write(self, text: str) -> int:
+        """Append text; lose it when the disk is full."""
+        try:
+            self._raw.write(text.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            if full_disk(error) is None:
+                raise
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: every text is written at once."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
 
 
 class _Tee:
@@ -244,25 +280,3 @@ def _errors_of_threads_to(stream: TextIO) -> Iterator[None]:
 
     with _replaced(threading, "excepthook", hook), _replaced(sys, "unraisablehook", hook):
         yield
-
-
-class _Terminated(SystemExit):
-    """The process was told to end by SIGTERM."""
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that temporary files go and open files are complete."""
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the clean-up short
-        raise _Terminated(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -14,6 +14,7 @@ Schedule = Literal["linear", "cosine", "constant"]
 Precision = Literal["fp32", "bf16"]
 Attention = Literal["auto", "grouped", "packed"]
 Checkpointing = Literal["auto", "none", "full"] | int
+Strategy = Literal["ddp", "fsdp2"]
 TaskType = Literal["binary", "multiclass", "multilabel"]
 
 TASK_TYPES: dict[str, TaskType] = {
@@ -90,6 +91,23 @@ class Optimisation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Devices:
+    """How many processes train one network, each on a device of its own; `threads` is the CPU threads of each.
+
+    Attributes:
+        processes: Processes on the machine. They change the order of float sums and so the bytes of the result.
+        strategy: `ddp` keeps the whole network on each device; `fsdp2` shards it.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    processes: int = 1
+    strategy: Strategy = "ddp"
+
+    def __post_init__(self) -> None:
+        _require(self.processes >= 1, "processes must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LanguageRecipe(Optimisation):
     """Language-model training: a base from scratch, or an adapter on clinical notes.
 
@@ -109,6 +127,7 @@ class LanguageRecipe(Optimisation):
         evaluations: Evenly spaced evaluations on the validation split during training.
         evaluation_tokens: At most so many tokens of each split are read for a perplexity, or null for all.
         checkpoint_seconds: Time between two checkpoints.
+        devices: Processes that share the forward passes of an update.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -123,6 +142,7 @@ class LanguageRecipe(Optimisation):
     evaluations: int = 4
     evaluation_tokens: int | None = None
     checkpoint_seconds: float = 300.0
+    devices: Devices = field(default_factory=Devices)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,6 +154,11 @@ class LanguageRecipe(Optimisation):
         _require(self.evaluations >= 1, "evaluations must be at least 1")
         every = self.checkpointing
         _require(isinstance(every, str) or every >= 1, "checkpointing must be auto, none, full or a number from 1")
+        passes = self.batch_tokens // self.micro_batch_tokens
+        _require(
+            self.devices.processes <= max(1, passes),
+            "batch_tokens must be at least processes times micro_batch_tokens, so that each process has a forward pass",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

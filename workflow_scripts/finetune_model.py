@@ -1,5 +1,6 @@
 """Fine-tune one model on one task, all seeds."""
 
+import shutil
 from pathlib import Path
 
 from script_entry import job
@@ -26,14 +27,20 @@ with job(snakemake.log[0]):
 
         prepared = prepare(recipe, **inputs, base=Path(snakemake.input.base), adapter=adapter)
     for index, seed in enumerate(params.seeds):
+        work = Path(params.work) / f"seed{seed}"
         log = JsonlLog(
-            Path(output.run_logs[index]), kind="models", name=f"{recipe.task}/seed{seed}", parent=recipe.model
+            Path(output.run_logs[index]),
+            kind="models",
+            name=f"{recipe.task}/seed{seed}",
+            parent=recipe.model,
+            kept=work / "run.jsonl",
         )
         log.params(resolved)
         written = {"predictions": Path(output.predictions[index]), "model_directory": Path(output.models[index])}
         if recipe.kind == "tfidf":
             record = fit_tfidf(recipe, **inputs, seed=seed, **written, log=log)
         else:
-            record = finetune(prepared, seed=seed, work=Path(params.work) / f"seed{seed}", **written, log=log)
+            record = finetune(prepared, seed=seed, work=work, **written, log=log)
         write_json(Path(output.training[index]), {"model": recipe.model, "task": recipe.task, "seed": seed, **record})
     write_json(Path(output.recipe), resolved)
+    shutil.rmtree(params.work)

@@ -6,9 +6,7 @@ without its task type, since a language model's adapter type breaks on a classif
 into the forward pass nor leaves the first one frozen of itself, so both are set here by name.
 """
 
-import hashlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from clinical_peft.errors import TrainingError
 from clinical_peft.models.adapters import load_adapter, quiet_peft, read_adapter_config
 from clinical_peft.models.bases import BaseIdentity, load_classifier, read_identity
+from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits
 from clinical_peft.models.methods import peft_config
@@ -192,16 +191,6 @@ def check_gradients(classifier: Classifier, loss: Tensor) -> None:
             f"{len(wrong)} parameters are trained that should not be, or the reverse, for instance {wrong[0]}; "
             "the installed versions of peft or transformers treat adapters differently"
         )
-
-
-def tensor_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """SHA-256 of tensors: names, types, shapes and values, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors, key=lambda item: item[0]):
-        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def frozen_digest(classifier: Classifier) -> str:

@@ -1,10 +1,13 @@
-"""Checkpoints that survive a kill: one safetensors file, replaced whole, without pickle.
+"""Checkpoints that survive a kill and a full disk: two generations of a safetensors file, without pickle.
 
-A checkpoint holds tensors by name and a JSON state in the file's metadata. A single file is replaced by one
-rename, so a job that is killed at any moment leaves either the old checkpoint or the new one.
+A checkpoint holds tensors by name and a JSON state in the file's metadata, with a digest of both. A new one is written
+beside the others before it takes the place of the newest, which becomes the one before; so a job that is killed at
+any moment leaves a whole one, and one that is damaged later leaves the one before it.
 """
 
+import hashlib
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +18,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from clinical_peft.errors import TrainingError
-from clinical_peft.files import atomic_path
+from clinical_peft.errors import StoppedError, StorageError
+from clinical_peft.files import atomic_path, remove_partial
+from clinical_peft.models.digests import tensor_digest
+from clinical_peft.signals import StopRequest
 
 FILE_NAME = "checkpoint.safetensors"
+PREVIOUS = "checkpoint.previous.safetensors"
+# A kill between the two renames of a save leaves this one, newer than both.
+NEW = "checkpoint.new.safetensors"
+GENERATIONS = (NEW, FILE_NAME, PREVIOUS)
+
+# Part of the identity: another layout of the state is another job's.
+FORMAT = "2"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,49 +47,132 @@ class Checkpoint:
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
 
 
+class _Unusable(Exception):
+    """Why a file is passed over."""
+
+
 def save_checkpoint(
     work: Path, *, identity: str, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]
-) -> None:
-    """Write `work`/checkpoint.safetensors whole or not at all.
+) -> bool:
+    """Write a checkpoint whole or not at all and keep the one before it.
 
     Args:
         work: Folder of the job's state.
         identity: Digest of what the job computes; a checkpoint of another job is never resumed.
         tensors: Weights, optimizer moments and generator states by name.
         state: Values that JSON can hold.
+
+    Returns:
+        Whether it was written. Where the disk is full it is not, earlier ones stay as they are, and the log says so.
     """
-    metadata = {"identity": identity, "state": json.dumps(dict(state), sort_keys=True)}
+    work = Path(work)
+    text = json.dumps(dict(state), sort_keys=True)
     contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    with atomic_path(Path(work) / FILE_NAME) as temporary:
-        save_file(contiguous, temporary, metadata=metadata)
+    metadata = {"identity": _identity(identity), "state": text, "digest": _digest(contiguous, text)}
+    try:
+        with atomic_path(work / NEW) as temporary:
+            save_file(contiguous, temporary, metadata=metadata)
+    except StorageError as error:
+        size = sum(value.nbytes for value in contiguous.values())
+        logger.warning("no checkpoint of %d bytes was saved (%s); the one before stays, training goes on", size, error)
+        return False
+    if (work / FILE_NAME).exists():
+        (work / FILE_NAME).replace(work / PREVIOUS)
+    (work / NEW).replace(work / FILE_NAME)
+    return True
 
 
 def load_checkpoint(work: Path, *, identity: str) -> Checkpoint | None:
-    """Read the checkpoint in `work`, if there is one of this very job.
+    """Read the newest usable checkpoint of this very job, and delete what a kill left half-written.
+
+    One that is damaged or belongs to another job is passed over for the one before it; the log says so.
 
     Returns:
-        The checkpoint with its tensors on the CPU; None when there is none or it belongs to another job.
-
-    Raises:
-        TrainingError: The file is damaged.
+        The checkpoint with its tensors on the CPU; None when there is none that can be used.
     """
+    work = Path(work)
+    remove_partial(work)
+    passed: list[Path] = []
+    for path in (work / name for name in GENERATIONS):
+        if not path.exists():
+            continue
+        try:
+            found = _read(path, identity)
+        except _Unusable as reason:
+            logger.warning("%s: %s", path, reason)
+            passed.append(path)
+            continue
+        if passed:
+            logger.warning("%s: training goes on from this checkpoint, the one before", path)
+        _make_newest(path)
+        return found
+    if passed:
+        logger.warning("%s: no checkpoint can be used; training starts from the beginning", work)
+    return None
+
+
+def read_checkpoint(work: Path, *, identity: str) -> Checkpoint | None:
+    """Read what `load_checkpoint` has just returned to another process, changing nothing."""
     path = Path(work) / FILE_NAME
-    if not path.exists():
+    try:
+        return _read(path, identity) if path.exists() else None
+    except _Unusable:
         return None
+
+
+def _make_newest(path: Path) -> None:
+    """Give a checkpoint the name of the newest, so that the next save does not replace it by an unusable one."""
+    newest = path.with_name(FILE_NAME)
+    if path.name == NEW and newest.exists():
+        newest.replace(path.with_name(PREVIOUS))
+    if path.name != FILE_NAME:
+        path.replace(newest)
+    path.with_name(NEW).unlink(missing_ok=True)
+
+
+def _read(path: Path, identity: str) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("identity") != identity:
-                return None
+            if metadata.get("identity") != _identity(identity):
+                raise _Unusable("this checkpoint belongs to another job, recipe, input or version")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
-        raise TrainingError(f"{path}: damaged checkpoint ({error}); delete the file to train from the start") from None
+        raise _Unusable(f"damaged checkpoint ({error})") from None
+    if metadata.get("digest") != _digest(tensors, metadata.get("state", "")):
+        raise _Unusable("damaged checkpoint (its contents do not match their digest)")
     return Checkpoint(tensors, json.loads(metadata["state"]))
 
 
+def _identity(identity: str) -> str:
+    return f"{FORMAT}:{identity}"
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], state: str) -> str:
+    return hashlib.sha256(f"{tensor_digest(tensors.items())}|{state}".encode()).hexdigest()
+
+
 def remove_checkpoint(work: Path) -> None:
-    """Delete the checkpoint in `work`, if any."""
-    (Path(work) / FILE_NAME).unlink(missing_ok=True)
+    """Delete the checkpoints in `work`, if any."""
+    for name in GENERATIONS:
+        (Path(work) / name).unlink(missing_ok=True)
+    remove_partial(work)
+
+
+def stopped(what: str, request: StopRequest, *, step: int, steps: int, saved: bool) -> StoppedError:
+    """Return the error with which a loop ends that was asked to stop.
+
+    Args:
+        what: The run, for instance `adapter x`.
+        request: Who asked.
+        step: Optimizer steps done.
+        steps: Optimizer steps of the whole run.
+        saved: Whether a checkpoint of this step was saved.
+    """
+    left = "a checkpoint is saved" if saved else "the disk is full, so the checkpoint before stays"
+    return StoppedError(
+        f"{what} after step {step} of {steps}, asked by {request.signal}; {left}, and the same command goes on from it"
+    )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -22,13 +22,12 @@ from clinical_peft.models.classifiers import (
     build_classifier,
     check_gradients,
     frozen_digest,
-    tensor_digest,
 )
+from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.saving import save_classifier
 from clinical_peft.models.variants import Variant, variant_of
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.tokens.tokenizer import load_tokenizer
-from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.features import KeptFeatures, NoteFeatures, TokenisedNotes, tokenise
 from clinical_peft.training.fitting import Fit
 from clinical_peft.training.optimisation import prepare_torch, to_device
@@ -115,7 +114,7 @@ def finetune(
     Args:
         prepared: From `prepare`.
         seed: Seed of the head, the task adapter, the order of admissions and dropout.
-        work: Folder of the checkpoint; it must outlive a failed run. A finished one deletes the checkpoint in it.
+        work: Folder of the checkpoint; it must outlive a failed run. Delete it when all seeds are done.
         predictions: Parquet file to write: hadm_id, subject_id, split, label, scores and logits of the validation and
             test admissions; None for none.
         model_directory: Folder to write; see `clinical_peft.models.saving`. None for none.
@@ -183,7 +182,6 @@ def finetune(
         write_run_predictions(predictions, job, data, classifier, fit.features)
     if model_directory is not None:
         save_classifier(classifier, model_directory, base=prepared.base, card=_card(prepared, classifier, seed))
-    remove_checkpoint(Path(work))
     trainable, total = trainable_parameters(classifier.network)
     summary = run_summary(prepared.variant, data, fit, state, frozen=frozen, trainable=trainable, total=total)
     log_summary(fit, summary)

@@ -15,6 +15,7 @@ from clinical_peft.events import RunLog
 from clinical_peft.models.heads import HEAD_MODULES
 from clinical_peft.progress import Progress
 from clinical_peft.recipes import Family, FinetuneJob, FinetuneRecipe
+from clinical_peft.signals import StopRequest, stop_signals_noted
 from clinical_peft.training.batching import Rows, row_batches
 from clinical_peft.training.checkpoint import (
     CheckpointClock,
@@ -24,6 +25,7 @@ from clinical_peft.training.checkpoint import (
     restore_generators,
     restore_optimizer,
     save_checkpoint,
+    stopped,
 )
 from clinical_peft.training.features import Features, KeptFeatures
 from clinical_peft.training.objectives import Objective, scores_from_logits
@@ -192,16 +194,32 @@ class Fit:
     def run(self) -> FitState:
         """Train all epochs, or those that an interrupted run left, and put the best epoch's parameters in place.
 
+        The checkpoint of a finished run stays, so that a job of several seeds does not train one again when it ends
+        during the next; it holds the best epoch's parameters alone.
+
         Raises:
+            StoppedError: A signal asked the job to stop; a checkpoint is saved.
             TrainingError: A loss or a gradient norm is not finite.
         """
         torch.manual_seed(self.seed)
         self._resume()
+        self.log.rewind(self.state.step)
+        if not self._finished():
+            with stop_signals_noted() as stop:
+                self._train(stop)
+            self._restore_best()
+            self._save()
+        return self.state
+
+    def _finished(self) -> bool:
+        return self.state.epoch == self.recipe.epochs
+
+    def _train(self, stop: StopRequest) -> None:
         started = time.monotonic() - self.state.seconds
         clock = CheckpointClock(self.recipe.checkpoint_seconds)
         title = f"finetune {self.job.model} {self.job.task} seed {self.seed}"
         progress = Progress(title, self.total_steps, done=self.state.step)
-        while self.state.epoch < self.recipe.epochs:
+        while not self._finished():
             generator = np.random.default_rng([self.seed, self.state.epoch])
             batches = row_batches(len(self.train_rows), self.recipe.batch_size, generator)
             self.classifier.train_mode()
@@ -210,12 +228,11 @@ class Fit:
                 loss = self._step(rows)
                 self.state.seconds = time.monotonic() - started
                 progress.update(self.state.step, tokens=int(self.features.lengths[rows].sum()), note=f"loss {loss:.3f}")
-                if clock.due():
-                    self._save()
+                saved = (clock.due() or bool(stop)) and self._save()
+                if stop:
+                    raise stopped(title, stop, step=self.state.step, steps=self.total_steps, saved=saved)
             self._end_epoch()
             self.state.seconds = time.monotonic() - started
-        self._restore_best()
-        return self.state
 
     def _step(self, rows: Rows) -> float:
         lengths = self.features.lengths
@@ -292,19 +309,21 @@ class Fit:
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[name])
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
         tensors: dict[str, Tensor] = {f"parameter.{name}": value for name, value in self.parameters.items()}
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
-        tensors |= {f"generator.{name}": value for name, value in generator_tensors().items()}
-        save_checkpoint(self.work, identity=self.identity, tensors=tensors, state=asdict(self.state))
+        if not self._finished():
+            tensors |= {f"best.{name}": value for name, value in self.best.items()}
+            tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
+            tensors |= {f"generator.{name}": value for name, value in generator_tensors().items()}
+        return save_checkpoint(self.work, identity=self.identity, tensors=tensors, state=asdict(self.state))
 
     def _resume(self) -> None:
         checkpoint = load_checkpoint(self.work, identity=self.identity)
         if checkpoint is None:
             return
         self._place(checkpoint.section("parameter."))
-        self.best = checkpoint.section("best.")
-        restore_optimizer(self.optimizer, checkpoint.section("optimizer."))
-        restore_generators(checkpoint.section("generator."))
         self.state = FitState(**checkpoint.state)
+        if not self._finished():
+            self.best = checkpoint.section("best.")
+            restore_optimizer(self.optimizer, checkpoint.section("optimizer."))
+            restore_generators(checkpoint.section("generator."))

@@ -14,7 +14,6 @@ from clinical_peft.models.folders import copy_adapter, write_head, write_record
 from clinical_peft.models.heads import HEAD_MODULES, draw_head
 from clinical_peft.models.variants import CLINICAL, Variant, variant_of
 from clinical_peft.recipes import Family, FinetuneJob
-from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.features import KeptFeatures
 from clinical_peft.training.fitting import Fit
 from clinical_peft.training.optimisation import prepare_torch
@@ -138,7 +137,7 @@ def finetune_head(
     Args:
         prepared: From `prepare_head`.
         seed: Seed of the head and of the order of admissions.
-        work: Folder of the checkpoint.
+        work: Folder of the checkpoint. Delete it when all seeds are done.
         predictions: Parquet file to write; None for none.
         model_directory: Folder to write; it loads like that of a whole classifier. None for none.
         log: Where figures are reported.
@@ -172,7 +171,6 @@ def finetune_head(
         write_run_predictions(predictions, job, data, head, features)
     if model_directory is not None:
         _save(prepared, head, model_directory)
-    remove_checkpoint(Path(work))
     trainable = head.linear.weight.numel()
     summary = run_summary(
         prepared.variant,

@@ -31,6 +31,7 @@ from clinical_peft.recipes import PretrainJob
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.attention import Layout, layout_of
 from clinical_peft.training.checkpoint import remove_checkpoint
+from clinical_peft.training.distributed import ALONE, Workers, prepare_to_save, require_shardable
 from clinical_peft.training.language_loop import (
     LanguageRun,
     RunState,
@@ -54,6 +55,7 @@ def pretrain(
     perplexity: Path,
     work: Path,
     log: RunLog,
+    workers: Workers = ALONE,
 ) -> dict[str, Any]:
     """Train one adapter on a corpus and measure perplexity before and after.
 
@@ -65,13 +67,16 @@ def pretrain(
         perplexity: JSON file to write.
         work: Folder for checkpoints, which outlives a failed run.
         log: Where figures are reported.
+        workers: The processes that train it together; the first of them writes.
 
     Returns:
         What is also written to `perplexity`.
 
     Raises:
+        StoppedError: A signal asked the job to stop; a checkpoint is saved.
         TrainingError: Base, tokens and method do not fit each other, or a loss is not finite.
     """
+    require_shardable(job)
     device = prepare_torch(job.seed, job.recipe.threads)
     identity = read_identity(base)
     shards = TokenShards(tokens)
@@ -80,7 +85,7 @@ def pretrain(
     network = to_device(load_causal(base, precision=job.recipe.precision), device)
     network.requires_grad_(False)
     layout = layout_of(network, job.recipe, job.method, device)
-    run = _language_run(job, identity, shards, device, work, log, layout)
+    run = replace(_language_run(job, identity, shards, device, work, log, layout), workers=workers)
     started = time.perf_counter()
     before = {split: measure_perplexity(network, run, split) for split in MEASURED}
 
@@ -89,7 +94,10 @@ def pretrain(
     ranks = remaining_ranks(model)
     # What counts is what the saved adapter does, so it is measured after being saved and loaded again.
     draft = Path(work) / "adapter"
-    save_adapter(model, draft, base=identity, card="")
+    prepare_to_save(model, workers)
+    if workers.first:
+        save_adapter(model, draft, base=identity, card="")
+    workers.wait()
     del model, network
     adapted = load_adapter(load_causal(base, precision=job.recipe.precision), draft, base=identity)
     after = {split: measure_perplexity(to_device(adapted, device), run, split) for split in MEASURED}
@@ -117,6 +125,24 @@ def pretrain(
         "attention": layout,
         "job": asdict(job),
     }
+    if workers.first:
+        _write_outputs(job, identity, result, draft=draft, output=output, perplexity=perplexity, log=log)
+        remove_checkpoint(work)
+    workers.wait()
+    return result
+
+
+def _write_outputs(
+    job: PretrainJob,
+    identity: BaseIdentity,
+    result: dict[str, Any],
+    *,
+    draft: Path,
+    output: Path,
+    perplexity: Path,
+    log: RunLog,
+) -> None:
+    before, after = result["perplexity"]["before"], result["perplexity"]["after"]
     log.metrics({f"perplexity_{split}_before": value for split, value in before.items()})
     log.metrics({f"perplexity_{split}_after": value for split, value in after.items()})
     with atomic_path(Path(output)) as folder:
@@ -124,8 +150,6 @@ def pretrain(
         (folder / "README.md").write_text(_card(job, identity, result), encoding="utf-8")
     write_json(perplexity, result)
     shutil.rmtree(draft)
-    remove_checkpoint(work)
-    return result
 
 
 def validate(
@@ -152,10 +176,11 @@ def validate(
     """
     device = prepare_torch(job.seed, job.recipe.threads)
     identity = read_identity(base)
-    run = replace(_language_run(job, identity, shards, device, work, log), on_evaluation=on_evaluation)
     _require_fit(job, identity, shards, base)
     network = to_device(load_causal(base, precision=job.recipe.precision), device)
     network.requires_grad_(False)
+    layout = layout_of(network, job.recipe, job.method, device)
+    run = replace(_language_run(job, identity, shards, device, work, log, layout), on_evaluation=on_evaluation)
     _, state = _train_adapter(job, network, run, base)
     remove_checkpoint(work)
     return state

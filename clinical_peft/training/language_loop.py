@@ -17,6 +17,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.events import RunLog
 from clinical_peft.progress import Progress
 from clinical_peft.recipes import LanguageRecipe
+from clinical_peft.signals import StopRequest, stop_signals_noted
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.activations import free_bytes, layers_to_recompute, recomputed
 from clinical_peft.training.attention import hands_on_cache
@@ -26,11 +27,14 @@ from clinical_peft.training.checkpoint import (
     generator_tensors,
     load_checkpoint,
     optimizer_tensors,
+    read_checkpoint,
     restore_generators,
     restore_optimizer,
     save_checkpoint,
+    stopped,
 )
 from clinical_peft.training.compiling import compile_layers
+from clinical_peft.training.distributed import ALONE, Workers, like, shard, whole
 from clinical_peft.training.language_loss import LanguageLoss, Sequences
 from clinical_peft.training.optimisation import (
     autocast,
@@ -70,6 +74,7 @@ class LanguageRun:
         keep_from: Weights of an earlier evaluation than at this update are never kept.
         on_evaluation: Called with the curve after every evaluation but the last, those of interrupted runs included;
             what it raises ends the run.
+        workers: The processes that train together.
     """
 
     title: str
@@ -89,6 +94,7 @@ class LanguageRun:
     restore_extra: Callable[[Mapping[str, Tensor], Mapping[str, Any]], None] = lambda tensors, state: None
     keep_from: int = 0
     on_evaluation: Callable[[Sequence[Mapping[str, float]]], None] = lambda curve: None
+    workers: Workers = ALONE
 
     def passes(self, rows: Rows) -> list[Sequences]:
         """Divide the documents of some rows among forward passes."""
@@ -162,28 +168,47 @@ def evaluation_rows(shards: TokenShards, split: str, limit: int | None, salt: st
     return np.sort(order[:enough])
 
 
+class EvaluationStopped(Exception):
+    """An evaluation was left because the job was asked to stop."""
+
+
 @torch.no_grad()
-def measure_perplexity(model: nn.Module, run: LanguageRun, split: str) -> float:
+def measure_perplexity(model: nn.Module, run: LanguageRun, split: str, *, stop: StopRequest | None = None) -> float:
     """Return exp of the mean negative log-likelihood per predicted token.
+
+    Processes that train together share the rows, and each row counts once.
 
     Args:
         model: The network; left in evaluation mode.
         run: Loss, rows, batch size and precision.
         split: Which split is read, up to `recipe.evaluation_tokens`.
+        stop: Ends the evaluation when it asks for it.
 
     Raises:
         DataError: No token of the split is predicted.
+        EvaluationStopped: `stop` asked for it.
         TrainingError: The likelihood is not finite.
     """
     model.eval()
-    rows = evaluation_rows(run.shards, split, run.recipe.evaluation_tokens, run.salt)
-    total, predicted = 0.0, 0
-    for number, documents in enumerate(run.passes(rows)):
+    every = evaluation_rows(run.shards, split, run.recipe.evaluation_tokens, run.salt)
+    mine = run.passes(run.workers.share(every, run.shards.lengths))
+    total, predicted, left = 0.0, 0.0, 0.0
+    for number, documents in enumerate(mine):
+        # A process that stops alone would leave the others waiting for its shards.
+        if stop and not run.workers.sharded:
+            left = 1.0
+            break
         with autocast(run.recipe, run.device):
             # Masks of an evaluation must not depend on when it happens.
             nll, count = run.loss(model, documents, key=(0, 0, number))
         total += nll.item()
         predicted += count
+    for _ in range(run.workers.idle_passes(len(mine))):
+        with autocast(run.recipe, run.device):
+            run.loss(model, run.shards.documents(every[0]), key=(0, 0, 0))
+    total, predicted, left = run.workers.sums(total, predicted, left)
+    if left:
+        raise EvaluationStopped
     if predicted == 0:
         raise DataError(
             f"{run.shards.folder}: no token of the {split} split can be predicted; use more or longer notes"
@@ -201,6 +226,7 @@ def train_language_model(model: nn.Module, run: LanguageRun) -> RunState:
         How the run went.
 
     Raises:
+        StoppedError: A signal asked the job to stop; a checkpoint is saved.
         TrainingError: Nothing is trainable, or a loss or gradient is not finite.
     """
     return _Trainer(model, run).train()
@@ -210,6 +236,8 @@ class _Trainer:
     def __init__(self, model: nn.Module, run: LanguageRun) -> None:
         self.model = model
         self.run = run
+        shard(model, run.workers)
+        run.workers.seed_dropout(run.seed)
         self.named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         recipe = run.recipe
         self.optimizer = build_optimizer(
@@ -253,42 +281,68 @@ class _Trainer:
             return self.run.loss(self.model, documents, key=(0,))[0]
 
     def _train(self) -> RunState:
-        run, state, total = self.run, self.state, len(self.updates)
+        run, state = self.run, self.state
         self._resume()
-        evaluations = {
-            math.ceil((index + 1) * total / run.recipe.evaluations) for index in range(run.recipe.evaluations)
-        }
-        progress = Progress(run.title, total, done=state.step)
-        clock = CheckpointClock(run.recipe.checkpoint_seconds)
+        run.log.rewind(state.step)
         self.model.train()
-        while state.step < total:
-            tokens = state.tokens
-            loss = self._update(self.updates[state.step])
-            progress.update(state.step, tokens=state.tokens - tokens, note=f"loss {loss:.3f}")
-            if state.step in evaluations:
-                self._evaluate()
-            if clock.due():
-                self._save()
-        if self.kept and not run.switches.get("last_epoch", False):
+        with stop_signals_noted() as stop:
+            self._go_on(stop)
+        if state.kept_step and not run.switches.get("last_epoch", False):
             self._put_back(self.kept)
         self.model.eval()
         return state
+
+    def _go_on(self, stop: StopRequest) -> None:
+        """Make updates and evaluations until the end, and a checkpoint from time to time and at the end."""
+        run, state, total = self.run, self.state, len(self.updates)
+        progress = Progress(run.title, total, done=state.step)
+        clock = CheckpointClock(run.recipe.checkpoint_seconds)
+        saved = state.step == total
+        while state.step < total or self._evaluation_due():
+            if self._evaluation_due():
+                self._evaluate(stop)
+            else:
+                tokens = state.tokens
+                loss = self._update(self.updates[state.step])
+                if run.workers.first:
+                    progress.update(state.step, tokens=state.tokens - tokens, note=f"loss {loss:.3f}")
+            asked, due = run.workers.sums(bool(stop), run.workers.first and clock.due())
+            saved = bool(asked or due) and self._save()
+            if asked:
+                # Only some of the processes may have seen the signal.
+                request = stop if stop else StopRequest("a signal to another process")
+                raise stopped(run.title, request, step=state.step, steps=total, saved=saved)
+        if not saved:
+            self._save()
+
+    def _evaluation_due(self) -> bool:
+        """Whether the weights as they are now belong to an evaluation that has not been made."""
+        state, total, count = self.state, len(self.updates), self.run.recipe.evaluations
+        evaluated = state.curve[-1]["step"] if state.curve else 0
+        return evaluated < state.step and state.step in {math.ceil((n + 1) * total / count) for n in range(count)}
 
     def _update(self, rows: Rows) -> float:
         """Make one update from the rows of one batch; return its mean loss per predicted token, in nats."""
         run, state = self.run, self.state
         started = time.perf_counter()
         set_learning_rate(self.optimizer, self.course(state.step))
-        summed, predicted = torch.zeros((), dtype=torch.float64, device=run.device), 0
-        for number, documents in enumerate(run.passes(rows)):
+        summed, predicted, tokens = torch.zeros((), dtype=torch.float64, device=run.device), 0.0, 0.0
+        mine = run.passes(run.workers.share(rows, run.shards.lengths))
+        for number, documents in enumerate(mine):
             with autocast(run.recipe, run.device):
                 loss, count = run.loss(self.model, documents, key=(run.seed, state.step + 1, number))
             loss.backward()
             # Read once per update: reading waits for a GPU.
             summed += loss.detach()
             predicted += count
-            state.tokens += run.shards.real_tokens(documents)
-        nll = summed.item()
+            tokens += run.shards.real_tokens(documents)
+        for _ in range(run.workers.idle_passes(len(mine))):
+            with autocast(run.recipe, run.device):
+                loss, _ = run.loss(self.model, run.shards.documents(rows[0]), key=(run.seed, 0, 0))
+            (loss * 0).backward()
+        run.workers.add_gradients(self.named.values())
+        nll, predicted, tokens = run.workers.sums(summed.item(), predicted, tokens)
+        state.tokens += int(tokens)
         mean = require_finite(nll / max(predicted, 1), what="training loss", step=state.step + 1)
         for parameter in self.named.values():
             if parameter.grad is not None:
@@ -304,15 +358,22 @@ class _Trainer:
         run.after_update(state.step)
         self.optimizer.zero_grad(set_to_none=True)
         state.nll += nll
-        state.predicted += predicted
+        state.predicted += int(predicted)
         state.seconds += time.perf_counter() - started
         return mean
 
-    def _evaluate(self) -> None:
-        """Measure perplexity on the validation split, note it, and keep the weights if they are the best so far."""
+    def _evaluate(self, stop: StopRequest) -> None:
+        """Measure perplexity on the validation split, note it, and keep the weights if they are the best so far.
+
+        A stop that is asked for meanwhile leaves the evaluation to the run that goes on.
+        """
         run, state = self.run, self.state
-        value = measure_perplexity(self.model, run, "validation")
-        self.model.train()
+        try:
+            value = measure_perplexity(self.model, run, "validation", stop=stop)
+        except EvaluationStopped:
+            return
+        finally:
+            self.model.train()
         loss = state.nll / max(state.predicted, 1)
         state.nll, state.predicted = 0.0, 0
         state.curve.append(
@@ -322,38 +383,51 @@ class _Trainer:
         better = state.kept_perplexity is None or value < state.kept_perplexity
         if state.step >= run.keep_from and better:
             state.kept_step, state.kept_perplexity = state.step, value
-            self.kept = {name: parameter.detach().cpu().clone() for name, parameter in self.named.items()}
+            self.kept = {name: whole(parameter) for name, parameter in self.named.items()}
         if state.step < len(self.updates):
             run.on_evaluation(state.curve)
 
     def _put_back(self, weights: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             for name, parameter in self.named.items():
-                parameter.copy_(weights[name])
+                parameter.copy_(like(weights[name], parameter))
 
-    def _save(self) -> None:
-        extra_tensors, extra = self.run.extra_state()
+    def _save(self) -> bool:
+        """Save a checkpoint and return whether it was written."""
+        run = self.run
+        extra_tensors, extra = run.extra_state()
         sections: dict[str, Mapping[str, Tensor]] = {
             "weight/": self.named,
             "kept/": self.kept,
             "optimizer/": optimizer_tensors(self.optimizer),
-            "generator/": generator_tensors(),
+            "generator/": run.workers.gather(generator_tensors()),
             "extra/": extra_tensors,
         }
         tensors = {prefix + name: value for prefix, values in sections.items() for name, value in values.items()}
+        if run.workers.sharded:
+            tensors = {name: whole(value) for name, value in tensors.items()}
         state = {"run": asdict(self.state), "extra": extra}
-        save_checkpoint(self.run.work, identity=self.run.identity, tensors=tensors, state=state)
+        saved = run.workers.first and save_checkpoint(run.work, identity=run.identity, tensors=tensors, state=state)
+        return bool(run.workers.sums(saved)[0])
 
     def _resume(self) -> None:
-        checkpoint = load_checkpoint(self.run.work, identity=self.run.identity)
+        run = self.run
+        checkpoint = load_checkpoint(run.work, identity=run.identity) if run.workers.first else None
+        run.workers.wait()
+        if not run.workers.first:
+            checkpoint = read_checkpoint(run.work, identity=run.identity)
         if checkpoint is None:
             return
         self.state.__dict__.update(checkpoint.state["run"])
         self.kept = checkpoint.section("kept/")
         self._put_back(checkpoint.section("weight/"))
-        restore_optimizer(self.optimizer, checkpoint.section("optimizer/"))
-        self.run.restore_extra(checkpoint.section("extra/"), checkpoint.state["extra"])
-        restore_generators(checkpoint.section("generator/"))
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        moments = checkpoint.section("optimizer/").items()
+        restore_optimizer(
+            self.optimizer, {key: like(value, parameters[int(key.split(".")[0])]) for key, value in moments}
+        )
+        run.restore_extra(checkpoint.section("extra/"), checkpoint.state["extra"])
+        restore_generators(run.workers.own(checkpoint.section("generator/")))
 
 
 def peak_memory_bytes(device: torch.device) -> int:

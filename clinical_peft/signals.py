@@ -1,0 +1,93 @@
+"""Signals that ask a job to end: SIGTERM at once, or after what is running; SIGUSR1 as notice that time is nearly up.
+
+A scheduler sends SIGUSR1 some time before it ends a job (`sbatch --signal=USR1@120`) and SIGTERM when it does. A
+training loop notes both, finishes its update, saves a checkpoint and ends. What cannot be resumed ignores a notice, as
+it may finish in the time left, and unwinds the stack at SIGTERM.
+
+This module imports the standard library alone.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+# Notice that came before any loop could heed it.
+_early: list[str] = []
+
+
+class Terminated(SystemExit):
+    """The process was told to end by SIGTERM."""
+
+
+@dataclass
+class StopRequest:
+    """Whether a job was asked to stop.
+
+    Attributes:
+        signal: Name of the signal that asked, or None.
+    """
+
+    signal: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+
+def ignore_notice() -> None:
+    """Ignore SIGUSR1 in this process and, unless they handle it, in those that it starts.
+
+    SLURM sends it to every process of a job, and one in between that does not know it would die of it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that temporary files go and open files are complete; keep notice for a loop."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the clean-up short
+        raise Terminated(128 + number)
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        _early.append(signal.Signals(number).name)
+
+    with _handled({signal.SIGTERM: end, signal.SIGUSR1: keep}):
+        yield
+    _early.clear()
+
+
+@contextmanager
+def stop_signals_noted() -> Iterator[StopRequest]:
+    """Note SIGTERM and SIGUSR1 instead of ending, so that the block can end when its work is whole.
+
+    Yields:
+        The request, which also holds notice that came before the block. Outside the main thread, where Python handles
+        no signals, it stays empty.
+    """
+    request = StopRequest(_early[-1] if _early else None)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.signal = signal.Signals(number).name
+
+    with _handled(dict.fromkeys(STOP_SIGNALS, note)):
+        yield request
+
+
+@contextmanager
+def _handled(handlers: dict[signal.Signals, object]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,233 @@
+"""Training an adapter in as many processes as its recipe asks for.
+
+A job of one process runs here. For several, this process starts one worker each and watches them: it passes on a
+request to stop, ends all when one fails, and reports the first error of any. The workers run this module, which
+`accelerate launch` or `torchrun` may start as well, on one machine or on several that share the study's folder:
+
+    accelerate launch --num_processes 8 -m clinical_peft.training.launch results/x/work/adapters/y/launch.json
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import clinical_peft
+from clinical_peft.errors import StoppedError, TrainingError
+from clinical_peft.events import JsonlLog, NullLog
+from clinical_peft.files import read_json, write_json
+from clinical_peft.jobs import STOPPED, job
+from clinical_peft.recipes import PretrainJob
+from clinical_peft.signals import StopRequest, stop_signals_noted
+from clinical_peft.training.distributed import MEETING, join, leave, require_devices
+
+SPECIFICATION = "launch.json"
+MARKS = ("error: ", "stopped: ")
+PAUSE_SECONDS = 0.05
+# After one worker has failed, the others get so long to end by themselves.
+GRACE_SECONDS = 10.0
+
+
+def run_pretraining(
+    record: Mapping[str, Any],
+    *,
+    base: Path,
+    tokens: Path,
+    output: Path,
+    perplexity: Path,
+    work: Path,
+    log: JsonlLog,
+    log_file: Path,
+) -> None:
+    """Train one adapter as `clinical_peft.training.language.pretrain` does, in one process or several.
+
+    Args:
+        record: The job as JSON-ready mapping.
+        base: Base folder of a causal network.
+        tokens: Token shards of the corpus.
+        output: Adapter folder to write.
+        perplexity: JSON file to write.
+        work: Folder of checkpoints.
+        log: Where figures are reported.
+        log_file: Log file of the job, to which the workers append.
+
+    Raises:
+        StoppedError: A signal asked the job to stop; a checkpoint is saved.
+        TrainingError: See `pretrain`; or a worker failed.
+    """
+    from clinical_peft.experiments import job_from_record
+
+    this_job = job_from_record(PretrainJob, record)
+    paths: dict[str, Any] = {"base": base, "tokens": tokens, "output": output, "perplexity": perplexity, "work": work}
+    if this_job.recipe.devices.processes == 1:
+        from clinical_peft.training.language import pretrain
+
+        pretrain(this_job, **paths, log=log)
+        return
+    specification = Path(work) / SPECIFICATION
+    places = {name: str(Path(path).resolve()) for name, path in paths.items()}
+    kept = None if log.kept is None else str(log.kept.resolve())
+    logs = {"path": str(log.path.resolve()), "kept": kept}
+    written = {"job": dict(record), "paths": places, "run_log": logs, "log_file": str(Path(log_file).resolve())}
+    write_json(specification, written)
+    run_workers(specification, processes=this_job.recipe.devices.processes, threads=this_job.recipe.threads)
+    specification.unlink()
+
+
+def run_workers(specification: Path, *, processes: int, threads: int) -> None:
+    """Run the job of a file in several processes of this machine and wait for them.
+
+    Args:
+        specification: What `run_pretraining` wrote.
+        processes: How many.
+        threads: CPU threads of each.
+
+    Raises:
+        StoppedError: A signal asked the job to stop, and all workers did.
+        TrainingError: A worker failed; the message names it and says why.
+    """
+    require_devices(processes)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meeting-")))
+        stop = stack.enter_context(stop_signals_noted())
+        workers: list[_Worker] = []
+        for rank in range(processes):
+            workers.append(_Worker(specification, _environment(rank, processes, threads, folder / "store")))
+            stack.callback(workers[-1].end)
+        _watch(workers, stop)
+        _report(workers)
+
+
+def _environment(rank: int, processes: int, threads: int, meeting: Path) -> dict[str, str]:
+    library = str(Path(clinical_peft.__file__).parent.parent)
+    search = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONPATH": os.pathsep.join(search),
+        MEETING: str(meeting),
+    }
+    # What the processes tell each other stays on this machine, whatever its name resolves to.
+    return {"GLOO_SOCKET_IFNAME": "lo", **os.environ, **own}
+
+
+class _Worker:
+    """One process, its last words, and when they were spoken."""
+
+    def __init__(self, specification: Path, environment: Mapping[str, str]) -> None:
+        self.rank = int(environment["RANK"])
+        self.said: tuple[float, str] | None = None
+        self.ended_here = False
+        # It ends when its standard input does: no worker outlives this process.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "clinical_peft.training.launch", str(specification)],
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        assert self.process.stderr is not None
+        self.reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
+        self.reader.start()
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            if line.startswith(MARKS):
+                self.said = self.said or (time.monotonic(), line.split(": ", 1)[1].strip())
+            elif sys.__stderr__ is not None:
+                # The worker writes to the job's log itself; this is for the terminal alone.
+                sys.__stderr__.write(line)
+                sys.__stderr__.flush()
+
+    def end(self) -> None:
+        """End the process, if it still runs, and wait until its last words are read."""
+        if self.process.poll() is None:
+            self.ended_here = True
+            self.process.kill()
+        self.process.wait()
+        self.reader.join()
+
+
+def _watch(workers: list[_Worker], stop: StopRequest) -> None:
+    """Wait until all workers have ended; pass a request to stop on; end the others when one has failed."""
+    told, failed_at = False, None
+    while any(worker.process.poll() is None for worker in workers):
+        if stop and not told:
+            told = True
+            for worker in workers:
+                if worker.process.poll() is None:
+                    worker.process.send_signal(signal.SIGUSR1)
+        if failed_at is None and any(worker.process.poll() not in (None, 0, STOPPED) for worker in workers):
+            failed_at = time.monotonic()
+        if failed_at is not None and time.monotonic() - failed_at > GRACE_SECONDS:
+            break
+        time.sleep(PAUSE_SECONDS)
+    for worker in workers:
+        worker.end()
+
+
+def _report(workers: list[_Worker]) -> None:
+    """Raise the first error of any worker."""
+    failed = [worker for worker in workers if worker.process.returncode not in (0, STOPPED)]
+    killed = [worker for worker in failed if worker.process.returncode < 0 and not worker.ended_here]
+    speaking = sorted((worker for worker in failed if worker.said), key=lambda worker: worker.said or (0.0, ""))
+    count = len(workers)
+    if killed:
+        name = signal.Signals(-killed[0].process.returncode).name
+        raise TrainingError(
+            f"process {killed[0].rank} of {count} was ended by {name}, perhaps for want of memory; the others were "
+            "ended with it, and the same command goes on from the last checkpoint"
+        )
+    if speaking:
+        said = speaking[0].said
+        assert said is not None
+        raise TrainingError(f"process {speaking[0].rank} of {count}: {said[1]}")
+    if failed:
+        raise TrainingError(f"process {failed[0].rank} of {count} failed with code {failed[0].process.returncode}")
+    for worker in workers:
+        if worker.process.returncode == STOPPED:
+            raise StoppedError(worker.said[1] if worker.said else "training, as a signal asked; a checkpoint is saved")
+
+
+def _end_with_parent() -> None:
+    """Kill this process when its standard input ends, which its parent holds open as long as it lives."""
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(specification: Path) -> None:
+    """Run this worker's part of the job of a file."""
+    if MEETING in os.environ:
+        _end_with_parent()
+    written = read_json(specification)
+    with job(written["log_file"]):
+        from clinical_peft.experiments import job_from_record
+        from clinical_peft.training.language import pretrain
+
+        this_job = job_from_record(PretrainJob, written["job"])
+        workers = join(this_job.recipe.devices)
+        run_log = written["run_log"]
+        log = JsonlLog.begun(run_log["path"], kept=run_log["kept"]) if workers.first else NullLog()
+        paths: dict[str, Any] = {name: Path(path) for name, path in written["paths"].items()}
+        pretrain(this_job, **paths, log=log, workers=workers)
+        leave()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
