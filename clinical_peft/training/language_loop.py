@@ -2,6 +2,7 @@
 
 import math
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -169,7 +170,8 @@ def measure_perplexity(model: nn.Module, run: LanguageRun, split: str) -> float:
     for number, part in enumerate(micro_batches(rows, run.shards.lengths, run.recipe.micro_batch_tokens)):
         with autocast(run.recipe, run.device):
             # Masks of an evaluation must not depend on when it happens.
-            nll, count = run.loss(model, [run.shards.sequence(row) for row in part], key=(0, 0, number))
+            documents = [document for row in part for document in run.shards.documents(row)]
+            nll, count = run.loss(model, documents, key=(0, 0, number))
         total += nll.item()
         predicted += count
     if predicted == 0:
@@ -219,6 +221,7 @@ class _Trainer:
         evaluations = {
             math.ceil((index + 1) * total / run.recipe.evaluations) for index in range(run.recipe.evaluations)
         }
+        print(f"{run.title} | {run.shards.described('train')} | {total:,} updates", file=sys.stderr, flush=True)
         progress = Progress(run.title, total, done=state.step)
         clock = CheckpointClock(run.recipe.checkpoint_seconds)
         self.model.train()
@@ -242,7 +245,7 @@ class _Trainer:
         set_learning_rate(self.optimizer, self.course(state.step))
         nll, predicted = 0.0, 0
         for number, part in enumerate(micro_batches(rows, run.shards.lengths, run.recipe.micro_batch_tokens)):
-            sequences = [run.shards.sequence(row) for row in part]
+            sequences = [document for row in part for document in run.shards.documents(row)]
             with autocast(run.recipe, run.device):
                 loss, count = run.loss(self.model, sequences, key=(run.seed, state.step + 1, number))
             loss.backward()
