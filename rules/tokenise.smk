@@ -62,9 +62,11 @@ rule tokenise_notes:
         "<study>/logs/tokens/{base}/{corpus}.log",
     conda:
         "../envs/train.yaml"
+    threads: 2
     params:
         context=context_of_tokens,
         split_salt=salt_of_tokens,
         truncate_and_pad=STUDY.resolved_switches["truncate_and_pad"],
+        work=f"{ROOT}/work/tokens/{{base}}/{{corpus}}",
     script:
         "../workflow_scripts/tokenise_notes.py"

@@ -10,12 +10,15 @@ with job(snakemake.log[0]):
 
     names = f"{snakemake.wildcards.base}/{snakemake.wildcards.corpus}"
     log = JsonlLog(Path(snakemake.output.run_log), kind="tokens", name=names, parent="data")
-    tokenise(
+    summary = tokenise(
         Path(snakemake.input.notes),
         Path(snakemake.input.base),
         Path(snakemake.output.tokens),
         context=snakemake.params.context,
         split_salt=snakemake.params.split_salt,
         truncate_and_pad=snakemake.params.truncate_and_pad,
+        processes=snakemake.threads,
+        work=Path(snakemake.params.work),
     )
-    log.params(dict(snakemake.params))
+    log.params({key: summary[key] for key in ("context", "split_salt", "truncate_and_pad")})
+    log.metrics({f"{split}_{name}": n for split, count in summary["splits"].items() for name, n in count.items()})

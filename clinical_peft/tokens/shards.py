@@ -1,28 +1,45 @@
 """Writing token shards: notes as Arrow files that `datasets.load_from_disk` opens.
 
-Each row is one block of a note, at most `context` tokens long and without padding; a longer note continues in the
-next row. Notes are streamed, so memory does not grow with the corpus.
+A corpus is worked on in parts of `NOTES_PER_PART` notes, each of which becomes one file, so that memory does not grow
+with the corpus, processes can share the parts, and a job that is killed goes on with the parts it had not finished.
+What the files hold depends on the notes, the tokenizer and the settings alone, and not on the number of processes.
+
+Columns of packed rows: note_ids, subject_ids, document_lengths and document_starts (first token of the document in its
+note) have one entry per document; input_ids are the documents' tokens on end, without padding; split. Rows that are
+cut and padded as in the original have note_id, subject_id, split and input_ids.
 """
 
 import hashlib
+import logging
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from transformers import PreTrainedTokenizerFast
 
 from clinical_peft.errors import DataError
-from clinical_peft.files import atomic_path, write_json
-from clinical_peft.hash_split import SPLITS, hash_split
+from clinical_peft.files import atomic_path, private_directory, read_json, sha256_file, write_json
+from clinical_peft.hash_split import SPLITS
+from clinical_peft.progress import Progress
+from clinical_peft.tokens.encoding import Encoder, EncodersDifferError, fast_encoder, reference_encoder
+from clinical_peft.tokens.parts import COLUMNS, PartSettings, finished_part, write_part
+from clinical_peft.tokens.processes import in_processes
+from clinical_peft.tokens.rows import describe_counts
 from clinical_peft.tokens.tokenizer import frame_ids, load_tokenizer
 
-NOTES_PER_BATCH = 1024
-TOKENS_PER_SHARD = 2**27
+# About three million tokens: enough that best fit leaves little empty, and a few dozen megabytes of memory.
+NOTES_PER_PART = 8192
+COUNTS = ("notes", "documents", "rows", "tokens", "dropped_tokens")
+FORMAT = 2  # raised when the same inputs give other files
 
-Ids = npt.NDArray[np.integer]
+logger = logging.getLogger(__name__)
 
 
 def token_type(vocabulary: int) -> type[np.integer]:
@@ -38,39 +55,52 @@ def tokenise(
     context: int,
     split_salt: str,
     truncate_and_pad: bool = False,
-    tokens_per_shard: int = TOKENS_PER_SHARD,
+    processes: int = 1,
+    work: Path | None = None,
+    notes_per_part: int = NOTES_PER_PART,
 ) -> dict[str, Any]:
     """Write a corpus as token shards.
 
     Args:
-        notes: Parquet file with the columns note_id, subject_id and text.
+        notes: Parquet file with the columns note_id, subject_id and text. A note with an empty text has the
+            tokenizer's start and end tokens alone, and no row where there are none.
         base: Base folder, whose tokenizer is used.
         output: Folder to write, whole or not at all.
-        context: Longest row, in tokens.
+        context: Longest document, in tokens, and length of a row.
         split_salt: Salt of the hash split by patient, or by note where there is no patient.
-        truncate_and_pad: Cut every note to `context` and pad it to that, as the original does; nothing is split.
-        tokens_per_shard: Tokens after which a new file begins.
+        truncate_and_pad: Cut every note to `context` and pad it to that, as the original does; otherwise notes are
+            packed and none is shortened.
+        processes: Processes that share the work.
+        work: Folder in which finished parts outlive a job that is killed; it is removed at the end. None for a
+            temporary one.
+        notes_per_part: Notes of a part, which becomes one file; notes of different parts share no row.
 
     Returns:
-        What is also written to tokens.json: notes, rows and tokens (padding not counted) per split, and settings.
+        What is also written to tokens.json: notes, documents, rows, tokens and dropped tokens (padding not counted)
+        per split, and settings.
 
     Raises:
         DataError: The notes lack a column, a text is missing, or a split ends up empty.
     """
+    notes, output = Path(notes), Path(output)
+    _require_columns(notes)
     tokenizer = load_tokenizer(base)
-    counts = {split: {"notes": 0, "rows": 0, "tokens": 0, "dropped_tokens": 0} for split in SPLITS}
-    dtype = token_type(len(tokenizer))
-    digest = hashlib.sha256()
-    with atomic_path(Path(output)) as folder:
-        folder.mkdir()
-        writer = _ShardWriter(folder, dtype, tokens_per_shard)
-        pad = tokenizer.pad_token_id if truncate_and_pad else None
-        for encoded in _encoded_notes(Path(notes), tokenizer, split_salt):
-            rows = list(_blocks(encoded, context, dtype, pad, counts))
-            for row in rows:
-                digest.update(row[3].tobytes())
-            writer.write(rows)
-        files = writer.close()
+    with _work_folder(work, output) as folder:
+        settings = PartSettings(
+            notes=notes,
+            folder=folder,
+            notes_per_part=notes_per_part,
+            context=context,
+            split_salt=split_salt,
+            pad=tokenizer.pad_token_id if truncate_and_pad else None,
+            frame=frame_ids(tokenizer),
+            dtype=token_type(len(tokenizer)),
+        )
+        if work is not None:
+            _drop_parts_of_another_run(settings, tokenizer)
+        parts = _write_parts(settings, tokenizer, processes)
+        counts = _added(parts)
+        _require_splits(counts, notes)
         summary = {
             "context": context,
             "split_salt": split_salt,
@@ -78,113 +108,94 @@ def tokenise(
             "vocabulary": len(tokenizer),
             "pad_token_id": tokenizer.pad_token_id,
             "splits": counts,
-            "fingerprint": digest.hexdigest(),
+            "fingerprint": hashlib.sha256("".join(part["sha256"] for part in parts).encode()).hexdigest(),
         }
-        _require_splits(counts, notes)
-        _write_descriptions(folder, files, dtype, summary)
+        with atomic_path(output) as shards:
+            shards.mkdir()
+            files = [f"data-{number:05d}-of-{len(parts):05d}.arrow" for number in range(len(parts))]
+            for number, name in enumerate(files):
+                _link(settings.file(number), shards / name)
+            _write_descriptions(shards, files, summary)
+    for split, count in counts.items():
+        logger.info("%s, %s: %d notes, %s", output, split, count["notes"], describe_counts(count, context))
     return summary
 
 
-def _encoded_notes(notes: Path, tokenizer: Any, salt: str) -> Iterator[list[tuple[str, int | None, str, list[int]]]]:
-    backend: Any = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    # A note that happens to spell a special token must not be read as one.
-    backend.encode_special_tokens = True
-    start, end = frame_ids(tokenizer)
-    file = pq.ParquetFile(notes)
-    missing = {"note_id", "subject_id", "text"} - set(file.schema_arrow.names)
+def _require_columns(notes: Path) -> None:
+    missing = set(COLUMNS) - set(pq.read_schema(notes).names)
     if missing:
         raise DataError(
             f"{notes}: expected columns note_id, subject_id and text; missing: {', '.join(sorted(missing))}"
         )
-    for batch in file.iter_batches(NOTES_PER_BATCH, columns=["note_id", "subject_id", "text"]):
-        columns: dict[str, list[Any]] = batch.to_pydict()
-        ids, subjects, texts = columns["note_id"], columns["subject_id"], columns["text"]
-        if None in texts:
-            raise DataError(f"{notes}: note {ids[texts.index(None)]} has no text; extract the notes again")
-        encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
-        yield [
-            (note, subject, hash_split(note if subject is None else subject, salt), start + encoding.ids + end)
-            for note, subject, encoding in zip(ids, subjects, encodings, strict=True)
-        ]
 
 
-def _blocks(
-    encoded: list[tuple[str, int | None, str, list[int]]],
-    context: int,
-    dtype: type[np.integer],
-    pad: int | None,
-    counts: dict[str, dict[str, int]],
-) -> Iterator[tuple[str, int | None, str, Ids]]:
-    for note, subject, split, tokens in encoded:
-        ids: Ids = np.asarray(tokens, dtype=dtype)
-        count = counts[split]
-        count["notes"] += 1
-        if pad is None:
-            blocks = [ids[start : start + context] for start in range(0, len(ids), context)]
-            kept = len(ids)
-        else:
-            kept = min(len(ids), context)
-            blocks = [np.pad(ids[:context], (0, context - kept), constant_values=pad)]
-        count["rows"] += len(blocks)
-        count["tokens"] += kept
-        count["dropped_tokens"] += len(ids) - kept
-        for block in blocks:
-            yield note, subject, split, block
+@contextmanager
+def _work_folder(work: Path | None, output: Path) -> Iterator[Path]:
+    """Yield a folder for finished parts; one that was asked for survives an error."""
+    if work is not None:
+        yield private_directory(Path(work))
+        shutil.rmtree(work)
+        return
+    private_directory(output.parent)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=output.parent) as folder:
+        yield Path(folder)
 
 
-class _ShardWriter:
-    """Writes rows to Arrow stream files, a new one after every `tokens_per_shard` tokens."""
+def _write_parts(settings: PartSettings, tokenizer: PreTrainedTokenizerFast, processes: int) -> list[dict[str, Any]]:
+    """Write the parts that are not there yet, and return the record of each."""
+    encode = fast_encoder(tokenizer)
+    try:
+        return _records(settings, encode or reference_encoder(tokenizer), processes)
+    except EncodersDifferError:
+        # What the compiled encoder wrote so far agreed in samples alone.
+        logger.warning("fastokens encodes a note differently: encoding the whole corpus by tokenizers")
+        for file in settings.folder.glob("part-*.json"):
+            file.unlink()
+        return _records(settings, reference_encoder(tokenizer), processes)
 
-    def __init__(self, folder: Path, dtype: type[np.integer], tokens_per_shard: int) -> None:
-        self.folder = folder
-        self.dtype = dtype
-        self.limit = tokens_per_shard
-        self.schema = pa.schema(
-            {
-                "note_id": pa.string(),
-                "subject_id": pa.int64(),
-                "split": pa.string(),
-                "input_ids": pa.list_(pa.from_numpy_dtype(dtype)),
-            }
-        )
-        self.files: list[Path] = []
-        self.stream: pa.RecordBatchStreamWriter | None = None
-        self.tokens = 0
 
-    def write(self, rows: list[tuple[str, int | None, str, Ids]]) -> None:
-        if not rows:
-            return
-        if self.stream is None or self.tokens >= self.limit:
-            self._open()
-        assert self.stream is not None
-        offsets = np.cumsum([0, *(len(row[3]) for row in rows)], dtype=np.int32)
-        values = pa.array(np.concatenate([row[3] for row in rows]))
-        columns = [
-            pa.array([row[0] for row in rows], pa.string()),
-            pa.array([row[1] for row in rows], pa.int64()),
-            pa.array([row[2] for row in rows], pa.string()),
-            pa.ListArray.from_arrays(pa.array(offsets), values),
-        ]
-        self.stream.write_batch(pa.record_batch(columns, schema=self.schema))
-        self.tokens += int(offsets[-1])
+def _records(settings: PartSettings, encode: Encoder, processes: int) -> list[dict[str, Any]]:
+    notes = pq.read_metadata(settings.notes).num_rows
+    found = {number: finished_part(settings, number) for number in range(-(-notes // settings.notes_per_part))}
+    records = {number: record for number, record in found.items() if record is not None}
+    progress = Progress(f"tokens of {settings.notes.stem}", len(found), done=len(records))
 
-    def _open(self) -> None:
-        if self.stream is not None:
-            self.stream.close()
-        self.files.append(self.folder / f"part-{len(self.files):05d}.arrow")
-        self.stream = pa.ipc.new_stream(self.files[-1], self.schema)
-        self.tokens = 0
+    def write(number: int) -> tuple[int, dict[str, Any]]:
+        return number, write_part(settings, number, encode)
 
-    def close(self) -> list[str]:
-        """Finish the last file, give all their final names and return these."""
-        if self.stream is not None:
-            self.stream.close()
-        names = [f"data-{index:05d}-of-{len(self.files):05d}.arrow" for index in range(len(self.files))]
-        for file, name in zip(self.files, names, strict=True):
-            file.rename(self.folder / name)
-        return names
+    for number, record in in_processes(write, [number for number in found if number not in records], processes):
+        records[number] = record
+        progress.update(len(records), tokens=sum(split["tokens"] for split in record["splits"].values()))
+    return [records[number] for number in found]
+
+
+def _drop_parts_of_another_run(settings: PartSettings, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Empty the folder of parts unless they come from the same notes, tokenizer and settings."""
+    identity = {
+        "format": FORMAT,
+        "notes": sha256_file(settings.notes),
+        "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+        "notes_per_part": settings.notes_per_part,
+        "context": settings.context,
+        "split_salt": settings.split_salt,
+        "pad": settings.pad,
+        "frame": list(settings.frame),
+        "dtype": np.dtype(settings.dtype).name,
+    }
+    file = settings.folder / "identity.json"
+    if not file.exists() or read_json(file) != identity:
+        shutil.rmtree(settings.folder)
+        write_json(private_directory(settings.folder) / file.name, identity)
+
+
+def _added(parts: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Add up the counts of the parts."""
+    counts = {split: dict.fromkeys(COUNTS, 0) for split in SPLITS}
+    for part in parts:
+        for split, count in part["splits"].items():
+            for key, value in count.items():
+                counts[split][key] += value
+    return counts
 
 
 def _require_splits(counts: dict[str, dict[str, int]], notes: Path) -> None:
@@ -196,16 +207,18 @@ def _require_splits(counts: dict[str, dict[str, int]], notes: Path) -> None:
             )
 
 
-def _write_descriptions(folder: Path, files: list[str], dtype: type[np.integer], summary: dict[str, Any]) -> None:
-    def value(name: str) -> dict[str, str]:
-        return {"dtype": name, "_type": "Value"}
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
-    features = {
-        "note_id": value("string"),
-        "subject_id": value("int64"),
-        "split": value("string"),
-        "input_ids": {"feature": value(np.dtype(dtype).name), "_type": "List"},
-    }
+
+def _write_descriptions(folder: Path, files: list[str], summary: dict[str, Any]) -> None:
+    """Write what `datasets` reads beside the rows, and tokens.json."""
+    with pa.ipc.open_stream(folder / files[0]) as stream:
+        features = {field.name: _feature(field.type) for field in stream.schema}
     write_json(
         folder / "dataset_info.json",
         {"citation": "", "description": "", "features": features, "homepage": "", "license": ""},
@@ -221,3 +234,10 @@ def _write_descriptions(folder: Path, files: list[str], dtype: type[np.integer],
     }
     write_json(folder / "state.json", state)
     write_json(folder / "tokens.json", summary)
+
+
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    """Describe a column's type as `datasets` does."""
+    if pa.types.is_list(kind):
+        return {"feature": _feature(kind.value_type), "_type": "List"}
+    return {"dtype": str(kind), "_type": "Value"}

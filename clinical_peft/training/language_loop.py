@@ -2,6 +2,7 @@
 
 import math
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -295,6 +296,8 @@ class _Trainer:
     def _go_on(self, stop: StopRequest) -> None:
         """Make updates and evaluations until the end, and a checkpoint from time to time and at the end."""
         run, state, total = self.run, self.state, len(self.updates)
+        if run.workers.first:
+            print(f"{run.title} | {run.shards.described('train')} | {total:,} updates", file=sys.stderr, flush=True)
         progress = Progress(run.title, total, done=state.step)
         clock = CheckpointClock(run.recipe.checkpoint_seconds)
         saved = state.step == total

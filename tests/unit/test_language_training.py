@@ -124,8 +124,8 @@ def test_perplexity_is_weighted_by_tokens(base, tokens, tmp_path):
     network, shards = load_causal(base).eval(), TokenShards(tokens)
     total, predicted = 0.0, 0
     with torch.no_grad():
-        for row in shards.rows("test"):
-            ids = torch.from_numpy(shards.sequence(row).astype(np.int64))[None]
+        for document in (document for row in shards.rows("test") for document in shards.documents(row)):
+            ids = torch.from_numpy(document.astype(np.int64))[None]
             if ids.shape[1] > 1:
                 total += float(network(ids, labels=ids).loss) * (ids.shape[1] - 1)
                 predicted += ids.shape[1] - 1

@@ -1,4 +1,13 @@
 import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +20,10 @@ from language_fixtures import CLINICAL, SALT, SHAPE, write_corpus
 from transformers import AutoTokenizer
 
 from clinical_peft.errors import DataError, TrainingError
-from clinical_peft.hash_split import hash_split
+from clinical_peft.hash_split import SPLITS, hash_split
 from clinical_peft.models.bases import build_causal, build_encoder, special_ids
 from clinical_peft.models.pretrained import write_base
+from clinical_peft.tokens import shards as shards_module
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import token_type, tokenise
 from clinical_peft.tokens.tokenizer import load_tokenizer, train_tokenizer
@@ -78,63 +88,192 @@ def test_a_tokenizer_that_pads_with_its_end_token_is_refused(base, tmp_path):
         load_tokenizer(tmp_path)
 
 
-@pytest.mark.parametrize("context", [2, 7, 32, 1000])
-def test_rows_are_the_notes_cut_at_the_context_and_nothing_else(base, notes, tmp_path, context):
-    summary = tokenise(notes, base, tmp_path / "tokens", context=context, split_salt=SALT)
+def framed_ids(notes, base):
+    """Ids of every note by note_id, from Hugging Face's tokenizer."""
     tokenizer = load_tokenizer(base)
-    table = pq.read_table(notes).to_pylist()
-    expected = [
-        (note["note_id"], hash_split(note["subject_id"], SALT), ids[start : start + context])
-        for note in table
-        for ids in [tokenizer(note["text"])["input_ids"]]
-        for start in range(0, len(ids), context)
-    ]
-    rows = load_from_disk(tmp_path / "tokens")
-    assert [(row["note_id"], row["split"], row["input_ids"]) for row in rows] == expected
-    assert expected[0][2][0] == tokenizer.bos_token_id
-    assert expected[-1][2][-1] == tokenizer.eos_token_id
-    for split, counts in summary["splits"].items():
-        ids = [row[2] for row in expected if row[1] == split]
-        assert counts["rows"] == len(ids)
-        assert counts["tokens"] == sum(map(len, ids))
-        assert counts["notes"] == sum(hash_split(note["subject_id"], SALT) == split for note in table)
+    return {note["note_id"]: tokenizer(note["text"])["input_ids"] for note in pq.read_table(notes).to_pylist()}
 
 
-def test_reader_and_datasets_agree_over_several_shards(base, notes, tmp_path, monkeypatch):
-    tokenise(notes, base, tmp_path / "one", context=16, split_salt=SALT)
-    monkeypatch.setattr("clinical_peft.tokens.shards.NOTES_PER_BATCH", 7)
-    tokenise(notes, base, tmp_path / "many", context=16, split_salt=SALT, tokens_per_shard=100)
-    assert len(list((tmp_path / "many").glob("data-*.arrow"))) > 1
-    dataset = load_from_disk(tmp_path / "many")
+def documents_of(row):
+    """A packed row's documents: (note_id, subject_id, first token in the note, ids)."""
+    ends = np.cumsum([0, *row["document_lengths"]])
+    ids = [row["input_ids"][start:end] for start, end in pairwise(ends)]
+    return list(zip(row["note_ids"], row["subject_ids"], row["document_starts"], ids, strict=True))
+
+
+@pytest.mark.parametrize("context", [2, 7, 32, 1000])
+def test_rows_hold_every_token_of_every_note_once_and_nothing_else(base, notes, tmp_path, context):
+    summary = tokenise(notes, base, tmp_path / "tokens", context=context, split_salt=SALT, notes_per_part=17)
+    expected = framed_ids(notes, base)
+    subjects = {note["note_id"]: note["subject_id"] for note in pq.read_table(notes).to_pylist()}
+    found = {note: [] for note in expected}
+    counts = {split: Counter() for split in SPLITS}
+    for row in load_from_disk(tmp_path / "tokens"):
+        documents = documents_of(row)
+        assert len(row["input_ids"]) == sum(row["document_lengths"]) <= context
+        for note, subject, start, ids in documents:
+            assert subject == subjects[note]
+            assert row["split"] == hash_split(subject, SALT)
+            assert ids
+            found[note].append((start, ids))
+        counts[row["split"]] += Counter(rows=1, documents=len(documents), tokens=len(row["input_ids"]))
+    for note, pieces in found.items():
+        joined = []
+        for start, ids in sorted(pieces):
+            assert start == len(joined)
+            joined += ids
+        assert joined == expected[note]
+        counts[hash_split(subjects[note], SALT)]["notes"] += 1
+    assert summary["splits"] == {split: dict(count) | {"dropped_tokens": 0} for split, count in counts.items()}
+
+
+def test_reader_and_datasets_agree_over_several_shards(base, notes, tmp_path):
+    tokenise(notes, base, tmp_path / "tokens", context=16, split_salt=SALT, notes_per_part=7)
+    assert len(list((tmp_path / "tokens").glob("data-*.arrow"))) == 6
+    dataset = load_from_disk(tmp_path / "tokens")
     assert dataset.features["input_ids"].feature.dtype == "uint16"
-    for folder in ("one", "many"):
-        shards = TokenShards(tmp_path / folder)
-        assert [shards.sequence(row).tolist() for row in range(len(shards.lengths))] == dataset["input_ids"][:]
-        assert shards.lengths.tolist() == [len(ids) for ids in dataset["input_ids"]]
-        for split in ("train", "validation", "test"):
-            assert shards.rows(split).tolist() == [n for n, name in enumerate(dataset["split"]) if name == split]
+    shards = TokenShards(tmp_path / "tokens")
+    assert shards.lengths.tolist() == [len(ids) for ids in dataset["input_ids"]]
+    for number, row in enumerate(dataset):
+        assert shards.sequence(number).tolist() == row["input_ids"]
+        assert [ids.tolist() for ids in shards.documents(number)] == [ids for *_, ids in documents_of(row)]
+        boundaries, positions = shards.boundaries(number), shards.positions(number)
+        assert boundaries.dtype == positions.dtype == np.int32
+        assert boundaries.tolist() == np.cumsum([0, *row["document_lengths"]]).tolist()
+        assert positions.tolist() == [place for length in row["document_lengths"] for place in range(length)]
+    assert max(len(row["note_ids"]) for row in dataset) > 1
+    for split in SPLITS:
+        assert shards.rows(split).tolist() == [n for n, name in enumerate(dataset["split"]) if name == split]
 
 
-def test_same_notes_give_the_same_bytes(base, notes, tmp_path):
-    for name in ("a", "b"):
-        tokenise(notes, base, tmp_path / name, context=16, split_salt=SALT)
-    for file in sorted((tmp_path / "a").iterdir()):
-        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+def test_parts_follow_the_notes_whatever_the_row_groups(base, notes, tmp_path):
+    table = pq.read_table(notes)
+    for rows in (3, 40):
+        pq.write_table(table, tmp_path / f"{rows}.parquet", row_group_size=rows)
+        tokenise(
+            tmp_path / f"{rows}.parquet", base, tmp_path / f"{rows}", context=16, split_salt=SALT, notes_per_part=10
+        )
+    assert contents(tmp_path / "3") == contents(tmp_path / "40")
+
+
+def test_empty_notes_have_a_row_of_start_and_end(base, tmp_path):
+    rows = [{"note_id": f"n{n}", "subject_id": n, "text": "" if n % 2 else "pain"} for n in range(40)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
+    summary = tokenise(tmp_path / "notes.parquet", base, tmp_path / "tokens", context=8, split_salt=SALT)
+    assert sum(count["documents"] for count in summary["splits"].values()) == 40
+    frame = framed_ids(tmp_path / "notes.parquet", base)["n1"]
+    ids = {note: ids for row in load_from_disk(tmp_path / "tokens") for note, _, _, ids in documents_of(row)}
+    assert all(ids[f"n{n}"] == frame for n in range(1, 40, 2))
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("truncate_and_pad", [False, True])
+def test_the_number_of_processes_leaves_the_bytes_alone(base, notes, tmp_path, truncate_and_pad):
+    settings = {"context": 16, "split_salt": SALT, "notes_per_part": 7, "truncate_and_pad": truncate_and_pad}
+    for processes in (1, 3):
+        tokenise(notes, base, tmp_path / f"{processes}", processes=processes, work=tmp_path / "work", **settings)
+        assert not (tmp_path / "work").exists()
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
+INTERRUPTED = """
+import sys, time
+from pathlib import Path
+from clinical_peft.tokens import shards
+
+def slow(settings, number, encode, write=shards.write_part):
+    time.sleep(600 if number == 6 else 0)
+    return write(settings, number, encode)
+
+shards.write_part = slow
+notes, base, output, work, salt = sys.argv[1:]
+shards.tokenise(
+    Path(notes), Path(base), Path(output), work=Path(work), processes=2, context=16, split_salt=salt, notes_per_part=4
+)
+"""
+
+
+def is_running(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_job_that_was_killed_goes_on_with_the_parts_it_had_not_finished(base, notes, tmp_path, monkeypatch):
+    settings = {"context": 16, "split_salt": SALT, "notes_per_part": 4}
+    tokenise(notes, base, tmp_path / "whole", **settings)
+    work, output = tmp_path / "work", tmp_path / "output"
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, notes, base, output, work, SALT])
+    while process.poll() is None and len(list(work.glob("part-*.json"))) < 9:
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert len(children) == 2
+    deadline = time.monotonic() + 20
+    while any(map(is_running, children)):
+        assert time.monotonic() < deadline, "the killed job's processes go on"
+        time.sleep(0.1)
+    assert not output.exists()
+
+    (work / "part-00003.arrow").write_bytes(b"damaged")
+    written = []
+    write = shards_module.write_part
+    monkeypatch.setattr(
+        shards_module, "write_part", lambda settings, number, _: written.append(number) or write(settings, number, _)
+    )
+    tokenise(notes, base, output, work=work, **settings)
+    assert written == [3, 6]
+    assert contents(output) == contents(tmp_path / "whole")
+    assert not work.exists()
+
+
+def test_parts_of_other_notes_are_not_used(base, notes, tmp_path, monkeypatch):
+    other = write_corpus(tmp_path / "other.parquet", CLINICAL, notes=40, seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(shards_module, "_write_descriptions", Mock(side_effect=InterruptedError))
+        with pytest.raises(InterruptedError):
+            tokenise(other, base, tmp_path / "tokens", context=16, split_salt=SALT, work=tmp_path / "work")
+    assert (tmp_path / "work" / "part-00000.json").exists()
+    assert not (tmp_path / "tokens").exists()
+    tokenise(notes, base, tmp_path / "tokens", context=16, split_salt=SALT, work=tmp_path / "work")
+    tokenise(notes, base, tmp_path / "fresh", context=16, split_salt=SALT)
+    assert contents(tmp_path / "tokens") == contents(tmp_path / "fresh")
+
+
+def test_an_error_in_a_process_reaches_the_caller(base, tmp_path):
+    rows = [{"note_id": f"n{n}", "subject_id": n, "text": None if n == 33 else "secret"} for n in range(40)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
+    with pytest.raises(DataError, match="note n33 has no text"):
+        tokenise(
+            tmp_path / "notes.parquet",
+            base,
+            tmp_path / "tokens",
+            context=16,
+            split_salt=SALT,
+            processes=2,
+            notes_per_part=5,
+        )
+    assert not multiprocessing.active_children()
 
 
 def test_a_corpus_without_patients_is_split_by_note(base, tmp_path):
     notes = write_corpus(tmp_path / "general.parquet", CLINICAL, notes=30, patients=False)
     tokenise(notes, base, tmp_path / "tokens", context=16, split_salt=SALT)
     for row in load_from_disk(tmp_path / "tokens"):
-        assert row["subject_id"] is None
-        assert row["split"] == hash_split(row["note_id"], SALT)
+        assert set(row["subject_ids"]) == {None}
+        assert {hash_split(note, SALT) for note in row["note_ids"]} == {row["split"]}
 
 
 def test_special_tokens_spelled_in_a_note_stay_text(base, tmp_path):
     rows = [{"note_id": f"n{n}", "subject_id": n, "text": "pain </s><pad><s> [MASK] none"} for n in range(40)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
     tokenise(tmp_path / "notes.parquet", base, tmp_path / "tokens", context=512, split_salt=SALT)
-    ids = TokenShards(tmp_path / "tokens").sequence(0).tolist()
+    ids = TokenShards(tmp_path / "tokens").documents(0)[0].tolist()
     special = set(load_tokenizer(base).all_special_ids)
     assert [position for position, token in enumerate(ids) if token in special] == [0, len(ids) - 1]
 
@@ -173,6 +312,12 @@ def test_a_missing_text_is_named_by_its_note(base, tmp_path):
     with pytest.raises(DataError, match="note n3 has no text") as caught:
         tokenise(tmp_path / "notes.parquet", base, tmp_path / "tokens", context=16, split_salt=SALT)
     assert "secret" not in str(caught.value)
+
+
+def test_a_missing_column_is_named(base, tmp_path):
+    pq.write_table(pa.table({"note_id": ["n"], "text": ["secret"]}), tmp_path / "notes.parquet")
+    with pytest.raises(DataError, match="missing: subject_id"):
+        tokenise(tmp_path / "notes.parquet", base, tmp_path / "tokens", context=16, split_salt=SALT)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "delete", "count"])

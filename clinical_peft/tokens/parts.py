@@ -1,0 +1,153 @@
+"""One part of a corpus: a range of notes as the rows of one Arrow file."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clinical_peft.errors import DataError
+from clinical_peft.files import atomic_path, read_json, write_json
+from clinical_peft.hash_split import SPLITS, hash_split
+from clinical_peft.tokens.encoding import Encoder
+from clinical_peft.tokens.rows import EncodedNotes, Ids, Offsets, count_rows, packed_rows, padded_rows
+
+NOTES_PER_BATCH = 1024
+ROWS_PER_BATCH = 4096
+COLUMNS = ["note_id", "subject_id", "text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartSettings:
+    """What every part of a corpus is made with.
+
+    Attributes:
+        notes: Parquet file of the corpus.
+        folder: Where finished parts are kept.
+        notes_per_part: Notes of a part; these alone may share rows.
+        context: Longest document, and length of a row, in tokens.
+        split_salt: Salt of the hash split.
+        pad: Id that a row is padded with after its note was cut to the context; None to pack instead.
+        frame: Ids before and after every note.
+        dtype: Type of the ids.
+    """
+
+    notes: Path
+    folder: Path
+    notes_per_part: int
+    context: int
+    split_salt: str
+    pad: int | None
+    frame: tuple[list[int], list[int]]
+    dtype: type[np.integer]
+
+    def file(self, number: int) -> Path:
+        """Return the path of a part's rows."""
+        return self.folder / f"part-{number:05d}.arrow"
+
+
+def finished_part(settings: PartSettings, number: int) -> dict[str, Any] | None:
+    """Return what `write_part` returned for a part that is complete, else None."""
+    file = settings.file(number)
+    record = file.with_suffix(".json")
+    if not record.exists() or not file.exists():
+        return None
+    written: dict[str, Any] = read_json(record)
+    return written if written["bytes"] == file.stat().st_size else None
+
+
+def write_part(settings: PartSettings, number: int, encode: Encoder) -> dict[str, Any]:
+    """Encode a part's notes and write their rows.
+
+    Args:
+        settings: What the part is made with.
+        number: Which part.
+        encode: Gives the ids of texts.
+
+    Returns:
+        Counts per split, the digest of the rows and the size of the file.
+
+    Raises:
+        DataError: A note has no text.
+    """
+    notes = _read_notes(settings, number, encode)
+    rows = (
+        packed_rows(notes, settings.context)
+        if settings.pad is None
+        else padded_rows(notes, settings.context, settings.pad)
+    )
+    file = settings.file(number)
+    with atomic_path(file) as temporary, pa.ipc.new_stream(temporary, rows.schema) as stream:
+        for start in range(0, rows.num_rows, ROWS_PER_BATCH):
+            stream.write_batch(rows.slice(start, ROWS_PER_BATCH))
+    digest = hashlib.sha256()
+    for name in ("input_ids", "document_lengths"):
+        if name in rows.schema.names:
+            digest.update(rows[name].value_lengths().to_numpy())
+            digest.update(rows[name].values.to_numpy())
+    record = {
+        "splits": count_rows(notes, rows, settings.context),
+        "sha256": digest.hexdigest(),
+        "bytes": file.stat().st_size,
+    }
+    write_json(file.with_suffix(".json"), record)
+    return record
+
+
+def _read_notes(settings: PartSettings, number: int, encode: Encoder) -> EncodedNotes:
+    note_ids, subject_ids, ids, lengths = [], [], [], []
+    for batch in _batches(settings, number):
+        if batch["text"].null_count:
+            nameless = batch["note_id"][pc.index(pc.is_null(batch["text"]), True).as_py()]
+            raise DataError(f"{settings.notes}: note {nameless} has no text; extract the notes again")
+        encoded, offsets = encode(batch["text"].to_pylist())
+        ids.append(_framed(encoded, offsets, settings))
+        lengths.append(np.diff(offsets) + sum(map(len, settings.frame)))
+        note_ids.append(batch["note_id"].cast(pa.string()))
+        subject_ids.append(batch["subject_id"].cast(pa.int64()))
+    note_id, subject_id = pa.concat_arrays(note_ids), pa.concat_arrays(subject_ids)
+    keys = zip(note_id.to_pylist(), subject_id.to_pylist(), strict=True)
+    split = [hash_split(note if subject is None else subject, settings.split_salt) for note, subject in keys]
+    return EncodedNotes(
+        note_id,
+        subject_id,
+        np.array([SPLITS.index(name) for name in split], np.int64),
+        np.concatenate(ids),
+        np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64),
+    )
+
+
+def _batches(settings: PartSettings, number: int) -> Iterator[pa.RecordBatch]:
+    """Yield a part's notes; of the row groups, only those that hold some are read."""
+    file = pq.ParquetFile(settings.notes)
+    first = number * settings.notes_per_part
+    end = first + settings.notes_per_part
+    borders = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))])
+    groups = np.flatnonzero((borders[:-1] < end) & (borders[1:] > first)).tolist()
+    position = int(borders[groups[0]]) if groups else 0
+    for batch in file.iter_batches(NOTES_PER_BATCH, row_groups=groups, columns=COLUMNS, use_threads=False):
+        begin, stop = max(first - position, 0), min(end - position, batch.num_rows)
+        if begin < stop:
+            yield batch.slice(begin, stop - begin)
+        position += batch.num_rows
+
+
+def _framed(ids: npt.NDArray[np.uint32], offsets: Offsets, settings: PartSettings) -> Ids:
+    """Put the ids before and after each of the texts whose ids lie on end."""
+    start, stop = settings.frame
+    width = len(start) + len(stop)
+    texts = np.arange(len(offsets) - 1)
+    framed = np.empty(len(ids) + width * len(texts), settings.dtype)
+    framed[np.arange(len(ids)) + np.repeat(width * texts + len(start), np.diff(offsets))] = ids
+    begins, ends = offsets[:-1] + width * texts, offsets[1:] + width * (texts + 1)
+    for place, value in enumerate(start):
+        framed[begins + place] = value
+    for place, value in enumerate(reversed(stop), start=1):
+        framed[ends - place] = value
+    return framed
