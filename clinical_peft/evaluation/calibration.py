@@ -3,7 +3,8 @@
 Slope and intercept (Van Calster et al. 2019, BMC Med 17:230): the slope b of a logistic regression of the outcome on
 the logit of the score, 1 when scores are neither too extreme nor too timid; and the intercept a with that slope held
 at 1, 0 when they are right on average (calibration in the large), negative when too high. Tasks of several classes
-pool all pairs of row and class. Expected calibration error: mean distance between the mean score and the observed
+pool all pairs of row and class; a multiclass task has no intercept, since scores and outcomes of a row both sum to 1.
+Expected calibration error: mean distance between the mean score and the observed
 share over `BINS` bins that hold equally many scores, weighted by size; of a multiclass task, of the predicted class
 (Guo et al. 2017, ICML).
 """
@@ -65,7 +66,8 @@ def calibration_figures(data: Predictions, weighting: Weighting) -> dict[str, np
 
     Returns:
         `brier`, `log_loss`, `calibration_slope`, `calibration_intercept` and `ece`, float64 of shape (R,); NaN where
-        undefined: in an empty resample, and a slope or intercept where scores are constant or separate the outcomes.
+        undefined: in an empty resample, a slope where scores are constant or separate the outcomes, an intercept where
+        all outcomes are alike or the task is multiclass.
     """
     scores = data.scores.astype(np.float64)
     squared = (scores - data.target) ** 2
@@ -77,11 +79,14 @@ def calibration_figures(data: Predictions, weighting: Weighting) -> dict[str, np
         brier = squared[:, 1] if data.type == "binary" else squared.sum(axis=1)
         loss = -np.log(clipped[data.target])
     pairs = score_pairs(data)
+    intercept = np.full(weighting.width, np.nan)
+    if data.type != "multiclass":
+        intercept = _replicated(pairs, weighting, fit_slope=False)
     return {
         "brier": weighting.mean(brier),
         "log_loss": weighting.mean(loss),
         "calibration_slope": _replicated(pairs, weighting, fit_slope=True),
-        "calibration_intercept": _replicated(pairs, weighting, fit_slope=False),
+        "calibration_intercept": intercept,
         "ece": _calibration_error(binned_pairs(data), weighting),
     }
 

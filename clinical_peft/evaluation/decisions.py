@@ -46,7 +46,7 @@ def decision_curve(data: Predictions, weighting: Weighting, level: float) -> dic
     """
     positive, once = data.target[:, 1], Weighting(np.ones((len(data), 1), np.uint8))
     replicates = net_benefit(data.scores[:, 1], positive, weighting)
-    intervals = [percentile_interval(row, level) or [None, None] for row in replicates]
+    intervals = [percentile_interval(row, level) or (None, None) for row in replicates]
     return {
         "thresholds": THRESHOLDS.tolist(),
         "net_benefit": net_benefit(data.scores[:, 1], positive, once)[:, 0].tolist(),

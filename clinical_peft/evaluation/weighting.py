@@ -55,19 +55,20 @@ class Weighting:
         """Rows of each resample, float64 of shape (R,)."""
         return np.asarray(self.counts.sum(axis=0, dtype=np.float64))
 
-    def count(self, indicators: np.ndarray) -> np.ndarray:
+    def count(self, indicators: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Sums of whole numbers over the rows of each resample, exact.
 
         Args:
             indicators: Whole numbers, or bool, of shape (M, N).
+            rows: The only rows that have a number, of shape (L,), when the indicators are of shape (M, L).
 
         Returns:
             Sums, float64 of shape (M, R).
         """
         largest = float(np.abs(indicators).max(initial=0)) * float(self.total.max(initial=0))
-        if largest < EXACT:
-            return np.asarray((indicators.astype(np.float32) @ self._small_factors).astype(np.float64))
-        return self.sum(indicators)
+        kind, factors = (np.float32, self._small_factors) if largest < EXACT else (np.float64, self._factors)
+        used = factors if rows is None else factors[rows]
+        return np.asarray((indicators.astype(kind) @ used).astype(np.float64))
 
     @cached_property
     def _small_factors(self) -> np.ndarray:
@@ -130,6 +131,7 @@ class Weighting:
         place = np.searchsorted(-levels, -scores, side="left")  # first level that an entry reaches
         tied = ~positive & (place < len(levels))
         tied[tied] = scores[tied] == levels[place[tied]]
+        with_hits = np.unique(rows[positive])
         hits, area, precision = (np.zeros(self.width) for _ in range(3))
         selected_rows, hit_rows = np.zeros(self.rows), np.zeros(self.rows)
         step = max(1, BLOCK // max(self.rows, self.width))
@@ -138,7 +140,7 @@ class Weighting:
             selected_by_row = self._reaching(place, rows, first, size, selected_rows)
             hits_by_row = self._reaching(place[positive], rows[positive], first, size, hit_rows)
             selected_rows, hit_rows = selected_by_row[-1], hits_by_row[-1]
-            selected, found = self.count(selected_by_row), self.count(hits_by_row)
+            selected, found = self.count(selected_by_row), self.count(hits_by_row[:, with_hits], with_hits)
             new_hits = np.diff(found, axis=0, prepend=hits[None, :])
             negatives = 2 * (selected - found)
             inside = tied & (place >= first) & (place < first + size)
