@@ -6,15 +6,23 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.evaluation.cohort_tables import build_cohort_tables
+    from clinical_peft.evaluation.evidence_tables import build_evidence_tables
     from clinical_peft.evaluation.render import write_table
     from clinical_peft.evaluation.tables import build_tables
     from clinical_peft.files import read_json
 
     statistics = read_json(Path(snakemake.input.statistics))
+    comparison = read_json(Path(snakemake.input.comparison))
     tables = build_tables(
         statistics=statistics,
         perplexities=[read_json(Path(path)) for path in snakemake.input.perplexities],
-        aggregate=read_json(Path(snakemake.input.comparison)),
+        aggregate=comparison,
+        labels=snakemake.params.labels,
+    )
+    tables |= build_evidence_tables(
+        aggregate=comparison,
+        calibration=read_json(Path(snakemake.input.calibration)),
+        subgroups=read_json(Path(snakemake.input.subgroups)),
         labels=snakemake.params.labels,
     )
     tables |= build_cohort_tables(

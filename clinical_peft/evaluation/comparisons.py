@@ -11,6 +11,7 @@ from clinical_peft.evaluation.delong import compare_areas, normal_p_value
 from clinical_peft.evaluation.resampling import bca_interval, holm, paired_difference, percentile_interval
 
 SIGNIFICANCE = 0.05
+BEST, TIED = "best", "tied"
 
 Key = tuple[str, str]
 
@@ -155,3 +156,27 @@ def _delong(first: Key, second: Key, placements: Mapping[Key, Placements], level
         "interval": list(found.interval),
         "p_value": found.p_value,
     }
+
+
+def best_and_tied(aggregate: Mapping[str, Any]) -> dict[Key, str]:
+    """Which models lead a column of their table, and which cannot be told apart from the leader.
+
+    Args:
+        aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
+
+    Returns:
+        By model and task, `BEST` for a model whose lead over every other of its group is significant, `TIED` for the
+        highest and all that do not differ significantly from it where there is no such lead; the others are absent.
+    """
+    values = {(row["model"], row["task"]): row["auroc"] for row in aggregate["summaries"]}
+    families: dict[Key, dict[frozenset[str], bool]] = {}
+    for row in aggregate.get("differences", ()):
+        pair = frozenset((row["first"], row["second"]))
+        families.setdefault((row["group"], row["task"]), {})[pair] = row["significant"]
+    marks: dict[Key, str] = {}
+    for (_, task), pairs in families.items():
+        models = sorted({name for pair in pairs for name in pair})
+        leader = max(models, key=lambda model: values[model, task])
+        near = [model for model in models if model != leader and not pairs[frozenset((leader, model))]]
+        marks |= {(model, task): TIED for model in (leader, *near)} if near else {(leader, task): BEST}
+    return marks
