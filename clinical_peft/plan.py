@@ -117,6 +117,7 @@ def _data(study: Study) -> Stage:
     jobs += any(corpus in study.paired_corpora for corpus in corpora)
     jobs += experiments.reads_synthetic_notes(study)
     jobs += 1 + (study.contamination == "carevue")  # the leakage check, and who is in the CareVue subset
+    jobs += bool(experiments.runs_in_use(study))  # who the patients are
     return Stage("data", jobs, 0, characters // 2)
 
 
@@ -206,7 +207,8 @@ def _finetuning(study: Study) -> Stage:
 
 
 def _evaluation(study: Study) -> Stage:
-    comparing = 6  # describing cohorts, comparing models, tables, figures, report, tracking
+    # Describing cohorts, comparing models and subgroups, calibration, tables, figures, report, tracking.
+    comparing = 8
     return Stage("evaluation", len(experiments.runs_in_use(study)) + comparing, 0, 0)
 
 

@@ -44,6 +44,9 @@ TABLE_NAMES = [
     "text_lengths",
     "attrition",
     "cost",
+    "uncertainty",
+    "calibration",
+    "subgroups",
 ]
 TABLE_TITLES = {
     "main": "Main comparison (Table 3)",
@@ -247,6 +250,11 @@ def carevue_in_use():
     return [f"{ROOT}/cohorts/carevue.parquet", f"{ROOT}/cohorts/carevue.json"]
 
 
+def subgroups_in_use(wildcards=None):
+    runs = experiments.runs_in_use(STUDY)
+    return f"{ROOT}/cohorts/subgroups.parquet" if runs else []
+
+
 def perplexities_in_use(wildcards=None):
     return expand(
         f"{ROOT}/perplexity/{{adapter}}.json",
@@ -287,6 +295,10 @@ def pooled_records_in_use(wildcards=None):
 
 def classes_in_use(wildcards=None):
     return expand(f"{ROOT}/cohorts/{{task}}.classes.json", task=STUDY.matrix.tasks)
+
+
+def classes_by_task():
+    return {task: f"{ROOT}/cohorts/{task}.classes.json" for task in STUDY.matrix.tasks}
 
 
 def attrition_in_use(wildcards=None):

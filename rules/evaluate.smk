@@ -1,3 +1,7 @@
+# Of calibration and subgroups, whose intervals are read and not corrected for many comparisons.
+FEWER_RESAMPLES = min(1000, STUDY.evaluation.resamples)
+
+
 rule evaluate_model:
     """Score one model's predictions on one task, with intervals."""
     input:
@@ -35,6 +39,8 @@ rule compare_models:
     input:
         metrics=metrics_in_use,
         replicates=replicates_in_use,
+        predictions=predictions_in_use,
+        classes=classes_in_use,
     output:
         "<study>/comparison.json",
     log:
@@ -44,8 +50,50 @@ rule compare_models:
         "../envs/report.yaml"
     params:
         groups=models_by_table(),
+        classes=classes_by_task(),
     script:
         "../workflow_scripts/compare_models.py"
+
+
+rule calibrate_models:
+    """Recalibrate every run on validation; reliability, decision curves and alerts on test."""
+    input:
+        metrics=metrics_in_use,
+        predictions=predictions_in_use,
+        classes=classes_in_use,
+    output:
+        "<study>/calibration.json",
+    log:
+        "<study>/logs/calibrate_models.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        classes=classes_by_task(),
+        resamples=FEWER_RESAMPLES,
+        bootstrap_seed=STUDY.evaluation.seed,
+    script:
+        "../workflow_scripts/calibrate_models.py"
+
+
+rule compare_subgroups:
+    """Compare every model's figures between groups of patients."""
+    input:
+        metrics=metrics_in_use,
+        predictions=predictions_in_use,
+        classes=classes_in_use,
+        subgroups=subgroups_in_use,
+    output:
+        "<study>/subgroups.json",
+    log:
+        "<study>/logs/compare_subgroups.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        classes=classes_by_task(),
+        resamples=FEWER_RESAMPLES,
+        bootstrap_seed=STUDY.evaluation.seed,
+    script:
+        "../workflow_scripts/compare_subgroups.py"
 
 
 rule describe_cohorts:
@@ -65,7 +113,7 @@ rule describe_cohorts:
 
 
 rule tabulate:
-    """Write the four tables of the paper, with the published figures beside ours, and what the cohorts are."""
+    """Write the four tables of the paper, with the published figures beside ours, and what they rest on."""
     input:
         statistics="<study>/statistics.json",
         attrition=attrition_in_use,
@@ -73,6 +121,8 @@ rule tabulate:
         training=training_records_in_use,
         pooled=pooled_records_in_use,
         comparison="<study>/comparison.json",
+        calibration="<study>/calibration.json",
+        subgroups="<study>/subgroups.json",
         leakage="<study>/cohorts/leakage.json",
     output:
         report(
@@ -127,6 +177,8 @@ rule write_report:
         training=training_records_in_use,
         pooled=pooled_records_in_use,
         comparison="<study>/comparison.json",
+        calibration="<study>/calibration.json",
+        subgroups="<study>/subgroups.json",
         metrics=metrics_in_use,
         figures="<study>/figures",
         template=f"{workflow.basedir}/report/report.html.j2",

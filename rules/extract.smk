@@ -140,6 +140,23 @@ rule build_cohort:
         "../workflow_scripts/build_cohort.py"
 
 
+rule build_subgroups:
+    """Tell of every admission who the patient is, for comparing figures between groups of patients."""
+    input:
+        tables_of_subgroups,
+    output:
+        ensure("<study>/cohorts/subgroups.parquet", non_empty=True),
+    log:
+        "<study>/logs/cohorts/subgroups.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        source=STUDY.cohorts.source,
+        tables=outcome_folder,
+    script:
+        "../workflow_scripts/build_subgroups.py"
+
+
 rule pair_corpora:
     """Take held-out patients and near-duplicates of their notes out of a corpus; draw an unfiltered one of its size."""
     input:
@@ -213,5 +230,6 @@ rule data:
         notes_in_use(),
         cohorts_in_use(),
         carevue_in_use(),
+        subgroups_in_use(),
         "<study>/cohorts/leakage.json",
     localrule: True

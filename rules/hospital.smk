@@ -118,6 +118,17 @@ def tables_of_carevue_subset(wildcards):
     return [str(listed)] if listed else mimic_iii_tables(["ICUSTAYS"])
 
 
+def tables_of_subgroups(wildcards):
+    """The table of admissions, and of those that say more of a patient the ones that are there."""
+    folder, names = STUDY.data.mimic_iii, ["PATIENTS", "ICUSTAYS"]
+    if FROM_MIMIC_IV:
+        folder, names = STUDY.data.mimic_iv, ["patients"]
+    there = [name for name in names if folder and locate_table(folder, name)]
+    if FROM_MIMIC_IV:
+        return mimic_iv_tables(["admissions", *there])
+    return mimic_iii_tables(["ADMISSIONS", *there])
+
+
 def ventilation_of_task(wildcards):
     derived = wildcards.task == "pmv" and not labelled_by_beep(wildcards)
     return f"{ROOT}/cohorts/ventilation.parquet" if derived else []

@@ -10,6 +10,8 @@ with job(snakemake.log[0]):
     aggregate(
         [Path(path) for path in snakemake.input.metrics],
         [Path(path) for path in snakemake.input.replicates],
+        predictions=[Path(path) for path in snakemake.input.predictions],
+        classes={task: Path(path) for task, path in snakemake.params.classes.items()},
         groups=snakemake.params.groups,
         output=Path(snakemake.output[0]),
     )

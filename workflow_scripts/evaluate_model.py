@@ -18,6 +18,7 @@ with job(snakemake.log[0]):
             Path(snakemake.input.classes),
             task=snakemake.wildcards.task,
             job=read_json(Path(snakemake.input.recipe)),
+            cohort=Path(snakemake.input.cohort),
             cohort_sha256=sha256_file(Path(snakemake.input.cohort)),
             seed=seed,
             resamples=snakemake.params.resamples,

@@ -1,30 +1,23 @@
 """Metrics of all runs -> means over seeds with intervals, macro averages, and paired differences of models."""
 
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clinical_peft.errors import DataError
+from clinical_peft.evaluation.comparisons import Cell, Key, Placements, compare_models, with_seeds
+from clinical_peft.evaluation.delong import contributions
 from clinical_peft.evaluation.evaluate import STRICT_LEVEL, read_replicates
+from clinical_peft.evaluation.predictions import read_classes, read_predictions
 from clinical_peft.evaluation.published import PAPER_TASKS
-from clinical_peft.evaluation.resampling import holm, paired_difference, percentile_interval, undefined
-from clinical_peft.files import read_json, write_json
+from clinical_peft.evaluation.resampling import bca_interval, percentile_interval, undefined
+from clinical_peft.files import read_json, sha256_file, write_json
 
 MACRO = "macro_average"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A model's AUROC on a task, or its macro average: the mean over seeds and its replicates of shape (R,)."""
-
-    estimate: float
-    by_seed: tuple[float, ...]
-    replicates: np.ndarray
 
 
 def aggregate(
@@ -33,38 +26,44 @@ def aggregate(
     *,
     groups: Mapping[str, Sequence[str]],
     output: Path,
+    predictions: Sequence[Path] | None = None,
+    classes: Mapping[str, Path] | None = None,
     level: float = 0.95,
 ) -> dict[str, Any]:
     """Summarise a study's runs and compare the models of each group.
 
     A model's figure on a task is the mean of its seeds' test AUROC. Its interval is a percentile bootstrap over
     patients of that mean: the same resample is scored for every seed and the scores are averaged. It describes
-    uncertainty about patients; `seed_sd` describes the spread over seeds. The macro average is the mean over the
-    paper's tasks that the study has, each resample drawing the same patients in all of them.
+    uncertainty about patients; `seed_sd` describes the spread over seeds, and `interval_total` holds both. The macro
+    average is the mean over the paper's tasks that the study has, each resample drawing the same patients in all of
+    them.
 
     Args:
         metrics: Metrics files of all runs; none for a study that only trains adapters.
         replicates: Replicates files in the same order.
         groups: Models whose pairs are compared, by name of the group; models without metrics are passed over.
         output: JSON file to write.
-        level: Coverage of `interval`.
+        predictions: Predictions files in the same order, for DeLong's test on binary tasks; without them none.
+        classes: Label space of each task, a JSON list; needed with `predictions`.
+        level: Coverage of the intervals.
 
     Returns:
         What the file holds. level; resamples; macro_tasks: list of task names;
         summaries: list of {model, task (or `macro_average`), auroc, seed_sd (null for one seed), seeds, interval,
-        interval_99, undefined, n, patients, classes, classes_scored, positives (the last five null for macro_average)};
-        differences: list of {group, task, first, second, difference (second minus first), interval, undefined, p_value,
-        p_holm (adjusted within the group and task)}. AUROCs are fractions, not percent.
+        interval_99, interval_bca, interval_total (over patients and seeds, null for one seed), undefined, n, patients,
+        classes, classes_scored, positives (the last five null for macro_average)}; differences: what
+        `clinical_peft.evaluation.comparisons.compare_models` returns. AUROCs are fractions, not percent.
 
     Raises:
-        DataError: Runs of a task have different cohorts, resamples or seeds, so that they cannot be paired.
+        DataError: Runs of a task have different cohorts, resamples or seeds, so that they cannot be paired, or a
+            predictions file is not the one that was scored.
     """
     if len(metrics) != len(replicates):
         raise DataError(f"expected metrics and replicates of the same runs, found {len(metrics)} and {len(replicates)}")
     runs = [read_json(path) for path in metrics]
     if runs:
         _check_comparable(runs, metrics)
-    by_cell: dict[tuple[str, str], list[int]] = defaultdict(list)
+    by_cell: dict[Key, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
         by_cell[run["model"], run["task"]].append(index)
     cells = {
@@ -79,7 +78,7 @@ def aggregate(
         "resamples": runs[0]["bootstrap"]["resamples"] if runs else 0,
         "macro_tasks": tasks,
         "summaries": [_summary(key, cell, first_run.get(key), level) for key, cell in sorted(cells.items())],
-        "differences": _differences(cells, groups, level),
+        "differences": compare_models(cells, groups, level, _placements(runs, predictions or (), classes or {})),
     }
     write_json(output, result)
     return result
@@ -101,16 +100,62 @@ def _check_comparable(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path]) 
         drawn = run["bootstrap"]
         if (drawn["resamples"], drawn["seed"]) != (first["resamples"], first["seed"]):
             raise DataError(f"{path}: its bootstrap differs in resamples or seed from {paths[0]}; evaluate both again")
+    _check_seeds(seen)
+
+
+def _check_seeds(seen: Mapping[tuple[str, str, int], Path]) -> None:
+    """Refuse a comparison of means over different seeds."""
+    seeds: dict[Key, set[int]] = defaultdict(set)
+    for model, task, seed in seen:
+        seeds[model, task].add(seed)
+    everything = {seed for found in seeds.values() for seed in found}
+    for (model, task), found in sorted(seeds.items()):
+        if found != everything:
+            missing = ", ".join(map(str, sorted(everything - found)))
+            path = seen[model, task, min(found)]
+            raise DataError(f"{path}: expected {model} on {task} with every seed of the study; missing: seed {missing}")
 
 
 def _mean_cell(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> Cell:
     order = sorted(range(len(runs)), key=lambda index: runs[index]["seed"])
     by_seed = tuple(float(runs[index]["metrics"]["test"]["auroc"]) for index in order)
-    values = np.mean([read_replicates(paths[index], runs[index]) for index in order], axis=0)
-    return Cell(estimate=float(np.mean(by_seed)), by_seed=by_seed, replicates=values)
+    values, left_out = (
+        np.stack([read_replicates(paths[index], runs[index], drawn=drawn) for index in order])
+        for drawn in ("bootstrap", "jackknife")
+    )
+    # Models are trained apart, so that each draws its seeds by itself.
+    name = zlib.crc32(f"{runs[0]['model']} {runs[0]['task']}".encode())
+    generator = np.random.default_rng([runs[0]["bootstrap"]["seed"], name])
+    return Cell(
+        estimate=float(np.mean(by_seed)),
+        by_seed=by_seed,
+        replicates=values.mean(axis=0),
+        total=with_seeds(values, generator),
+        left_out=left_out.mean(axis=0),
+    )
 
 
-def _macro_cells(cells: Mapping[tuple[str, str], Cell], tasks: Sequence[str]) -> dict[tuple[str, str], Cell]:
+def _placements(
+    runs: Sequence[Mapping[str, Any]], predictions: Sequence[Path], classes: Mapping[str, Path]
+) -> dict[Key, Placements]:
+    """Contributions to the AUROC of every model on every binary task, averaged over seeds."""
+    found: dict[Key, list[Placements]] = defaultdict(list)
+    for run, path in zip(runs, predictions, strict=False):
+        if run["task_type"] != "binary":
+            continue
+        if sha256_file(path) != run["predictions_sha256"]:
+            raise DataError(f"{path}: expected the predictions that were scored, found others; evaluate the run again")
+        test = read_predictions(path, read_classes(classes[run["task"]]), "binary")["test"]
+        positive = test.target[:, 1]
+        values = contributions(test.scores[:, 1], positive)
+        found[run["model"], run["task"]].append(Placements(values, positive, test.subject_id))
+    return {
+        key: Placements(np.mean([part.values for part in parts], axis=0), parts[0].positive, parts[0].subject_id)
+        for key, parts in found.items()
+    }
+
+
+def _macro_cells(cells: Mapping[Key, Cell], tasks: Sequence[str]) -> dict[Key, Cell]:
     macro = {}
     for model in sorted({key[0] for key in cells}):
         parts = [cells[model, task] for task in tasks if (model, task) in cells]
@@ -122,11 +167,18 @@ def _macro_cells(cells: Mapping[tuple[str, str], Cell], tasks: Sequence[str]) ->
             estimate=float(np.mean([part.estimate for part in parts])),
             by_seed=tuple(float(value) for value in by_seed),
             replicates=np.mean([part.replicates for part in parts], axis=0),
+            total=_mean_of_totals(parts),
+            left_out=np.mean([part.left_out for part in parts], axis=0),
         )
     return macro
 
 
-def _summary(key: tuple[str, str], cell: Cell, run: Mapping[str, Any] | None, level: float) -> dict[str, Any]:
+def _mean_of_totals(parts: Sequence[Cell]) -> np.ndarray | None:
+    totals = [part.total for part in parts if part.total is not None]
+    return np.mean(totals, axis=0) if len(totals) == len(parts) else None
+
+
+def _summary(key: Key, cell: Cell, run: Mapping[str, Any] | None, level: float) -> dict[str, Any]:
     return {
         "model": key[0],
         "task": key[1],
@@ -135,6 +187,8 @@ def _summary(key: tuple[str, str], cell: Cell, run: Mapping[str, Any] | None, le
         "seeds": len(cell.by_seed),
         "interval": percentile_interval(cell.replicates, level),
         "interval_99": percentile_interval(cell.replicates, STRICT_LEVEL),
+        "interval_bca": bca_interval(cell.estimate, cell.replicates, cell.left_out, level),
+        "interval_total": None if cell.total is None else percentile_interval(cell.total, level),
         "undefined": undefined(cell.replicates),
         "n": run["n"]["test"] if run else None,
         "patients": run["patients"]["test"] if run else None,
@@ -142,25 +196,3 @@ def _summary(key: tuple[str, str], cell: Cell, run: Mapping[str, Any] | None, le
         "classes_scored": run["classes_scored"]["test"] if run else None,
         "positives": run["positives"]["test"] if run else None,
     }
-
-
-def _differences(
-    cells: Mapping[tuple[str, str], Cell], groups: Mapping[str, Sequence[str]], level: float
-) -> list[dict[str, Any]]:
-    tasks = sorted({key[1] for key in cells})
-    rows = []
-    for group, models in groups.items():
-        for task in tasks:
-            family = {
-                (first, second): paired_difference(
-                    (cells[first, task].estimate, cells[second, task].estimate),
-                    (cells[first, task].replicates, cells[second, task].replicates),
-                    level,
-                )
-                for first, second in combinations([model for model in models if (model, task) in cells], 2)
-            }
-            adjusted = holm({pair: row["p_value"] for pair, row in family.items()})
-            for (first, second), row in family.items():
-                names = {"group": group, "task": task, "first": first, "second": second}
-                rows.append({**names, **row, "p_holm": adjusted[first, second]})
-    return rows

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clinical_peft.evaluation.metrics import scored_classes
+from clinical_peft.evaluation.areas import scored_classes
 from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
 from clinical_peft.recipes import TASK_TYPES
 

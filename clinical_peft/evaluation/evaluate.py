@@ -1,30 +1,51 @@
-"""One run's predictions -> its metrics file and its bootstrap replicates."""
+"""One run's predictions -> its metrics file and its bootstrap replicates.
+
+The replicates file has one float64 column per figure of `clinical_peft.evaluation.metrics.FIGURES`, null where it is
+undefined, and a column `drawn`: `bootstrap` for resamples of the patients, `jackknife` for the figures without each
+group of patients. Its schema metadata names the run.
+"""
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinical_peft.errors import DataError
+from clinical_peft.evaluation.areas import (
+    HEAD_ABOVE,
+    TAIL_BELOW,
+    area_figures,
+    class_areas,
+    frequency_bands,
+    scored_classes,
+    weigh,
+)
+from clinical_peft.evaluation.calibration import BINS
+from clinical_peft.evaluation.cohort_check import check_against_cohort, read_cohort, train_positives
 from clinical_peft.evaluation.metrics import (
     FIGURES,
     all_figures,
-    area_figures,
     choose_threshold,
-    scored_classes,
+    f1_figures,
+    figure_names,
+    paper_figures,
+    sigmoid,
 )
 from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
-from clinical_peft.evaluation.resampling import bootstrap, percentile_interval, undefined
+from clinical_peft.evaluation.resampling import bca_interval, bootstrap, jackknife, percentile_interval, undefined
 from clinical_peft.files import atomic_path, sha256_file, write_json
 from clinical_peft.recipes import TASK_TYPES
 
 STRICT_LEVEL = 0.99
 METADATA_KEY = b"run"
+DRAWN = ("bootstrap", "jackknife")
+
+Bands = Mapping[str, np.ndarray]
 
 
 def evaluate(
@@ -40,6 +61,7 @@ def evaluate(
     output: Path,
     replicates: Path,
     provenance: Mapping[str, Any],
+    cohort: Path | None = None,
     level: float = 0.95,
     threshold: float | None = None,
 ) -> dict[str, Any]:
@@ -55,34 +77,43 @@ def evaluate(
         resamples: Bootstrap resamples of the test patients.
         bootstrap_seed: Seed of the resamples. Runs with the same one are paired.
         output: Metrics file to write.
-        replicates: Parquet file to write: one row per resample, one float64 column per figure of
-            `clinical_peft.evaluation.metrics.FIGURES`, null where the resample leaves it undefined.
+        replicates: Parquet file to write.
         provenance: Versions (key `versions`), revision and whatever else identifies the computation.
+        cohort: The cohort, to check the predictions against and to count labels in training; without it neither.
         level: Coverage of `intervals`; 99 % intervals are always stored as well.
         threshold: Fixed decision threshold for F1 (the paper: 0.5), or None to choose it on the validation split.
 
     Returns:
-        What the metrics file holds: model, task, seed, task_type, metrics.{validation,test}.{auroc, auprc, f1_micro,
-        f1_macro, brier, log_loss} (with multilabel_softmax also auroc_sigmoid), level, intervals.test.{figure},
-        intervals_99.test.{figure}, bootstrap.{resamples, seed, cluster, undefined.{figure}}, n.{split},
-        patients.{split}, positives.{split} (binary: rows of the second class; multiclass: rows per class; multilabel:
-        labels in all), classes, classes_scored.{split}, labels_outside_classes.{split}, threshold.{value, chosen_on},
+        What the metrics file holds: model, task, seed, task_type; metrics.{validation,test}.{figure} with the figures
+        of `clinical_peft.evaluation.metrics.figure_names` (with multilabel_softmax also auroc_sigmoid), null where
+        undefined; level, intervals.test.{figure}, intervals_99.test.{figure} (percentile), intervals_bca.test.{figure}
+        (null where there is none); bootstrap.{resamples, seed, cluster, undefined.{figure}}; variants.{paper,
+        corrected}.{validation,test}.{auroc, auprc, f1_micro, f1_macro}, under either protocol's scores and threshold
+        whatever the run's; n.{split}, patients.{split}, positives.{split} (binary: rows of the second class;
+        multiclass: rows per class; multilabel: labels in all), classes, classes_scored.{split},
+        labels_outside_classes.{split}, threshold.{value, chosen_on}, calibration_bins; of a multilabel task
+        labels.{auroc, auprc, positives} on test and labels.train_positives, lists in the order of the classes, and
+        bands.{head, middle, tail}.{classes, scored} with bands.{head_above, tail_below}, both null without `cohort`;
         recipe, cohort_sha256, predictions_sha256, versions, provenance.
 
     Raises:
-        DataError: The predictions are malformed, or AUROC is undefined on the test split.
+        DataError: The predictions are malformed or not those of the cohort, or AUROC is undefined on the test split.
     """
     kind = TASK_TYPES[task]
     splits = read_predictions(predictions, read_classes(classes), kind)
     test = splits["test"]
+    frequency = _check_and_count(splits, cohort, predictions) if cohort else None
+    bands = None if frequency is None else frequency_bands(frequency)
     used = choose_threshold(splits["validation"]) if threshold is None or kind == "multiclass" else threshold
-    metrics = {name: _estimates(split, used, job) for name, split in splits.items()}
+    metrics = {name: _estimates(split, used, job, bands) for name, split in splits.items()}
     if metrics["test"]["auroc"] is None:
         raise DataError(
             f"{predictions}: AUROC is undefined on the test split of {task}: none of {test.target.shape[1]} classes "
             f"has both a positive and a negative row among {len(test)}; a larger cohort is needed"
         )
-    values = bootstrap(test, used, resamples=resamples, seed=bootstrap_seed)
+    values = bootstrap(test, used, resamples=resamples, seed=bootstrap_seed, bands=bands)
+    left_out = jackknife(test, used, seed=bootstrap_seed, bands=bands)
+    names = figure_names(kind, test.target.shape[1], bands=bands is not None)
     result = {
         "model": job["model"],
         "task": task,
@@ -90,14 +121,21 @@ def evaluate(
         "task_type": kind,
         "metrics": metrics,
         "level": level,
-        "intervals": {"test": {name: percentile_interval(values[name], level) for name in FIGURES}},
-        "intervals_99": {"test": {name: percentile_interval(values[name], STRICT_LEVEL) for name in FIGURES}},
+        "intervals": {"test": {name: percentile_interval(values[name], level) for name in names}},
+        "intervals_99": {"test": {name: percentile_interval(values[name], STRICT_LEVEL) for name in names}},
+        "intervals_bca": {
+            "test": {
+                name: bca_interval(_number(metrics["test"][name]), values[name], left_out[name], level)
+                for name in names
+            }
+        },
         "bootstrap": {
             "resamples": resamples,
             "seed": bootstrap_seed,
             "cluster": "subject_id",
-            "undefined": {name: undefined(values[name]) for name in FIGURES},
+            "undefined": {name: undefined(values[name]) for name in names},
         },
+        "variants": _variants(splits),
         "n": {name: len(split) for name, split in splits.items()},
         "patients": {name: split.patients for name, split in splits.items()},
         "positives": {name: _positives(split) for name, split in splits.items()},
@@ -105,13 +143,15 @@ def evaluate(
         "classes_scored": {name: int(scored_classes(split.target).sum()) for name, split in splits.items()},
         "labels_outside_classes": {name: split.labels_outside_classes for name, split in splits.items()},
         "threshold": _threshold_record(kind, used, threshold),
+        "calibration_bins": {"number": BINS, "kind": "equally many scores"},
+        **_label_records(test, frequency, bands),
         "recipe": dict(job),
         "cohort_sha256": cohort_sha256,
         "predictions_sha256": sha256_file(predictions),
         "versions": dict(provenance.get("versions", {})),
         "provenance": {key: value for key, value in provenance.items() if key != "versions"},
     }
-    _write_replicates(replicates, values, run_key(result))
+    _write_replicates(replicates, (values, left_out), run_key(result))
     write_json(output, result)
     return result
 
@@ -121,40 +161,106 @@ def run_key(metrics: Mapping[str, Any]) -> str:
     return f"{metrics['model']} {metrics['task']} seed {metrics['seed']} predictions {metrics['predictions_sha256']}"
 
 
-def read_replicates(path: Path, metrics: Mapping[str, Any], figure: str = "auroc") -> np.ndarray:
-    """Read a figure's bootstrap replicates, float64 of shape (R,), NaN where undefined.
+def read_replicates(
+    path: Path, metrics: Mapping[str, Any], figure: str = "auroc", *, drawn: str = "bootstrap"
+) -> np.ndarray:
+    """Read a figure's replicates, float64 of shape (R,), NaN where undefined.
 
     Args:
         path: File that `evaluate` wrote beside a metrics file.
         metrics: That metrics file's content.
         figure: One of `clinical_peft.evaluation.metrics.FIGURES`.
+        drawn: `bootstrap`, or `jackknife` for the figure without each group of patients.
 
     Raises:
         DataError: The file is missing or belongs to another run.
     """
     if not Path(path).is_file():
         raise DataError(f"{path}: expected bootstrap replicates, found no file; evaluate the run again")
-    table = pq.read_table(path, columns=[figure])
+    if "drawn" not in pq.read_schema(path).names:
+        raise DataError(f"{path}: expected a column drawn, found none; evaluate the run again")
+    table = pq.read_table(path, columns=[figure, "drawn"])
     found = (table.schema.metadata or {}).get(METADATA_KEY, b"").decode()
     if found != run_key(metrics):
         raise DataError(f"{path}: expected replicates of '{run_key(metrics)}', found '{found}'; evaluate the run again")
-    column = table.column(figure).to_numpy(zero_copy_only=False)
+    column = table.filter(pc.equal(table["drawn"], drawn)).column(figure).to_numpy(zero_copy_only=False)
     return np.asarray(column, dtype=np.float64)
 
 
-def _write_replicates(path: Path, values: Mapping[str, np.ndarray], key: str) -> None:
-    columns = {name: pa.array(values[name], mask=np.isnan(values[name])) for name in FIGURES}
+def _write_replicates(path: Path, parts: Sequence[Mapping[str, np.ndarray]], key: str) -> None:
+    values = {name: np.concatenate([part[name] for part in parts]) for name in FIGURES}
+    lengths = [len(part[FIGURES[0]]) for part in parts]
+    columns = {name: pa.array(value, mask=np.isnan(value)) for name, value in values.items()}
+    table = pa.table({"drawn": np.repeat(DRAWN, lengths).tolist(), **columns})
     with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns).replace_schema_metadata({METADATA_KEY: key}), temporary, compression="zstd")
+        pq.write_table(table.replace_schema_metadata({METADATA_KEY: key}), temporary, compression="zstd")
 
 
-def _estimates(split: Predictions, threshold: float | None, job: Mapping[str, Any]) -> dict[str, float | None]:
-    values = {name: float(value[0]) for name, value in all_figures(split, threshold).items()}
+def _check_and_count(splits: Mapping[str, Predictions], cohort: Path, predictions: Path) -> np.ndarray | None:
+    """Check predictions against their cohort; training admissions by label if the task is multilabel."""
+    table = read_cohort(cohort)
+    check_against_cohort(splits, table, predictions)
+    test = splits["test"]
+    return train_positives(table, test.classes, str(cohort)) if test.type == "multilabel" else None
+
+
+def _estimates(
+    split: Predictions, threshold: float | None, job: Mapping[str, Any], bands: Bands | None
+) -> dict[str, float | None]:
+    values = all_figures(split, threshold, bands=bands)
     if split.type == "multilabel" and job.get("switches", {}).get("multilabel_softmax"):
         # A softmax over labels changes how rows rank within a label; the sigmoid's ranking is that of the logits.
-        sigmoid = area_figures(replace(split, scores=split.logits), np.ones((len(split), 1)))
-        values["auroc_sigmoid"] = float(sigmoid["auroc"][0])
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+        values["auroc_sigmoid"] = area_figures(split.with_scores(split.logits))["auroc"]
+    return _finite(values)
+
+
+def _finite(values: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+    return {name: float(value[0]) if math.isfinite(value[0]) else None for name, value in values.items()}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _variants(splits: Mapping[str, Predictions]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Areas and F1 as the paper computes them, and corrected, for every split."""
+    corrected = dict(splits)
+    if splits["test"].type == "multilabel":
+        corrected = {name: split.with_scores(sigmoid(split.logits)) for name, split in splits.items()}
+    threshold = choose_threshold(corrected["validation"])
+    return {
+        "paper": {name: _finite(paper_figures(split)) for name, split in splits.items()},
+        "corrected": {
+            name: _finite(area_figures(split) | f1_figures(split, threshold)) for name, split in corrected.items()
+        },
+    }
+
+
+def _label_records(test: Predictions, frequency: np.ndarray | None, bands: Bands | None) -> dict[str, Any]:
+    """What a multilabel task's metrics say of single labels and of bands; nothing for another task."""
+    if test.type != "multilabel":
+        return {}
+    scored = scored_classes(test.target)
+    columns = np.flatnonzero(scored)
+    areas: dict[str, list[float | None]] = {name: [None] * len(scored) for name in ("auroc", "auprc")}
+    for name, values in class_areas(test, weigh(test), columns).items():
+        for column, value in zip(columns, values[:, 0], strict=True):
+            areas[name][column] = float(value)
+    described = None
+    if bands is not None:
+        counts = {
+            name: {"classes": int(members.sum()), "scored": int((members & scored).sum())}
+            for name, members in bands.items()
+        }
+        described = {"head_above": HEAD_ABOVE, "tail_below": TAIL_BELOW, **counts}
+    return {
+        "labels": {
+            **areas,
+            "positives": test.target.sum(axis=0).tolist(),
+            "train_positives": None if frequency is None else frequency.tolist(),
+        },
+        "bands": described,
+    }
 
 
 def _positives(split: Predictions) -> int | list[int]:

@@ -1,7 +1,7 @@
 """Reading and checking predictions files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,24 @@ class Predictions:
     def patients(self) -> int:
         """Number of distinct patients."""
         return len(np.unique(self.subject_id))
+
+    def with_scores(self, scores: np.ndarray) -> "Predictions":
+        """The same rows with other scores of shape (N, K)."""
+        return replace(self, scores=scores)
+
+    def of_rows(self, rows: np.ndarray) -> "Predictions":
+        """Some of the rows, by a mask or by their numbers."""
+        fields = ("hadm_id", "subject_id", "target", "scores", "logits")
+        return replace(self, **{name: getattr(self, name)[rows] for name in fields})
+
+    def of_classes(self, columns: np.ndarray) -> "Predictions":
+        """Some of the labels of a multilabel task, by a mask or by their numbers."""
+        fields = ("target", "scores", "logits")
+        return replace(
+            self,
+            classes=tuple(np.asarray(self.classes, dtype=object)[columns]),
+            **{name: getattr(self, name)[:, columns] for name in fields},
+        )
 
 
 def read_classes(path: Path) -> tuple[Any, ...]:
@@ -112,10 +130,8 @@ def _split(table: pa.Table, classes: tuple[Any, ...], kind: TaskType, place: str
     logits = _matrix(table.column("logits"), len(classes), f"{place}, column logits")
     if scores.min() < 0 or scores.max() > 1:
         raise DataError(f"{place}: expected scores between 0 and 1, found {scores.min():g} to {scores.max():g}")
-    if kind == "multilabel":
-        target, outside = _sets(table.column("label"), classes, place)
-    else:
-        target, outside = _single(table.column("label"), classes, place), 0
+    target, outside = target_of(table.column("label"), classes, kind, place)
+    if kind != "multilabel":
         sums = scores.sum(axis=1)
         if np.abs(sums - 1).max() > SUM_TOLERANCE:
             row = int(np.abs(sums - 1).argmax())
@@ -130,6 +146,26 @@ def _split(table: pa.Table, classes: tuple[Any, ...], kind: TaskType, place: str
         logits=logits,
         labels_outside_classes=outside,
     )
+
+
+def target_of(labels: pa.ChunkedArray, classes: tuple[Any, ...], kind: TaskType, place: str) -> tuple[np.ndarray, int]:
+    """Turn a column of labels into an indicator matrix.
+
+    Args:
+        labels: Column `label` of N rows.
+        classes: Ordered label space of length K.
+        kind: Kind of label.
+        place: Where the column is, for the message of an error.
+
+    Returns:
+        Bool of shape (N, K), and the number of labels of a multilabel task that are not in the label space.
+
+    Raises:
+        DataError: A label is unknown, or a row of a multilabel task has no list.
+    """
+    if kind == "multilabel":
+        return _sets(labels, classes, place)
+    return _single(labels, classes, place), 0
 
 
 def _matrix(column: pa.ChunkedArray, width: int, place: str) -> np.ndarray:

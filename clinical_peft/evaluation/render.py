@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def to_markdown(table: Table) -> str:
     """The table for readers, with caption and notes."""
     align = ["---"] * table.text_columns + ["---:"] * (len(table.header) - table.text_columns)
     lines = [f"**{_escape_markdown(table.caption)}**", "", _markdown_row(table.header), _markdown_row(align)]
-    lines += [_markdown_row([_escape_markdown(cell) for cell in row]) for row in table.rows]
+    lines += [_markdown_row(_cells(table, row, _escape_markdown, "**{}**")) for row in range(len(table.rows))]
     if not table.rows:
         lines += ["", EMPTY]
     for note in table.notes:
@@ -97,9 +98,9 @@ def to_latex(table: Table) -> str:
         r"\resizebox{\textwidth}{!}{%",
         rf"\begin{{tabular}}{{{'l' * table.text_columns}{'r' * (len(table.header) - table.text_columns)}}}",
         r"\toprule",
-        _latex_row(table.header),
+        _latex_row([_escape_latex(title) for title in table.header]),
         r"\midrule",
-        *(_latex_row(row) for row in table.rows),
+        *(_latex_row(_cells(table, row, _escape_latex, r"\textbf{{{}}}")) for row in range(len(table.rows))),
     ]
     if not table.rows:
         lines.append(rf"\multicolumn{{{len(table.header)}}}{{l}}{{{EMPTY}}} \\")
@@ -108,8 +109,16 @@ def to_latex(table: Table) -> str:
     return "\n".join([*lines, r"\end{table*}"]) + "\n"
 
 
-def _latex_row(cells: tuple[str, ...]) -> str:
-    return " & ".join(_escape_latex(cell) for cell in cells) + r" \\"
+def _latex_row(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _cells(table: Table, row: int, escape: Callable[[str], str], emphasis: str) -> list[str]:
+    """The cells of a row, escaped, some in bold."""
+    return [
+        emphasis.format(escape(cell)) if (row, column) in table.bold else escape(cell)
+        for column, cell in enumerate(table.rows[row])
+    ]
 
 
 def _escape_latex(text: str) -> str:

@@ -1,23 +1,30 @@
-"""Percentile bootstrap clustered by patient, and paired differences.
+"""Bootstrap and jackknife clustered by patient, their intervals, and paired differences.
 
 Admissions of one patient resemble each other, so whole patients are drawn. How often a patient enters a resample is
 a Poisson(1) count from a generator keyed by (seed, patient): the Poisson bootstrap, which agrees with drawing a fixed
 number of patients as their number grows (Hanley and MacGibbon 2006, Comput Methods Programs Biomed 83:57-62). Since a
 patient's counts depend on nothing else, the resamples of any two models, seeds or tasks of a study are paired without
 a common job.
+
+The same holds for the jackknife, which leaves out one of `GROUPS` groups of patients at a time: a patient's group is a
+hash of the patient. It gives the acceleration of BCa intervals (Efron 1987, J Am Stat Assoc 82:171-185).
 """
 
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.metrics import FIGURES, all_figures
+from clinical_peft.evaluation.areas import weigh
+from clinical_peft.evaluation.metrics import all_figures
 from clinical_peft.evaluation.predictions import Predictions
 
-# Weights held in memory at a time: 64 MiB.
+# Weights held in memory at a time: 64 MiB in the widest form.
 CHUNK = 8_388_608
+GROUPS = 200
+_NORMAL = NormalDist()
 
 
 def patient_weights(subject_id: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
@@ -29,37 +36,88 @@ def patient_weights(subject_id: np.ndarray, *, resamples: int, seed: int) -> np.
         seed: Seed of the study's bootstrap.
 
     Returns:
-        Counts, float64 of shape (N, R); rows of one patient have the same counts.
+        Counts, uint8 of shape (N, R); rows of one patient have the same counts.
 
     Raises:
         DataError: A patient id is negative.
     """
+    patients, row = _patients(subject_id)
+    counts = np.empty((len(patients), resamples), dtype=np.uint8)
+    for index, patient in enumerate(patients):
+        counts[index] = _generator(seed, patient).poisson(1.0, resamples)
+    return np.asarray(counts[row])
+
+
+def leave_out_weights(subject_id: np.ndarray, *, seed: int) -> np.ndarray:
+    """Weights that leave out one group of patients at a time.
+
+    Args:
+        subject_id: As for `patient_weights`.
+        seed: Seed of the study's bootstrap.
+
+    Returns:
+        Zeros and ones, uint8 of shape (N, `GROUPS`).
+
+    Raises:
+        DataError: A patient id is negative.
+    """
+    patients, row = _patients(subject_id)
+    group = np.array([_generator(seed + 1, patient).integers(GROUPS) for patient in patients], dtype=np.int64)
+    return np.asarray(group[row][:, None] != np.arange(GROUPS)).astype(np.uint8)
+
+
+def _patients(subject_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     patients, row = np.unique(subject_id, return_inverse=True)
     if len(patients) and patients[0] < 0:
         raise DataError("expected non-negative subject_id, found a negative one")
-    counts = np.empty((len(patients), resamples), dtype=np.uint8)
-    for index, patient in enumerate(patients):
-        key = np.array([seed, patient], dtype=np.uint64)
-        counts[index] = np.random.Generator(np.random.Philox(key=key)).poisson(1.0, resamples)
-    return counts[row].astype(np.float64)
+    return patients, row
 
 
-def bootstrap(data: Predictions, threshold: float | None, *, resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Every figure in every resample.
+def _generator(seed: int, patient: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=np.array([seed, patient], dtype=np.uint64)))
+
+
+def replicate(
+    data: Predictions,
+    threshold: float | None,
+    weights: np.ndarray,
+    bands: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Every figure under every column of weights, some columns at a time.
 
     Args:
         data: Predictions of N rows.
         threshold: Decision threshold of a binary or multilabel task.
-        resamples: Number of resamples R.
-        seed: Seed of the study's bootstrap.
+        weights: Row weights of shape (N, R).
+        bands: As for `clinical_peft.evaluation.metrics.all_figures`.
 
     Returns:
-        Figure name to float64 of shape (R,), NaN where a resample leaves the figure undefined.
+        Figure name to float64 of shape (R,), NaN where a column leaves the figure undefined.
     """
-    weights = patient_weights(data.subject_id, resamples=resamples, seed=seed)
     width = max(1, CHUNK // max(1, len(data)))
-    parts = [all_figures(data, threshold, weights[:, start : start + width]) for start in range(0, resamples, width)]
-    return {figure: np.concatenate([part[figure] for part in parts]) for figure in FIGURES}
+    starts = range(0, weights.shape[1], width)
+    weightings = [weigh(data, weights[:, start : start + width]) for start in starts]
+    parts = [all_figures(data, threshold, weighting, bands) for weighting in weightings]
+    return {figure: np.concatenate([part[figure] for part in parts]) for figure in parts[0]}
+
+
+def bootstrap(
+    data: Predictions,
+    threshold: float | None,
+    *,
+    resamples: int,
+    seed: int,
+    bands: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Every figure in every resample of the patients; see `replicate` and `patient_weights`."""
+    return replicate(data, threshold, patient_weights(data.subject_id, resamples=resamples, seed=seed), bands)
+
+
+def jackknife(
+    data: Predictions, threshold: float | None, *, seed: int, bands: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Every figure without each group of patients, float64 of shape (`GROUPS`,); see `replicate`."""
+    return replicate(data, threshold, leave_out_weights(data.subject_id, seed=seed), bands)
 
 
 def percentile_interval(replicates: np.ndarray, level: float) -> list[float] | None:
@@ -77,6 +135,44 @@ def percentile_interval(replicates: np.ndarray, level: float) -> list[float] | N
         return None
     tail = (1 - level) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
+    return [float(low), float(high)]
+
+
+def bca_interval(estimate: float, replicates: np.ndarray, left_out: np.ndarray, level: float) -> list[float] | None:
+    """Bias-corrected and accelerated interval (Efron 1987), of the defined replicates.
+
+    The acceleration comes from the jackknife over groups of patients: influences add up over a group, so that the
+    ratio of their third moment to their second is estimated without leaving out every patient singly.
+
+    Args:
+        estimate: The figure on the data.
+        replicates: Its bootstrap, of shape (R,), NaN where undefined.
+        left_out: Its jackknife, of shape (G,).
+        level: Coverage, between 0 and 1.
+
+    Returns:
+        Lower and upper end; None when no replicate is defined, all lie on one side of the estimate, or a group's
+        absence leaves the figure undefined.
+    """
+    defined = replicates[~np.isnan(replicates)]
+    if len(defined) == 0 or not np.isfinite(left_out).all() or not np.isfinite(estimate):
+        return None
+    if (defined == estimate).all():
+        return [float(estimate), float(estimate)]
+    below = ((defined < estimate).mean() + (defined <= estimate).mean()) / 2
+    if not 0 < below < 1:
+        return None
+    influence = estimate - left_out
+    spread = float((influence**2).sum())
+    acceleration = float((influence**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+    bias = _NORMAL.inv_cdf(float(below))
+    tails = []
+    for probability in ((1 - level) / 2, (1 + level) / 2):
+        shifted = bias + _NORMAL.inv_cdf(probability)
+        if acceleration * shifted >= 1:
+            return None
+        tails.append(_NORMAL.cdf(bias + shifted / (1 - acceleration * shifted)))
+    low, high = np.quantile(defined, tails)
     return [float(low), float(high)]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clinical_peft.evaluation.cohort_tables import build_cohort_tables
 from clinical_peft.evaluation.costs import cost_table
+from clinical_peft.evaluation.evidence_tables import build_evidence_tables
 from clinical_peft.evaluation.tables import Labels, Table, build_tables
 from clinical_peft.files import read_json
 
@@ -19,6 +20,8 @@ class TableSources:
         attrition: Per task, `{task}.attrition.json`.
         perplexities: Per adapter.
         comparison: Metrics averaged and compared.
+        calibration: Calibration of every run.
+        subgroups: Metrics of groups of patients.
         training: Training record per model, task and seed.
         pooled: Record per set of pooled notes, `{set}.json`.
     """
@@ -27,6 +30,8 @@ class TableSources:
     attrition: tuple[Path, ...]
     perplexities: tuple[Path, ...]
     comparison: Path
+    calibration: Path
+    subgroups: Path
     training: tuple[Path, ...]
     pooled: tuple[Path, ...]
 
@@ -43,6 +48,8 @@ class TableSources:
             attrition=many("attrition"),
             perplexities=many("perplexities"),
             comparison=many("comparison")[0],
+            calibration=many("calibration")[0],
+            subgroups=many("subgroups")[0],
             training=many("training"),
             pooled=many("pooled"),
         )
@@ -61,8 +68,13 @@ def study_tables(sources: TableSources, *, labels: Labels, protocol: str) -> dic
     """
     statistics = read_json(sources.statistics)
     perplexities = [read_json(path) for path in sources.perplexities]
-    tables = build_tables(
-        statistics=statistics, perplexities=perplexities, aggregate=read_json(sources.comparison), labels=labels
+    comparison = read_json(sources.comparison)
+    tables = build_tables(statistics=statistics, perplexities=perplexities, aggregate=comparison, labels=labels)
+    tables |= build_evidence_tables(
+        aggregate=comparison,
+        calibration=read_json(sources.calibration),
+        subgroups=read_json(sources.subgroups),
+        labels=labels,
     )
     tables |= build_cohort_tables(
         protocol=protocol,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_peft.evaluation.aggregate import MACRO
+from clinical_peft.evaluation.comparisons import BEST, best_and_tied
 from clinical_peft.evaluation.published import (
     PAPER_TASKS,
     average_is_row_mean,
@@ -84,6 +85,7 @@ class Table:
         rows: Its cells as text; a missing value is an en dash.
         notes: Remarks to print below.
         text_columns: How many columns from the left hold text rather than figures.
+        bold: Row and column of the cells to print in bold.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     text_columns: int = 1
+    bold: frozenset[tuple[int, int]] = frozenset()
 
 
 def build_tables(
@@ -312,13 +315,16 @@ def _auroc_table(name: str, which: str, aggregate: Mapping[str, Any], labels: La
     models = [model for model in in_order([key[0] for key in found], labels) if _table_of(model, labels) == which]
     tasks = [*PAPER_TASKS, MACRO, CONTROL]
     level = aggregate["level"]
+    marks = best_and_tied(aggregate)
     records: list[Record] = []
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    bold = set()
     for model in models:
         line = [_auroc_record(model, task, found.get((model, task)), level, labels) for task in tasks]
         records += line
         seeds = sorted({record["seeds"] for record in line if record["seeds"]})
         cells = [cell for record in line[:-1] for cell in (_auroc_cell(record), _published_cell(record))]
+        bold |= {(len(rows), 2 + 2 * place) for place, task in enumerate(tasks) if marks.get((model, task)) == BEST}
         rows.append((line[0]["label"], ", ".join(map(str, seeds)), *cells, _auroc_cell(line[-1])))
     titles = [title for task in tasks[:-1] for title in (_task_title(task, records), PAPER)]
     return Table(
@@ -330,6 +336,7 @@ def _auroc_table(name: str, which: str, aggregate: Mapping[str, Any], labels: La
         header=("Model", "Seeds", *titles, _task_title(CONTROL, records)),
         rows=tuple(rows),
         notes=_auroc_notes(records, aggregate),
+        bold=frozenset(bold),
     )
 
 

@@ -11,6 +11,7 @@ from simulated_study import CLASSES, simulate_predictions
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.aggregate import MACRO, aggregate
 from clinical_peft.evaluation.evaluate import evaluate, read_replicates
+from clinical_peft.evaluation.metrics import figure_names
 from clinical_peft.evaluation.predictions import read_predictions
 from clinical_peft.evaluation.resampling import percentile_interval
 from clinical_peft.recipes import TASK_TYPES
@@ -96,7 +97,7 @@ def test_metrics_file_holds_what_its_documentation_says(tmp_path):
     stored = json.loads(output.read_text())
     assert stored == result
     assert (stored["model"], stored["task"], stored["seed"], stored["task_type"]) == ("m", "los", 3, "multiclass")
-    assert set(stored["metrics"]["test"]) == {"auroc", "auprc", "f1_micro", "f1_macro", "brier", "log_loss"}
+    assert set(stored["metrics"]["test"]) == set(figure_names("multiclass", 4)) == set(stored["intervals_bca"]["test"])
     low, high = stored["intervals"]["test"]["auroc"]
     wide_low, wide_high = stored["intervals_99"]["test"]["auroc"]
     assert wide_low <= low < stored["metrics"]["test"]["auroc"] < high <= wide_high

@@ -18,8 +18,9 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from clinical_peft.evaluation.areas import rank_figures, scored_classes
 from clinical_peft.evaluation.curves import GRID, ranking_curves
-from clinical_peft.evaluation.metrics import all_figures, choose_threshold, f1_figures, rank_figures, scored_classes
+from clinical_peft.evaluation.metrics import all_figures, choose_threshold, f1_figures
 from clinical_peft.evaluation.predictions import read_predictions
 from clinical_peft.evaluation.resampling import (
     bootstrap,

@@ -1,0 +1,136 @@
+"""A study's predictions -> calibration.json: scores as they are, recalibrated on validation, and what they are worth.
+
+Layout: level, resamples, bins, sensitivities, `runs`: a list by model, task and seed of
+    model, task, seed, task_type, cohort_sha256, predictions_sha256, temperature (fitted on validation),
+    figures.{raw, temperature, isotonic}.{auroc, brier, log_loss, ece, calibration_slope, calibration_intercept}, each
+        {value, interval} on test, null where undefined,
+    reliability.{raw, temperature, isotonic}: bins by rising score, each {pairs, low, high, mean_score, observed,
+        interval}; pairs of row and class if multilabel, the predicted class if multiclass,
+and of binary tasks, null for the others:
+    decision_curve.{raw, temperature, isotonic}.{thresholds, net_benefit, low, high, treat_all} (lists),
+    alert_burden: see `clinical_peft.evaluation.decisions.alert_burden`; thresholds are of scores as they are.
+Intervals are percentile bootstraps over patients, with the map that was fitted held fixed.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clinical_peft.errors import DataError
+from clinical_peft.evaluation.areas import area_figures
+from clinical_peft.evaluation.calibration import BINS, calibration_figures, reliability_bins
+from clinical_peft.evaluation.decisions import SENSITIVITIES, alert_burden, decision_curve
+from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
+from clinical_peft.evaluation.recalibration import fit_temperature, isotonic_map, temperature_map
+from clinical_peft.evaluation.resampling import patient_weights, percentile_interval
+from clinical_peft.evaluation.weighting import Weighting
+from clinical_peft.files import read_json, sha256_file, write_json
+
+FIGURES = ("auroc", "brier", "log_loss", "ece", "calibration_slope", "calibration_intercept")
+SCORES = ("raw", "temperature", "isotonic")
+
+
+def calibrate(
+    metrics: Sequence[Path],
+    predictions: Sequence[Path],
+    classes: Mapping[str, Path],
+    *,
+    resamples: int,
+    bootstrap_seed: int,
+    output: Path,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Measure and mend the calibration of every run of a study.
+
+    Args:
+        metrics: Metrics files of all runs.
+        predictions: Predictions files in the same order.
+        classes: Label space of each task, a JSON list.
+        resamples: Bootstrap resamples of the test patients.
+        bootstrap_seed: Seed of the resamples.
+        output: JSON file to write.
+        level: Coverage of the intervals.
+
+    Returns:
+        What the file holds; the module's description says what that is.
+
+    Raises:
+        DataError: A predictions file is malformed or not the one that was scored.
+    """
+    runs = []
+    draws: dict[bytes, np.ndarray] = {}
+    for place, path in zip(metrics, predictions, strict=True):
+        run, splits = read_run(place, path, classes)
+        test = splits["test"]
+        key = test.subject_id.tobytes()
+        if key not in draws:
+            draws[key] = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed)
+        names = ("model", "task", "seed", "task_type", "cohort_sha256", "predictions_sha256")
+        runs.append({name: run[name] for name in names} | _describe(splits, Weighting(draws[key]), level))
+    result = {
+        "level": level,
+        "resamples": resamples,
+        "bins": BINS,
+        "sensitivities": list(SENSITIVITIES),
+        "runs": sorted(runs, key=lambda run: (run["model"], run["task"], run["seed"])),
+    }
+    write_json(output, result)
+    return result
+
+
+def read_run(
+    metrics: Path, predictions: Path, classes: Mapping[str, Path]
+) -> tuple[Mapping[str, Any], dict[str, Predictions]]:
+    """Read a run's metrics file and the predictions that it scored, by split.
+
+    Raises:
+        DataError: A file is malformed, or the predictions are not those that were scored.
+    """
+    run = read_json(metrics)
+    if sha256_file(predictions) != run["predictions_sha256"]:
+        raise DataError(
+            f"{predictions}: expected the predictions that {metrics} scored, found others; evaluate the run again"
+        )
+    return run, read_predictions(predictions, read_classes(classes[run["task"]]), run["task_type"])
+
+
+def _describe(splits: Mapping[str, Predictions], weighting: Weighting, level: float) -> dict[str, Any]:
+    validation, test = splits["validation"], splits["test"]
+    temperature = fit_temperature(validation)
+    versions = {
+        "raw": test,
+        "temperature": temperature_map(temperature)(test),
+        "isotonic": isotonic_map(validation)(test),
+    }
+    binary = test.type == "binary"
+    return {
+        "temperature": temperature,
+        "figures": {name: _figures(data, weighting, level) for name, data in versions.items()},
+        "reliability": {name: _bins(data, weighting, level) for name, data in versions.items()},
+        "decision_curve": {name: decision_curve(data, weighting, level) for name, data in versions.items()}
+        if binary
+        else None,
+        "alert_burden": alert_burden(validation, test, weighting, level) if binary else None,
+    }
+
+
+def _figures(data: Predictions, weighting: Weighting, level: float) -> dict[str, dict[str, Any]]:
+    once = Weighting(np.ones((len(data), 1), np.uint8))
+    values = calibration_figures(data, once) | area_figures(data, once)
+    replicates = calibration_figures(data, weighting)
+    return {
+        name: {
+            "value": float(values[name][0]) if np.isfinite(values[name][0]) else None,
+            "interval": percentile_interval(replicates[name], level) if name in replicates else None,
+        }
+        for name in FIGURES
+    }
+
+
+def _bins(data: Predictions, weighting: Weighting, level: float) -> list[dict[str, Any]]:
+    bins = reliability_bins(data, weighting)
+    for row in bins:
+        row["interval"] = percentile_interval(row.pop("observed_replicates"), level)
+    return bins

@@ -1,0 +1,293 @@
+"""The tables `uncertainty`, `calibration` and `subgroups`.
+
+Machine-readable columns (CSV), one row per ...:
+    uncertainty, per pair of models and task: `UNCERTAINTY_FIELDS`; differences are second minus first, in percentage
+        points of AUROC; low and high over patients (percentile), bca_ over patients (BCa), total_ over patients and
+        seeds; p_holm is adjusted over the pairs of a task, p_holm_table over the whole table.
+    calibration, per model, task and version of the scores (raw, temperature, isotonic): `CALIBRATION_FIELDS`, means
+        over seeds; alerts and precision at 90 % sensitivity on validation, of raw scores of a binary task.
+    subgroups, per model, task, attribute and group: `SUBGROUP_FIELDS`; gaps are the group's figure minus the
+        reference group's, AUROCs in percent; suppressed says why a row has no figures.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median
+from typing import Any
+
+from clinical_peft.evaluation.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
+from clinical_peft.evaluation.tables import (
+    MISSING,
+    TASK_LABELS,
+    Labels,
+    Record,
+    Table,
+    in_order,
+    label_of,
+    number,
+)
+
+UNCERTAINTY_FIELDS = (
+    *("group", "task", "first", "second", "first_label", "second_label", "difference_percent", "level"),
+    *("low_percent", "high_percent", "bca_low_percent", "bca_high_percent", "total_low_percent", "total_high_percent"),
+    *("standard_error_percent", "p_value", "p_holm", "p_normal", "p_holm_table", "significant"),
+    *("delong_standard_error_percent", "delong_low_percent", "delong_high_percent", "delong_p_value"),
+)
+CALIBRATION_FIELDS = (
+    *("model", "label", "task", "scores", "seeds", "temperature", "auroc_percent", "brier", "log_loss", "ece"),
+    *("calibration_slope", "calibration_intercept"),
+    *("alert_sensitivity_aimed", "alerts_per_100", "alert_sensitivity", "alert_precision", "alerts_per_case"),
+)
+SUBGROUP_FIELDS = (
+    *("model", "label", "task", "attribute", "group", "reference", "admissions", "patients", "positives", "seeds"),
+    *("classes", "auroc_percent", "auroc_low_percent", "auroc_high_percent"),
+    *("gap_percent", "gap_low_percent", "gap_high_percent", "p_value", "p_holm", "significant"),
+    *("brier", "brier_gap", "calibration_intercept", "calibration_intercept_gap", "suppressed"),
+)
+SCORE_LABELS = {"raw": "as they are", "temperature": "temperature", "isotonic": "isotonic"}
+ATTRIBUTE_LABELS = {"age_band": "age", "admission_type": "admission type"}
+ALERT_SENSITIVITY = 0.9
+
+
+def build_evidence_tables(
+    *,
+    aggregate: Mapping[str, Any],
+    calibration: Mapping[str, Any],
+    subgroups: Mapping[str, Any],
+    labels: Labels,
+) -> dict[str, Table]:
+    """Build the tables of uncertainty, calibration and subgroups.
+
+    Args:
+        aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
+        calibration: What `clinical_peft.evaluation.calibrate.calibrate` returned.
+        subgroups: What `clinical_peft.evaluation.subgroup_gaps.compare_subgroups` returned.
+        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+
+    Returns:
+        uncertainty, calibration and subgroups.
+    """
+    return {
+        "uncertainty": _uncertainty_table(aggregate, labels),
+        "calibration": _calibration_table(calibration, labels),
+        "subgroups": _subgroup_table(subgroups, labels),
+    }
+
+
+def _rounded(value: float | None, digits: int = 4, factor: float = 1.0) -> float | None:
+    return None if value is None else round(factor * value, digits)
+
+
+def _ends(interval: Sequence[float] | None, prefix: str = "", suffix: str = "_percent") -> Record:
+    """Both ends of an interval as percentages."""
+    low, high = interval or (None, None)
+    return {f"{prefix}low{suffix}": _rounded(low, factor=100), f"{prefix}high{suffix}": _rounded(high, factor=100)}
+
+
+def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record:
+    delong = row["delong"] or {}
+    return {
+        **{field: row[field] for field in ("group", "task", "first", "second")},
+        "first_label": label_of(row["first"], labels),
+        "second_label": label_of(row["second"], labels),
+        "difference_percent": _rounded(row["difference"], factor=100),
+        "level": level,
+        **_ends(row["interval"]),
+        **_ends(row["interval_bca"], "bca_"),
+        **_ends(row["interval_total"], "total_"),
+        "standard_error_percent": _rounded(row["standard_error"], factor=100),
+        **{field: _rounded(row[field], 6) for field in ("p_value", "p_holm", "p_normal", "p_holm_table")},
+        "significant": row["significant"],
+        "delong_standard_error_percent": _rounded(delong.get("standard_error"), factor=100),
+        **_ends(delong.get("interval"), "delong_"),
+        "delong_p_value": _rounded(delong.get("p_value"), 6),
+    }
+
+
+def _uncertainty_table(aggregate: Mapping[str, Any], labels: Labels) -> Table:
+    records = [_pair_record(row, aggregate["level"], labels) for row in aggregate["differences"]]
+    members: dict[str, set[str]] = defaultdict(set)
+    for row in aggregate["differences"]:
+        members[row["group"]] |= {row["first"], row["second"]}
+    found = {(row["model"], row["task"]): row for row in aggregate["summaries"]}
+    tasks = [task for task in TASK_LABELS if any(key[1] == task for key in found)]
+    marks = best_and_tied(aggregate)
+    rows: list[tuple[str, ...]] = []
+    bold = set()
+    for group, models in members.items():
+        for model in in_order(sorted(models), labels):
+            bold |= {(len(rows), 2 + place) for place, task in enumerate(tasks) if marks.get((model, task)) == BEST}
+            cells = [_cell(found.get((model, task)), marks.get((model, task))) for task in tasks]
+            rows.append((group, label_of(model, labels), *cells))
+    level = f"{aggregate['level']:.0%}"
+    return Table(
+        name="uncertainty",
+        caption=f"Test AUROC in percent with its {level} interval over patients and seeds, and which models lead.",
+        fields=UNCERTAINTY_FIELDS,
+        records=tuple(records),
+        header=("Compared in", "Model", *(TASK_LABELS[task] for task in tasks)),
+        rows=tuple(rows),
+        notes=(
+            "Bold: significantly above every other model of its comparison. =: the highest, and those that cannot be "
+            f"told apart from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
+            "tasks of a comparison, from paired resamples of patients and, where a model was trained more than once, "
+            "of seeds. The macro average is tested beside its parts. The CSV file holds every pair, with DeLong's test "
+            "on binary tasks.",
+        ),
+        text_columns=2,
+        bold=frozenset(bold),
+    )
+
+
+def _cell(found: Mapping[str, Any] | None, mark: str | None) -> str:
+    if found is None:
+        return MISSING
+    interval = found["interval_total"] or found["interval"]
+    ends = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+    return f"{100 * found['auroc']:.1f}{ends}{' =' if mark == TIED else ''}"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Mean over seeds, None where a seed has none."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
+
+
+def _calibration_record(runs: Sequence[Mapping[str, Any]], scores: str, labels: Labels) -> Record:
+    def figure(name: str) -> float | None:
+        return _mean([run["figures"][scores][name]["value"] for run in runs])
+
+    def burden(name: str) -> float | None:
+        if scores != "raw" or runs[0]["alert_burden"] is None:
+            return None
+        rows = [row for run in runs for row in run["alert_burden"] if row["sensitivity_aimed"] == ALERT_SENSITIVITY]
+        return _rounded(_mean([row.get(name, {}).get("value") for row in rows]))
+
+    return {
+        **{field: runs[0][field] for field in ("model", "task")},
+        "label": label_of(runs[0]["model"], labels),
+        "scores": scores,
+        "seeds": len(runs),
+        "temperature": _rounded(fmean(run["temperature"] for run in runs)) if scores == "temperature" else None,
+        "auroc_percent": _rounded(figure("auroc"), factor=100),
+        **{name: _rounded(figure(name)) for name in CALIBRATION_FIELDS[7:12]},
+        "alert_sensitivity_aimed": None if burden("alerts_per_100") is None else ALERT_SENSITIVITY,
+        "alerts_per_100": burden("alerts_per_100"),
+        "alert_sensitivity": burden("sensitivity"),
+        "alert_precision": burden("precision"),
+        "alerts_per_case": burden("alerts_per_case"),
+    }
+
+
+def _calibration_table(calibration: Mapping[str, Any], labels: Labels) -> Table:
+    runs: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for run in calibration["runs"]:
+        runs[run["model"], run["task"]].append(run)
+    models = in_order([key[0] for key in runs], labels)
+    keys = [(model, task) for task in TASK_LABELS for model in models if (model, task) in runs]
+    records = [_calibration_record(runs[key], scores, labels) for key in keys for scores in SCORE_LABELS]
+    rows = [
+        (
+            TASK_LABELS[record["task"]],
+            record["label"],
+            SCORE_LABELS[record["scores"]],
+            *(number(record[name], 3) for name in ("brier", "log_loss", "ece")),
+            *(number(record[name], 2) for name in ("calibration_slope", "calibration_intercept")),
+            number(record["alerts_per_100"], 1),
+            number(record["alert_precision"], 2),
+        )
+        for record in records
+    ]
+    return Table(
+        name="calibration",
+        caption="Calibration on test of scores as they are and recalibrated on validation, means over seeds, and the "
+        f"alerts for {ALERT_SENSITIVITY:.0%} sensitivity on validation.",
+        fields=CALIBRATION_FIELDS,
+        records=tuple(records),
+        header=(
+            *("Task", "Model", "Scores", "Brier", "Log-loss", "ECE", "Slope", "Intercept"),
+            *("Alerts per 100", "Precision of an alert"),
+        ),
+        rows=tuple(rows),
+        notes=(
+            f"ECE: expected calibration error over {calibration['bins']} bins of equally many scores. Slope: 1 is "
+            "right, below it scores are too extreme. Intercept: 0 is right, negative when scores are too high. A dash "
+            "stands where a figure is undefined in any seed.",
+        ),
+        text_columns=3,
+    )
+
+
+def _subgroup_record(row: Mapping[str, Any], cell: Mapping[str, Any], labels: Labels) -> Record:
+    figures, gaps = row["figures"] or {}, row["gaps"] or {}
+
+    def value(part: Mapping[str, Any], name: str, factor: float = 1.0) -> float | None:
+        return _rounded(part.get(name, {}).get("value"), factor=factor)
+
+    return {
+        **{field: row[field] for field in ("model", "task", "attribute", "group", "reference", "seeds", "classes")},
+        "label": label_of(row["model"], labels),
+        **{field: cell[field] for field in ("admissions", "patients", "positives")},
+        "auroc_percent": value(figures, "auroc", 100),
+        **_ends(figures.get("auroc", {}).get("interval"), "auroc_"),
+        "gap_percent": value(gaps, "auroc", 100),
+        **_ends(gaps.get("auroc", {}).get("interval"), "gap_"),
+        **{field: _rounded(row[field], 6) for field in ("p_value", "p_holm")},
+        "significant": row["significant"],
+        "brier": value(figures, "brier"),
+        "brier_gap": value(gaps, "brier"),
+        "calibration_intercept": value(figures, "calibration_intercept"),
+        "calibration_intercept_gap": value(gaps, "calibration_intercept"),
+        "suppressed": row["suppressed"],
+    }
+
+
+def _subgroup_table(subgroups: Mapping[str, Any], labels: Labels) -> Table:
+    cells = {(cell["task"], cell["attribute"], cell["group"]): cell for cell in subgroups["cells"]}
+    by_cell: dict[tuple[str, str, str], list[Record]] = {key: [] for key in cells}
+    for row in subgroups["gaps"]:
+        key = (row["task"], row["attribute"], row["group"])
+        by_cell[key].append(_subgroup_record(row, cells[key], labels))
+    tasks = list(TASK_LABELS)
+    keys = sorted(by_cell, key=lambda key: tasks.index(key[0]))  # stable: attributes and groups stay in their order
+    models = in_order(sorted({row["model"] for row in subgroups["gaps"]}), labels)
+    records = [
+        record for key in keys for record in sorted(by_cell[key], key=lambda record: models.index(record["model"]))
+    ]
+    return Table(
+        name="subgroups",
+        caption="Test AUROC by group of patients: over all models, the median and the range of the gap to the "
+        "attribute's largest group.",
+        fields=SUBGROUP_FIELDS,
+        records=tuple(records),
+        header=(
+            *("Task", "Attribute", "Group", "Compared with", "Admissions", "Positives", "Median AUROC (%)"),
+            *("Median gap", "Least", "Greatest", "Models with a gap"),
+        ),
+        rows=tuple(_subgroup_row(cells[key], by_cell[key]) for key in keys),
+        notes=(
+            f"Counts below {subgroups['smallest_cell']}, and others that would give them away, are not shown, nor are "
+            "figures of so few admissions, patients, positives or negatives: an en dash stands for them. Models with a "
+            "gap: those whose gap is significant after Holm's correction over the whole table. The CSV file holds "
+            "every model's figures and gaps with their intervals, and why a figure is missing.",
+        ),
+        text_columns=4,
+    )
+
+
+def _subgroup_row(cell: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, ...]:
+    aurocs = [record["auroc_percent"] for record in records if record["auroc_percent"] is not None]
+    gaps = [record["gap_percent"] for record in records if record["gap_percent"] is not None]
+    signed = [f"{value:+.1f}" for value in (median(gaps), min(gaps), max(gaps))] if gaps else [MISSING] * 3
+    found = sum(record["significant"] for record in records)
+    return (
+        TASK_LABELS[cell["task"]],
+        ATTRIBUTE_LABELS.get(cell["attribute"], cell["attribute"]),
+        cell["group"],
+        "" if cell["reference"] else (records[0]["reference"] or MISSING),
+        number(cell["admissions"]),
+        number(cell["positives"]),
+        number(median(aurocs) if aurocs else None, 1),
+        *signed,
+        f"{found} of {len(gaps)}" if gaps else MISSING,
+    )
