@@ -8,13 +8,13 @@ from safetensors.torch import load_file, save_file
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.models.adapters import (
-    WEIGHTS,
     load_adapter,
     read_adapter_tensors,
     save_adapter,
     trainable_parameters,
 )
 from clinical_peft.models.bases import BaseIdentity, build_causal
+from clinical_peft.models.folders import ADAPTER_WEIGHTS
 from clinical_peft.models.methods import (
     add_adapter,
     allocate_ranks,
@@ -181,7 +181,7 @@ def test_a_frozen_reload_has_nothing_to_train(saved):
 
 
 def test_saved_files_are_pefts_own_and_name_no_folder_of_this_machine(saved):
-    assert sorted(file.name for file in saved.iterdir()) == ["README.md", "adapter_config.json", WEIGHTS]
+    assert sorted(file.name for file in saved.iterdir()) == ["README.md", "adapter_config.json", ADAPTER_WEIGHTS]
     config = json.loads((saved / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "tiny"
     assert config["revision"] == "0123"
@@ -195,9 +195,9 @@ def test_an_adapter_of_another_base_is_refused(saved, other):
 
 
 def rewrite(folder, change):
-    tensors = load_file(folder / WEIGHTS)
+    tensors = load_file(folder / ADAPTER_WEIGHTS)
     change(tensors)
-    save_file(tensors, folder / WEIGHTS)
+    save_file(tensors, folder / ADAPTER_WEIGHTS)
 
 
 KEY = f"{PREFIX}model.layers.1.self_attn.v_proj.lora_B.weight"
@@ -221,10 +221,10 @@ def test_tensors_that_are_not_the_adapters_are_refused(copied, change, message):
 
 
 def test_pickled_and_damaged_adapters_are_refused(copied):
-    (copied / WEIGHTS).write_bytes((copied / WEIGHTS).read_bytes()[:100])
+    (copied / ADAPTER_WEIGHTS).write_bytes((copied / ADAPTER_WEIGHTS).read_bytes()[:100])
     with pytest.raises(TrainingError, match="damaged file"):
         load_adapter(network(), copied, base=BASE)
-    (copied / WEIGHTS).rename(copied / "adapter_model.bin")
+    (copied / ADAPTER_WEIGHTS).rename(copied / "adapter_model.bin")
     with pytest.raises(TrainingError, match="pickled adapters are not read"):
         load_adapter(network(), copied, base=BASE)
 

@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_no_corpus(folders, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pq.ParquetWriter, "write_batch", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match=r"n\.parquet: no space left on device; free space"):
         extract_notes("mimic-iv", tmp_path / "out" / "n.parquet", **folders, flattened=True)
     assert list((tmp_path / "out").iterdir()) == []
 
