@@ -21,7 +21,7 @@ from clinical_peft.data.note_files import import_notes
 from clinical_peft.data.note_table import NOTE_SCHEMA
 from clinical_peft.data.table_source import TableSource
 from clinical_peft.data.tables import stream_table
-from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.errors import ConfigError, DataError, StorageError
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 NOTEEVENTS = (
