@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_peft.errors import TrainingError
+from clinical_peft.errors import StoppedError, TrainingError
 from clinical_peft.search import trials
 from clinical_peft.search.spaces import Choices, Interval, Search, from_record, grid
 from clinical_peft.search.spaces import as_record as record_of
@@ -252,6 +252,18 @@ def test_training_that_diverges_is_a_failed_trial_with_its_reason(tmp_path):
     assert [record.state for record in records] == ["complete", "failed", *["complete"] * 8]
     assert "optimizer step 4" in records[1].reason
     assert run(tmp_path, FINITE, kill_at(1)) == records  # it is not tried again
+
+
+def test_a_job_that_is_asked_to_stop_leaves_its_trial_to_the_next_one(tmp_path):
+    def objective(number, point, report):
+        if number == 2:
+            raise StoppedError("training, as a signal asked; a checkpoint is saved")
+        return rising(number, point, report)
+
+    with pytest.raises(StoppedError):
+        run(tmp_path, FINITE, objective)
+    (tmp_path / "whole").mkdir()
+    assert run(tmp_path, FINITE) == run(tmp_path / "whole", FINITE)
 
 
 def test_an_error_that_no_point_causes_ends_the_search(tmp_path):
