@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from clinical_peft.data.note_cleaning import flatten_texts, structure_texts, text_bytes
+from clinical_peft.data.note_cleaning import flatten_texts, structure_texts, text_view
 from clinical_peft.data.note_table import NOTE_SCHEMA, note_batch_writer
 from clinical_peft.data.releases import expected_rows
 from clinical_peft.data.seen_texts import SeenTexts
@@ -19,6 +19,7 @@ from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import HEADER_ROWS, INTEGER, TEXT, marked_as_error, stream_table
 from clinical_peft.errors import ConfigError, DataError
 
+_MOST_SLICES = 16  # from about so many on, writing them takes longer than a copy
 CORPORA = ("mimic-iv", "mimic-iii", "combined")
 
 
@@ -135,21 +136,21 @@ def _checked(table: _NoteTable, counts: Counter[str]) -> Iterator[pa.RecordBatch
         counts[f"{table.name}_rows_expected"] = expected
 
 
-def _flattened(batch: pa.RecordBatch, counts: Counter[str]) -> pa.RecordBatch:
+def _flattened(batch: pa.RecordBatch, counts: Counter[str]) -> pa.Table:
     """Clean a batch and drop rows without text."""
     empty = np.asarray(pc.is_null(batch["text"]))
     counts["empty_dropped"] += int(empty.sum())
     return _kept(batch, flatten_texts(batch["text"]), ~empty)
 
 
-def _structured(batch: pa.RecordBatch, counts: Counter[str], seen: SeenTexts) -> pa.RecordBatch:
+def _structured(batch: pa.RecordBatch, counts: Counter[str], seen: SeenTexts) -> pa.Table:
     """Clean a batch and drop rows without text, those marked as errors, and those whose text was seen before."""
     text = structure_texts(batch["text"])
     has_no_text = np.asarray(pc.is_null(batch["text"]))
     is_error = np.asarray(batch["is_error"]) & ~has_no_text
     is_empty = has_no_text | (np.asarray(pc.equal(text, "")) & ~is_error)
     kept = ~is_error & ~is_empty
-    is_new = seen.add_all(_views(text, np.flatnonzero(kept)))
+    is_new = seen.add_all(_views(text, kept))
     counts["empty_dropped"] += int(is_empty.sum())
     counts["marked_as_error_dropped"] += int(is_error.sum())
     counts["duplicates_dropped"] += int((~is_new).sum())
@@ -157,15 +158,21 @@ def _structured(batch: pa.RecordBatch, counts: Counter[str], seen: SeenTexts) ->
     return _kept(batch, text, kept)
 
 
-def _views(texts: pa.StringArray, rows: NDArray[np.intp]) -> Iterator[memoryview]:
-    """Yield the bytes of some of the texts."""
-    offsets, content = text_bytes(texts)
-    view = memoryview(content)
+def _views(texts: pa.StringArray, mask: NDArray[np.bool_]) -> Iterator[memoryview]:
+    """Yield the bytes of the texts of a mask."""
+    offsets, view = text_view(texts)
+    rows = np.flatnonzero(mask)
     return (view[start:end] for start, end in zip(offsets[rows].tolist(), offsets[rows + 1].tolist(), strict=True))
 
 
-def _kept(batch: pa.RecordBatch, text: pa.StringArray, mask: NDArray[np.bool_]) -> pa.RecordBatch:
-    """Return the rows of a mask as a batch of `NOTE_SCHEMA` with another text."""
+def _kept(batch: pa.RecordBatch, text: pa.StringArray, mask: NDArray[np.bool_]) -> pa.Table:
+    """Return the rows of a mask as a table of `NOTE_SCHEMA` with another text.
+
+    A few runs of rows are slices, because a filter would copy every text.
+    """
     columns = [text if name == "text" else batch[name] for name in NOTE_SCHEMA.names]
     whole = pa.RecordBatch.from_arrays(columns, schema=NOTE_SCHEMA)
-    return whole if mask.all() else whole.filter(pa.array(mask))
+    runs = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2).tolist()
+    few = len(runs) <= _MOST_SLICES
+    kept = [whole.slice(start, end - start) for start, end in runs] if few else [whole.filter(pa.array(mask))]
+    return pa.Table.from_batches(kept, NOTE_SCHEMA)

@@ -53,7 +53,7 @@ def parquet_writer(
 
 
 @contextmanager
-def note_batch_writer(path: Path) -> Iterator[Callable[[pa.RecordBatch], None]]:
+def note_batch_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
     """Open a table of notes and yield a function that writes a batch of `NOTE_SCHEMA` as a row group.
 
     Encoding and compression run in a thread beside the caller's, which waits when it is a batch ahead: memory stays
@@ -62,10 +62,10 @@ def note_batch_writer(path: Path) -> Iterator[Callable[[pa.RecordBatch], None]]:
     with parquet_writer(path, NOTE_SCHEMA) as writer, ThreadPoolExecutor(max_workers=1) as beside:
         pending: list[Future[None]] = []
 
-        def write(batch: pa.RecordBatch) -> None:
+        def write(batch: pa.Table) -> None:
             if pending:
                 pending.pop().result()
-            pending.append(beside.submit(writer.write_batch, batch))
+            pending.append(beside.submit(writer.write_table, batch))
 
         yield write
         if pending:

@@ -180,7 +180,7 @@ def test_compressed_and_plain_tables_give_the_same_bytes(tmp_path, monkeypatch):
 def test_the_bytes_do_not_depend_on_which_thread_is_slower(tmp_path, monkeypatch):
     monkeypatch.setattr(stream_table, "__kwdefaults__", {"block_size": 16_384})
     (tmp_path / "NOTEEVENTS.csv").write_text(rows_like_a_note_table(300), newline="")
-    write, read = pq.ParquetWriter.write_batch, TableSource.read
+    write, read = pq.ParquetWriter.write_table, TableSource.read
 
     def slow_write(*arguments):
         time.sleep(0.01)
@@ -191,7 +191,7 @@ def test_the_bytes_do_not_depend_on_which_thread_is_slower(tmp_path, monkeypatch
         return read(*arguments)
 
     for name, slowed in {"neither": {}, "writer": {"w": slow_write}, "reader": {"r": slow_read}}.items():
-        monkeypatch.setattr(pq.ParquetWriter, "write_batch", slowed.get("w", write))
+        monkeypatch.setattr(pq.ParquetWriter, "write_table", slowed.get("w", write))
         monkeypatch.setattr(TableSource, "read", slowed.get("r", read))
         output = tmp_path / f"{name}.parquet"
         extract_notes("mimic-iii", output, mimic_iv_note=None, mimic_iii=tmp_path, flattened=False)
@@ -228,7 +228,7 @@ def test_a_full_disk_leaves_no_corpus(folders, tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pq.ParquetWriter, "write_batch", fail)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fail)
     with pytest.raises(StorageError, match=r"n\.parquet: no space left on device; free space"):
         extract_notes("mimic-iv", tmp_path / "out" / "n.parquet", **folders, flattened=True)
     assert list((tmp_path / "out").iterdir()) == []
