@@ -1,15 +1,15 @@
 """Metrics of all runs -> means over seeds with intervals, macro averages, and paired differences of models."""
 
-import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.comparisons import Cell, Key, Placements, compare_models, with_seeds
+from clinical_peft.evaluation.comparisons import Cell, Key, Placements, Total, compare_models, pooled_seed_variance
 from clinical_peft.evaluation.delong import contributions
 from clinical_peft.evaluation.evaluate import STRICT_LEVEL, read_replicates
 from clinical_peft.evaluation.predictions import read_classes, read_predictions
@@ -50,8 +50,8 @@ def aggregate(
     Returns:
         What the file holds. level; resamples; macro_tasks: list of task names;
         summaries: list of {model, task (or `macro_average`), auroc, seed_sd (null for one seed), seeds, interval,
-        interval_99, interval_bca, interval_total (over patients and seeds, null for one seed), undefined, n, patients,
-        classes, classes_scored, positives (the last five null for macro_average)}; differences: what
+        interval_99, interval_bca, interval_total (of patients, and of seeds where there are several), undefined, n,
+        patients, classes, classes_scored, positives (the last five null for macro_average)}; differences: what
         `clinical_peft.evaluation.comparisons.compare_models` returns. AUROCs are fractions, not percent.
 
     Raises:
@@ -70,6 +70,7 @@ def aggregate(
         key: _mean_cell([runs[index] for index in members], [replicates[index] for index in members])
         for key, members in by_cell.items()
     }
+    cells = _with_seed_variances(cells)
     first_run = {key: runs[members[0]] for key, members in by_cell.items()}
     tasks = [task for task in PAPER_TASKS if any(key[1] == task for key in cells)]
     cells |= _macro_cells(cells, tasks)
@@ -123,16 +124,26 @@ def _mean_cell(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> Cell
         np.stack([read_replicates(paths[index], runs[index], drawn=drawn) for index in order])
         for drawn in ("bootstrap", "jackknife")
     )
-    # Models are trained apart, so that each draws its seeds by itself.
-    name = zlib.crc32(f"{runs[0]['model']} {runs[0]['task']}".encode())
-    generator = np.random.default_rng([runs[0]["bootstrap"]["seed"], name])
     return Cell(
         estimate=float(np.mean(by_seed)),
         by_seed=by_seed,
         replicates=values.mean(axis=0),
-        total=with_seeds(values, generator),
         left_out=left_out.mean(axis=0),
+        seed_variances={},
     )
+
+
+def _with_seed_variances(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
+    """Tell every cell what its seeds add to the variance of its mean."""
+    found = dict(cells)
+    for task in {key[1] for key in cells}:
+        members = {model: cell for (model, found_in), cell in cells.items() if found_in == task}
+        pooled = pooled_seed_variance({model: cell.by_seed for model, cell in members.items()})
+        for model, cell in members.items():
+            if pooled is not None and len(set(cell.by_seed)) > 1:
+                variance = {task: (pooled[0] / len(cell.by_seed), pooled[1])}
+                found[model, task] = replace(cell, seed_variances=variance)
+    return found
 
 
 def _placements(
@@ -167,18 +178,18 @@ def _macro_cells(cells: Mapping[Key, Cell], tasks: Sequence[str]) -> dict[Key, C
             estimate=float(np.mean([part.estimate for part in parts])),
             by_seed=tuple(float(value) for value in by_seed),
             replicates=np.mean([part.replicates for part in parts], axis=0),
-            total=_mean_of_totals(parts),
             left_out=np.mean([part.left_out for part in parts], axis=0),
+            seed_variances={
+                task: (variance / len(parts) ** 2, degrees)
+                for part in parts
+                for task, (variance, degrees) in part.seed_variances.items()
+            },
         )
     return macro
 
 
-def _mean_of_totals(parts: Sequence[Cell]) -> np.ndarray | None:
-    totals = [part.total for part in parts if part.total is not None]
-    return np.mean(totals, axis=0) if len(totals) == len(parts) else None
-
-
 def _summary(key: Key, cell: Cell, run: Mapping[str, Any] | None, level: float) -> dict[str, Any]:
+    total = Total.of(cell.replicates, cell.seed_variances)
     return {
         "model": key[0],
         "task": key[1],
@@ -188,7 +199,7 @@ def _summary(key: Key, cell: Cell, run: Mapping[str, Any] | None, level: float) 
         "interval": percentile_interval(cell.replicates, level),
         "interval_99": percentile_interval(cell.replicates, STRICT_LEVEL),
         "interval_bca": bca_interval(cell.estimate, cell.replicates, cell.left_out, level),
-        "interval_total": None if cell.total is None else percentile_interval(cell.total, level),
+        "interval_total": [float(np.clip(end, 0, 1)) for end in total.interval(cell.estimate, level)],
         "undefined": undefined(cell.replicates),
         "n": run["n"]["test"] if run else None,
         "patients": run["patients"]["test"] if run else None,

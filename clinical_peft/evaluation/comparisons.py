@@ -1,5 +1,6 @@
 """Paired comparisons of models: bootstrap and DeLong differences, with Holm's correction over a whole table."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -7,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.evaluation.delong import compare_areas, normal_p_value
-from clinical_peft.evaluation.resampling import bca_interval, holm, paired_difference, percentile_interval
+from clinical_peft.evaluation.delong import compare_areas
+from clinical_peft.evaluation.resampling import bca_interval, holm, paired_difference
 
 SIGNIFICANCE = 0.05
 BEST, TIED = "best", "tied"
 
 Key = tuple[str, str]
+SeedVariances = Mapping[str, tuple[float, int]]
 
 
 @dataclass(frozen=True)
@@ -39,42 +41,79 @@ class Cell:
         estimate: The mean over seeds.
         by_seed: AUROC of each seed.
         replicates: Its bootstrap over patients, float64 of shape (R,).
-        total: Its bootstrap over patients and seeds, of the same shape; None for one seed.
         left_out: Its jackknife over groups of patients, float64 of shape (G,).
+        seed_variances: By task, the variance that seeds add to the mean, and its degrees of freedom; empty where they
+            add none.
     """
 
     estimate: float
     by_seed: tuple[float, ...]
     replicates: np.ndarray
-    total: np.ndarray | None
     left_out: np.ndarray
-
-    @property
-    def widest(self) -> np.ndarray:
-        """The replicates that hold every source of variance there is."""
-        return self.replicates if self.total is None else self.total
+    seed_variances: SeedVariances
 
 
-def with_seeds(by_seed: np.ndarray, generator: np.random.Generator) -> np.ndarray | None:
-    """Replicates of the mean over seeds that draw the seeds too.
+def pooled_seed_variance(by_seed: Mapping[str, Sequence[float]]) -> tuple[float, int] | None:
+    """Variance over seeds that the models of a task share, and its degrees of freedom.
 
-    Every resample of patients draws as many seeds as there are, with replacement. The deviations of the drawn seeds
-    are stretched by sqrt(S / (S - 1)), without which their variance would be too small by that factor squared (Rao and
-    Wu 1988, J Am Stat Assoc 83:231-241). Two or three seeds tell little of their spread all the same.
+    Two or three seeds tell little of one model's variance. The models that depend on the seed are pooled, as an
+    analysis of variance does; what they differ in is averaged out.
 
     Args:
-        by_seed: Bootstrap replicates of S seeds, of shape (S, R).
-        generator: Source of the draws.
+        by_seed: AUROC of each seed, by model.
 
     Returns:
-        Float64 of shape (R,), or None for one seed.
+        The variance of a single seed, or None when no model depends on it or all have one seed.
     """
-    seeds, resamples = by_seed.shape
-    if seeds == 1:
-        return None
-    drawn = np.take_along_axis(by_seed, generator.integers(seeds, size=(seeds, resamples)), axis=0).mean(axis=0)
-    centre = by_seed.mean(axis=0)
-    return np.asarray(centre + np.sqrt(seeds / (seeds - 1)) * (drawn - centre))
+    spread = [(float(np.var(values, ddof=1)), len(values) - 1) for values in by_seed.values() if len(set(values)) > 1]
+    degrees = sum(part for _, part in spread)
+    return (sum(variance * part for variance, part in spread) / degrees, degrees) if degrees else None
+
+
+@dataclass(frozen=True)
+class Total:
+    """Uncertainty of a mean over patients and over seeds.
+
+    The variances add up. Those of few seeds are poorly known, so that Student's distribution stands for the normal
+    one, with Satterthwaite's degrees of freedom (1946, Biometrics Bull 2:110-114).
+
+    Attributes:
+        standard_error: Of patients and seeds together.
+        degrees_of_freedom: Infinite where seeds add nothing.
+    """
+
+    standard_error: float
+    degrees_of_freedom: float
+
+    @classmethod
+    def of(cls, replicates: np.ndarray, *seed_variances: SeedVariances) -> "Total":
+        """Add the variances of bootstrap replicates of shape (R,), and of the seeds of each model compared."""
+        known = replicates[np.isfinite(replicates)]
+        patients = float(np.var(known, ddof=1)) if len(known) > 1 else 0.0
+        # Models share the estimate of a task's variance: added up, it has the same degrees of freedom.
+        parts: dict[str, tuple[float, int]] = {}
+        for one in seed_variances:
+            parts |= {task: (part + parts.get(task, (0.0, 0))[0], degrees) for task, (part, degrees) in one.items()}
+        variance = patients + sum(part for part, _ in parts.values())
+        unsure = sum(part**2 / degrees for part, degrees in parts.values())
+        return cls(math.sqrt(variance), variance**2 / unsure if unsure > 0 else math.inf)
+
+    def interval(self, estimate: float, level: float) -> list[float]:
+        """The interval about an estimate."""
+        reach = float(_student().ppf((1 + level) / 2, self.degrees_of_freedom)) * self.standard_error
+        return [estimate - reach, estimate + reach]
+
+    def p_value(self, difference: float) -> float:
+        """Two-sided p-value of a difference; 1 for none at all."""
+        if difference == 0 or self.standard_error == 0:
+            return 1.0 if difference == 0 else 0.0
+        return 2 * float(_student().sf(abs(difference) / self.standard_error, self.degrees_of_freedom))
+
+
+def _student() -> Any:
+    from scipy.stats import t
+
+    return t
 
 
 def compare_models(
@@ -93,9 +132,9 @@ def compare_models(
 
     Returns:
         One mapping per pair: group, task, first, second, difference (second minus first); interval, undefined, p_value
-        and p_holm (adjusted within the group and task), of the bootstrap over patients; interval_bca; interval_total
-        (over patients and seeds; null for one seed); standard_error and p_normal (of patients, and of seeds where
-        there are several); p_holm_table (p_normal adjusted over all pairs and tasks of the group); significant
+        and p_holm (adjusted within the group and task), of the bootstrap over patients; interval_bca; standard_error,
+        degrees_of_freedom (null when infinite), interval_total and p_total, of patients, and of seeds where there are
+        several; p_holm_table (p_total adjusted over all pairs and tasks of the group); significant
         (p_holm_table at most `SIGNIFICANCE`); delong.{difference, standard_error, interval, p_value}, over patients
         (null unless the task is binary).
     """
@@ -106,7 +145,7 @@ def compare_models(
             for task in sorted({key[1] for key in cells})
             for row in _family(group, task, [model for model in models if (model, task) in cells], cells, level)
         ]
-        adjusted = holm({place: row["p_normal"] for place, row in enumerate(table)})
+        adjusted = holm({place: row["p_total"] for place, row in enumerate(table)})
         for place, row in enumerate(table):
             row["p_holm_table"] = adjusted[place]
             row["significant"] = adjusted[place] <= SIGNIFICANCE
@@ -129,17 +168,15 @@ def _family(
 def _pair(first: Cell, second: Cell, level: float) -> dict[str, Any]:
     patients = paired_difference((first.estimate, second.estimate), (first.replicates, second.replicates), level)
     difference = patients["difference"]
-    total = second.widest - first.widest
-    error = float(np.nanstd(total, ddof=1)) if np.isfinite(total).sum() > 1 else 0.0
-    drew_seeds = first.total is not None and second.total is not None
+    replicates = second.replicates - first.replicates
+    total = Total.of(replicates, first.seed_variances, second.seed_variances)
     return {
         **patients,
-        "interval_bca": bca_interval(
-            difference, second.replicates - first.replicates, second.left_out - first.left_out, level
-        ),
-        "interval_total": percentile_interval(total, level) if drew_seeds else None,
-        "standard_error": error,
-        "p_normal": normal_p_value(difference, error),
+        "interval_bca": bca_interval(difference, replicates, second.left_out - first.left_out, level),
+        "standard_error": total.standard_error,
+        "degrees_of_freedom": total.degrees_of_freedom if math.isfinite(total.degrees_of_freedom) else None,
+        "interval_total": total.interval(difference, level),
+        "p_total": total.p_value(difference),
     }
 
 

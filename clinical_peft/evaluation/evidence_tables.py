@@ -2,8 +2,8 @@
 
 Machine-readable columns (CSV), one row per ...:
     uncertainty, per pair of models and task: `UNCERTAINTY_FIELDS`; differences are second minus first, in percentage
-        points of AUROC; low and high over patients (percentile), bca_ over patients (BCa), total_ over patients and
-        seeds; p_holm is adjusted over the pairs of a task, p_holm_table over the whole table.
+        points of AUROC; low and high over patients (percentile), bca_ over patients (BCa), total_ over patients, and
+        seeds where there are several; p_holm is adjusted over the pairs of a task, p_holm_table over the whole table.
     calibration, per model, task and version of the scores (raw, temperature, isotonic): `CALIBRATION_FIELDS`, means
         over seeds; alerts and precision at 90 % sensitivity on validation, of raw scores of a binary task.
     subgroups, per model, task, attribute and group: `SUBGROUP_FIELDS`; gaps are the group's figure minus the
@@ -30,7 +30,7 @@ from clinical_peft.evaluation.tables import (
 UNCERTAINTY_FIELDS = (
     *("group", "task", "first", "second", "first_label", "second_label", "difference_percent", "level"),
     *("low_percent", "high_percent", "bca_low_percent", "bca_high_percent", "total_low_percent", "total_high_percent"),
-    *("standard_error_percent", "p_value", "p_holm", "p_normal", "p_holm_table", "significant"),
+    *("standard_error_percent", "p_value", "p_holm", "p_total", "p_holm_table", "significant"),
     *("delong_standard_error_percent", "delong_low_percent", "delong_high_percent", "delong_p_value"),
 )
 CALIBRATION_FIELDS = (
@@ -96,7 +96,7 @@ def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record
         **_ends(row["interval_bca"], "bca_"),
         **_ends(row["interval_total"], "total_"),
         "standard_error_percent": _rounded(row["standard_error"], factor=100),
-        **{field: _rounded(row[field], 6) for field in ("p_value", "p_holm", "p_normal", "p_holm_table")},
+        **{field: _rounded(row[field], 6) for field in ("p_value", "p_holm", "p_total", "p_holm_table")},
         "significant": row["significant"],
         "delong_standard_error_percent": _rounded(delong.get("standard_error"), factor=100),
         **_ends(delong.get("interval"), "delong_"),
@@ -122,7 +122,8 @@ def _uncertainty_table(aggregate: Mapping[str, Any], labels: Labels) -> Table:
     level = f"{aggregate['level']:.0%}"
     return Table(
         name="uncertainty",
-        caption=f"Test AUROC in percent with its {level} interval over patients and seeds, and which models lead.",
+        caption=f"Test AUROC in percent with its {level} interval over patients, ± its standard deviation over seeds, "
+        "and which models lead.",
         fields=UNCERTAINTY_FIELDS,
         records=tuple(records),
         header=("Compared in", "Model", *(TASK_LABELS[task] for task in tasks)),
@@ -130,9 +131,9 @@ def _uncertainty_table(aggregate: Mapping[str, Any], labels: Labels) -> Table:
         notes=(
             "Bold: significantly above every other model of its comparison. =: the highest, and those that cannot be "
             f"told apart from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
-            "tasks of a comparison, from paired resamples of patients and, where a model was trained more than once, "
-            "of seeds. The macro average is tested beside its parts. The CSV file holds every pair, with DeLong's test "
-            "on binary tasks.",
+            "tasks of a comparison, of the variance over paired resamples of patients and that over seeds, for which "
+            "the models of a task are pooled. The macro average is tested beside its parts. The CSV file holds every "
+            "pair with its intervals, and DeLong's test on binary tasks.",
         ),
         text_columns=2,
         bold=frozenset(bold),
@@ -142,9 +143,10 @@ def _uncertainty_table(aggregate: Mapping[str, Any], labels: Labels) -> Table:
 def _cell(found: Mapping[str, Any] | None, mark: str | None) -> str:
     if found is None:
         return MISSING
-    interval = found["interval_total"] or found["interval"]
+    interval = found["interval"]
     ends = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-    return f"{100 * found['auroc']:.1f}{ends}{' =' if mark == TIED else ''}"
+    spread = "" if found["seed_sd"] is None else f" ±{100 * found['seed_sd']:.1f}"
+    return f"{100 * found['auroc']:.1f}{ends}{spread}{' =' if mark == TIED else ''}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -24,6 +24,7 @@ LATEX_ESCAPES = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "–": "--",
+        "±": r"$\pm$",
         # A bracket at the start of a row would be read as the optional argument of the line break before it.
         "[": "{[}",
         "]": "{]}",

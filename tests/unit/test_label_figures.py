@@ -1,0 +1,83 @@
+"""Averages over labels and precision at k against scikit-learn, and what the paper's protocol computes."""
+
+import numpy as np
+import pytest
+from simulated_study import CLASSES, simulate_predictions
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, top_k_accuracy_score
+
+from clinical_peft.evaluation.areas import frequency_bands
+from clinical_peft.evaluation.metrics import (
+    all_figures,
+    figure_names,
+    paper_figures,
+    precision_at,
+    sigmoid,
+    softmax,
+)
+from clinical_peft.evaluation.predictions import read_predictions
+from clinical_peft.evaluation.resampling import patient_weights
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "diagnoses.parquet"
+    simulate_predictions(path, "diagnoses", signal=1.0, seed=0, rows=300)
+    return read_predictions(path, CLASSES["diagnoses"], "multilabel")["test"]
+
+
+def test_every_average_equals_scikit_learn_on_the_data_and_on_resamples(data):
+    bands = frequency_bands(np.repeat([101, 100, 20, 19], [7, 5, 5, 3]))
+    assert {name: int(members.sum()) for name, members in bands.items()} == {"head": 7, "middle": 10, "tail": 3}
+    weights = np.column_stack([np.ones(len(data), np.uint8), patient_weights(data.subject_id, resamples=3, seed=1)])
+    found = all_figures(data, 0.3, weights, bands)
+    assert set(found) == set(figure_names("multilabel", 20, bands=True))
+    scored = data.target.any(axis=0) & ~data.target.all(axis=0)
+    for column in range(4):
+        rows = np.repeat(np.arange(len(data)), weights[:, column])
+        target, scores = data.target[rows], data.scores[rows]
+        for name, measure in (("auroc", roc_auc_score), ("auprc", average_precision_score)):
+            both = scored & target.any(axis=0) & ~target.all(axis=0)
+            for average in ("macro", "weighted"):
+                expected = measure(target[:, both], scores[:, both], average=average)
+                key = name if average == "macro" else f"{name}_weighted"
+                assert found[key][column] == pytest.approx(expected), key
+            micro = measure(target[:, scored].ravel(), scores[:, scored].ravel())
+            assert found[f"{name}_micro"][column] == pytest.approx(micro)
+            for band, members in bands.items():
+                inside = both & members
+                if inside.any():
+                    expected = measure(target[:, inside], scores[:, inside], average="macro")
+                    assert found[f"{name}_{band}"][column] == pytest.approx(expected), band
+                else:
+                    assert np.isnan(found[f"{name}_{band}"][column])
+
+
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_precision_at_k_of_one_label_per_row_is_top_k_accuracy(k):
+    generator = np.random.default_rng(k)
+    scores, label = generator.random((200, 12)), generator.integers(0, 12, 200)
+    target = label[:, None] == np.arange(12)
+    expected = top_k_accuracy_score(label, scores, k=k, labels=range(12))
+    assert k * precision_at(scores, target, k).mean() == pytest.approx(expected)
+
+
+def test_tied_labels_share_the_last_places():
+    target = np.array([[True, True, False, False, False]])
+    assert precision_at(np.zeros((1, 5)), target, 3) == pytest.approx([2 / 5])
+    assert precision_at(np.array([[0.9, 0.5, 0.5, 0.5, 0.1]]), target, 2) == pytest.approx([(1 + 1 / 3) / 2])
+
+
+def test_paper_figures_rank_the_softmax_across_patients(data):
+    figures = paper_figures(data)
+    scores = softmax(data.logits)
+    assert figures["auroc"][0] == pytest.approx(roc_auc_score(data.target, scores, average="macro"))
+    assert figures["auroc"][0] != pytest.approx(all_figures(data, 0.5)["auroc"][0], abs=1e-3)
+    chosen = scores >= 0.5
+    assert figures["f1_micro"][0] == pytest.approx(f1_score(data.target, chosen, average="micro"))
+    assert figures["f1_macro"][0] == pytest.approx(f1_score(data.target, chosen, average="macro", zero_division=0))
+
+
+def test_sigmoid_and_softmax_keep_extreme_logits():
+    logits = np.array([[-1e4, 0.0, 1e4]], np.float32)
+    assert sigmoid(logits).tolist() == [[0.0, 0.5, 1.0]]
+    assert softmax(logits).tolist() == [[0.0, 0.0, 1.0]]
