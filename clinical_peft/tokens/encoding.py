@@ -1,21 +1,26 @@
 """Turning texts into token ids: by Hugging Face's tokenizers, or several times faster by fastokens where it agrees.
 
 fastokens is optional (extra `fast-tokenizer`). It reads tokenizer.json too, but not every kind: one with a Metaspace
-pre-tokenizer is refused. It is used only if it gives the same ids for a list of awkward texts, and beside it every
-`SAMPLE_EVERY`-th note is encoded by Hugging Face's tokenizers; one difference, and everything is encoded by these.
+pre-tokenizer is refused. It takes a text for a token of the vocabulary that no merge makes, as `</s>` and LLaMA's
+`<0x41>`, so that texts which spell one are left to Hugging Face's tokenizers. It is used only if it gives the same ids
+for a list of awkward texts, and every `SAMPLE_EVERY`-th note is encoded by Hugging Face's tokenizers, too; one
+difference, and everything is encoded by these.
 """
 
 import importlib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
-SAMPLE_EVERY = 64
+SAMPLE_EVERY = 128
 AWKWARD_TEXTS = (
     "",
     " ",
@@ -28,6 +33,8 @@ AWKWARD_TEXTS = (
     "\u2581lead \u2581\u2581 \u0120x \u010a \x00\x01\x7f\x85\u2028\u2029\u200b\u200d\ufeff\u3000",
     "a" * 400 + "=" * 300 + " " * 200 + "1234567890" * 20,
 )
+
+VISIBLE_ASCII = re.compile("[!-~]+")  # what every normalizer and byte-level alphabet leaves as it is
 
 Ragged = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 Encoder = Callable[[Sequence[str]], Ragged]
@@ -51,9 +58,8 @@ def reference_encoder(tokenizer: PreTrainedTokenizerFast) -> Encoder:
     backend.encode_special_tokens = True
 
     def encode(texts: Sequence[str]) -> Ragged:
-        encoded = [np.array(each.ids, np.uint32) for each in backend.encode_batch_fast(texts, add_special_tokens=False)]
-        offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-        return np.concatenate([np.zeros(0, np.uint32), *encoded]), offsets
+        encoded = backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return _joined([np.array(each.ids, np.uint32) for each in encoded])
 
     return encode
 
@@ -79,28 +85,54 @@ def fast_encoder(tokenizer: PreTrainedTokenizerFast) -> Encoder | None:
         logger.info("fastokens refuses this tokenizer (%s): encoding by tokenizers", error)
         return None
 
+    unmade = _tokens_that_no_merge_makes(state["model"])
+    if not all(map(VISIBLE_ASCII.fullmatch, unmade)):
+        logger.info("the vocabulary holds tokens that no merge makes: encoding by tokenizers")
+        return None
+    spelled = re.compile("|".join(map(re.escape, unmade)) or "(?!)")
+    reference = reference_encoder(tokenizer)
+
     def encode(texts: Sequence[str]) -> Ragged:
         ids, offsets = compiled.encode_batch_flat(list(texts), split_special_tokens=True)
-        return np.frombuffer(ids, "<u4"), np.frombuffer(offsets, "<u8").astype(np.int64)
+        found = np.frombuffer(ids, "<u4"), np.frombuffer(offsets, "<u8").astype(np.int64)
+        aside = [number for number, text in enumerate(texts) if spelled.search(text)]
+        if not aside:
+            return found
+        rows = _rows(found)
+        for number, row in zip(aside, _rows(reference([texts[number] for number in aside])), strict=True):
+            rows[number] = row
+        return _joined(rows)
 
-    reference = reference_encoder(tokenizer)
     if not _same(encode(AWKWARD_TEXTS), reference(AWKWARD_TEXTS)):
         logger.warning("fastokens encodes an awkward text differently: encoding by tokenizers")
         return None
     return _sampled(encode, reference)
 
 
+def _tokens_that_no_merge_makes(model: dict[str, Any]) -> list[str]:
+    made = {left + right for left, right in model["merges"]}
+    return [token for token in model["vocab"] if len(token) > 1 and token not in made]
+
+
 def _sampled(encode: Encoder, reference: Encoder) -> Encoder:
     def checked(texts: Sequence[str]) -> Ragged:
-        ids, offsets = encode(texts)
+        found = encode(texts)
         sample = range(0, len(texts), SAMPLE_EVERY)
-        chosen = [ids[offsets[number] : offsets[number + 1]] for number in sample]
-        found = np.concatenate([np.zeros(0, np.uint32), *chosen]), np.cumsum([0, *map(len, chosen)])
-        if not _same(found, reference([texts[number] for number in sample])):
+        rows = _rows(found)
+        if not _same(_joined([rows[number] for number in sample]), reference([texts[number] for number in sample])):
             raise EncodersDifferError
-        return ids, offsets
+        return found
 
     return checked
+
+
+def _rows(ragged: Ragged) -> list[npt.NDArray[np.uint32]]:
+    ids, offsets = ragged
+    return [ids[start:end] for start, end in pairwise(offsets.tolist())]
+
+
+def _joined(rows: Sequence[npt.NDArray[np.uint32]]) -> Ragged:
+    return np.concatenate([np.zeros(0, np.uint32), *rows]), np.cumsum([0, *map(len, rows)], dtype=np.int64)
 
 
 def _same(left: Ragged, right: Ragged) -> bool:

@@ -17,7 +17,6 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from clinical_peft.data.synthetic.mimic_iv import MimicIV
-from clinical_peft.data.synthetic.mimic_iv_tables import MimicIVTables
 from clinical_peft.data.tables import stream_table
 from clinical_peft.tokens import encoding
 from clinical_peft.tokens.encoding import AWKWARD_TEXTS, EncodersDifferError, fast_encoder, reference_encoder
@@ -31,15 +30,15 @@ def byte_level():
     return train_tokenizer(TEXTS, vocabulary=400, family="causal")
 
 
-def metaspace(*, as_normalizer: bool):
+def metaspace(*, as_normalizer: bool, texts=TEXTS, vocabulary=600):
     """A tokenizer like LLaMA's: as published, with spaces marked by its normalizer, or by a pre-tokenizer."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     special = ["<unk>", "<s>", "</s>", "<pad>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=special + [f"<0x{byte:02X}>" for byte in range(256)], show_progress=False
+        vocab_size=vocabulary, special_tokens=special + [f"<0x{byte:02X}>" for byte in range(256)], show_progress=False
     )
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     state = json.loads(tokenizer.to_str())
     state["added_tokens"] = state["added_tokens"][: len(special)]
     tokenizer = Tokenizer.from_str(json.dumps(state))
@@ -94,6 +93,25 @@ def test_shards_have_the_same_bytes_by_either_encoder(tmp_path, tokenizer, monke
     assert all(
         (tmp_path / "compiled" / name).read_bytes() == (tmp_path / "reference" / name).read_bytes() for name in files
     )
+
+
+@pytest.mark.parametrize("text", ["</s> then <s>", "x<unk><pad>y", "<0x41><0x5B>", "a </s>" * 3])
+def test_texts_that_spell_tokens_which_no_merge_makes(tokenizer, text):
+    pytest.importorskip("fastokens")
+    texts = ["before", text, "", text, "after"]
+    assert lists(fast_encoder(tokenizer)(texts)) == lists(reference_encoder(tokenizer)(texts))
+
+
+def test_a_vocabulary_with_such_tokens_beyond_ascii_is_left_to_hugging_face(caplog):
+    pytest.importorskip("fastokens")
+    tokenizer = byte_level()
+    tokenizer.add_tokens(["Ġunmade"])
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state["model"]["vocab"]["Ġunmade"] = len(state["model"]["vocab"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(state)))
+    with caplog.at_level(logging.INFO, logger=encoding.__name__):
+        assert fast_encoder(tokenizer) is None
+    assert "tokens that no merge makes" in caplog.text
 
 
 def test_without_fastokens_the_log_says_who_encodes(monkeypatch, caplog):
@@ -170,8 +188,7 @@ def test_a_note_that_is_not_sampled_is_not_compared(monkeypatch):
 def test_every_id_of_whole_corpora_is_the_same(tmp_path):
     """Generated notes, and where they are at hand real ones, by a tokenizer trained on them and by one like LLaMA's."""
     pytest.importorskip("fastokens")
-    with MimicIVTables(tmp_path, 0, 0) as tables:
-        MimicIV(tmp_path / "hospital", 0, [], str).write(5000, 5000, tables)
+    MimicIV(tmp_path / "hospital", 0, [], str).write(5000, 5000)
     texts = [
         text
         for name in ("discharge", "radiology")
@@ -181,7 +198,10 @@ def test_every_id_of_whole_corpora_is_the_same(tmp_path):
     real = Path(os.environ.get("CLINICAL_PEFT_REAL_DATA", "")) / "mtsamples" / "notes.jsonl"
     if real.is_file():
         texts += [json.loads(line)["text"] for line in real.read_text(encoding="utf-8").splitlines()]
-    for tokenizer in (train_tokenizer(texts[::10], vocabulary=8000, family="causal"), metaspace(as_normalizer=True)):
+    for tokenizer in (
+        train_tokenizer(texts[::10], vocabulary=8000, family="causal"),
+        metaspace(as_normalizer=True, texts=texts[::10], vocabulary=8000),
+    ):
         encode = fast_encoder(tokenizer)
         assert encode is not None
         for start in range(0, len(texts), 1000):

@@ -85,7 +85,7 @@ def test_shards_load_with_datasets(study):
     from datasets import load_from_disk
 
     shards = load_from_disk(str(study / "tokens" / "tiny-llama" / "mimic-iv"))
-    assert {"note_id", "subject_id", "split", "input_ids"} <= set(shards.column_names)
+    assert {"note_ids", "subject_ids", "document_lengths", "split", "input_ids"} <= set(shards.column_names)
     assert max(len(ids) for ids in shards["input_ids"]) <= 64
 
 
