@@ -42,5 +42,6 @@ def compile_layers(model: nn.Module, device: torch.device) -> bool:
     if not compiler_works(device):
         return False
     for layer in decoder_layers(model):
-        layer.compile(dynamic=True)
+        if layer._compiled_call_impl is None:
+            layer.compile(dynamic=True)
     return True
