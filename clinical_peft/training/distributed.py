@@ -84,7 +84,7 @@ class Workers:
         """Return how many more forward and backward passes another process makes than this one with `passes`.
 
         A sharded network computes only when all processes do, so this one must make as many that do not count. Where
-        the network is not sharded there are none.
+        the network is not sharded there are none. Ask before the first of them: passes communicate.
         """
         if not self.sharded:
             return 0
