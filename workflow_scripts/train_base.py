@@ -1,5 +1,6 @@
 """Train a small base model on general text."""
 
+import shutil
 from pathlib import Path
 
 from script_entry import job
@@ -11,7 +12,8 @@ with job(snakemake.log[0]):
 
     name, params = snakemake.wildcards.base, snakemake.params
     source = ScratchSource.model_validate(params.source)
-    log = JsonlLog(Path(snakemake.output.run_log), kind="bases", name=name, parent="bases")
+    work = Path(params.work)
+    log = JsonlLog(Path(snakemake.output.run_log), kind="bases", name=name, parent="bases", kept=work / "run.jsonl")
     log.params({"family": params.family, **params.source})
     prepare_scratch_base(
         Path(snakemake.input[0]),
@@ -22,6 +24,7 @@ with job(snakemake.log[0]):
         recipe=source.recipe,
         seed=params.seed,
         split_salt=params.split_salt,
-        work=Path(params.work),
+        work=work,
         log=log,
     )
+    shutil.rmtree(work)

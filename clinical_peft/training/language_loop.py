@@ -271,7 +271,7 @@ class _Trainer:
             compile_layers(self.model, run.device)
         # PEFT would turn every input of an adapter into float32, which autocast turns back.
         plain_inputs = disable_input_dtype_casting(self.model, active=run.recipe.precision == "bf16")
-        with recomputed(self.model, count), plain_inputs:
+        with recomputed(self.model, run.workers.largest(count)), plain_inputs:
             return self._train()
 
     def _probe(self, tokens: int) -> Tensor:
