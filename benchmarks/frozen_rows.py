@@ -8,6 +8,7 @@ every epoch of every task, ours once in all. They take turns, task by task; the 
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -97,6 +98,8 @@ class Bench:
     def train(self, way: str, task: str) -> dict[str, Any]:
         """Train a head; return the run's summary with the time of the whole call, after reading and tokenising."""
         job = self.job(task)
+        # A finished run is not trained again as long as its checkpoint lies there.
+        shutil.rmtree(self.outputs(way, task)["work"], ignore_errors=True)
         if way == "pooled":
             head = prepare_head(job, **self.cohort(task), features=self.features, adapter=self.adapter)
             started = time.perf_counter()

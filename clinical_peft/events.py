@@ -79,7 +79,7 @@ class JsonlLog:
     def begun(cls, path: Path, *, kept: Path | None = None) -> "JsonlLog":
         """Return a log that another process has begun and leaves to this one."""
         log = cls.__new__(cls)
-        log.path, log.kept, log._waiting = Path(path), kept, []
+        log.path, log.kept, log._waiting = Path(path), None if kept is None else Path(kept), []
         return log
 
     def params(self, values: Mapping[str, Any]) -> None:

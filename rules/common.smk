@@ -12,9 +12,11 @@ from clinical_peft import experiments
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.privacy import protect_process
 from clinical_peft.provenance import git_revision
+from clinical_peft.signals import ignore_notice
 from clinical_peft.search import spaces
 
 protect_process()
+ignore_notice()
 
 
 def load_study():
@@ -159,6 +161,12 @@ def job_of_model(wildcards):
 
 
 def threads_of_adapter(wildcards):
+    recipe = experiments.pretrain_job(STUDY, wildcards.adapter).recipe
+    return recipe.devices.processes * recipe.threads
+
+
+def threads_of_adapter_trial(wildcards):
+    """A trial is trained by one process."""
     return experiments.pretrain_job(STUDY, wildcards.adapter).recipe.threads
 
 

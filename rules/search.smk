@@ -57,7 +57,7 @@ rule search_adapter:
     priority: 50
     conda:
         "../envs/train.yaml"
-    threads: threads_of_adapter
+    threads: threads_of_adapter_trial
     params:
         job=job_of_adapter,
         search=search_of_adapter,

@@ -12,12 +12,13 @@ with job(snakemake.log[0]):
     from clinical_peft.training.launch import run_pretraining
 
     name, work = snakemake.wildcards.adapter, Path(snakemake.params.work)
-    run_log = Path(snakemake.output.run_log)
-    log = JsonlLog(run_log, kind="adapters", name=name, parent="adapters", kept=work / "run.jsonl")
-    _, resolved = complete_job(PretrainJob, snakemake.params.job, snakemake.input.search)
+    log = JsonlLog(
+        Path(snakemake.output.run_log), kind="adapters", name=name, parent="adapters", kept=work / "run.jsonl"
+    )
+    recipe, resolved = complete_job(PretrainJob, snakemake.params.job, snakemake.input.search)
     log.params(resolved)
     run_pretraining(
-        resolved,
+        recipe,
         base=Path(snakemake.input.base),
         tokens=Path(snakemake.input.tokens),
         output=Path(snakemake.output.adapter),

@@ -10,8 +10,9 @@ with job(snakemake.log[0]):
     from clinical_peft.events import JsonlLog
     from clinical_peft.training.scratch import prepare_scratch_base
 
-    name, params, work = snakemake.wildcards.base, snakemake.params, Path(snakemake.params.work)
+    name, params = snakemake.wildcards.base, snakemake.params
     source = ScratchSource.model_validate(params.source)
+    work = Path(params.work)
     log = JsonlLog(Path(snakemake.output.run_log), kind="bases", name=name, parent="bases", kept=work / "run.jsonl")
     log.params({"family": params.family, **params.source})
     prepare_scratch_base(

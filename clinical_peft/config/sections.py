@@ -126,6 +126,12 @@ class ScratchSource(Section):
     recipe: LanguageRecipe
     general_characters: int = Field(8_000_000, gt=0, description="general text to collect, in characters")
 
+    @model_validator(mode="after")
+    def _check_devices(self) -> "ScratchSource":
+        if self.recipe.devices.processes > 1:
+            raise ValueError("recipe.devices.processes: a base from scratch is trained by one process; set it to 1")
+        return self
+
 
 class HubSource(Section):
     """A base from the Hugging Face Hub, fetched by revision."""

@@ -103,6 +103,7 @@ class FinetuneObjective:
         except Pruned:
             remove_checkpoint(work)
             raise
+        remove_checkpoint(work)
         curve = _figures(summary["curve"], "validation_auroc")
         return Outcome(curve[summary["best_epoch"] - 1], curve, summary["tokens"], summary["seconds"])
 

@@ -84,13 +84,17 @@ class Workers:
         """Return how many more forward and backward passes another process makes than this one with `passes`.
 
         A sharded network computes only when all processes do, so this one must make as many that do not count. Where
-        the network is not sharded there are none.
+        the network is not sharded there are none. Ask before the first of them: passes communicate.
         """
-        if not self.sharded:
-            return 0
-        most = torch.tensor(passes, device=self.device)
-        distributed.all_reduce(most, op=distributed.ReduceOp.MAX)
-        return int(most) - passes
+        return self.largest(passes) - passes if self.sharded else 0
+
+    def largest(self, value: int) -> int:
+        """Return the largest value of any process."""
+        if self.world == 1:
+            return value
+        found = torch.tensor(value, device=self.device)
+        distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+        return int(found)
 
     def sums(self, *values: float) -> tuple[float, ...]:
         """Add up figures over all processes, in float64."""

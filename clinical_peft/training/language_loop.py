@@ -193,6 +193,7 @@ def measure_perplexity(model: nn.Module, run: LanguageRun, split: str, *, stop: 
     model.eval()
     every = evaluation_rows(run.shards, split, run.recipe.evaluation_tokens, run.salt)
     mine = run.passes(run.workers.share(every, run.shards.lengths))
+    idle = run.workers.idle_passes(len(mine))
     total, predicted, left = 0.0, 0.0, 0.0
     for number, documents in enumerate(mine):
         # A process that stops alone would leave the others waiting for its shards.
@@ -204,7 +205,7 @@ def measure_perplexity(model: nn.Module, run: LanguageRun, split: str, *, stop: 
             nll, count = run.loss(model, documents, key=(0, 0, number))
         total += nll.item()
         predicted += count
-    for _ in range(run.workers.idle_passes(len(mine))):
+    for _ in range(idle):
         with autocast(run.recipe, run.device):
             run.loss(model, run.shards.documents(every[0]), key=(0, 0, 0))
     total, predicted, left = run.workers.sums(total, predicted, left)
@@ -270,7 +271,7 @@ class _Trainer:
             compile_layers(self.model, run.device)
         # PEFT would turn every input of an adapter into float32, which autocast turns back.
         plain_inputs = disable_input_dtype_casting(self.model, active=run.recipe.precision == "bf16")
-        with recomputed(self.model, count), plain_inputs:
+        with recomputed(self.model, run.workers.largest(count)), plain_inputs:
             return self._train()
 
     def _probe(self, tokens: int) -> Tensor:
@@ -331,6 +332,7 @@ class _Trainer:
         set_learning_rate(self.optimizer, self.course(state.step))
         summed, predicted, tokens = torch.zeros((), dtype=torch.float64, device=run.device), 0.0, 0.0
         mine = run.passes(run.workers.share(rows, run.shards.lengths))
+        idle = run.workers.idle_passes(len(mine))
         for number, documents in enumerate(mine):
             with autocast(run.recipe, run.device):
                 loss, count = run.loss(self.model, documents, key=(run.seed, state.step + 1, number))
@@ -339,7 +341,7 @@ class _Trainer:
             summed += loss.detach()
             predicted += count
             tokens += run.shards.real_tokens(documents)
-        for _ in range(run.workers.idle_passes(len(mine))):
+        for _ in range(idle):
             with autocast(run.recipe, run.device):
                 loss, _ = run.loss(self.model, run.shards.documents(rows[0]), key=(run.seed, 0, 0))
             (loss * 0).backward()

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import clinical_peft
 from clinical_peft.errors import StoppedError, TrainingError
@@ -35,47 +35,31 @@ PAUSE_SECONDS = 0.05
 GRACE_SECONDS = 10.0
 
 
-def run_pretraining(
-    record: Mapping[str, Any],
-    *,
-    base: Path,
-    tokens: Path,
-    output: Path,
-    perplexity: Path,
-    work: Path,
-    log: JsonlLog,
-    log_file: Path,
-) -> None:
+def run_pretraining(this_job: PretrainJob, *, log: JsonlLog, log_file: Path, **paths: Path) -> None:
     """Train one adapter as `clinical_peft.training.language.pretrain` does, in one process or several.
 
     Args:
-        record: The job as JSON-ready mapping.
-        base: Base folder of a causal network.
-        tokens: Token shards of the corpus.
-        output: Adapter folder to write.
-        perplexity: JSON file to write.
-        work: Folder of checkpoints.
+        this_job: Everything that decides the adapter, apart from its inputs.
         log: Where figures are reported.
         log_file: Log file of the job, to which the workers append.
+        **paths: The files and folders that `pretrain` takes, by its names of them; `work` among them.
 
     Raises:
         StoppedError: A signal asked the job to stop; a checkpoint is saved.
         TrainingError: See `pretrain`; or a worker failed.
     """
-    from clinical_peft.experiments import job_from_record
-
-    this_job = job_from_record(PretrainJob, record)
-    paths: dict[str, Any] = {"base": base, "tokens": tokens, "output": output, "perplexity": perplexity, "work": work}
     if this_job.recipe.devices.processes == 1:
         from clinical_peft.training.language import pretrain
 
-        pretrain(this_job, **paths, log=log)
+        pretrain(this_job, log=log, **cast(Any, paths))
         return
-    specification = Path(work) / SPECIFICATION
+    from clinical_peft.experiments import as_record
+
+    specification = Path(paths["work"]) / SPECIFICATION
     places = {name: str(Path(path).resolve()) for name, path in paths.items()}
     kept = None if log.kept is None else str(log.kept.resolve())
     logs = {"path": str(log.path.resolve()), "kept": kept}
-    written = {"job": dict(record), "paths": places, "run_log": logs, "log_file": str(Path(log_file).resolve())}
+    written = {"job": as_record(this_job), "paths": places, "run_log": logs, "log_file": str(Path(log_file).resolve())}
     write_json(specification, written)
     run_workers(specification, processes=this_job.recipe.devices.processes, threads=this_job.recipe.threads)
     specification.unlink()

@@ -1,7 +1,7 @@
 """Several processes train as one does, and fail, stop and resume as one does."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def together(study, folder: Path, strategy: str = "ddp", **recipe) -> dict:
     devices = Devices(processes=2, strategy=strategy)
     this_job = replace(JOB, recipe=replace(RECIPE, devices=devices, **recipe))
     log = JsonlLog(folder / "run.jsonl", kind="adapters", name="clinical", kept=folder / "work" / "run.jsonl")
-    run_pretraining(asdict(this_job), **study, **places(folder), log=log, log_file=folder / "job.log")
+    run_pretraining(this_job, **study, **places(folder), log=log, log_file=folder / "job.log")
     return json.loads((folder / "perplexity.json").read_text())
 
 
