@@ -235,7 +235,7 @@ class Fit:
                 progress.update(self.state.step, tokens=int(self.features.lengths[rows].sum()), note=f"loss {loss:.3f}")
                 saved = (clock.due() or bool(stop)) and self._save()
                 if stop:
-                    raise stopped(title, stop, step=self.state.step, steps=self.total_steps, saved=saved)
+                    raise stopped(self.micro.title, stop, step=self.state.step, steps=self.total_steps, saved=saved)
             self._end_epoch()
             self.state.seconds = time.monotonic() - started
 
@@ -248,7 +248,7 @@ class Fit:
         generators = generator_tensors()
         loss = self.micro.attempt(
             lambda size: self._add_gradients(rows, size, weight),
-            smallest=1,
+            smallest=lambda: 1,
             undo=lambda: restore_generators(generators),
         )
         norm = clip_gradients(self.parameters.values(), self.recipe, self.job.switches)
@@ -281,7 +281,7 @@ class Fit:
         """Show the loss of a first forward pass, a smaller one where memory runs out; nothing is trained."""
         self.micro.attempt(
             lambda size: look(self.loss(self.train_rows[:size])),
-            smallest=1,
+            smallest=lambda: 1,
             undo=lambda: self.optimizer.zero_grad(set_to_none=True),
         )
 

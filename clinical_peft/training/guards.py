@@ -30,12 +30,14 @@ class MicroBatch:
         self.unit = unit
         self.title = title
 
-    def attempt(self, work: Callable[[int], Result], *, smallest: int, undo: Callable[[], None]) -> Result:
+    def attempt(
+        self, work: Callable[[int], Result], *, smallest: Callable[[], int], undo: Callable[[], None]
+    ) -> Result:
         """Do some work in forward passes of the current size, or of the largest half, quarter ... that fits.
 
         Args:
             work: Called with the size.
-            smallest: Size below which there is nothing left to divide.
+            smallest: Tells the size below which there is nothing left to divide.
             undo: Called before the work is tried again, to drop what the failed attempt has left.
 
         Raises:
@@ -45,16 +47,18 @@ class MicroBatch:
             try:
                 return work(self.size)
             except torch.OutOfMemoryError:
-                if self.size <= smallest:
+                least = smallest()
+                if self.size <= least:
                     raise TrainingError(
-                        f"{self.title}: out of memory in a forward pass of {smallest} {self.unit}, which cannot be "
-                        "divided; lower context, use precision bf16 or nf4, or a device with more memory"
+                        f"{self.title}: out of memory in a forward pass of {least} {self.unit}, which cannot be "
+                        "divided; lower context or the micro-batch, use precision bf16 or nf4, or a device with more "
+                        "memory"
                     ) from None
             # Outside the handler, which keeps the failed pass's tensors alive.
             undo()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            failed, self.size = self.size, max(self.size // 2, smallest)
+            failed, self.size = self.size, max(self.size // 2, least)
             logger.warning(
                 "%s: out of memory with forward passes of %d %s; from now on %d, accumulated to the same batch",
                 self.title,

@@ -24,8 +24,9 @@ from clinical_peft.tokens.shards import tokenise
 from clinical_peft.tokens.tokenizer import train_tokenizer
 from clinical_peft.training.attention import layout_of
 from clinical_peft.training.checkpoint import remove_checkpoint
-from clinical_peft.training.language_loop import LanguageRun, measure_perplexity, train_language_model
+from clinical_peft.training.language_loop import measure_perplexity, train_language_model
 from clinical_peft.training.language_loss import CausalLoss, LanguageLoss, MaskedLoss
+from clinical_peft.training.language_run import LanguageRun
 from clinical_peft.training.optimisation import prepare_torch, to_device
 
 

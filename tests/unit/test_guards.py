@@ -29,9 +29,9 @@ def test_the_size_is_halved_until_it_fits_or_cannot_be_divided(size, limit, smal
     micro = MicroBatch(size, unit="tokens", title="run")
     if limit < min(size, smallest):
         with pytest.raises(TrainingError, match=f"forward pass of {smallest} tokens, which cannot be divided"):
-            micro.attempt(fits(limit, seen), smallest=smallest, undo=lambda: undone.append(1))
+            micro.attempt(fits(limit, seen), smallest=lambda: smallest, undo=lambda: undone.append(1))
         return
-    found = micro.attempt(fits(limit, seen), smallest=smallest, undo=lambda: undone.append(1))
+    found = micro.attempt(fits(limit, seen), smallest=lambda: smallest, undo=lambda: undone.append(1))
     assert found == micro.size == seen[-1] <= limit
     assert len(undone) == len(seen) - 1
     assert all(after == max(before // 2, smallest) for before, after in pairwise(seen))
@@ -40,12 +40,12 @@ def test_the_size_is_halved_until_it_fits_or_cannot_be_divided(size, limit, smal
 def test_what_fitted_is_kept_for_the_next_attempt_and_the_log_says_so(caplog):
     micro = MicroBatch(64, unit="notes", title="finetune x")
     with caplog.at_level(logging.WARNING):
-        micro.attempt(fits(16, []), smallest=1, undo=lambda: None)
+        micro.attempt(fits(16, []), smallest=lambda: 1, undo=lambda: None)
     assert [record.getMessage() for record in caplog.records][-1] == (
         "finetune x: out of memory with forward passes of 32 notes; from now on 16, accumulated to the same batch"
     )
     seen: list[int] = []
-    micro.attempt(fits(16, seen), smallest=1, undo=lambda: None)
+    micro.attempt(fits(16, seen), smallest=lambda: 1, undo=lambda: None)
     assert seen == [16]
 
 
@@ -54,7 +54,7 @@ def test_other_errors_are_not_caught():
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        MicroBatch(64, unit="notes", title="x").attempt(work, smallest=1, undo=lambda: None)
+        MicroBatch(64, unit="notes", title="x").attempt(work, smallest=lambda: 1, undo=lambda: None)
 
 
 @pytest.mark.parametrize(
