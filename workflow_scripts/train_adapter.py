@@ -13,6 +13,7 @@ with job(snakemake.log[0]):
 
     name, work = snakemake.wildcards.adapter, Path(snakemake.params.work)
     run_log = Path(snakemake.output.run_log)
+    general = snakemake.input.get("general")
     log = JsonlLog(run_log, kind="adapters", name=name, parent="adapters", kept=work / "run.jsonl")
     _, resolved = complete_job(PretrainJob, snakemake.params.job, snakemake.input.search)
     log.params(resolved)
@@ -25,5 +26,6 @@ with job(snakemake.log[0]):
         work=work,
         log=log,
         log_file=Path(snakemake.log[0]),
+        general=Path(general) if general else None,
     )
     shutil.rmtree(work)

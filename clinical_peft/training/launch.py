@@ -45,6 +45,7 @@ def run_pretraining(
     work: Path,
     log: JsonlLog,
     log_file: Path,
+    general: Path | None = None,
 ) -> None:
     """Train one adapter as `clinical_peft.training.language.pretrain` does, in one process or several.
 
@@ -57,6 +58,7 @@ def run_pretraining(
         work: Folder of checkpoints.
         log: Where figures are reported.
         log_file: Log file of the job, to which the workers append.
+        general: Corpus of general text, or None if there is none.
 
     Raises:
         StoppedError: A signal asked the job to stop; a checkpoint is saved.
@@ -66,6 +68,8 @@ def run_pretraining(
 
     this_job = job_from_record(PretrainJob, record)
     paths: dict[str, Any] = {"base": base, "tokens": tokens, "output": output, "perplexity": perplexity, "work": work}
+    if general is not None:
+        paths["general"] = general
     if this_job.recipe.devices.processes == 1:
         from clinical_peft.training.language import pretrain
 
