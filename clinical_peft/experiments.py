@@ -51,8 +51,16 @@ def pretrain_job(study: Study, adapter: str) -> PretrainJob:
         recipe=recipe,
         seed=study.seed,
         split_salt=token_salt(study, entry.corpus),
+        general_salt=study.data.split_salt,
         switches=_training_switches(study),
     )
+
+
+def general_corpus(study: Study, base: str) -> str | None:
+    """Name the corpus of general text for a base's adapters; None where a study of real weights gives none."""
+    if study.data.general_corpus is not None:
+        return study.data.general_corpus
+    return "general" if scratch_source(study, base) else None
 
 
 def token_salt(study: Study, corpus: str) -> str:
@@ -202,14 +210,40 @@ def load_study(config: Mapping[str, Any]) -> Study:
     """Validate a configuration and every recipe in it.
 
     Raises:
-        ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes`, `check_searches` and
-            `check_contamination`.
+        ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes`, `check_methods`, `check_searches`
+            and `check_contamination`.
     """
     study = parse_study(config)
     check_recipes(study)
+    check_methods(study)
     check_searches(study)
     check_contamination(study)
     return study
+
+
+def check_methods(study: Study) -> None:
+    """Refuse jobs that a base in four bits, or a study without general text, leaves no way to do.
+
+    Raises:
+        ConfigError: A job in use trains or changes the matrices of a base with precision nf4, or replays text that the
+            study does not have.
+    """
+    for name in adapters_in_use(study):
+        job = pretrain_job(study, name)
+        if job.method.type == "full" and job.recipe.precision == "nf4":
+            raise ConfigError(f"config: adapters.{name}: full fine-tuning cannot train a base in nf4; use bf16")
+        if job.recipe.replay and general_corpus(study, study.adapters[name].base) is None:
+            raise ConfigError(
+                f"config: adapters.{name}: recipe.replay needs general text; set data.general_corpus, or replay to 0"
+            )
+    for model, task in runs_in_use(study):
+        entry = study.models[model]
+        whole = entry.kind == "full" or entry.clinical_mode == "merged"
+        if whole and finetune_job(study, model, task).recipe.precision == "nf4":
+            raise ConfigError(
+                f"config: models.{model}: precision nf4 holds matrices that are neither trained nor merged into; set "
+                "recipe.precision of this model to bf16"
+            )
 
 
 def check_contamination(study: Study) -> None:

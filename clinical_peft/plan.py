@@ -37,6 +37,7 @@ SPLIT_SHARE = 0.7
 COHORT_SHARE = {"pmv": 0.35, "los": 0.88}
 MIMIC_IV_COHORT_SHARE = {"pmv": 0.03, "procedures": 0.6}  # of all discharge summaries, most without intensive care
 FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
+FULL_SHARE = 3 / 2  # a step that trains every weight adds their gradients
 BYTES_PER_PARAMETER = 4
 
 
@@ -160,15 +161,16 @@ def _search(study: Study) -> Stage:
 
 
 def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
-    """Training tokens of an adapter, tokens of one evaluation, and evaluations during training."""
-    recipe = experiments.pretrain_job(study, adapter).recipe
+    """Training tokens of an adapter as those of LoRA steps, tokens of one evaluation, evaluations during training."""
+    job = experiments.pretrain_job(study, adapter)
+    recipe, step = job.recipe, FULL_SHARE if job.method.type == "full" else 1
     corpus = corpus_tokens(study, study.adapters[adapter].corpus)
     if study.resolved_switches["truncate_and_pad"]:
         corpus = round(corpus * min(1, recipe.context / TOKENS_PER_REAL_NOTE))
     training = round(SPLIT_SHARE * corpus * recipe.epochs)
     held_out = corpus - round(SPLIT_SHARE * corpus)
     evaluated = min(held_out, recipe.evaluation_tokens or held_out)
-    return min(training, recipe.train_tokens or training), evaluated, recipe.evaluations
+    return round(step * min(training, recipe.train_tokens or training)), evaluated, recipe.evaluations
 
 
 def _adapters(study: Study) -> Stage:
@@ -226,7 +228,9 @@ def _parameters(study: Study, base: str) -> int:
 
 
 def _adapter_bytes(study: Study, name: str) -> int:
-    return BYTES_PER_PARAMETER * _parameters(study, study.adapters[name].base) // 500
+    entry = study.adapters[name]
+    whole = study.methods[entry.method].settings.type == "full"
+    return BYTES_PER_PARAMETER * _parameters(study, entry.base) // (1 if whole else 500)
 
 
 def render(study: Study, stages: Sequence[Stage]) -> str:

@@ -11,7 +11,7 @@ STRICT: dict[str, Any] = {"extra": "forbid"}
 
 Family = Literal["causal", "encoder"]
 Schedule = Literal["linear", "cosine", "constant"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "nf4"]
 Attention = Literal["auto", "grouped", "packed"]
 Checkpointing = Literal["auto", "none", "full"] | int
 Strategy = Literal["ddp", "fsdp2"]
@@ -68,7 +68,8 @@ class Optimisation:
         warmup_ratio: Share of all optimizer steps over which the learning rate rises from zero.
         schedule: Course of the learning rate after warm-up.
         clip_norm: Largest gradient norm, or null for no clipping.
-        precision: Type of activations; trainable parameters are always float32.
+        precision: Type of activations; trainable parameters are always float32. `nf4` also keeps the base's matrices in
+            four bits each (QLoRA, Dettmers et al. 2023), with bfloat16 activations; it needs a GPU and bitsandbytes.
         threads: CPU threads of the job. They change the order of float sums and so the bytes of the result,
             which is why they are part of the recipe.
     """
@@ -126,6 +127,9 @@ class LanguageRecipe(Optimisation):
         compile: Compile the layers with `torch.compile`, where a compiler works. The first pass takes minutes on a GPU.
         evaluations: Evenly spaced evaluations on the validation split during training.
         evaluation_tokens: At most so many tokens of each split are read for a perplexity, or null for all.
+        patience: Training ends after so many evaluations in a row without a better one; null never ends it early.
+        general_tokens: Tokens of general text on which forgetting is measured, about; 0 measures nothing.
+        replay: Share of each update's tokens that comes from general text.
         checkpoint_seconds: Time between two checkpoints.
         devices: Processes that share the forward passes of an update.
     """
@@ -141,6 +145,9 @@ class LanguageRecipe(Optimisation):
     compile: bool = False
     evaluations: int = 4
     evaluation_tokens: int | None = None
+    patience: int | None = None
+    general_tokens: int = 4096
+    replay: float = 0.0
     checkpoint_seconds: float = 300.0
     devices: Devices = field(default_factory=Devices)
 
@@ -159,6 +166,9 @@ class LanguageRecipe(Optimisation):
             self.devices.processes <= max(1, passes),
             "batch_tokens must be at least processes times micro_batch_tokens, so that each process has a forward pass",
         )
+        _require(self.patience is None or self.patience >= 1, "patience must be at least 1 or null")
+        _require(self.general_tokens >= 0, "general_tokens must not be negative")
+        _require(0 <= self.replay < 1, "replay must be in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,13 +206,23 @@ class FinetuneRecipe(Optimisation):
 
 @dataclass(frozen=True, kw_only=True)
 class Lora:
-    """Low-rank adaptation (Hu et al. 2021)."""
+    """Low-rank adaptation (Hu et al. 2021).
+
+    Attributes:
+        r: Rank of every update.
+        alpha: The update is scaled by `alpha / r`.
+        rank_stabilised: Scale by `alpha / sqrt(r)` instead, so that a higher rank does not learn more slowly
+            (Kalajdzievski 2023, rsLoRA).
+        dora: Learn the length of every row of a weight apart from its direction (Liu et al. 2024, DoRA).
+    """
 
     __pydantic_config__: ClassVar = STRICT
     type: Literal["lora"] = "lora"
     r: int = 16
     alpha: int = 32
     dropout: float = 0.0
+    rank_stabilised: bool = False
+    dora: bool = False
     target_modules: tuple[str, ...] = ("q_proj", "v_proj")
 
 
@@ -278,7 +298,16 @@ class PTuning:
     dropout: float = 0.0
 
 
-Method = Lora | AdaLora | AdaptionPrompt | PrefixTuning | PromptTuning | PTuning
+@dataclass(frozen=True, kw_only=True)
+class Full:
+    """Full fine-tuning: every weight of the base is trained; the reference that parameter-efficient methods save."""
+
+    __pydantic_config__: ClassVar = STRICT
+    type: Literal["full"] = "full"
+
+
+PeftMethod = Lora | AdaLora | AdaptionPrompt | PrefixTuning | PromptTuning | PTuning
+Method = PeftMethod | Full
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +320,7 @@ class PretrainJob:
         recipe: Optimisation and budget.
         seed: Seed of initialisation, order and dropout.
         split_salt: Salt of the patient-level hash split of the corpus.
+        general_salt: Salt of the hash split of general text, the one by which a base was trained here.
         switches: Named deviations of the protocol; true means the original's behaviour.
     """
 
@@ -299,6 +329,7 @@ class PretrainJob:
     recipe: LanguageRecipe
     seed: int
     split_salt: str
+    general_salt: str = ""
     switches: dict[str, bool] = field(default_factory=dict)
 
 

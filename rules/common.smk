@@ -86,7 +86,8 @@ def family_of_base(wildcards):
 def precision_of_base(wildcards):
     """Type in which weights are kept: that of adapter training; an encoder is small and stays exact."""
     causal = STUDY.bases[wildcards.base].family == "causal"
-    return STUDY.pretraining.get("precision", "fp32") if causal else "fp32"
+    precision = STUDY.pretraining.get("precision", "fp32") if causal else "fp32"
+    return "bf16" if precision == "nf4" else precision
 
 
 def context_of_tokens(wildcards):
@@ -100,6 +101,11 @@ def base_of_adapter(wildcards):
 def tokens_of_adapter(wildcards):
     adapter = STUDY.adapters[wildcards.adapter]
     return f"{ROOT}/tokens/{adapter.base}/{adapter.corpus}"
+
+
+def general_text_of_adapter(wildcards):
+    corpus = experiments.general_corpus(STUDY, STUDY.adapters[wildcards.adapter].base)
+    return f"{ROOT}/notes/{corpus}.parquet" if corpus else []
 
 
 def job_of_adapter(wildcards):

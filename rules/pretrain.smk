@@ -3,6 +3,7 @@ rule train_adapter:
     input:
         base=base_of_adapter,
         tokens=tokens_of_adapter,
+        general=general_text_of_adapter,
         search=best_recipe_of_adapter,
     output:
         adapter=directory("<study>/adapters/{adapter}"),

@@ -47,6 +47,7 @@ rule search_adapter:
     input:
         base=base_of_adapter,
         tokens=tokens_of_adapter,
+        general=general_text_of_adapter,
     output:
         trials="<study>/search/adapters/{adapter}/worker{worker}.json",
         run_logs=directory("<study>/runs/search/adapters/{adapter}/worker{worker}"),

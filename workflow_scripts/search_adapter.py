@@ -14,7 +14,8 @@ with job(snakemake.log[0]):
 
     given, output, params = snakemake.input, snakemake.output, snakemake.params
     recipe, search, work = job_from_record(PretrainJob, params.job), from_record(params.search), Path(params.work)
-    objective = PretrainObjective(recipe, search, base=Path(given.base), tokens=Path(given.tokens), work=work)
+    files = {name: Path(given[name]) for name in ("base", "tokens", "general") if given.get(name)}
+    objective = PretrainObjective(recipe, search, **files, work=work)
     worker, journal = int(snakemake.wildcards.worker), work / "trials.journal"
     records = run_trials(search, objective, worker=worker, journal=journal, identity=objective.identity)
     write_worker(records, work=objective.work, trials=Path(output.trials), run_logs=Path(output.run_logs))

@@ -15,6 +15,7 @@ with job(snakemake.log[0]):
     log = JsonlLog(
         Path(snakemake.output.run_log), kind="adapters", name=name, parent="adapters", kept=work / "run.jsonl"
     )
+    general = snakemake.input.get("general")
     recipe, resolved = complete_job(PretrainJob, snakemake.params.job, snakemake.input.search)
     log.params(resolved)
     run_pretraining(
@@ -26,5 +27,6 @@ with job(snakemake.log[0]):
         work=work,
         log=log,
         log_file=Path(snakemake.log[0]),
+        **({"general": Path(general)} if general else {}),
     )
     shutil.rmtree(work)

@@ -56,6 +56,11 @@ class Data(Section):
         None, description="PATIENTS file of mimic3-carevue; null approximates its patients by ICUSTAYS.DBSOURCE"
     )
     note_files: dict[Name, NoteFile] = Field({}, description="further corpora, by name")
+    general_corpus: Name | None = Field(
+        None,
+        description="general text on which forgetting is measured: `general` or one of `note_files`; null is `general` "
+        "for bases trained here, and none for others",
+    )
     synthetic_for_real_bases: bool = Field(
         False, description="allow a base with real weights to be trained on synthetic notes"
     )
@@ -127,9 +132,11 @@ class ScratchSource(Section):
     general_characters: int = Field(8_000_000, gt=0, description="general text to collect, in characters")
 
     @model_validator(mode="after")
-    def _check_devices(self) -> "ScratchSource":
+    def _check_recipe(self) -> "ScratchSource":
         if self.recipe.devices.processes > 1:
             raise ValueError("recipe.devices.processes: a base from scratch is trained by one process; set it to 1")
+        if self.recipe.precision == "nf4" or self.recipe.replay:
+            raise ValueError("recipe: precision nf4 and replay are for adapters, not for a base trained from scratch")
         return self
 
 

@@ -87,6 +87,8 @@ class Study(Section):
             arms = tuple(f"{name}-{arm}" for name in MIMIC_CORPORA for arm in PAIRED_ARMS)
             if corpus in (*MIMIC_CORPORA, *arms, "general", "admission"):
                 raise ValueError(f"data.note_files.{corpus}: this name is taken; choose another")
+        if self.data.general_corpus is not None:
+            _known("data.general_corpus", self.data.general_corpus, ("general", *self.data.note_files), "corpora")
         for key, adapter in self.adapters.items():
             _known(f"adapters.{key}.base", adapter.base, self.bases, "bases")
             _known(f"adapters.{key}.method", adapter.method, self.methods, "methods")
@@ -147,12 +149,23 @@ class Study(Section):
                     f"{self.adapters[model.clinical].base!r}, not {model.base!r}"
                 )
             method = self.methods[self.adapters[model.clinical].method]
+            if method.settings.type == "full":
+                raise ValueError(
+                    f"{place}.clinical: {model.clinical!r} is a whole network, trained by full fine-tuning, and no "
+                    "adapter; give its folder as a base of kind local"
+                )
             if method.settings.type != "lora":
                 raise ValueError(f"{place}.clinical: {model.clinical!r} is not a LoRA adapter, which is needed here")
         if model.task_method is not None:
             _known(f"{place}.task_method", model.task_method, self.methods, "methods")
-            if self.methods[model.task_method].settings.type != "lora":
+            settings = self.methods[model.task_method].settings
+            if settings.type != "lora":
                 raise ValueError(f"{place}.task_method: {model.task_method!r} is not LoRA, which is needed here")
+            if settings.dora and model.clinical_mode in ("frozen", "trainable"):
+                raise ValueError(
+                    f"{place}.task_method: {model.task_method!r} is DoRA, which cannot follow a clinical adapter in "
+                    "the forward pass; set clinical_mode to merged, or use LoRA"
+                )
 
     @property
     def real_bases(self) -> list[str]:

@@ -52,6 +52,8 @@ ADAPTER_FIELDS = (
     "published_train_perplexity",
     "published_test_perplexity",
     "published_train_seconds",
+    "general_perplexity_before",
+    "general_perplexity_after",
 )
 AUROC_FIELDS = (
     "model",
@@ -115,7 +117,8 @@ def build_tables(
         domain_adaptation, per adapter: adapter, label, base, method, trainable_parameters, trainable_percent,
             train_perplexity, test_perplexity_before, test_perplexity_after, train_seconds, tokens_per_second,
             published_trainable_parameters, published_trainable_percent, published_train_perplexity,
-            published_test_perplexity, published_train_seconds.
+            published_test_perplexity, published_train_seconds, and of general text general_perplexity_before and
+            general_perplexity_after.
         downstream_main and downstream_lora_baselines, per model and task (the paper's five, macro_average, control):
             model, label, task, auroc_percent (mean over seeds), low_percent, high_percent (interval of that mean over
             patients, at `level`), level, seeds, seed_sd_percent, test_admissions, test_patients, classes_scored,
@@ -207,6 +210,7 @@ def _adapter_record(perplexity: Mapping[str, Any], labels: Labels) -> Record:
     name, method = perplexity["adapter"], perplexity["method"]
     before, after = perplexity["perplexity"]["before"], perplexity["perplexity"]["after"]
     printed = published_adapter(labels.get(name, {}).get("published")) or {}
+    general = (perplexity.get("general") or {}).get("perplexity", {})
     return {
         "adapter": name,
         "label": label_of(name, labels),
@@ -226,6 +230,8 @@ def _adapter_record(perplexity: Mapping[str, Any], labels: Labels) -> Record:
         "published_train_perplexity": printed.get("train_perplexity"),
         "published_test_perplexity": printed.get("test_perplexity"),
         "published_train_seconds": printed.get("train_seconds"),
+        "general_perplexity_before": _rounded(general.get("before")),
+        "general_perplexity_after": _rounded(general.get("after")),
     }
 
 
@@ -245,6 +251,8 @@ def _adapter_table(perplexities: Sequence[Mapping[str, Any]], labels: Labels) ->
         ("train_seconds", 0, "Train time (s)"),
         ("published_train_seconds", 0, PAPER),
         ("tokens_per_second", 0, "Tokens/s"),
+        ("general_perplexity_before", 3, "General text before"),
+        ("general_perplexity_after", 3, "General text after"),
     )
     rows = [
         (record["base"], record["label"], *(number(record[field], digits) for field, digits, _ in shown))
@@ -260,6 +268,8 @@ def _adapter_table(perplexities: Sequence[Mapping[str, Any]], labels: Labels) ->
         notes=(
             "Perplexities are per token of each base's own tokenizer: rows of different bases, and the published ones, "
             "do not share a unit.",
+            "General text is held-out text that is not clinical: a rise there is forgetting. A dash: not measured, as "
+            "the study names no such text.",
         ),
         text_columns=2,
     )

@@ -2,6 +2,10 @@
 
 PEFT loads an adapter whose tensors are missing, or that was trained on another base, without an error; here
 both are refused. Only safetensors are read.
+
+A tensor of zeros is refused in two cases. Some tensors begin at zero (LoRA's B, AdaLoRA's E, the gates of adaption
+prompts): if all of a kind still are, the adapter does nothing and was never trained. Every other tensor begins away
+from zero and stays so: one of zeros was lost while it was gathered or saved.
 """
 
 import json
@@ -22,13 +26,17 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path
 from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from clinical_peft.models.four_bit import parameter_size
+
+# Parts of tensor names: what begins at zero, and so is zero in an adapter that was never trained.
+BEGIN_AT_ZERO = {"LORA": ("lora_B", "lora_embedding_B"), "ADALORA": ("lora_E",), "ADAPTION_PROMPT": ("adaption_gate",)}
 
 TaskType = Literal["CAUSAL_LM"]
 
 
 def trainable_parameters(model: nn.Module) -> tuple[int, int]:
     """Return how many parameters are trainable and how many there are in all; tied weights count once."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    sizes = [(parameter_size(parameter), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trainable in sizes if trainable), sum(size for size, _ in sizes)
 
 
@@ -45,7 +53,7 @@ def save_adapter(
         adapter_name: Which adapter of the network.
 
     Raises:
-        TrainingError: A tensor is empty or not finite.
+        TrainingError: A tensor is empty, not finite or zero where it cannot be after training.
     """
     _refuse_name(adapter_name)
     with quiet_peft():
@@ -67,6 +75,11 @@ def read_adapter_config(folder: Path, *, base: BaseIdentity) -> PeftConfig:
         TrainingError: There is no adapter, its weights are not safetensors, or it belongs to another base.
     """
     folder = Path(folder)
+    if (folder / "base.json").exists() and not (folder / ADAPTER_CONFIG).exists():
+        raise TrainingError(
+            f"{folder}: expected an adapter, found a whole network, as full fine-tuning writes it; use it as a base of "
+            "kind local"
+        )
     if not (folder / ADAPTER_CONFIG).exists() or not (folder / ADAPTER_WEIGHTS).exists():
         raise TrainingError(f"{folder}: expected {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}; pickled adapters are not read")
     config = PeftConfig.from_pretrained(str(folder))
@@ -101,7 +114,8 @@ def load_adapter(
         trainable: Whether the adapter's tensors require gradients.
 
     Raises:
-        TrainingError: The adapter belongs to another base, its tensors are missing, empty, not finite or do not fit.
+        TrainingError: The adapter belongs to another base, its tensors are missing, empty, not finite, zero where they
+            cannot be after training, or do not fit.
     """
     _refuse_name(adapter_name)
     folder = Path(folder)
@@ -123,7 +137,7 @@ def load_adapter(
         raise TrainingError(f"{folder}: the adapter does not fit the base: {error}") from None
     # PEFT rounds some methods' tensors to the type of the base.
     for name, parameter in adapted.named_parameters():
-        value = stored.get(name.replace(f".{adapter_name}", ""))
+        value = stored.get(_stored_name(name, adapter_name))
         if value is not None:
             parameter.data = value.to(parameter.device)
     require_loaded(adapted, stored, adapter_name=adapter_name, where=str(folder))
@@ -134,7 +148,8 @@ def read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """Read an adapter's tensors.
 
     Raises:
-        TrainingError: The file is damaged, or a tensor in it is empty or not finite.
+        TrainingError: The file is damaged, or a tensor in it is empty, not finite or zero where it cannot be after
+            training.
     """
     folder = Path(folder)
     try:
@@ -182,6 +197,11 @@ def _refuse_name(adapter_name: str) -> None:
         raise TrainingError(f"adapter name {adapter_name!r}: must not contain 'lora'; choose another name")
 
 
+def _stored_name(name: str, adapter_name: str) -> str:
+    # PEFT stores DoRA's magnitudes as they were before they became a layer.
+    return name.replace(f".{adapter_name}", "").replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+
+
 def _config_record(config: PeftConfig, base: BaseIdentity) -> dict[str, Any]:
     record = config.to_dict()
     record.update(base_model_name_or_path=base.name, revision=base.revision, inference_mode=True)
@@ -200,3 +220,19 @@ def _check_tensors(tensors: dict[str, torch.Tensor], record: dict[str, Any], *, 
             raise TrainingError(f"{where}: tensor {key} is empty; it was saved before its parts were gathered")
         if not torch.isfinite(value).all():
             raise TrainingError(f"{where}: tensor {key} holds values that are not finite; train the adapter again")
+    # An enumeration while the adapter is in memory, its value in a file.
+    _refuse_zeros(tensors, str(record.get("peft_type")).rsplit(".", 1)[-1], where=where)
+
+
+def _refuse_zeros(tensors: dict[str, torch.Tensor], kind: str, *, where: str) -> None:
+    beginning = BEGIN_AT_ZERO.get(kind, ())
+    zero = {key for key, value in tensors.items() if value.numel() and not value.any()}
+    grown = [key for key in tensors if any(part in key for part in beginning)]
+    if grown and zero.issuperset(grown):
+        raise TrainingError(
+            f"{where}: the adapter does nothing: every {beginning[0]} is zero, as before training; train it again"
+        )
+    # A head saved with the adapter has a bias, which begins at zero and may stay there.
+    lost = sorted(key for key in zero.difference(grown) if not key.endswith(".bias"))
+    if lost:
+        raise TrainingError(f"{where}: tensor {lost[0]} is zero; it was saved before its parts were gathered")

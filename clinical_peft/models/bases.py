@@ -27,9 +27,11 @@ from transformers.utils import logging
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
+from clinical_peft.models.four_bit import four_bit_loading
 from clinical_peft.recipes import Family, Precision, Shape
 
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# With nf4 the matrices are quantised when they are loaded; this is the type of everything else, and on disk.
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16}
 NEW_IN_A_CLASSIFIER = ("score.", "classifier.", "bert.pooler.")
 
 logging.disable_progress_bar()
@@ -143,7 +145,8 @@ def load_causal(folder: Path, *, precision: Precision = "fp32") -> PreTrainedMod
         precision: Type of the weights.
 
     Raises:
-        TrainingError: The folder has no safetensors weights, or some weights are missing in them.
+        TrainingError: The folder has no safetensors weights, some weights are missing in them, or nf4 is not possible
+            here.
     """
     _require_safetensors(folder)
     with quiet_transformers():
@@ -165,7 +168,8 @@ def load_classifier(
         **settings: Further settings of the network's configuration, for instance dropout rates.
 
     Raises:
-        TrainingError: The folder has no safetensors weights, or some weights of the base are missing in them.
+        TrainingError: The folder has no safetensors weights, some weights of the base are missing in them, or nf4 is
+            not possible here.
     """
     _require_safetensors(folder)
     with torch.random.fork_rng(), quiet_transformers():
@@ -178,7 +182,8 @@ def load_classifier(
 
 
 def _loading(precision: Precision) -> dict[str, Any]:
-    return {
+    quantised = four_bit_loading() if precision == "nf4" else {}
+    return quantised | {
         "dtype": DTYPES[precision],
         "local_files_only": True,
         "trust_remote_code": False,

@@ -91,6 +91,7 @@ def build_classifier(
     Raises:
         TrainingError: An adapter is missing, of a kind that cannot be used so, of another base, or does not fit.
     """
+    _check_possible(variant, precision)
     base, identity = Path(base), read_identity(base)
     if identity.family != variant.family:
         raise TrainingError(f"{base}: expected a base of family {variant.family}, found {identity.family}")
@@ -116,6 +117,18 @@ def build_classifier(
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in names)
     return Classifier(network, adapted, variant, identity, clinical)
+
+
+def _check_possible(variant: Variant, precision: Precision) -> None:
+    if precision == "nf4" and (variant.full or variant.clinical == "merged"):
+        how = "full fine-tuning trains" if variant.full else "merging changes"
+        raise TrainingError(f"precision nf4: {how} the base's matrices, which four bits cannot hold; use bf16")
+    if variant.task_method is not None and variant.task_method.dora and variant.clinical in ("frozen", "trainable"):
+        # PEFT's DoRA rescales what every adapter before it adds, and in training with dropout leaves that out.
+        raise TrainingError(
+            "task adapter: DoRA is defined on one weight matrix and cannot follow a clinical adapter in the forward "
+            "pass; set clinical_mode to merged, or use a task adapter without dora"
+        )
 
 
 def _check_clinical_kind(variant: Variant, clinical: Path, identity: BaseIdentity) -> None:

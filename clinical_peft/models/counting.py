@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.bases import llama_config
 from clinical_peft.models.methods import add_adapter, peft_config, virtual_tokens
-from clinical_peft.recipes import Method, PromptTuning, Shape
+from clinical_peft.recipes import Full, Method, PromptTuning, Shape
 
 # AdaLoRA's phases need a length of run; its counts do not depend on it.
 STEPS = 1000
@@ -33,6 +33,8 @@ def count_parameters(shape: Shape, method: Method) -> tuple[int, int]:
         method = PromptTuning(num_virtual_tokens=method.num_virtual_tokens)
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(llama_config(shape))
+        if isinstance(method, Full):
+            return trainable_parameters(network)
         adapted = add_adapter(
             network, peft_config(method, total_steps=STEPS), context=shape.context - virtual_tokens(method)
         )

@@ -21,13 +21,13 @@ from transformers import PreTrainedModel
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.models.adapters import TaskType, quiet_peft
-from clinical_peft.recipes import AdaLora, AdaptionPrompt, Lora, Method, PrefixTuning, PromptTuning, PTuning
+from clinical_peft.recipes import AdaLora, AdaptionPrompt, Lora, Method, PeftMethod, PrefixTuning, PromptTuning, PTuning
 
 SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 def peft_config(
-    method: Method, *, total_steps: int, task_type: TaskType | None = "CAUSAL_LM", base: Path | None = None
+    method: PeftMethod, *, total_steps: int, task_type: TaskType | None = "CAUSAL_LM", base: Path | None = None
 ) -> PeftConfig:
     """Translate a method of a recipe into PEFT's configuration.
 
@@ -47,6 +47,8 @@ def peft_config(
                 r=method.r,
                 lora_alpha=method.alpha,
                 lora_dropout=method.dropout,
+                use_rslora=method.rank_stabilised,
+                use_dora=method.dora,
                 target_modules=list(method.target_modules),
             )
         case AdaLora():
@@ -145,19 +147,35 @@ def add_adapter(model: PreTrainedModel, config: PeftConfig, *, context: int) -> 
             f"adaption_prompt: adapter_layers is {layers}, but the base has {model.config.num_hidden_layers} layers; "
             "lower adapter_layers"
         )
-    prompt = getattr(config, "num_virtual_tokens", 0) or 0
-    longest = model.config.max_position_embeddings
-    if prompt + context > longest:
-        raise TrainingError(
-            f"a prompt of {prompt} virtual tokens and a context of {context} tokens make {prompt + context} "
-            f"positions, but the base has {longest}; lower num_virtual_tokens or context"
-        )
+    require_positions(model, context=context, prompt=getattr(config, "num_virtual_tokens", 0) or 0)
     try:
         with quiet_peft():
             return get_peft_model(model, config)
     except ValueError as error:
         # PEFT says so of target modules that the base does not have.
         raise TrainingError(f"{config.peft_type}: the adapter does not fit the base: {error}") from None
+
+
+def require_positions(model: PreTrainedModel, *, context: int, prompt: int = 0) -> None:
+    """Check that a base has a position for every token that it will read.
+
+    Args:
+        model: The base network.
+        context: Longest sequence, in real tokens.
+        prompt: Virtual tokens in front of it.
+
+    Raises:
+        TrainingError: It has too few.
+    """
+    longest = model.config.max_position_embeddings
+    if prompt + context <= longest:
+        return
+    if not prompt:
+        raise TrainingError(f"context is {context} tokens, but the base has {longest} positions; lower context")
+    raise TrainingError(
+        f"a prompt of {prompt} virtual tokens and a context of {context} tokens make {prompt + context} "
+        f"positions, but the base has {longest}; lower num_virtual_tokens or context"
+    )
 
 
 def allocate_ranks(model: PeftModel, step: int) -> None:

@@ -117,16 +117,21 @@ class PretrainObjective:
         base: Base folder.
         tokens: Token shards of the corpus.
         work: Folder for checkpoints and run logs, which outlives a failed job.
+        general: Corpus of general text for replay; None if there is none.
 
     Attributes:
         identity: Digest of what decides a trial's figure.
         work: Folder of the trials with this identity.
     """
 
-    def __init__(self, job: PretrainJob, search: Search, *, base: Path, tokens: Path, work: Path) -> None:
-        self.job, self.search, self.base = job, search, Path(base)
+    def __init__(
+        self, job: PretrainJob, search: Search, *, base: Path, tokens: Path, work: Path, general: Path | None = None
+    ) -> None:
+        self.job, self.search, self.base, self.general = job, search, Path(base), general
         self.shards = WithoutTest(tokens)
         files = {"base.json": sha256_file(self.base / "base.json"), "tokens.json": self.shards.summary}
+        if general is not None:
+            files["general"] = sha256_file(general)
         self.identity = _identity(job, search, files)
         self.work = Path(work) / self.identity[:16]
 
@@ -142,6 +147,7 @@ class PretrainObjective:
                 work=work,
                 log=_log(work, job.adapter, f"trial{number}", point, asdict(job)),
                 on_evaluation=lambda curve: report(_figures(curve, "validation_perplexity")),
+                general=self.general,
             )
         except Pruned:
             remove_checkpoint(work)

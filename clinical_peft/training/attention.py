@@ -242,7 +242,7 @@ def layout_of(network: PreTrainedModel, recipe: LanguageRecipe, method: Method |
     Args:
         network: The base.
         recipe: Says what is wanted, and the type of the activations; `auto` packs.
-        method: PEFT method, or None for a network without one.
+        method: What is trained, or None for a network from scratch.
         device: Where the network is.
 
     Returns:
@@ -251,7 +251,7 @@ def layout_of(network: PreTrainedModel, recipe: LanguageRecipe, method: Method |
     if recipe.attention == "grouped" or not takes_packed(method):
         return "grouped"
     width = network.config.hidden_size // network.config.num_attention_heads
-    if device.type == "cuda" and (recipe.precision != "bf16" or not varlen_works(device, width)):
+    if device.type == "cuda" and (recipe.precision == "fp32" or not varlen_works(device, width)):
         _log.info("attention: no kernel for packed %s documents on this GPU; grouped by length", recipe.precision)
         return "grouped"
     return "packed"

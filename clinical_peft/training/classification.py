@@ -170,7 +170,7 @@ def finetune(
         on_epoch=on_epoch,
     )
     classifier.train_mode()
-    check_gradients(classifier, fit.loss(fit.train_rows[: job.recipe.micro_batch_size]))
+    fit.check(lambda loss: check_gradients(classifier, loss))
     if prepared.variant.head_only and prepared.keep_features:
         if frozen not in prepared.features:
             prepared.features[frozen] = features.all()

@@ -25,7 +25,7 @@ from torch import Tensor, distributed, nn
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.models.digests import tensor_digest
-from clinical_peft.recipes import Devices, PretrainJob, Strategy
+from clinical_peft.recipes import Devices, Lora, PretrainJob, Strategy
 from clinical_peft.training.batching import Rows
 
 # Set to the path of a file by which the processes of one machine find each other, so that no port is opened.
@@ -231,10 +231,18 @@ def require_shardable(job: PretrainJob) -> None:
         TrainingError: It cannot: sharding is for methods whose tensors take part in matrix products of the base alone.
     """
     devices = job.recipe.devices
-    if devices.processes > 1 and devices.strategy == "fsdp2" and job.method.type not in SHARDABLE:
+    if devices.processes == 1 or devices.strategy != "fsdp2":
+        return
+    if job.recipe.precision == "nf4":
         raise TrainingError(
-            f"adapter {job.adapter}: devices.strategy fsdp2 shards methods {', '.join(SHARDABLE)}, found "
-            f"{job.method.type}; use ddp"
+            f"adapter {job.adapter}: devices.strategy fsdp2 cannot shard a base in four bits; use ddp, or bf16"
+        )
+    # DoRA takes the norms of the base's weights, too.
+    found = "dora" if isinstance(job.method, Lora) and job.method.dora else job.method.type
+    if found not in SHARDABLE:
+        raise TrainingError(
+            f"adapter {job.adapter}: devices.strategy fsdp2 shards methods {', '.join(SHARDABLE)}, found {found}; "
+            "use ddp"
         )
 
 

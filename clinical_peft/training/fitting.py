@@ -28,6 +28,7 @@ from clinical_peft.training.checkpoint import (
     stopped,
 )
 from clinical_peft.training.features import Features, KeptFeatures
+from clinical_peft.training.guards import MicroBatch, first_not_finite, require_finite_weights
 from clinical_peft.training.objectives import Objective, scores_from_logits
 from clinical_peft.training.optimisation import (
     build_optimizer,
@@ -74,6 +75,7 @@ class FitState:
         loss: Sum of the running epoch's batch losses.
         best_epoch: Epoch kept so far, counted from 1; 0 before the first.
         best_value: Its figure, the larger the better.
+        micro_batch_size: Admissions per forward pass, fewer than the recipe's where memory ran out; 0 before the first.
         curve: Per epoch: epoch, train_loss, validation_loss, validation_auroc (None where undefined), step, tokens.
     """
 
@@ -85,6 +87,7 @@ class FitState:
     loss: float = 0.0
     best_epoch: int = 0
     best_value: float | None = None
+    micro_batch_size: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -176,6 +179,9 @@ class Fit:
             switches=job.switches,
         )
         self.selection = self._selection(data)
+        self.micro = MicroBatch(
+            self.recipe.micro_batch_size, unit="notes", title=f"finetune {job.model} {job.task} seed {seed}"
+        )
         self.state = FitState()
         self.best: dict[str, Tensor] = {}
 
@@ -217,8 +223,7 @@ class Fit:
     def _train(self, stop: StopRequest) -> None:
         started = time.monotonic() - self.state.seconds
         clock = CheckpointClock(self.recipe.checkpoint_seconds)
-        title = f"finetune {self.job.model} {self.job.task} seed {self.seed}"
-        progress = Progress(title, self.total_steps, done=self.state.step)
+        progress = Progress(self.micro.title, self.total_steps, done=self.state.step)
         while not self._finished():
             generator = np.random.default_rng([self.seed, self.state.epoch])
             batches = row_batches(len(self.train_rows), self.recipe.batch_size, generator)
@@ -230,7 +235,7 @@ class Fit:
                 progress.update(self.state.step, tokens=int(self.features.lengths[rows].sum()), note=f"loss {loss:.3f}")
                 saved = (clock.due() or bool(stop)) and self._save()
                 if stop:
-                    raise stopped(title, stop, step=self.state.step, steps=self.total_steps, saved=saved)
+                    raise stopped(self.micro.title, stop, step=self.state.step, steps=self.total_steps, saved=saved)
             self._end_epoch()
             self.state.seconds = time.monotonic() - started
 
@@ -240,24 +245,45 @@ class Fit:
         weight = self.objective.weight(self.targets[rows])
         factor = self.schedule(self.state.step)
         set_learning_rate(self.optimizer, factor)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = 0.0
-        for start in range(0, len(rows), self.recipe.micro_batch_size):
-            part = rows[start : start + self.recipe.micro_batch_size]
-            share = self.loss(part) / weight
-            share.backward()
-            loss += share.item()
-        require_finite(loss, what="training loss", step=self.state.step)
+        generators = generator_tensors()
+        loss = self.micro.attempt(
+            lambda size: self._add_gradients(rows, size, weight),
+            smallest=lambda: 1,
+            undo=lambda: restore_generators(generators),
+        )
         norm = clip_gradients(self.parameters.values(), self.recipe, self.job.switches)
         if norm is not None:
-            require_finite(norm, what="gradient norm", step=self.state.step)
+            require_finite(norm, what="gradient norm", step=self.state.step + 1)
         self.optimizer.step()
         state = self.state
         state.step, state.batch, state.loss = state.step + 1, state.batch + 1, state.loss + loss
         state.tokens += int(lengths[rows].sum())
+        state.micro_batch_size = self.micro.size
         figures = {"train_loss": loss, "learning_rate": factor * self.recipe.learning_rate, "tokens": state.tokens}
         self.log.metrics(figures if norm is None else figures | {"gradient_norm": norm}, step=state.step)
         return loss
+
+    def _add_gradients(self, rows: Rows, size: int, weight: float) -> float:
+        """Run a batch forward and backward, `size` admissions at a time; return its mean loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for start in range(0, len(rows), size):
+            share = self.loss(rows[start : start + size]) / weight
+            share.backward()
+            losses.append(share.item())
+        wrong = first_not_finite(losses)
+        if wrong is not None:
+            place = f"training loss of micro-batch {wrong + 1} of {len(losses)} in batch {self.state.batch + 1}"
+            require_finite(losses[wrong], what=f"{place} of epoch {self.state.epoch + 1}", step=self.state.step + 1)
+        return sum(losses)
+
+    def check(self, look: Callable[[Tensor], None]) -> None:
+        """Show the loss of a first forward pass, a smaller one where memory runs out; nothing is trained."""
+        self.micro.attempt(
+            lambda size: look(self.loss(self.train_rows[:size])),
+            smallest=lambda: 1,
+            undo=lambda: self.optimizer.zero_grad(set_to_none=True),
+        )
 
     def loss(self, rows: Rows) -> Tensor:
         """Summed loss of some admissions, with gradients."""
@@ -310,6 +336,7 @@ class Fit:
                 parameter.copy_(tensors[name])
 
     def _save(self) -> bool:
+        require_finite_weights(self.parameters.items(), step=self.state.step)
         tensors: dict[str, Tensor] = {f"parameter.{name}": value for name, value in self.parameters.items()}
         if not self._finished():
             tensors |= {f"best.{name}": value for name, value in self.best.items()}
@@ -323,6 +350,7 @@ class Fit:
             return
         self._place(checkpoint.section("parameter."))
         self.state = FitState(**checkpoint.state)
+        self.micro.size = self.state.micro_batch_size or self.micro.size
         if not self._finished():
             self.best = checkpoint.section("best.")
             restore_optimizer(self.optimizer, checkpoint.section("optimizer."))

@@ -1,49 +1,65 @@
-"""Adapting a causal base to clinical notes: one adapter, its perplexities and its card."""
+"""Adapting a causal base to clinical notes: one adapter, its perplexities, what it forgot, and its card."""
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import AdaLoraConfig, PeftConfig, PeftModel
+from torch import nn
 from transformers import PreTrainedModel
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path, read_json, write_json
-from clinical_peft.models.adapters import load_adapter, save_adapter, trainable_parameters
+from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.bases import BaseIdentity, load_causal, read_identity
-from clinical_peft.models.methods import (
-    add_adapter,
-    allocate_ranks,
-    allocation_state,
-    orthogonality_penalty,
-    peft_config,
-    remaining_ranks,
-    restore_allocation,
-)
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.tokens.reading import TokenShards
+from clinical_peft.training.adaptation import Adaptation, adaptation
 from clinical_peft.training.attention import Layout, layout_of
+from clinical_peft.training.cards import adapter_card
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.distributed import ALONE, Workers, prepare_to_save, require_shardable
+from clinical_peft.training.general_text import GeneralRows, RowsWithReplay, read_general_text
 from clinical_peft.training.language_loop import (
-    LanguageRun,
-    RunState,
     measure_perplexity,
-    peak_memory_bytes,
-    plan_updates,
     train_language_model,
 )
 from clinical_peft.training.language_loss import CausalLoss
+from clinical_peft.training.language_plan import plan_updates
+from clinical_peft.training.language_run import LanguageRun, RunState
 from clinical_peft.training.optimisation import prepare_torch, to_device
+from clinical_peft.training.throughput import Metered, matrix_parameters, peak_memory_bytes, speed_figures
 
 MEASURED = ("train", "validation", "test")
+GENERAL_SPLIT = "test"
+USAGE = (
+    "tokens_per_second",
+    "flops_utilisation",
+    "peak_memory_bytes",
+    "energy_joules",
+    "device_idle_share",
+    "micro_batch_tokens",
+)
+
+
+@dataclass(frozen=True)
+class Perplexities:
+    """Perplexities of one network.
+
+    Attributes:
+        notes: Of each split of the clinical notes.
+        general: Of general text; None where none is measured.
+    """
+
+    notes: dict[str, float]
+    general: float | None
 
 
 def pretrain(
@@ -56,6 +72,7 @@ def pretrain(
     work: Path,
     log: RunLog,
     workers: Workers = ALONE,
+    general: Path | None = None,
 ) -> dict[str, Any]:
     """Train one adapter on a corpus and measure perplexity before and after.
 
@@ -68,39 +85,43 @@ def pretrain(
         work: Folder for checkpoints, which outlives a failed run.
         log: Where figures are reported.
         workers: The processes that train it together; the first of them writes.
+        general: Corpus of general text, for the check of what is forgotten and for replay; None if there is none.
 
     Returns:
         What is also written to `perplexity`.
 
     Raises:
         StoppedError: A signal asked the job to stop; a checkpoint is saved.
-        TrainingError: Base, tokens and method do not fit each other, or a loss is not finite.
+        TrainingError: Base, tokens and method do not fit each other, there is no general text to replay, or a loss is
+            not finite.
     """
     require_shardable(job)
     device = prepare_torch(job.seed, job.recipe.threads)
     identity = read_identity(base)
     shards = TokenShards(tokens)
     _require_fit(job, identity, shards, base)
+    text = _general_text(job, general, base, shards, measured=job.recipe.general_tokens)
+    way = adaptation(job, base, identity)
 
     network = to_device(load_causal(base, precision=job.recipe.precision), device)
     network.requires_grad_(False)
     layout = layout_of(network, job.recipe, job.method, device)
-    run = replace(_language_run(job, identity, shards, device, work, log, layout), workers=workers)
+    run = replace(_language_run(job, identity, shards, text, device, work, log, layout), workers=workers)
     started = time.perf_counter()
-    before = {split: measure_perplexity(network, run, split) for split in MEASURED}
+    before = _perplexities(network, run, shards, text)
+    parameters = matrix_parameters(network)
 
-    model, state = _train_adapter(job, network, run, base)
+    model, state = _train(network, run, way)
     trainable, total = trainable_parameters(model)
-    ranks = remaining_ranks(model)
+    ranks = way.remaining_ranks(model)
     # What counts is what the saved adapter does, so it is measured after being saved and loaded again.
     draft = Path(work) / "adapter"
     prepare_to_save(model, workers)
     if workers.first:
-        save_adapter(model, draft, base=identity, card="")
+        way.save(model, draft)
     workers.wait()
     del model, network
-    adapted = load_adapter(load_causal(base, precision=job.recipe.precision), draft, base=identity)
-    after = {split: measure_perplexity(to_device(adapted, device), run, split) for split in MEASURED}
+    after = _perplexities(to_device(way.load(draft), device), run, shards, text)
 
     result = {
         "adapter": job.adapter,
@@ -114,13 +135,13 @@ def pretrain(
         | {"trained_on": state.tokens},
         "updates": state.step,
         "kept_update": state.kept_step,
-        "perplexity": {"before": before, "after": after},
+        "stopped_early": state.stopped_early,
+        "perplexity": {"before": before.notes, "after": after.notes},
+        "general": _forgetting(general, text, before, after),
         "curve": state.curve,
         "remaining_ranks": ranks,
-        "seconds": state.seconds,
         "seconds_with_evaluations": time.perf_counter() - started,
-        "tokens_per_second": state.tokens / max(state.seconds, 1e-9),
-        "peak_memory_bytes": peak_memory_bytes(device),
+        **_usage(job, state, parameters, device, workers),
         "device": device.type,
         "attention": layout,
         "job": asdict(job),
@@ -142,12 +163,10 @@ def _write_outputs(
     perplexity: Path,
     log: RunLog,
 ) -> None:
-    before, after = result["perplexity"]["before"], result["perplexity"]["after"]
-    log.metrics({f"perplexity_{split}_before": value for split, value in before.items()})
-    log.metrics({f"perplexity_{split}_after": value for split, value in after.items()})
+    _log_figures(log, result)
     with atomic_path(Path(output)) as folder:
         shutil.copytree(draft, folder)
-        (folder / "README.md").write_text(_card(job, identity, result), encoding="utf-8")
+        (folder / "README.md").write_text(adapter_card(job, identity, result), encoding="utf-8")
     write_json(perplexity, result)
     shutil.rmtree(draft)
 
@@ -160,6 +179,7 @@ def validate(
     work: Path,
     log: RunLog,
     on_evaluation: Callable[[Sequence[Mapping[str, float]]], None],
+    general: Path | None = None,
 ) -> RunState:
     """Train one adapter as `pretrain` does, and keep nothing but its figures on the validation split.
 
@@ -169,7 +189,8 @@ def validate(
         shards: Tokens of the corpus; of its splits, training and validation are read.
         work: Folder for checkpoints, which outlives a failed run.
         log: Where figures are reported.
-        on_evaluation: See `clinical_peft.training.language_loop.LanguageRun`.
+        on_evaluation: See `clinical_peft.training.language_run.LanguageRun`.
+        general: Corpus of general text for replay; None if there is none.
 
     Raises:
         TrainingError: Base, tokens and method do not fit each other, or a loss is not finite.
@@ -177,40 +198,60 @@ def validate(
     device = prepare_torch(job.seed, job.recipe.threads)
     identity = read_identity(base)
     _require_fit(job, identity, shards, base)
+    text = _general_text(job, general, base, shards, measured=0)
     network = to_device(load_causal(base, precision=job.recipe.precision), device)
     network.requires_grad_(False)
     layout = layout_of(network, job.recipe, job.method, device)
-    run = replace(_language_run(job, identity, shards, device, work, log, layout), on_evaluation=on_evaluation)
-    _, state = _train_adapter(job, network, run, base)
+    run = _language_run(job, identity, shards, text, device, work, log, layout)
+    _, state = _train(network, replace(run, on_evaluation=on_evaluation), adaptation(job, base, identity))
     remove_checkpoint(work)
     return state
 
 
-def _train_adapter(
-    job: PretrainJob, network: PreTrainedModel, run: LanguageRun, base: Path
-) -> tuple[PeftModel, RunState]:
-    updates = len(plan_updates(run.shards, job.recipe, job.seed))
-    config = peft_config(job.method, total_steps=updates, base=base)
-    torch.manual_seed(job.seed)
-    model = to_device(add_adapter(network, config, context=job.recipe.context), run.device)
-    return model, train_language_model(model, _with_method(run, model, config, updates))
+def _train(network: PreTrainedModel, run: LanguageRun, way: Adaptation) -> tuple[nn.Module, RunState]:
+    updates = len(plan_updates(run.shards, run.recipe, run.seed))
+    model = to_device(way.prepare(network, updates=updates), run.device)
+    return model, train_language_model(model, way.during(run, model))
+
+
+def _general_text(
+    job: PretrainJob, file: Path | None, base: Path, shards: TokenShards, *, measured: int
+) -> GeneralRows | None:
+    """Read as much general text as is measured and replayed; None where there is none or none is wanted."""
+    recipe = job.recipe
+    if recipe.replay and file is None:
+        raise TrainingError(
+            f"adapter {job.adapter}: replay is {recipe.replay}, but the study has no general text; set "
+            "data.general_corpus, or replay to 0"
+        )
+    if file is None or not (measured or recipe.replay):
+        return None
+    clinical = shards.summary["splits"]["train"]["tokens"] * recipe.epochs
+    clinical = min(clinical, recipe.train_tokens or clinical)
+    replayed = math.ceil(clinical * recipe.replay / (1 - recipe.replay))
+    wanted = {"train": replayed, GENERAL_SPLIT: measured}
+    return read_general_text(file, base, context=recipe.context, salt=job.general_salt, wanted=wanted)
 
 
 def _language_run(
     job: PretrainJob,
     identity: BaseIdentity,
     shards: TokenShards,
+    text: GeneralRows | None,
     device: torch.device,
     work: Path,
     log: RunLog,
     layout: Layout,
 ) -> LanguageRun:
-    decides = {"job": asdict(job), "base": asdict(identity), "tokens": shards.summary}
+    replayed = text if job.recipe.replay else None
+    decides: dict[str, Any] = {"job": asdict(job), "base": asdict(identity), "tokens": shards.summary}
+    if replayed is not None:
+        decides["replayed"] = replayed.fingerprint()
     return LanguageRun(
         title=f"adapter {job.adapter}",
         recipe=job.recipe,
         seed=job.seed,
-        shards=shards,
+        shards=shards if replayed is None else RowsWithReplay(shards, replayed),
         loss=CausalLoss(shards.summary["pad_token_id"], device, packed=layout == "packed"),
         device=device,
         work=work,
@@ -221,16 +262,58 @@ def _language_run(
     )
 
 
-def _with_method(run: LanguageRun, model: PeftModel, config: PeftConfig, updates: int) -> LanguageRun:
-    """Add what a method needs during training; AdaLoRA's weights may be kept only once its ranks are final."""
-    return replace(
-        run,
-        after_update=lambda step: allocate_ranks(model, step),
-        penalty=lambda: orthogonality_penalty(model),
-        extra_state=lambda: allocation_state(model),
-        restore_extra=lambda tensors, state: restore_allocation(model, tensors, state),
-        keep_from=updates - config.tfinal if isinstance(config, AdaLoraConfig) else 0,
-    )
+def _perplexities(network: nn.Module, run: LanguageRun, shards: TokenShards, text: GeneralRows | None) -> Perplexities:
+    notes = {split: measure_perplexity(network, replace(run, shards=shards), split) for split in MEASURED}
+    if text is None or not run.recipe.general_tokens:
+        return Perplexities(notes, None)
+    recipe = replace(run.recipe, evaluation_tokens=run.recipe.general_tokens)
+    return Perplexities(notes, measure_perplexity(network, replace(run, shards=text, recipe=recipe), GENERAL_SPLIT))
+
+
+def _forgetting(
+    file: Path | None, text: GeneralRows | None, before: Perplexities, after: Perplexities
+) -> dict[str, Any] | None:
+    """Perplexity of general text before and after; None where it was not measured."""
+    if file is None or text is None or before.general is None:
+        return None
+    return {
+        "corpus": Path(file).stem,
+        "split": GENERAL_SPLIT,
+        "tokens": int(text.lengths[text.rows(GENERAL_SPLIT)].sum()),
+        "perplexity": {"before": before.general, "after": after.general},
+    }
+
+
+def _usage(
+    job: PretrainJob, state: RunState, parameters: int, device: torch.device, workers: Workers
+) -> dict[str, Any]:
+    """What the training took of the device; these figures differ from run to run."""
+    speed = state.tokens / max(state.seconds, 1e-9)
+    told = state.metered
+    seconds, joules, busy = workers.sums(told.seconds, told.joules, told.busy_seconds)
+    metered = Metered(seconds / workers.world, joules, busy / workers.world)
+    return {
+        "seconds": state.seconds,
+        "tokens_per_second": speed,
+        **speed_figures(
+            method=job.method,
+            parameters=parameters,
+            device=device,
+            precision=job.recipe.precision,
+            tokens_per_second=speed / workers.world,
+        ),
+        "micro_batch_tokens": state.micro_batch_tokens,
+        "peak_memory_bytes": peak_memory_bytes(device),
+        **metered.figures(state.seconds),
+    }
+
+
+def _log_figures(log: RunLog, result: Mapping[str, Any]) -> None:
+    for when in ("before", "after"):
+        log.metrics({f"perplexity_{split}_{when}": value for split, value in result["perplexity"][when].items()})
+        if result["general"] is not None:
+            log.metrics({f"perplexity_general_{when}": result["general"]["perplexity"][when]})
+    log.metrics({key: result[key] for key in USAGE if result[key] is not None})
 
 
 def _require_fit(job: PretrainJob, identity: BaseIdentity, shards: TokenShards, base: Path) -> None:
@@ -248,48 +331,3 @@ def _require_fit(job: PretrainJob, identity: BaseIdentity, shards: TokenShards, 
             f"{shards.folder}: the tokens were cut at {summary['context']}, but the recipe's context is "
             f"{job.recipe.context}; tokenise the corpus again"
         )
-
-
-def _card(job: PretrainJob, identity: BaseIdentity, result: Mapping[str, Any]) -> str:
-    settings = "\n".join(f"- {key}: {value}" for key, value in sorted(asdict(job.method).items()) if key != "type")
-    rows = "\n".join(
-        f"| {split} | {result['perplexity']['before'][split]:.3f} | {result['perplexity']['after'][split]:.3f} |"
-        for split in MEASURED
-    )
-    metadata = f"base_model: {identity.name}\nlibrary_name: peft\ntags:\n- clinical-peft"
-    return f"""---
-{metadata}
----
-
-# {job.adapter}
-
-An adapter for the language model `{identity.name}` (revision `{identity.revision}`), trained on the corpus
-`{result["corpus"]}` with {job.method.type} by next-token prediction.
-
-It derives from the notes it was trained on: share it only as their data use agreement allows.
-
-## Settings
-
-{settings}
-- optimizer: AdamW, learning rate {job.recipe.learning_rate}, weight decay {job.recipe.weight_decay}
-- context: {job.recipe.context} tokens
-- seed: {job.seed}
-- updates: {result["updates"]}, of which the weights after {result["kept_update"]} are kept
-- tokens trained on: {result["tokens"]["trained_on"]:,}
-- trainable parameters: {result["trainable_parameters"]:,} of {result["total_parameters"]:,}
-
-## Perplexity per token
-
-| split | base | with this adapter |
-|---|---|---|
-{rows}
-
-## Use
-
-```python
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
-
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("path/to/base"), "path/to/this/folder")
-```
-"""

@@ -33,7 +33,7 @@ def prepare_torch(seed: int, threads: int) -> torch.device:
 
 def autocast(recipe: Optimisation | PoolJob, device: torch.device) -> AbstractContextManager[object]:
     """Return the context in which a forward pass runs: bfloat16 activations if the recipe asks for them."""
-    if recipe.precision == "bf16":
+    if recipe.precision != "fp32":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
@@ -155,15 +155,21 @@ def clip_gradients(
     return norm_of(nn.utils.clip_grad_norm_(list(parameters), recipe.clip_norm))
 
 
-def require_finite(value: float, *, what: str, step: int) -> float:
+def require_finite(value: float, *, what: str, step: int, note: str = "") -> float:
     """Return a loss or a norm, or stop the run when it is not finite.
+
+    Args:
+        value: The figure.
+        what: Its name.
+        step: Optimizer step, counted from one.
+        note: What else the message says, such as which checkpoint is left.
 
     Raises:
         TrainingError: The value is NaN or infinite.
     """
     if not math.isfinite(value):
         raise TrainingError(
-            f"{what} at optimizer step {step}: expected a finite number, found {value}; "
+            f"{what} at optimizer step {step}: expected a finite number, found {value}; {note}{'; ' if note else ''}"
             "lower learning_rate, set clip_norm, or use precision fp32"
         )
     return value

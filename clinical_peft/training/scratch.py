@@ -16,16 +16,17 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
 from clinical_peft.files import private_directory, sha256_file
 from clinical_peft.hash_split import hash_split
+from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import build_causal, build_encoder, special_ids
-from clinical_peft.models.pretrained import write_base
 from clinical_peft.recipes import Family, LanguageRecipe, Shape
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import tokenise
 from clinical_peft.tokens.tokenizer import train_tokenizer
 from clinical_peft.training.attention import layout_of
 from clinical_peft.training.checkpoint import remove_checkpoint
-from clinical_peft.training.language_loop import LanguageRun, measure_perplexity, train_language_model
+from clinical_peft.training.language_loop import measure_perplexity, train_language_model
 from clinical_peft.training.language_loss import CausalLoss, LanguageLoss, MaskedLoss
+from clinical_peft.training.language_run import LanguageRun
 from clinical_peft.training.optimisation import prepare_torch, to_device
 
 

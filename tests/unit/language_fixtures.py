@@ -45,7 +45,9 @@ def write_corpus(path: Path, sentences: tuple[str, ...], *, notes: int, patients
 BASE_RECIPE = replace(RECIPE, epochs=6)
 
 
-def scratch_base(folder: Path, *, family: str = "causal", recipe: LanguageRecipe = BASE_RECIPE) -> Path:
+def scratch_base(
+    folder: Path, *, family: str = "causal", recipe: LanguageRecipe = BASE_RECIPE, shape: Shape = SHAPE
+) -> Path:
     """Train a tiny base on general sentences."""
     notes = write_corpus(folder / "general.parquet", GENERAL, notes=60, patients=False)
     prepare_scratch_base(
@@ -53,7 +55,7 @@ def scratch_base(folder: Path, *, family: str = "causal", recipe: LanguageRecipe
         folder / family,
         name="tiny",
         family=family,
-        shape=SHAPE,
+        shape=shape,
         recipe=recipe,
         seed=0,
         split_salt=SALT,

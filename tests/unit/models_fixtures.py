@@ -57,6 +57,7 @@ def write_clinical(folder: Path, base: Path, kind: str = "lora") -> Path:
     targets = ["q_proj", "v_proj"]
     config = {
         "lora": LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=targets),
+        "dora": LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=targets, use_dora=True),
         "adalora": AdaLoraConfig(task_type="CAUSAL_LM", init_r=4, target_r=2, total_step=10, target_modules=targets),
         "adaption_prompt": AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=4, adapter_layers=2),
     }[kind]

@@ -1,5 +1,6 @@
 import json
 import shutil
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -28,6 +29,8 @@ BASE = BaseIdentity("tiny", "0123", "causal")
 STEPS = 12
 METHODS = {
     "lora": Lora(r=4, alpha=8, dropout=0.1),
+    "rank_stabilised": Lora(r=4, alpha=8, rank_stabilised=True),
+    "dora": Lora(r=4, alpha=8, dropout=0.1, dora=True),
     "adalora": AdaLora(init_r=4, target_r=2),
     "adaption_prompt": AdaptionPrompt(adapter_len=4, adapter_layers=2),
     "prefix_tuning": PrefixTuning(num_virtual_tokens=4),
@@ -110,6 +113,7 @@ def test_every_method_trains_its_adapter_alone_and_survives_saving(name, tmp_pat
     ("method", "expected"),
     [
         (Lora(r=4), 2 * 2 * (2 * 4 * 32)),
+        (Lora(r=4, dora=True), 2 * 2 * (2 * 4 * 32 + 32)),
         (AdaptionPrompt(adapter_len=4, adapter_layers=2), 2 * (4 * 32 + 1)),
         (PrefixTuning(num_virtual_tokens=4), 4 * 2 * 2 * 32),
         (PromptTuning(num_virtual_tokens=4), 4 * 32),
@@ -129,11 +133,51 @@ def test_a_merged_lora_weight_is_the_sum_of_base_and_scaled_product(saved):
     torch.testing.assert_close(merged, network().get_submodule(key).weight + 8 / 4 * product)
 
 
+def test_a_rank_stabilised_update_is_scaled_by_the_root_of_its_rank(tmp_path):
+    model, _ = trained(METHODS["rank_stabilised"])
+    save_adapter(model, tmp_path / "adapter", base=BASE, card="card")
+    tensors = read_adapter_tensors(tmp_path / "adapter")
+    key = "model.layers.0.self_attn.q_proj"
+    product = tensors[f"{PREFIX}{key}.lora_B.weight"] @ tensors[f"{PREFIX}{key}.lora_A.weight"]
+    merged = load_adapter(network(), tmp_path / "adapter", base=BASE).merge_and_unload().get_submodule(key).weight
+    torch.testing.assert_close(merged, network().get_submodule(key).weight + 8 / 4**0.5 * product)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dora_gives_every_row_of_a_weight_its_learned_length(dtype, tmp_path):
+    model, _ = trained(METHODS["dora"])
+    save_adapter(model, tmp_path / "adapter", base=BASE, card="card")
+    tensors = read_adapter_tensors(tmp_path / "adapter")
+    key = "model.layers.0.self_attn.q_proj"
+    base = network().to(dtype)
+    weight = base.get_submodule(key).weight.float()
+    loaded = load_adapter(base, tmp_path / "adapter", base=BASE)
+    product = tensors[f"{PREFIX}{key}.lora_B.weight"] @ tensors[f"{PREFIX}{key}.lora_A.weight"]
+    direction = weight + 8 / 4 * product
+    lengths = tensors[f"{PREFIX}{key}.lora_magnitude_vector"]
+    assert lengths.dtype == torch.float32
+    assert (lengths - weight.norm(dim=1)).abs().max() > 1e-3
+    expected = lengths[:, None] * direction / direction.norm(dim=1, keepdim=True)
+    merged = loaded.merge_and_unload().get_submodule(key).weight.float()
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-2
+    torch.testing.assert_close(merged, expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"), [("lora", ()), ("dora", ("use_dora",)), ("rank_stabilised", ("use_rslora",))]
+)
+def test_variants_of_lora_stand_in_pefts_own_configuration(name, flags, tmp_path):
+    save_adapter(trained(METHODS[name], 1)[0], tmp_path / "adapter", base=BASE, card="card")
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert [flag for flag in ("use_dora", "use_rslora") if config[flag]] == list(flags)
+
+
 def test_adalora_allocates_to_its_budget(tmp_path):
     model, _ = trained(METHODS["adalora"])
     ranks = remaining_ranks(model)
     assert len(ranks) == 4
     assert sum(ranks) == 2 * 4
+    assert len(set(ranks)) > 1
     save_adapter(model, tmp_path / "adapter", base=BASE, card="card")
     stored = read_adapter_tensors(tmp_path / "adapter")
     assert sum(tensor.numel() for tensor in stored.values()) == sum(rank * (32 + 32 + 1) for rank in ranks)
@@ -210,6 +254,8 @@ KEY = f"{PREFIX}model.layers.1.self_attn.v_proj.lora_B.weight"
         (lambda tensors: tensors.update({f"{PREFIX}model.extra.lora_A.weight": torch.ones(4, 32)}), "1 tensors"),
         (lambda tensors: tensors.update({KEY: torch.full((32, 4), float("nan"))}), "not finite"),
         (lambda tensors: tensors.update({KEY: torch.zeros(0)}), "is empty"),
+        (lambda tensors: tensors.update({KEY.replace("_B", "_A"): torch.zeros(4, 32)}), "lora_A.weight is zero"),
+        (lambda tensors: tensors.update({k: v * 0 for k, v in tensors.items() if "_B" in k}), "does nothing: every"),
         (lambda tensors: tensors.update({KEY: torch.zeros(32, 5)}), "does not fit the base"),
         (lambda tensors: tensors.clear(), "has no tensors"),
     ],
@@ -227,6 +273,30 @@ def test_pickled_and_damaged_adapters_are_refused(copied):
     (copied / ADAPTER_WEIGHTS).rename(copied / "adapter_model.bin")
     with pytest.raises(TrainingError, match="pickled adapters are not read"):
         load_adapter(network(), copied, base=BASE)
+
+
+def test_one_matrix_that_nothing_reached_may_stay_zero(copied):
+    rewrite(copied, lambda tensors: tensors.update({KEY: torch.zeros(32, 4)}))
+    load_adapter(network(), copied, base=BASE)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_adapter_that_was_never_trained_is_refused_where_it_can_be_told(name, tmp_path):
+    fresh = add_adapter(network(), peft_config(METHODS[name], total_steps=STEPS), context=32)
+    with torch.no_grad():
+        for parameter_name, parameter in fresh.named_parameters():
+            if "lora_E" in parameter_name:
+                parameter.zero_()
+    tells = name in ("lora", "rank_stabilised", "dora", "adalora", "adaption_prompt")
+    with pytest.raises(TrainingError, match="does nothing") if tells else nullcontext():
+        save_adapter(fresh, tmp_path / "adapter", base=BASE, card="card")
+        load_adapter(network(), tmp_path / "adapter", base=BASE)
+
+
+def test_a_whole_network_is_no_adapter(tmp_path):
+    (tmp_path / "base.json").write_text("{}")
+    with pytest.raises(TrainingError, match="found a whole network, as full fine-tuning writes it"):
+        load_adapter(network(), tmp_path, base=BASE)
 
 
 def test_a_tensor_that_is_not_finite_is_not_saved(tmp_path):
@@ -254,6 +324,11 @@ def test_names_that_peft_would_mix_up_are_refused(saved):
 def test_methods_that_do_not_fit_the_base_are_refused(method, message):
     with pytest.raises(TrainingError, match=message):
         add_adapter(network(), peft_config(method, total_steps=STEPS), context=32)
+
+
+def test_a_context_beyond_the_positions_of_the_base_is_refused():
+    with pytest.raises(TrainingError, match="context is 65 tokens, but the base has 64 positions"):
+        add_adapter(network(), peft_config(METHODS["lora"], total_steps=STEPS), context=65)
 
 
 @pytest.mark.parametrize(

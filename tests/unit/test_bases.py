@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.files import read_json, sha256_file
+from clinical_peft.models.base_folders import PAD, write_base
 from clinical_peft.models.bases import (
     build_causal,
     build_encoder,
@@ -19,13 +20,11 @@ from clinical_peft.models.bases import (
     special_ids,
 )
 from clinical_peft.models.pretrained import (
-    PAD,
     package_folder,
     prepare_gguf_base,
     prepare_hub_base,
     prepare_local_base,
     require_safetensors,
-    write_base,
 )
 from clinical_peft.tokens.tokenizer import load_tokenizer, train_tokenizer
 

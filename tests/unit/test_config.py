@@ -60,6 +60,21 @@ def test_schema_is_current():
         ({"data": {"pmv_labels": "labels.pkl"}}, "go together"),
         ({"data": {"pmv_split": "random"}}, "data.pmv_split"),
         ({"data": {"note_files": {"general": {"path": "x"}}}}, "this name is taken"),
+        ({"data": {"general_corpus": "mimic-iv"}}, "data.general_corpus: 'mimic-iv' is not among the corpora"),
+        ({"pretraining": {"patience": 0}}, "patience must be at least 1 or null"),
+        ({"pretraining": {"replay": 1.0}}, "replay must be in [0, 1)"),
+        ({"bases": {"tiny-llama": {"source": {"recipe": {"replay": 0.1}}}}}, "not for a base trained from scratch"),
+        ({"bases": {"tiny-llama": {"source": {"recipe": {"precision": "nf4"}}}}},
+         "not for a base trained from scratch"),
+        ({"matrix": {"adapters": ["tiny-llama-full"]}, "pretraining": {"precision": "nf4"}},
+         "adapters.tiny-llama-full: full fine-tuning cannot train a base in nf4"),
+        ({"finetuning": {"precision": "nf4"}}, "models.bert: precision nf4 holds matrices that are neither trained"),
+        ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "tiny-llama-full",
+                           "clinical_mode": "frozen"}}},
+         "models.m.clinical: 'tiny-llama-full' is a whole network, trained by full fine-tuning"),
+        ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "tiny-llama-lora",
+                           "clinical_mode": "frozen", "task_method": "dora"}}},
+         "models.m.task_method: 'dora' is DoRA, which cannot follow a clinical adapter"),
         ({"cohorts": {"source": "mimic-2"}}, "cohorts.source: "),
         ({"cohorts": {"icd": "only-9"}}, "cohorts: icd and icd_map are for the source mimic-iv"),
         ({"cohorts": {"source": "mimic-iv", "icd": "both"}}, "cohorts.icd: "),
@@ -78,6 +93,24 @@ def test_a_wrong_configuration_is_one_message_naming_the_key(override, expected)
         study(override)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_general_text_is_the_studys_own_or_what_bases_trained_here_have_learned():
+    demo = study()
+    assert experiments.general_corpus(demo, "tiny-llama") == "general"
+    real = study(read("mtsamples.yaml"))
+    assert experiments.general_corpus(real, "smollm2") is None
+    named = study(read("mtsamples.yaml"), {"data": {"general_corpus": "mtsamples"}})
+    assert experiments.general_corpus(named, "smollm2") == "mtsamples"
+    with pytest.raises(ConfigError, match=r"adapters\.smollm2-mtsamples: recipe\.replay needs general text"):
+        study(read("mtsamples.yaml"), {"pretraining": {"replay": 0.1}})
+
+
+def test_general_text_is_split_as_the_bases_were_also_where_a_corpus_is_split_otherwise():
+    disjoint = study(read("disjoint.yaml"))
+    for name in experiments.adapters_in_use(disjoint):
+        job = experiments.pretrain_job(disjoint, name)
+        assert job.general_salt == disjoint.data.split_salt != job.split_salt
 
 
 def test_protocol_sets_every_switch_and_a_study_may_set_single_ones():

@@ -4,7 +4,7 @@ import pytest
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.models.counting import count_parameters, trainable_percent
-from clinical_peft.recipes import AdaLora, AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning, Shape
+from clinical_peft.recipes import AdaLora, AdaptionPrompt, Full, Lora, PrefixTuning, PromptTuning, PTuning, Shape
 
 LLAMA_7B = Shape(hidden_size=4096, intermediate_size=11008, layers=32, heads=32, vocabulary=32000, context=2048)
 LLAMA_7B_PARAMETERS = 6_738_415_616
@@ -35,6 +35,10 @@ def test_published_counts(method, trainable, percent):
 def test_text_initialised_prompt_needs_no_tokenizer():
     method = PromptTuning(num_virtual_tokens=15, init_text="Finish this clinical note: ")
     assert count_parameters(LLAMA_7B, method)[0] == 61_440
+
+
+def test_full_fine_tuning_trains_every_weight():
+    assert count_parameters(LLAMA_7B, Full()) == (LLAMA_7B_PARAMETERS, LLAMA_7B_PARAMETERS)
 
 
 def test_adalora_counts_the_ranks_before_allocation():

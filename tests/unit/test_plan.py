@@ -37,6 +37,18 @@ def test_more_epochs_cost_more_and_a_budget_caps_them():
     assert stage("adapters", capped)[1] < stage("adapters", study("tiny.yaml"))[1]
 
 
+def test_full_fine_tuning_costs_half_as_much_again_and_keeps_every_weight():
+    dora, full = (
+        study("config.yaml", matrix={"adapters": [f"tiny-llama-{method}"], "models": []}) for method in ("dora", "full")
+    )
+    training = experiments.pretrain_job(dora, "tiny-llama-dora").recipe.train_tokens
+    assert stage("adapters", full)[1] - stage("adapters", dora)[1] == training // 2
+    disk = [
+        next(each for each in plan(each_study) if each.name == "adapters").disk_bytes for each_study in (dora, full)
+    ]
+    assert disk[1] > 100 * disk[0]
+
+
 def test_the_papers_study_is_planned_with_mimics_counts():
     jobs, tokens = stage("adapters", study("paper.yaml"))
     assert jobs == 10

@@ -45,6 +45,7 @@ def study_tables(models=("llama", "tfidf", "bluebert+lora"), seconds=100.0, **ch
     perplexity = simulate_perplexity("tiny-lora", "lora", 7.5) | {
         "seconds": seconds,
         "tokens_per_second": 1e6 / seconds,
+        "general": {"corpus": "general", "perplexity": {"before": 31.25, "after": 40.5}},
     }
     other = simulate_perplexity("tiny-adalora", "adalora", 8.0) | {"method": {"type": "adalora", "init_r": 12}}
     return build_tables(statistics=STATISTICS, perplexities=[other, perplexity], aggregate=aggregate, labels=LABELS)
@@ -101,6 +102,9 @@ def test_adapters_stand_beside_the_published_ones():
     assert (lora["test_perplexity_before"], lora["test_perplexity_after"]) == ("44.0", "7.75")
     assert lora["published_trainable_parameters"] == "8388608"
     assert adalora["method"] == "adalora"
+    assert (lora["general_perplexity_before"], lora["general_perplexity_after"]) == ("31.25", "40.5")
+    assert (adalora["general_perplexity_before"], adalora["general_perplexity_after"]) == ("", "")
+    assert [row[-2:] for row in table.rows] == [("31.250", "40.500"), ("–", "–")]
     assert adalora["published_test_perplexity"] == ""
 
 

@@ -17,6 +17,7 @@ from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved, save_classifier
 from clinical_peft.models.variants import Variant, variant_of
+from clinical_peft.recipes import Lora
 
 CLASSES = 3
 LORA_PLACES = [f"model.layers.{layer}.self_attn.{matrix}" for layer in (0, 1) for matrix in ("q_proj", "v_proj")]
@@ -50,6 +51,18 @@ ENCODER = {
         Variant(family="encoder", task_method=ENCODER_LORA),
         lora_names("task", BERT_PLACES)
         | {"classifier.modules_to_save.task.weight", "classifier.modules_to_save.task.bias"},
+    ),
+}
+TASK_DORA = Lora(r=4, alpha=8, dora=True)
+TASK_RS = Lora(r=4, alpha=8, rank_stabilised=True)
+DORA_PARAMETERS = TASK_PARAMETERS | {f"{place}.lora_magnitude_vector.task.weight" for place in LORA_PLACES}
+CAUSAL |= {
+    "task-dora": (Variant(family="causal", task_method=TASK_DORA), DORA_PARAMETERS),
+    "task-rank-stabilised": (Variant(family="causal", task_method=TASK_RS), TASK_PARAMETERS),
+    "clinical-merged+task-dora": (Variant(family="causal", clinical="merged", task_method=TASK_DORA), DORA_PARAMETERS),
+    "clinical-trainable+task-rank-stabilised": (
+        Variant(family="causal", clinical="trainable", task_method=TASK_RS),
+        CLINICAL_LORA | TASK_PARAMETERS,
     ),
 }
 VARIANTS = [*CAUSAL.values(), *ENCODER.values()]
@@ -328,6 +341,39 @@ def test_adalora_adapter_can_be_merged_or_stay_frozen(bases, tmp_path):
         features.append(classifier.features(ids, lengths))
     torch.testing.assert_close(features[0], features[1], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(features[0], features[2], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["frozen", "trainable", "merged"])
+@pytest.mark.parametrize("task", [None, TASK_LORA], ids=["head", "task"])
+def test_a_clinical_dora_adapter_serves_every_variant(mode, task, bases, tmp_path):
+    clinical = write_clinical(tmp_path / "clinic", bases["causal"], "dora")
+    variant = Variant(family="causal", clinical=mode, task_method=task)
+    classifier = build_classifier(variant, bases["causal"], clinical, classes=CLASSES, seed=1)
+    magnitudes = {f"{place}.lora_magnitude_vector.clinical.weight" for place in LORA_PLACES}
+    assert (magnitudes <= classifier.trained_parameters().keys()) == (mode == "trainable")
+    merged = Variant(family="causal", clinical="merged")
+    reference = build_classifier(merged, bases["causal"], clinical, classes=CLASSES, seed=1)
+    ids, lengths, _ = batch()
+    torch.testing.assert_close(
+        classifier.features(ids, lengths), reference.features(ids, lengths), rtol=1e-5, atol=1e-5
+    )
+    check_gradients(classifier, loss_of(classifier))
+    train(classifier)
+    trained = logits_of(classifier)
+    save_classifier(classifier, tmp_path / "model", base=bases["causal"], card="A test.\n")
+    for network in (
+        load_saved(tmp_path / "model", bases["causal"]),
+        reload_plainly(tmp_path / "model", bases["causal"]),
+    ):
+        with torch.no_grad():
+            features = pooled_features(network, "causal", ids, lengths, last_position=False)
+        assert (head_logits(network, "causal", features) - trained).abs().max() == 0.0
+
+
+@pytest.mark.parametrize("mode", ["frozen", "trainable"])
+def test_a_dora_task_adapter_does_not_follow_a_clinical_one(mode, bases):
+    with pytest.raises(TrainingError, match="task adapter: DoRA is defined on one weight matrix"):
+        build(Variant(family="causal", clinical=mode, task_method=TASK_DORA), bases)
 
 
 def test_errors_of_a_user(bases, tmp_path):

@@ -1,0 +1,68 @@
+"""Writing a base folder: network, tokenizer, and base.json, which says where they come from."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from clinical_peft.files import atomic_path, sha256_file, write_json
+from clinical_peft.models.adapters import trainable_parameters
+from clinical_peft.models.bases import special_ids
+
+PAD = "<|padding|>"
+
+
+def write_base(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, output: Path, record: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a base folder, in which tokenizer and network agree on a padding token used for nothing else.
+
+    Args:
+        model: The network; its embeddings grow by one row if the tokenizer had no padding token of its own.
+        tokenizer: Its tokenizer.
+        output: Folder to write, whole or not at all.
+        record: What is known of the base; counts and a digest of the weights are added.
+
+    Returns:
+        The record that is also written to base.json.
+    """
+    added = _dedicate_padding(model, tokenizer)
+    special = special_ids(tokenizer)
+    for key, value in special.items():
+        setattr(model.config, key, value)
+        if getattr(model, "generation_config", None) is not None:
+            setattr(model.generation_config, key, value)
+    model.config.use_cache = False
+    with atomic_path(Path(output)) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        weights = sorted(folder.glob("*.safetensors"))
+        digests = [sha256_file(file) for file in weights]
+        written = {
+            **record,
+            "sha256": digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
+            "padding_token_added": added,
+            "vocabulary": len(tokenizer),
+            "parameters": trainable_parameters(model)[1],
+        }
+        write_json(folder / "base.json", written)
+    return written
+
+
+def _dedicate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Give the tokenizer a padding token that stands for nothing else; return whether one had to be added."""
+    others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id not in others:
+        return False
+    tokenizer.add_special_tokens({"pad_token": PAD})
+    embeddings = model.get_input_embeddings().weight
+    if len(tokenizer) > len(embeddings):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        # The mean of the others: a row of zeros would make padding a likelier prediction than most words.
+        for layer in filter(None, (model.get_input_embeddings(), model.get_output_embeddings())):
+            with torch.no_grad():
+                layer.weight[-1] = layer.weight[:-1].float().mean(0).to(layer.weight.dtype)
+    return True

@@ -1,0 +1,96 @@
+"""The card that lies beside a trained adapter: what it is, how it was trained, what it gives, how it is loaded."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from clinical_peft.models.bases import BaseIdentity
+from clinical_peft.recipes import Full, Lora, PretrainJob
+
+ADAPTER_USE = """from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("path/to/base"), "path/to/this/folder")"""
+
+NETWORK_USE = """from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")"""
+
+
+def adapter_card(job: PretrainJob, identity: BaseIdentity, result: Mapping[str, Any]) -> str:
+    """Return the README.md of an adapter, or of a network that was trained whole.
+
+    Args:
+        job: What was trained, and how.
+        identity: The base.
+        result: Figures as in the perplexity file; measured times are not shown, so that the card is the same every
+            time.
+    """
+    whole = isinstance(job.method, Full)
+    kind = "All weights of the language model" if whole else "An adapter for the language model"
+    return f"""---
+base_model: {identity.name}
+library_name: {"transformers" if whole else "peft"}
+tags:
+- clinical-peft
+---
+
+# {job.adapter}
+
+{kind} `{identity.name}` (revision `{identity.revision}`), trained on the corpus
+`{result["corpus"]}` with {method_name(job)} by next-token prediction.
+
+It derives from the notes it was trained on: share it only as their data use agreement allows.
+
+## Settings
+
+{_settings(job, result)}
+
+## Perplexity per token
+
+| text | base | {"after training" if whole else "with this adapter"} |
+|---|---|---|
+{_perplexities(result)}
+
+## Use
+
+```python
+{NETWORK_USE if whole else ADAPTER_USE}
+```
+"""
+
+
+def method_name(job: PretrainJob) -> str:
+    """Return how a job's method is called in print."""
+    method = job.method
+    if isinstance(method, Full):
+        name = "full fine-tuning"
+    elif isinstance(method, Lora):
+        name = ("rank-stabilised " if method.rank_stabilised else "") + ("DoRA" if method.dora else "LoRA")
+    else:
+        name = method.type
+    return f"{name} on a base in four bits (NF4)" if job.recipe.precision == "nf4" else name
+
+
+def _settings(job: PretrainJob, result: Mapping[str, Any]) -> str:
+    recipe = job.recipe
+    lines = [f"{key}: {value}" for key, value in sorted(asdict(job.method).items()) if key != "type"]
+    lines += [
+        f"optimizer: AdamW, learning rate {recipe.learning_rate}, weight decay {recipe.weight_decay}",
+        f"context: {recipe.context} tokens",
+        f"seed: {job.seed}",
+        f"updates: {result['updates']}, of which the weights after {result['kept_update']} are kept",
+        f"tokens trained on: {result['tokens']['trained_on']:,}"
+        + (f", {recipe.replay:.0%} of them general text" if recipe.replay else ""),
+        f"trainable parameters: {result['trainable_parameters']:,} of {result['total_parameters']:,}",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _perplexities(result: Mapping[str, Any]) -> str:
+    rows = {f"notes, {split}": value for split, value in result["perplexity"]["before"].items()}
+    after = {f"notes, {split}": value for split, value in result["perplexity"]["after"].items()}
+    if result["general"] is not None:
+        name = f"general text ({result['general']['corpus']})"
+        rows[name], after[name] = (result["general"]["perplexity"][when] for when in ("before", "after"))
+    return "\n".join(f"| {name} | {value:.3f} | {after[name]:.3f} |" for name, value in rows.items())
