@@ -13,7 +13,6 @@ TASK_TABLES = {
         "PATIENTS",
         "ICUSTAYS",
         "DIAGNOSES_ICD",
-        "D_ICD_DIAGNOSES",
         "NOTEEVENTS",
     ],
     "diagnoses": ["ADMISSIONS", "DIAGNOSES_ICD"],
@@ -98,7 +97,9 @@ def tables_of_ventilation(wildcards):
         recorded = folder and locate_table(folder, "procedureevents")
         charted = not recorded or locate_table(folder, "chartevents")
         return mimic_iv_tables(["chartevents" if charted else "procedureevents"])
-    return mimic_iii_tables(["ICUSTAYS", "PROCEDUREEVENTS_MV"])
+    folder = STUDY.data.mimic_iii
+    charted = ["CHARTEVENTS"] if folder and locate_table(folder, "CHARTEVENTS") else []
+    return mimic_iii_tables(["PROCEDUREEVENTS_MV", *charted])
 
 
 def labelled_by_beep(wildcards):

@@ -12,6 +12,7 @@ import pytest
 
 from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.labels import code_table, codes_left_out, label_table
+from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9
 from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.evaluation.published import published_statistics
@@ -88,6 +89,15 @@ def test_a_label_space_is_no_larger_than_the_dictionary_allows(demo, tmp_path, t
     forms = r"[0-9]{3}|[VE][0-9]{2,3}" if task == "diagnoses" else r"[0-9]{1,3}" if switches is PAPER else r"[0-9]{2,3}"
     assert all(re.fullmatch(forms, code) for code in possible | found)
     assert found <= possible  # some of the demo's codes stand in no dictionary, but none makes a group of its own
+
+
+def test_the_excluded_codes_are_those_of_donors(demo):
+    """The source excludes titles with the word; the code's prefix finds the same without the dictionary."""
+    with (demo / "D_ICD_DIAGNOSES.csv").open(newline="") as handle:
+        titles = {row["icd9_code"]: row["long_title"].lower() for row in csv.DictReader(handle)}
+    donors = {code for code, title in titles.items() if "donor" in title}
+    assert {code for code in titles if code.startswith("V59")} == donors
+    assert all(re.match(EXCLUDED_ICD9, code) for code in donors)
 
 
 def test_integers_make_groups_of_two_digits_and_mix_procedures(demo, tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
+from clinical_peft.data import ventilation
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.labels import label_table
@@ -83,7 +84,9 @@ def hours_of(episodes: pd.DataFrame) -> list[tuple[int, float, float]]:
         ([(2, 0, PEEP, "5"), (1, 0, PEEP, "5"), (2, 1, PEEP, "5"), (1, 2, PEEP, "5")], [], [(1, 0, 2), (2, 0, 1)]),
     ],
 )
-def test_episodes(tmp_path, charted, procedures, expected):
+@pytest.mark.parametrize("portion", [1, 500_000])
+def test_episodes(tmp_path, monkeypatch, portion, charted, procedures, expected):
+    monkeypatch.setattr(ventilation, "PORTION_EVENTS", portion)
     episodes, source = find_episodes(charted_hospital(tmp_path, charted, procedures))
     assert source == "CHARTEVENTS"
     assert hours_of(episodes) == expected

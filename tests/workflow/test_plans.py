@@ -88,6 +88,19 @@ def test_a_missing_table_is_named_before_any_job_starts(tmp_path):
     assert "Traceback" not in run.output
 
 
+@pytest.mark.parametrize("charted", [True, False])
+def test_charted_events_are_an_input_of_ventilation_where_there_are_any(charted, tmp_path):
+    tables = tmp_path / "mimic"
+    tables.mkdir()
+    for name in ("PROCEDUREEVENTS_MV.csv.gz", *(["chartevents.csv.gz"] if charted else [])):
+        (tables / name).touch()
+    config = write_config(tmp_path, {"data": {"mimic_iii": str(tables)}})
+    run = snakemake(tmp_path, "results/mine/cohorts/ventilation.parquet", "-n", "--quiet", "host", config=config)
+    assert run.returncode == 0, run.output
+    assert f"{tables}/PROCEDUREEVENTS_MV.csv.gz" in run.output
+    assert (f"{tables}/chartevents.csv.gz" in run.output) == charted
+
+
 def test_real_weights_on_synthetic_notes_are_refused_but_planned(tmp_path):
     refused = snakemake(tmp_path, config="paper.yaml")
     assert refused.returncode == 1
