@@ -14,7 +14,10 @@ from workflow_run import REPOSITORY, snakemake
 pytestmark = pytest.mark.workflow
 
 PAPER_TABLES = ["dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines"]
-TABLES = [*PAPER_TABLES, "cohort_details", "text_lengths", "attrition"]
+TABLES = [
+    *PAPER_TABLES,
+    *("cohort_details", "text_lengths", "attrition", "uncertainty", "calibration", "subgroups"),
+]
 MODELS = ["tfidf", "llama", "llama+clinical-trainable+downstream", "bert+lora"]
 TASKS = ["mortality", "diagnoses"]
 

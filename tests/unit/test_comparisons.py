@@ -1,0 +1,144 @@
+"""Comparisons of models over a whole table: what is significant, what is bold, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from simulated_study import CLASSES, LABELS, simulate_predictions, simulate_study
+
+from clinical_peft.errors import DataError
+from clinical_peft.evaluation.aggregate import MACRO, aggregate
+from clinical_peft.evaluation.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
+from clinical_peft.evaluation.delong import compare_areas, contributions
+from clinical_peft.evaluation.evidence_tables import UNCERTAINTY_FIELDS, build_evidence_tables
+from clinical_peft.evaluation.predictions import read_predictions
+from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
+from clinical_peft.evaluation.resampling import holm
+from clinical_peft.evaluation.tables import build_tables
+
+TASKS = ("mortality", "los")
+GROUPS = {"one": ["llama", "llama+lora", "llama+clinical-frozen"], "other": ["tfidf", "bluebert+lora"]}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    return {"root": root, **simulate_study(root, tasks=TASKS)}
+
+
+def compare(study, **changes):
+    runs = study["metrics"]
+    stems = [f"{run['model']}/{run['task']}/seed{run['seed']}" for run in runs]
+    arguments = {
+        "groups": GROUPS,
+        "output": study["root"] / "again.json",
+        "predictions": [study["root"] / f"predictions/{stem}.parquet" for stem in stems],
+        "classes": study["classes"],
+        **changes,
+    }
+    paths = [study["root"] / f"metrics/{stem}.json" for stem in stems]
+    return aggregate(paths, [path.with_suffix(".replicates.parquet") for path in paths], **arguments)
+
+
+@pytest.fixture(scope="module")
+def compared(study):
+    return compare(study)
+
+
+def test_holm_runs_over_all_pairs_and_tasks_of_a_table(compared):
+    for group, size in (("one", 3 * 3), ("other", 1 * 3)):
+        rows = [row for row in compared["differences"] if row["group"] == group]
+        assert len(rows) == size
+        adjusted = holm({place: row["p_total"] for place, row in enumerate(rows)})
+        assert [row["p_holm_table"] for row in rows] == [adjusted[place] for place in range(size)]
+        for row in rows:
+            assert row["significant"] == (row["p_holm_table"] <= SIGNIFICANCE)
+            assert row["p_holm_table"] >= row["p_total"]
+
+
+def test_binary_tasks_carry_delongs_test_of_the_mean_over_seeds(study, compared):
+    for row in compared["differences"]:
+        assert (row["delong"] is None) == (row["task"] != "mortality")
+    row = next(row for row in compared["differences"] if row["task"] == "mortality")
+    means = []
+    for model in (row["first"], row["second"]):
+        tests = [
+            read_predictions(path, CLASSES["mortality"], "binary")["test"]
+            for path in study["predictions"][model, "mortality"]
+        ]
+        positive = tests[0].target[:, 1]
+        means.append(np.mean([contributions(test.scores[:, 1], positive) for test in tests], axis=0))
+    expected = compare_areas(*means, positive, tests[0].subject_id, 0.95)
+    assert row["delong"]["difference"] == pytest.approx(row["difference"])
+    assert row["delong"]["p_value"] == pytest.approx(expected.p_value)
+    # Resampling and the formula agree on how far patients move a difference.
+    assert np.ptp(row["delong"]["interval"]) == pytest.approx(np.ptp(row["interval"]), rel=0.3)
+
+
+def test_intervals_of_patients_and_seeds_are_no_narrower_than_delongs(compared):
+    for row in compared["differences"]:
+        low, high = row["interval_total"]
+        assert low < row["difference"] < high
+        assert high - low > 0.9 * np.ptp(row["interval"])
+        assert row["degrees_of_freedom"] is None or row["degrees_of_freedom"] > 1
+
+
+def difference(first, second, significant, task="los"):
+    return {"group": "g", "task": task, "first": first, "second": second, "significant": significant}
+
+
+def test_a_tie_is_never_bold():
+    values = [{"model": name, "task": "los", "auroc": value} for name, value in (("a", 0.6), ("b", 0.7), ("c", 0.9))]
+    pairs = [difference("a", "b", False), difference("a", "c", True), difference("b", "c", True)]
+    assert best_and_tied({"summaries": values, "differences": pairs}) == {("c", "los"): BEST}
+    pairs[2]["significant"] = False
+    assert best_and_tied({"summaries": values, "differences": pairs}) == {("c", "los"): TIED, ("b", "los"): TIED}
+    assert best_and_tied({"summaries": values, "differences": []}) == {}
+
+
+def test_tables_print_the_lead_in_bold_in_every_form(study, compared):
+    marks = best_and_tied(compared)
+    assert {BEST, TIED} <= set(marks.values())
+    empty = {"cells": [], "gaps": [], "smallest_cell": 10}
+    tables = build_evidence_tables(
+        aggregate=compared, calibration={"runs": [], "bins": 10}, subgroups=empty, labels=LABELS
+    )
+    table = tables["uncertainty"]
+    assert to_csv(table).splitlines()[0] == ",".join(UNCERTAINTY_FIELDS)
+    assert len(table.records) == len(compared["differences"])
+    leaders = sum(mark == BEST for mark in marks.values())
+    assert len(table.bold) == leaders == to_latex(table).count(r"\textbf{") == to_markdown(table).count(" **")
+    tied = sum(mark == TIED for mark in marks.values())
+    assert sum(cell.endswith(" =") for row in table.rows for cell in row) == tied
+    main = build_tables(statistics=[], perplexities=[], aggregate=compared, labels=LABELS)
+    assert sum(len(main[name].bold) for name in ("downstream_main", "downstream_lora_baselines")) == leaders
+    for name in ("calibration", "subgroups"):
+        assert "no such row" in to_markdown(tables[name])
+
+
+def test_a_seed_missing_from_a_comparison_is_named(study):
+    kept = [run for run in study["metrics"] if (run["model"], run["task"], run["seed"]) != ("llama", "los", 1)]
+    with pytest.raises(DataError, match="llama on los with every seed of the study; missing: seed 1"):
+        compare({**study, "metrics": kept})
+
+
+def test_predictions_other_than_those_scored_are_refused(study, tmp_path):
+    path = study["predictions"]["tfidf", "mortality"][0]
+    content = path.read_bytes()
+    try:
+        simulate_predictions(path, "mortality", signal=0.0, seed=7)
+        with pytest.raises(DataError, match="expected the predictions that were scored"):
+            compare(study)
+    finally:
+        path.write_bytes(content)
+
+
+def test_macro_average_adds_the_variance_of_its_tasks_seeds(compared):
+    rows = [row for row in compared["differences"] if row["task"] == MACRO]
+    for row in rows:
+        parts = [
+            part for part in compared["differences"]
+            if (part["first"], part["second"]) == (row["first"], row["second"]) and part["task"] in TASKS
+        ]  # fmt: skip
+        assert row["standard_error"] < max(part["standard_error"] for part in parts)
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows

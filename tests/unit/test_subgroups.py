@@ -1,0 +1,226 @@
+"""Attributes of patients from both databases, and gaps between their groups, small cells suppressed."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from mimic_iv_tables import write
+from simulated_study import LABELS, simulate_study
+from sklearn.metrics import roc_auc_score
+
+from clinical_peft.data.subgroups import ATTRIBUTES, build_subgroups
+from clinical_peft.errors import DataError
+from clinical_peft.evaluation.evidence_tables import SUBGROUP_FIELDS, build_evidence_tables
+from clinical_peft.evaluation.predictions import read_predictions
+from clinical_peft.evaluation.render import to_csv, to_markdown
+from clinical_peft.evaluation.subgroup_gaps import COMPLEMENTARY, NOT_RECORDED, TOO_FEW, _cells, compare_subgroups
+
+ADMISSIONS = "HADM_ID,SUBJECT_ID,ADMITTIME,INSURANCE,ADMISSION_TYPE,ETHNICITY"
+REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
+
+
+def attributes(path):
+    return {row.pop("hadm_id"): row for row in pq.read_table(path).to_pylist()}
+
+
+def mimic_iii(folder):
+    write(
+        folder,
+        "ADMISSIONS",
+        ADMISSIONS,
+        [
+            [3, 1, "2150-06-01 12:00:00", "Medicare", "EMERGENCY", "WHITE - RUSSIAN"],
+            [1, 2, "2150-06-01 12:00:00", "Self Pay", "ELECTIVE", "HISPANIC/LATINO - PUERTO RICAN"],
+            [2, 3, "2150-06-01 12:00:00", "", "URGENT", "UNABLE TO OBTAIN"],
+            [4, 4, "2150-06-01 12:00:00", "Private", "NEWBORN", "PORTUGUESE"],
+        ],
+    )
+    return folder
+
+
+def test_attributes_of_mimic_iii(tmp_path):
+    folder = mimic_iii(tmp_path)
+    people = [[1, "F", "1850-01-01 00:00:00"], [2, "M", "2110-06-02 00:00:00"], [3, "F", "2110-05-31 00:00:00"]]
+    write(folder, "PATIENTS", "SUBJECT_ID,GENDER,DOB", people)
+    stays = [[3, "carevue"], [3, "metavision"], [1, "carevue"], [2, "metavision"]]
+    write(folder, "ICUSTAYS", "HADM_ID,DBSOURCE", stays)
+    output = tmp_path / "out" / "subgroups.parquet"
+    assert build_subgroups("mimic-iii", folder, output) == 4
+    assert pq.read_table(output)["hadm_id"].to_pylist() == [1, 2, 3, 4]
+    assert output.parent.stat().st_mode & 0o077 == 0
+    found = attributes(output)
+    assert list(found[1]) == list(ATTRIBUTES)
+    assert list(found[3].values()) == [
+        "female", "80 and over", "white", "Medicare", "emergency", "carevue and metavision"]  # fmt: skip
+    assert list(found[1].values()) == ["male", "18 to 39", "hispanic", "Self pay", "elective", "CareVue"]
+    assert list(found[2].values()) == ["female", "40 to 59", None, None, "urgent", "MetaVision"]
+    assert list(found[4].values()) == [None, None, "other", "Private", "newborn", None]
+
+
+def test_attributes_of_tables_that_are_not_there_are_null(tmp_path):
+    build_subgroups("mimic-iii", mimic_iii(tmp_path), tmp_path / "subgroups.parquet")
+    for row in attributes(tmp_path / "subgroups.parquet").values():
+        assert (row["sex"], row["age_band"], row["era"]) == (None, None, None)
+        assert row["admission_type"]
+
+
+def test_attributes_of_mimic_iv(tmp_path):
+    header = "subject_id,hadm_id,admittime,insurance,admission_type,race"
+    rows = [
+        [1, 10, "2155-01-01 00:00:00", "Medicare", "DIRECT EMER.", "BLACK/CAPE VERDEAN"],
+        [1, 11, "2181-01-01 00:00:00", "Other", "SURGICAL SAME DAY ADMISSION", "ASIAN - CHINESE"],
+        [2, 12, "2150-01-01 00:00:00", "Medicaid", "AMBULATORY OBSERVATION", ""],
+    ]
+    write(tmp_path, "hosp/admissions", header, rows)
+    people = [[1, "M", 55, 2150, "2011 - 2013"]]
+    write(tmp_path, "hosp/patients", "subject_id,gender,anchor_age,anchor_year,anchor_year_group", people)
+    build_subgroups("mimic-iv", tmp_path, tmp_path / "subgroups.parquet")
+    found = attributes(tmp_path / "subgroups.parquet")
+    assert list(found[10].values()) == ["male", "60 to 79", "black", "Medicare", "emergency", "2011 - 2013"]
+    assert list(found[11].values()) == ["male", "80 and over", "asian", "Other", "elective", "2011 - 2013"]
+    assert list(found[12].values()) == [None, None, None, "Medicaid", "observation", None]
+
+
+def test_an_admission_in_two_rows_is_refused(tmp_path):
+    write(tmp_path, "ADMISSIONS", ADMISSIONS, [[1, 1, "2150-06-01 12:00:00", "", "", ""]] * 2)
+    with pytest.raises(DataError, match="expected each value in one row"):
+        build_subgroups("mimic-iii", tmp_path, tmp_path / "subgroups.parquet")
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")
+def test_attributes_of_the_public_demo(tmp_path):
+    folder = Path(str(REAL_DATA)) / "mimic-iii-demo"
+    assert build_subgroups("mimic-iii", folder, tmp_path / "subgroups.parquet") == 129
+    found = attributes(tmp_path / "subgroups.parquet").values()
+    # Counted with the csv module.
+    assert Counter(row["sex"] for row in found) == {"male": 70, "female": 59}
+    assert Counter(row["era"] for row in found) == {"MetaVision": 72, "CareVue": 57}
+    assert Counter(row["ethnicity"] for row in found)["white"] == 86
+
+
+def write_attributes(path, ids, values):
+    columns = {"hadm_id": pa.array(ids, pa.int64()), **{name: pa.array(found) for name, found in values.items()}}
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp("subgroups")
+    study = simulate_study(root, seeds=2, resamples=100, tasks=("mortality", "procedures"))
+    runs = [f"{run['model']}/{run['task']}/seed{run['seed']}" for run in study["metrics"]]
+    ids = np.arange(1_000, 1_300)
+    values = {
+        "sex": np.where(ids % 2, "female", "male").tolist(),
+        "rare": ["few" if i < 1_010 else None if i % 3 == 0 else "many" for i in ids],
+    }
+    return {
+        **study,
+        "root": root,
+        "metrics": [root / f"metrics/{run}.json" for run in runs],
+        "paths": [root / f"predictions/{run}.parquet" for run in runs],
+        "attributes": write_attributes(root / "subgroups.parquet", ids, values),
+    }
+
+
+def gaps_of(study, **changes):
+    arguments = {"resamples": 150, "bootstrap_seed": 0, "output": study["root"] / "subgroups.json", **changes}
+    attributes = arguments.pop("attributes", study["attributes"])
+    return compare_subgroups(study["metrics"], study["paths"], study["classes"], attributes, **arguments)
+
+
+def test_gaps_are_differences_of_figures_over_shared_classes(study):
+    result = gaps_of(study)
+    assert json.loads((study["root"] / "subgroups.json").read_text()) == result
+    rows = {(row["model"], row["task"], row["group"]): row for row in result["gaps"]}
+    reference = rows["llama+lora", "mortality", rows["llama+lora", "mortality", "male"]["reference"]]
+    row = rows["llama+lora", "mortality", "male" if reference["group"] == "female" else "female"]
+    assert (reference["gaps"], row["reference"]) == (None, reference["group"])
+    expected = {}
+    for group, odd in (("female", 1), ("male", 0)):
+        areas = []
+        for path in study["predictions"]["llama+lora", "mortality"]:
+            test = read_predictions(path, [0, 1], "binary")["test"]
+            inside = test.hadm_id % 2 == odd
+            areas.append(roc_auc_score(test.target[inside, 1], test.scores[inside, 1]))
+        expected[group] = np.mean(areas)
+    assert row["figures"]["auroc"]["value"] == pytest.approx(expected[row["group"]])
+    assert row["gaps"]["auroc"]["value"] == pytest.approx(expected[row["group"]] - expected[reference["group"]])
+    low, high = row["gaps"]["auroc"]["interval"]
+    assert low < row["gaps"]["auroc"]["value"] < high
+    several = rows["llama+lora", "procedures", "female"]
+    assert 0 < several["classes"] <= 12
+    assert several["seeds"] == 2
+
+
+def test_small_groups_are_marked_and_their_counts_hidden(study):
+    result = gaps_of(study)
+    cells = {(cell["task"], cell["group"]): cell for cell in result["cells"]}
+    few = cells["mortality", "few"]
+    assert (few["admissions"], few["patients"], few["positives"], few["suppressed"]) == (None, None, None, TOO_FEW)
+    # One hidden count would follow from the others and the sum: the next smallest is hidden too.
+    other = cells["mortality", NOT_RECORDED]
+    assert (other["admissions"], other["suppressed"]) == (None, COMPLEMENTARY)
+    assert cells["mortality", "many"]["admissions"] > 10
+    for row in result["gaps"]:
+        if row["group"] == "few":
+            assert row["suppressed"] == TOO_FEW
+            assert row["figures"] is row["gaps"] is row["p_value"] is None
+            assert row["significant"] is False
+
+
+def test_few_positives_hide_the_figures_but_not_the_admissions(study):
+    test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
+    from clinical_peft.evaluation.subgroup_gaps import Group
+
+    positive = np.flatnonzero(test.target[:, 1])
+    negative = np.flatnonzero(~test.target[:, 1])
+    groups = [
+        Group("a", "all but nine", np.concatenate([positive[9:], negative[:30]])),
+        Group("a", "nine", np.concatenate([positive[:9], negative[30:]])),
+    ]
+    large, small = _cells("mortality", test, groups)
+    assert small["suppressed"] == f"{TOO_FEW} positives or negatives"
+    assert "admissions" not in small["hidden"]
+    assert "positives" in small["hidden"]
+    assert "positives" in large["hidden"]
+    assert large["suppressed"] is None
+
+
+def test_both_ways_of_ranking_give_the_same_gaps(study, monkeypatch):
+    dense = gaps_of(study)
+    monkeypatch.setattr("clinical_peft.evaluation.subgroup_gaps.kernel_pays", lambda *_: True)
+    assert gaps_of(study) == dense
+
+
+def test_admissions_without_attributes_are_refused(study, tmp_path):
+    partial = write_attributes(tmp_path / "partial.parquet", np.arange(1_000, 1_200), {"sex": ["male"] * 200})
+    with pytest.raises(DataError, match=r"found \d+ without"):
+        gaps_of(study, attributes=partial)
+    with pytest.raises(DataError, match="found none"):
+        gaps_of(study, attributes=tmp_path / "absent.parquet")
+
+
+def test_a_study_without_runs_has_no_gaps(tmp_path):
+    result = compare_subgroups([], [], {}, None, resamples=100, bootstrap_seed=0, output=tmp_path / "x.json")
+    assert (result["cells"], result["gaps"]) == ([], [])
+
+
+def test_the_table_shows_no_count_below_ten(study):
+    result = gaps_of(study)
+    empty = {"level": 0.95, "summaries": [], "differences": []}
+    tables = build_evidence_tables(
+        aggregate=empty, calibration={"runs": [], "bins": 10}, subgroups=result, labels=LABELS
+    )
+    table = tables["subgroups"]
+    assert to_csv(table).splitlines()[0] == ",".join(SUBGROUP_FIELDS)
+    assert len(table.records) == len(result["gaps"])
+    assert len(table.rows) == len(result["cells"])
+    counts = [record[name] for record in table.records for name in ("admissions", "patients", "positives")]
+    assert all(count is None or count >= 10 for count in counts)
+    assert "| few | many | – | – |" in to_markdown(table)
