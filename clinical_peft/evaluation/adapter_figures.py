@@ -35,7 +35,7 @@ def learning_curves(perplexities: Sequence[Mapping[str, Any]], labels: Labels, o
     names = in_order(list(by_name), labels)
     bases = sorted({row["base"] for row in perplexities})
     with matplotlib.rc_context(STYLE):
-        size = (max(5.2, 4.2 * len(bases)), 3.1 + legend_height(names))
+        size = (max(6.6, 4.2 * len(bases)), 3.1 + legend_height(names))
         figure = Figure(figsize=size, layout="constrained")
         if not bases:
             say(figure, "No adapter was trained.")
@@ -117,13 +117,16 @@ def perplexity_cost(perplexities: Sequence[Mapping[str, Any]], labels: Labels, o
             row = by_name[name]
             style = {"marker": marker(position), "markersize": 7, "color": line_style(position)["color"]}
             for axes, cost in ((parameters, row["trainable_parameters"]), (seconds, row["seconds"])):
-                axes.plot([cost], [row["perplexity"]["after"]["test"]], linestyle="", **style, label=label_of(name, labels))
+                axes.plot(
+                    [cost], [row["perplexity"]["after"]["test"]], linestyle="", **style, label=label_of(name, labels)
+                )
         for axes, title in ((parameters, "trainable parameters"), (seconds, "training time (s)")):
             low, high = axes.dataLim.intervalx
             axes.margins(x=0.15)
             log_scale(axes, "x", subdivided=bool(high < 10 * low))
             axes.set_xlabel(title)
         parameters.set_ylabel("test perplexity")
+        parameters.margins(y=0.1)
         log_scale(parameters, "y")
         legend_below(figure, parameters)
         save(figure, output)

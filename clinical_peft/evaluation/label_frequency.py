@@ -15,7 +15,16 @@ from scipy.stats import rankdata
 
 from clinical_peft.evaluation.metrics import scored_classes
 from clinical_peft.evaluation.predictions import read_classes, read_predictions
-from clinical_peft.evaluation.style import GUIDE, STYLE, legend_below, legend_height, line_style, log_scale, marker, save
+from clinical_peft.evaluation.style import (
+    GUIDE,
+    STYLE,
+    legend_below,
+    legend_height,
+    line_style,
+    log_scale,
+    marker,
+    save,
+)
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of
 from clinical_peft.recipes import TASK_TYPES
 

@@ -1,4 +1,4 @@
-"""How the figures look, and how they are written: same inputs, same bytes; colours that colour-blind readers tell apart."""
+"""How figures look and how they are written: same inputs, same bytes; colours that colour-blind readers tell apart."""
 
 from collections.abc import Sequence
 from pathlib import Path

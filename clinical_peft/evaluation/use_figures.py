@@ -93,14 +93,10 @@ def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: P
         figure = Figure(figsize=(5.2, 3.4 + legend_height([*names, "all", "none"])), layout="constrained")
         axes = figure.subplots()
         for position, name in enumerate(names):
-            axes.plot(
-                curves.thresholds, curves.models[name], label=label_of(name, labels), **line_style(position)
-            )
+            axes.plot(curves.thresholds, curves.models[name], label=label_of(name, labels), **line_style(position))
             if name in curves.bands:
                 colour = line_style(position)["color"]
-                axes.fill_between(
-                    curves.thresholds, *curves.bands[name], color=colour, alpha=BAND_OPACITY, linewidth=0
-                )
+                axes.fill_between(curves.thresholds, *curves.bands[name], color=colour, alpha=BAND_OPACITY, linewidth=0)
         axes.plot(curves.thresholds, curves.treat_all, label="treat everybody", **{**GUIDE, "linestyle": "-"})
         axes.axhline(0, label="treat nobody", **GUIDE)
         highest = max([float(np.max(values)) for values in curves.models.values()] + [float(curves.treat_all.max())])
