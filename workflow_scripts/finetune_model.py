@@ -8,6 +8,7 @@ with job(snakemake.log[0]):
     from clinical_peft.events import JsonlLog
     from clinical_peft.experiments import job_from_record
     from clinical_peft.files import write_json
+    from clinical_peft.lineage import Usage
     from clinical_peft.recipes import FinetuneJob
 
     output, params = snakemake.output, snakemake.params
@@ -30,10 +31,12 @@ with job(snakemake.log[0]):
             Path(output.run_logs[index]), kind="models", name=f"{recipe.task}/seed{seed}", parent=recipe.model
         )
         log.params(params.job)
+        usage = Usage()
         written = {"predictions": Path(output.predictions[index]), "model_directory": Path(output.models[index])}
         if recipe.kind == "tfidf":
             record = fit_tfidf(recipe, **inputs, seed=seed, **written, log=log)
         else:
             record = finetune(prepared, seed=seed, work=Path(params.work) / f"seed{seed}", **written, log=log)
+        log.metrics(usage.figures())
         write_json(Path(output.training[index]), {"model": recipe.model, "task": recipe.task, "seed": seed, **record})
     write_json(Path(output.recipe), params.job)

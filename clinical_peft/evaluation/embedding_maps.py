@@ -3,6 +3,7 @@
 The maps are drawn from the pooled features that heads are trained on. A note is found by its digest; no note is drawn.
 """
 
+import importlib
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
@@ -157,16 +158,14 @@ def _projections(notes: int) -> dict[str, Any]:
 
 
 def _umap(features: np.ndarray) -> np.ndarray:
-    import umap
-
-    return np.asarray(umap.UMAP(random_state=SEED).fit_transform(features))
+    return np.asarray(importlib.import_module("umap").UMAP(random_state=SEED).fit_transform(features))
 
 
 def _draw(axes: Axes, places: np.ndarray, outcome: np.ndarray, classes: Sequence[Any]) -> None:
     for index, name in enumerate(classes):
         rows = outcome == (name if isinstance(name, int) else index)
         label = {0: "no", 1: "yes"}.get(name, str(name)) if len(classes) == 2 else str(name)
-        style = {"marker": MARKERS[index % len(MARKERS)], "color": COLOURS[index % len(COLOURS)]}
+        style: dict[str, Any] = {"marker": MARKERS[index % len(MARKERS)], "color": COLOURS[index % len(COLOURS)]}
         axes.plot(places[rows, 0], places[rows, 1], linestyle="", markersize=3, alpha=0.75, label=label, **style)
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)

@@ -36,7 +36,7 @@ def to_html(table: Table, links: Mapping[str, str] | None = None, *, hidden_capt
     for position, row in enumerate(table.rows):
         name = table.row_names[position] if table.row_names else ""
         run = Markup('<td class="text"><a href="{}">MLflow</a></td>').format(links[name]) if name in links else ""
-        cells = Markup("").join(_html_cell(table, column, cell) for column, cell in enumerate(row))
+        cells = Markup("").join(_html_cell(table, position, column) for column in range(len(row)))
         lines.append(Markup("<tr>{}{}</tr>").format(cells, run or (Markup("<td></td>") if links else "")))
     if not lines:
         lines.append(Markup('<tr><td class="none" colspan="{}">{}</td></tr>').format(len(table.header), EMPTY))
@@ -58,11 +58,15 @@ def _html_title(table: Table, column: int) -> Markup:
     return Markup('<th scope="col"{}><button type="button">{}</button></th>').format(_html_class(table, column), title)
 
 
-def _html_cell(table: Table, column: int, cell: str) -> Markup:
+def _html_cell(table: Table, row: int, column: int) -> Markup:
+    cell = table.rows[row][column]
     if column == 0:
         return Markup('<th scope="row">{}</th>').format(cell)
     published = table.header[column] == PAPER_DIFFERENCE
-    return Markup("<td{}>{}</td>").format(_html_class(table, column), _two_lines(cell, " (" if published else " ["))
+    text = _two_lines(cell, " (" if published else " [")
+    if (row, column) in table.bold:
+        text = Markup("<strong>{}</strong>").format(text)
+    return Markup("<td{}>{}</td>").format(_html_class(table, column), text)
 
 
 def _two_lines(text: str, mark: str) -> Markup:

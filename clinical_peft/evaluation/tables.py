@@ -91,6 +91,7 @@ class Table:
         rows: Its cells as text; a missing value is an en dash.
         notes: Remarks to print below.
         text_columns: How many columns from the left hold text rather than figures.
+        bold: Row and column of the cells to print in bold.
         row_names: The model or adapter of each of `rows`, by its name in the config; empty where rows are neither.
     """
 
@@ -102,6 +103,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     text_columns: int = 1
+    bold: frozenset[tuple[int, int]] = frozenset()
     row_names: tuple[str, ...] = ()
 
 
