@@ -19,6 +19,7 @@ include: "rules/tokenise.smk"
 include: "rules/pretrain.smk"
 include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
+include: "rules/hub.smk"
 
 
 rule all:
@@ -27,7 +28,7 @@ rule all:
     input:
         rules.tables.input,
         rules.report.input,
-        f"{ROOT}/runs/tracked.json",
+        f"{ROOT}/runs/study.json",
     localrule: True
 
 

@@ -179,7 +179,8 @@ def _finetuning(study: Study) -> Stage:
 
 
 def _evaluation(study: Study) -> Stage:
-    comparing = 6  # describing cohorts, comparing models, tables, figures, report, tracking
+    comparing = 7  # describing cohorts, comparing models, tables, figures, report, tracking runs and the study
+    comparing += bool(experiments.adapters_in_use(study))  # their cards
     return Stage("evaluation", len(experiments.runs_in_use(study)) + comparing, 0, 0)
 
 

@@ -12,6 +12,7 @@ from clinical_peft.config.sections import (
     Cohorts,
     Data,
     Evaluation,
+    Hub,
     Leakage,
     Matrix,
     MethodEntry,
@@ -56,6 +57,7 @@ class Study(Section):
     matrix: Matrix = Matrix()
     evaluation: Evaluation = Evaluation()
     tracking: Tracking = Tracking()
+    hub: Hub = Hub()
     budget: Budget = Budget()
 
     @property

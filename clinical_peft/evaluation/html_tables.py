@@ -25,25 +25,21 @@ def to_html(table: Table, links: Mapping[str, str] | None = None, *, hidden_capt
 
     Args:
         table: Table to write.
-        links: Address by name of the row (`Table.row_names`); a row with one ends in a link.
+        links: Address by name of the row (`Table.row_names`); the last column of text links to it.
         hidden_caption: Leave the caption to what stands around the table.
     """
-    links = links or {}
-    caption = Markup("") if hidden_caption else Markup("<caption>{}</caption>").format(table.caption)
-    last = Markup('<th scope="col" class="text">Run</th>') if links else Markup("")
+    caption = Markup("") if hidden_caption else Markup("<caption>{}</caption>\n").format(table.caption)
     head = Markup("").join(_html_title(table, column) for column in range(len(table.header)))
     lines = []
-    for position, row in enumerate(table.rows):
-        name = table.row_names[position] if table.row_names else ""
-        run = Markup('<td class="text"><a href="{}">MLflow</a></td>').format(links[name]) if name in links else ""
-        cells = Markup("").join(_html_cell(table, position, column) for column in range(len(row)))
-        lines.append(Markup("<tr>{}{}</tr>").format(cells, run or (Markup("<td></td>") if links else "")))
+    for row in range(len(table.rows)):
+        link = (links or {}).get(table.row_names[row]) if table.row_names else None
+        cells = Markup("").join(_html_cell(table, row, column, link) for column in range(len(table.header)))
+        lines.append(Markup("<tr>{}</tr>").format(cells))
     if not lines:
         lines.append(Markup('<tr><td class="none" colspan="{}">{}</td></tr>').format(len(table.header), EMPTY))
     body = Markup("\n").join(lines)
-    return Markup('<table class="sortable">{}\n<thead><tr>{}{}</tr></thead>\n<tbody>\n{}\n</tbody>\n</table>').format(
-        caption, head, last, body
-    )
+    element = Markup('<table class="sortable">\n{}<thead><tr>{}</tr></thead>\n<tbody>\n{}\n</tbody>\n</table>')
+    return element.format(caption, head, body)
 
 
 def _html_class(table: Table, column: int) -> Markup:
@@ -58,15 +54,15 @@ def _html_title(table: Table, column: int) -> Markup:
     return Markup('<th scope="col"{}><button type="button">{}</button></th>').format(_html_class(table, column), title)
 
 
-def _html_cell(table: Table, row: int, column: int) -> Markup:
+def _html_cell(table: Table, row: int, column: int, link: str | None) -> Markup:
     cell = table.rows[row][column]
-    if column == 0:
-        return Markup('<th scope="row">{}</th>').format(cell)
-    published = table.header[column] == PAPER_DIFFERENCE
-    text = _two_lines(cell, " (" if published else " [")
+    text = _two_lines(cell, " (" if table.header[column] == PAPER_DIFFERENCE else " [") if column else escape(cell)
     if (row, column) in table.bold:
         text = Markup("<strong>{}</strong>").format(text)
-    return Markup("<td{}>{}</td>").format(_html_class(table, column), text)
+    if link is not None and column == table.text_columns - 1:
+        text = Markup('<a href="{}" title="MLflow run">{}</a>').format(link, text)
+    element = Markup("<td{}>{}</td>") if column else Markup('<th scope="row"{}>{}</th>')
+    return element.format(_html_class(table, column) if column else Markup(""), text)
 
 
 def _two_lines(text: str, mark: str) -> Markup:

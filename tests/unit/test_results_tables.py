@@ -152,10 +152,10 @@ def test_published_figures_stand_with_the_difference_to_ours():
 def test_a_row_of_the_html_form_links_to_its_run():
     table = study_tables()["downstream_main"]
     text = to_html(table, {"llama": "http://127.0.0.1:5000/#/runs/1"})
-    assert text.count('<a href="http://127.0.0.1:5000/#/runs/1">MLflow</a>') == 1
+    assert text.count('<a href="http://127.0.0.1:5000/#/runs/1" title="MLflow run">tiny LLaMA</a>') == 1
     cells = [line.count("<td") + line.count("<th ") for line in text.splitlines() if line.startswith("<tr>")]
-    assert cells == [len(table.header) + 1] * len(table.rows)
-    assert "MLflow" not in to_html(table)
+    assert cells == [len(table.header)] * len(table.rows)
+    assert "href" not in to_html(table)
 
 
 def test_a_model_or_task_without_a_figure_shows_a_dash():
