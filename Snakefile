@@ -20,6 +20,7 @@ include: "rules/pretrain.smk"
 include: "rules/search.smk"
 include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
+include: "rules/hub.smk"
 
 
 rule all:
@@ -28,7 +29,7 @@ rule all:
     input:
         rules.tables.input,
         rules.report.input,
-        f"{ROOT}/runs/tracked.json",
+        f"{ROOT}/runs/study.json",
     localrule: True
 
 

@@ -209,8 +209,9 @@ def _finetuning(study: Study) -> Stage:
 
 
 def _evaluation(study: Study) -> Stage:
-    # Describing cohorts, comparing models and subgroups, calibration, tables, figures, report, tracking.
-    comparing = 8
+    # Describing cohorts, comparing models and subgroups, calibration, tables, figures, report, tracking runs and study.
+    comparing = 9
+    comparing += bool(experiments.adapters_in_use(study))  # their cards
     return Stage("evaluation", len(experiments.runs_in_use(study)) + comparing, 0, 0)
 
 

@@ -1,8 +1,9 @@
 """Run logs sent to MLflow: an experiment per study, a parent run per group, a child run per log.
 
-Jobs write JSON lines (`clinical_peft.events`) and need no server; this module, the only one that imports MLflow,
-sends them afterwards, as often as wanted. What may leave is decided here: numbers, short strings of one line and
-the configuration made of them. The store is a SQLite file beside the study's results or a tracking server.
+Jobs write JSON lines (`clinical_peft.events`) and need no server; this module sends them afterwards, as often as
+wanted, and `clinical_peft.tracked_study` adds what a whole study found; no other module imports MLflow. What may leave
+is decided here: numbers, short strings of one line and the configuration made of them. The store is a SQLite file
+beside the study's results or a tracking server.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from clinical_peft.privacy import opt_out_of_telemetry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Param, Run
+    from mlflow.entities import DatasetInput, Param, Run
 
 SQLITE = "sqlite:///"
 SERVERS = {"http", "https", "postgresql", "mysql", "mssql", "databricks"}
@@ -33,6 +34,10 @@ IDENTITY = "clinical_peft.run"
 EVENTS = "clinical_peft.events"
 DIGEST = "clinical_peft.events_sha256"
 
+# Figures that differ whenever a job is run again; MLflow shows those with this prefix by themselves.
+SYSTEM_PREFIX = "system/"
+
+DIGEST_LENGTH = 36  # of a data set, the most that MLflow keeps
 LONGEST_STRING = 250
 LONGEST_PARAM = 500
 LONGEST_KEY = 250
@@ -54,6 +59,12 @@ class _Log:
     digest: str
     params: dict[str, Any] = field(default_factory=dict)
     metrics: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The run's name, which tells it from the runs of other groups when they are compared."""
+        return "/".join([self.parent, self.name] if self.parent else [self.name])
 
     @property
     def identity(self) -> str:
@@ -77,29 +88,40 @@ def sync_runs(run_logs: Iterable[Path], *, uri: str, study: str, tags: Mapping[s
         tags: Short strings for every run, such as the git revision and versions of libraries.
 
     Returns:
-        MLflow run id by `kind/parent/name`.
+        MLflow run id by `kind/parent/name`, and by `group/parent` those of the groups.
 
     Raises:
         ConfigError: The URI names neither, or the experiment was deleted in MLflow.
         DataError: A log is malformed, two logs describe the same run, or the store refuses.
     """
     logs = _read_logs(run_logs)
-    client = _client(uri)
+    client = connect(uri)
     from mlflow.exceptions import MlflowException
 
     try:
-        experiment = _experiment(client, uri, study)
-        known = _known_runs(client, experiment)
+        experiment = experiment_of(client, uri, study)
+        known = known_runs(client, experiment)
         parents = {
             name: _parent(client, experiment, known, name, tags)
             for name in sorted({log.parent for log in logs if log.parent})
         }
-        return {log.identity: _sync(client, experiment, known, log, parents, tags) for log in logs}
+        runs = {log.identity: _sync(client, experiment, known, log, parents, tags) for log in logs}
+        return runs | {group_identity(name): run_id for name, run_id in parents.items()}
     except MlflowException as error:
-        raise DataError(
-            f"MLflow at {_without_credentials(uri)} refused with {error.error_code}; check that it can be reached "
-            "and written, then run the same command again"
-        ) from error
+        raise refusal(uri, error.error_code) from error
+
+
+def refusal(uri: str, code: str) -> DataError:
+    """The error for a store that cannot be reached or written."""
+    return DataError(
+        f"MLflow at {_without_credentials(uri)} refused with {code}; check that it can be reached and written, "
+        "then run the same command again"
+    )
+
+
+def group_identity(name: str) -> str:
+    """Identity of a group's run, under which its own runs stand."""
+    return f"group/{name}"
 
 
 def run_log_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -127,6 +149,7 @@ def _parse(path: Path, events: list[dict[str, Any]]) -> _Log:
     log = _Log(header["kind"], header["name"], header["parent"], header["tags"], len(events), _digest(events))
     for event in events:
         log.params |= event.get("params", {})
+        log.inputs |= event.get("inputs", {})
         for key, value in event.get("metrics", {}).items():
             # A figure for the whole run has no step: MLflow keeps it at 0.
             log.metrics[_name(key), event["step"] or 0] = (value, int(event["time"] * 1000))
@@ -137,7 +160,8 @@ def _digest(events: list[dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(events, sort_keys=True).encode()).hexdigest()
 
 
-def _client(uri: str) -> "MlflowClient":
+def connect(uri: str) -> "MlflowClient":
+    """Return a client of a store; see `sync_runs` for its URI and errors."""
     scheme = urlsplit(uri).scheme.split("+")[0]
     if uri.startswith(SQLITE):
         database = Path(uri.removeprefix(SQLITE))
@@ -158,7 +182,8 @@ def _without_credentials(uri: str) -> str:
     return re.sub(r"//[^/@]*@", "//", uri)
 
 
-def _experiment(client: "MlflowClient", uri: str, study: str) -> str:
+def experiment_of(client: "MlflowClient", uri: str, study: str) -> str:
+    """Return the id of a study's experiment, which is created where it is missing."""
     found = client.get_experiment_by_name(study)
     if found is None:
         return str(client.create_experiment(study, artifact_location=_artifact_location(uri)))
@@ -173,7 +198,8 @@ def _artifact_location(uri: str) -> str | None:
     return private_directory(Path(uri.removeprefix(SQLITE)).resolve().parent / "mlartifacts").as_uri()
 
 
-def _known_runs(client: "MlflowClient", experiment: str) -> dict[str, "Run"]:
+def known_runs(client: "MlflowClient", experiment: str) -> dict[str, "Run"]:
+    """Return the runs of an experiment that this package made, by identity."""
     runs: dict[str, Run] = {}
     token = None
     while True:
@@ -187,10 +213,10 @@ def _known_runs(client: "MlflowClient", experiment: str) -> dict[str, "Run"]:
 def _parent(
     client: "MlflowClient", experiment: str, known: Mapping[str, "Run"], name: str, tags: Mapping[str, str]
 ) -> str:
-    identity = f"group/{name}"
+    identity = group_identity(name)
     if identity in known:
         return str(known[identity].info.run_id)
-    run = client.create_run(experiment, run_name=name, tags={**_clean_tags(tags), IDENTITY: identity})
+    run = client.create_run(experiment, run_name=name, tags={**clean_tags(tags), IDENTITY: identity})
     client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
 
@@ -214,18 +240,20 @@ def _sync(
         group = {"mlflow.parentRunId": parents[log.parent]} if log.parent else {}
         start = min(log.times, default=None)
         run = client.create_run(
-            experiment, start_time=start, run_name=log.name, tags={**group, IDENTITY: log.identity, "kind": log.kind}
+            experiment, start_time=start, run_name=log.title, tags={**group, IDENTITY: log.identity, "kind": log.kind}
         )
     _send(client, run.info.run_id, log, tags, _sent_metrics(client, run))
     return str(run.info.run_id)
 
 
 def _contradicts(client: "MlflowClient", run: "Run", log: _Log) -> bool:
-    """Return whether a run holds a parameter or a figure that its log no longer gives."""
-    params = dict(_flat_params(log.params))
+    """Return whether a run holds a parameter or a figure that its log no longer gives; use of the machine apart."""
+    params = dict(flat_params(log.params))
     sent = _sent_metrics(client, run)
     return any(params.get(key) != value for key, value in run.data.params.items()) or any(
-        key not in log.metrics or log.metrics[key][0] != value for key, value in sent.items()
+        key not in log.metrics or log.metrics[key][0] != value
+        for key, value in sent.items()
+        if not key[0].startswith(SYSTEM_PREFIX)
     )
 
 
@@ -250,8 +278,10 @@ def _send(
         Metric(key, value, time, step) for (key, step), (value, time) in log.metrics.items() if (key, step) not in sent
     ]
     # What was sent is marked last: a sync that is cut off is repeated, and repeating a value changes nothing.
-    marks = {**_clean_tags({**tags, **log.tags}), EVENTS: str(log.events), DIGEST: log.digest}
+    marks = {**clean_tags({**tags, **log.tags}), EVENTS: str(log.events), DIGEST: log.digest}
     params = _params(log.params)
+    if log.inputs:
+        client.log_inputs(run_id, _dataset_inputs(log.inputs))
     if _has_long_values(log.params):
         client.log_dict(run_id, _clean(log.params), "recipe.json")
     for batch in _batches(params[PARAMS_PER_BATCH:], PARAMS_PER_BATCH):
@@ -268,6 +298,19 @@ def _send(
     )
 
 
+def _dataset_inputs(inputs: Mapping[str, Mapping[str, str]]) -> list["DatasetInput"]:
+    """Entities of MLflow for the data that a run read."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return [
+        DatasetInput(
+            Dataset(name, each["sha256"][:DIGEST_LENGTH], source_type="file", source=json.dumps({"uri": each["path"]})),
+            [InputTag("mlflow.data.context", each["context"]), InputTag("sha256", each["sha256"])],
+        )
+        for name, each in sorted(inputs.items())
+    ]
+
+
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
@@ -277,10 +320,10 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 def _params(values: Mapping[str, Any]) -> list["Param"]:
     from mlflow.entities import Param
 
-    return [Param(key, value) for key, value in _flat_params(values)]
+    return [Param(key, value) for key, value in flat_params(values)]
 
 
-def _flat_params(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def flat_params(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield dotted keys and values, without what is too long for MLflow."""
     for key, value in _flattened(values):
         if len(key) <= LONGEST_KEY and len(value) <= LONGEST_PARAM:
@@ -288,7 +331,7 @@ def _flat_params(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _has_long_values(values: Mapping[str, Any]) -> bool:
-    return len(list(_flat_params(values))) < len(list(_flattened(values)))
+    return len(list(flat_params(values))) < len(list(_flattened(values)))
 
 
 def _flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -304,7 +347,8 @@ def _name(key: str) -> str:
     return re.sub(r"[^\w\-. /]", "_", key, flags=re.ASCII)
 
 
-def _clean_tags(tags: Mapping[str, str]) -> dict[str, str]:
+def clean_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags without strings that could hold a note."""
     return {key: str(_clean(value)) for key, value in tags.items()}
 
 

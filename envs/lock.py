@@ -24,7 +24,10 @@ MODELLING = ["accelerate", "peft", "pyarrow", "safetensors", "tokenizers", "torc
 ENVIRONMENTS = {
     "data": ["isal", "numpy", "pandas", "pyarrow", "pydantic", "xxhash"],
     "train": [*MODELLING, "datasets", "gguf", "numpy", "optuna", "pydantic", "scikit-learn"],
-    "report": ["jinja2", "matplotlib", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scikit-learn"],
+    "report": [
+        *("jinja2", "matplotlib", "numba", "numpy", "pandas", "pyarrow", "pydantic"),
+        *("pyyaml", "safetensors", "scikit-learn"),
+    ],
     "track": ["mlflow", "pydantic"],
 }
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s\\]+)", re.MULTILINE)

@@ -54,7 +54,7 @@ TABLE_TITLES = {
     "main": "Main comparison (Table 3)",
     "lora_baselines": "Encoders with LoRA (Table 4)",
 }
-TABLE_FORMATS = ["csv", "md", "tex"]
+TABLE_FORMATS = ["csv", "md", "tex", "html"]
 
 
 def one_of(names):
@@ -307,6 +307,25 @@ def pooled_records_in_use(wildcards=None):
     )
 
 
+def features_in_use(wildcards=None):
+    return expand(
+        f"{ROOT}/features/{{features}}.safetensors",
+        features=experiments.feature_sets_in_use(STUDY),
+    )
+
+
+def adapter_folders_in_use(wildcards=None):
+    return expand(
+        f"{ROOT}/adapters/{{adapter}}", adapter=experiments.adapters_in_use(STUDY)
+    )
+
+
+def cards_in_use(wildcards=None):
+    return expand(
+        f"{ROOT}/cards/{{adapter}}.md", adapter=experiments.adapters_in_use(STUDY)
+    )
+
+
 def classes_in_use(wildcards=None):
     return expand(f"{ROOT}/cohorts/{{task}}.classes.json", task=STUDY.matrix.tasks)
 
@@ -396,6 +415,35 @@ def description_of_study():
 def hospital_provenance():
     synthetic = experiments.reads_synthetic_notes(STUDY)
     return f"{SYNTHETIC_FOLDER}/PROVENANCE.json" if synthetic else None
+
+
+def sources_of_bases():
+    """Identifiers on the Hub of bases that come from there."""
+    sources = {name: base.source for name, base in STUDY.bases.items()}
+    return {name: getattr(source, "id", None) for name, source in sources.items()}
+
+
+def models_by_adapter():
+    adapters = {name: [] for name in experiments.adapters_in_use(STUDY)}
+    for name in STUDY.matrix.models:
+        if STUDY.models[name].clinical:
+            adapters[STUDY.models[name].clinical].append(name)
+    return adapters
+
+
+def printed_config():
+    """The study's settings for the report; a server's address may hold a password."""
+    return STUDY.model_dump(mode="json", exclude={"tracking": {"uri"}})
+
+
+def mlflow_pages():
+    """Address of MLflow's pages, and the command that serves them where no server does."""
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        return uri, None
+    local = uri.startswith("sqlite:")
+    command = f"mlflow ui --backend-store-uri {uri}" if local else None
+    return ("http://127.0.0.1:5000", command) if local else (None, None)
 
 
 def tracking_uri():

@@ -131,7 +131,9 @@ rule tabulate:
             category="Tables",
         ),
         expand(
-            "<study>/tables/{table}.{format}", table=TABLE_NAMES, format=["md", "tex"]
+            "<study>/tables/{table}.{format}",
+            table=TABLE_NAMES,
+            format=["md", "tex", "html"],
         ),
     log:
         "<study>/logs/tabulate.log",
@@ -152,8 +154,10 @@ rule draw_figures:
         comparison="<study>/comparison.json",
         predictions=predictions_in_use,
         training=training_records_in_use,
+        cohorts=cohorts_in_use(),
         classes=classes_in_use,
         attrition=attrition_in_use,
+        pooled=features_in_use,
     output:
         directory("<study>/figures"),
     log:
@@ -163,8 +167,33 @@ rule draw_figures:
         "../envs/report.yaml"
     params:
         labels=labels_of_study(),
+        bootstrap_seed=STUDY.evaluation.seed,
     script:
         "../workflow_scripts/draw_figures.py"
+
+
+rule write_cards:
+    """Write the card of every adapter, with what models built on it predict."""
+    input:
+        perplexities=perplexities_in_use,
+        comparison="<study>/comparison.json",
+    output:
+        expand(
+            "<study>/cards/{adapter}.md",
+            adapter=experiments.adapters_in_use(STUDY),
+        ),
+    log:
+        "<study>/logs/write_cards.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=labels_of_study(),
+        study=description_of_study(),
+        sources=sources_of_bases(),
+        models=models_by_adapter(),
+    script:
+        "../workflow_scripts/write_cards.py"
 
 
 rule write_report:
@@ -181,9 +210,11 @@ rule write_report:
         subgroups="<study>/subgroups.json",
         metrics=metrics_in_use,
         figures="<study>/figures",
+        runs="<study>/runs/tracked.json",
         template=f"{workflow.basedir}/report/report.html.j2",
     output:
         report("<study>/report.html", caption="../report/report.rst", category="Report"),
+        checklist="<study>/tripod_ai.md",
     log:
         "<study>/logs/write_report.log",
     localrule: True
@@ -193,6 +224,8 @@ rule write_report:
         labels=labels_of_study(),
         study=description_of_study(),
         hospital=hospital_provenance(),
+        config=printed_config(),
+        mlflow=mlflow_pages(),
     script:
         "../workflow_scripts/write_report.py"
 
@@ -213,6 +246,33 @@ rule track_runs:
         study=STUDY.study,
     script:
         "../workflow_scripts/track_runs.py"
+
+
+rule track_study:
+    """Give MLflow the study's figures by model, and its tables, figures and report."""
+    input:
+        runs="<study>/runs/tracked.json",
+        comparison="<study>/comparison.json",
+        tables=rules.tabulate.output,
+        figures="<study>/figures",
+        report="<study>/report.html",
+        cards=cards_in_use(),
+        adapters=adapter_folders_in_use(),
+    output:
+        "<study>/runs/study.json",
+    log:
+        "<study>/logs/track_study.log",
+    localrule: True
+    conda:
+        "../envs/track.yaml"
+    params:
+        uri=tracking_uri(),
+        labels=labels_of_study(),
+        study=description_of_study(),
+        artifacts=STUDY.tracking.artifacts,
+        register=STUDY.tracking.register_adapters,
+    script:
+        "../workflow_scripts/track_study.py"
 
 
 rule tables:

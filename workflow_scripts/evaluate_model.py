@@ -9,17 +9,20 @@ with job(snakemake.log[0]):
     from clinical_peft.evaluation.evaluate import evaluate
     from clinical_peft.events import append_metrics
     from clinical_peft.files import atomic_path, read_json, sha256_file
+    from clinical_peft.lineage import append_inputs
     from clinical_peft.provenance import git_revision, package_versions
 
     provenance = {"git_revision": git_revision(Path(__file__).parent), "versions": package_versions()}
+    cohort = Path(snakemake.input.cohort)
+    digest = sha256_file(cohort)
     for index, seed in enumerate(snakemake.params.seeds):
         result = evaluate(
             Path(snakemake.input.predictions[index]),
             Path(snakemake.input.classes),
             task=snakemake.wildcards.task,
             job=read_json(Path(snakemake.input.recipe)),
-            cohort=Path(snakemake.input.cohort),
-            cohort_sha256=sha256_file(Path(snakemake.input.cohort)),
+            cohort=cohort,
+            cohort_sha256=digest,
             seed=seed,
             resamples=snakemake.params.resamples,
             bootstrap_seed=snakemake.params.bootstrap_seed,
@@ -30,3 +33,4 @@ with job(snakemake.log[0]):
         with atomic_path(Path(snakemake.output.run_logs[index])) as copy:
             shutil.copyfile(snakemake.input.run_logs[index], copy)
             append_metrics(copy, {f"test_{name}": value for name, value in result["metrics"]["test"].items()})
+            append_inputs(copy, {cohort.stem: {"path": str(cohort), "sha256": digest, "context": "training"}})

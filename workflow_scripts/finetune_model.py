@@ -8,6 +8,7 @@ from script_entry import job
 with job(snakemake.log[0]):
     from clinical_peft.events import JsonlLog
     from clinical_peft.files import write_json
+    from clinical_peft.lineage import Usage
     from clinical_peft.recipes import FinetuneJob
     from clinical_peft.search.outcome import complete_job
 
@@ -36,11 +37,13 @@ with job(snakemake.log[0]):
             kept=work / "run.jsonl",
         )
         log.params(resolved)
+        usage = Usage()
         written = {"predictions": Path(output.predictions[index]), "model_directory": Path(output.models[index])}
         if recipe.kind == "tfidf":
             record = fit_tfidf(recipe, **inputs, seed=seed, **written, log=log)
         else:
             record = finetune(prepared, seed=seed, work=work, **written, log=log)
+        log.metrics(usage.figures())
         write_json(Path(output.training[index]), {"model": recipe.model, "task": recipe.task, "seed": seed, **record})
     write_json(Path(output.recipe), resolved)
     shutil.rmtree(params.work)

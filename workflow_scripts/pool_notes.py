@@ -7,6 +7,7 @@ from script_entry import job
 with job(snakemake.log[0]):
     from clinical_peft.events import JsonlLog
     from clinical_peft.experiments import job_from_record
+    from clinical_peft.lineage import Usage
     from clinical_peft.recipes import PoolJob
     from clinical_peft.training.pooling import pool_notes
 
@@ -14,6 +15,7 @@ with job(snakemake.log[0]):
     name = snakemake.wildcards.features
     log = JsonlLog(Path(snakemake.output.run_log), kind="features", name=name, parent="features")
     log.params(snakemake.params.job)
+    usage = Usage()
     pool_notes(
         recipe,
         cohorts=[Path(path) for path in snakemake.input.cohorts],
@@ -23,3 +25,4 @@ with job(snakemake.log[0]):
         record=Path(snakemake.output.record),
         log=log,
     )
+    log.metrics(usage.figures())

@@ -7,21 +7,22 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.events import JsonlLog
+    from clinical_peft.files import read_json
+    from clinical_peft.lineage import Usage, append_inputs
     from clinical_peft.recipes import PretrainJob
     from clinical_peft.search.outcome import complete_job
     from clinical_peft.training.launch import run_pretraining
 
-    name, work = snakemake.wildcards.adapter, Path(snakemake.params.work)
-    log = JsonlLog(
-        Path(snakemake.output.run_log), kind="adapters", name=name, parent="adapters", kept=work / "run.jsonl"
-    )
+    name, usage, work = snakemake.wildcards.adapter, Usage(), Path(snakemake.params.work)
+    run_log, tokens = Path(snakemake.output.run_log), Path(snakemake.input.tokens)
+    log = JsonlLog(run_log, kind="adapters", name=name, parent="adapters", kept=work / "run.jsonl")
     general = snakemake.input.get("general")
     recipe, resolved = complete_job(PretrainJob, snakemake.params.job, snakemake.input.search)
     log.params(resolved)
     run_pretraining(
         recipe,
         base=Path(snakemake.input.base),
-        tokens=Path(snakemake.input.tokens),
+        tokens=tokens,
         output=Path(snakemake.output.adapter),
         perplexity=Path(snakemake.output.perplexity),
         work=work,
@@ -29,4 +30,7 @@ with job(snakemake.log[0]):
         log_file=Path(snakemake.log[0]),
         **({"general": Path(general)} if general else {}),
     )
+    log.metrics(usage.figures())
+    digest = read_json(tokens / "tokens.json")["fingerprint"]
+    append_inputs(run_log, {tokens.name: {"path": str(tokens), "sha256": digest, "context": "training"}})
     shutil.rmtree(work)

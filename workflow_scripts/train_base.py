@@ -8,9 +8,11 @@ from script_entry import job
 with job(snakemake.log[0]):
     from clinical_peft.config.sections import ScratchSource
     from clinical_peft.events import JsonlLog
+    from clinical_peft.lineage import Usage
     from clinical_peft.training.scratch import prepare_scratch_base
 
     name, params = snakemake.wildcards.base, snakemake.params
+    usage = Usage()
     source = ScratchSource.model_validate(params.source)
     work = Path(params.work)
     log = JsonlLog(Path(snakemake.output.run_log), kind="bases", name=name, parent="bases", kept=work / "run.jsonl")
@@ -27,4 +29,5 @@ with job(snakemake.log[0]):
         work=work,
         log=log,
     )
+    log.metrics(usage.figures())
     shutil.rmtree(work)

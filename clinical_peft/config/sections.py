@@ -243,6 +243,26 @@ class Tracking(Section):
     """MLflow."""
 
     uri: str | None = Field(None, description="tracking server; null keeps runs in `<study>/mlflow.db`")
+    artifacts: bool = Field(True, description="keep tables, figures and the report with the study's run")
+    register_adapters: bool = Field(
+        False, description="copy adapters into the store and register them as models; weights derive from the notes"
+    )
+
+
+class Hub(Section):
+    """The Hugging Face Hub, which is used by the targets `push_to_hub` and `pull_from_hub` alone."""
+
+    repository: str | None = Field(
+        None,
+        pattern=r"^[\w.-]+/[\w.{}-]+$",
+        description="`owner/name` of an adapter's repository; `{adapter}` in it stands for the adapter's name",
+    )
+    private: bool = Field(True, description="refuse a repository that others can read")
+    revisions: dict[Name, str] = Field({}, description="by adapter, the commit, tag or branch to pull; default `main`")
+    share_derived_weights: bool = Field(
+        False,
+        description="whoever answers for the data has agreed that weights trained on real notes go to this repository",
+    )
 
 
 class Budget(Section):

@@ -13,6 +13,7 @@ from clinical_peft.config.sections import (
     Cohorts,
     Data,
     Evaluation,
+    Hub,
     Leakage,
     Matrix,
     MethodEntry,
@@ -58,6 +59,7 @@ class Study(Section):
     search: SearchSection = SearchSection()
     evaluation: Evaluation = Evaluation()
     tracking: Tracking = Tracking()
+    hub: Hub = Hub()
     budget: Budget = Budget()
 
     @property

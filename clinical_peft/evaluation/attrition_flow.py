@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from clinical_peft.evaluation.cohort_tables import Step, also_left_out, left_out_between
-from clinical_peft.evaluation.figures import COLOURS, STYLE, save
+from clinical_peft.evaluation.style import COLOURS, STYLE, save
 from clinical_peft.evaluation.tables import TASK_LABELS
 
 # Inches, and characters of a line in a box.

@@ -72,6 +72,28 @@ def _comparison(
     )
 
 
+def highest_and_lowest(comparison: Comparison, aggregate: Mapping[str, Any], labels: Labels) -> str:
+    """One sentence: a group's models with the highest and the lowest main figure, and how many pairs are told apart.
+
+    Args:
+        comparison: What `compare_groups` returned for the group.
+        aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
+        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+    """
+    rows = [row for row in aggregate["differences"] if row["group"] == comparison.name]
+    figure = _main_figure(rows)
+    pairs = [row for row in rows if row["task"] == figure]
+    models = {name for row in pairs for name in (row["first"], row["second"])}
+    found = [row for row in aggregate["summaries"] if row["task"] == figure and row["model"] in models]
+    found.sort(key=lambda row: (-row["auroc"], row["model"]))
+    ends = " to ".join(f"{label_of(row['model'], labels)} {100 * row['auroc']:.1f}" for row in (found[-1], found[0]))
+    held = sum(excludes_zero(row) and row["p_holm"] <= FAMILY_LEVEL for row in pairs)
+    return (
+        f"{comparison.name}: {TASK_LABELS[figure]} AUROC (%) from {ends}. {held} of {len(pairs)} pairs of models "
+        "differ beyond chance (Holm's adjustment)."
+    )
+
+
 def _main_figure(rows: Sequence[Mapping[str, Any]]) -> str:
     tasks = {row["task"] for row in rows}
     return MACRO if MACRO in tasks else min(tasks)

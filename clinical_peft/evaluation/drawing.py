@@ -1,61 +1,90 @@
 """All figures of a study, drawn into one folder."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clinical_peft.evaluation.adapter_figures import learning_curves, perplexity_change, perplexity_cost
 from clinical_peft.evaluation.attrition_flow import attrition_flow
-from clinical_peft.evaluation.figures import (
-    downstream_auroc,
-    learning_curves,
-    perplexity_change,
-    roc_pr,
-    validation_curves,
-)
+from clinical_peft.evaluation.embedding_maps import embedding_maps, read_pooled_set
+from clinical_peft.evaluation.figures import downstream_auroc, roc_pr, validation_curves
+from clinical_peft.evaluation.label_frequency import label_frequency
 from clinical_peft.evaluation.tables import Labels
 from clinical_peft.files import private_directory
+from clinical_peft.recipes import TASK_TYPES
 
 
-def draw_all(
-    folder: Path,
-    *,
-    aggregate: Mapping[str, Any],
-    perplexities: Sequence[Mapping[str, Any]],
-    training: Sequence[Mapping[str, Any]],
-    predictions: Mapping[str, Mapping[str, Sequence[Path]]],
-    classes: Mapping[str, Path],
-    attrition: Mapping[str, Sequence[Mapping[str, Any]]],
-    labels: Labels,
-) -> list[Path]:
-    """Draw the figures for which a study has data.
+@dataclass(frozen=True, kw_only=True)
+class FigureSources:
+    """What a study's figures are drawn from.
 
-    Args:
-        folder: Folder to write SVG files into; created if missing.
+    Attributes:
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
         perplexities: Content of the perplexity files.
         training: Content of the training records: model, task, seed and `curve`, whose entries hold
             `validation_auroc` by `epoch` where the model is trained in epochs.
         predictions: By task and model, the predictions files of its seeds.
         classes: By task, the label-space file.
+        cohorts: By task, the cohort file.
         attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out.
+        pooled: Files of pooled features.
+        bootstrap_seed: Seed of the study's bootstrap.
+    """
+
+    aggregate: Mapping[str, Any]
+    perplexities: Sequence[Mapping[str, Any]]
+    training: Sequence[Mapping[str, Any]]
+    predictions: Mapping[str, Mapping[str, Sequence[Path]]]
+    classes: Mapping[str, Path]
+    cohorts: Mapping[str, Path]
+    attrition: Mapping[str, Sequence[Mapping[str, Any]]]
+    pooled: Sequence[Path] = field(default=())
+    bootstrap_seed: int = 0
+
+
+def draw_all(folder: Path, sources: FigureSources, labels: Labels) -> list[Path]:
+    """Draw the figures for which a study has data.
+
+    Args:
+        folder: Folder to write SVG files into; created if missing.
+        sources: What they are drawn from.
         labels: As for `clinical_peft.evaluation.tables.build_tables`.
 
     Returns:
         The files written.
     """
     private_directory(folder)
-    if attrition:
-        attrition_flow(attrition, folder / "attrition.svg")
-    if perplexities:
-        learning_curves(perplexities, labels, folder / "learning_curves.svg")
-        perplexity_change(perplexities, labels, folder / "perplexity_change.svg")
-    if aggregate["summaries"]:
-        downstream_auroc(aggregate, labels, folder / "downstream_auroc.svg")
-    histories = [record for record in training if all("epoch" in point for point in record["curve"])]
-    if histories:
-        models = [record["model"] for record in training]
-        validation_curves(histories, labels, folder / "validation_auroc.svg", models=models)
-    for task, by_model in predictions.items():
-        if by_model:
-            roc_pr(task, by_model, classes[task], labels, folder / f"roc_pr_{task}.svg")
+    if sources.attrition:
+        attrition_flow(sources.attrition, folder / "attrition.svg")
+    if sources.perplexities:
+        learning_curves(sources.perplexities, labels, folder / "learning_curves.svg")
+        perplexity_change(sources.perplexities, labels, folder / "perplexity_change.svg")
+        perplexity_cost(sources.perplexities, labels, folder / "perplexity_cost.svg")
+    _draw_models(folder, sources, labels)
+    embedding_maps([read_pooled_set(path) for path in sources.pooled], sources.cohorts, folder / "embeddings.svg")
     return sorted(folder.glob("*.svg"))
+
+
+def _draw_models(folder: Path, sources: FigureSources, labels: Labels) -> None:
+    if sources.aggregate["summaries"]:
+        downstream_auroc(sources.aggregate, labels, folder / "downstream_auroc.svg")
+    histories = [record for record in sources.training if all("epoch" in point for point in record["curve"])]
+    if histories:
+        models = [record["model"] for record in sources.training]
+        validation_curves(histories, labels, folder / "validation_auroc.svg", models=models)
+    predictions = {task: by_model for task, by_model in sources.predictions.items() if by_model}
+    for task, by_model in predictions.items():
+        output = folder / f"roc_pr_{task}.svg"
+        level = sources.aggregate["level"]
+        roc_pr(
+            task,
+            by_model,
+            sources.classes[task],
+            labels,
+            output,
+            bootstrap_seed=sources.bootstrap_seed,
+            level=level,
+        )
+    if any(TASK_TYPES[task] == "multilabel" for task in predictions):
+        label_frequency(predictions, sources.classes, sources.cohorts, labels, folder / "label_frequency.svg")

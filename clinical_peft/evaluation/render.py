@@ -1,4 +1,4 @@
-"""Tables as CSV, Markdown and LaTeX."""
+"""Tables as CSV, Markdown, LaTeX and HTML."""
 
 import csv
 import io
@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from clinical_peft.evaluation.tables import Table
+from clinical_peft.evaluation.html_tables import to_page
+from clinical_peft.evaluation.tables import EMPTY, Table
 from clinical_peft.files import write_text
-
-EMPTY = "This study has no such row."
 
 LATEX_ESCAPES = str.maketrans(
     {
@@ -25,6 +24,7 @@ LATEX_ESCAPES = str.maketrans(
         "^": r"\textasciicircum{}",
         "–": "--",
         "±": r"$\pm$",
+        "−": "$-$",
         # A bracket at the start of a row would be read as the optional argument of the line break before it.
         "[": "{[}",
         "]": "{]}",
@@ -33,16 +33,16 @@ LATEX_ESCAPES = str.maketrans(
 
 
 def write_table(table: Table, stem: Path) -> list[Path]:
-    """Write a table as `stem`.csv, .md and .tex.
+    """Write a table as `stem`.csv, .md, .tex and .html.
 
     Args:
         table: Table to write.
         stem: Path without a suffix.
 
     Returns:
-        The three paths.
+        The four paths.
     """
-    texts = {".csv": to_csv(table), ".md": to_markdown(table), ".tex": to_latex(table)}
+    texts = {".csv": to_csv(table), ".md": to_markdown(table), ".tex": to_latex(table), ".html": to_page(table)}
     paths = []
     for suffix, text in texts.items():
         path = stem.with_name(stem.name + suffix)

@@ -11,13 +11,67 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.discussion import compare_groups, control_sentences, seed_sentence
+from clinical_peft.evaluation.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
+from clinical_peft.evaluation.html_tables import to_html
 from clinical_peft.evaluation.published import published
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Table, label_of, number
 from clinical_peft.files import write_text
 
 SHORT = 12
-ROC_PREFIX = "roc_pr_"
+# Figures of one kind, one per task; they share a caption.
+BY_TASK = ("roc_pr", "reliability", "decision")
+# Sections beyond those that every report has, each shown where a study has one of its tables or figures.
+FURTHER: tuple[dict[str, Any], ...] = (
+    {
+        "id": "uncertainty",
+        "short": "Uncertainty",
+        "title": "Which differences hold",
+        "text": "Every figure with its interval, and every pair of models compared on the same patients.",
+        "tables": ("uncertainty",),
+        "figures": (),
+    },
+    {
+        "id": "gaps",
+        "short": "Gaps",
+        "title": "What each choice of protocol is worth",
+        "text": "Effects of the original's choices, each turned on alone and all together, and of test patients whose "
+        "notes stand in pretraining.",
+        "tables": ("protocol_gaps", "contamination_gaps"),
+        "figures": (),
+    },
+    {
+        "id": "calibration",
+        "short": "Calibration",
+        "title": "Can the probabilities be used?",
+        "text": "How far predicted risks agree with what happened, before and after recalibration on validation, and "
+        "what acting on them would be worth.",
+        "tables": ("calibration",),
+        "figures": ("reliability", "decision"),
+    },
+    {
+        "id": "subgroups",
+        "short": "Subgroups",
+        "title": "Groups of patients",
+        "text": "Differences between groups of patients, with intervals; groups of fewer than ten are not shown.",
+        "tables": ("subgroups",),
+        "figures": (),
+    },
+    {
+        "id": "cost",
+        "short": "Cost",
+        "title": "Cost",
+        "text": "What the study took, in tokens and device time.",
+        "tables": ("cost",),
+        "figures": (),
+    },
+)
+# Tables of models and of adapters, and how the MLflow run of a row is called.
+RUN_OF_ROW = {
+    "downstream_main": "group/{}",
+    "downstream_lora_baselines": "group/{}",
+    "domain_adaptation": "adapters/adapters/{}",
+    "runs": "models/{}",
+}
 
 
 def build_report(
@@ -32,12 +86,17 @@ def build_report(
     labels: Labels,
     provenance: Mapping[str, Any],
     output: Path,
+    checklist: Table | None = None,
+    runs: Mapping[str, str] | None = None,
+    mlflow: str | None = None,
+    mlflow_command: str | None = None,
+    config: str = "",
 ) -> None:
     """Write the report. The same inputs give the same bytes.
 
     Args:
         template: Jinja template; the figures' captions lie beside it as `{figure}.rst`, one plain paragraph each
-            (`roc_pr.rst` for every task).
+            (`roc_pr.rst`, `reliability.rst` and `decision.rst` for every task).
         study: study (name), protocol, contamination, split, cohorts (their source), synthetic (bool), switches (name
             to bool).
         tables: What `clinical_peft.evaluation.tables.build_tables` and
@@ -45,12 +104,18 @@ def build_report(
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
         metrics: Content of the metrics files.
         perplexities: Content of the perplexity files.
-        figures: SVG files by name: attrition, downstream_auroc, learning_curves, perplexity_change, validation_auroc,
-            roc_pr_{task}; those left out are left out of the report.
+        figures: SVG files by name: attrition, downstream_auroc, learning_curves, perplexity_change, perplexity_cost,
+            validation_auroc, label_frequency, embeddings, and roc_pr_{task}, reliability_{task}, decision_{task}; those
+            left out are left out of the report, and so are sections of tables that a study does not have.
         labels: As for `clinical_peft.evaluation.tables.build_tables`.
         provenance: What identifies the computation: single values, and mappings of single values (versions, machine,
             checksums of inputs).
         output: HTML file to write.
+        checklist: What `clinical_peft.evaluation.checklist.tripod_table` returned.
+        runs: MLflow run id by identity, as `clinical_peft.tracking.sync_runs` returned them.
+        mlflow: Address of MLflow's pages, to which rows link; None leaves the links out.
+        mlflow_command: Command that serves these pages from this machine, where no server does.
+        config: The study's configuration as text.
 
     Raises:
         DataError: A figure or its caption is missing, or a figure would load something from outside.
@@ -68,7 +133,13 @@ def build_report(
         tables=tables,
         stages=_stages(study, tables, aggregate, metrics, perplexities),
         figures={name: _figure(name, path, template.parent) for name, path in figures.items()},
-        roc_figures=[f"{ROC_PREFIX}{task}" for task in TASK_LABELS if f"{ROC_PREFIX}{task}" in figures],
+        by_task={kind: [f"{kind}_{task}" for task in TASK_LABELS if f"{kind}_{task}" in figures] for kind in BY_TASK},
+        html=lambda table: to_html(table, _links(table, runs or {}, mlflow), hidden_caption=True),
+        checklist=checklist,
+        short=_in_short(aggregate, tables, labels),
+        further=_further_sections(tables, figures),
+        config=config,
+        mlflow_command=mlflow_command if mlflow else None,
         groups=compare_groups(aggregate, labels),
         control=control_sentences(aggregate, labels),
         seeds=seed_sentence(aggregate),
@@ -79,6 +150,28 @@ def build_report(
         source=published()["source"],
     )
     write_text(output, text)
+
+
+def _in_short(aggregate: Mapping[str, Any], tables: Mapping[str, Table], labels: Labels) -> list[str]:
+    """What a reader who stops here should know."""
+    cohorts = tables["dataset_statistics"].records
+    test = sum(row["test"] for row in cohorts)
+    models = {row["model"] for row in aggregate["summaries"]}
+    adapters = len(tables["domain_adaptation"].records)
+    first = f"{len(models)} models on {len(cohorts)} tasks with {number(test)} test admissions; {adapters} adapters."
+    ends = [highest_and_lowest(group, aggregate, labels) for group in compare_groups(aggregate, labels)]
+    return [first, *ends, *control_sentences(aggregate, labels), seed_sentence(aggregate)]
+
+
+def _further_sections(tables: Mapping[str, Table], figures: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """The sections whose tables or figures a study has."""
+    sections = []
+    for section in FURTHER:
+        own = [name for name in section["tables"] if name in tables]
+        drawn = [kind for kind in section["figures"] if any(name.startswith(f"{kind}_") for name in figures)]
+        if own or drawn:
+            sections.append({**section, "tables": own, "figures": drawn})
+    return sections
 
 
 def _stages(
@@ -103,7 +196,8 @@ def _stages(
 
 
 def _figure(name: str, path: Path, folder: Path) -> dict[str, Any]:
-    caption = folder / ("roc_pr.rst" if name.startswith(ROC_PREFIX) else f"{name}.rst")
+    kind = next((kind for kind in BY_TASK if name.startswith(f"{kind}_")), name)
+    caption = folder / f"{kind}.rst"
     for needed in (path, caption):
         if not needed.is_file():
             raise DataError(f"{needed}: expected the figure {name!r} or its caption, found no file")
@@ -122,6 +216,15 @@ def _inline_svg(name: str, path: Path) -> Markup:
     return Markup(drawing)
 
 
+def _links(table: Table, runs: Mapping[str, str], mlflow: str | None) -> dict[str, str]:
+    """Address of the MLflow run of each row that has one, by the row's name."""
+    identity = RUN_OF_ROW.get(table.name)
+    if mlflow is None or identity is None:
+        return {}
+    found = {name: runs.get(identity.format(name)) for name in table.row_names}
+    return {name: f"{mlflow.rstrip('/')}/#/runs/{run}" for name, run in found.items() if run is not None}
+
+
 def _recipe_hash(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:SHORT]
 
@@ -137,7 +240,8 @@ def _recipes(metrics: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
 
 def _run_table(metrics: Sequence[Mapping[str, Any]], labels: Labels) -> Table:
     rows = []
-    for run in sorted(metrics, key=lambda run: (run["model"], run["task"], run["seed"])):
+    ordered = sorted(metrics, key=lambda run: (run["model"], run["task"], run["seed"]))
+    for run in ordered:
         interval = run["intervals"]["test"]["auroc"]
         rows.append(
             (
@@ -175,4 +279,5 @@ def _run_table(metrics: Sequence[Mapping[str, Any]], labels: Labels) -> Table:
         ),
         rows=tuple(rows),
         text_columns=2,
+        row_names=tuple(f"{run['model']}/{run['task']}/seed{run['seed']}" for run in ordered),
     )

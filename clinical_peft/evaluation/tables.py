@@ -20,7 +20,9 @@ Labels = Mapping[str, Mapping[str, Any]]
 Record = dict[str, Any]
 
 MISSING = "–"
+EMPTY = "This study has no such row."
 PAPER = "paper"
+PAPER_DIFFERENCE = "paper (difference)"
 CONTROL = "control"
 TASK_LABELS = {
     "pmv": "PMV",
@@ -54,6 +56,10 @@ ADAPTER_FIELDS = (
     "published_train_seconds",
     "general_perplexity_before",
     "general_perplexity_after",
+    "difference_trainable_parameters",
+    "difference_trainable_percent",
+    "difference_train_perplexity",
+    "difference_test_perplexity",
 )
 AUROC_FIELDS = (
     "model",
@@ -69,6 +75,7 @@ AUROC_FIELDS = (
     "test_patients",
     "classes_scored",
     "published_percent",
+    "difference_percent",
     "published_row_mean_percent",
     "published_average_is_row_mean",
 )
@@ -88,6 +95,7 @@ class Table:
         notes: Remarks to print below.
         text_columns: How many columns from the left hold text rather than figures.
         bold: Row and column of the cells to print in bold.
+        row_names: The model or adapter of each of `rows`, by its name in the config; empty where rows are neither.
     """
 
     name: str
@@ -99,6 +107,7 @@ class Table:
     notes: tuple[str, ...] = ()
     text_columns: int = 1
     bold: frozenset[tuple[int, int]] = frozenset()
+    row_names: tuple[str, ...] = ()
 
 
 def build_tables(
@@ -117,12 +126,13 @@ def build_tables(
         domain_adaptation, per adapter: adapter, label, base, method, trainable_parameters, trainable_percent,
             train_perplexity, test_perplexity_before, test_perplexity_after, train_seconds, tokens_per_second,
             published_trainable_parameters, published_trainable_percent, published_train_perplexity,
-            published_test_perplexity, published_train_seconds, and of general text general_perplexity_before and
-            general_perplexity_after.
+            published_test_perplexity, published_train_seconds, of general text general_perplexity_before and
+            general_perplexity_after, and for the first four published ones `difference_...`, ours less the published.
         downstream_main and downstream_lora_baselines, per model and task (the paper's five, macro_average, control):
             model, label, task, auroc_percent (mean over seeds), low_percent, high_percent (interval of that mean over
             patients, at `level`), level, seeds, seed_sd_percent, test_admissions, test_patients, classes_scored,
-            published_percent, and for macro_average published_row_mean_percent and published_average_is_row_mean.
+            published_percent, difference_percent (ours less the published one), and for macro_average
+            published_row_mean_percent and published_average_is_row_mean.
     Only columns that end in `_seconds` or `_per_second` differ between two runs of the same study.
 
     Args:
@@ -185,11 +195,11 @@ def _statistics_table(statistics: Sequence[Mapping[str, Any]]) -> Table:
         (
             TASK_LABELS[record["task"]],
             _yes_no(record["multilabel"]),
-            *(number(record[prefix + field]) for field in COUNTED_FIELDS for prefix in ("", "published_")),
+            *(cell for field in COUNTED_FIELDS for cell in _counted_cells(record, field)),
         )
         for record in records
     ]
-    titles = [title for field in ("Classes", "Train", "Validation", "Test") for title in (field, PAPER)]
+    titles = [title for field in ("Classes", "Train", "Validation", "Test") for title in (field, PAPER_DIFFERENCE)]
     return Table(
         name="dataset_statistics",
         caption="Classes and admissions of each task, beside those of the paper's Table 1.",
@@ -206,12 +216,16 @@ def _statistics_table(statistics: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
+def _counted_cells(record: Record, field: str) -> tuple[str, str]:
+    return number(record[field]), beside(record[field], record[f"published_{field}"])
+
+
 def _adapter_record(perplexity: Mapping[str, Any], labels: Labels) -> Record:
     name, method = perplexity["adapter"], perplexity["method"]
     before, after = perplexity["perplexity"]["before"], perplexity["perplexity"]["after"]
     printed = published_adapter(labels.get(name, {}).get("published")) or {}
     general = (perplexity.get("general") or {}).get("perplexity", {})
-    return {
+    record = {
         "adapter": name,
         "label": label_of(name, labels),
         "base": perplexity["base"],
@@ -233,6 +247,19 @@ def _adapter_record(perplexity: Mapping[str, Any], labels: Labels) -> Record:
         "general_perplexity_before": _rounded(general.get("before")),
         "general_perplexity_after": _rounded(general.get("after")),
     }
+    for field, ours in (
+        ("trainable_parameters", "trainable_parameters"),
+        ("trainable_percent", "trainable_percent"),
+        ("train_perplexity", "train_perplexity"),
+        ("test_perplexity", "test_perplexity_after"),
+    ):
+        record[f"difference_{field}"] = _difference(record[ours], record[f"published_{field}"])
+    return record
+
+
+def _adapter_cell(record: Record, field: str, digits: int) -> str:
+    ours = {"published_test_perplexity": "test_perplexity_after"}.get(field, field.removeprefix("published_"))
+    return beside(record[ours], record[field], digits) if ours != field else number(record[field], digits)
 
 
 def _adapter_table(perplexities: Sequence[Mapping[str, Any]], labels: Labels) -> Table:
@@ -240,22 +267,22 @@ def _adapter_table(perplexities: Sequence[Mapping[str, Any]], labels: Labels) ->
     records = [_adapter_record(by_name[name], labels) for name in in_order(list(by_name), labels)]
     shown = (
         ("trainable_parameters", 0, "Trainable"),
-        ("published_trainable_parameters", 0, PAPER),
+        ("published_trainable_parameters", 0, PAPER_DIFFERENCE),
         ("trainable_percent", 4, "%"),
-        ("published_trainable_percent", 4, PAPER),
+        ("published_trainable_percent", 4, PAPER_DIFFERENCE),
         ("train_perplexity", 3, "Train perplexity"),
-        ("published_train_perplexity", 3, PAPER),
+        ("published_train_perplexity", 3, PAPER_DIFFERENCE),
         ("test_perplexity_before", 3, "Test before"),
         ("test_perplexity_after", 3, "Test after"),
-        ("published_test_perplexity", 3, PAPER),
+        ("published_test_perplexity", 3, PAPER_DIFFERENCE),
         ("train_seconds", 0, "Train time (s)"),
-        ("published_train_seconds", 0, PAPER),
+        ("published_train_seconds", 0, PAPER_DIFFERENCE),
         ("tokens_per_second", 0, "Tokens/s"),
         ("general_perplexity_before", 3, "General text before"),
         ("general_perplexity_after", 3, "General text after"),
     )
     rows = [
-        (record["base"], record["label"], *(number(record[field], digits) for field, digits, _ in shown))
+        (record["base"], record["label"], *(_adapter_cell(record, field, digits) for field, digits, _ in shown))
         for record in records
     ]
     return Table(
@@ -272,6 +299,7 @@ def _adapter_table(perplexities: Sequence[Mapping[str, Any]], labels: Labels) ->
             "the study names no such text.",
         ),
         text_columns=2,
+        row_names=tuple(record["adapter"] for record in records),
     )
 
 
@@ -299,9 +327,23 @@ def _auroc_record(model: str, task: str, found: Mapping[str, Any] | None, level:
         "test_patients": found.get("patients"),
         "classes_scored": found.get("classes_scored"),
         "published_percent": printed.get(task),
+        "difference_percent": _difference(_percent(found.get("auroc")), printed.get(task)),
         "published_row_mean_percent": _rounded(row_mean(printed), 3) if averaged else None,
         "published_average_is_row_mean": average_is_row_mean(printed) if averaged else None,
     }
+
+
+def _difference(ours: float | None, published: float | None) -> float | None:
+    return None if ours is None or published is None else _rounded(ours - published)
+
+
+def beside(ours: float | None, published: float | None, digits: int = 0, mark: str = "") -> str:
+    """A published figure, a mark, and in brackets ours less the published one; an en dash without a published one."""
+    if published is None:
+        return MISSING
+    difference = _difference(ours, published)
+    signed = "" if difference is None else f" ({difference:+,.{digits}f})".replace("-", "−")
+    return f"{number(published, digits)}{mark}{signed}"
 
 
 def _percent(fraction: float | None) -> float | None:
@@ -317,7 +359,7 @@ def _auroc_cell(record: Record) -> str:
 
 def _published_cell(record: Record) -> str:
     mark = "*" if record["published_average_is_row_mean"] is False else ""
-    return number(record["published_percent"], 2) + mark
+    return beside(record["auroc_percent"], record["published_percent"], 2, mark)
 
 
 def _auroc_table(name: str, which: str, aggregate: Mapping[str, Any], labels: Labels) -> Table:
@@ -336,7 +378,7 @@ def _auroc_table(name: str, which: str, aggregate: Mapping[str, Any], labels: La
         cells = [cell for record in line[:-1] for cell in (_auroc_cell(record), _published_cell(record))]
         bold |= {(len(rows), 2 + 2 * place) for place, task in enumerate(tasks) if marks.get((model, task)) == BEST}
         rows.append((line[0]["label"], ", ".join(map(str, seeds)), *cells, _auroc_cell(line[-1])))
-    titles = [title for task in tasks[:-1] for title in (_task_title(task, records), PAPER)]
+    titles = [title for task in tasks[:-1] for title in (_task_title(task, records), PAPER_DIFFERENCE)]
     return Table(
         name=name,
         caption=f"Test AUROC in percent, mean over seeds with its {level:.0%} interval over patients, beside the "
@@ -347,6 +389,7 @@ def _auroc_table(name: str, which: str, aggregate: Mapping[str, Any], labels: La
         rows=tuple(rows),
         notes=_auroc_notes(records, aggregate),
         bold=frozenset(bold),
+        row_names=tuple(models),
     )
 
 

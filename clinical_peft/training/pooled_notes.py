@@ -4,7 +4,6 @@ Where base and clinical adapter are frozen, a note's pooled features are the sam
 are kept in one safetensors file, found by the note's digest; reading it needs neither the base nor `transformers`.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,8 +19,7 @@ from torch import Tensor
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path
-
-DIGEST_BYTES = 16
+from clinical_peft.note_digest import DIGEST_BYTES, note_digest
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,6 @@ class PooledNotes:
     features: Tensor
     lengths: npt.NDArray[np.int64]
     by: PooledBy
-
-
-def note_digest(text: str) -> bytes:
-    """Return the 16 bytes by which a note's features are found."""
-    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
 
 
 def write_pooled(

@@ -1,4 +1,4 @@
-"""The paper's tables: published figures, columns, and the three written forms."""
+"""The paper's tables: published figures, columns, and the four written forms."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ import pytest
 from simulated_study import LABELS, VARIANTS, simulate_perplexity
 
 from clinical_peft.evaluation.aggregate import MACRO
+from clinical_peft.evaluation.html_tables import to_html, to_page
 from clinical_peft.evaluation.published import (
     PAPER_TASKS,
     average_is_row_mean,
@@ -134,6 +135,31 @@ def test_printed_average_that_is_not_its_rows_mean_is_flagged_in_every_form():
     assert "58.61\\*" in to_markdown(table)
     assert "58.61*" in to_latex(table)
     assert "mean of its row 59.94" in to_latex(table)
+    assert "58.61*<small> (" in to_page(table)
+    assert "mean of its row 59.94" in to_page(table)
+
+
+def test_published_figures_stand_with_the_difference_to_ours():
+    tables = study_tables()
+    los = next(row for row in records(tables["downstream_main"]) if (row["model"], row["task"]) == ("llama", "los"))
+    assert float(los["difference_percent"]) == pytest.approx(52.0 - 57.65)
+    row = dict(zip(tables["downstream_main"].row_names, tables["downstream_main"].rows, strict=True))["llama"]
+    assert "57.65 (−5.65)" in row
+    assert "57.65 ($-$5.65)" in to_latex(tables["downstream_main"])
+    assert '<td class="published">57.65<small> (−5.65)</small></td>' in to_html(tables["downstream_main"])
+    lora = records(tables["domain_adaptation"])[0]
+    assert float(lora["difference_test_perplexity"]) == pytest.approx(7.75 - 2.244)
+    assert "8,388,608 (−8,376,320)" in tables["domain_adaptation"].rows[0]
+    assert "1,266 (−1,206)" in tables["dataset_statistics"].rows[0]
+
+
+def test_a_row_of_the_html_form_links_to_its_run():
+    table = study_tables()["downstream_main"]
+    text = to_html(table, {"llama": "http://127.0.0.1:5000/#/runs/1"})
+    assert text.count('<a href="http://127.0.0.1:5000/#/runs/1" title="MLflow run">tiny LLaMA</a>') == 1
+    cells = [line.count("<td") + line.count("<th ") for line in text.splitlines() if line.startswith("<tr>")]
+    assert cells == [len(table.header)] * len(table.rows)
+    assert "href" not in to_html(table)
 
 
 def test_a_model_or_task_without_a_figure_shows_a_dash():
@@ -143,7 +169,7 @@ def test_a_model_or_task_without_a_figure_shows_a_dash():
     by_title = dict(zip(table.header, row, strict=False))
     assert by_title["LOS (n = 230)"] == "70.0"
     assert by_title["PMV"] == by_title["Control"] == "–"
-    assert all(row[place] == "–" for place, title in enumerate(table.header) if title == "paper")
+    assert all(row[place] == "–" for place, title in enumerate(table.header) if title.startswith("paper"))
     assert any("runs over LOS only" in note for note in table.notes)
 
 
@@ -158,6 +184,7 @@ def test_a_study_without_models_and_adapters_has_tables_that_say_so():
         assert to_csv(table).count("\n") == 1
         assert "no such row" in to_markdown(table)
         assert "no such row" in to_latex(table)
+        assert "no such row" in to_page(table)
 
 
 def test_markdown_and_latex_rows_have_a_cell_per_column():
@@ -176,12 +203,13 @@ def test_special_characters_are_escaped():
     assert r"a\_b \& 100\% | \$x\$ <i>" in to_latex(table)
     assert r"a\_b & 100% \| $x$ \<i>" in to_markdown(table)
     assert records(table)[0]["label"] == "a_b & 100% | $x$ <i>"
+    assert '<th scope="row">a_b &amp; 100% | $x$ &lt;i&gt;</th>' in to_page(table)
 
 
-def test_tables_are_written_as_three_files_the_same_to_the_byte(tmp_path):
+def test_tables_are_written_as_four_files_the_same_to_the_byte(tmp_path):
     for name, table in study_tables().items():
         paths = write_table(table, tmp_path / name)
-        assert [path.name for path in paths] == [f"{name}.csv", f"{name}.md", f"{name}.tex"]
+        assert [path.name for path in paths] == [f"{name}.csv", f"{name}.md", f"{name}.tex", f"{name}.html"]
         first = [path.read_bytes() for path in paths]
         write_table(study_tables()[name], tmp_path / name)
         assert [path.read_bytes() for path in paths] == first

@@ -19,6 +19,7 @@ from mlflow.entities import Run
 
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.events import JsonlLog
+from clinical_peft.lineage import Usage, append_inputs
 from clinical_peft.tracking import sync_runs
 
 NOTE = "Patient Quibbleworth was admitted.\nHe denies chest pain."
@@ -52,7 +53,9 @@ def write_log(path: Path, *, name: str = "los seed 0", parent: str | None = "lla
 
 
 def sync(uri: str, *logs: Path) -> dict[str, str]:
-    return sync_runs(logs, uri=uri, study=STUDY, tags=TAGS)
+    """Send logs; return the ids of their runs, without those of the groups."""
+    ids = sync_runs(logs, uri=uri, study=STUDY, tags=TAGS)
+    return {identity: run_id for identity, run_id in ids.items() if not identity.startswith("group/")}
 
 
 def runs(uri: str) -> list[Run]:
@@ -81,7 +84,7 @@ def test_a_run_is_read_back_as_its_log_says(uri: str, tmp_path: Path):
     ids = sync(uri, tmp_path / "a.jsonl")
     assert list(ids) == ["finetune/llama+lora/los seed 0"]
     run = MlflowClient(tracking_uri=uri).get_run(ids["finetune/llama+lora/los seed 0"])
-    assert run.info.run_name == "los seed 0"
+    assert run.info.run_name == "llama+lora/los seed 0"
     assert run.info.status == "FINISHED"
     assert run.info.end_time >= run.info.start_time
     assert run.data.params == {
@@ -100,10 +103,10 @@ def test_runs_of_a_group_are_children_of_one_parent(uri: str, tmp_path: Path):
     write_log(tmp_path / "c.jsonl", name="base", parent=None)
     sync(uri, *tmp_path.glob("*.jsonl"))
     by_name = {run.info.run_name: run for run in runs(uri)}
-    assert set(by_name) == {"los seed 0", "los seed 1", "base", "llama+lora"}
+    assert set(by_name) == {"llama+lora/los seed 0", "llama+lora/los seed 1", "base", "llama+lora"}
     parents = {name: run.data.tags.get("mlflow.parentRunId") for name, run in by_name.items()}
     parent = by_name["llama+lora"].info.run_id
-    assert parents == {"los seed 0": parent, "los seed 1": parent, "base": None, "llama+lora": None}
+    assert parents == {name: parent if "/" in name else None for name in by_name}
 
 
 def test_syncing_again_changes_nothing(uri: str, tmp_path: Path):
@@ -142,7 +145,7 @@ def test_a_job_run_anew_with_other_values_gets_a_new_run(change: str, uri: str, 
     log.params({"model": "bert"}) if change == "params" else log.metrics({"train_loss": 9.0}, step=3)
     second = sync(uri, tmp_path / "a.jsonl")
     assert first != second
-    children = [run for run in runs(uri) if run.info.run_name == "los seed 0"]
+    children = [run for run in runs(uri) if run.info.run_name == "llama+lora/los seed 0"]
     assert [run.info.run_id for run in children] == list(second.values())
 
 
@@ -153,7 +156,7 @@ def test_a_sync_cut_off_halfway_is_completed(uri: str, tmp_path: Path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             sync(uri, tmp_path / "a.jsonl")
     ids = sync(uri, tmp_path / "a.jsonl")
-    assert [run.info.run_id for run in runs(uri) if run.info.run_name == "los seed 0"] == list(ids.values())
+    assert [run.info.run_id for run in runs(uri) if run.info.run_name == "llama+lora/los seed 0"] == list(ids.values())
     assert history(uri, *ids.values(), "train_loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
 
 
@@ -287,3 +290,37 @@ def test_a_server_holds_the_same_as_a_file(server: str, uri: str, tmp_path: Path
     assert remote.data.params == local.data.params
     assert remote.data.metrics == local.data.metrics
     assert [file.name for file in (tmp_path / "up").rglob("recipe.json")] == ["recipe.json"]
+
+
+def test_the_runs_of_groups_are_told_too(uri: str, tmp_path: Path):
+    write_log(tmp_path / "a.jsonl")
+    ids = sync_runs([tmp_path / "a.jsonl"], uri=uri, study=STUDY, tags=TAGS)
+    by_name = {run.info.run_name: run.info.run_id for run in runs(uri)}
+    assert ids["group/llama+lora"] == by_name["llama+lora"]
+
+
+def test_the_data_of_a_run_are_its_inputs(uri: str, tmp_path: Path):
+    write_log(tmp_path / "a.jsonl")
+    data = {"los": {"path": "results/demo/cohorts/los.parquet", "sha256": "ab" * 32, "context": "training"}}
+    append_inputs(tmp_path / "a.jsonl", data)
+    (run_id,) = sync(uri, tmp_path / "a.jsonl").values()
+    (found,) = MlflowClient(tracking_uri=uri).get_run(run_id).inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("los", ("ab" * 32)[:36])
+    assert json.loads(found.dataset.source) == {"uri": "results/demo/cohorts/los.parquet"}
+    assert {tag.key: tag.value for tag in found.tags} == {"mlflow.data.context": "training", "sha256": "ab" * 32}
+
+
+def test_a_job_run_anew_that_used_the_machine_otherwise_keeps_its_run(uri: str, tmp_path: Path):
+    write_log(tmp_path / "a.jsonl").metrics({"system/processor_seconds": 1.5})
+    first = sync(uri, tmp_path / "a.jsonl")
+    (tmp_path / "a.jsonl").unlink()
+    write_log(tmp_path / "a.jsonl").metrics({"system/processor_seconds": 2.5})
+    assert sync(uri, tmp_path / "a.jsonl") == first
+
+
+def test_use_of_the_machine_is_measured():
+    usage = Usage()
+    sum(number * number for number in range(300_000))
+    figures = usage.figures()
+    assert 0 < figures["system/processor_seconds"] < 60
+    assert 10 < figures["system/peak_memory_mebibytes"] < 100_000

@@ -1,0 +1,235 @@
+"""A TRIPOD+AI evidence sheet: what a run can say to each item, and which items are left to the authors."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clinical_peft.evaluation.aggregate import MACRO
+from clinical_peft.evaluation.tables import TASK_LABELS, Table, number
+from clinical_peft.evaluation.tripod_items import ITEMS, Item
+
+FILLED, PARTLY, OPEN = "from the run", "partly: authors", "authors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a finished study knows of itself.
+
+    Attributes:
+        study: study (name), protocol, contamination, split, cohorts (their source), synthetic (bool), switches.
+        statistics: One mapping per task: task, classes, multilabel, train, validation, test, patients.
+        attrition: By task, the ordered steps of its cohort.
+        perplexities: Content of the perplexity files.
+        aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
+        metrics: Content of the metrics files.
+        tables: Names of the study's tables.
+        provenance: git revision and versions.
+    """
+
+    study: Mapping[str, Any]
+    statistics: Sequence[Mapping[str, Any]]
+    attrition: Mapping[str, Sequence[Mapping[str, Any]]]
+    perplexities: Sequence[Mapping[str, Any]]
+    aggregate: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, Any]]
+    tables: Sequence[str]
+    provenance: Mapping[str, Any]
+
+    def tasks(self) -> str:
+        """The study's tasks as text."""
+        return ", ".join(TASK_LABELS[row["task"]] for row in self.statistics) or "none"
+
+
+def tripod_table(facts: RunFacts) -> Table:
+    """Return the sheet as a table: item, what it asks, what the run says, and whose turn it is.
+
+    Args:
+        facts: What the study knows.
+    """
+    rows = tuple(_row(item, facts) for item in ITEMS)
+    counts = {status: sum(row[-1] == status for row in rows) for status in (FILLED, PARTLY, OPEN)}
+    return Table(
+        name="tripod_ai",
+        caption=f"TRIPOD+AI evidence of the study {facts.study['study']}: {counts[FILLED]} items filled from the run, "
+        f"{counts[PARTLY]} partly, {counts[OPEN]} left to the authors.",
+        fields=(),
+        records=(),
+        header=("Item", "Part", "Asks for", "Evidence", "Answered by"),
+        rows=rows,
+        notes=(
+            "Items in short words of our own; the statement is Collins et al. 2024, BMJ 385:e078378. A filled item "
+            "says where the evidence lies; it does not judge it.",
+        ),
+        text_columns=5,
+    )
+
+
+def _row(item: Item, facts: RunFacts) -> tuple[str, ...]:
+    found = EVIDENCE[item.evidence](facts) if item.evidence else None
+    status = OPEN if found is None else PARTLY if item.open else FILLED
+    left = f"AUTHOR INPUT NEEDED{': ' + item.open if item.open else ''}."
+    text = left if found is None else f"{found} {left}" if item.open else found
+    return (item.number, item.section, item.asks, text, status)
+
+
+def _aims(facts: RunFacts) -> str:
+    return (
+        f"Development and internal evaluation: {len(facts.perplexities)} adapters of language models, and "
+        f"{len({run['model'] for run in facts.metrics})} models of {facts.tasks()}."
+    )
+
+
+def _sources(facts: RunFacts) -> str:
+    origin = "a synthetic hospital (no patients)" if facts.study["synthetic"] else "MIMIC"
+    corpora = ", ".join(sorted({row["corpus"] for row in facts.perplexities})) or "none"
+    return f"Cohorts from {facts.study['cohorts']}, adapters from {corpora}; all of {origin}."
+
+
+def _eligibility(facts: RunFacts) -> str:
+    return f"Table attrition and its figure: the {sum(map(len, facts.attrition.values()))} steps to the cohorts."
+
+
+def _preparation(facts: RunFacts) -> str:
+    on = [name for name, value in facts.study["switches"].items() if value]
+    switches = f"; {len(on)} switches as in the original: {', '.join(on)}" if on else "; no switch as in the original"
+    return f"Protocol {facts.study['protocol']} (docs/protocol.md){switches}. The leakage check ran before any table."
+
+
+def _outcomes(facts: RunFacts) -> str:
+    return f"{facts.tasks()}: defined in docs/protocol.md, from codes and times of the tables, without judgement."
+
+
+def _predictors(facts: RunFacts) -> str:
+    return "The text of the note at admission alone, cut to the context of the recipe; no other predictor."
+
+
+def _sample_size(facts: RunFacts) -> str:
+    return "All eligible admissions; table dataset_statistics."
+
+
+def _missing(facts: RunFacts) -> str:
+    return "Admissions without a note or label are left out, counted by step in table attrition; nothing is imputed."
+
+
+def _partition(facts: RunFacts) -> str:
+    return (
+        f"By patient, split {facts.study['split']}: training, validation (choice of epoch and thresholds), test "
+        f"(figures). Contamination mode {facts.study['contamination']}; <study>/cohorts/leakage.json."
+    )
+
+
+def _models(facts: RunFacts) -> str:
+    return "Resolved recipe of every run in <study>/recipes and in this report; training curves in <study>/training."
+
+
+def _measures(facts: RunFacts) -> str:
+    level = f"{facts.aggregate['level']:.0%}"
+    return (
+        f"AUROC, AUPRC, F1, Brier score and log-loss in <study>/metrics; {level} bootstrap intervals over patients, "
+        f"{number(facts.aggregate['resamples'])} resamples; models compared in pairs with Holm's adjustment."
+    )
+
+
+def _updating(facts: RunFacts) -> str | None:
+    return "Recalibration fitted on validation: table calibration." if "calibration" in facts.tables else None
+
+
+def _predictions(facts: RunFacts) -> str:
+    return "Scores and logits of every validation and test admission in <study>/predictions."
+
+
+def _imbalance(facts: RunFacts) -> str:
+    weighted = {bool(run["recipe"].get("recipe", {}).get("class_weights")) for run in facts.metrics}
+    used = "in all" if weighted == {True} else "in none" if weighted == {False} else "in some"
+    return f"Shares of the classes in table cohort_details; losses weighted by class {used} of the runs. No resampling."
+
+
+def _fairness(facts: RunFacts) -> str | None:
+    return "Gaps between groups of patients: table subgroups." if "subgroups" in facts.tables else None
+
+
+def _output(facts: RunFacts) -> str:
+    return "A probability per class; thresholds of F1 chosen on validation, in <study>/metrics (threshold)."
+
+
+def _differences(facts: RunFacts) -> str:
+    return "One hospital, split by patient: the same setting, eligibility and definitions; tables dataset_statistics."
+
+
+def _protocol(facts: RunFacts) -> str:
+    return "docs/protocol.md and the study's config, at the git revision below."
+
+
+def _data_access(facts: RunFacts) -> str:
+    if facts.study["synthetic"]:
+        return "Generated by the workflow from a seed."
+    return "MIMIC, from PhysioNet, to credentialed users (docs/data.md)."
+
+
+def _code(facts: RunFacts) -> str:
+    return f"This repository, git revision {facts.provenance.get('git revision', 'unknown')}; versions in the report."
+
+
+def _flow(facts: RunFacts) -> str:
+    return "Figure attrition."
+
+
+def _characteristics(facts: RunFacts) -> str:
+    return "Admissions, patients, classes and lengths of notes: tables cohort_details and text_lengths."
+
+
+def _events(facts: RunFacts) -> str:
+    counted = {run["task"]: run for run in facts.metrics}
+    parts = [
+        f"{TASK_LABELS[task]} {number(run['n']['test'])} ({_positives(run['positives']['test'])})"
+        for task, run in sorted(counted.items(), key=lambda item: list(TASK_LABELS).index(item[0]))
+    ]
+    return f"Test admissions (events): {'; '.join(parts) or 'none'}. Training: table dataset_statistics."
+
+
+def _positives(count: int | Sequence[int]) -> str:
+    return number(count) if isinstance(count, int) else " / ".join(map(number, count))
+
+
+def _specification(facts: RunFacts) -> str:
+    return "Adapters and heads as safetensors in <study>/adapters and <study>/models; loading in docs/models.md."
+
+
+def _performance(facts: RunFacts) -> str:
+    macro = [row for row in facts.aggregate["summaries"] if row["task"] != MACRO]
+    groups = "; groups in table subgroups" if "subgroups" in facts.tables else "; groups of patients not yet measured"
+    return f"{len(macro)} figures with intervals in tables downstream_main and downstream_lora_baselines{groups}."
+
+
+def _limitations(facts: RunFacts) -> str:
+    return "Section Limits of the report."
+
+
+EVIDENCE: Mapping[str, Callable[[RunFacts], str | None]] = {
+    "aims": _aims,
+    "sources": _sources,
+    "eligibility": _eligibility,
+    "preparation": _preparation,
+    "outcomes": _outcomes,
+    "predictors": _predictors,
+    "sample_size": _sample_size,
+    "missing": _missing,
+    "partition": _partition,
+    "models": _models,
+    "measures": _measures,
+    "updating": _updating,
+    "predictions": _predictions,
+    "imbalance": _imbalance,
+    "fairness": _fairness,
+    "output": _output,
+    "differences": _differences,
+    "protocol": _protocol,
+    "data_access": _data_access,
+    "code": _code,
+    "flow": _flow,
+    "characteristics": _characteristics,
+    "events": _events,
+    "specification": _specification,
+    "performance": _performance,
+    "limitations": _limitations,
+}

@@ -1,0 +1,113 @@
+"""How well each label of a multilabel task is told apart, by how often it stands in the training notes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+
+from clinical_peft.evaluation.areas import scored_classes
+from clinical_peft.evaluation.predictions import read_classes, read_predictions
+from clinical_peft.evaluation.style import (
+    GUIDE,
+    STYLE,
+    legend_below,
+    legend_height,
+    line_style,
+    log_scale,
+    marker,
+    save,
+)
+from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of
+from clinical_peft.recipes import TASK_TYPES
+
+GROUPS = 5  # of equally many labels, by rising frequency
+
+
+def label_aurocs(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """AUROC of each label: the share of pairs of a positive and a negative row that are ranked rightly, ties half.
+
+    Args:
+        scores: Scores of shape (N, K).
+        target: True where positive, of shape (N, K).
+
+    Returns:
+        Fractions, float64 of shape (K,); NaN for a label without both kinds of rows.
+    """
+    positives = target.sum(axis=0)
+    pairs = positives * (len(target) - positives)
+    above = (rankdata(scores, axis=0) * target).sum(axis=0) - positives * (positives + 1) / 2
+    return np.asarray(above / np.where(pairs > 0, pairs, np.nan))
+
+
+def training_counts(cohort: Path, classes: Sequence[Any]) -> np.ndarray:
+    """Number of training admissions with each label of a multilabel cohort, int64 of shape (K,)."""
+    table = pq.read_table(cohort, columns=["label"], filters=[("split", "=", "train")])
+    found = pc.index_in(pc.list_flatten(table.column("label")), value_set=pa.array(classes, pa.string()))
+    return np.bincount(pc.drop_null(found).to_numpy(), minlength=len(classes))
+
+
+def label_frequency(
+    predictions: Mapping[str, Mapping[str, Sequence[Path]]],
+    classes: Mapping[str, Path],
+    cohorts: Mapping[str, Path],
+    labels: Labels,
+    output: Path,
+) -> None:
+    """Test AUROC of the labels against their training admissions: a panel per multilabel task, a line per model.
+
+    A point is the mean over one fifth of the labels, a model's AUROC of a label the mean over its seeds. Dots show the
+    single labels of the first model in print.
+
+    Args:
+        predictions: By task and model, the predictions files of its seeds.
+        classes: By task, the label-space file.
+        cohorts: By task, the cohort file.
+        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        output: SVG file to write.
+    """
+    tasks = [task for task in TASK_LABELS if TASK_TYPES.get(task) == "multilabel" and predictions.get(task)]
+    models = in_order([model for task in tasks for model in predictions[task]], labels)
+    with matplotlib.rc_context(STYLE):
+        size = (3.7 * max(2, len(tasks)), 3.1 + legend_height(models))
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
+        for task, axes in zip(tasks, panels, strict=True):
+            space = read_classes(classes[task])
+            counts = training_counts(cohorts[task], space)
+            for position, model in enumerate(models):
+                files = predictions[task].get(model, ())
+                values = _mean_aurocs(files, space) if files else np.full(len(space), np.nan)
+                _labels_of_model(axes, counts, values, position, label_of(model, labels))
+            axes.axhline(50, **GUIDE)
+            log_scale(axes, "x")
+            axes.set(title=TASK_LABELS[task], xlabel="training admissions with the label")
+        panels[0].set_ylabel("test AUROC (%)")
+        legend_below(figure, panels[0])
+        save(figure, output)
+
+
+def _mean_aurocs(files: Sequence[Path], space: tuple[Any, ...]) -> np.ndarray:
+    """AUROC of each label in percent, mean over seeds."""
+    runs = [read_predictions(path, space, "multilabel")["test"] for path in files]
+    scored = scored_classes(runs[0].target)
+    values = np.full(len(space), np.nan)
+    values[scored] = 100 * np.mean([label_aurocs(run.scores[:, scored], run.target[:, scored]) for run in runs], axis=0)
+    return values
+
+
+def _labels_of_model(axes: Axes, counts: np.ndarray, values: np.ndarray, position: int, label: str) -> None:
+    known = np.flatnonzero(~np.isnan(values) & (counts > 0))
+    order = known[np.argsort(counts[known], kind="stable")]
+    groups = [group for group in np.array_split(order, GROUPS) if len(group)]
+    style = {"marker": marker(position), "markersize": 3.5, **line_style(position)}
+    axes.plot([counts[g].mean() for g in groups], [values[g].mean() for g in groups], label=label, **style)
+    if position == 0:
+        axes.plot(counts[order], values[order], ".", markersize=2.5, alpha=0.5, color=style["color"])

@@ -1,0 +1,49 @@
+"""What a run read and what it took from the machine, added to its run log.
+
+This module imports the standard library alone.
+"""
+
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+MEBI = 2**20
+
+
+def append_inputs(path: Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
+    """Add the data that a run read to its run log.
+
+    Args:
+        path: File that `clinical_peft.events.JsonlLog` writes.
+        inputs: By name of the data: `path` (relative to the workflow's folder), `sha256` and `context` (training, or
+            evaluation).
+    """
+    with Path(path).open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps({"inputs": {name: dict(each) for name, each in inputs.items()}}, sort_keys=True) + "\n")
+
+
+class Usage:
+    """What this process uses of the machine, from here on."""
+
+    def __init__(self) -> None:
+        self._before = _processor_seconds()
+
+    def figures(self) -> dict[str, float]:
+        """Processor seconds since the start and the process's peak memory so far in MiB, by MLflow's naming."""
+        # Kibibytes on Linux, bytes on macOS.
+        unit = 1 if sys.platform == "darwin" else 1024
+        found = {
+            "system/processor_seconds": _processor_seconds() - self._before,
+            "system/peak_memory_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEBI,
+        }
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            found["system/gpu_peak_memory_mebibytes"] = torch.cuda.max_memory_allocated() / MEBI
+        return found
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,29 @@
+"""Give MLflow what the study as a whole found."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.files import read_json, write_json
+    from clinical_peft.provenance import git_revision, package_versions
+    from clinical_peft.tracked_study import publish_study
+
+    given, params = snakemake.input, snakemake.params
+    artifacts = {
+        "": [Path(given.report)],
+        "tables": [Path(path) for path in given.tables],
+        "figures": sorted(Path(given.figures).glob("*.svg")),
+        "cards": [Path(path) for path in given.cards],
+    }
+    result = publish_study(
+        uri=params.uri,
+        study=params.study["study"],
+        description={key: value for key, value in params.study.items() if key != "study"},
+        aggregate=read_json(Path(given.comparison)),
+        labels=params.labels,
+        artifacts=artifacts if params.artifacts else {},
+        adapters={Path(path).name: Path(path) for path in given.adapters} if params.register else {},
+        tags={"git_revision": git_revision(Path(__file__).parent), **package_versions()},
+    )
+    write_json(Path(snakemake.output[0]), result)

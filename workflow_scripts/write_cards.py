@@ -1,0 +1,24 @@
+"""Write the card of every adapter."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.evaluation.model_cards import CardFacts, model_card
+    from clinical_peft.files import read_json, write_text
+    from clinical_peft.provenance import git_revision, package_versions
+
+    params = snakemake.params
+    facts = CardFacts(
+        study=params.study,
+        sources=params.sources,
+        models=params.models,
+        aggregate=read_json(Path(snakemake.input.comparison)),
+        labels=params.labels,
+        provenance={"git revision": git_revision(Path(__file__).parent), "versions": package_versions()},
+    )
+    cards = {Path(path).stem: Path(path) for path in snakemake.output}
+    for path in snakemake.input.perplexities:
+        adapter = read_json(Path(path))
+        write_text(cards[adapter["adapter"]], model_card(adapter, facts))
