@@ -9,7 +9,7 @@ CONTEXT = st.integers(2, 70)
 LENGTHS = st.lists(st.integers(0, 300), max_size=80).map(lambda values: np.array(values, np.int64))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(LENGTHS, CONTEXT, st.integers(1, 4))
 def test_every_token_is_in_one_row_once_and_nothing_exceeds_its_limit(lengths, context, contexts):
     documents, row = pack(cut_notes(lengths, context), contexts * context, context)
@@ -28,7 +28,7 @@ def test_every_token_is_in_one_row_once_and_nothing_exceeds_its_limit(lengths, c
     assert within == sorted(within)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(LENGTHS, CONTEXT)
 def test_packing_is_a_function_of_the_lengths(lengths, context):
     first, second = (pack(cut_notes(lengths.copy(), context), context, context) for _ in range(2))
