@@ -21,8 +21,9 @@ from clinical_peft.models.bases import DTYPES, llama_config
 from clinical_peft.models.methods import add_adapter, peft_config
 from clinical_peft.recipes import Lora, Precision, Shape
 from clinical_peft.tokens.reading import Ids, TokenShards
-from clinical_peft.training.attention import set_layout
+from clinical_peft.training.attention import base_network, set_layout
 from clinical_peft.training.optimisation import prepare_torch
+from clinical_peft.training.throughput import CEILING_SIZE, flops_per_token, matrix_parameters
 
 SHAPES = {
     "tiny": Shape(hidden_size=96, intermediate_size=256, layers=2, heads=4, vocabulary=4096, context=2048),
@@ -32,7 +33,6 @@ SHAPES = {
 PAD = 0
 FIRST_ID = 3
 SPREAD = 0.8  # of the logarithms of the lengths
-GEMM = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that sets the ceiling
 LORA = Lora(r=16, alpha=32)
 SEED = 0
 
@@ -199,7 +199,7 @@ def _graphs() -> int:
 
 def gemm_flops(device: torch.device, precision: Precision) -> dict[str, float]:
     """Operations per second, and per second of the processor, of one large product of random matrices."""
-    size = GEMM[device.type]
+    size = CEILING_SIZE[device.type]
     left, right = torch.randn(2, size, size, device=device).to(DTYPES[precision])
     best = {"seconds": 0.0, "cpu_seconds": 0.0}
     for _ in range(6):
@@ -210,13 +210,9 @@ def gemm_flops(device: torch.device, precision: Precision) -> dict[str, float]:
     return best
 
 
-def useful_flops(shape: Shape, tokens: int) -> float:
-    """Floating-point operations that a LoRA step needs: forward and activation gradients of every matrix product.
-
-    4 per parameter of a matrix and token; attention and the adapter, under 2 % at 512 tokens of LLaMA-7B, are left out.
-    """
-    layer = 4 * shape.hidden_size**2 + 3 * shape.hidden_size * shape.intermediate_size
-    return 4.0 * (shape.layers * layer + shape.hidden_size * shape.vocabulary) * tokens
+def useful_flops(case: Case) -> int:
+    """Floating-point operations that a pass over the documents needs; see `clinical_peft.training.throughput`."""
+    return case.tokens * flops_per_token(LORA, matrix_parameters(base_network(case.model)))
 
 
 def fastest_fitting(sizes: list[int], attempt: Callable[[int], float]) -> tuple[int, dict[str, float | None]]:

@@ -72,9 +72,7 @@ def figures(
     return {
         "tokens_per_second": {clock: case.tokens / medians[clock] for clock in CLOCKS},
         "share_of_gemm": {
-            clock: useful_flops(case.shape, case.tokens)
-            / medians[clock]
-            / statistics.median(ceiling[clock] for ceiling in ceilings)
+            clock: useful_flops(case) / medians[clock] / statistics.median(ceiling[clock] for ceiling in ceilings)
             for clock in CLOCKS
         },
         "peak_gpu_bytes": max(int(result["gpu_bytes"]) for result in fitting),

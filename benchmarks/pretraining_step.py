@@ -105,7 +105,7 @@ def summary(case: Case, results: list[dict[str, float]], ceilings: list[dict[str
     # The ceiling is of one core by the processor's clock, and of the device by the wall's.
     record["share_of_gemm"] = {
         clock: statistics.median(
-            useful_flops(case.shape, case.tokens) / result[clock] / ceiling[clock]
+            useful_flops(case) / result[clock] / ceiling[clock]
             for result, ceiling in zip(results, ceilings, strict=True)
         )
         for clock in CLOCKS

@@ -24,8 +24,9 @@ from clinical_peft.recipes import LanguageRecipe
 from clinical_peft.tokens.reading import Ids
 from clinical_peft.training.activations import decoder_layers
 from clinical_peft.training.attention import base_network, layout_of, set_layout
-from clinical_peft.training.language_loop import LanguageRun, train_language_model
+from clinical_peft.training.language_loop import train_language_model
 from clinical_peft.training.language_loss import CausalLoss
+from clinical_peft.training.language_run import LanguageRun
 
 IGNORED = -100
 LEARNING_RATE = 3e-4
@@ -108,7 +109,9 @@ def ours(case: Case, *, compiled: bool, attention: str = "auto") -> Way:
                 salt="",
             )
             with _compiled_layers(case, calls), measured(case.device) as spent:
-                train_language_model(case.model, run)
+                state = train_language_model(case.model, run)
+        if state.micro_batch_tokens < recipe.micro_batch_tokens:
+            raise torch.OutOfMemoryError("the passes were halved")
         return spent
 
     def loss(documents: list[Ids]) -> float:

@@ -16,6 +16,8 @@ CPU = torch.device("cpu")
 CONTEXT = 40
 METHODS = {
     "lora": Lora(r=4, alpha=8, target_modules=("q_proj", "v_proj", "down_proj")),
+    "dora": Lora(r=4, alpha=8, dora=True),
+    "rank_stabilised": Lora(r=4, alpha=8, rank_stabilised=True),
     "adalora": AdaLora(init_r=4, target_r=2),
     "adaption_prompt": AdaptionPrompt(adapter_len=4, adapter_layers=2),
     "prefix_tuning": PrefixTuning(num_virtual_tokens=3),

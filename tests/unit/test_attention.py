@@ -164,7 +164,7 @@ def test_attention_goes_back_to_what_it_was_and_is_not_saved(tmp_path):
 def test_methods_with_virtual_tokens_are_grouped_whatever_the_recipe_says():
     base = build_causal(SHAPE, seed=0, special={})
     packs = {name for name, method in METHODS.items() if takes_packed(method)}
-    assert packs == {"lora", "adalora", "adaption_prompt", "full"}
+    assert packs == {"lora", "dora", "rank_stabilised", "adalora", "adaption_prompt", "full"}
     for name, method in METHODS.items():
         recipe = replace(RECIPE, attention="packed")
         assert layout_of(base, recipe, method, CPU) == ("packed" if name in packs else "grouped")

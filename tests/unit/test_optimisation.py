@@ -13,6 +13,7 @@ from clinical_peft.training.optimisation import (
     clip_gradients,
     learning_rate,
     parameter_groups,
+    prepare_torch,
     require_finite,
     set_learning_rate,
 )
@@ -77,3 +78,14 @@ def test_gradients_are_clipped_unless_switched_off():
 def test_a_non_finite_figure_names_its_step(value):
     with pytest.raises(TrainingError, match="training loss at optimizer step 7"):
         require_finite(value, what="training loss", step=7)
+
+
+def test_kernels_are_deterministic_and_new_tensors_are_not_filled_first():
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        prepare_torch(0, torch.get_num_threads())
+        assert torch.are_deterministic_algorithms_enabled()
+        # With filling, an empty tensor would hold nothing but NaN.
+        assert not all(torch.empty(1000).isnan().all() for _ in range(3))
+    finally:
+        torch.use_deterministic_algorithms(before)
