@@ -87,6 +87,23 @@ def test_an_empty_or_missing_list_is_an_error(tmp_path):
         read_split_lists(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PATIENT\n1\n", "expected column SUBJECT_ID; found PATIENT"),
+        (b"SUBJECT_ID\n1\n2,3\n", "row 3: expected 1 fields, found 2"),
+        (b"SUBJECT_ID\n1\0\n", "found a NUL byte at byte 12"),
+        (b"SUBJECT_ID\nsmith\n", "column SUBJECT_ID, row 2: expected whole numbers"),
+        (b"", "expected a header line"),
+    ],
+)
+def test_a_damaged_list_is_named(tmp_path, content, message):
+    write_lists(tmp_path, [1], [2], [3])
+    (tmp_path / "mimic_val.csv").write_bytes(content)
+    with pytest.raises(DataError, match=rf"mimic_val\.csv: .*{message}|mimic_val\.csv: {message}"):
+        read_split_lists(tmp_path)
+
+
 @pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")
 def test_published_lists():
     split_of = read_split_lists(Path(REAL_DATA) / "core-splits")
