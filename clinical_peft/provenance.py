@@ -20,6 +20,7 @@ RECORDED_PACKAGES = (
     "numpy",
     "pandas",
     "scikit-learn",
+    "numba",
     "snakemake",
     "mlflow",
 )
