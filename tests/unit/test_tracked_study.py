@@ -81,7 +81,8 @@ def test_publishing_again_changes_only_what_has_changed(store: str, simulated: d
     aggregate = json.loads(json.dumps(simulated["aggregate"]))
     row = next(row for row in aggregate["summaries"] if (row["model"], row["task"]) == ("tfidf", "los"))
     row["auroc"] = 0.625
-    aggregate["summaries"] = [row for row in aggregate["summaries"] if row["task"] != "procedures"]
+    for part in ("summaries", "differences"):
+        aggregate[part] = [row for row in aggregate[part] if row["task"] != "procedures"]
     assert publish(store, simulated, aggregate=aggregate) == first
     found, labels = read_study(store, STUDY)
     assert tables_of(found, labels) == tables_of(aggregate, LABELS)
