@@ -53,16 +53,29 @@ def run_pretraining(this_job: PretrainJob, *, log: JsonlLog, log_file: Path, **p
 
         pretrain(this_job, log=log, **cast(Any, paths))
         return
-    from clinical_peft.experiments import as_record
-
-    specification = Path(paths["work"]) / SPECIFICATION
-    places = {name: str(Path(path).resolve()) for name, path in paths.items()}
-    kept = None if log.kept is None else str(log.kept.resolve())
-    logs = {"path": str(log.path.resolve()), "kept": kept}
-    written = {"job": as_record(this_job), "paths": places, "run_log": logs, "log_file": str(Path(log_file).resolve())}
-    write_json(specification, written)
+    specification = write_specification(this_job, log=log, log_file=log_file, **paths)
     run_workers(specification, processes=this_job.recipe.devices.processes, threads=this_job.recipe.threads)
     specification.unlink()
+
+
+def write_specification(this_job: PretrainJob, *, log: JsonlLog, log_file: Path, **paths: Path) -> Path:
+    """Write what workers are told into the job's work folder; arguments as of `run_pretraining`.
+
+    Returns:
+        The file, which `main` takes.
+    """
+    from clinical_peft.experiments import as_record
+
+    file = Path(paths["work"]) / SPECIFICATION
+    kept = None if log.kept is None else str(log.kept.resolve())
+    written = {
+        "job": as_record(this_job),
+        "paths": {name: str(Path(path).resolve()) for name, path in paths.items()},
+        "run_log": {"path": str(log.path.resolve()), "kept": kept},
+        "log_file": str(Path(log_file).resolve()),
+    }
+    write_json(file, written)
+    return file
 
 
 def run_workers(specification: Path, *, processes: int, threads: int) -> None:

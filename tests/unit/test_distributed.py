@@ -1,6 +1,12 @@
 """Several processes train as one does, and fail, stop and resume as one does."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from language_fixtures import RECIPE, SALT, clinical_tokens, scratch_base
 
-from clinical_peft.errors import TrainingError
+from clinical_peft.errors import StoppedError, TrainingError
 from clinical_peft.events import JsonlLog, NullLog, read_events
 from clinical_peft.models.adapters import read_adapter_tensors
 from clinical_peft.recipes import Devices, Lora, PretrainJob
+from clinical_peft.training.checkpoint import FILE_NAME
 from clinical_peft.training.distributed import Workers
 from clinical_peft.training.language import pretrain
-from clinical_peft.training.launch import SPECIFICATION, run_pretraining
+from clinical_peft.training.launch import SPECIFICATION, run_pretraining, write_specification
 
+DROPOUT = Lora(r=4, alpha=8, dropout=0.1)
 JOB = PretrainJob(adapter="clinical", method=Lora(r=4, alpha=8), recipe=RECIPE, seed=5, split_salt=SALT)
 
 
@@ -41,10 +49,10 @@ def places(folder: Path) -> dict[str, Path]:
     return {"output": folder / "adapter", "perplexity": folder / "perplexity.json", "work": folder / "work"}
 
 
-def together(study, folder: Path, strategy: str = "ddp", **recipe) -> dict:
+def together(study, folder: Path, strategy: str = "ddp", *, method=JOB.method, **recipe) -> dict:
     """Train the job in two processes and return its record."""
     devices = Devices(processes=2, strategy=strategy)
-    this_job = replace(JOB, recipe=replace(RECIPE, devices=devices, **recipe))
+    this_job = replace(JOB, method=method, recipe=replace(RECIPE, devices=devices, **recipe))
     log = JsonlLog(folder / "run.jsonl", kind="adapters", name="clinical", kept=folder / "work" / "run.jsonl")
     run_pretraining(this_job, **study, **places(folder), log=log, log_file=folder / "job.log")
     return json.loads((folder / "perplexity.json").read_text())
@@ -96,3 +104,95 @@ def test_two_processes_train_as_one_does(strategy, study, alone, tmp_path):
     steps = [event["step"] for event in read_events(tmp_path / "run.jsonl") if "metrics" in event]
     assert steps == [point["step"] for point in expected["curve"]] + [None, None]
     assert not (tmp_path / "work" / SPECIFICATION).exists()
+
+
+def worker_process(folder: Path, rank: int) -> int:
+    """Wait for a worker of a job in `folder` and return its process id."""
+    specification = str((folder / "work" / SPECIFICATION).resolve())
+    while True:
+        for process in Path("/proc").iterdir():
+            try:
+                arguments = (process / "cmdline").read_text().split("\0")
+                environment = (process / "environ").read_text().split("\0")
+            except OSError:
+                continue
+            if specification in arguments and f"RANK={rank}" in environment:
+                return int(process.name)
+        time.sleep(0.05)
+
+
+def after_a_checkpoint(folder: Path, action) -> threading.Thread:
+    """Act in a thread once a job in `folder` has saved a checkpoint."""
+
+    def wait_and_act() -> None:
+        while not (folder / "work" / FILE_NAME).exists():
+            time.sleep(0.01)
+        action()
+
+    thread = threading.Thread(target=wait_and_act, daemon=True)
+    thread.start()
+    return thread
+
+
+OFTEN = {"checkpoint_seconds": 0.0, "epochs": 4}
+
+
+@pytest.fixture(scope="module")
+def longer(study, tmp_path_factory) -> Path:
+    """What two processes make of a longer job with dropout in peace."""
+    folder = tmp_path_factory.mktemp("longer")
+    together(study, folder, method=DROPOUT, **OFTEN)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["kill one", "stop"])
+def test_two_processes_end_together_and_go_on_to_the_same_bytes(end, study, longer, tmp_path):
+    def act() -> None:
+        if end == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            os.kill(worker_process(tmp_path, rank=1), signal.SIGKILL)
+
+    thread = after_a_checkpoint(tmp_path, act)
+    error, message = {
+        "stop": (StoppedError, r"adapter clinical after step \d+ of \d+, asked by SIGUSR1; a checkpoint is saved"),
+        "kill one": (TrainingError, "process 1 of 2 was ended by SIGKILL, perhaps for want of memory"),
+    }[end]
+    with pytest.raises(error, match=message):
+        together(study, tmp_path, method=DROPOUT, **OFTEN)
+    thread.join()
+    assert not (tmp_path / "adapter").exists()
+    (tmp_path / "run.jsonl").unlink()
+    together(study, tmp_path, method=DROPOUT, **OFTEN)
+    contents = [
+        {file.name: file.read_bytes() for file in (folder / "adapter").iterdir()} for folder in (tmp_path, longer)
+    ]
+    assert contents[0] == contents[1]
+    steps = [
+        [event["step"] for event in read_events(folder / "run.jsonl") if "metrics" in event]
+        for folder in (tmp_path, longer)
+    ]
+    assert steps[0] == steps[1]
+
+
+@pytest.mark.slow
+def test_an_error_of_all_processes_is_told_once(study, tmp_path):
+    message = r"^process [01] of 2: training loss at optimizer step \d+: expected a finite"
+    with pytest.raises(TrainingError, match=message):
+        together(study, tmp_path, learning_rate=1e30, clip_norm=None, warmup_ratio=0.0)
+
+
+@pytest.mark.slow
+def test_accelerate_launches_the_same_job(study, alone, tmp_path):
+    this_job = replace(JOB, recipe=replace(RECIPE, devices=Devices(processes=2)))
+    log = JsonlLog(tmp_path / "run.jsonl", kind="adapters", name="clinical")
+    file = write_specification(this_job, log=log, log_file=tmp_path / "job.log", **study, **places(tmp_path))
+    flags = ["--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    flags += ["--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "--main_process_port", "0"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *flags, "-m", "clinical_peft.training.launch"]
+    done = subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found, expected = (json.loads((folder / "perplexity.json").read_text()) for folder in (tmp_path, alone))
+    for mine, other in zip(found["curve"], expected["curve"], strict=True):
+        assert mine == pytest.approx(other, rel=1e-4)

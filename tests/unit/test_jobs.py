@@ -147,6 +147,46 @@ def test_progress_reaches_terminal_and_log(tmp_path: Path):
     assert "pretrain x | step 1/2" in log_of(tmp_path)
 
 
+def test_a_stop_that_was_asked_for_has_a_code_of_its_own(tmp_path: Path):
+    result = run("from clinical_peft.errors import StoppedError; raise StoppedError('x after step 3 of 9')", tmp_path)
+    assert result.returncode == 75
+    assert result.stderr == "stopped: x after step 3 of 9\n"
+    assert "Traceback" not in log_of(tmp_path)
+    assert result.stderr in log_of(tmp_path)
+
+
+def test_a_full_disk_is_named_wherever_it_shows(tmp_path: Path):
+    # A limit to the size of a file fails as a full disk does; the log meets it too, and the job goes on without.
+    body = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900))\n"
+        "    for _ in range(99): logging.warning('%s', 7)\n"
+        "    with open('x', 'wb', buffering=0) as file: file.write(bytes(900)); file.write(b'0')\n"
+    )
+    result = run(body, tmp_path)
+    assert result.returncode == 1
+    assert re.fullmatch(r"error: file too large in script\.py:\d+; free space, then run .+\n", result.stderr)
+    assert len(log_of(tmp_path)) <= 900
+
+
+def test_notice_ends_a_loop_and_nothing_else(tmp_path: Path):
+    body = (
+        "import os, signal; from clinical_peft.signals import stop_signals_noted\n"
+        "    os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "    with stop_signals_noted() as stop: print(stop.signal)\n"
+        "    with stop_signals_noted() as stop: os.kill(os.getpid(), signal.SIGTERM); print(stop.signal)\n"
+    )
+    result = run(body, tmp_path)
+    assert (result.returncode, result.stdout) == (0, "SIGUSR1\nSIGTERM\n")
+
+
+def test_ignored_notice_is_ignored_by_children_too(tmp_path: Path):
+    body = (
+        "import os, signal, subprocess; from clinical_peft.signals import ignore_notice; ignore_notice()\n"
+        "    sys.exit(subprocess.run(['sh', '-c', 'kill -USR1 $$; exit 5']).returncode)"
+    )
+    assert run(body, tmp_path).returncode == 5
+
+
 def test_exit_codes_of_a_script_are_kept(tmp_path: Path):
     assert run("sys.exit(7)", tmp_path).returncode == 7
 

@@ -21,6 +21,8 @@ REPOSITORY = Path(__file__).parents[2]
 PROFILES = ("default", "slurm")
 
 SNAKEFILE = """
+from clinical_peft.signals import ignore_notice
+ignore_notice()
 rule all:
     input: "results/summary.txt"
 rule extract:
@@ -76,6 +78,26 @@ with job(snakemake.log[0]):
         checkpoint.parent.mkdir(exist_ok=True)
         checkpoint.write_text(os.environ["SLURM_JOB_ID"])
         time.sleep(600)
+    Path(snakemake.output[0]).write_text(f"went on from {checkpoint.read_text()}\\n")
+"""
+
+
+# Like the trainers: asked to stop, it saves how far it is.
+HEEDS_NOTICE = """
+import os, time
+from pathlib import Path
+from clinical_peft.errors import StoppedError
+from clinical_peft.jobs import job
+from clinical_peft.signals import stop_signals_noted
+with job(snakemake.log[0]):
+    checkpoint = Path("work/checkpoint")
+    if not checkpoint.exists():
+        with stop_signals_noted() as stop:
+            while not stop:
+                time.sleep(0.1)
+        checkpoint.parent.mkdir()
+        checkpoint.write_text(os.environ["SLURM_JOB_ID"])
+        raise StoppedError(f"training, asked by {stop.signal}")
     Path(snakemake.output[0]).write_text(f"went on from {checkpoint.read_text()}\\n")
 """
 
@@ -207,8 +229,25 @@ def test_a_requeued_job_goes_on_under_its_number(slurm_cluster: SlurmCluster, tr
 
 
 @pytest.mark.slow
+def test_a_job_that_gets_notice_of_its_wall_time_stops_and_goes_on(slurm_cluster: SlurmCluster, training: Path):
+    (training / "train.py").write_text(HEEDS_NOTICE)
+    # SLURM sends the notice of the profile two to three minutes before the end.
+    result = run(slurm_cluster, training, "--set-resources", "train_adapter:runtime=4")
+    assert result.returncode == 0, result.stderr
+    first, second = job_ids(result.stderr)
+    assert slurm_cluster.states()[first] == "FAILED"
+    assert slurm_cluster.states()[second] == "COMPLETED"
+    assert f"went on from {first}" in (training / "results" / "summary.txt").read_text()
+    log = training / ".snakemake" / "slurm_logs" / "rule_train_adapter" / f"{first}.log"
+    assert "stopped: training, asked by SIGUSR1\n" in log.read_text()
+    assert "returned non-zero exit status 75" in log.read_text()
+
+
+@pytest.mark.slow
 def test_a_job_cut_off_by_its_wall_time_goes_on(slurm_cluster: SlurmCluster, training: Path):
     (training / "train.py").write_text(INTERRUPTED_ONCE)
+    profile = training / "profiles" / "slurm" / "config.yaml"
+    profile.write_text(re.sub(r"\n +slurm_extra: .*", "", profile.read_text()))
     result = run(slurm_cluster, training, "--set-resources", "train_adapter:runtime=1")
     assert result.returncode == 0, result.stderr
     first, second = job_ids(result.stderr)
