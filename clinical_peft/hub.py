@@ -88,29 +88,29 @@ def push_adapters(
         ConfigError: The config does not allow it; the message names what would leave. Nothing was sent.
         DataError: A server refuses, or a repository is open to others.
     """
-    _require_consent(shipments, synthetic=synthetic, share_derived_weights=share_derived_weights)
+    destinations = _destinations(shipments, synthetic=synthetic, share_derived_weights=share_derived_weights)
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi(endpoint=endpoint)
     sent = []
-    for shipment in shipments:
+    for repository, shipment in destinations.items():
         try:
-            api.create_repo(shipment.repository, private=private, exist_ok=True)
-            if private and not api.repo_info(shipment.repository).private:
+            api.create_repo(repository, private=private, exist_ok=True)
+            if private and not api.model_info(repository).private:
                 raise DataError(
-                    f"{shipment.repository}: expected a private repository, found one that everybody can read; nothing "
+                    f"{repository}: expected a private repository, found one that everybody can read; nothing "
                     "was sent to it. Make it private, or set hub.private to false"
                 )
             operations = [CommitOperationAdd(name, str(path)) for name, path in shipment.files.items()]
-            commit = api.create_commit(shipment.repository, operations, commit_message=f"Add {shipment.adapter}")
+            commit = api.create_commit(repository, operations, commit_message=f"Add {shipment.adapter}")
         except (HfHubHTTPError, OSError) as error:
-            raise _refusal(shipment.repository, error) from None
+            raise _refusal(repository, error) from None
         digests = {name: sha256_file(path) for name, path in shipment.files.items()}
         sent.append(
             {
                 "adapter": shipment.adapter,
-                "repository": shipment.repository,
+                "repository": repository,
                 "commit": commit.oid,
                 "files": digests,
             }
@@ -118,14 +118,17 @@ def push_adapters(
     return sent
 
 
-def _require_consent(shipments: Sequence[Shipment], *, synthetic: bool, share_derived_weights: bool) -> None:
+def _destinations(
+    shipments: Sequence[Shipment], *, synthetic: bool, share_derived_weights: bool
+) -> dict[str, Shipment]:
+    """Shipments by repository, once the config allows them to leave."""
     listed = "; ".join(shipment.listed() for shipment in shipments)
-    if any(shipment.repository is None for shipment in shipments):
+    repositories = [shipment.repository for shipment in shipments if shipment.repository is not None]
+    if len(repositories) < len(shipments):
         raise ConfigError(
             "config: hub.repository: expected owner/name, found none, so nothing was sent. With it, this would leave: "
             f"{listed}"
         )
-    repositories = [shipment.repository for shipment in shipments]
     if len(set(repositories)) < len(repositories):
         raise ConfigError(
             f"config: hub.repository: {len(repositories)} adapters share {repositories[0]}; put {{adapter}} into "
@@ -136,6 +139,7 @@ def _require_consent(shipments: Sequence[Shipment], *, synthetic: bool, share_de
             "config: hub.share_derived_weights is false, so nothing was sent: the weights derive from real notes, "
             f"which their data use agreement keeps from others. With it, this would leave: {listed}"
         )
+    return dict(zip(repositories, shipments, strict=True))
 
 
 def pull_adapter(
@@ -164,7 +168,7 @@ def pull_adapter(
 
     api = HfApi(endpoint=endpoint)
     try:
-        found = api.repo_info(repository, revision=revision or DEFAULT_REVISION)
+        found = api.model_info(repository, revision=revision or DEFAULT_REVISION)
         there = {file.rfilename for file in found.siblings or ()}
         missing = [name for name in (*FILES, CARD) if name not in there]
         if missing:
@@ -181,7 +185,7 @@ def pull_adapter(
     return {"adapter": adapter, "repository": repository, "commit": found.sha, "files": files}
 
 
-def _refusal(repository: str | None, error: Exception) -> DataError:
+def _refusal(repository: str, error: Exception) -> DataError:
     response = getattr(error, "response", None)
     code = f" with status {response.status_code}" if response is not None else ""
     return DataError(

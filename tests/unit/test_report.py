@@ -4,16 +4,17 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from simulated_study import LABELS, VARIANTS, simulate_attrition, simulate_histories, simulate_study
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation import figures
+from clinical_peft.evaluation import adapter_figures, figures, use_figures
 from clinical_peft.evaluation.attrition_flow import attrition_flow
 from clinical_peft.evaluation.cohort_tables import build_cohort_tables
 from clinical_peft.evaluation.discussion import compare_groups, control_sentences, excludes_zero, seed_sentence
 from clinical_peft.evaluation.report import build_report
-from clinical_peft.evaluation.tables import build_tables
+from clinical_peft.evaluation.tables import Table, build_tables
 
 TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
 STUDY = {
@@ -26,7 +27,9 @@ STUDY = {
     "switches": {"los_rounded": False, "task_adapter_inactive": False},
 }
 PROVENANCE = {"revision": "0" * 40, "config_sha256": "1" * 64, "versions": {"numpy": "2"}, "machine": {"cores": 2}}
+MLFLOW = "http://127.0.0.1:5000"
 MODELS = [*VARIANTS, "tfidf", "bluebert+lora"]
+ADAPTER_FIGURES = ("learning_curves", "perplexity_change", "perplexity_cost")
 TASKS = ("mortality", "los", "procedures", "control")
 
 
@@ -37,12 +40,12 @@ def simulated(tmp_path_factory):
 
 def draw(simulated, folder):
     """Every figure of the simulated study, by name."""
-    names = ["attrition", "downstream_auroc", "learning_curves", "perplexity_change", "validation_auroc"]
+    names = ["attrition", "downstream_auroc", *ADAPTER_FIGURES, "validation_auroc"]
     paths = {name: folder / f"{name}.svg" for name in [*names, *(f"roc_pr_{task}" for task in TASKS)]}
     attrition_flow(simulate_attrition(TASKS), paths["attrition"])
     figures.downstream_auroc(simulated["aggregate"], LABELS, paths["downstream_auroc"])
-    figures.learning_curves(simulated["perplexities"], LABELS, paths["learning_curves"])
-    figures.perplexity_change(simulated["perplexities"], LABELS, paths["perplexity_change"])
+    for name in ADAPTER_FIGURES:
+        getattr(adapter_figures, name)(simulated["perplexities"], LABELS, paths[name])
     figures.validation_curves(simulate_histories(tasks=TASKS), LABELS, paths["validation_auroc"], models=MODELS)
     for task in TASKS:
         by_model = {model: files for (model, name), files in simulated["predictions"].items() if name == task}
@@ -74,6 +77,9 @@ def write_report(simulated, drawn, output, **changes):
         "labels": LABELS,
         "provenance": PROVENANCE,
         "output": output,
+        "runs": {f"group/{model}": f"run-of-{model}" for model in MODELS} | {"models/llama/los/seed1": "run-of-a-seed"},
+        "mlflow": MLFLOW,
+        "mlflow_command": "mlflow ui",
         **inputs,
         **changes,
     }
@@ -111,18 +117,20 @@ class Elements(HTMLParser):
 def test_report_loads_nothing_from_outside(page):
     elements = Elements(page)
     assert elements.open == []
-    for _, attributes in elements.found:
+    for tag, attributes in elements.found:
         for name in ("src", "href", "xlink:href", "srcset", "action", "data"):
-            assert attributes.get(name, "#").startswith("#")
+            # A link is followed when a reader clicks on it, and then to MLflow alone.
+            allowed = ("#", f"{MLFLOW}/#/runs/") if tag == "a" else ("#",)
+            assert attributes.get(name, "#").startswith(allowed)
     assert not {"link", "iframe", "object", "embed", "img"} & {tag for tag, _ in elements.found}
-    assert not re.search(r"https?:|@import|url\((?!#)", page)
+    assert not re.search(r"https?:|@import|url\((?!#)", page.replace(MLFLOW, ""))
 
 
 def test_links_and_drawings_refer_to_ids_that_exist_once(page):
     elements = Elements(page).found
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    references = [a[k][1:] for _, a in elements for k in ("href", "xlink:href") if k in a]
+    references = [a[k][1:] for _, a in elements for k in ("href", "xlink:href") if k in a and a[k][0] == "#"]
     references += re.findall(r"url\(#([^)]+)\)", page)
     assert references
     assert set(references) <= set(ids)
@@ -284,3 +292,54 @@ def test_a_single_seed_is_said_so():
     assert "trained once" in seed_sentence({"summaries": [{"task": "los", "seeds": 1}]})
     several = {"summaries": [{"task": "los", "seeds": 2}, {"task": "pmv", "seeds": 3}]}
     assert "2 to 3 seeds" in seed_sentence(several)
+
+
+def test_rows_of_models_and_runs_link_to_mlflow(page, simulated, drawn, tmp_path):
+    links = [a["href"] for tag, a in Elements(page).found if tag == "a" and a["href"].startswith(MLFLOW)]
+    assert sorted(links) == sorted(f"{MLFLOW}/#/runs/run-of-{name}" for name in [*MODELS, "a-seed"])
+    assert "<code>mlflow ui</code>" in page
+    without = write_report(simulated, drawn, tmp_path / "report.html", mlflow=None)
+    assert MLFLOW not in without
+    assert "mlflow ui" not in without
+
+
+def test_sections_of_further_tables_appear_where_a_study_has_them(simulated, drawn, page, tmp_path):
+    assert 'id="calibration"' not in page
+    table = Table("calibration", "Calibration of each model.", (), (), ("Model", "Slope"), (("a", "1.02"),))
+    figure = tmp_path / "reliability_mortality.svg"
+    bins = use_figures.Reliability(np.array([0.1, 0.6]), np.array([0.2, 0.5]))
+    use_figures.reliability_diagram("mortality", {"llama": bins}, LABELS, figure)
+    inputs = build_tables(
+        statistics=simulated["statistics"],
+        perplexities=simulated["perplexities"],
+        aggregate=simulated["aggregate"],
+        labels=LABELS,
+    ) | build_cohort_tables(
+        protocol="corrected", statistics=simulated["statistics"], attrition=simulate_attrition(TASKS)
+    )
+    text = write_report(
+        simulated,
+        {**drawn, "reliability_mortality": figure},
+        tmp_path / "report.html",
+        tables=inputs | {"calibration": table},
+    )
+    assert '<section id="calibration">' in text
+    assert '<a href="#calibration">Calibration</a>' in text
+    assert 'id="table-calibration"' in text
+    assert 'id="figure-reliability_mortality"' in text
+    assert 'id="subgroups"' not in text
+
+
+def test_what_a_hurried_reader_gets_is_the_first_thing_on_the_page(page, simulated):
+    short = page[page.index('<div class="short">') : page.index("<nav")]
+    assert "8 models on 4 tasks" in short
+    assert "of 15 pairs of models differ beyond chance" in short
+    best = max(
+        (
+            row
+            for row in simulated["aggregate"]["summaries"]
+            if row["task"] == "macro_average" and row["model"] in VARIANTS
+        ),
+        key=lambda row: row["auroc"],
+    )
+    assert f"{LABELS[best['model']]['label']} {100 * best['auroc']:.1f}" in short
