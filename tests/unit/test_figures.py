@@ -1,4 +1,4 @@
-"""What the figures compute: bands of curves, AUROC of labels, maps of hidden states; and that they draw arrays."""
+"""What the figures compute: bands of curves, AUROC of labels, maps of hidden states, and drawings of plain arrays."""
 
 import json
 

@@ -4,12 +4,17 @@ import csv
 import json
 import shutil
 import stat
+import zipfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from workflow_run import REPOSITORY, snakemake
+
+from clinical_peft.evaluation.render import to_csv
+from clinical_peft.evaluation.tables import build_tables
+from clinical_peft.tracked_study import read_study
 
 pytestmark = pytest.mark.workflow
 
@@ -34,9 +39,9 @@ def comparable(path: Path) -> list[list[str]]:
     return [[row[i] for i in kept] for row in rows]
 
 
-def test_every_table_in_three_formats(study):
+def test_every_table_in_four_formats(study):
     for name in TABLES:
-        for suffix in ("csv", "md", "tex"):
+        for suffix in ("csv", "md", "tex", "html"):
             assert (study / "tables" / f"{name}.{suffix}").stat().st_size > 0
     rows = list(csv.DictReader((study / "tables" / "downstream_main.csv").open()))
     assert {row["model"] for row in rows} == set(MODELS) - {"bert+lora"}
@@ -111,9 +116,73 @@ def test_mlflow_holds_every_run(study):
         assert len(children) == len(TASKS)
         for child in children:
             assert 0 <= child.data.metrics["test_auroc"] <= 1
-    assert len(json.loads((study / "runs" / "tracked.json").read_text())) == len(
-        [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-    )
+    tracked = json.loads((study / "runs" / "tracked.json").read_text())
+    assert sorted(tracked.values()) == sorted(run.info.run_id for run in runs if run.info.run_name != "tiny")
+
+
+def test_the_main_table_is_rebuilt_from_mlflow_alone(study):
+    tables = build_tables(statistics=[], perplexities=[], **from_mlflow(study))
+    for name in ("downstream_main", "downstream_lora_baselines"):
+        assert to_csv(tables[name]) == (study / "tables" / f"{name}.csv").read_text(), name
+
+
+def from_mlflow(study):
+    aggregate, labels = read_study(f"sqlite:///{study}/mlflow.db", "tiny")
+    return {"aggregate": aggregate, "labels": labels}
+
+
+def test_mlflow_holds_tables_figures_lineage_and_use_of_the_machine(study):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{study}/mlflow.db")
+    run = json.loads((study / "runs" / "study.json").read_text())["run"]
+    assert {one.path for one in client.list_artifacts(run)} == {"tables", "figures", "cards", "report.html"}
+    tables = {Path(one.path).name for one in client.list_artifacts(run, "tables")}
+    assert {f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "html")} <= tables
+    tracked = json.loads((study / "runs" / "tracked.json").read_text())
+    child = client.get_run(tracked["models/llama/mortality/seed0"])
+    metrics = json.loads((study / "metrics" / "llama" / "mortality" / "seed0.json").read_text())
+    (data,) = child.inputs.dataset_inputs
+    assert data.dataset.name == "mortality"
+    assert metrics["cohort_sha256"].startswith(data.dataset.digest)
+    assert child.data.metrics["system/processor_seconds"] > 0
+    assert child.data.params["recipe.context"] == "64"
+    (data,) = client.get_run(tracked["adapters/adapters/tiny-llama-lora"]).inputs.dataset_inputs
+    assert data.dataset.name == "mimic-iv"
+
+
+def test_every_adapter_has_a_card_and_the_study_an_evidence_sheet(study):
+    for name in ("tiny-llama-lora", "tiny-llama-prompt-tuning"):
+        card = (study / "cards" / f"{name}.md").read_text()
+        metadata = yaml.safe_load(card.split("---")[1])
+        assert (metadata["library_name"], metadata["base_model"], metadata["license"]) == ("peft", "tiny-llama", "mit")
+    lora = (study / "cards" / "tiny-llama-lora.md").read_text()
+    rows = [
+        row
+        for row in csv.DictReader((study / "tables" / "downstream_main.csv").open())
+        if (row["model"], row["task"]) == ("llama+clinical-trainable+downstream", "mortality")
+    ]
+    assert f"| {float(rows[0]['auroc_percent']):.1f} | {float(rows[0]['low_percent']):.1f} to " in lora
+    sheet = (study / "tripod_ai.md").read_text()
+    assert "AUTHOR INPUT NEEDED" in sheet
+    assert sheet.count("| from the run |") > 15
+
+
+def test_nothing_goes_to_the_hub_unless_a_repository_is_named(tiny_run):
+    run = snakemake(tiny_run.folder, "push_to_hub")
+    assert run.returncode == 1
+    assert "hub.repository: expected owner/name, found none, so nothing was sent" in run.output
+    assert "tiny-llama-lora to no repository: README.md (" in run.output
+    assert not (tiny_run.results / "tiny" / "hub").exists() or not list((tiny_run.results / "tiny" / "hub").iterdir())
+
+
+def test_snakemakes_own_report_holds_tables_and_report(tiny_run, tmp_path):
+    run = snakemake(tiny_run.folder, "--report", str(tmp_path / "report.zip"))
+    assert run.returncode == 0, run.output[-2000:]
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        names = [Path(name).name for name in archive.namelist()]
+    assert "report.html" in names
+    assert "downstream_main.csv" in names
 
 
 def test_a_second_run_does_nothing(tiny_run):

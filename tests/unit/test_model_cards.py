@@ -1,0 +1,136 @@
+"""Cards of adapters and the TRIPOD+AI sheet: true to the run, and plain about what they do not know."""
+
+import dataclasses
+
+import pytest
+import yaml
+from simulated_study import LABELS, simulate_attrition, simulate_study
+
+from clinical_peft.evaluation.checklist import EVIDENCE, FILLED, OPEN, PARTLY, RunFacts, tripod_table
+from clinical_peft.evaluation.model_cards import CardFacts, model_card
+from clinical_peft.evaluation.tripod_items import ITEMS
+
+TASKS = ("mortality", "procedures")
+STUDY = {
+    "study": "simulated",
+    "protocol": "corrected",
+    "contamination": "disjoint",
+    "split": "hash",
+    "cohorts": "mimic-iii",
+    "synthetic": False,
+    "switches": {"los_rounded": True, "task_adapter_inactive": False},
+}
+PROVENANCE = {"git revision": "0123abc", "versions": {"torch": "2.13.0", "peft": "0.21.2"}}
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    return simulate_study(tmp_path_factory.mktemp("study"), resamples=100, tasks=TASKS)
+
+
+@pytest.fixture(scope="module")
+def facts(simulated):
+    return CardFacts(
+        study=STUDY,
+        sources={"tiny-llama": "meta-llama/Llama-7b"},
+        models={"tiny-lora": ["llama+clinical-frozen"]},
+        aggregate=simulated["aggregate"],
+        labels=LABELS,
+        provenance=PROVENANCE,
+    )
+
+
+@pytest.fixture(scope="module")
+def adapter(simulated):
+    row = next(row for row in simulated["perplexities"] if row["adapter"] == "tiny-lora")
+    job = {"seed": 1234, "recipe": {"learning_rate": 0.0003}}
+    return row | {"base_revision": "f" * 40, "method": {"type": "lora", "r": 16}, "job": job}
+
+
+def metadata(card):
+    assert card.startswith("---\n")
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_a_card_says_what_the_adapter_is_made_of_and_what_it_gives(adapter, facts, simulated):
+    card = model_card(adapter, facts)
+    for text in ("meta-llama/Llama-7b", "f" * 40, "- r: 16", "- learning_rate: 0.0003", "`disjoint`", "0123abc"):
+        assert text in card
+    row = next(
+        row
+        for row in simulated["aggregate"]["summaries"]
+        if (row["model"], row["task"]) == ("llama+clinical-frozen", "mortality")
+    )
+    low, high = row["interval"]
+    assert f"| MOR | {100 * row['auroc']:.1f} | {100 * low:.1f} to {100 * high:.1f} |" in card
+    (index,) = metadata(card)["model-index"]
+    values = {one["dataset"]["type"]: one["metrics"][0]["value"] for one in index["results"]}
+    assert values["mortality"] == pytest.approx(row["auroc"], abs=1e-4)
+    assert set(values) == {*TASKS, "macro_average"}
+
+
+def test_weights_of_mimic_carry_its_licence_and_synthetic_ones_do_not(adapter, facts):
+    card = model_card(adapter, facts)
+    assert metadata(card)["license_name"] == "physionet-credentialed-health-data-license-1.5.0"
+    assert "data use agreement" in card
+    made_up = dataclasses.replace(facts, study={**STUDY, "synthetic": True})
+    assert metadata(model_card(adapter, made_up))["license"] == "mit"
+    assert "PhysioNet" not in model_card(adapter, made_up)
+    other = metadata(model_card({**adapter, "corpus": "mine"}, facts))
+    assert other["license_name"] == "as-the-notes-it-was-trained-on"
+
+
+def test_an_adapter_that_no_model_uses_says_so(adapter, facts):
+    card = model_card({**adapter, "adapter": "unused"}, facts)
+    assert "No model of the study is built on this adapter." in card
+    assert "model-index" not in metadata(card)
+
+
+@pytest.fixture(scope="module")
+def run_facts(simulated):
+    return RunFacts(
+        study=STUDY,
+        statistics=simulated["statistics"],
+        attrition=simulate_attrition(TASKS),
+        perplexities=simulated["perplexities"],
+        aggregate=simulated["aggregate"],
+        metrics=simulated["metrics"],
+        tables=["attrition", "downstream_main"],
+        provenance=PROVENANCE,
+    )
+
+
+def sheet(facts):
+    return {row[0]: row for row in tripod_table(facts).rows}
+
+
+def test_the_sheet_has_all_52_items_of_the_statement_once():
+    numbers = [item.number for item in ITEMS]
+    assert len(set(numbers)) == len(numbers) == 52
+    assert sorted({int("".join(filter(str.isdigit, number))) for number in numbers}) == list(range(1, 28))
+    assert {item.evidence for item in ITEMS if item.evidence} == set(EVIDENCE)
+
+
+def test_what_the_run_does_not_know_is_left_to_the_authors(run_facts):
+    rows = sheet(run_facts)
+    for number in ("1", "17", "18a", "25"):
+        assert rows[number][3:] == ("AUTHOR INPUT NEEDED.", OPEN)
+    assert rows["8a"][-1] == PARTLY
+    assert rows["8a"][3].endswith("AUTHOR INPUT NEEDED: why these outcomes.")
+
+
+def test_filled_items_say_what_the_run_did(run_facts, simulated):
+    rows = sheet(run_facts)
+    assert rows["12e"][-1] == FILLED
+    assert "100 resamples" in rows["12e"][3]
+    assert "; as in the original: los_rounded" in rows["7"][3]
+    run = next(run for run in simulated["metrics"] if run["task"] == "mortality")
+    assert f"MOR {run['n']['test']} ({run['positives']['test']})" in rows["21"][3]
+    assert "0123abc" in rows["18f"][3]
+
+
+def test_fairness_and_recalibration_are_open_until_a_study_has_them(run_facts):
+    assert sheet(run_facts)["14"][-1] == sheet(run_facts)["12f"][-1] == OPEN
+    more = dataclasses.replace(run_facts, tables=["calibration", "subgroups"])
+    assert sheet(more)["14"][-1] == sheet(more)["12f"][-1] == FILLED
+    assert "table subgroups" in sheet(more)["23a"][3]
