@@ -5,14 +5,13 @@ import gzip
 import json
 import os
 import stat
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from peak_memory import needs_proc, peak_bytes
 
 from clinical_peft.data.general_text import collect_general_text
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
@@ -199,18 +198,17 @@ def test_the_bytes_do_not_depend_on_which_thread_is_slower(tmp_path, monkeypatch
     assert len(written) == 1
 
 
-PEAK = """
-import re, sys
+EXTRACT = """
+import sys
 from pathlib import Path
 from clinical_peft.data.note_extraction import extract_notes
 folder = Path(sys.argv[1])
 extract_notes("mimic-iii", folder / "n.parquet", mimic_iv_note=None, mimic_iii=folder, flattened=False)
-print(re.findall(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[0])
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak memory of a process is read from /proc")
+@needs_proc
 def test_memory_does_not_grow_with_the_table(tmp_path):
     peaks = []
     for count in (150_000, 450_000):  # 0.2 and 0.6 GB: more than what pyarrow decompresses ahead
@@ -218,8 +216,7 @@ def test_memory_does_not_grow_with_the_table(tmp_path):
             handle.write("ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,ISERROR,TEXT\n")
             lines = "heart sounds regular, lungs clear \n" * 38
             handle.writelines(f'{number},7,,2150-01-01,,Nursing,,"Note {number}\n{lines}"\n' for number in range(count))
-        done = subprocess.run([sys.executable, "-c", PEAK, tmp_path], capture_output=True, text=True, check=True)
-        peaks.append(int(done.stdout) << 10)
+        peaks.append(peak_bytes(EXTRACT, tmp_path))
     assert peaks[1] < 500e6
     assert peaks[1] < 1.15 * peaks[0]
 

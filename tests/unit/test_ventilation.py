@@ -1,6 +1,6 @@
 """Episodes of ventilation and the cohort of prolonged ventilation."""
 
-import csv
+import gzip
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peak_memory import needs_proc, peak_bytes
 from sklearn.model_selection import train_test_split
+from tables_fixtures import write_csv
 
 from clinical_peft.data import ventilation
 from clinical_peft.data.attrition import Attrition
@@ -31,9 +33,7 @@ def stamp(hours: float) -> str:
 
 
 def write(folder: Path, name: str, header: str, rows: list[list[object]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.csv").open("w", newline="") as handle:
-        csv.writer(handle).writerows([header.split(","), *rows])
+    write_csv(folder / f"{name}.csv", header, rows)
 
 
 def charted_hospital(folder: Path, charted: list[tuple], procedures: list[tuple] = ()) -> Path:
@@ -225,6 +225,31 @@ def test_an_early_nursing_or_respiratory_note_is_needed(tmp_path):
     write(folder, "NOTEEVENTS", "HADM_ID,CHARTTIME,CATEGORY", notes)
     cohort = ventilated_admissions(folder, find_episodes(folder)[0], Attrition())
     assert with_early_note(folder, cohort)["hadm_id"].tolist() == [10, 20]
+
+
+FIND_EPISODES = """
+import sys
+from pathlib import Path
+from clinical_peft.data.ventilation import find_episodes
+assert len(find_episodes(Path(sys.argv[1]))[0]) == 1
+"""
+
+
+@pytest.mark.slow
+@needs_proc
+def test_memory_does_not_grow_with_the_rows_of_other_items(tmp_path):
+    write_procedures(tmp_path, [])
+    ventilated = [f"1,{PEEP},{stamp(hours)},5," for hours in (0, 1)]
+    other = "".join(f"{stay},211,{stamp(0)},{stay % 90},\n" for stay in range(50_000))
+    peaks = []
+    for count in (50, 150):  # 80 and 250 MB: more than what pyarrow decompresses ahead
+        with gzip.open(tmp_path / "CHARTEVENTS.csv.gz", "wt", compresslevel=1) as handle:
+            handle.write("ICUSTAY_ID,ITEMID,CHARTTIME,VALUE,ERROR\n")
+            handle.writelines([other] * count)
+            handle.write("\n".join(ventilated))
+        peaks.append(peak_bytes(FIND_EPISODES, tmp_path))
+    assert peaks[1] < 500e6
+    assert peaks[1] < 1.15 * peaks[0]
 
 
 @pytest.mark.parametrize("size", [3, 10, 97, 7287])
