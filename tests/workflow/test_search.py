@@ -54,8 +54,8 @@ def test_every_trial_is_an_mlflow_run(search_run):
     experiment = client.get_experiment_by_name("search")
     runs = client.search_runs([experiment.experiment_id], filter_string="tags.kind = 'search'", max_results=500)
     names = sorted(run.info.run_name for run in runs)
-    of_models = [f"mortality/trial{number}" for trials in (8, 6) for number in range(trials)]
-    assert names == sorted(of_models + [f"trial{number}" for number in range(4)])
+    trials = {f"{MODEL}/mortality": 8, "llama/mortality": 6, ADAPTER: 4}
+    assert names == sorted(f"search {name}/trial{number}" for name, count in trials.items() for number in range(count))
 
 
 def test_a_second_run_does_nothing(search_run):
