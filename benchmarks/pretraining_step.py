@@ -200,15 +200,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shape", choices=("tiny", "23m", "7b"), default="23m")
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--updates", type=int, default=2, help="optimizer steps of a turn")
-    parser.add_argument("--rows", type=int, default=24, help="documents of an optimizer step")
+    parser.add_argument("--rows", type=int, default=16, help="documents of an optimizer step")
     parser.add_argument(
         "--padding", type=float, default=0.3, help="share of padding when all are padded to the context"
     )
     parser.add_argument("--threads", type=int, default=1, help="threads on a CPU")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[2, 4, 8], help="rows of a forward pass to try, ascending"
-    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=[4, 8], help="rows of a forward pass to try, ascending")
     parser.add_argument("--compile", action="store_true", help="compile ours, and run Trainer compiled, too")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--only-rows", type=int, help=argparse.SUPPRESS)
