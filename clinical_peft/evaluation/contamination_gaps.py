@@ -7,7 +7,7 @@ Layout of contamination.json: level, resamples, smallest_cell, `membership` {sou
         gain inside), undefined (null, or why there are no figures);
     `disjoint`, by task: task, matched, disjoint (models), seeds, classes, admissions, patients, positives,
         auroc {matched, disjoint}, difference (matched minus disjoint), undefined.
-A gain and a difference are {value, interval, standard_error, p_value, undefined_resamples}; AUROCs are {value, interval}.
+A gain or difference is {value, interval, standard_error, p_value, undefined_resamples}, an AUROC {value, interval}.
 Every figure is the mean over seeds; intervals are percentiles over resamples of the patients, p-values those of a
 normal difference with the resamples' standard error. Counts below `SMALLEST_CELL` are null, with the figures of such
 a group, and the counts of the other group, which would give them away.
@@ -279,7 +279,7 @@ def _with_estimate(weights: np.ndarray) -> np.ndarray:
 
 
 def _compared_classes(data: Predictions) -> np.ndarray:
-    """Classes that a figure can be of, bool of shape (K,): with both labels, or of a multiclass task those that occur."""
+    """Classes that have a figure, bool of shape (K,): with both labels; of a multiclass task, those that occur."""
     return np.asarray(data.target.any(axis=0)) if data.type == "multiclass" else scored_classes(data.target)
 
 

@@ -46,20 +46,20 @@ def build_contamination_table(contamination: Mapping[str, Any], labels: Labels) 
     level = f"{contamination['level']:.0%}"
     return Table(
         name="contamination_gaps",
-        caption="What pretraining on the notes of test patients is worth: AUROC gained by pretraining on MIMIC-IV inside "
-        "and outside the CareVue subset of test patients, who are not in MIMIC-IV, and AUROC after unfiltered "
+        caption="What pretraining on the notes of test patients is worth: AUROC gained by pretraining on MIMIC-IV "
+        "inside and outside the CareVue subset of test patients, who are not in MIMIC-IV, and AUROC after unfiltered "
         f"pretraining minus that after pretraining without held-out patients ({level} intervals over patients). "
         f"{_source(contamination['membership'])}",
         fields=CONTAMINATION_FIELDS,
         records=tuple(records),
         header=("Task", "Comparison", "Admissions", "Positives", "First (%)", "Second (%)", "Difference", "p"),
-        rows=tuple(_row(record, level) for record in records),
+        rows=tuple(_row(record) for record in records),
         notes=(
             "A difference is the second AUROC minus the first, the mean over seeds, in percentage points: the adapted "
             "model minus the unadapted one, or the unfiltered arm minus the disjoint one. The patients of the CareVue "
             "subset are others, of an earlier era, than the rest: models are paired within each group, the groups are "
-            "not. The two arms are paired on the same test patients. A dash stands where a figure is undefined or rests "
-            f"on {contamination['smallest_cell'] - 1} cases or fewer; the CSV file says why.",
+            "not. The two arms are paired on the same test patients. A dash stands where a figure is undefined or "
+            f"rests on fewer than {contamination['smallest_cell']} cases; the CSV file says why.",
         ),
         text_columns=2,
     )
@@ -149,7 +149,7 @@ def _difference(found: Mapping[str, Any] | None) -> Record:
     }
 
 
-def _row(record: Record, level: str) -> tuple[str, ...]:
+def _row(record: Record) -> tuple[str, ...]:
     difference = MISSING
     if record["difference_percent"] is not None:
         interval = (
