@@ -80,7 +80,7 @@ class Data(Section):
 class Synthetic(Section):
     """The synthetic hospital."""
 
-    size: Literal["tiny", "demo", "large"] = "demo"
+    size: Literal["tiny", "demo", "gaps", "large"] = "demo"
     seed: int = 1
 
 

@@ -138,7 +138,7 @@ def discharge_sections(admission: Admission) -> Sections:
         MASTHEAD: _masthead(draws, admission),
         ALLERGIES: write(draws, phrases.ALLERGIES),
         "Attending": f"[**First Name3 (LF) {draws.integer(30, 999)}**]",
-        CHIEF_COMPLAINT: complaint.capitalize() if draws.chance(0.7) else complaint,
+        CHIEF_COMPLAINT: _opening(admission) + (complaint.capitalize() if draws.chance(0.7) else complaint),
         "Major Surgical or Invasive Procedure": write(draws, admission.problem.operation),
         PRESENT_ILLNESS: _present_illness(draws, admission),
         MEDICAL_HISTORY: _medical_history(draws, admission),
@@ -263,6 +263,10 @@ def _course(draws: Draws, admission: Admission) -> str:
     if admission.died:
         sentences.append(write(draws, phrases.COURSE_DEATH))
     return " ".join(sentences)
+
+
+def _opening(admission: Admission) -> str:
+    return f"Ward {admission.ward}, " if admission.ward else ""
 
 
 def _departure(draws: Draws, admission: Admission, complaint: str) -> Sections:

@@ -8,10 +8,11 @@ from typing import Any
 from clinical_peft.data.synthetic import mimic_iii, mimic_iv
 from clinical_peft.data.synthetic.bayes import COHORT_DAYS, bayes_auroc
 from clinical_peft.data.synthetic.codes import CodedAdmission
+from clinical_peft.data.synthetic.copied_notes import assign_wards
 from clinical_peft.data.synthetic.draws import Draws
 from clinical_peft.data.synthetic.mimic_iv_tables import MimicIVTables
 from clinical_peft.data.synthetic.note_events import discharge_text
-from clinical_peft.data.synthetic.patients import MIMIC_III, Admission, Patient, simulate_patient
+from clinical_peft.data.synthetic.patients import MIMIC_III, Admission, Patient, admit_to_icu, simulate_patient
 from clinical_peft.data.synthetic.planting import Plan, plant
 from clinical_peft.data.synthetic.sizes import (
     SIZES,
@@ -59,12 +60,17 @@ def generate_sized(output: Path, numbers: HospitalSize, *, size: str, seed: int)
     if any(output.iterdir()):
         raise ConfigError(f"{output}: expected an empty folder for the synthetic hospital; remove its files first")
     patients, next_admission = _simulate(seed, numbers.mimic_iii_patients)
+    if numbers.all_in_icu:
+        for patient in patients:
+            admit_to_icu(patient)
     splits = assign_splits(patients, seed)
     plan = plant(patients, splits, seed, numbers.hosts_per_case)
+    if numbers.patients_per_ward:
+        plan.planted["wards"] = assign_wards(patients, splits, seed, numbers.patients_per_ward)
     admissions = [admission for patient in patients for admission in patient.admissions]
     hosts = {admission.hadm_id: admission for admission in admissions}
 
-    with mimic_iii.MimicIII(output / "mimic-iii", seed, plan, hosts) as database:
+    with mimic_iii.MimicIII(output / "mimic-iii", seed, plan, hosts, numbers.copies) as database:
         for patient in patients:
             database.write_patient(patient)
         first_newborn = mimic_iii.FIRST_SUBJECT + 1 + numbers.mimic_iii_patients
@@ -74,7 +80,11 @@ def generate_sized(output: Path, numbers: HospitalSize, *, size: str, seed: int)
 
     overlap = _overlap(patients, plan, seed, numbers.overlap_share)
     notes = mimic_iv.MimicIV(
-        output / "mimic-iv-note", seed, overlap, lambda admission: discharge_text(admission, plan, hosts)
+        output / "mimic-iv-note",
+        seed,
+        overlap,
+        lambda admission: discharge_text(admission, plan, hosts),
+        numbers.copies,
     )
     with MimicIVTables(output / "mimic-iv", seed, numbers.hosts_per_case) as tables:
         note_counts = notes.write(numbers.mimic_iv_discharge, numbers.mimic_iv_radiology, tables)

@@ -10,7 +10,7 @@ from clinical_peft.data.synthetic.charting import charted_procedures, charted_va
 from clinical_peft.data.synthetic.codes import CodedAdmission, code_admission
 from clinical_peft.data.synthetic.draws import Draws
 from clinical_peft.data.synthetic.icd9_titles import DIAGNOSIS_TITLES, PROCEDURE_TITLES
-from clinical_peft.data.synthetic.note_events import SUMMARY, newborn_summary, note_rows
+from clinical_peft.data.synthetic.note_events import SUMMARY, copied_rows, newborn_summary, note_rows
 from clinical_peft.data.synthetic.patients import Admission, Patient
 from clinical_peft.data.synthetic.planting import (
     ASYMPTOMATIC_HIV_CASE,
@@ -37,15 +37,17 @@ class MimicIII(GzipTables):
         seed: Seed of the hospital.
         plan: Edge cases.
         hosts: Admissions by id.
+        copies: Copied notes of each admission.
     """
 
-    def __init__(self, folder: Path, seed: int, plan: Plan, hosts: Mapping[int, Admission]) -> None:
+    def __init__(self, folder: Path, seed: int, plan: Plan, hosts: Mapping[int, Admission], copies: int = 0) -> None:
         super().__init__(folder, MIMIC_III_COLUMNS)
         self.found: Counter[str] = Counter()
         self.coded: dict[int, CodedAdmission] = {}
         self._seed = seed
         self._plan = plan
         self._hosts = hosts
+        self._copies = copies
         self._stays = FIRST_STAY
         self._orders = FIRST_ORDER
 
@@ -59,6 +61,8 @@ class MimicIII(GzipTables):
             self._write("ADMISSIONS", rows.admission_row(draws, admission, demographics))
             for note in note_rows(admission, self._plan, self._hosts):
                 self._write("NOTEEVENTS", note)
+            for row in copied_rows(admission, self._copies):
+                self._write("NOTEEVENTS", row)
             self._write_codes(draws, admission)
             self._write_stays(draws, admission)
 

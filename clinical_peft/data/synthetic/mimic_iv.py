@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from clinical_peft.data.synthetic.copied_notes import CopiedNote, copied_notes
 from clinical_peft.data.synthetic.discharge_notes import as_mimic_iv, discharge_sections, render
 from clinical_peft.data.synthetic.draws import Draws
 from clinical_peft.data.synthetic.mimic_iii_rows import stamp
@@ -22,6 +23,7 @@ _AT = {"empty": 37, "carriage_return": 83, "unicode_break": 121, "duplicate": 16
 _RADIOLOGY_WITHOUT_ADMISSION = 0.2
 _RADIOLOGY_ADDENDUM = 0.03
 _UNKNOWN_STORE_TIME = 0.05
+_FIRST_COPY = 21  # above every number of a summary
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,11 @@ class MimicIV:
         seed: Seed of the hospital.
         overlap: MIMIC-III patients who are also patients here.
         text_of: Returns the discharge summary of an admission of theirs, as MIMIC-III has it.
+        copies: Copied notes of each of their admissions, written as addenda.
     """
 
     def __init__(
-        self, folder: Path, seed: int, overlap: Sequence[Patient], text_of: Callable[[Admission], str]
+        self, folder: Path, seed: int, overlap: Sequence[Patient], text_of: Callable[[Admission], str], copies: int = 0
     ) -> None:
         folder.mkdir()
         self.found: Counter[str] = Counter()
@@ -50,9 +53,13 @@ class MimicIV:
         self._seed = seed
         self._overlap = overlap
         self._text_of = text_of
+        self._copies = copies
 
     def write(self, discharge: int, radiology: int, tables: MimicIVTables | None = None) -> dict[str, int]:
-        """Write both files, and the rows of ``tables`` where given; return the number of notes in each file."""
+        """Write both files, and the rows of ``tables`` where given; return the number of notes in each file.
+
+        Copied notes are on top of the wanted numbers.
+        """
         previous = ""
         with (
             GzipTable(self._folder / "discharge.csv.gz", MIMIC_IV_COLUMNS) as discharges,
@@ -62,6 +69,9 @@ class MimicIV:
                 draws = Draws(self._seed, MIMIC_IV, ROWS, number)
                 previous = self._with_edge_case(stay.text(), number % _CYCLE, previous)
                 discharges.write(*_discharge_row(draws, stay, previous))
+                if stay.shared:
+                    for note in copied_notes(stay.admission, self._copies):
+                        discharges.write(*_copied_row(stay, note, discharges.rows))
                 if tables is not None:
                     tables.write(stay)
                 for _ in range(examinations.rows, (number + 1) * radiology // discharge):
@@ -123,6 +133,21 @@ def _discharge_row(draws: Draws, stay: _Stay, text: str) -> tuple[str | int | No
         stamp(day),
         _store_time(draws, day),
         text,
+    )
+
+
+def _copied_row(stay: _Stay, note: CopiedNote, written: int) -> tuple[str | int | None, ...]:
+    sequence, kind = _FIRST_COPY + written, "AD"
+    time = stamp(note.when + stay.shift)
+    return (
+        f"{stay.subject_id}-{kind}-{sequence}",
+        stay.subject_id,
+        stay.hadm_id,
+        kind,
+        sequence,
+        time,
+        time,
+        note.text,
     )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from clinical_peft.data.synthetic import phrases
+from clinical_peft.data.synthetic.copied_notes import CATEGORY, copied_notes
 from clinical_peft.data.synthetic.discharge_notes import date_mark, discharge_sections, render
 from clinical_peft.data.synthetic.draws import Draws, write
 from clinical_peft.data.synthetic.mimic_iii_rows import caregiver, stamp
 from clinical_peft.data.synthetic.other_notes import bedside_note, radiology_report
-from clinical_peft.data.synthetic.patients import ROWS, Admission
+from clinical_peft.data.synthetic.patients import COPIES, ROWS, Admission
 from clinical_peft.data.synthetic.planted_notes import TEXT_CASES
 from clinical_peft.data.synthetic.planting import Plan
 from clinical_peft.data.synthetic.tables import Value
@@ -130,6 +131,13 @@ def _bedside_row(draws: Draws, admission: Admission, plan: Plan) -> tuple[Value,
     minutes = _LATE_NOTE_HOURS * 60 if late else draws.integer(20, 2700)
     time = admission.admitted + timedelta(seconds=admission.stays[0].episodes[0].start, minutes=minutes)
     return _row(draws, admission, time, time, category, "Report", bedside_note(draws, admission, category))
+
+
+def copied_rows(admission: Admission, count: int) -> Iterator[tuple[Value, ...]]:
+    """Yield the rows of the notes that copy an admission's history forward."""
+    draws = Draws(*admission.key, COPIES, ROWS)
+    for note in copied_notes(admission, count):
+        yield _row(draws, admission, note.when, note.when, CATEGORY, "Report", note.text)
 
 
 def newborn_summary(draws: Draws) -> str:

@@ -18,7 +18,7 @@ PROBLEM_WEIGHTS = cumulative_weights(PROBLEMS)
 
 # Streams of random numbers: the first key after the seed says for which part they are drawn.
 MIMIC_III, MIMIC_IV = 3, 4
-STATE, NOTE, CODES, ROWS = 1, 2, 3, 4
+STATE, NOTE, CODES, ROWS, COPIES, ICU = 1, 2, 3, 4, 5, 6
 
 DAY = 86_400
 TOP_AGE = 89  # older patients are hidden by the de-identification
@@ -50,7 +50,10 @@ class IcuStay:
 
 @dataclass(slots=True)
 class Admission:
-    """One admission with its latent state (severity and respiration in standard deviations) and outcomes."""
+    """One admission with its latent state (severity and respiration in standard deviations) and outcomes.
+
+    A hospital without wards leaves ``ward`` empty.
+    """
 
     key: tuple[int, int, int, int]
     subject_id: int
@@ -69,6 +72,7 @@ class Admission:
     ventilated: bool
     los: int
     stays: list[IcuStay]
+    ward: str = ""
 
     @property
     def discharged(self) -> datetime:
@@ -189,6 +193,16 @@ def _place_icu_stay(draws: Draws, admission: Admission) -> None:
     elif draws.chance(0.35):
         stay_length = int(admission.los * (0.2 + 0.6 * draws.uniform()))
         admission.stays = [IcuStay(start, min(start + stay_length, admission.los) // 60 * 60)]
+
+
+def admit_to_icu(patient: Patient) -> None:
+    """Give every admission without an ICU stay one of its first day or days."""
+    for admission in patient.admissions:
+        if not admission.stays:
+            draws = admission.draws(ICU)
+            start = 60 * draws.integer(20, 300)
+            length = int(admission.los * (0.2 + 0.6 * draws.uniform()))
+            admission.stays = [IcuStay(start, min(start + length, admission.los) // 60 * 60)]
 
 
 def fit_to_ventilation(admission: Admission) -> None:

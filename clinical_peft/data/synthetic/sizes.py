@@ -15,7 +15,12 @@ class HospitalSize:
         hosts_per_case: Admissions (or rows) into which each edge case is planted.
         mimic_iv_discharge: Discharge notes of the MIMIC-IV part, exactly.
         mimic_iv_radiology: Radiology notes of the MIMIC-IV part, exactly.
-        overlap_share: Share of the MIMIC-III patients who are in the MIMIC-IV part too.
+        overlap_share: Share of the MIMIC-III patients who are in the MIMIC-IV part too, or as many as may be.
+        copies: Copied notes of each admission that tell its outcome: in the MIMIC-III part of all, in the MIMIC-IV
+            part, as addenda on top of the discharge notes, of the patients who are in both.
+        patients_per_ward: About how many admissions with one outcome share a ward, whose name opens their notes; 0 for
+            no wards.
+        all_in_icu: Whether every admission has an ICU stay, as in the real database.
     """
 
     mimic_iii_patients: int
@@ -24,11 +29,15 @@ class HospitalSize:
     mimic_iv_discharge: int
     mimic_iv_radiology: int
     overlap_share: float = 0.15
+    copies: int = 0
+    patients_per_ward: int = 0
+    all_in_icu: bool = False
 
 
 SIZES: dict[str, HospitalSize] = {
     "tiny": HospitalSize(160, 3, 1, 200, 200),
     "demo": HospitalSize(1_150, 14, 3, 900, 900),
+    "gaps": HospitalSize(550, 3, 1, 500, 60, 0.45, copies=20, patients_per_ward=12, all_in_icu=True),
     "large": HospitalSize(3_000, 40, 6, 150_000, 170_000),
 }
 
@@ -55,8 +64,8 @@ def predicted_note_counts(size: str) -> dict[str, int]:
     """Return how many notes a size has, without generating any.
 
     Returns:
-        mimic-iv-discharge and mimic-iv-radiology, which are exact, and mimic-iii-discharge: adult summaries, a few
-        per cent too many, because a patient who dies has no further admission.
+        mimic-iv-discharge (without copied notes) and mimic-iv-radiology, which are exact, and mimic-iii-discharge:
+        adult summaries, a few per cent too many, because a patient who dies has no further admission.
 
     Raises:
         ConfigError: There is no such size.
