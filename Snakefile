@@ -8,6 +8,9 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/hospital.smk"
+include: "rules/models.smk"
+include: "rules/selection.smk"
+include: "rules/description.smk"
 
 
 pathvars:
