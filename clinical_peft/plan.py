@@ -117,7 +117,7 @@ def _data(study: Study) -> Stage:
     jobs += len({study.cohorts.source if corpus in study.paired_corpora else corpus for corpus in corpora})
     jobs += any(corpus in study.paired_corpora for corpus in corpora)
     jobs += experiments.reads_synthetic_notes(study)
-    jobs += 1 + (study.contamination == "carevue")  # the leakage check, and who is in the CareVue subset
+    jobs += 1 + study.divides_carevue  # the leakage check, and who is in the CareVue subset
     jobs += bool(experiments.runs_in_use(study))  # who the patients are
     return Stage("data", jobs, 0, characters // 2)
 

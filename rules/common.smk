@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from clinical_peft import experiments
+from clinical_peft import arms, experiments
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.privacy import protect_process
 from clinical_peft.signals import ignore_notice
@@ -41,12 +41,18 @@ def one_of(names):
     return "|".join(re.escape(name) for name in names) or "none"
 
 
+def switched(names, *stages):
+    """The names, alone or with a switch that changes the work of these stages."""
+    return f"(?:{one_of(names)})(?:@(?:{one_of(arms.switches_at(*stages))}))?"
+
+
 wildcard_constraints:
-    corpus=one_of(STUDY.corpora),
-    task=one_of(STUDY.tasks),
+    corpus=switched(STUDY.corpora, "corpus", "shards"),
+    admission=switched(["admission"], "admission"),
+    task=switched(STUDY.tasks, "admission", "cohort"),
     base=one_of(STUDY.bases),
-    adapter=one_of(STUDY.adapters),
-    model=one_of(STUDY.models),
+    adapter=switched(STUDY.adapters, "corpus", "shards", "adapter"),
+    model=switched(STUDY.models, "corpus", "shards", "adapter", "model"),
     seed=r"\d+",
     features=one_of(FEATURE_SETS),
     worker=r"\d+",

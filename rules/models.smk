@@ -23,16 +23,17 @@ def context_of_tokens(wildcards):
 
 
 def base_of_adapter(wildcards):
-    return f"{ROOT}/bases/{STUDY.adapters[wildcards.adapter].base}"
+    return f"{ROOT}/bases/{STUDY.adapters[arms.plain(wildcards.adapter)].base}"
 
 
 def tokens_of_adapter(wildcards):
-    adapter = STUDY.adapters[wildcards.adapter]
-    return f"{ROOT}/tokens/{adapter.base}/{adapter.corpus}"
+    base = STUDY.adapters[arms.plain(wildcards.adapter)].base
+    return f"{ROOT}/tokens/{base}/{arms.shards_of_adapter(STUDY, wildcards.adapter)}"
 
 
 def general_text_of_adapter(wildcards):
-    corpus = experiments.general_corpus(STUDY, STUDY.adapters[wildcards.adapter].base)
+    base = STUDY.adapters[arms.plain(wildcards.adapter)].base
+    corpus = experiments.general_corpus(STUDY, base)
     return f"{ROOT}/notes/{corpus}.parquet" if corpus else []
 
 
@@ -41,7 +42,7 @@ def job_of_adapter(wildcards):
 
 
 def base_of_model(wildcards):
-    base = STUDY.models[wildcards.model].base
+    base = STUDY.models[arms.plain(wildcards.model)].base
     return f"{ROOT}/bases/{base}" if base else []
 
 
@@ -52,7 +53,7 @@ def bases_of_models(wildcards):
 
 
 def clinical_adapter_of_model(wildcards):
-    clinical = STUDY.models[wildcards.model].clinical
+    clinical = arms.adapter_of_model(STUDY, wildcards.model)
     return f"{ROOT}/adapters/{clinical}" if clinical else []
 
 
@@ -88,10 +89,13 @@ def features_of_model(wildcards):
     return f"{ROOT}/features/{name}.safetensors" if name else []
 
 
+def finetune_job_of(wildcards):
+    task = arms.plain(wildcards.task)
+    return experiments.finetune_job(STUDY, wildcards.model, task)
+
+
 def job_of_model(wildcards):
-    return experiments.as_record(
-        experiments.finetune_job(STUDY, wildcards.model, wildcards.task)
-    )
+    return experiments.as_record(finetune_job_of(wildcards))
 
 
 def threads_of_adapter(wildcards):
@@ -105,9 +109,7 @@ def threads_of_adapter_trial(wildcards):
 
 
 def threads_of_model(wildcards):
-    return experiments.finetune_job(
-        STUDY, wildcards.model, wildcards.task
-    ).recipe.threads
+    return finetune_job_of(wildcards).recipe.threads
 
 
 def threads_of_base(wildcards):
@@ -150,11 +152,12 @@ def best_recipe(path):
 
 
 def best_recipe_of_model(wildcards):
-    return best_recipe(f"{wildcards.model}/{wildcards.task}")
+    model, task = arms.plain(wildcards.model), arms.plain(wildcards.task)
+    return best_recipe(f"{model}/{task}")
 
 
 def best_recipe_of_adapter(wildcards):
-    return best_recipe(f"adapters/{wildcards.adapter}")
+    return best_recipe(f"adapters/{arms.plain(wildcards.adapter)}")
 
 
 def best_recipes_in_use():

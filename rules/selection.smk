@@ -12,7 +12,7 @@ def notes_in_use():
 
 
 def carevue_in_use():
-    if STUDY.contamination != "carevue":
+    if not STUDY.divides_carevue:
         return []
     return [f"{ROOT}/cohorts/carevue.parquet", f"{ROOT}/cohorts/carevue.json"]
 
