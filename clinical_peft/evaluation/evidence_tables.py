@@ -62,7 +62,7 @@ def build_evidence_tables(
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
         calibration: What `clinical_peft.evaluation.calibrate.calibrate` returned.
         subgroups: What `clinical_peft.evaluation.subgroup_gaps.compare_subgroups` returned.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
 
     Returns:
         uncertainty, calibration and subgroups.

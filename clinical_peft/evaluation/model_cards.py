@@ -31,7 +31,7 @@ class CardFacts:
         sources: By base, where its weights come from: an identifier on the Hub, or None.
         models: By adapter, the models built on it.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         provenance: git revision and versions (mapping).
     """
 
