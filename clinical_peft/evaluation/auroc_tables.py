@@ -24,6 +24,7 @@ from clinical_peft.evaluation.tables import (
     difference,
     in_order,
     label_of,
+    percent,
     rounded,
 )
 
@@ -93,24 +94,20 @@ def _auroc_record(model: str, task: str, found: Mapping[str, Any] | None, level:
         "model": model,
         "label": label_of(model, labels),
         "task": task,
-        "auroc_percent": _percent(found.get("auroc")),
-        "low_percent": _percent(low),
-        "high_percent": _percent(high),
+        "auroc_percent": percent(found.get("auroc")),
+        "low_percent": percent(low),
+        "high_percent": percent(high),
         "level": level,
         "seeds": found.get("seeds"),
-        "seed_sd_percent": _percent(found.get("seed_sd")),
+        "seed_sd_percent": percent(found.get("seed_sd")),
         "test_admissions": found.get("n"),
         "test_patients": found.get("patients"),
         "classes_scored": found.get("classes_scored"),
         "published_percent": printed.get(task),
-        "difference_percent": difference(_percent(found.get("auroc")), printed.get(task)),
+        "difference_percent": difference(percent(found.get("auroc")), printed.get(task)),
         "published_row_mean_percent": rounded(row_mean(printed), 3) if averaged else None,
         "published_average_is_row_mean": average_is_row_mean(printed) if averaged else None,
     }
-
-
-def _percent(fraction: float | None) -> float | None:
-    return rounded(None if fraction is None else 100 * fraction)
 
 
 def _auroc_cell(record: Record) -> str:

@@ -75,6 +75,11 @@ def rounded(value: float | None, digits: int = 4) -> float | None:
     return None if value is None else round(value, digits)
 
 
+def percent(fraction: float | None) -> float | None:
+    """A fraction in percent, as machine-readable columns hold it; a missing one stays None."""
+    return None if fraction is None else rounded(100 * fraction)
+
+
 def difference(ours: float | None, published: float | None) -> float | None:
     """Our figure less the published one, rounded; None where either is missing."""
     return None if ours is None or published is None else rounded(ours - published)
