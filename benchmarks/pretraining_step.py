@@ -31,6 +31,7 @@ from pretraining_case import (
     useful_flops,
 )
 from pretraining_ways import Way, ways
+from turns import CLOCKS, spread
 
 from clinical_peft.files import write_json
 from clinical_peft.provenance import git_revision, machine, package_versions
@@ -38,7 +39,6 @@ from clinical_peft.provenance import git_revision, machine, package_versions
 HERE = Path(__file__).resolve().parent
 LOSS_TOLERANCE = 1e-3
 CHECKED = 16  # documents whose loss is compared
-CLOCKS = ("seconds", "cpu_seconds")
 
 
 def check(case: Case, found: dict[str, Way]) -> tuple[dict[str, float], dict[str, str]]:
@@ -114,12 +114,6 @@ def summary(case: Case, results: list[dict[str, float]], ceilings: list[dict[str
     if case.device.type == "cuda":
         record["peak_bytes"] = max(int(result["gpu_bytes"]) for result in results)
     return record
-
-
-def spread(above: list[dict[str, float]], below: list[dict[str, float]], clock: str) -> dict[str, float]:
-    """Median, least and greatest ratio of two ways within a turn."""
-    ratios = [one[clock] / other[clock] for one, other in zip(above, below, strict=True)]
-    return {"median": statistics.median(ratios), "least": min(ratios), "greatest": max(ratios)}
 
 
 def process_peak(name: str, rows: int, arguments: argparse.Namespace) -> int:

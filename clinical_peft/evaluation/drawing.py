@@ -49,7 +49,7 @@ def draw_all(folder: Path, sources: FigureSources, labels: Labels) -> list[Path]
     Args:
         folder: Folder to write SVG files into; created if missing.
         sources: What they are drawn from.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
 
     Returns:
         The files written.

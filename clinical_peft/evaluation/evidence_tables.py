@@ -25,6 +25,8 @@ from clinical_peft.evaluation.tables import (
     in_order,
     label_of,
     number,
+    percent,
+    rounded,
 )
 
 UNCERTAINTY_FIELDS = (
@@ -62,7 +64,7 @@ def build_evidence_tables(
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
         calibration: What `clinical_peft.evaluation.calibrate.calibrate` returned.
         subgroups: What `clinical_peft.evaluation.subgroup_gaps.compare_subgroups` returned.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
 
     Returns:
         uncertainty, calibration and subgroups.
@@ -74,14 +76,10 @@ def build_evidence_tables(
     }
 
 
-def _rounded(value: float | None, digits: int = 4, factor: float = 1.0) -> float | None:
-    return None if value is None else round(factor * value, digits)
-
-
 def _ends(interval: Sequence[float] | None, prefix: str = "", suffix: str = "_percent") -> Record:
     """Both ends of an interval as percentages."""
     low, high = interval or (None, None)
-    return {f"{prefix}low{suffix}": _rounded(low, factor=100), f"{prefix}high{suffix}": _rounded(high, factor=100)}
+    return {f"{prefix}low{suffix}": percent(low), f"{prefix}high{suffix}": percent(high)}
 
 
 def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record:
@@ -90,17 +88,17 @@ def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record
         **{field: row[field] for field in ("group", "task", "first", "second")},
         "first_label": label_of(row["first"], labels),
         "second_label": label_of(row["second"], labels),
-        "difference_percent": _rounded(row["difference"], factor=100),
+        "difference_percent": percent(row["difference"]),
         "level": level,
         **_ends(row["interval"]),
         **_ends(row["interval_bca"], "bca_"),
         **_ends(row["interval_total"], "total_"),
-        "standard_error_percent": _rounded(row["standard_error"], factor=100),
-        **{field: _rounded(row[field], 6) for field in ("p_value", "p_holm", "p_total", "p_holm_table")},
+        "standard_error_percent": percent(row["standard_error"]),
+        **{field: rounded(row[field], 6) for field in ("p_value", "p_holm", "p_total", "p_holm_table")},
         "significant": row["significant"],
-        "delong_standard_error_percent": _rounded(delong.get("standard_error"), factor=100),
+        "delong_standard_error_percent": percent(delong.get("standard_error")),
         **_ends(delong.get("interval"), "delong_"),
-        "delong_p_value": _rounded(delong.get("p_value"), 6),
+        "delong_p_value": rounded(delong.get("p_value"), 6),
     }
 
 
@@ -163,16 +161,16 @@ def _calibration_record(runs: Sequence[Mapping[str, Any]], scores: str, labels: 
         if scores != "raw" or runs[0]["alert_burden"] is None:
             return None
         rows = [row for run in runs for row in run["alert_burden"] if row["sensitivity_aimed"] == ALERT_SENSITIVITY]
-        return _rounded(_mean([row.get(name, {}).get("value") for row in rows]))
+        return rounded(_mean([row.get(name, {}).get("value") for row in rows]))
 
     return {
         **{field: runs[0][field] for field in ("model", "task")},
         "label": label_of(runs[0]["model"], labels),
         "scores": scores,
         "seeds": len(runs),
-        "temperature": _rounded(fmean(run["temperature"] for run in runs)) if scores == "temperature" else None,
-        "auroc_percent": _rounded(figure("auroc"), factor=100),
-        **{name: _rounded(figure(name)) for name in CALIBRATION_FIELDS[7:12]},
+        "temperature": rounded(fmean(run["temperature"] for run in runs)) if scores == "temperature" else None,
+        "auroc_percent": percent(figure("auroc")),
+        **{name: rounded(figure(name)) for name in CALIBRATION_FIELDS[7:12]},
         "alert_sensitivity_aimed": None if burden("alerts_per_100") is None else ALERT_SENSITIVITY,
         "alerts_per_100": burden("alerts_per_100"),
         "alert_sensitivity": burden("sensitivity"),
@@ -223,23 +221,24 @@ def _calibration_table(calibration: Mapping[str, Any], labels: Labels) -> Table:
 def _subgroup_record(row: Mapping[str, Any], cell: Mapping[str, Any], labels: Labels) -> Record:
     figures, gaps = row["figures"] or {}, row["gaps"] or {}
 
-    def value(part: Mapping[str, Any], name: str, factor: float = 1.0) -> float | None:
-        return _rounded(part.get(name, {}).get("value"), factor=factor)
+    def value(part: Mapping[str, Any], name: str) -> float | None:
+        found: float | None = part.get(name, {}).get("value")
+        return found
 
     return {
         **{field: row[field] for field in ("model", "task", "attribute", "group", "reference", "seeds", "classes")},
         "label": label_of(row["model"], labels),
         **{field: cell[field] for field in ("admissions", "patients", "positives")},
-        "auroc_percent": value(figures, "auroc", 100),
+        "auroc_percent": percent(value(figures, "auroc")),
         **_ends(figures.get("auroc", {}).get("interval"), "auroc_"),
-        "gap_percent": value(gaps, "auroc", 100),
+        "gap_percent": percent(value(gaps, "auroc")),
         **_ends(gaps.get("auroc", {}).get("interval"), "gap_"),
-        **{field: _rounded(row[field], 6) for field in ("p_value", "p_holm")},
+        **{field: rounded(row[field], 6) for field in ("p_value", "p_holm")},
         "significant": row["significant"],
-        "brier": value(figures, "brier"),
-        "brier_gap": value(gaps, "brier"),
-        "calibration_intercept": value(figures, "calibration_intercept"),
-        "calibration_intercept_gap": value(gaps, "calibration_intercept"),
+        "brier": rounded(value(figures, "brier")),
+        "brier_gap": rounded(value(gaps, "brier")),
+        "calibration_intercept": rounded(value(figures, "calibration_intercept")),
+        "calibration_intercept_gap": rounded(value(gaps, "calibration_intercept")),
         "suppressed": row["suppressed"],
     }
 

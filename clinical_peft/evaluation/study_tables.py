@@ -7,7 +7,8 @@ from pathlib import Path
 from clinical_peft.evaluation.cohort_tables import build_cohort_tables
 from clinical_peft.evaluation.costs import cost_table
 from clinical_peft.evaluation.evidence_tables import build_evidence_tables
-from clinical_peft.evaluation.tables import Labels, Table, build_tables
+from clinical_peft.evaluation.paper_tables import build_tables
+from clinical_peft.evaluation.tables import Labels, Table
 from clinical_peft.files import read_json
 
 
@@ -60,7 +61,7 @@ def study_tables(sources: TableSources, *, labels: Labels, protocol: str) -> dic
 
     Args:
         sources: The study's files.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         protocol: The study's protocol.
 
     Raises:

@@ -59,7 +59,7 @@ def reliability_diagram(task: str, models: Mapping[str, Reliability], labels: La
     Args:
         task: Name of the task.
         models: Bins by model.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
     """
     names = in_order(list(models), labels)
@@ -85,7 +85,7 @@ def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: P
     Args:
         task: Name of the task.
         curves: Net benefits.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
     """
     names = in_order(list(curves.models), labels)

@@ -13,8 +13,9 @@ from clinical_peft.evaluation import adapter_figures, figures, use_figures
 from clinical_peft.evaluation.attrition_flow import attrition_flow
 from clinical_peft.evaluation.cohort_tables import build_cohort_tables
 from clinical_peft.evaluation.discussion import compare_groups, control_sentences, excludes_zero, seed_sentence
+from clinical_peft.evaluation.paper_tables import build_tables
 from clinical_peft.evaluation.report import build_report
-from clinical_peft.evaluation.tables import Table, build_tables
+from clinical_peft.evaluation.tables import Table
 
 TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
 STUDY = {

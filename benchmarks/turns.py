@@ -1,0 +1,18 @@
+"""Figures of ways that took turns: each way's medians, and its ratio to another within a turn."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+CLOCKS = ("seconds", "cpu_seconds")
+
+
+def medians(results: Sequence[Mapping[str, float]], size: int) -> dict[str, float]:
+    """Median of each figure of one way's turns, and the megabytes that it takes in a second of `size` bytes."""
+    found = {key: statistics.median(result[key] for result in results) for key in results[0]}
+    return found | {"megabytes_per_second": size / 1e6 / found["seconds"]}
+
+
+def spread(above: Sequence[Mapping[str, float]], below: Sequence[Mapping[str, float]], clock: str) -> dict[str, float]:
+    """Median, least and greatest ratio of two ways within a turn."""
+    ratios = [one[clock] / other[clock] for one, other in zip(above, below, strict=True)]
+    return {"median": statistics.median(ratios), "least": min(ratios), "greatest": max(ratios)}
