@@ -22,6 +22,7 @@ include: "rules/tokenise.smk"
 include: "rules/pretrain.smk"
 include: "rules/search.smk"
 include: "rules/finetune.smk"
+include: "rules/gaps.smk"
 include: "rules/evaluate.smk"
 include: "rules/hub.smk"
 

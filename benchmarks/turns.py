@@ -1,7 +1,9 @@
-"""Figures of ways that took turns: each way's medians, and its ratio to another within a turn."""
+"""Figures of ways that took turns: each way's medians, its ratio to another within a turn, its peak memory."""
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 CLOCKS = ("seconds", "cpu_seconds")
 
@@ -16,3 +18,9 @@ def spread(above: Sequence[Mapping[str, float]], below: Sequence[Mapping[str, fl
     """Median, least and greatest ratio of two ways within a turn."""
     ratios = [one[clock] / other[clock] for one, other in zip(above, below, strict=True)]
     return {"median": statistics.median(ratios), "least": min(ratios), "greatest": max(ratios)}
+
+
+def peak_memory() -> int:
+    """Most bytes that this process held at once; `getrusage` would count what its parent held before."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) << 10

@@ -5,6 +5,7 @@ A corpus, a task, an adapter or a model followed by `@` and a switch is the same
 What a switch does not reach, an arm takes from the study itself.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clinical_peft.config.sections import Task
@@ -96,11 +97,10 @@ def arms_in_use(study: Study) -> list[Arm]:
     """The runs that `gaps` asks for, switch by switch, all switches together last."""
     if study.gaps.model is None:
         return []
-    tasks = study.gaps.tasks or study.matrix.tasks
     return [
         _arm(study, study.gaps.model, switch, task)
         for switch in (*chosen_switches(study), ALL)
-        for task in tasks
+        for task in _tasks(study)
         if may_change(study, switch, task)
     ]
 
@@ -108,6 +108,60 @@ def arms_in_use(study: Study) -> list[Arm]:
 def chosen_switches(study: Study) -> list[str]:
     """The switches that `gaps` turns on, each alone."""
     return [switch for switch in SWITCHES if switch in (study.gaps.switches or SWITCHES)]
+
+
+@dataclass(frozen=True)
+class Further:
+    """What `gaps` needs beyond the study's matrix, by kind; each name once and with a switch.
+
+    Attributes:
+        corpora: Notes.
+        shards: Corpora of token shards.
+        adapters: Clinical adapters.
+        admission: Admission notes.
+        cohorts: Tasks.
+        runs: Model and task of every run.
+    """
+
+    corpora: tuple[str, ...]
+    shards: tuple[str, ...]
+    adapters: tuple[str, ...]
+    admission: tuple[str, ...]
+    cohorts: tuple[str, ...]
+    runs: tuple[tuple[str, str], ...]
+
+
+def further(study: Study) -> Further:
+    """Everything that exists for the arms alone."""
+    used = arms_in_use(study)
+    adapters = _switched(arm.adapter for arm in used if arm.adapter)
+    shards = _switched(shards_of_adapter(study, adapter) for adapter in adapters)
+    cohorts = _switched(arm.cohort for arm in used)
+    return Further(
+        corpora=_switched(map(notes_of_shards, shards)),
+        shards=shards,
+        adapters=adapters,
+        admission=_switched(map(admission_notes_of, cohorts)),
+        cohorts=cohorts,
+        runs=tuple((arm.model, arm.cohort) for arm in used),
+    )
+
+
+def _switched(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if switch_of(name)))
+
+
+def untouched_tasks(study: Study) -> dict[str, list[Task]]:
+    """By switch that `gaps` asks for, the tasks whose runs it cannot change; switches that change all are absent."""
+    tasks = _tasks(study) if study.gaps.model else []
+    found = {
+        switch: [task for task in tasks if not may_change(study, switch, task)] for switch in chosen_switches(study)
+    }
+    return {switch: left for switch, left in found.items() if left}
+
+
+def _tasks(study: Study) -> list[Task]:
+    return study.gaps.tasks or study.matrix.tasks
 
 
 def may_change(study: Study, switch: str, task: Task) -> bool:

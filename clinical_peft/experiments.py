@@ -124,7 +124,7 @@ def pool_job(study: Study, model: str, task: Task) -> PoolJob | None:
     )
 
 
-def feature_set(study: Study, model: str, task: Task) -> str | None:
+def feature_set(study: Study, model: str, task: str) -> str | None:
     """Name of the pooled features that a run reads, or None where it computes its own.
 
     Runs that read the same features name the same set: base, clinical adapter, context and precision. The notes of

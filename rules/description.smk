@@ -12,6 +12,7 @@ TABLE_NAMES = [
     "uncertainty",
     "calibration",
     "subgroups",
+    *(["protocol_gaps"] if STUDY.gaps.model else []),
 ]
 TABLE_TITLES = {
     "main": "Main comparison (Table 3)",

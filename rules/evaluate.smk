@@ -123,6 +123,7 @@ rule tabulate:
         comparison="<study>/comparison.json",
         calibration="<study>/calibration.json",
         subgroups="<study>/subgroups.json",
+        protocol_gaps=protocol_gaps_in_use,
         leakage="<study>/cohorts/leakage.json",
     output:
         report(
@@ -208,6 +209,7 @@ rule write_report:
         comparison="<study>/comparison.json",
         calibration="<study>/calibration.json",
         subgroups="<study>/subgroups.json",
+        protocol_gaps=protocol_gaps_in_use,
         metrics=metrics_in_use,
         figures="<study>/figures",
         runs="<study>/runs/tracked.json",

@@ -91,6 +91,22 @@ def attrition_in_use(wildcards=None):
     return expand(f"{ROOT}/cohorts/{{task}}.attrition.json", task=STUDY.matrix.tasks)
 
 
+def protocol_gaps_in_use(wildcards=None):
+    return f"{ROOT}/protocol_gaps.json" if STUDY.gaps.model else []
+
+
+def run_logs_of_arms():
+    """Run logs of what exists under a switch alone: adapters, and models."""
+    further = arms.further(STUDY)
+    adapters = expand(f"{ROOT}/runs/adapters/{{name}}.jsonl", name=further.adapters)
+    runs = [
+        f"{ROOT}/runs/models/{model}/{cohort}/seed{seed}.jsonl"
+        for model, cohort in further.runs
+        for seed in SEEDS
+    ]
+    return [*adapters, *runs]
+
+
 def run_logs_in_use(wildcards=None):
     """Run logs of every job that computes, so that each becomes an MLflow run."""
     runs = f"{ROOT}/runs"
@@ -115,6 +131,7 @@ def run_logs_in_use(wildcards=None):
         ),
         *per_run("runs/models", "jsonl"),
         *run_logs_of_searches(),
+        *run_logs_of_arms(),
     ]
 
 

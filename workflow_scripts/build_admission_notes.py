@@ -12,7 +12,10 @@ with job(snakemake.log[0]):
     params, output = snakemake.params, Path(snakemake.output.notes)
     if params.source == "mimic-iv":
         attrition = mimic_iv.build_admission_notes(
-            Path(params.tables), Path(params.mimic_iv_note), output, addenda_searched=params.switches["addenda_searched"]
+            Path(params.tables),
+            Path(params.mimic_iv_note),
+            output,
+            addenda_searched=params.switches["addenda_searched"],
         )
     else:
         attrition = admission_notes.build_admission_notes(Path(params.tables), output, **params.switches)

@@ -1,0 +1,55 @@
+"""Effects of the original's choices, and of test patients' notes in pretraining (section `gaps` of the config)."""
+
+ARMS = arms.arms_in_use(STUDY)
+ARM_TASKS = list(dict.fromkeys(arm.task for arm in ARMS))
+
+
+def runs_of_arms():
+    """Switch, task, model and cohort of the corrected runs, then of every arm."""
+    corrected = [("corrected", task, STUDY.gaps.model, task) for task in ARM_TASKS]
+    return [
+        *corrected,
+        *((arm.switch, arm.task, arm.model, arm.cohort) for arm in ARMS),
+    ]
+
+
+def files_of_arms(folder, suffix):
+    return [
+        f"{ROOT}/{folder}/{model}/{cohort}/seed{seed}.{suffix}"
+        for _, _, model, cohort in runs_of_arms()
+        for seed in SEEDS
+    ]
+
+
+def metrics_of_arms(wildcards):
+    return files_of_arms("metrics", "json")
+
+
+def replicates_of_arms(wildcards):
+    return files_of_arms("replicates", "parquet")
+
+
+def cohorts_of_arms(wildcards):
+    return [f"{ROOT}/cohorts/{cohort}.parquet" for _, _, _, cohort in runs_of_arms()]
+
+
+rule measure_protocol_gaps:
+    """Compare a model under each of the original's choices with the corrected protocol, patient by patient."""
+    input:
+        metrics=metrics_of_arms,
+        replicates=replicates_of_arms,
+        cohorts=cohorts_of_arms,
+    output:
+        "<study>/protocol_gaps.json",
+    log:
+        "<study>/logs/measure_protocol_gaps.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        runs=runs_of_arms(),
+        seeds=SEEDS,
+        model=STUDY.gaps.model,
+        untouched=arms.untouched_tasks(STUDY),
+    script:
+        "../workflow_scripts/measure_protocol_gaps.py"
