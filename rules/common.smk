@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(workflow.basedir))
 
 from clinical_peft import arms, experiments
+from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.privacy import protect_process
 from clinical_peft.signals import ignore_notice
@@ -28,7 +29,6 @@ STUDY = load_study()
 ROOT = f"results/{STUDY.study}"
 SEEDS = STUDY.matrix.seeds
 SYNTHETIC_FOLDER = f"{ROOT}/hospital"
-MIMIC_CORPORA = ["mimic-iv", "mimic-iii", "combined"]
 SCRATCH_BASES = [
     base for base in STUDY.bases if experiments.scratch_source(STUDY, base)
 ]

@@ -149,10 +149,11 @@ rule tabulate:
 
 
 rule draw_figures:
-    """Draw the flow to the cohorts, learning curves, ROC and precision-recall curves, and the main result."""
+    """Draw the flow to the cohorts, learning curves, the main result, curves of ranking, calibration and use."""
     input:
         perplexities=perplexities_in_use,
         comparison="<study>/comparison.json",
+        calibration="<study>/calibration.json",
         predictions=predictions_in_use,
         training=training_records_in_use,
         cohorts=cohorts_in_use(),

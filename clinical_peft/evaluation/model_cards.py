@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of, number
 from clinical_peft.hash_split import SPLITS
 
@@ -19,7 +20,6 @@ MIMIC_METADATA = {
     "license_name": "physionet-credentialed-health-data-license-1.5.0",
     "license_link": "https://physionet.org/content/mimic-iv-note/view-license/2.2/",
 }
-MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -309,7 +309,7 @@ def test_sections_of_further_tables_appear_where_a_study_has_them(simulated, dra
     table = Table("calibration", "Calibration of each model.", (), (), ("Model", "Slope"), (("a", "1.02"),))
     figure = tmp_path / "reliability_mortality.svg"
     bins = use_figures.Reliability(np.array([0.1, 0.6]), np.array([0.2, 0.5]))
-    use_figures.reliability_diagram("mortality", {"llama": bins}, LABELS, figure)
+    use_figures.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, figure)
     inputs = build_tables(
         statistics=simulated["statistics"],
         perplexities=simulated["perplexities"],
