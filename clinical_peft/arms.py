@@ -189,8 +189,7 @@ def check_gaps(study: Study) -> None:
     """
     gaps = study.gaps
     chosen = {"model": gaps.model}
-    chosen |= {f"carevue.{key}": name for key, name in (gaps.carevue or {})}
-    chosen |= {f"disjoint.{key}": name for key, name in (gaps.disjoint or {})}
+    chosen |= {f"contamination.{key}": name for key, name in (gaps.contamination or ())}
     for key, name in chosen.items():
         if name is not None and name not in study.matrix.models:
             raise ConfigError(f"config: gaps.{key}: expected a model of matrix.models, found {name!r}")
@@ -202,18 +201,17 @@ def check_gaps(study: Study) -> None:
             raise ConfigError(f"config: gaps.switches: {switch!r} is no switch; expected one of {', '.join(SWITCHES)}")
     if gaps.model is not None and study.protocol != "corrected":
         raise ConfigError("config: gaps.model: switches are turned on alone on top of protocol corrected, found paper")
-    if (gaps.carevue or gaps.disjoint) and study.contamination != "paper":
+    if gaps.contamination is None:
+        return
+    if study.contamination != "paper" or study.cohorts.source != "mimic-iii":
         raise ConfigError(
-            f"config: gaps: carevue and disjoint need contamination paper, which leaves every corpus open, found "
-            f"{study.contamination}"
+            "config: gaps.contamination: needs tasks of mimic-iii and contamination paper, which leaves every corpus "
+            f"open, found {study.cohorts.source} and {study.contamination}"
         )
-    if gaps.carevue is not None:
-        if study.cohorts.source != "mimic-iii":
-            raise ConfigError("config: gaps.carevue: is about tasks of mimic-iii, found cohorts.source mimic-iv")
-        _check_corpus(study, "carevue.adapted", gaps.carevue.adapted, "mimic-iv")
-    if gaps.disjoint is not None:
-        for arm, corpus in zip(("disjoint", "matched"), study.paired_corpora, strict=True):
-            _check_corpus(study, f"disjoint.{arm}", getattr(gaps.disjoint, arm), corpus)
+    if not study.matrix.tasks:
+        raise ConfigError("config: matrix.tasks: gaps.contamination needs the tasks whose patients it leaves out")
+    for key, corpus in (("adapted", "mimic-iv"), *zip(("disjoint", "matched"), study.paired_corpora, strict=True)):
+        _check_corpus(study, key, getattr(gaps.contamination, key), corpus)
 
 
 def _check_corpus(study: Study, key: str, model: str, corpus: str) -> None:
@@ -221,8 +219,8 @@ def _check_corpus(study: Study, key: str, model: str, corpus: str) -> None:
     found = study.adapters[clinical].corpus if clinical else "no clinical adapter"
     if found != corpus:
         raise ConfigError(
-            f"config: gaps.{key}: expected a model whose clinical adapter is trained on {corpus}, found {model!r} "
-            f"with {found}"
+            f"config: gaps.contamination.{key}: expected a model whose clinical adapter is trained on {corpus}, found "
+            f"{model!r} with {found}"
         )
 
 

@@ -225,8 +225,8 @@ def load_study(config: Mapping[str, Any]) -> Study:
     check_recipes(study)
     check_methods(study)
     check_searches(study)
-    check_contamination(study)
     check_gaps(study)
+    check_contamination(study)
     return study
 
 

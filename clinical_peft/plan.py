@@ -217,7 +217,7 @@ def _evaluation(study: Study) -> Stage:
     comparing = 9
     comparing += bool(experiments.adapters_in_use(study))  # their cards
     comparing += study.gaps.model is not None
-    comparing += (study.gaps.carevue or study.gaps.disjoint) is not None
+    comparing += study.gaps.contamination is not None
     runs = len(experiments.runs_in_use(study)) + len(further(study).runs)
     return Stage("evaluation", runs + comparing, 0, 0)
 

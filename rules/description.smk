@@ -13,6 +13,7 @@ TABLE_NAMES = [
     "calibration",
     "subgroups",
     *(["protocol_gaps"] if STUDY.gaps.model else []),
+    *(["contamination_gaps"] if STUDY.gaps.contamination else []),
 ]
 TABLE_TITLES = {
     "main": "Main comparison (Table 3)",

@@ -124,6 +124,7 @@ rule tabulate:
         calibration="<study>/calibration.json",
         subgroups="<study>/subgroups.json",
         protocol_gaps=protocol_gaps_in_use,
+        contamination=contamination_in_use,
         leakage="<study>/cohorts/leakage.json",
     output:
         report(
@@ -211,6 +212,7 @@ rule write_report:
         calibration="<study>/calibration.json",
         subgroups="<study>/subgroups.json",
         protocol_gaps=protocol_gaps_in_use,
+        contamination=contamination_in_use,
         metrics=metrics_in_use,
         figures="<study>/figures",
         runs="<study>/runs/tracked.json",

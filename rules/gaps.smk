@@ -33,6 +33,27 @@ def cohorts_of_arms(wildcards):
     return [f"{ROOT}/cohorts/{cohort}.parquet" for _, _, _, cohort in runs_of_arms()]
 
 
+def models_of_contamination():
+    return dict(STUDY.gaps.contamination or ())
+
+
+def runs_of_contamination(folder, suffix):
+    return [
+        f"{ROOT}/{folder}/{model}/{task}/seed{seed}.{suffix}"
+        for model, task in experiments.runs_in_use(STUDY)
+        if model in models_of_contamination().values()
+        for seed in SEEDS
+    ]
+
+
+def metrics_of_contamination(wildcards):
+    return runs_of_contamination("metrics", "json")
+
+
+def predictions_of_contamination(wildcards):
+    return runs_of_contamination("predictions", "parquet")
+
+
 rule measure_protocol_gaps:
     """Compare a model under each of the original's choices with the corrected protocol, patient by patient."""
     input:
@@ -53,3 +74,27 @@ rule measure_protocol_gaps:
         untouched=arms.untouched_tasks(STUDY),
     script:
         "../workflow_scripts/measure_protocol_gaps.py"
+
+
+rule measure_contamination:
+    """Compare what adaptation gains inside and outside the CareVue subset, and the two arms of pretraining."""
+    input:
+        metrics=metrics_of_contamination,
+        predictions=predictions_of_contamination,
+        classes=classes_in_use,
+        membership="<study>/cohorts/carevue.parquet",
+        source="<study>/cohorts/carevue.json",
+    output:
+        "<study>/contamination.json",
+    log:
+        "<study>/logs/measure_contamination.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        models=models_of_contamination(),
+        classes=classes_by_task(),
+        resamples=STUDY.evaluation.resamples,
+        bootstrap_seed=STUDY.evaluation.seed,
+    script:
+        "../workflow_scripts/measure_contamination.py"

@@ -95,6 +95,10 @@ def protocol_gaps_in_use(wildcards=None):
     return f"{ROOT}/protocol_gaps.json" if STUDY.gaps.model else []
 
 
+def contamination_in_use(wildcards=None):
+    return f"{ROOT}/contamination.json" if STUDY.gaps.contamination else []
+
+
 def run_logs_of_arms():
     """Run logs of what exists under a switch alone: adapters, and models."""
     further = arms.further(STUDY)

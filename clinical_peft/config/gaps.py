@@ -5,18 +5,13 @@ from pydantic import Field
 from clinical_peft.config.sections import Name, Section, Task
 
 
-class CarevueModels(Section):
-    """Two models whose difference is measured inside and outside the CareVue subset."""
+class ContaminationModels(Section):
+    """Models of the matrix whose differences tell what pretraining on test patients' notes is worth."""
 
-    unadapted: Name
+    unadapted: Name = Field(description="has no clinical adapter")
     adapted: Name = Field(description="its clinical adapter is trained on mimic-iv")
-
-
-class DisjointModels(Section):
-    """Two models that differ in the notes that their clinical adapter was trained on."""
-
-    disjoint: Name = Field(description="its clinical adapter is trained on notes without held-out patients")
-    matched: Name = Field(description="its clinical adapter is trained on as many notes that were not filtered")
+    matched: Name = Field(description="its clinical adapter is trained on the unfiltered arm of contamination disjoint")
+    disjoint: Name = Field(description="its clinical adapter is trained on the arm without held-out patients")
 
 
 class Gaps(Section):
@@ -27,5 +22,6 @@ class Gaps(Section):
     )
     tasks: list[Task] | None = Field(None, description="tasks of the matrix on which it is run; null means all")
     switches: list[str] | None = Field(None, description="switches that are turned on alone; null means all")
-    carevue: CarevueModels | None = Field(None, description="models of the matrix to compare inside the subset")
-    disjoint: DisjointModels | None = Field(None, description="models of the matrix that are the two arms")
+    contamination: ContaminationModels | None = Field(
+        None, description="models to compare inside and outside the CareVue subset, and between the two arms"
+    )

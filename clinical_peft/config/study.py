@@ -72,7 +72,7 @@ class Study(Section):
     @property
     def divides_carevue(self) -> bool:
         """Whether the study tells which test patients are in the CareVue subset of MIMIC-III."""
-        return self.contamination == "carevue" or self.gaps.carevue is not None
+        return self.contamination == "carevue" or self.gaps.contamination is not None
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -81,8 +81,8 @@ class Study(Section):
 
     @property
     def paired_corpora(self) -> tuple[str, ...]:
-        """The two arms of contamination mode `disjoint` or `gaps.disjoint`, the filtered one first; else none."""
-        if self.contamination != "disjoint" and self.gaps.disjoint is None:
+        """The two arms of contamination mode `disjoint` or `gaps.contamination`, the filtered one first; else none."""
+        if self.contamination != "disjoint" and self.gaps.contamination is None:
             return ()
         return tuple(f"{self.cohorts.source}-{arm}" for arm in PAIRED_ARMS)
 

@@ -22,6 +22,7 @@ from clinical_peft.evaluation.tables import (
     Labels,
     Record,
     Table,
+    ends,
     in_order,
     label_of,
     number,
@@ -76,12 +77,6 @@ def build_evidence_tables(
     }
 
 
-def _ends(interval: Sequence[float] | None, prefix: str = "", suffix: str = "_percent") -> Record:
-    """Both ends of an interval as percentages."""
-    low, high = interval or (None, None)
-    return {f"{prefix}low{suffix}": percent(low), f"{prefix}high{suffix}": percent(high)}
-
-
 def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record:
     delong = row["delong"] or {}
     return {
@@ -90,14 +85,14 @@ def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record
         "second_label": label_of(row["second"], labels),
         "difference_percent": percent(row["difference"]),
         "level": level,
-        **_ends(row["interval"]),
-        **_ends(row["interval_bca"], "bca_"),
-        **_ends(row["interval_total"], "total_"),
+        **ends(row["interval"]),
+        **ends(row["interval_bca"], "bca_"),
+        **ends(row["interval_total"], "total_"),
         "standard_error_percent": percent(row["standard_error"]),
         **{field: rounded(row[field], 6) for field in ("p_value", "p_holm", "p_total", "p_holm_table")},
         "significant": row["significant"],
         "delong_standard_error_percent": percent(delong.get("standard_error")),
-        **_ends(delong.get("interval"), "delong_"),
+        **ends(delong.get("interval"), "delong_"),
         "delong_p_value": rounded(delong.get("p_value"), 6),
     }
 
@@ -230,9 +225,9 @@ def _subgroup_record(row: Mapping[str, Any], cell: Mapping[str, Any], labels: La
         "label": label_of(row["model"], labels),
         **{field: cell[field] for field in ("admissions", "patients", "positives")},
         "auroc_percent": percent(value(figures, "auroc")),
-        **_ends(figures.get("auroc", {}).get("interval"), "auroc_"),
+        **ends(figures.get("auroc", {}).get("interval"), "auroc_"),
         "gap_percent": percent(value(gaps, "auroc")),
-        **_ends(gaps.get("auroc", {}).get("interval"), "gap_"),
+        **ends(gaps.get("auroc", {}).get("interval"), "gap_"),
         **{field: rounded(row[field], 6) for field in ("p_value", "p_holm")},
         "significant": row["significant"],
         "brier": rounded(value(figures, "brier")),

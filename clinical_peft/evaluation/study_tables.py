@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_peft.evaluation.cohort_tables import build_cohort_tables
+from clinical_peft.evaluation.contamination_table import build_contamination_table
 from clinical_peft.evaluation.costs import cost_table
 from clinical_peft.evaluation.evidence_tables import build_evidence_tables
 from clinical_peft.evaluation.gap_tables import protocol_gap_table
@@ -27,6 +28,7 @@ class TableSources:
         training: Training record per model, task and seed.
         pooled: Record per set of pooled notes, `{set}.json`.
         protocol_gaps: Effects of the original's choices, or None where the study measures none.
+        contamination: Effects of contaminated pretraining, likewise.
     """
 
     statistics: Path
@@ -38,6 +40,7 @@ class TableSources:
     training: tuple[Path, ...]
     pooled: tuple[Path, ...]
     protocol_gaps: Path | None = None
+    contamination: Path | None = None
 
     @classmethod
     def of(cls, given: object) -> "TableSources":
@@ -57,6 +60,7 @@ class TableSources:
             training=many("training"),
             pooled=many("pooled"),
             protocol_gaps=next(iter(many("protocol_gaps")), None),
+            contamination=next(iter(many("contamination")), None),
         )
 
 
@@ -90,4 +94,6 @@ def study_tables(sources: TableSources, *, labels: Labels, protocol: str) -> dic
     pooled = {path.stem: read_json(path) for path in sources.pooled}
     if sources.protocol_gaps is not None:
         tables["protocol_gaps"] = protocol_gap_table(read_json(sources.protocol_gaps), labels)
+    if sources.contamination is not None:
+        tables["contamination_gaps"] = build_contamination_table(read_json(sources.contamination), labels)
     return tables | {"cost": cost_table(training, pooled, perplexities, labels)}

@@ -92,3 +92,9 @@ def beside(ours: float | None, published: float | None, digits: int = 0, mark: s
     distance = difference(ours, published)
     signed = "" if distance is None else f" ({distance:+,.{digits}f})".replace("-", "−")
     return f"{number(published, digits)}{mark}{signed}"
+
+
+def ends(interval: Sequence[float] | None, prefix: str = "", suffix: str = "_percent") -> Record:
+    """Both ends of an interval as percentages."""
+    low, high = interval or (None, None)
+    return {f"{prefix}low{suffix}": percent(low), f"{prefix}high{suffix}": percent(high)}

@@ -13,6 +13,7 @@ from clinical_peft.experiments import deep_merge, feature_set, finetune_job, loa
 
 BOTH = "llama+clinical-trainable+downstream"
 ADAPTER = "tiny-llama-lora"
+FOUR = {"unadapted": "llama", "adapted": BOTH, "matched": BOTH, "disjoint": BOTH}
 
 
 def study(pytestconfig, **changes):
@@ -131,18 +132,18 @@ def test_a_study_without_gaps_has_none(pytestconfig):
          "gaps.tasks: expected tasks of matrix.tasks, found 'pmv'"),
         ({"protocol": "paper"}, "gaps.model: switches are turned on alone on top of protocol corrected, found paper"),
         (
-            {"gaps": {"carevue": {"unadapted": "llama", "adapted": "llama+lora"}}},
-            "gaps.carevue.adapted: expected a model whose clinical adapter is trained on mimic-iv, found 'llama+lora' "
-            "with no clinical adapter",
+            {"gaps": {"contamination": {**FOUR, "adapted": "llama+lora"}}},
+            "gaps.contamination.adapted: expected a model whose clinical adapter is trained on mimic-iv, found "
+            "'llama+lora' with no clinical adapter",
         ),
         (
-            {"gaps": {"disjoint": {"disjoint": BOTH, "matched": BOTH}}},
-            "gaps.disjoint.disjoint: expected a model whose clinical adapter is trained on mimic-iii-disjoint, found "
-            f"'{BOTH}' with mimic-iv",
+            {"gaps": {"contamination": FOUR}},
+            "gaps.contamination.disjoint: expected a model whose clinical adapter is trained on mimic-iii-disjoint, "
+            f"found '{BOTH}' with mimic-iv",
         ),
         (
-            {"gaps": {"carevue": {"unadapted": "llama", "adapted": BOTH}}, "contamination": "carevue"},
-            "gaps: carevue and disjoint need contamination paper",
+            {"gaps": {"contamination": FOUR}, "contamination": "carevue"},
+            "gaps.contamination: needs tasks of mimic-iii and contamination paper",
         ),
     ],
 )  # fmt: skip
