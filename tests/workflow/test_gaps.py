@@ -1,4 +1,4 @@
-"""Effects of single switches as a workflow: what an arm shares with the study, and what is printed."""
+"""Study gaps as a workflow: what an arm shares with the study, and what is printed."""
 
 import csv
 import json
@@ -15,13 +15,23 @@ from clinical_peft.plan import plan
 pytestmark = pytest.mark.workflow
 
 MODEL = "llama+clinical-trainable+downstream"
+ARMS = ("disjoint", "matched")
 SWITCHES = ["truncate_and_pad", "death_phrases_original", "los_rounded", "task_adapter_inactive"]
 
 
 def write_study(folder):
     content = yaml.safe_load((REPOSITORY / "config" / "tiny.yaml").read_text())
     content |= {"study": "switches", "gaps": {"model": MODEL, "switches": SWITCHES}}
-    content["matrix"] |= {"models": [MODEL], "adapters": [], "tasks": ["mortality"]}
+    content["gaps"]["contamination"] = {"unadapted": "llama", "adapted": "llama+clinical-frozen"} | {
+        arm: f"llama+{arm}" for arm in ARMS
+    }
+    content["adapters"] = {
+        f"tiny-llama-{arm}": {"base": "tiny-llama", "method": "lora", "corpus": f"mimic-iii-{arm}"} for arm in ARMS
+    }
+    frozen = {"base": "tiny-llama", "clinical_mode": "frozen"}
+    content["models"] = {f"llama+{arm}": {**frozen, "clinical": f"tiny-llama-{arm}", "label": arm} for arm in ARMS}
+    models = [MODEL, *content["gaps"]["contamination"].values()]
+    content["matrix"] |= {"models": models, "adapters": [], "tasks": ["mortality"]}
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -51,12 +61,15 @@ def test_an_arm_takes_from_the_study_what_its_switch_does_not_reach(measured):
     def found(folder, pattern="*"):
         return {path.name.partition(".")[0] for path in (root / folder).glob(pattern)}
 
-    assert found("notes", "*.parquet") == {"general", "mimic-iv", "mimic-iv@paper", "admission", "admission@paper"}
-    assert found("tokens/tiny-llama") == {"mimic-iv", "mimic-iv@truncate_and_pad", "mimic-iv@paper"}
+    def switched(folder, pattern="*"):
+        return {name for name in found(folder, pattern) if "@" in name}
+
+    assert switched("notes", "*.parquet") == {"mimic-iv@paper", "admission@paper"}
+    assert switched("tokens/tiny-llama") == {"mimic-iv@truncate_and_pad", "mimic-iv@paper"}
     adapter = "tiny-llama-lora"
-    assert found("adapters") == {adapter, f"{adapter}@truncate_and_pad", f"{adapter}@paper"}
+    assert switched("adapters") == {f"{adapter}@truncate_and_pad", f"{adapter}@paper"}
     assert found("bases") == {"tiny-llama"}
-    runs = {(path.parts[-3], path.parts[-2]) for path in (root / "metrics").glob("*/*/*.json")}
+    runs = {path.parts[-3:-1] for path in (root / "metrics").glob(f"{MODEL}*/*/*.json")}
     assert runs == {
         (MODEL, "mortality"),
         (MODEL, "mortality@death_phrases_original"),
@@ -93,3 +106,17 @@ def test_effects_are_those_of_the_runs(measured):
     report = (root / "report.html").read_text()
     assert "What each choice of protocol is worth" in report
     assert "los_rounded (MOR)" in report
+
+
+def test_arms_of_pretraining_are_compared_on_the_same_patients(measured):
+    root = measured.results / "switches"
+    found = json.loads((root / "contamination.json").read_text())
+    (row,) = found["disjoint"]
+    assert (row["matched"], row["disjoint"]) == ("llama+matched", "llama+disjoint")
+    assert found["membership"]["approximate"]
+    leakage = json.loads((root / "cohorts" / "leakage.json").read_text())["corpora"]
+    assert leakage["mimic-iii-disjoint"]["notes_of_held_out_patients"] == 0
+    assert leakage["mimic-iii-matched"]["notes_of_held_out_patients"] > 0
+    with (root / "tables" / "contamination_gaps.csv").open(newline="") as handle:
+        comparisons = [record["comparison"] for record in csv.DictReader(handle)]
+    assert comparisons == ["carevue_inside", "carevue_outside", "carevue", "disjoint"]
