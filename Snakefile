@@ -8,6 +8,9 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/hospital.smk"
+include: "rules/models.smk"
+include: "rules/selection.smk"
+include: "rules/description.smk"
 
 
 pathvars:
@@ -19,6 +22,7 @@ include: "rules/tokenise.smk"
 include: "rules/pretrain.smk"
 include: "rules/search.smk"
 include: "rules/finetune.smk"
+include: "rules/gaps.smk"
 include: "rules/evaluate.smk"
 include: "rules/hub.smk"
 

@@ -12,7 +12,6 @@ import json
 import os
 import random
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 from extract_ways import SKIPPED, WAYS
+from turns import CLOCKS, medians, spread
 
 from clinical_peft.data.synthetic.mimic_iv import MimicIV
 from clinical_peft.data.synthetic.tables import MIMIC_IV_COLUMNS, GzipTable
@@ -107,29 +107,14 @@ def compare(folder: Path, repeats: int) -> dict[str, Any]:
     return {
         "uncompressed_bytes": size,
         "compressed_bytes": (folder / "discharge.csv.gz").stat().st_size,
-        "ways": {way: summary(results, size) for way, results in runs.items()},
+        "ways": {way: medians(results, size) for way, results in runs.items()},
         "ratios": {
-            f"{other} / {own}": {measured: spread(runs[other], runs[own], measured) for measured in MEASURED}
+            f"{other} / {own}": {clock: spread(runs[other], runs[own], clock) for clock in CLOCKS}
             for own in ("ours, corrected", "ours, paper")
             for other in ("original", "parse, pyarrow over isal", "decompress, isal")
         },
         "not_installed": skipped,
     }
-
-
-MEASURED = ("seconds", "cpu_seconds")
-
-
-def summary(results: list[dict[str, float]], size: int) -> dict[str, float]:
-    """Medians of one way's runs."""
-    medians = {key: statistics.median(result[key] for result in results) for key in results[0]}
-    return medians | {"megabytes_per_second": size / 1e6 / medians["seconds"]}
-
-
-def spread(above: list[dict[str, float]], below: list[dict[str, float]], measured: str) -> dict[str, float]:
-    """Median, least and greatest ratio of two ways within a turn."""
-    ratios = [one[measured] / other[measured] for one, other in zip(above, below, strict=True)]
-    return {"median": statistics.median(ratios), "least": min(ratios), "greatest": max(ratios)}
 
 
 def memory_curve(work: Path) -> dict[str, dict[str, int]]:

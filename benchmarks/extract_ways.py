@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from turns import peak_memory
+
 COLUMNS = ["note_id", "subject_id", "hadm_id", "charttime", "text"]
 BLOCK = 2 << 20  # bytes
 SKIPPED = 3  # exit status of a way whose package is not installed
@@ -122,12 +124,6 @@ WAYS: dict[str, tuple[Callable[..., Way], dict[str, Any]]] = {
     "parse, polars": (parse_polars, {}),
     "parse, pandas in chunks": (parse_pandas, {}),
 }
-
-
-def peak_memory() -> int:
-    """Most bytes that this process held at once."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) << 10
 
 
 def main(name: str, folder: Path, output: Path) -> None:

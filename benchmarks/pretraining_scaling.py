@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from pretraining_case import Case, build_case, described_device, gemm_flops, load, release, useful_flops
 from pretraining_ways import Way, original, ours
+from turns import CLOCKS
 
 from clinical_peft.files import write_json
 from clinical_peft.provenance import git_revision, machine, package_versions
 
 HERE = Path(__file__).resolve().parent
-CLOCKS = ("seconds", "cpu_seconds")
 
 
 def measure(case: Case, way: Way, rows: int) -> dict[str, float] | None:

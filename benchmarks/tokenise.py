@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from extract import fragment_texts, make_generated
 from tokenise_ways import CONTEXT, WAYS, WHOLE
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+from turns import CLOCKS, medians, spread
 
 from clinical_peft.data.note_table import write_notes
 from clinical_peft.data.tables import stream_table
@@ -45,7 +45,6 @@ THREADS = (1, 2)
 TIMED = "fragments of transcriptions"
 CONTEXTS = (128, 512, 2048)
 ROWS_IN_CONTEXTS = (1, 2, 4, 8)
-MEASURED = ("seconds", "cpu_seconds")
 
 
 def corpora(work: Path, real: Path) -> Iterator[tuple[str, list[str]]]:
@@ -119,29 +118,16 @@ def compare(folder: Path, repeats: int) -> dict[str, Any]:
     return {
         "text_bytes": size,
         "ids_sha256": {key: value.pop() for key, value in digests.items()},
-        "ways": {way: summary(results, size) for way, results in runs.items()},
+        "ways": {way: medians(results, size) for way, results in runs.items()},
         "ratios": {
             f"{other} / {own}, {threads}": {
-                measured: spread(runs[f"{other}, {threads}"], runs[f"{own}, {threads}"], measured)
-                for measured in MEASURED
+                clock: spread(runs[f"{other}, {threads}"], runs[f"{own}, {threads}"], clock) for clock in CLOCKS
             }
             for threads in THREADS
             for own in ("ours, padded", "ours, packed", "ours, packed, by tokenizers")
             for other in ("datasets.map, padded", "tokenizers, encoding alone")
         },
     }
-
-
-def summary(results: list[dict[str, Any]], size: int) -> dict[str, float]:
-    """Medians of one way's runs."""
-    medians = {key: statistics.median(result[key] for result in results) for key in results[0]}
-    return medians | {"megabytes_per_second": size / 1e6 / medians["seconds"]}
-
-
-def spread(above: list[dict[str, Any]], below: list[dict[str, Any]], measured: str) -> dict[str, float]:
-    """Median, least and greatest ratio of two ways within a turn."""
-    ratios = [one[measured] / other[measured] for one, other in zip(above, below, strict=True)]
-    return {"median": statistics.median(ratios), "least": min(ratios), "greatest": max(ratios)}
 
 
 def fill(folder: Path) -> dict[str, Any]:

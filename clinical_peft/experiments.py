@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from clinical_peft.arms import adapter_of_model, check_gaps, plain, switch_of, switches_under
 from clinical_peft.config.sections import Partial, ScratchSource, Task
 from clinical_peft.config.study import Study, parse_study
 from clinical_peft.config.switches import TRAINING_SWITCHES
@@ -41,8 +42,8 @@ def _resolve(recipe: type[Recipe], place: str, *layers: Partial) -> Recipe:
 
 
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:
-    """Resolve an adapter's recipe: default, then method, then adapter."""
-    entry = study.adapters[adapter]
+    """Resolve an adapter's recipe: default, then method, then adapter; its name may carry a switch."""
+    entry = study.adapters[plain(adapter)]
     method = study.methods[entry.method]
     recipe = _resolve(LanguageRecipe, f"adapters.{adapter}.recipe", study.pretraining, method.recipe, entry.recipe)
     return PretrainJob(
@@ -52,7 +53,7 @@ def pretrain_job(study: Study, adapter: str) -> PretrainJob:
         seed=study.seed,
         split_salt=token_salt(study, entry.corpus),
         general_salt=study.data.split_salt,
-        switches=_training_switches(study),
+        switches=_training_switches(study, adapter),
     )
 
 
@@ -71,12 +72,15 @@ def token_salt(study: Study, corpus: str) -> str:
     measure with, and the matched arm would train on no held-out patient, and so be filtered too.
     """
     salt = study.data.split_salt
-    return f"{salt}:pretraining" if corpus in study.paired_corpora else salt
+    return f"{salt}:pretraining" if plain(corpus) in study.paired_corpora else salt
 
 
 def finetune_job(study: Study, model: str, task: Task) -> FinetuneJob:
-    """Resolve a model's recipe on a task: default, then task, then model, then the model's own for this task."""
-    entry = study.models[model]
+    """Resolve a model's recipe on a task: default, then task, then model, then the model's own for this task.
+
+    The model's name may carry a switch.
+    """
+    entry = study.models[plain(model)]
     recipe = _resolve(
         FinetuneRecipe,
         f"models.{model}.recipe (task {task})",
@@ -90,11 +94,11 @@ def finetune_job(study: Study, model: str, task: Task) -> FinetuneJob:
         task=task,
         kind=entry.kind,
         family=study.bases[entry.base].family if entry.base else None,
-        clinical=entry.clinical,
+        clinical=adapter_of_model(study, model),
         clinical_mode=entry.clinical_mode,
         task_method=_task_method(study, entry.task_method, task),
         recipe=recipe,
-        switches=_training_switches(study),
+        switches=_training_switches(study, model),
     )
 
 
@@ -120,12 +124,14 @@ def pool_job(study: Study, model: str, task: Task) -> PoolJob | None:
     )
 
 
-def feature_set(study: Study, model: str, task: Task) -> str | None:
+def feature_set(study: Study, model: str, task: str) -> str | None:
     """Name of the pooled features that a run reads, or None where it computes its own.
 
     Runs that read the same features name the same set: base, clinical adapter, context and precision. The notes of
-    tasks that the matrix does not select for a model are not pooled.
+    tasks that the matrix does not select for a model are not pooled, nor is anything under a switch.
     """
+    if switch_of(model) or switch_of(task):
+        return None
     job = pool_job(study, model, task) if task in _tasks_of(study, model) else None
     if job is None:
         return None
@@ -152,8 +158,8 @@ def _task_method(study: Study, name: str | None, task: Task) -> Lora | None:
     return _resolve(Lora, f"tasks.{task}.task_adapter", settings, study.tasks[task].task_adapter)
 
 
-def _training_switches(study: Study) -> dict[str, bool]:
-    return {name: value for name, value in study.resolved_switches.items() if name in TRAINING_SWITCHES}
+def _training_switches(study: Study, name: str) -> dict[str, bool]:
+    return {switch: value for switch, value in switches_under(study, name).items() if switch in TRAINING_SWITCHES}
 
 
 def check_recipes(study: Study) -> None:
@@ -190,13 +196,15 @@ def check_searches(study: Study) -> None:
 def token_context(study: Study, base: str, corpus: str) -> int:
     """Block length of a corpus tokenised for a base: the context that all adapters of the two agree on.
 
+    The corpus' name may carry a switch.
+
     Raises:
         ConfigError: They differ; adapters of one base and corpus share their token shards.
     """
     contexts = {
         pretrain_job(study, name).recipe.context
         for name, adapter in study.adapters.items()
-        if (adapter.base, adapter.corpus) == (base, corpus)
+        if (adapter.base, adapter.corpus) == (base, plain(corpus))
     }
     if len(contexts) > 1:
         found = ", ".join(map(str, sorted(contexts)))
@@ -210,13 +218,14 @@ def load_study(config: Mapping[str, Any]) -> Study:
     """Validate a configuration and every recipe in it.
 
     Raises:
-        ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes`, `check_methods`, `check_searches`
-            and `check_contamination`.
+        ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes`, `check_methods`, `check_searches`,
+            `check_contamination` and `clinical_peft.arms.check_gaps`.
     """
     study = parse_study(config)
     check_recipes(study)
     check_methods(study)
     check_searches(study)
+    check_gaps(study)
     check_contamination(study)
     return study
 

@@ -3,6 +3,7 @@
 import hashlib
 
 SPLITS = ("train", "validation", "test")
+HELD_OUT_SPLITS = SPLITS[1:]
 TRAIN_BELOW = 0.7
 VALIDATION_BELOW = 0.8
 

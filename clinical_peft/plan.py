@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from clinical_peft import experiments
+from clinical_peft.arms import further, plain, switches_under
 from clinical_peft.config.sections import HubSource, Task
 from clinical_peft.config.study import Study
 from clinical_peft.data.synthetic.sizes import predicted_note_counts
@@ -117,8 +118,10 @@ def _data(study: Study) -> Stage:
     jobs += len({study.cohorts.source if corpus in study.paired_corpora else corpus for corpus in corpora})
     jobs += any(corpus in study.paired_corpora for corpus in corpora)
     jobs += experiments.reads_synthetic_notes(study)
-    jobs += 1 + (study.contamination == "carevue")  # the leakage check, and who is in the CareVue subset
+    jobs += 1 + study.divides_carevue  # the leakage check, and who is in the CareVue subset
     jobs += bool(experiments.runs_in_use(study))  # who the patients are
+    switched = further(study)
+    jobs += len(switched.corpora) + len(switched.admission) + len(switched.cohorts)
     return Stage("data", jobs, 0, characters // 2)
 
 
@@ -136,7 +139,8 @@ def _bases(study: Study) -> Stage:
 
 def _tokens(study: Study) -> Stage:
     pairs = {(study.adapters[name].base, study.adapters[name].corpus) for name in experiments.adapters_in_use(study)}
-    return Stage("tokens", len(pairs), 0, 2 * sum(corpus_tokens(study, corpus) for _, corpus in pairs))
+    corpora = [corpus for _, corpus in pairs] + [plain(corpus) for corpus in further(study).shards]
+    return Stage("tokens", len(corpora), 0, 2 * sum(corpus_tokens(study, corpus) for corpus in corpora))
 
 
 def _search(study: Study) -> Stage:
@@ -164,8 +168,8 @@ def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
     """Training tokens of an adapter as those of LoRA steps, tokens of one evaluation, evaluations during training."""
     job = experiments.pretrain_job(study, adapter)
     recipe, step = job.recipe, FULL_SHARE if job.method.type == "full" else 1
-    corpus = corpus_tokens(study, study.adapters[adapter].corpus)
-    if study.resolved_switches["truncate_and_pad"]:
+    corpus = corpus_tokens(study, study.adapters[plain(adapter)].corpus)
+    if switches_under(study, adapter)["truncate_and_pad"]:
         corpus = round(corpus * min(1, recipe.context / TOKENS_PER_REAL_NOTE))
     training = round(SPLIT_SHARE * corpus * recipe.epochs)
     held_out = corpus - round(SPLIT_SHARE * corpus)
@@ -175,10 +179,10 @@ def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
 
 def _adapters(study: Study) -> Stage:
     tokens = 0
-    for name in experiments.adapters_in_use(study):
+    adapters = [*experiments.adapters_in_use(study), *further(study).adapters]
+    for name in adapters:
         training, evaluated, evaluations = _pretraining(study, name)
         tokens += training + round(FORWARD_SHARE * evaluated * (2 + evaluations))
-    adapters = experiments.adapters_in_use(study)
     return Stage("adapters", len(adapters), tokens, sum(_adapter_bytes(study, name) for name in adapters))
 
 
@@ -191,14 +195,14 @@ def _finetuning(study: Study) -> Stage:
         # The cohorts share most of their notes, which are read once.
         notes = max(cohort_rows(study, task)[1] for task in tasks)
         tokens += round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
-    for model, task in experiments.runs_in_use(study):
-        entry = study.models[model]
+    for model, cohort in (*experiments.runs_in_use(study), *further(study).runs):
+        entry, task = study.models[plain(model)], cast("Task", plain(cohort))
         jobs += 1
         if entry.base is None:
             continue
         recipe = experiments.finetune_job(study, model, task).recipe
         train, rows = cohort_rows(study, task)
-        if experiments.feature_set(study, model, task) is not None:
+        if experiments.feature_set(study, model, cohort) is not None:
             continue
         seeds = len(study.matrix.seeds)
         held_out = FORWARD_SHARE * (rows - train)
@@ -212,7 +216,10 @@ def _evaluation(study: Study) -> Stage:
     # Describing cohorts, comparing models and subgroups, calibration, tables, figures, report, tracking runs and study.
     comparing = 9
     comparing += bool(experiments.adapters_in_use(study))  # their cards
-    return Stage("evaluation", len(experiments.runs_in_use(study)) + comparing, 0, 0)
+    comparing += study.gaps.model is not None
+    comparing += study.gaps.contamination is not None
+    runs = len(experiments.runs_in_use(study)) + len(further(study).runs)
+    return Stage("evaluation", runs + comparing, 0, 0)
 
 
 def _parameters(study: Study, base: str) -> int:
@@ -229,7 +236,7 @@ def _parameters(study: Study, base: str) -> int:
 
 
 def _adapter_bytes(study: Study, name: str) -> int:
-    entry = study.adapters[name]
+    entry = study.adapters[plain(name)]
     whole = study.methods[entry.method].settings.type == "full"
     return BYTES_PER_PARAMETER * _parameters(study, entry.base) // (1 if whole else 500)
 

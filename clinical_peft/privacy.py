@@ -6,7 +6,6 @@ imports the standard library alone.
 
 import os
 import resource
-from pathlib import Path
 
 PRIVATE_UMASK = 0o077
 
@@ -63,8 +62,3 @@ def protect_process(*, network: bool = False) -> None:
 def opt_out_of_telemetry() -> None:
     """Set the variables by which libraries are told not to report their use."""
     os.environ.update(NO_TELEMETRY)
-
-
-def is_private(path: Path) -> bool:
-    """Return whether nobody but the owner can read, write or enter a file or folder."""
-    return path.stat().st_mode & PRIVATE_UMASK == 0

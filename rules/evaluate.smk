@@ -123,6 +123,8 @@ rule tabulate:
         comparison="<study>/comparison.json",
         calibration="<study>/calibration.json",
         subgroups="<study>/subgroups.json",
+        protocol_gaps=protocol_gaps_in_use,
+        contamination=contamination_in_use,
         leakage="<study>/cohorts/leakage.json",
     output:
         report(
@@ -148,10 +150,11 @@ rule tabulate:
 
 
 rule draw_figures:
-    """Draw the flow to the cohorts, learning curves, ROC and precision-recall curves, and the main result."""
+    """Draw the flow to the cohorts, learning curves, the main result, curves of ranking, calibration and use."""
     input:
         perplexities=perplexities_in_use,
         comparison="<study>/comparison.json",
+        calibration="<study>/calibration.json",
         predictions=predictions_in_use,
         training=training_records_in_use,
         cohorts=cohorts_in_use(),
@@ -208,6 +211,8 @@ rule write_report:
         comparison="<study>/comparison.json",
         calibration="<study>/calibration.json",
         subgroups="<study>/subgroups.json",
+        protocol_gaps=protocol_gaps_in_use,
+        contamination=contamination_in_use,
         metrics=metrics_in_use,
         figures="<study>/figures",
         runs="<study>/runs/tracked.json",

@@ -37,14 +37,15 @@ rule extract_notes:
     log:
         "<study>/logs/notes/{corpus}.log",
     wildcard_constraints:
-        corpus=one_of(MIMIC_CORPORA),
+        corpus=switched(MIMIC_CORPORA, "corpus"),
     conda:
         "../envs/data.yaml"
     threads: 2
     params:
+        corpus=corpus_of_notes,
         mimic_iii=mimic_iii_folder,
         mimic_iv_note=mimic_iv_note_folder,
-        flattened=STUDY.resolved_switches["notes_flattened"],
+        flattened=flattened_of_corpus,
     script:
         "../workflow_scripts/extract_notes.py"
 
@@ -74,20 +75,17 @@ rule build_admission_notes:
     input:
         tables_of_admission_notes,
     output:
-        notes=ensure("<study>/notes/admission.parquet", non_empty=True),
-        attrition="<study>/notes/admission.attrition.json",
+        notes=ensure("<study>/notes/{admission}.parquet", non_empty=True),
+        attrition="<study>/notes/{admission}.attrition.json",
     log:
-        "<study>/logs/notes/admission.log",
+        "<study>/logs/notes/{admission}.log",
     conda:
         "../envs/data.yaml"
     params:
         source=STUDY.cohorts.source,
         tables=outcome_folder,
         mimic_iv_note=mimic_iv_note_folder,
-        sections_unanchored=STUDY.resolved_switches["sections_unanchored"],
-        addenda_searched=STUDY.resolved_switches["addenda_searched"],
-        error_notes_kept=STUDY.resolved_switches["error_notes_kept"],
-        marks_kept=STUDY.resolved_switches["marks_kept"],
+        switches=switches_of_admission_notes,
     script:
         "../workflow_scripts/build_admission_notes.py"
 
@@ -112,7 +110,7 @@ rule derive_ventilation:
 rule build_cohort:
     """Join admission notes with one task's labels and split by patient."""
     input:
-        notes="<study>/notes/admission.parquet",
+        notes=admission_notes_of_cohort,
         ventilation=ventilation_of_task,
         pmv_labels=pmv_labels_of_task,
         tables=tables_of_task,
@@ -128,13 +126,14 @@ rule build_cohort:
     conda:
         "../envs/data.yaml"
     params:
+        task=task_of_cohort,
         source=STUDY.cohorts.source,
         tables=outcome_folder,
         icd=STUDY.cohorts.icd,
         splits=splits_of_cohort,
         salt=STUDY.data.split_salt,
         pmv_split=STUDY.data.pmv_split,
-        switches=switches_of_data,
+        switches=switches_of_cohort,
         drop_stated_outcomes=STUDY.leakage.drop_stated_outcomes,
     script:
         "../workflow_scripts/build_cohort.py"

@@ -1,6 +1,6 @@
 """Which tables, lists and files of notes each rule of the data stage reads, and its settings."""
 
-from clinical_peft.config.switches import DATA_SWITCHES
+from clinical_peft.config.switches import DATA_SWITCHES, STAGES
 from clinical_peft.data.table_files import locate_table
 
 FROM_MIMIC_IV = STUDY.cohorts.source == "mimic-iv"
@@ -77,9 +77,10 @@ def outcome_folder(wildcards):
 
 def tables_of_corpus(wildcards):
     tables = []
-    if wildcards.corpus in ("mimic-iv", "combined"):
+    corpus = arms.plain(wildcards.corpus)
+    if corpus in ("mimic-iv", "combined"):
         tables += mimic_iv_note_tables()
-    if wildcards.corpus in ("mimic-iii", "combined"):
+    if corpus in ("mimic-iii", "combined"):
         tables += mimic_iii_tables(["NOTEEVENTS"])
     return sorted(set(tables))
 
@@ -102,14 +103,22 @@ def tables_of_ventilation(wildcards):
     return mimic_iii_tables(["PROCEDUREEVENTS_MV", *charted])
 
 
+def task_of_cohort(wildcards):
+    return arms.plain(wildcards.task)
+
+
+def admission_notes_of_cohort(wildcards):
+    return f"{ROOT}/notes/{arms.admission_notes_of(wildcards.task)}.parquet"
+
+
 def labelled_by_beep(wildcards):
-    return wildcards.task == "pmv" and STUDY.data.pmv_split == "beep"
+    return task_of_cohort(wildcards) == "pmv" and STUDY.data.pmv_split == "beep"
 
 
 def tables_of_task(wildcards):
     if FROM_MIMIC_IV:
-        return mimic_iv_tables(MIMIC_IV_TASK_TABLES[wildcards.task])
-    names = TASK_TABLES[wildcards.task]
+        return mimic_iv_tables(MIMIC_IV_TASK_TABLES[task_of_cohort(wildcards)])
+    names = TASK_TABLES[task_of_cohort(wildcards)]
     return mimic_iii_tables(["ADMISSIONS"] if labelled_by_beep(wildcards) else names)
 
 
@@ -131,7 +140,8 @@ def tables_of_subgroups(wildcards):
 
 
 def ventilation_of_task(wildcards):
-    derived = wildcards.task == "pmv" and not labelled_by_beep(wildcards)
+    pmv = task_of_cohort(wildcards) == "pmv"
+    derived = pmv and not labelled_by_beep(wildcards)
     return f"{ROOT}/cohorts/ventilation.parquet" if derived else []
 
 
@@ -151,8 +161,34 @@ def split_lists(wildcards):
     return [str(Path(STUDY.data.splits) / name) for name in names]
 
 
-def switches_of_data(wildcards):
-    return {name: STUDY.resolved_switches[name] for name in DATA_SWITCHES}
+def switches_of_cohort(wildcards):
+    switches = arms.switches_under(STUDY, wildcards.task)
+    return {name: switches[name] for name in DATA_SWITCHES}
+
+
+def switches_of_admission_notes(wildcards):
+    switches = arms.switches_under(STUDY, wildcards.admission)
+    return {
+        name: switches[name]
+        for name, stages in STAGES.items()
+        if stages == ("admission",)
+    }
+
+
+def corpus_of_notes(wildcards):
+    return arms.plain(wildcards.corpus)
+
+
+def flattened_of_corpus(wildcards):
+    return arms.switches_under(STUDY, wildcards.corpus)["notes_flattened"]
+
+
+def truncate_and_pad_of_tokens(wildcards):
+    return arms.switches_under(STUDY, wildcards.corpus)["truncate_and_pad"]
+
+
+def notes_of_tokens(wildcards):
+    return f"{ROOT}/notes/{arms.notes_of_shards(wildcards.corpus)}.parquet"
 
 
 def general_characters():

@@ -53,7 +53,7 @@ rule prefetch:
 rule tokenise_notes:
     """Turn a corpus into Arrow shards of token ids for one base."""
     input:
-        notes="<study>/notes/{corpus}.parquet",
+        notes=notes_of_tokens,
         base="<study>/bases/{base}",
     output:
         tokens=directory("<study>/tokens/{base}/{corpus}"),
@@ -66,7 +66,7 @@ rule tokenise_notes:
     params:
         context=context_of_tokens,
         split_salt=salt_of_tokens,
-        truncate_and_pad=STUDY.resolved_switches["truncate_and_pad"],
+        truncate_and_pad=truncate_and_pad_of_tokens,
         work=f"{ROOT}/work/tokens/{{base}}/{{corpus}}",
     script:
         "../workflow_scripts/tokenise_notes.py"

@@ -12,15 +12,11 @@ with job(snakemake.log[0]):
     params, output = snakemake.params, Path(snakemake.output.notes)
     if params.source == "mimic-iv":
         attrition = mimic_iv.build_admission_notes(
-            Path(params.tables), Path(params.mimic_iv_note), output, addenda_searched=params.addenda_searched
+            Path(params.tables),
+            Path(params.mimic_iv_note),
+            output,
+            addenda_searched=params.switches["addenda_searched"],
         )
     else:
-        attrition = admission_notes.build_admission_notes(
-            Path(params.tables),
-            output,
-            sections_unanchored=params.sections_unanchored,
-            addenda_searched=params.addenda_searched,
-            error_notes_kept=params.error_notes_kept,
-            marks_kept=params.marks_kept,
-        )
+        attrition = admission_notes.build_admission_notes(Path(params.tables), output, **params.switches)
     write_json(Path(snakemake.output.attrition), attrition)

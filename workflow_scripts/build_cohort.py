@@ -11,7 +11,7 @@ with job(snakemake.log[0]):
     from clinical_peft.data.outcomes import MimicIII, Outcomes
     from clinical_peft.events import JsonlLog
 
-    task, params, given = snakemake.wildcards.task, snakemake.params, snakemake.input
+    params, given = snakemake.params, snakemake.input
     optional = {
         name: Path(given[name]) if given.get(name) else None for name in ("ventilation", "pmv_labels", "icd_map")
     }
@@ -19,9 +19,9 @@ with job(snakemake.log[0]):
     if params.source == "mimic-iv":
         coding = IcdCoding(params.icd, optional["icd_map"])
         outcomes = MimicIV(Path(params.tables), optional["ventilation"], coding)
-    log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=task, parent="data")
+    log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=snakemake.wildcards.task, parent="data")
     attrition = build_cohort(
-        task,
+        params.task,
         admission_notes=Path(given.notes),
         outcomes=outcomes,
         splits="hash" if params.splits == "hash" else Path(params.splits),
@@ -33,5 +33,5 @@ with job(snakemake.log[0]):
         classes_output=Path(snakemake.output.classes),
         attrition_output=Path(snakemake.output.attrition),
     )
-    log.params({"task": task, **params.switches})
+    log.params({"task": params.task, **params.switches})
     log.metrics({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]})

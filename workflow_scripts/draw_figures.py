@@ -21,6 +21,7 @@ with job(snakemake.log[0]):
         classes={Path(path).name.split(".")[0]: Path(path) for path in given.classes},
         cohorts={Path(path).stem: Path(path) for path in given.cohorts},
         attrition={Path(path).name.split(".")[0]: read_json(Path(path)) for path in given.attrition},
+        calibration=read_json(Path(given.calibration)),
         pooled=[Path(path) for path in given.pooled],
         bootstrap_seed=snakemake.params.bootstrap_seed,
     )

@@ -12,6 +12,7 @@ with job(snakemake.log[0]):
     from clinical_peft.lineage import append_inputs
     from clinical_peft.provenance import git_revision, package_versions
 
+    recipe = read_json(Path(snakemake.input.recipe))
     provenance = {"git_revision": git_revision(Path(__file__).parent), "versions": package_versions()}
     cohort = Path(snakemake.input.cohort)
     digest = sha256_file(cohort)
@@ -19,8 +20,8 @@ with job(snakemake.log[0]):
         result = evaluate(
             Path(snakemake.input.predictions[index]),
             Path(snakemake.input.classes),
-            task=snakemake.wildcards.task,
-            job=read_json(Path(snakemake.input.recipe)),
+            task=recipe["task"],
+            job=recipe,
             cohort=cohort,
             cohort_sha256=digest,
             seed=seed,

@@ -10,8 +10,8 @@ with job(snakemake.log[0]):
     from clinical_peft.data.releases import release_warnings
     from clinical_peft.events import JsonlLog
 
-    corpus, params = snakemake.wildcards.corpus, snakemake.params
-    log = JsonlLog(Path(snakemake.output.run_log), kind="notes", name=corpus, parent="data")
+    params, corpus = snakemake.params, snakemake.params.corpus
+    log = JsonlLog(Path(snakemake.output.run_log), kind="notes", name=snakemake.wildcards.corpus, parent="data")
     counts = extract_notes(
         corpus,
         Path(snakemake.output.notes),

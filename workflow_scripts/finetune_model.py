@@ -18,7 +18,7 @@ with job(snakemake.log[0]):
     names = ("cohort", "classes", "base", "adapter", "features")
     train = trainer_of(recipe, **{name: Path(given[name]) if given[name] else None for name in names})
     for index, seed in enumerate(params.seeds):
-        work, name = Path(params.work) / f"seed{seed}", f"{recipe.task}/seed{seed}"
+        work, name = Path(params.work) / f"seed{seed}", f"{snakemake.wildcards.task}/seed{seed}"
         path = Path(output.run_logs[index])
         log = JsonlLog(path, kind="models", name=name, parent=recipe.model, kept=work / "run.jsonl")
         log.params(resolved)

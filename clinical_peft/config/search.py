@@ -5,9 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from clinical_peft.config.sections import Name, Section, Task
-from clinical_peft.search.spaces import Pruner, Sampler
-
-ScalarValue = bool | int | float | str | None
+from clinical_peft.search.spaces import Pruner, Sampler, Value
 
 
 class IntervalEntry(Section):
@@ -18,7 +16,7 @@ class IntervalEntry(Section):
     log: bool = Field(False, description="draw on a logarithmic scale")
 
 
-Domain = Annotated[list[ScalarValue], Field(min_length=1)] | IntervalEntry
+Domain = Annotated[list[Value], Field(min_length=1)] | IntervalEntry
 
 
 class Space(Section):

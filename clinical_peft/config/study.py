@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from clinical_peft.config.gaps import Gaps
 from clinical_peft.config.search import SearchSection
 from clinical_peft.config.sections import (
     Adapter,
@@ -57,6 +58,7 @@ class Study(Section):
     finetuning: Partial = Field({}, description="default recipe of fine-tuning")
     matrix: Matrix = Matrix()
     search: SearchSection = SearchSection()
+    gaps: Gaps = Gaps()
     evaluation: Evaluation = Evaluation()
     tracking: Tracking = Tracking()
     hub: Hub = Hub()
@@ -68,14 +70,19 @@ class Study(Section):
         return resolve_switches(self.protocol, self.switches)
 
     @property
+    def divides_carevue(self) -> bool:
+        """Whether the study tells which test patients are in the CareVue subset of MIMIC-III."""
+        return self.contamination == "carevue" or self.gaps.contamination is not None
+
+    @property
     def corpora(self) -> tuple[str, ...]:
         """Names of all corpora that a study can ask for."""
         return (*MIMIC_CORPORA, *self.paired_corpora, "general", *self.data.note_files)
 
     @property
     def paired_corpora(self) -> tuple[str, ...]:
-        """The two arms of contamination mode `disjoint`, the filtered one first; none in another mode."""
-        if self.contamination != "disjoint":
+        """The two arms of contamination mode `disjoint` or `gaps.contamination`, the filtered one first; else none."""
+        if self.contamination != "disjoint" and self.gaps.contamination is None:
             return ()
         return tuple(f"{self.cohorts.source}-{arm}" for arm in PAIRED_ARMS)
 

@@ -4,6 +4,8 @@ A switch that is true reproduces what the original does; `paper` turns all of th
 study may set single ones.
 """
 
+from typing import Literal
+
 DATA_SWITCHES = {
     "notes_flattened": "note text is cleaned as in the original: de-identification brackets deleted, every line "
     "break a space; otherwise marks are normalised, structure is kept, empty notes and exact duplicates are dropped",
@@ -42,6 +44,30 @@ TRAINING_SWITCHES = {
 MIMIC_III_SWITCHES = ("sections_unanchored", "procedure_codes_as_integers")
 
 SWITCHES = DATA_SWITCHES | TRAINING_SWITCHES
+
+Stage = Literal["corpus", "shards", "admission", "cohort", "adapter", "model"]
+
+# The stages whose own work a switch changes; what is made from their files changes with them.
+STAGES: dict[str, tuple[Stage, ...]] = {
+    "notes_flattened": ("corpus",),
+    "truncate_and_pad": ("shards",),
+    **dict.fromkeys(("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept"), ("admission",)),
+    **dict.fromkeys(("los_rounded", "negative_stays_kept", "death_phrases_original"), ("cohort",)),
+    **dict.fromkeys(("procedure_codes_as_integers", "malformed_codes_kept", "label_space_whole_table"), ("cohort",)),
+    **dict.fromkeys(("warmup_as_steps", "schedule_in_micro_steps", "unclipped", "last_epoch"), ("adapter", "model")),
+    **dict.fromkeys(("task_adapter_inactive", "pool_last_position", "multilabel_softmax"), ("model",)),
+}
+
+# The tasks that a switch may change; a switch that is not here may change all.
+TASKS_OF_SWITCH = {
+    "los_rounded": ("los",),
+    "negative_stays_kept": ("los",),
+    "death_phrases_original": ("mortality", "pmv"),
+    "procedure_codes_as_integers": ("procedures",),
+    "malformed_codes_kept": ("diagnoses", "procedures"),
+    "label_space_whole_table": ("diagnoses", "procedures"),
+    "multilabel_softmax": ("diagnoses", "procedures"),
+}
 
 
 def resolve_switches(protocol: str, overrides: dict[str, bool]) -> dict[str, bool]:

@@ -12,8 +12,8 @@ from clinical_peft.data.near_duplicates import Codes, ShingleIndex, shingle_code
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
 from clinical_peft.data.sections import split_admission_note
 from clinical_peft.errors import DataError
+from clinical_peft.hash_split import HELD_OUT_SPLITS
 
-HELD_OUT_SPLITS = ("validation", "test")
 BATCH_ROWS = 1024
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_peft.data.held_out import HELD_OUT_SPLITS, HeldOut, Repetition, read_held_out, read_rows
+from clinical_peft.data.held_out import HeldOut, Repetition, read_held_out, read_rows
 from clinical_peft.data.stated_outcomes import stated_outcomes
 from clinical_peft.errors import DataError
 from clinical_peft.files import write_json
-from clinical_peft.hash_split import SPLITS
+from clinical_peft.hash_split import HELD_OUT_SPLITS, SPLITS
 
 Shares = npt.NDArray[np.float64]
 

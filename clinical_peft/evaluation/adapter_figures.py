@@ -28,7 +28,7 @@ def learning_curves(perplexities: Sequence[Mapping[str, Any]], labels: Labels, o
 
     Args:
         perplexities: Content of the perplexity files.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
     """
     by_name = {row["adapter"]: row for row in perplexities}
@@ -70,7 +70,7 @@ def perplexity_change(perplexities: Sequence[Mapping[str, Any]], labels: Labels,
 
     Args:
         perplexities: Content of the perplexity files.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
     """
     by_name = {row["adapter"]: row for row in perplexities}
@@ -101,7 +101,7 @@ def perplexity_cost(perplexities: Sequence[Mapping[str, Any]], labels: Labels, o
 
     Args:
         perplexities: Content of the perplexity files.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
     """
     by_name = {row["adapter"]: row for row in perplexities}

@@ -2,16 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.comparisons import Cell, Key, Placements, Total, compare_models, pooled_seed_variance
+from clinical_peft.evaluation.cells import mean_cell, with_seed_variances
+from clinical_peft.evaluation.comparisons import Cell, Key, Placements, Total, compare_models
 from clinical_peft.evaluation.delong import contributions
-from clinical_peft.evaluation.evaluate import STRICT_LEVEL, read_replicates
+from clinical_peft.evaluation.evaluate import STRICT_LEVEL
 from clinical_peft.evaluation.predictions import read_classes, read_predictions
 from clinical_peft.evaluation.published import PAPER_TASKS
 from clinical_peft.evaluation.resampling import bca_interval, percentile_interval, undefined
@@ -67,10 +67,10 @@ def aggregate(
     for index, run in enumerate(runs):
         by_cell[run["model"], run["task"]].append(index)
     cells = {
-        key: _mean_cell([runs[index] for index in members], [replicates[index] for index in members])
+        key: mean_cell([runs[index] for index in members], [replicates[index] for index in members])
         for key, members in by_cell.items()
     }
-    cells = _with_seed_variances(cells)
+    cells = with_seed_variances(cells)
     first_run = {key: runs[members[0]] for key, members in by_cell.items()}
     tasks = [task for task in PAPER_TASKS if any(key[1] == task for key in cells)]
     cells |= _macro_cells(cells, tasks)
@@ -115,35 +115,6 @@ def _check_seeds(seen: Mapping[tuple[str, str, int], Path]) -> None:
             missing = ", ".join(map(str, sorted(everything - found)))
             path = seen[model, task, min(found)]
             raise DataError(f"{path}: expected {model} on {task} with every seed of the study; missing: seed {missing}")
-
-
-def _mean_cell(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> Cell:
-    order = sorted(range(len(runs)), key=lambda index: runs[index]["seed"])
-    by_seed = tuple(float(runs[index]["metrics"]["test"]["auroc"]) for index in order)
-    values, left_out = (
-        np.stack([read_replicates(paths[index], runs[index], drawn=drawn) for index in order])
-        for drawn in ("bootstrap", "jackknife")
-    )
-    return Cell(
-        estimate=float(np.mean(by_seed)),
-        by_seed=by_seed,
-        replicates=values.mean(axis=0),
-        left_out=left_out.mean(axis=0),
-        seed_variances={},
-    )
-
-
-def _with_seed_variances(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
-    """Tell every cell what its seeds add to the variance of its mean."""
-    found = dict(cells)
-    for task in {key[1] for key in cells}:
-        members = {model: cell for (model, found_in), cell in cells.items() if found_in == task}
-        pooled = pooled_seed_variance({model: cell.by_seed for model, cell in members.items()})
-        for model, cell in members.items():
-            if pooled is not None and len(set(cell.by_seed)) > 1:
-                variance = {task: (pooled[0] / len(cell.by_seed), pooled[1])}
-                found[model, task] = replace(cell, seed_variances=variance)
-    return found
 
 
 def _placements(

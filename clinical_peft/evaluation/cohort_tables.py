@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from clinical_peft.evaluation.published import published_statistics
-from clinical_peft.evaluation.tables import MISSING, PAPER, TASK_LABELS, Record, Table, number
+from clinical_peft.evaluation.tables import MISSING, PAPER, TASK_LABELS, Record, Table, difference, number, rounded
 from clinical_peft.hash_split import SPLITS
 
 Step = Mapping[str, Any]
@@ -84,11 +84,7 @@ def also_left_out(step: Step) -> str:
     return "; ".join(f"{count:,} {reason}" for reason, count in sorted(step.get("left_out", {}).items()))
 
 
-def _difference(ours: int | None, printed: int | None) -> int | None:
-    return None if ours is None or printed is None else ours - printed
-
-
-def _signed(value: int | None) -> str:
+def _signed(value: float | None) -> str:
     return MISSING if value is None else f"{value:+,}" if value else "0"
 
 
@@ -110,17 +106,13 @@ def _detail_record(protocol: str, row: Mapping[str, Any]) -> Record:
         "protocol": protocol,
         "admissions": admissions,
         **{field: row.get(field) for field in ("patients", "classes", "multilabel", "without_code")},
-        **{field: _rounded(row.get(field)) for field in ("prevalence", "mean_cardinality")},
+        **{field: rounded(row.get(field)) for field in ("prevalence", "mean_cardinality")},
         "class_shares": None if shares is None else " ".join(f"{share:.4f}" for share in shares),
         "published_admissions": published_admissions,
-        "difference_admissions": _difference(admissions, published_admissions),
+        "difference_admissions": difference(admissions, published_admissions),
         "published_classes": printed.get("classes"),
-        "difference_classes": _difference(row["classes"], printed.get("classes")),
+        "difference_classes": difference(row["classes"], printed.get("classes")),
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
 
 
 def _detail_table(protocol: str, statistics: Sequence[Mapping[str, Any]]) -> Table:
@@ -201,7 +193,7 @@ def _attrition_records(protocol: str, task: str, steps: Sequence[Step]) -> list[
                 "patients_left_out": patients,
                 "also_left_out": also_left_out(step) or None,
                 "published_rows": printed,
-                "difference_rows": _difference(step["rows"], printed),
+                "difference_rows": difference(step["rows"], printed),
             }
         )
     return records

@@ -157,7 +157,7 @@ def compare_models(
 def _family(
     group: str, task: str, models: Sequence[str], cells: Mapping[Key, Cell], level: float
 ) -> list[dict[str, Any]]:
-    pairs = {pair: _pair(cells[pair[0], task], cells[pair[1], task], level) for pair in combinations(models, 2)}
+    pairs = {pair: compare_pair(cells[pair[0], task], cells[pair[1], task], level) for pair in combinations(models, 2)}
     adjusted = holm({pair: row["p_value"] for pair, row in pairs.items()})
     return [
         {"group": group, "task": task, "first": pair[0], "second": pair[1], **row, "p_holm": adjusted[pair]}
@@ -165,7 +165,13 @@ def _family(
     ]
 
 
-def _pair(first: Cell, second: Cell, level: float) -> dict[str, Any]:
+def compare_pair(first: Cell, second: Cell, level: float) -> dict[str, Any]:
+    """Compare two cells whose resamples are paired.
+
+    Returns:
+        difference (second minus first), interval, undefined, p_value, interval_bca, standard_error,
+        degrees_of_freedom, interval_total and p_total; see `compare_models`.
+    """
     patients = paired_difference((first.estimate, second.estimate), (first.replicates, second.replicates), level)
     difference = patients["difference"]
     replicates = second.replicates - first.replicates

@@ -98,20 +98,16 @@ def measure_contamination(
         if run["model"] in wanted:
             runs[run["model"], run["task"]].append(splits["test"])
     subset = read_membership(membership)
+    draw: dict[str, Any] = {"resamples": resamples, "bootstrap_seed": bootstrap_seed, "level": level}
     carevue, disjoint = [], []
     for task in sorted({task for _, task in runs}):
         unadapted, adapted = _pair(runs, models.unadapted, models.adapted, task)
         inside = is_inside(unadapted[0].subject_id, subset, str(membership))
         names = {"task": task, "unadapted": models.unadapted, "adapted": models.adapted}
-        carevue.append(
-            names
-            | compare_gains(unadapted, adapted, inside, resamples=resamples, bootstrap_seed=bootstrap_seed, level=level)
-        )
+        carevue.append(names | compare_gains(unadapted, adapted, inside, **draw))
         without, matched = _pair(runs, models.disjoint, models.matched, task)
         names = {"task": task, "matched": models.matched, "disjoint": models.disjoint}
-        disjoint.append(
-            names | compare_arms(without, matched, resamples=resamples, bootstrap_seed=bootstrap_seed, level=level)
-        )
+        disjoint.append(names | compare_arms(without, matched, **draw))
     record = read_json(source)
     result = {
         "level": level,

@@ -9,8 +9,18 @@ second minus first; differences are in percentage points of AUROC.
 from collections.abc import Mapping
 from typing import Any
 
-from clinical_peft.evaluation.evidence_tables import ends, rounded
-from clinical_peft.evaluation.tables import MISSING, TASK_LABELS, Labels, Record, Table, label_of, number
+from clinical_peft.evaluation.tables import (
+    MISSING,
+    TASK_LABELS,
+    Labels,
+    Record,
+    Table,
+    ends,
+    label_of,
+    number,
+    percent,
+    rounded,
+)
 
 CONTAMINATION_FIELDS = (
     *("task", "comparison", "first", "second", "first_label", "second_label", "seeds", "classes"),
@@ -31,7 +41,7 @@ def build_contamination_table(contamination: Mapping[str, Any], labels: Labels) 
 
     Args:
         contamination: What `clinical_peft.evaluation.contamination_gaps.measure_contamination` returned.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
     """
     order = list(TASK_LABELS)
     records = [
@@ -133,7 +143,7 @@ def _counts(group: Mapping[str, Any]) -> Record:
 
 def _aurocs(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> Record:
     return {
-        f"{name}_percent": None if figure is None else rounded(figure["value"], factor=100)
+        f"{name}_percent": None if figure is None else percent(figure["value"])
         for name, figure in (("first", first), ("second", second))
     }
 
@@ -141,9 +151,9 @@ def _aurocs(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -
 def _difference(found: Mapping[str, Any] | None) -> Record:
     found = found or {}
     return {
-        "difference_percent": rounded(found.get("value"), factor=100),
+        "difference_percent": percent(found.get("value")),
         **ends(found.get("interval")),
-        "standard_error_percent": rounded(found.get("standard_error"), factor=100),
+        "standard_error_percent": percent(found.get("standard_error")),
         "p_value": rounded(found.get("p_value"), 6),
         "undefined_resamples": found.get("undefined_resamples"),
     }

@@ -43,7 +43,7 @@ def cost_table(
         training: Content of the training records; those without `passes` (no network) are left out.
         pooled: Content of the records of pooled notes, by set.
         perplexities: Content of the perplexity files.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
     """
     adapters = {entry["adapter"]: entry for entry in perplexities}
     runs: dict[str, list[Mapping[str, Any]]] = {}

@@ -38,7 +38,7 @@ def compare_groups(aggregate: Mapping[str, Any], labels: Labels) -> list[Compari
 
     Args:
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in aggregate["differences"]:
@@ -78,7 +78,7 @@ def highest_and_lowest(comparison: Comparison, aggregate: Mapping[str, Any], lab
     Args:
         comparison: What `compare_groups` returned for the group.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
     """
     rows = [row for row in aggregate["differences"] if row["group"] == comparison.name]
     figure = _main_figure(rows)

@@ -11,6 +11,12 @@ from clinical_peft.evaluation.embedding_maps import embedding_maps, read_pooled_
 from clinical_peft.evaluation.figures import downstream_auroc, roc_pr, validation_curves
 from clinical_peft.evaluation.label_frequency import label_frequency
 from clinical_peft.evaluation.tables import Labels
+from clinical_peft.evaluation.use_figures import (
+    decision_curves,
+    decision_curves_of,
+    reliability_diagram,
+    reliability_of,
+)
 from clinical_peft.files import private_directory
 from clinical_peft.recipes import TASK_TYPES
 
@@ -28,6 +34,7 @@ class FigureSources:
         classes: By task, the label-space file.
         cohorts: By task, the cohort file.
         attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out.
+        calibration: What `clinical_peft.evaluation.calibrate.calibrate` returned.
         pooled: Files of pooled features.
         bootstrap_seed: Seed of the study's bootstrap.
     """
@@ -39,6 +46,7 @@ class FigureSources:
     classes: Mapping[str, Path]
     cohorts: Mapping[str, Path]
     attrition: Mapping[str, Sequence[Mapping[str, Any]]]
+    calibration: Mapping[str, Any]
     pooled: Sequence[Path] = field(default=())
     bootstrap_seed: int = 0
 
@@ -49,7 +57,7 @@ def draw_all(folder: Path, sources: FigureSources, labels: Labels) -> list[Path]
     Args:
         folder: Folder to write SVG files into; created if missing.
         sources: What they are drawn from.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
 
     Returns:
         The files written.
@@ -62,6 +70,7 @@ def draw_all(folder: Path, sources: FigureSources, labels: Labels) -> list[Path]
         perplexity_change(sources.perplexities, labels, folder / "perplexity_change.svg")
         perplexity_cost(sources.perplexities, labels, folder / "perplexity_cost.svg")
     _draw_models(folder, sources, labels)
+    _draw_use(folder, sources.calibration, labels)
     embedding_maps([read_pooled_set(path) for path in sources.pooled], sources.cohorts, folder / "embeddings.svg")
     return sorted(folder.glob("*.svg"))
 
@@ -88,3 +97,12 @@ def _draw_models(folder: Path, sources: FigureSources, labels: Labels) -> None:
         )
     if any(TASK_TYPES[task] == "multilabel" for task in predictions):
         label_frequency(predictions, sources.classes, sources.cohorts, labels, folder / "label_frequency.svg")
+
+
+def _draw_use(folder: Path, calibration: Mapping[str, Any], labels: Labels) -> None:
+    for task in sorted({run["task"] for run in calibration["runs"]}):
+        runs = [run for run in calibration["runs"] if run["task"] == task]
+        reliability_diagram(task, reliability_of(runs), labels, folder / f"reliability_{task}.svg")
+        curves = decision_curves_of(runs)
+        if curves is not None:
+            decision_curves(task, curves, labels, folder / f"decision_{task}.svg")

@@ -22,9 +22,12 @@ from clinical_peft.evaluation.tables import (
     Labels,
     Record,
     Table,
+    ends,
     in_order,
     label_of,
     number,
+    percent,
+    rounded,
 )
 
 UNCERTAINTY_FIELDS = (
@@ -62,7 +65,7 @@ def build_evidence_tables(
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
         calibration: What `clinical_peft.evaluation.calibrate.calibrate` returned.
         subgroups: What `clinical_peft.evaluation.subgroup_gaps.compare_subgroups` returned.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
 
     Returns:
         uncertainty, calibration and subgroups.
@@ -74,31 +77,21 @@ def build_evidence_tables(
     }
 
 
-def rounded(value: float | None, digits: int = 4, factor: float = 1.0) -> float | None:
-    return None if value is None else round(factor * value, digits)
-
-
-def ends(interval: Sequence[float] | None, prefix: str = "", suffix: str = "_percent") -> Record:
-    """Both ends of an interval as percentages."""
-    low, high = interval or (None, None)
-    return {f"{prefix}low{suffix}": rounded(low, factor=100), f"{prefix}high{suffix}": rounded(high, factor=100)}
-
-
 def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record:
     delong = row["delong"] or {}
     return {
         **{field: row[field] for field in ("group", "task", "first", "second")},
         "first_label": label_of(row["first"], labels),
         "second_label": label_of(row["second"], labels),
-        "difference_percent": rounded(row["difference"], factor=100),
+        "difference_percent": percent(row["difference"]),
         "level": level,
         **ends(row["interval"]),
         **ends(row["interval_bca"], "bca_"),
         **ends(row["interval_total"], "total_"),
-        "standard_error_percent": rounded(row["standard_error"], factor=100),
+        "standard_error_percent": percent(row["standard_error"]),
         **{field: rounded(row[field], 6) for field in ("p_value", "p_holm", "p_total", "p_holm_table")},
         "significant": row["significant"],
-        "delong_standard_error_percent": rounded(delong.get("standard_error"), factor=100),
+        "delong_standard_error_percent": percent(delong.get("standard_error")),
         **ends(delong.get("interval"), "delong_"),
         "delong_p_value": rounded(delong.get("p_value"), 6),
     }
@@ -171,7 +164,7 @@ def _calibration_record(runs: Sequence[Mapping[str, Any]], scores: str, labels: 
         "scores": scores,
         "seeds": len(runs),
         "temperature": rounded(fmean(run["temperature"] for run in runs)) if scores == "temperature" else None,
-        "auroc_percent": rounded(figure("auroc"), factor=100),
+        "auroc_percent": percent(figure("auroc")),
         **{name: rounded(figure(name)) for name in CALIBRATION_FIELDS[7:12]},
         "alert_sensitivity_aimed": None if burden("alerts_per_100") is None else ALERT_SENSITIVITY,
         "alerts_per_100": burden("alerts_per_100"),
@@ -223,23 +216,24 @@ def _calibration_table(calibration: Mapping[str, Any], labels: Labels) -> Table:
 def _subgroup_record(row: Mapping[str, Any], cell: Mapping[str, Any], labels: Labels) -> Record:
     figures, gaps = row["figures"] or {}, row["gaps"] or {}
 
-    def value(part: Mapping[str, Any], name: str, factor: float = 1.0) -> float | None:
-        return rounded(part.get(name, {}).get("value"), factor=factor)
+    def value(part: Mapping[str, Any], name: str) -> float | None:
+        found: float | None = part.get(name, {}).get("value")
+        return found
 
     return {
         **{field: row[field] for field in ("model", "task", "attribute", "group", "reference", "seeds", "classes")},
         "label": label_of(row["model"], labels),
         **{field: cell[field] for field in ("admissions", "patients", "positives")},
-        "auroc_percent": value(figures, "auroc", 100),
+        "auroc_percent": percent(value(figures, "auroc")),
         **ends(figures.get("auroc", {}).get("interval"), "auroc_"),
-        "gap_percent": value(gaps, "auroc", 100),
+        "gap_percent": percent(value(gaps, "auroc")),
         **ends(gaps.get("auroc", {}).get("interval"), "gap_"),
         **{field: rounded(row[field], 6) for field in ("p_value", "p_holm")},
         "significant": row["significant"],
-        "brier": value(figures, "brier"),
-        "brier_gap": value(gaps, "brier"),
-        "calibration_intercept": value(figures, "calibration_intercept"),
-        "calibration_intercept_gap": value(gaps, "calibration_intercept"),
+        "brier": rounded(value(figures, "brier")),
+        "brier_gap": rounded(value(gaps, "brier")),
+        "calibration_intercept": rounded(value(figures, "calibration_intercept")),
+        "calibration_intercept_gap": rounded(value(gaps, "calibration_intercept")),
         "suppressed": row["suppressed"],
     }
 

@@ -37,7 +37,7 @@ def downstream_auroc(aggregate: Mapping[str, Any], labels: Labels, output: Path)
 
     Args:
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
     """
     found = {(row["model"], row["task"]): row for row in aggregate["summaries"]}
@@ -79,7 +79,7 @@ def validation_curves(
     Args:
         histories: One mapping per run: model, task, seed, curve (one mapping per epoch: epoch, counted from 1, and
             validation_auroc, a fraction or None where undefined).
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
         models: Further models of the study, without epochs; with them a model has one colour in all figures.
     """
@@ -139,7 +139,7 @@ def roc_pr(
         task: Name of the task.
         predictions: Predictions files of each model's seeds.
         classes: JSON list, the ordered label space.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
         bootstrap_seed: Seed of the study's bootstrap.
         level: Coverage of the bands.

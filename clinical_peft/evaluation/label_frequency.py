@@ -70,7 +70,7 @@ def label_frequency(
         predictions: By task and model, the predictions files of its seeds.
         classes: By task, the label-space file.
         cohorts: By task, the cohort file.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
     """
     tasks = [task for task in TASK_LABELS if TASK_TYPES.get(task) == "multilabel" and predictions.get(task)]

@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
+from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of, number
+from clinical_peft.hash_split import SPLITS
 
 MIMIC_LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
 MIMIC_METADATA = {
@@ -18,8 +20,6 @@ MIMIC_METADATA = {
     "license_name": "physionet-credentialed-health-data-license-1.5.0",
     "license_link": "https://physionet.org/content/mimic-iv-note/view-license/2.2/",
 }
-SPLITS = ("train", "validation", "test")
-MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class CardFacts:
         sources: By base, where its weights come from: an identifier on the Hub, or None.
         models: By adapter, the models built on it.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         provenance: git revision and versions (mapping).
     """
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
+from clinical_peft.hash_split import HELD_OUT_SPLITS
 from clinical_peft.recipes import TaskType
 
 COLUMNS = ("hadm_id", "subject_id", "split", "label", "scores", "logits")
-SPLITS = ("validation", "test")
 SUM_TOLERANCE = 1e-3
 
 
@@ -100,7 +100,7 @@ def read_predictions(path: Path, classes: Sequence[Any], kind: TaskType) -> dict
     table = _read_table(Path(path))
     splits = np.asarray(table.column("split").to_pylist())
     found = {}
-    for split in SPLITS:
+    for split in HELD_OUT_SPLITS:
         rows = np.flatnonzero(splits == split)
         if len(rows) == 0:
             raise DataError(f"{path}: expected rows of the split {split!r}, found none; predict that split again")

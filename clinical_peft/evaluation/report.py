@@ -99,7 +99,7 @@ def build_report(
             (`roc_pr.rst`, `reliability.rst` and `decision.rst` for every task).
         study: study (name), protocol, contamination, split, cohorts (their source), synthetic (bool), switches (name
             to bool).
-        tables: What `clinical_peft.evaluation.tables.build_tables` and
+        tables: What `clinical_peft.evaluation.paper_tables.build_tables` and
             `clinical_peft.evaluation.cohort_tables.build_cohort_tables` returned, together.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
         metrics: Content of the metrics files.
@@ -107,7 +107,7 @@ def build_report(
         figures: SVG files by name: attrition, downstream_auroc, learning_curves, perplexity_change, perplexity_cost,
             validation_auroc, label_frequency, embeddings, and roc_pr_{task}, reliability_{task}, decision_{task}; those
             left out are left out of the report, and so are sections of tables that a study does not have.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         provenance: What identifies the computation: single values, and mappings of single values (versions, machine,
             checksums of inputs).
         output: HTML file to write.

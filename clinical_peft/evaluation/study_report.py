@@ -53,7 +53,7 @@ def write_study_report(
         sources: The study's files.
         tables: Those of its tables.
         study: As for `clinical_peft.evaluation.report.build_report`.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         config: The study's settings, without secrets.
         revision: git revision of the code.
         mlflow: Address of MLflow's pages, or None, and the command that serves them, or None.

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_peft.evaluation.cohort_tables import build_cohort_tables
+from clinical_peft.evaluation.contamination_table import build_contamination_table
 from clinical_peft.evaluation.costs import cost_table
 from clinical_peft.evaluation.evidence_tables import build_evidence_tables
-from clinical_peft.evaluation.tables import Labels, Table, build_tables
+from clinical_peft.evaluation.gap_tables import protocol_gap_table
+from clinical_peft.evaluation.paper_tables import build_tables
+from clinical_peft.evaluation.tables import Labels, Table
 from clinical_peft.files import read_json
 
 
@@ -24,6 +27,8 @@ class TableSources:
         subgroups: Metrics of groups of patients.
         training: Training record per model, task and seed.
         pooled: Record per set of pooled notes, `{set}.json`.
+        protocol_gaps: Effects of the original's choices, or None where the study measures none.
+        contamination: Effects of contaminated pretraining, likewise.
     """
 
     statistics: Path
@@ -34,13 +39,15 @@ class TableSources:
     subgroups: Path
     training: tuple[Path, ...]
     pooled: tuple[Path, ...]
+    protocol_gaps: Path | None = None
+    contamination: Path | None = None
 
     @classmethod
     def of(cls, given: object) -> "TableSources":
         """Take the files from a rule's inputs, which have these names."""
 
         def many(name: str) -> tuple[Path, ...]:
-            found: Iterable[str] = getattr(given, name)
+            found: Iterable[str] = getattr(given, name, ())
             return tuple(Path(path) for path in ([found] if isinstance(found, str) else found))
 
         return cls(
@@ -52,6 +59,8 @@ class TableSources:
             subgroups=many("subgroups")[0],
             training=many("training"),
             pooled=many("pooled"),
+            protocol_gaps=next(iter(many("protocol_gaps")), None),
+            contamination=next(iter(many("contamination")), None),
         )
 
 
@@ -60,7 +69,7 @@ def study_tables(sources: TableSources, *, labels: Labels, protocol: str) -> dic
 
     Args:
         sources: The study's files.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         protocol: The study's protocol.
 
     Raises:
@@ -83,4 +92,8 @@ def study_tables(sources: TableSources, *, labels: Labels, protocol: str) -> dic
     )
     training = [read_json(path) for path in sources.training]
     pooled = {path.stem: read_json(path) for path in sources.pooled}
+    if sources.protocol_gaps is not None:
+        tables["protocol_gaps"] = protocol_gap_table(read_json(sources.protocol_gaps), labels)
+    if sources.contamination is not None:
+        tables["contamination_gaps"] = build_contamination_table(read_json(sources.contamination), labels)
     return tables | {"cost": cost_table(training, pooled, perplexities, labels)}

@@ -1,11 +1,13 @@
-"""Figures of calibration and of clinical use: reliability diagrams and decision curves, from plain arrays."""
+"""Figures of calibration and of clinical use: reliability diagrams and decision curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clinical_peft.evaluation.style import (
@@ -19,6 +21,8 @@ from clinical_peft.evaluation.style import (
     save,
 )
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of
+
+PANELS = {"raw": "scores as they are", "temperature": "at one temperature"}
 
 
 @dataclass(frozen=True)
@@ -53,30 +57,84 @@ class DecisionCurves:
     bands: Mapping[str, np.ndarray]
 
 
-def reliability_diagram(task: str, models: Mapping[str, Reliability], labels: Labels, output: Path) -> None:
+def reliability_of(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Reliability]]:
+    """Bins of each model's first seed, by panel and model.
+
+    Args:
+        runs: Of one task, runs of `clinical_peft.evaluation.calibrate.calibrate`, by model and seed.
+    """
+    first = {run["model"]: run for run in reversed(runs)}
+    return {
+        panel: {model: _bins(run["reliability"][scores]) for model, run in first.items() if run["reliability"][scores]}
+        for scores, panel in PANELS.items()
+    }
+
+
+def _bins(found: Sequence[Mapping[str, Any]]) -> Reliability:
+    predicted, observed = (np.array([one[name] for one in found]) for name in ("mean_score", "observed"))
+    known = all(one["interval"] is not None for one in found)
+    return Reliability(predicted, observed, np.array([one["interval"] for one in found]).T if known else None)
+
+
+def decision_curves_of(runs: Sequence[Mapping[str, Any]]) -> DecisionCurves | None:
+    """Net benefit of isotonic scores, on average over seeds; None for a task that is not binary.
+
+    Args:
+        runs: As for `reliability_of`.
+    """
+    curves: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        if run["decision_curve"] is not None:
+            curves.setdefault(run["model"], []).append(run["decision_curve"]["isotonic"])
+    if not curves:
+        return None
+    first = next(iter(curves.values()))[0]
+    means = {
+        name: {model: np.mean([one[name] for one in found], axis=0) for model, found in curves.items()}
+        for name in ("net_benefit", "low", "high")
+    }
+    best = max(curves, key=lambda model: float(means["net_benefit"][model].mean()))
+    return DecisionCurves(
+        thresholds=np.array(first["thresholds"]),
+        models=means["net_benefit"],
+        treat_all=np.array(first["treat_all"]),
+        bands={best: np.stack([means["low"][best], means["high"][best]])},
+    )
+
+
+def reliability_diagram(
+    task: str, panels: Mapping[str, Mapping[str, Reliability]], labels: Labels, output: Path
+) -> None:
     """Observed share of outcomes against predicted risk, a line per model; on the diagonal a score is right on average.
 
     Args:
         task: Name of the task.
-        models: Bins by model.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        panels: Bins by panel and model.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
     """
-    names = in_order(list(models), labels)
+    names = in_order([name for models in panels.values() for name in models], labels)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 4.0 + legend_height(names)), layout="constrained")
-        axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], **GUIDE)
-        for position, name in enumerate(names):
-            bins = models[name]
-            style = {"marker": marker(position), "markersize": 4, **line_style(position)}
-            axes.plot(bins.predicted, bins.observed, label=label_of(name, labels), **style)
-            if bins.interval is not None:
-                axes.vlines(bins.predicted, *bins.interval, color=style["color"], linewidth=0.8, alpha=0.6)
-        axes.set(title=f"{TASK_LABELS[task]}: reliability", xlabel="predicted risk", ylabel="observed share")
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        legend_below(figure, axes)
+        size = (3.8 * len(panels), 4.0 + legend_height(names))
+        figure = Figure(figsize=size, layout="constrained")
+        row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (panel, models) in zip(row, panels.items(), strict=True):
+            axes.plot([0, 1], [0, 1], **GUIDE)
+            for position, name in enumerate(names):
+                if name in models:
+                    _draw_bins(axes, models[name], position, label_of(name, labels))
+            axes.set(title=f"{TASK_LABELS[task]}: {panel}", xlabel="predicted risk")
+            axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        row[0].set_ylabel("observed share")
+        legend_below(figure, row[0])
         save(figure, output)
+
+
+def _draw_bins(axes: Axes, bins: Reliability, position: int, label: str) -> None:
+    style = {"marker": marker(position), "markersize": 4, **line_style(position)}
+    axes.plot(bins.predicted, bins.observed, label=label, **style)
+    if bins.interval is not None:
+        axes.vlines(bins.predicted, *bins.interval, color=style["color"], linewidth=0.8, alpha=0.35)
 
 
 def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: Path) -> None:
@@ -85,12 +143,12 @@ def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: P
     Args:
         task: Name of the task.
         curves: Net benefits.
-        labels: As for `clinical_peft.evaluation.tables.build_tables`.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
     """
     names = in_order(list(curves.models), labels)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(5.2, 3.4 + legend_height([*names, "all", "none"])), layout="constrained")
+        figure = Figure(figsize=(7.6, 3.8 + legend_height([*names, "all", "none"])), layout="constrained")
         axes = figure.subplots()
         for position, name in enumerate(names):
             axes.plot(curves.thresholds, curves.models[name], label=label_of(name, labels), **line_style(position))

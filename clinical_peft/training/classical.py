@@ -18,9 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path, write_json
+from clinical_peft.hash_split import HELD_OUT_SPLITS
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.training.objectives import scores_from_logits
-from clinical_peft.training.predictions import PREDICTED_SPLITS, write_predictions
+from clinical_peft.training.predictions import write_predictions
 from clinical_peft.training.selection import selection_auroc
 from clinical_peft.training.task_data import TaskData, read_task
 
@@ -62,7 +63,7 @@ def fit_tfidf(
     started = time.monotonic()
     data = read_task(cohort, classes, job.task)
     texts = np.asarray(data.texts, dtype=object)
-    train, validation, predicted = data.rows("train"), data.rows("validation"), data.rows(*PREDICTED_SPLITS)
+    train, validation, predicted = data.rows("train"), data.rows("validation"), data.rows(*HELD_OUT_SPLITS)
     vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, max_features=MOST_FEATURES)
     try:
         known = vectoriser.fit_transform(texts[train])

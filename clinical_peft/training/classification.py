@@ -16,6 +16,7 @@ from torch import Tensor
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
+from clinical_peft.hash_split import SPLITS
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.classifiers import (
     Classifier,
@@ -38,7 +39,7 @@ from clinical_peft.training.run_outputs import (
     run_summary,
     write_run_predictions,
 )
-from clinical_peft.training.task_data import SPLITS, TaskData, read_task
+from clinical_peft.training.task_data import TaskData, read_task
 
 
 @dataclass

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path
+from clinical_peft.hash_split import SPLITS
 from clinical_peft.models.folders import copy_adapter, write_head, write_record
 from clinical_peft.models.heads import HEAD_MODULES, draw_head
 from clinical_peft.models.variants import CLINICAL, Variant, variant_of
@@ -25,7 +26,7 @@ from clinical_peft.training.run_outputs import (
     run_summary,
     write_run_predictions,
 )
-from clinical_peft.training.task_data import SPLITS, TaskData, read_task
+from clinical_peft.training.task_data import TaskData, read_task
 
 
 class LinearHead:

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path, read_json, write_json
+from clinical_peft.hash_split import SPLITS
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.bases import BaseIdentity, load_causal, read_identity
 from clinical_peft.recipes import PretrainJob
@@ -37,7 +38,6 @@ from clinical_peft.training.language_run import LanguageRun, RunState
 from clinical_peft.training.optimisation import prepare_torch, to_device
 from clinical_peft.training.throughput import Metered, matrix_parameters, peak_memory_bytes, speed_figures
 
-MEASURED = ("train", "validation", "test")
 GENERAL_SPLIT = "test"
 USAGE = (
     "tokens_per_second",
@@ -131,8 +131,7 @@ def pretrain(
         "corpus": Path(tokens).name,
         "trainable_parameters": trainable,
         "total_parameters": total,
-        "tokens": {split: shards.summary["splits"][split]["tokens"] for split in MEASURED}
-        | {"trained_on": state.tokens},
+        "tokens": {split: shards.summary["splits"][split]["tokens"] for split in SPLITS} | {"trained_on": state.tokens},
         "updates": state.step,
         "kept_update": state.kept_step,
         "stopped_early": state.stopped_early,
@@ -263,7 +262,7 @@ def _language_run(
 
 
 def _perplexities(network: nn.Module, run: LanguageRun, shards: TokenShards, text: GeneralRows | None) -> Perplexities:
-    notes = {split: measure_perplexity(network, replace(run, shards=shards), split) for split in MEASURED}
+    notes = {split: measure_perplexity(network, replace(run, shards=shards), split) for split in SPLITS}
     if text is None or not run.recipe.general_tokens:
         return Perplexities(notes, None)
     recipe = replace(run.recipe, evaluation_tokens=run.recipe.general_tokens)

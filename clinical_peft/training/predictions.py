@@ -10,8 +10,6 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path
 from clinical_peft.training.task_data import TaskData
 
-PREDICTED_SPLITS = ("validation", "test")
-
 
 def write_predictions(path: Path, data: TaskData, rows: np.ndarray, logits: np.ndarray, scores: np.ndarray) -> None:
     """Write predictions, ordered by hadm_id; the same values give the same bytes.

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from clinical_peft.hash_split import HELD_OUT_SPLITS
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.training.features import Features
 from clinical_peft.training.fitting import Fit, FitState, Trained, predict_logits
 from clinical_peft.training.objectives import Objective, class_weights, scores_from_logits
-from clinical_peft.training.predictions import PREDICTED_SPLITS, write_predictions
+from clinical_peft.training.predictions import write_predictions
 from clinical_peft.training.task_data import TaskData
 
 
@@ -50,7 +51,7 @@ def write_run_predictions(
     path: Path, job: FinetuneJob, data: TaskData, classifier: Trained, features: Features
 ) -> None:
     """Predict the validation and test admissions and write the predictions file."""
-    rows = data.rows(*PREDICTED_SPLITS)
+    rows = data.rows(*HELD_OUT_SPLITS)
     logits = predict_logits(classifier, features, rows)
     softmax = job.switches.get("multilabel_softmax", False)
     scores = scores_from_logits(logits, data.type, multilabel_softmax=softmax)

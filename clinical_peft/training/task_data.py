@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
+from clinical_peft.hash_split import SPLITS
 from clinical_peft.recipes import TASK_TYPES, TaskType
 
-SPLITS = ("train", "validation", "test")
 COLUMNS = ("hadm_id", "subject_id", "split", "text", "label")
 
 

@@ -8,7 +8,9 @@ no other.
 
 from pathlib import Path
 
-from golden_notes import DAY, DEATHS, END, TEXTS, Case, Note
+from golden_cases import DAY, END, Case, Note
+from golden_deaths import DEATHS
+from golden_notes import TEXTS
 from tables_fixtures import write_csv
 
 HOUR = 3_600

@@ -1,9 +1,12 @@
 """Tiny random bases, clinical adapters and cohorts on which fine-tuning runs in a second."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -11,14 +14,17 @@ from peft import AdaLoraConfig, AdaptionPromptConfig, LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForPreTraining, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from clinical_peft.events import NullLog, RunLog
 from clinical_peft.files import sha256_file, write_json
 from clinical_peft.models.adapters import save_adapter
 from clinical_peft.models.bases import read_identity
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, Lora
+from clinical_peft.training.classification import PreparedTask, finetune, prepare
 
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
 WORDS = [f"word{number}" for number in range(190)] + ["septic", "stable"]
 CONTEXT = 24
+TASKS = ["mortality", "los", "diagnoses"]
 CODES = ["401", "428", "584", "V58", "never"]
 
 TASK_LORA = Lora(r=4, alpha=8)
@@ -114,3 +120,58 @@ def make_job(
         recipe=replace(FinetuneRecipe(learning_rate=1e-2), **(settings | recipe)),
         switches=switches or {},
     )
+
+
+def write_study(folder: Path) -> dict[str, Path]:
+    """Write a base of each family, a clinical adapter of the causal one, and a cohort of each task with its classes."""
+    study = {family: write_base(folder / family, family) for family in ("causal", "encoder")}
+    study["clinical"] = write_clinical(folder / "clinic", study["causal"])
+    for task in TASKS:
+        study[task], study[f"{task} classes"] = write_cohort(folder / "cohorts", task)
+    return study
+
+
+def prepared_task(job: FinetuneJob, study: dict[str, Path], **changes) -> PreparedTask:
+    """Prepare a job on a study's files; `changes` replaces some of them."""
+    arguments = {
+        "cohort": study[job.task],
+        "classes": study[f"{job.task} classes"],
+        "base": study[job.family],
+        "adapter": study["clinical"] if job.clinical else None,
+    }
+    return prepare(job, **(arguments | changes))
+
+
+def run(
+    job: FinetuneJob, study: dict[str, Path], out: Path, *, seed: int = 0, log: RunLog | None = None, **changes
+) -> dict[str, Any]:
+    """Fine-tune in a folder; returns the summary of the run."""
+    return finetune(
+        prepared_task(job, study, **changes),
+        seed=seed,
+        work=out / "work",
+        predictions=out / "predictions.parquet",
+        model_directory=out / "model",
+        log=log or NullLog(),
+    )
+
+
+def columns(path: Path, name: str) -> np.ndarray:
+    """A column of a table of predictions, as an array."""
+    return np.asarray(pq.read_table(path).column(name).to_pylist())
+
+
+def digests(out: Path) -> dict[str, str]:
+    """Digests of a run's outputs; checkpoints hold times, and are no output."""
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and not path.is_relative_to(out / "work")]
+    return {str(path.relative_to(out)): sha256_file(path) for path in files}
+
+
+def altered_cohort(
+    study: dict[str, Path], folder: Path, task: str, edit: Callable[[dict[str, list]], object]
+) -> dict[str, Path]:
+    """Write a study's cohort with its columns edited; returns the change that `prepared_task` takes."""
+    record = pq.read_table(study[task]).to_pydict()
+    edit(record)
+    pq.write_table(pa.table(record), folder / "cohort.parquet")
+    return {"cohort": folder / "cohort.parquet"}

@@ -196,9 +196,15 @@ def test_without_a_case_there_is_no_threshold(splits):
 
 
 def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
-    from simulated_study import simulate_study
+    from simulated_study import LABELS, simulate_study
 
     from clinical_peft.errors import DataError
+    from clinical_peft.evaluation.use_figures import (
+        decision_curves,
+        decision_curves_of,
+        reliability_diagram,
+        reliability_of,
+    )
 
     study = simulate_study(tmp_path, seeds=1, resamples=100, tasks=("mortality", "los", "procedures"))
     runs = [(run["model"], run["task"]) for run in study["metrics"]]
@@ -216,6 +222,18 @@ def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
             assert run["figures"]["raw"][name]["value"] == pytest.approx(stored["metrics"]["test"][name])
         assert (run["decision_curve"] is None) == (run["task"] != "mortality")
         assert len(run["reliability"]["temperature"]) == BINS
+    for task in ("mortality", "procedures"):
+        members = [run for run in result["runs"] if run["task"] == task]
+        panels = reliability_of(members)
+        assert list(panels) == ["scores as they are", "at one temperature"]
+        assert all(set(models) == {run["model"] for run in members} for models in panels.values())
+        reliability_diagram(task, panels, LABELS, tmp_path / "reliability.svg")
+        curves = decision_curves_of(members)
+        assert (curves is None) == (task != "mortality")
+        if curves is not None:
+            run = members[0]
+            assert curves.models[run["model"]].tolist() == run["decision_curve"]["isotonic"]["net_benefit"]
+            decision_curves(task, curves, LABELS, tmp_path / "decision.svg")
     simulate_predictions(predictions[0], runs[0][1], signal=0.0, seed=9)
     with pytest.raises(DataError, match="found others; evaluate the run again"):
         calibrate(metrics, predictions, study["classes"], output=outputs[0], **settings)

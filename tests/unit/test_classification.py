@@ -1,7 +1,6 @@
-"""Fine-tuning end to end on tiny networks: predictions, choice of epoch, interruption, invariance."""
+"""Fine-tuning end to end on tiny networks: predictions, choice of epoch, invariance."""
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,71 +9,35 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from models_fixtures import CODES, CONTEXT, make_job, write_base, write_clinical, write_cohort
+from models_fixtures import (
+    CODES,
+    CONTEXT,
+    TASKS,
+    altered_cohort,
+    columns,
+    make_job,
+    prepared_task,
+    run,
+    write_study,
+)
 from safetensors.torch import load_file
-from sklearn.metrics import roc_auc_score
 
-from clinical_peft.errors import TrainingError
 from clinical_peft.events import JsonlLog, NullLog, read_events
 from clinical_peft.files import sha256_file
 from clinical_peft.models.classifiers import trained_names
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved
-from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training import classification, fitting
-from clinical_peft.training.classification import finetune, prepare
-from clinical_peft.training.objectives import Objective, class_weights, scores_from_logits
-from clinical_peft.training.selection import column_auroc, selection_auroc
-from clinical_peft.training.task_data import read_task
+from clinical_peft.training.classification import finetune
 
 JOBS = ["head", "task", "clinical-frozen", "clinical-frozen+task", "clinical-trainable", "clinical-trainable+task"]
 JOBS += ["clinical-merged+task", "full"]
-TASKS = ["mortality", "los", "diagnoses"]
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("study")
-    study = {family: write_base(folder / family, family) for family in ("causal", "encoder")}
-    study["clinical"] = write_clinical(folder / "clinic", study["causal"])
-    for task in TASKS:
-        study[task], study[f"{task} classes"] = write_cohort(folder / "cohorts", task)
-    return study
-
-
-def prepared_task(job, study, **changes):
-    arguments = {
-        "cohort": study[job.task],
-        "classes": study[f"{job.task} classes"],
-        "base": study[job.family],
-        "adapter": study["clinical"] if job.clinical else None,
-    }
-    return prepare(job, **(arguments | changes))
-
-
-def run(job, study, out: Path, *, seed: int = 0, log=None, **changes):
-    return finetune(
-        prepared_task(job, study, **changes),
-        seed=seed,
-        work=out / "work",
-        predictions=out / "predictions.parquet",
-        model_directory=out / "model",
-        log=log or NullLog(),
-    )
-
-
-def columns(path: Path, name: str) -> np.ndarray:
-    return np.asarray(pq.read_table(path).column(name).to_pylist())
-
-
-def digests(out: Path) -> dict[str, str]:
-    """Digests of a run's outputs; checkpoints hold times, and are no output."""
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and not path.is_relative_to(out / "work")]
-    return {str(path.relative_to(out)): sha256_file(path) for path in files}
+    return write_study(tmp_path_factory.mktemp("study"))
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -145,50 +108,6 @@ def test_seeds_share_features_and_differ(study, tmp_path):
     alone = tmp_path / "alone"
     run(make_job("clinical-frozen"), study, alone, seed=1)
     assert sha256_file(alone / "predictions.parquet") == sha256_file(tmp_path / "1" / "p.parquet")
-
-
-class Killed(Exception):
-    """Stands for a kill."""
-
-
-@pytest.mark.parametrize(
-    ("family", "name"), [("causal", "clinical-trainable+task"), ("causal", "head"), ("encoder", "full")]
-)
-@pytest.mark.parametrize("step", [2, 5, 9])
-def test_killed_run_goes_on_to_the_same_bytes(family, name, step, study, tmp_path, monkeypatch):
-    job = make_job(name, family=family, epochs=3, checkpoint_seconds=0.0)
-    run(job, study, tmp_path / "whole")
-
-    save = fitting.Fit._save
-
-    def save_and_die(self):
-        save(self)
-        if self.state.step == step:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fitting.Fit, "_save", save_and_die)
-        with pytest.raises(Killed):
-            run(job, study, tmp_path / "broken")
-    assert not (tmp_path / "broken/predictions.parquet").exists()
-    steps = []
-    log = NullLog()
-    log.metrics = lambda values, step=None: steps.append(step) if "train_loss" in values else None
-    run(job, study, tmp_path / "broken", log=log)
-    assert steps[0] == step + 1
-    assert digests(tmp_path / "broken") == digests(tmp_path / "whole")
-
-
-def test_checkpoint_of_another_recipe_is_not_resumed(study, tmp_path, monkeypatch):
-    job = make_job("task", checkpoint_seconds=0.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(fitting.Fit, "_end_epoch", lambda self: (_ for _ in ()).throw(Killed))
-        with pytest.raises(Killed):
-            run(job, study, tmp_path / "out")
-    changed = replace(job, recipe=replace(job.recipe, weight_decay=0.5))
-    run(changed, study, tmp_path / "out")
-    run(changed, study, tmp_path / "fresh")
-    assert digests(tmp_path / "out") == digests(tmp_path / "fresh")
 
 
 def test_best_epoch_by_validation_is_kept_or_the_last_by_switch(study, tmp_path):
@@ -280,15 +199,6 @@ def test_log_holds_steps_and_epochs_and_no_text(study, tmp_path):
     assert "word1" not in (tmp_path / "run.jsonl").read_text()
 
 
-def test_a_note_for_a_causal_network_ends_with_the_end_token_also_when_it_is_cut(study):
-    prepared = prepared_task(make_job("task"), study)
-    end = load_tokenizer(study["causal"]).eos_token_id
-    last = prepared.notes.ids[prepared.notes.starts[1:] - 1]
-    assert (last == end).all()
-    original = prepared_task(make_job("task", switches={"pool_last_position": True}), study)
-    assert (original.notes.ids[original.notes.starts[1:] - 1] != end).all()
-
-
 def test_tokens_count_real_ones(study, tmp_path):
     job = make_job("task")
     prepared = prepared_task(job, study)
@@ -296,113 +206,6 @@ def test_tokens_count_real_ones(study, tmp_path):
     words = [len(prepared.data.texts[row].split()) + 2 for row in train]
     assert max(words) > CONTEXT
     assert run(job, study, tmp_path)["tokens"] == 2 * sum(min(count, CONTEXT) for count in words)
-
-
-def altered_cohort(study, tmp_path, task, edit):
-    record = pq.read_table(study[task]).to_pydict()
-    edit(record)
-    pq.write_table(pa.table(record), tmp_path / "cohort.parquet")
-    return {"cohort": tmp_path / "cohort.parquet"}
-
-
-@pytest.mark.parametrize(
-    ("task", "edit", "message"),
-    [
-        ("mortality", lambda record: record["label"].__setitem__(3, 7), "label 7 is not one of the 2 classes"),
-        ("diagnoses", lambda record: record["label"][3].append("999"), "label '999' of the training split"),
-        ("mortality", lambda record: record.pop("text"), "missing: text"),
-        ("mortality", lambda record: record.update(split=["train"] * 60), "found train"),
-        ("mortality", lambda record: record.update(label=[1] * 60), "no differing labels"),
-        ("los", lambda record: record["text"].__setitem__(0, None), "row 59 by hadm_id: the admission note is empty"),
-        ("los", lambda record: record["text"].__setitem__(1, " "), "row 58 by hadm_id: the admission note is empty"),
-    ],
-)
-def test_unusable_cohorts_are_refused(task, edit, message, study, tmp_path):
-    with pytest.raises(TrainingError, match=message):
-        prepared_task(make_job("head", task), study, **altered_cohort(study, tmp_path, task, edit))
-
-
-def test_codes_that_only_test_admissions_have_are_counted(study, tmp_path):
-    changes = altered_cohort(study, tmp_path, "diagnoses", lambda record: record["label"][-1].append("999"))
-    summary = run(make_job("head", "diagnoses"), study, tmp_path, **changes)
-    assert summary["unknown_codes"] == 1
-    assert summary["classes_without_training_rows"] == 1
-
-
-def test_a_class_absent_from_training_is_counted_and_harms_nothing(study, tmp_path):
-    def drop_longest_stays(record):
-        for row, split in enumerate(record["split"]):
-            if split == "train" and record["label"][row] == 3:
-                record["label"][row] = 0
-
-    changes = altered_cohort(study, tmp_path, "los", drop_longest_stays)
-    summary = run(make_job("task", "los"), study, tmp_path, **changes)
-    assert summary["classes_without_training_rows"] == 1
-    assert all(math.isfinite(point["validation_loss"]) for point in summary["curve"])
-    assert np.isfinite(columns(tmp_path / "predictions.parquet", "logits")).all()
-
-
-class Small(torch.nn.Module):
-    """A layer of a device that holds so many notes at once."""
-
-    def __init__(self, layer, notes):
-        super().__init__()
-        self.layer = layer
-        self.notes = notes
-
-    def forward(self, hidden):
-        if torch.is_grad_enabled() and len(hidden) > self.notes:
-            raise torch.OutOfMemoryError
-        return self.layer(hidden)
-
-
-def test_running_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(study, tmp_path, monkeypatch, caplog):
-    run(make_job("task", micro_batch_size=2), study, tmp_path / "small")
-    build = classification.build_classifier
-
-    def build_small(*arguments, **named):
-        classifier = build(*arguments, **named)
-        classifier.network.model.norm = Small(classifier.network.model.norm, 2)
-        return classifier
-
-    monkeypatch.setattr(classification, "build_classifier", build_small)
-    with caplog.at_level("WARNING"):
-        run(make_job("task", micro_batch_size=8), study, tmp_path / "halved")
-    assert [record.getMessage().partition("; ")[2] for record in caplog.records] == [
-        f"from now on {size}, accumulated to the same batch" for size in (4, 2)
-    ]
-    first, second = (digests(tmp_path / name / "model") for name in ("halved", "small"))
-    assert first == second
-
-
-def test_a_note_that_does_not_fit_alone_is_an_error(study, tmp_path, monkeypatch):
-    def no_memory(*_):
-        raise torch.OutOfMemoryError
-
-    monkeypatch.setattr(fitting.Fit, "loss", no_memory)
-    with pytest.raises(TrainingError, match="out of memory in a forward pass of 1 notes, which cannot be divided"):
-        run(make_job("task"), study, tmp_path)
-
-
-def test_a_loss_that_is_not_finite_names_micro_batch_and_epoch(study, tmp_path, monkeypatch):
-    loss, seen = fitting.Fit.loss, []
-
-    def faulty(self, rows):
-        seen.append(rows)
-        return loss(self, rows) * (math.nan if len(seen) == 5 else 1.0)
-
-    # The first call is the check of gradients; then two micro-batches make a batch.
-    monkeypatch.setattr(fitting.Fit, "loss", faulty)
-    named = "training loss of micro-batch 2 of 2 in batch 2 of epoch 1 at optimizer step 2"
-    with pytest.raises(TrainingError, match=named):
-        run(make_job("task"), study, tmp_path)
-    assert not (tmp_path / "predictions.parquet").exists()
-
-
-def test_diverging_training_stops(study, tmp_path):
-    with pytest.raises(TrainingError, match=r"optimizer step \d+: expected (a finite number|finite numbers)"):
-        run(make_job("full", learning_rate=1e20, switches={"unclipped": True}, epochs=9), study, tmp_path)
-    assert not (tmp_path / "predictions.parquet").exists()
 
 
 @pytest.mark.parametrize(
@@ -417,65 +220,3 @@ def test_bfloat16_trains_float32_parameters(family, name, study, tmp_path):
     for path in (tmp_path / "model").rglob("*.safetensors"):
         if path.parent.name in ("task", "head", "full"):
             assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float32}
-
-
-def test_context_beyond_the_base_is_refused(study, tmp_path):
-    with pytest.raises(TrainingError, match="context is 65 tokens, but the base has 64"):
-        run(make_job("head", context=65), study, tmp_path)
-
-
-def test_named_classes_take_labels_as_indices(study, tmp_path):
-    (tmp_path / "classes.json").write_text('["short", "medium", "long", "longest"]')
-    named = read_task(study["los"], tmp_path / "classes.json", "los")
-    np.testing.assert_array_equal(named.targets, read_task(study["los"], study["los classes"], "los").targets)
-
-
-def test_class_weights_are_balanced_and_survive_an_absent_class():
-    weights = class_weights(np.asarray([0, 0, 0, 2]), 3)
-    np.testing.assert_allclose(weights, [4 / 9, 0, 4 / 3])
-    assert weights[[0, 0, 0, 2]].sum() * 3 / 2 == pytest.approx(4)
-    objective = Objective("multiclass", torch.from_numpy(weights))
-    logits, targets = torch.randn(4, 3), torch.tensor([0, 0, 0, 2])
-    mean = objective(logits, targets) / objective.weight(targets)
-    torch.testing.assert_close(
-        mean, torch.nn.functional.cross_entropy(logits, targets, weight=torch.from_numpy(weights))
-    )
-
-
-def test_multilabel_loss_is_pytorchs():
-    logits, targets = torch.randn(4, 5), torch.randint(0, 2, (4, 5), dtype=torch.uint8)
-    objective = Objective("multilabel", None)
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets.float())
-    torch.testing.assert_close(objective(logits, targets) / objective.weight(targets), expected)
-
-
-@given(
-    scores=hnp.arrays(np.float32, (12, 3), elements=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5000001, 1.0])),
-    positive=hnp.arrays(bool, (12, 3)),
-)
-@settings(max_examples=60, deadline=None)
-def test_auroc_is_sklearns(scores, positive):
-    areas = column_auroc(scores, positive)
-    for column, area in enumerate(areas):
-        if positive[:, column].all() or not positive[:, column].any():
-            assert math.isnan(area)
-        else:
-            assert area == pytest.approx(roc_auc_score(positive[:, column], scores[:, column]))
-
-
-def test_selection_auroc_of_each_kind_of_task():
-    generator = np.random.default_rng(0)
-    scores = scores_from_logits(
-        generator.normal(size=(50, 4)).astype(np.float32), "multiclass", multilabel_softmax=False
-    )
-    targets = generator.integers(0, 4, 50)
-    expected = roc_auc_score(targets, scores, multi_class="ovr", average="macro")
-    assert selection_auroc(scores, targets, "multiclass") == pytest.approx(expected)
-    assert selection_auroc(scores[:, :2], targets % 2, "binary") == pytest.approx(
-        roc_auc_score(targets % 2, scores[:, 1])
-    )
-    labels = generator.integers(0, 2, (50, 4))
-    labels[:, 2] = 0
-    expected = roc_auc_score(labels[:, [0, 1, 3]], scores[:, [0, 1, 3]], average="macro")
-    assert selection_auroc(scores, labels, "multilabel") == pytest.approx(expected)
-    assert math.isnan(selection_auroc(scores, np.zeros((50, 4)), "multilabel"))

@@ -11,10 +11,10 @@ from clinical_peft.evaluation.aggregate import MACRO, aggregate
 from clinical_peft.evaluation.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
 from clinical_peft.evaluation.delong import compare_areas, contributions
 from clinical_peft.evaluation.evidence_tables import UNCERTAINTY_FIELDS, build_evidence_tables
+from clinical_peft.evaluation.paper_tables import build_tables
 from clinical_peft.evaluation.predictions import read_predictions
 from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
 from clinical_peft.evaluation.resampling import holm
-from clinical_peft.evaluation.tables import build_tables
 
 TASKS = ("mortality", "los")
 GROUPS = {"one": ["llama", "llama+lora", "llama+clinical-frozen"], "other": ["tfidf", "bluebert+lora"]}

@@ -172,7 +172,7 @@ def test_sets_that_differ_in_more_than_the_adapter_are_not_compared(tmp_path):
 
 def test_reliability_and_decision_curves_draw_plain_arrays(tmp_path):
     bins = use_figures.Reliability(np.array([0.1, 0.5]), np.array([0.2, 0.4]), np.array([[0.1, 0.3], [0.3, 0.5]]))
-    use_figures.reliability_diagram("mortality", {"llama": bins}, LABELS, tmp_path / "r.svg")
+    use_figures.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, tmp_path / "r.svg")
     thresholds = np.linspace(0.01, 0.99, 99)
     treat_all = 0.2 - 0.8 * thresholds / (1 - thresholds)
     benefit = {"llama": np.linspace(0.2, 0, 99), "tfidf": np.linspace(0.18, 0, 99)}

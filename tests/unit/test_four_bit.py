@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from language_fixtures import SHAPE, clinical_tokens, scratch_base
+from language_fixtures import SHAPE, clinical_tokens, job, run, scratch_base
 from models_fixtures import TASK_LORA, write_base, write_clinical
-from test_language_training import job, run
 from torch import nn
 
 from clinical_peft.errors import TrainingError

@@ -13,8 +13,9 @@ from clinical_peft.evaluation import adapter_figures, figures, use_figures
 from clinical_peft.evaluation.attrition_flow import attrition_flow
 from clinical_peft.evaluation.cohort_tables import build_cohort_tables
 from clinical_peft.evaluation.discussion import compare_groups, control_sentences, excludes_zero, seed_sentence
+from clinical_peft.evaluation.paper_tables import build_tables
 from clinical_peft.evaluation.report import build_report
-from clinical_peft.evaluation.tables import Table, build_tables
+from clinical_peft.evaluation.tables import Table
 
 TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
 STUDY = {
@@ -308,7 +309,7 @@ def test_sections_of_further_tables_appear_where_a_study_has_them(simulated, dra
     table = Table("calibration", "Calibration of each model.", (), (), ("Model", "Slope"), (("a", "1.02"),))
     figure = tmp_path / "reliability_mortality.svg"
     bins = use_figures.Reliability(np.array([0.1, 0.6]), np.array([0.2, 0.5]))
-    use_figures.reliability_diagram("mortality", {"llama": bins}, LABELS, figure)
+    use_figures.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, figure)
     inputs = build_tables(
         statistics=simulated["statistics"],
         perplexities=simulated["perplexities"],

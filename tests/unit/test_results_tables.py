@@ -8,8 +8,11 @@ from importlib import resources
 import pytest
 from simulated_study import LABELS, VARIANTS, simulate_perplexity
 
+from clinical_peft.evaluation.adaptation_table import ADAPTER_FIELDS
 from clinical_peft.evaluation.aggregate import MACRO
+from clinical_peft.evaluation.auroc_tables import AUROC_FIELDS
 from clinical_peft.evaluation.html_tables import to_html, to_page
+from clinical_peft.evaluation.paper_tables import build_tables
 from clinical_peft.evaluation.published import (
     PAPER_TASKS,
     average_is_row_mean,
@@ -20,7 +23,6 @@ from clinical_peft.evaluation.published import (
     published_table,
 )
 from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown, write_table
-from clinical_peft.evaluation.tables import ADAPTER_FIELDS, AUROC_FIELDS, build_tables
 
 STATISTICS = [
     {"task": "control", "classes": 2, "multilabel": False, "train": 9, "validation": 3, "test": 2},

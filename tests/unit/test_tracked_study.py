@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 from simulated_study import LABELS, simulate_study
 
 from clinical_peft.errors import DataError
+from clinical_peft.evaluation.paper_tables import build_tables
 from clinical_peft.evaluation.render import to_csv
-from clinical_peft.evaluation.tables import build_tables
 from clinical_peft.events import JsonlLog
 from clinical_peft.tracked_study import publish_study, read_study
 from clinical_peft.tracking import sync_runs

@@ -18,7 +18,7 @@ PROBLEM_WEIGHTS = cumulative_weights(PROBLEMS)
 
 # Streams of random numbers: the first key after the seed says for which part they are drawn.
 MIMIC_III, MIMIC_IV = 3, 4
-STATE, NOTE, CODES, ROWS, COPIES, ICU = 1, 2, 3, 4, 5, 6
+NOTE, CODES, ROWS, COPIES, ICU = 2, 3, 4, 5, 6
 
 DAY = 86_400
 TOP_AGE = 89  # older patients are hidden by the de-identification

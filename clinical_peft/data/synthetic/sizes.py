@@ -36,7 +36,7 @@ class HospitalSize:
 
 SIZES: dict[str, HospitalSize] = {
     "tiny": HospitalSize(160, 3, 1, 200, 200),
-    "demo": HospitalSize(1_150, 14, 3, 900, 900),
+    "demo": HospitalSize(850, 12, 3, 900, 900),
     "gaps": HospitalSize(550, 3, 1, 500, 60, 0.45, copies=20, patients_per_ward=12, all_in_icu=True),
     "large": HospitalSize(3_000, 40, 6, 150_000, 170_000),
 }

@@ -1,0 +1,231 @@
+"""The study again with one of the original's choices: how such an arm is called, and what of it differs.
+
+A corpus, a task, an adapter or a model followed by `@` and a switch is the same with that switch turned on, and with
+`@paper` all are: `cohorts/los@los_rounded.parquet` has the labels of rounded stays. Every such file can be asked for.
+What a switch does not reach, an arm takes from the study itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clinical_peft.config.sections import Task
+from clinical_peft.config.study import Study
+from clinical_peft.config.switches import (
+    MIMIC_III_SWITCHES,
+    STAGES,
+    SWITCHES,
+    TASKS_OF_SWITCH,
+    Stage,
+    resolve_switches,
+)
+from clinical_peft.errors import ConfigError
+
+ALL = "paper"
+MARK = "@"
+OF_ADAPTERS: tuple[Stage, ...] = ("corpus", "shards", "adapter")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One run of the model of `gaps` under a switch.
+
+    Attributes:
+        switch: The switch, or `ALL`.
+        task: The task.
+        model: Name of the model under the switch.
+        cohort: Name of the task under the switch.
+        adapter: Name of the model's clinical adapter under the switch; None without one.
+    """
+
+    switch: str
+    task: Task
+    model: str
+    cohort: str
+    adapter: str | None
+
+
+def plain(name: str) -> str:
+    """The name without a switch."""
+    return name.partition(MARK)[0]
+
+
+def switch_of(name: str) -> str | None:
+    """The switch in a name, `ALL`, or None."""
+    return name.partition(MARK)[2] or None
+
+
+def switches_under(study: Study, name: str) -> dict[str, bool]:
+    """Every switch with its value for the corpus, task, adapter or model of that name."""
+    switch = switch_of(name)
+    if switch == ALL:
+        elsewhere = MIMIC_III_SWITCHES if study.cohorts.source == "mimic-iv" else ()
+        return resolve_switches("paper", dict.fromkeys(elsewhere, False))
+    return study.resolved_switches | ({switch: True} if switch else {})
+
+
+def switches_at(*stages: Stage) -> list[str]:
+    """The switches, and `ALL`, that change the work of any of these stages."""
+    return [*(switch for switch, own in STAGES.items() if set(own) & set(stages)), ALL]
+
+
+def _under(name: str, switch: str | None, *stages: Stage) -> str:
+    return f"{plain(name)}{MARK}{switch}" if switch in switches_at(*stages) else plain(name)
+
+
+def notes_of_shards(corpus: str) -> str:
+    """Name of the notes that the token shards of a corpus are made from."""
+    return _under(corpus, switch_of(corpus), "corpus")
+
+
+def shards_of_adapter(study: Study, adapter: str) -> str:
+    """Name of the corpus whose token shards train an adapter."""
+    return _under(study.adapters[plain(adapter)].corpus, switch_of(adapter), "corpus", "shards")
+
+
+def adapter_of_model(study: Study, model: str) -> str | None:
+    """Name of a model's clinical adapter, or None without one."""
+    clinical = study.models[plain(model)].clinical
+    return _under(clinical, switch_of(model), *OF_ADAPTERS) if clinical else None
+
+
+def admission_notes_of(task: str) -> str:
+    """Name of the admission notes that the cohort of a task is made from."""
+    return _under("admission", switch_of(task), "admission")
+
+
+def arms_in_use(study: Study) -> list[Arm]:
+    """The runs that `gaps` asks for, switch by switch, all switches together last."""
+    if study.gaps.model is None:
+        return []
+    return [
+        _arm(study, study.gaps.model, switch, task)
+        for switch in (*chosen_switches(study), ALL)
+        for task in _tasks(study)
+        if may_change(study, switch, task)
+    ]
+
+
+def chosen_switches(study: Study) -> list[str]:
+    """The switches that `gaps` turns on, each alone."""
+    return [switch for switch in SWITCHES if switch in (study.gaps.switches or SWITCHES)]
+
+
+@dataclass(frozen=True)
+class Further:
+    """What `gaps` needs beyond the study's matrix, by kind; each name once and with a switch.
+
+    Attributes:
+        corpora: Notes.
+        shards: Corpora of token shards.
+        adapters: Clinical adapters.
+        admission: Admission notes.
+        cohorts: Tasks.
+        runs: Model and task of every run.
+    """
+
+    corpora: tuple[str, ...]
+    shards: tuple[str, ...]
+    adapters: tuple[str, ...]
+    admission: tuple[str, ...]
+    cohorts: tuple[str, ...]
+    runs: tuple[tuple[str, str], ...]
+
+
+def further(study: Study) -> Further:
+    """Everything that exists for the arms alone."""
+    used = arms_in_use(study)
+    adapters = _switched(arm.adapter for arm in used if arm.adapter)
+    shards = _switched(shards_of_adapter(study, adapter) for adapter in adapters)
+    cohorts = _switched(arm.cohort for arm in used)
+    return Further(
+        corpora=_switched(map(notes_of_shards, shards)),
+        shards=shards,
+        adapters=adapters,
+        admission=_switched(map(admission_notes_of, cohorts)),
+        cohorts=cohorts,
+        runs=tuple((arm.model, arm.cohort) for arm in used),
+    )
+
+
+def _switched(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if switch_of(name)))
+
+
+def untouched_tasks(study: Study) -> dict[str, list[Task]]:
+    """By switch that `gaps` asks for, the tasks whose runs it cannot change; switches that change all are absent."""
+    tasks = _tasks(study) if study.gaps.model else []
+    found = {
+        switch: [task for task in tasks if not may_change(study, switch, task)] for switch in chosen_switches(study)
+    }
+    return {switch: left for switch, left in found.items() if left}
+
+
+def _tasks(study: Study) -> list[Task]:
+    return study.gaps.tasks or study.matrix.tasks
+
+
+def may_change(study: Study, switch: str, task: Task) -> bool:
+    """Whether a switch can change the runs of the model of `gaps` on a task."""
+    model = study.models[study.gaps.model or ""]
+    if switch == ALL:
+        return True
+    if study.resolved_switches[switch] or task not in TASKS_OF_SWITCH.get(switch, (task,)):
+        return False
+    if study.cohorts.source == "mimic-iv" and switch in MIMIC_III_SWITCHES:
+        return False
+    if switch == "task_adapter_inactive":
+        return model.task_method is not None and model.clinical_mode in ("frozen", "trainable")
+    if switch == "pool_last_position":
+        return model.base is not None and study.bases[model.base].family == "causal"
+    return model.clinical is not None or not set(STAGES[switch]) <= set(OF_ADAPTERS)
+
+
+def check_gaps(study: Study) -> None:
+    """Refuse effects that the study cannot measure.
+
+    Raises:
+        ConfigError: `gaps` names a model, task or switch that the study does not run, or models that do not differ in
+            what is measured.
+    """
+    gaps = study.gaps
+    chosen = {"model": gaps.model}
+    chosen |= {f"contamination.{key}": name for key, name in (gaps.contamination or ())}
+    for key, name in chosen.items():
+        if name is not None and name not in study.matrix.models:
+            raise ConfigError(f"config: gaps.{key}: expected a model of matrix.models, found {name!r}")
+    for task in gaps.tasks or ():
+        if task not in study.matrix.tasks:
+            raise ConfigError(f"config: gaps.tasks: expected tasks of matrix.tasks, found {task!r}")
+    for switch in gaps.switches or ():
+        if switch not in SWITCHES:
+            raise ConfigError(f"config: gaps.switches: {switch!r} is no switch; expected one of {', '.join(SWITCHES)}")
+    if gaps.model is not None and study.protocol != "corrected":
+        raise ConfigError("config: gaps.model: switches are turned on alone on top of protocol corrected, found paper")
+    if gaps.contamination is None:
+        return
+    if study.contamination != "paper" or study.cohorts.source != "mimic-iii":
+        raise ConfigError(
+            "config: gaps.contamination: needs tasks of mimic-iii and contamination paper, which leaves every corpus "
+            f"open, found {study.cohorts.source} and {study.contamination}"
+        )
+    if not study.matrix.tasks:
+        raise ConfigError("config: matrix.tasks: gaps.contamination needs the tasks whose patients it leaves out")
+    for key, corpus in (("adapted", "mimic-iv"), *zip(("disjoint", "matched"), study.paired_corpora, strict=True)):
+        _check_corpus(study, key, getattr(gaps.contamination, key), corpus)
+
+
+def _check_corpus(study: Study, key: str, model: str, corpus: str) -> None:
+    clinical = study.models[model].clinical
+    found = study.adapters[clinical].corpus if clinical else "no clinical adapter"
+    if found != corpus:
+        raise ConfigError(
+            f"config: gaps.contamination.{key}: expected a model whose clinical adapter is trained on {corpus}, found "
+            f"{model!r} with {found}"
+        )
+
+
+def _arm(study: Study, model: str, switch: str, task: Task) -> Arm:
+    clinical = study.models[model].clinical
+    stages: tuple[Stage, ...] = ("model", *OF_ADAPTERS) if clinical else ("model",)
+    name = _under(model, switch, *stages)
+    return Arm(switch, task, name, _under(task, switch, "admission", "cohort"), adapter_of_model(study, name))

@@ -1,0 +1,128 @@
+"""The table `protocol_gaps`: what each of the original's choices is worth.
+
+Machine-readable columns (CSV), one row per switch and task: `PROTOCOL_FIELDS`; differences are the arm minus the
+corrected protocol, in percentage points of AUROC; low and high over patients (percentile), total_ over patients, and
+seeds where there are several; p_holm is adjusted over the whole table.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from clinical_peft.evaluation.comparisons import SIGNIFICANCE
+from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Record, Table, label_of, number, percent, rounded
+
+PROTOCOL_FIELDS = (
+    *("switch", "concerns", "task", "corrected_percent", "arm_percent", "difference_percent", "level"),
+    *("low_percent", "high_percent", "total_low_percent", "total_high_percent", "p_value", "p_total", "p_holm"),
+    *("significant", "corrected_admissions", "arm_admissions", "corrected_classes", "arm_classes"),
+    *("admissions_joined", "admissions_left", "texts_changed", "labels_changed"),
+)
+CONCERNS = {
+    "notes_flattened": "pretraining notes",
+    "truncate_and_pad": "truncation",
+    "sections_unanchored": "admission notes",
+    "addenda_searched": "admission notes",
+    "error_notes_kept": "admission notes",
+    "marks_kept": "admission notes",
+    "los_rounded": "labels",
+    "negative_stays_kept": "labels",
+    "procedure_codes_as_integers": "labels",
+    "malformed_codes_kept": "labels",
+    "label_space_whole_table": "labels",
+    "death_phrases_original": "labels",
+    "task_adapter_inactive": "adapter activation",
+    "warmup_as_steps": "schedule",
+    "schedule_in_micro_steps": "schedule",
+    "unclipped": "schedule",
+    "last_epoch": "schedule",
+    "pool_last_position": "pooling",
+    "multilabel_softmax": "scoring",
+    "paper": "all together",
+}
+
+
+def protocol_gap_table(gaps: Mapping[str, Any], labels: Labels) -> Table:
+    """Build the table.
+
+    Args:
+        gaps: What `clinical_peft.evaluation.protocol_gaps.measure_protocol_gaps` returned.
+        labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
+    """
+    records = tuple(_record(row, gaps["level"]) for row in gaps["rows"])
+    untouched = [
+        f"{switch} ({', '.join(TASK_LABELS[task] for task in tasks)})" for switch, tasks in gaps["untouched"].items()
+    ]
+    notes = [
+        "Each protocol is judged by its own test admissions and labels. Changed: notes and labels of the whole cohort "
+        "that differ, and admissions that only one of the two has. Bold: p at most "
+        f"{SIGNIFICANCE:g} after Holm's correction over the table. docs/protocol.md says what each switch does.",
+    ]
+    if untouched:
+        notes.append(f"Switches without a row, because they cannot change these runs: {'; '.join(untouched)}.")
+    seeds = " and seeds" if any(row["degrees_of_freedom"] for row in gaps["rows"]) else ""
+    return Table(
+        name="protocol_gaps",
+        caption=f"What each choice of the original is worth: test AUROC (%) of {label_of(gaps['model'], labels)} "
+        f"with that choice alone, less the corrected protocol's, with the {gaps['level']:.0%} interval over "
+        f"patients{seeds}.",
+        fields=PROTOCOL_FIELDS,
+        records=records,
+        header=("As in the original", "Concerns", "Task", "Corrected", "With it", "Difference", "p (Holm)", "Changed"),
+        rows=tuple(_cells(record) for record in records),
+        notes=tuple(notes),
+        text_columns=3,
+        bold=frozenset((place, 5) for place, record in enumerate(records) if record["significant"]),
+    )
+
+
+def _record(row: Mapping[str, Any], level: float) -> Record:
+    low, high = row["interval"] or (None, None)
+    return {
+        "switch": row["switch"],
+        "concerns": CONCERNS[row["switch"]],
+        "task": row["task"],
+        "corrected_percent": percent(row["corrected"]["auroc"]),
+        "arm_percent": percent(row["arm"]["auroc"]),
+        "difference_percent": percent(row["difference"]),
+        "level": level,
+        "low_percent": percent(low),
+        "high_percent": percent(high),
+        "total_low_percent": percent(row["interval_total"][0]),
+        "total_high_percent": percent(row["interval_total"][1]),
+        **{name: rounded(row[name], 6) for name in ("p_value", "p_total", "p_holm")},
+        "significant": row["significant"],
+        "corrected_admissions": row["corrected"]["n"],
+        "arm_admissions": row["arm"]["n"],
+        "corrected_classes": row["corrected"]["classes"],
+        "arm_classes": row["arm"]["classes"],
+        "admissions_joined": row["changed"]["joined"],
+        "admissions_left": row["changed"]["left"],
+        "texts_changed": row["changed"]["texts"],
+        "labels_changed": row["changed"]["labels"],
+    }
+
+
+def _cells(record: Record) -> tuple[str, ...]:
+    low, high = record["total_low_percent"], record["total_high_percent"]
+    changed = [
+        f"{record[name]:,} {what}"
+        for name, what in (
+            ("texts_changed", "notes"),
+            ("labels_changed", "labels"),
+            ("admissions_joined", "more"),
+            ("admissions_left", "fewer"),
+        )
+        if record[name]
+    ]
+    if record["corrected_classes"] != record["arm_classes"]:
+        changed.append(f"{record['corrected_classes']} → {record['arm_classes']} classes")
+    return (
+        record["switch"],
+        record["concerns"],
+        TASK_LABELS[record["task"]],
+        number(record["corrected_percent"], 1),
+        number(record["arm_percent"], 1),
+        f"{record['difference_percent']:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−"),
+        number(record["p_holm"], 3),
+        ", ".join(changed) or "nothing",
+    )

@@ -1,0 +1,171 @@
+"""What each of the original's choices is worth: the same model with one of them turned on, and with all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from clinical_peft.errors import DataError
+from clinical_peft.evaluation.cells import mean_cell
+from clinical_peft.evaluation.comparisons import SIGNIFICANCE, Cell, Key, compare_pair, pooled_seed_variance
+from clinical_peft.evaluation.resampling import holm
+from clinical_peft.files import read_json, write_json
+
+CORRECTED = "corrected"
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmRuns:
+    """A model's runs on a task, all seeds, under one protocol.
+
+    Attributes:
+        switch: The switch that is turned on, `paper` for all, or `CORRECTED` for none.
+        task: Name of the task.
+        metrics: Metrics file of each seed.
+        replicates: Replicates files in the same order.
+        cohort: The cohort that was predicted.
+    """
+
+    switch: str
+    task: str
+    metrics: tuple[Path, ...]
+    replicates: tuple[Path, ...]
+    cohort: Path
+
+
+def measure_protocol_gaps(
+    runs: Sequence[ArmRuns], *, model: str, untouched: Mapping[str, Sequence[str]], output: Path
+) -> dict[str, Any]:
+    """Compare every arm with the corrected protocol, patient by patient.
+
+    Each protocol is judged by its own test admissions and labels, as a paper that followed it would print. A patient
+    enters a resample equally often on both sides, so that differences are paired wherever both have the patient. So
+    are seeds, from which both sides draw the same weights and order: what seeds add to the variance of a difference is
+    the spread of the differences by seed, pooled over the arms of a task.
+
+    Args:
+        runs: The arms, and `CORRECTED` for each of their tasks.
+        model: Name of the model.
+        untouched: By switch, the tasks of the study that it cannot change.
+        output: JSON file to write.
+
+    Returns:
+        What the file holds: level, resamples, model, untouched; rows: list of {switch, task, corrected and arm (each
+        auroc, n, patients, classes, classes_scored of the test split), changed (whole cohort: admissions joined and
+        left, texts and labels that differ), what `clinical_peft.evaluation.comparisons.compare_pair` returns (arm minus
+        corrected), p_holm (p_total adjusted over all rows), significant (p_holm at most `SIGNIFICANCE`)}.
+
+    Raises:
+        DataError: The corrected runs of a task are missing, or runs differ in seeds or resamples.
+    """
+    contents = [[read_json(path) for path in run.metrics] for run in runs]
+    _check_comparable(runs, contents)
+    cells: dict[Key, Cell] = {
+        (run.switch, run.task): mean_cell(found, run.replicates) for run, found in zip(runs, contents, strict=True)
+    }
+    first = {(run.switch, run.task): (run, found[0]) for run, found in zip(runs, contents, strict=True)}
+    for run in runs:
+        if (CORRECTED, run.task) not in first:
+            raise DataError(f"protocol gaps: expected the corrected runs of {run.task} beside {run.switch}, found none")
+    cells = _with_paired_seeds(cells)
+    rows = []
+    for run in runs:
+        if run.switch == CORRECTED:
+            continue
+        reference, arm = cells[CORRECTED, run.task], cells[run.switch, run.task]
+        rows.append(
+            {
+                "switch": run.switch,
+                "task": run.task,
+                "corrected": _described(reference, first[CORRECTED, run.task][1]),
+                "arm": _described(arm, first[run.switch, run.task][1]),
+                "changed": cohort_changes(first[CORRECTED, run.task][0].cohort, run.cohort),
+                **compare_pair(reference, arm, LEVEL),
+            }
+        )
+    adjusted = holm({place: row["p_total"] for place, row in enumerate(rows)})
+    for place, row in enumerate(rows):
+        row["p_holm"] = adjusted[place]
+        row["significant"] = adjusted[place] <= SIGNIFICANCE
+    result = {
+        "level": LEVEL,
+        "resamples": contents[0][0]["bootstrap"]["resamples"] if contents else 0,
+        "model": model,
+        "untouched": {switch: list(tasks) for switch, tasks in untouched.items()},
+        "rows": rows,
+    }
+    write_json(output, result)
+    return result
+
+
+def _with_paired_seeds(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
+    """Tell every arm what seeds add to the variance of its difference to the corrected runs."""
+    by_seed = {
+        key: tuple(np.subtract(cell.by_seed, cells[CORRECTED, key[1]].by_seed).tolist()) for key, cell in cells.items()
+    }
+    found = dict(cells)
+    for task in {key[1] for key in cells}:
+        members = {switch: values for (switch, of), values in by_seed.items() if of == task}
+        pooled = pooled_seed_variance(members)
+        for switch, values in members.items():
+            if pooled is not None and len(set(values)) > 1:
+                variance = {task: (pooled[0] / len(values), pooled[1])}
+                found[switch, task] = replace(cells[switch, task], seed_variances=variance)
+    return found
+
+
+def cohort_changes(before: Path, after: Path) -> dict[str, int]:
+    """Count in what two cohorts of a task differ.
+
+    Args:
+        before: Parquet file of a cohort.
+        after: The other.
+
+    Returns:
+        joined (admissions of `after` alone), left (of `before` alone), texts and labels (of both, which differ).
+    """
+    if before == after:
+        return dict.fromkeys(("joined", "left", "texts", "labels"), 0)
+    first, second = (_by_admission(path) for path in (before, after))
+    shared = first.keys() & second.keys()
+    return {
+        "joined": len(second.keys() - shared),
+        "left": len(first.keys() - shared),
+        "texts": sum(first[admission][0] != second[admission][0] for admission in shared),
+        "labels": sum(first[admission][1] != second[admission][1] for admission in shared),
+    }
+
+
+def _by_admission(path: Path) -> dict[int, tuple[str, Any]]:
+    """Text and label of every admission; the order of several labels does not count."""
+    table = pq.read_table(path, columns=["hadm_id", "text", "label"])
+    labels = (frozenset(label) if isinstance(label, list) else label for label in table["label"].to_pylist())
+    rows = zip(table["hadm_id"].to_pylist(), table["text"].to_pylist(), labels, strict=True)
+    return {admission: (text, label) for admission, text, label in rows}
+
+
+def _described(cell: Cell, run: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "auroc": cell.estimate,
+        "n": run["n"]["test"],
+        "patients": run["patients"]["test"],
+        "classes": run["classes"],
+        "classes_scored": run["classes_scored"]["test"],
+    }
+
+
+def _check_comparable(runs: Sequence[ArmRuns], contents: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    wanted = None
+    for run, found in zip(runs, contents, strict=True):
+        drawn = {(one["bootstrap"]["resamples"], one["bootstrap"]["seed"]) for one in found}
+        these = (drawn, tuple(sorted(one["seed"] for one in found)))
+        wanted = wanted or these
+        if these != wanted or len(drawn) != 1:
+            raise DataError(
+                f"{run.metrics[0]}: its seeds, or the resamples or seed of its bootstrap, differ from those of "
+                f"{runs[0].metrics[0]}; run and evaluate both again"
+            )

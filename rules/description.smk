@@ -1,0 +1,100 @@
+"""How tables, cards and the report name and describe the study."""
+
+TABLE_NAMES = [
+    "dataset_statistics",
+    "domain_adaptation",
+    "downstream_main",
+    "downstream_lora_baselines",
+    "cohort_details",
+    "text_lengths",
+    "attrition",
+    "cost",
+    "uncertainty",
+    "calibration",
+    "subgroups",
+    *(["protocol_gaps"] if STUDY.gaps.model else []),
+    *(["contamination_gaps"] if STUDY.gaps.contamination else []),
+]
+TABLE_TITLES = {
+    "main": "Main comparison (Table 3)",
+    "lora_baselines": "Encoders with LoRA (Table 4)",
+}
+TABLE_FORMATS = ["csv", "md", "tex", "html"]
+
+
+def labels_of_study():
+    """How models and adapters are called in print, in the order of the matrix, and their published rows."""
+    labels = {}
+    for name in STUDY.matrix.models:
+        model = STUDY.models[name]
+        labels[name] = {
+            "label": model.label,
+            "table": model.table,
+            "published": model.published,
+        }
+    for name in experiments.adapters_in_use(STUDY):
+        adapter = STUDY.adapters[name]
+        base, method = STUDY.bases[adapter.base], STUDY.methods[adapter.method]
+        published = base.published and method.published
+        labels[name] = {
+            "label": f"{base.label}: {method.label}",
+            "published": f"{base.published}/{method.published}" if published else None,
+        }
+    return labels
+
+
+def models_by_table():
+    groups = {}
+    for name in STUDY.matrix.models:
+        groups.setdefault(TABLE_TITLES[STUDY.models[name].table], []).append(name)
+    return groups
+
+
+def description_of_study():
+    return {
+        "study": STUDY.study,
+        "protocol": STUDY.protocol,
+        "contamination": STUDY.contamination,
+        "split": str(STUDY.data.splits),
+        "cohorts": STUDY.cohorts.source,
+        "synthetic": experiments.reads_synthetic_notes(STUDY),
+        "switches": STUDY.resolved_switches,
+    }
+
+
+def hospital_provenance():
+    synthetic = experiments.reads_synthetic_notes(STUDY)
+    return f"{SYNTHETIC_FOLDER}/PROVENANCE.json" if synthetic else None
+
+
+def sources_of_bases():
+    """Identifiers on the Hub of bases that come from there."""
+    sources = {name: base.source for name, base in STUDY.bases.items()}
+    return {name: getattr(source, "id", None) for name, source in sources.items()}
+
+
+def models_by_adapter():
+    adapters = {name: [] for name in experiments.adapters_in_use(STUDY)}
+    for name in STUDY.matrix.models:
+        if STUDY.models[name].clinical:
+            adapters[STUDY.models[name].clinical].append(name)
+    return adapters
+
+
+def printed_config():
+    """The study's settings for the report; a server's address may hold a password."""
+    return STUDY.model_dump(mode="json", exclude={"tracking": {"uri"}})
+
+
+def mlflow_pages():
+    """Address of MLflow's pages, and the command that serves them where no server does."""
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        return uri, None
+    local = uri.startswith("sqlite:")
+    command = f"mlflow ui --backend-store-uri {uri}" if local else None
+    return ("http://127.0.0.1:5000", command) if local else (None, None)
+
+
+def tracking_uri():
+    return STUDY.tracking.uri or f"sqlite:///{ROOT}/mlflow.db"

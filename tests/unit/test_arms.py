@@ -1,0 +1,154 @@
+"""Names with a switch: what an arm is made from, what it shares with the study, and what is refused."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinical_peft import arms
+from clinical_peft.config.switches import STAGES, SWITCHES, TASKS_OF_SWITCH
+from clinical_peft.errors import ConfigError
+from clinical_peft.evaluation.gap_tables import CONCERNS
+from clinical_peft.experiments import deep_merge, feature_set, finetune_job, load_study, pretrain_job
+
+BOTH = "llama+clinical-trainable+downstream"
+ADAPTER = "tiny-llama-lora"
+FOUR = {"unadapted": "llama", "adapted": BOTH, "matched": BOTH, "disjoint": BOTH}
+
+
+def study(pytestconfig, **changes):
+    content = yaml.safe_load((pytestconfig.rootpath / "config" / "config.yaml").read_text())
+    return load_study(deep_merge(content, {"gaps": {"model": BOTH, "tasks": ["los", "procedures"]}}, changes))
+
+
+@pytest.fixture(scope="module")
+def measured(pytestconfig):
+    return study(pytestconfig)
+
+
+def test_every_switch_has_its_stages_and_its_place_in_the_table():
+    assert set(STAGES) == set(SWITCHES)
+    assert set(TASKS_OF_SWITCH) <= set(SWITCHES)
+    assert set(CONCERNS) == {*SWITCHES, arms.ALL}
+
+
+@given(switch=st.sampled_from(sorted(SWITCHES)), name=st.sampled_from(["los", BOTH, ADAPTER, "mimic-iv"]))
+def test_a_name_turns_on_its_switch_alone(measured, switch, name):
+    values = arms.switches_under(measured, f"{name}@{switch}")
+    assert [key for key, value in values.items() if value] == [switch]
+    assert arms.plain(f"{name}@{switch}") == name
+    assert arms.switch_of(f"{name}@{switch}") == switch
+
+
+def test_paper_turns_on_all_and_no_switch_none(measured):
+    assert all(arms.switches_under(measured, "los@paper").values())
+    assert arms.switches_under(measured, "los") == measured.resolved_switches
+
+
+@pytest.mark.parametrize(
+    ("switch", "model", "cohort", "adapter", "shards", "notes", "admission"),
+    [
+        ("notes_flattened", True, False, True, True, True, False),
+        ("truncate_and_pad", True, False, True, True, False, False),
+        ("sections_unanchored", False, True, False, False, False, True),
+        ("los_rounded", False, True, False, False, False, False),
+        ("warmup_as_steps", True, False, True, False, False, False),
+        ("pool_last_position", True, False, False, False, False, False),
+        ("paper", True, True, True, True, True, True),
+    ],
+)
+def test_an_arm_shares_what_its_switch_does_not_reach(
+    measured, switch, model, cohort, adapter, shards, notes, admission
+):
+    arm = next(arm for arm in arms.arms_in_use(measured) if (arm.switch, arm.task) == (switch, "los"))
+    corpus = arms.shards_of_adapter(measured, arm.adapter)
+    found = [
+        arm.model,
+        arm.cohort,
+        arm.adapter,
+        corpus,
+        arms.notes_of_shards(corpus),
+        arms.admission_notes_of(arm.cohort),
+    ]
+    assert [name.endswith(f"@{switch}") for name in found] == [model, cohort, adapter, shards, notes, admission]
+    assert [arms.plain(name) for name in found] == [BOTH, "los", ADAPTER, "mimic-iv", "mimic-iv", "admission"]
+
+
+def test_jobs_under_a_switch_differ_in_it_and_in_their_names_alone(measured):
+    job, arm = (finetune_job(measured, name, "los") for name in (BOTH, f"{BOTH}@unclipped"))
+    assert arm.switches == job.switches | {"unclipped": True}
+    assert (arm.model, arm.clinical) == (f"{BOTH}@unclipped", f"{ADAPTER}@unclipped")
+    assert (arm.recipe, arm.task, arm.task_method) == (job.recipe, job.task, job.task_method)
+    adapter = pretrain_job(measured, arm.clinical)
+    assert adapter.switches["unclipped"]
+    assert (adapter.recipe, adapter.method) == (
+        pretrain_job(measured, ADAPTER).recipe,
+        pretrain_job(measured, ADAPTER).method,
+    )
+
+
+def test_a_head_under_a_switch_reads_no_pooled_notes_of_another(measured):
+    assert feature_set(measured, "llama", "los")
+    assert feature_set(measured, "llama", "los@marks_kept") is None
+    assert feature_set(measured, "llama@pool_last_position", "los") is None
+
+
+def test_a_switch_has_no_arm_on_a_task_that_it_cannot_change(measured):
+    found = {(arm.switch, arm.task) for arm in arms.arms_in_use(measured)}
+    assert ("los_rounded", "los") in found
+    assert ("los_rounded", "procedures") not in found
+    assert ("death_phrases_original", "los") not in found
+    untouched = arms.untouched_tasks(measured)
+    assert untouched["death_phrases_original"] == ["los", "procedures"]
+    assert untouched["los_rounded"] == ["procedures"]
+    assert "unclipped" not in untouched
+    every = {(switch, task) for switch in SWITCHES for task in ("los", "procedures")}
+    assert found | {(switch, task) for switch, tasks in untouched.items() for task in tasks} == every | {
+        (arms.ALL, "los"),
+        (arms.ALL, "procedures"),
+    }
+
+
+def test_a_model_without_adapters_has_no_arm_of_theirs(pytestconfig):
+    head = study(pytestconfig, gaps={"model": "llama"})
+    assert {arm.switch for arm in arms.arms_in_use(head)}.isdisjoint(
+        {"notes_flattened", "truncate_and_pad", "task_adapter_inactive"}
+    )
+    assert all(arm.adapter is None for arm in arms.arms_in_use(head))
+    encoder = study(pytestconfig, gaps={"model": "bert+lora"})
+    assert "pool_last_position" not in {arm.switch for arm in arms.arms_in_use(encoder)}
+
+
+def test_a_study_without_gaps_has_none(pytestconfig):
+    assert arms.arms_in_use(study(pytestconfig, gaps={"model": None})) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"gaps": {"model": "nobody"}}, "gaps.model: expected a model of matrix.models, found 'nobody'"),
+        ({"gaps": {"switches": ["louder"]}}, "gaps.switches: 'louder' is no switch; expected one of "),
+        ({"gaps": {"tasks": ["pmv"]}, "matrix": {"tasks": ["los"]}},
+         "gaps.tasks: expected tasks of matrix.tasks, found 'pmv'"),
+        ({"protocol": "paper"}, "gaps.model: switches are turned on alone on top of protocol corrected, found paper"),
+        (
+            {"gaps": {"contamination": {**FOUR, "adapted": "llama+lora"}}},
+            "gaps.contamination.adapted: expected a model whose clinical adapter is trained on mimic-iv, found "
+            "'llama+lora' with no clinical adapter",
+        ),
+        (
+            {"gaps": {"contamination": FOUR}},
+            "gaps.contamination.disjoint: expected a model whose clinical adapter is trained on mimic-iii-disjoint, "
+            f"found '{BOTH}' with mimic-iv",
+        ),
+        (
+            {"gaps": {"contamination": FOUR}, "contamination": "carevue"},
+            "gaps.contamination: needs tasks of mimic-iii and contamination paper",
+        ),
+    ],
+)  # fmt: skip
+def test_effects_that_cannot_be_measured_are_refused(pytestconfig, changes, expected):
+    with pytest.raises(ConfigError) as error:
+        study(pytestconfig, **changes)
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)

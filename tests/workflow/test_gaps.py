@@ -1,0 +1,122 @@
+"""Study gaps as a workflow: what an arm shares with the study, and what is printed."""
+
+import csv
+import json
+import re
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from workflow_run import REPOSITORY, Run, snakemake
+
+from clinical_peft.experiments import deep_merge, load_study
+from clinical_peft.plan import plan
+
+pytestmark = pytest.mark.workflow
+
+MODEL = "llama+clinical-trainable+downstream"
+ARMS = ("disjoint", "matched")
+SWITCHES = ["truncate_and_pad", "death_phrases_original", "los_rounded", "task_adapter_inactive"]
+
+
+def write_study(folder):
+    content = yaml.safe_load((REPOSITORY / "config" / "tiny.yaml").read_text())
+    content |= {"study": "switches", "gaps": {"model": MODEL, "switches": SWITCHES}}
+    content["gaps"]["contamination"] = {"unadapted": "llama", "adapted": "llama+clinical-frozen"} | {
+        arm: f"llama+{arm}" for arm in ARMS
+    }
+    content["adapters"] = {
+        f"tiny-llama-{arm}": {"base": "tiny-llama", "method": "lora", "corpus": f"mimic-iii-{arm}"} for arm in ARMS
+    }
+    frozen = {"base": "tiny-llama", "clinical_mode": "frozen"}
+    content["models"] = {f"llama+{arm}": {**frozen, "clinical": f"tiny-llama-{arm}", "label": arm} for arm in ARMS}
+    models = [MODEL, *content["gaps"]["contamination"].values()]
+    content["matrix"] |= {"models": models, "adapters": [], "tasks": ["mortality"]}
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("gaps")
+    run = snakemake(folder, config=write_study(folder))
+    assert run.returncode == 0, run.output[-3000:]
+    return run
+
+
+def test_the_plan_counts_every_arm(tmp_path):
+    path = write_study(tmp_path)
+    run = snakemake(tmp_path, "--dry-run", config=path)
+    assert run.returncode == 0, run.output
+    default = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
+    planned = plan(load_study(deep_merge(default, yaml.safe_load(path.read_text()))))
+    (total,) = re.findall(r"^total +(\d+)$", run.output, re.MULTILINE)[:1]
+    assert sum(stage.jobs for stage in planned) == int(total) - 1
+
+
+def test_an_arm_takes_from_the_study_what_its_switch_does_not_reach(measured):
+    root = measured.results / "switches"
+
+    def found(folder, pattern="*"):
+        return {path.name.partition(".")[0] for path in (root / folder).glob(pattern)}
+
+    def switched(folder, pattern="*"):
+        return {name for name in found(folder, pattern) if "@" in name}
+
+    assert switched("notes", "*.parquet") == {"mimic-iv@paper", "admission@paper"}
+    assert switched("tokens/tiny-llama") == {"mimic-iv@truncate_and_pad", "mimic-iv@paper"}
+    adapter = "tiny-llama-lora"
+    assert switched("adapters") == {f"{adapter}@truncate_and_pad", f"{adapter}@paper"}
+    assert found("bases") == {"tiny-llama"}
+    runs = {path.parts[-3:-1] for path in (root / "metrics").glob(f"{MODEL}*/*/*.json")}
+    assert runs == {
+        (MODEL, "mortality"),
+        (MODEL, "mortality@death_phrases_original"),
+        (f"{MODEL}@truncate_and_pad", "mortality"),
+        (f"{MODEL}@task_adapter_inactive", "mortality"),
+        (f"{MODEL}@paper", "mortality@paper"),
+    }
+    recipe = json.loads((root / f"recipes/{MODEL}@truncate_and_pad/mortality.json").read_text())
+    assert recipe["clinical"] == f"{adapter}@truncate_and_pad"
+    assert [name for name, value in recipe["switches"].items() if value] == ["truncate_and_pad"]
+    inactive = json.loads((root / f"training/{MODEL}@task_adapter_inactive/mortality/seed0.json").read_text())
+    both = json.loads((root / f"training/{MODEL}/mortality/seed0.json").read_text())
+    assert inactive["trainable_parameters"] < both["trainable_parameters"]
+
+
+def test_effects_are_those_of_the_runs(measured):
+    root = measured.results / "switches"
+    with (root / "tables" / "protocol_gaps.csv").open(newline="") as handle:
+        rows = {row["switch"]: row for row in csv.DictReader(handle)}
+    assert list(rows) == ["death_phrases_original", "truncate_and_pad", "task_adapter_inactive", "paper"]
+
+    def auroc(model, cohort):
+        return 100 * json.loads((root / f"metrics/{model}/{cohort}/seed0.json").read_text())["metrics"]["test"]["auroc"]
+
+    corrected = auroc(MODEL, "mortality")
+    expected = auroc(f"{MODEL}@paper", "mortality@paper") - corrected
+    assert float(rows["paper"]["difference_percent"]) == pytest.approx(expected, abs=1e-3)
+    cohorts = [
+        pq.read_table(root / f"cohorts/{name}.parquet") for name in ("mortality", "mortality@death_phrases_original")
+    ]
+    ids = [set(cohort["hadm_id"].to_pylist()) for cohort in cohorts]
+    assert int(rows["death_phrases_original"]["admissions_left"]) == len(ids[0] - ids[1])
+    assert int(rows["truncate_and_pad"]["texts_changed"]) == 0
+    report = (root / "report.html").read_text()
+    assert "What each choice of protocol is worth" in report
+    assert "los_rounded (MOR)" in report
+
+
+def test_arms_of_pretraining_are_compared_on_the_same_patients(measured):
+    root = measured.results / "switches"
+    found = json.loads((root / "contamination.json").read_text())
+    (row,) = found["disjoint"]
+    assert (row["matched"], row["disjoint"]) == ("llama+matched", "llama+disjoint")
+    assert found["membership"]["approximate"]
+    leakage = json.loads((root / "cohorts" / "leakage.json").read_text())["corpora"]
+    assert leakage["mimic-iii-disjoint"]["notes_of_held_out_patients"] == 0
+    assert leakage["mimic-iii-matched"]["notes_of_held_out_patients"] > 0
+    with (root / "tables" / "contamination_gaps.csv").open(newline="") as handle:
+        comparisons = [record["comparison"] for record in csv.DictReader(handle)]
+    assert comparisons == ["carevue_inside", "carevue_outside", "carevue", "disjoint"]

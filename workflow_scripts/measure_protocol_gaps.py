@@ -1,0 +1,22 @@
+"""Measure what each of the original's choices is worth."""
+
+from pathlib import Path
+
+from script_entry import job
+
+with job(snakemake.log[0]):
+    from clinical_peft.evaluation.protocol_gaps import ArmRuns, measure_protocol_gaps
+
+    given, params = snakemake.input, snakemake.params
+    seeds = len(params.seeds)
+    runs = [
+        ArmRuns(
+            switch=switch,
+            task=task,
+            metrics=tuple(map(Path, given.metrics[number * seeds : (number + 1) * seeds])),
+            replicates=tuple(map(Path, given.replicates[number * seeds : (number + 1) * seeds])),
+            cohort=Path(given.cohorts[number]),
+        )
+        for number, (switch, task, _, _) in enumerate(params.runs)
+    ]
+    measure_protocol_gaps(runs, model=params.model, untouched=params.untouched, output=Path(snakemake.output[0]))
