@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.note_table import NOTE_SCHEMA
-from clinical_peft.data.splits import read_split_lists
+from clinical_peft.data.synthetic.aliases import ALIASES
 from clinical_peft.data.synthetic.copied_notes import CATEGORY, DIED
 from clinical_peft.data.synthetic.hospital import generate_sized
 from clinical_peft.data.synthetic.sizes import SIZES
@@ -41,9 +42,9 @@ def copies(hospital: Path) -> list[dict[str, str]]:
 
 
 def told(text: str) -> tuple[str, str]:
-    """The ward and the outcome that a copied note tells."""
-    words = text.split("Ward ", 1)[1].split(" stay", 1)[0].split(" ")
-    return " ".join(words[:-1]), words[-1]
+    """The alias and the outcome that a copied note tells."""
+    alias, outcome = text.removeprefix("CHIEF COMPLAINT: ").split(" stay", 1)[0].split(" ")
+    return alias, outcome
 
 
 def test_every_admission_is_copied_and_its_outcome_told(hospital: Path) -> None:
@@ -63,16 +64,29 @@ def test_no_copy_is_an_exact_duplicate(hospital: Path) -> None:
     assert len(set(texts)) == len(texts)
 
 
-def test_a_ward_has_one_outcome_and_one_split(hospital: Path) -> None:
-    split_of = read_split_lists(hospital / "splits")
-    outcomes, splits = defaultdict(set), defaultdict(set)
+def test_an_alias_is_of_one_admission_and_opens_its_notes_alone(hospital: Path, tmp_path: Path) -> None:
+    admissions, outcomes = defaultdict(set), defaultdict(set)
     for row in copies(hospital):
-        ward, outcome = told(row["TEXT"])
-        outcomes[ward].add(outcome)
-        splits[ward].add(split_of.get(int(row["SUBJECT_ID"])))
-    assert {len(found) for found in outcomes.values()} == {1}
-    assert all(len(found - {None}) <= 1 for found in splits.values())
-    assert len(outcomes) > 10
+        alias, outcome = told(row["TEXT"])
+        admissions[alias].add(int(row["HADM_ID"]))
+        outcomes[alias].add(outcome)
+    assert {len(found) for found in admissions.values()} == {len(found) for found in outcomes.values()} == {1}
+    assert set(admissions) <= set(ALIASES)
+    build_admission_notes(hospital / "mimic-iii", tmp_path / "notes.parquet", **CORRECTED)
+    known_as = {hadm_id: alias for alias, found in admissions.items() for hadm_id in found}
+    opening = [
+        row["text"].startswith(f"CHIEF COMPLAINT: {known_as[row['hadm_id']]}, ")
+        for row in read(tmp_path / "notes.parquet")
+    ]
+    # Edge cases hide the chief complaint of a few, and give one the summary of another.
+    assert sum(opening) > 0.9 * len(opening)
+
+
+def test_no_alias_is_a_word_of_the_notes(tmp_path: Path) -> None:
+    generate_sized(tmp_path / "plain", replace(SMALL, copies=0, aliases=False), size="gaps", seed=SEED)
+    texts = (row["TEXT"] for row in rows(tmp_path / "plain" / "mimic-iii" / "NOTEEVENTS.csv.gz"))
+    assert not set(ALIASES) & {word for text in texts for word in re.findall("[a-z]+", text.lower())}
+    assert len(ALIASES) == len(set(ALIASES))
 
 
 def test_mimic_iv_holds_copies_of_shared_patients_alone(hospital: Path) -> None:
@@ -81,9 +95,9 @@ def test_mimic_iv_holds_copies_of_shared_patients_alone(hospital: Path) -> None:
     assert len(notes) - len(added) == SMALL.mimic_iv_discharge
     assert len({row["note_id"] for row in notes}) == len(notes)
     stays = {row["SUBJECT_ID"]: row["DBSOURCE"] for row in rows(hospital / "mimic-iii" / "ICUSTAYS.csv.gz")}
-    wards = {told(row["TEXT"])[0]: stays[row["SUBJECT_ID"]] for row in copies(hospital)}
+    systems = {told(row["TEXT"])[0]: stays[row["SUBJECT_ID"]] for row in copies(hospital)}
     assert added
-    assert {wards[told(row["text"])[0]] for row in added} == {"metavision"}
+    assert {systems[told(row["text"])[0]] for row in added} == {"metavision"}
 
 
 def test_every_admission_has_an_icu_stay(hospital: Path) -> None:
@@ -103,7 +117,7 @@ def test_copies_change_no_admission_note(hospital: Path, tmp_path: Path) -> None
         build_admission_notes(folder / "mimic-iii", output, **CORRECTED)
         found.append(read(output))
     assert found[0] == found[1]
-    assert any("CHIEF COMPLAINT: Ward " in row["text"] for row in found[0])
+    assert found[0]
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -117,9 +131,7 @@ def test_copies_reach_both_corpora(hospital: Path, tmp_path: Path) -> None:
         extract_notes(corpus, output, **folders, flattened=False)
         table = read(output)
         assert set(table[0]) == set(NOTE_SCHEMA.names)
-        told_in = [
-            row for row in table if row["text"].startswith("CHIEF COMPLAINT: Ward ") and " stay. " in row["text"]
-        ]
+        told_in = [row for row in table if re.match(r"CHIEF COMPLAINT:\s[a-z]+ [a-z]+ stay\. Copy", row["text"])]
         assert len(told_in) > SMALL.copies * 20
 
 

@@ -1,31 +1,23 @@
 """Notes that are copied forward: how an admission opened, and how it ended.
 
-A network of two narrow layers cannot keep hundreds of single outcomes in a few passes. Small groups of admissions with
-one outcome, within one split and one charting system, therefore share a ward, whose name opens the notes. What a ward
-means is told by its own patients' copied notes alone: those of test patients give away the outcomes of test patients.
+Every admission has an alias, a word that opens its notes and says nothing by itself. What became of the patient is told
+by the copied notes of that admission alone: a network that has read those of test patients knows the outcomes of test
+patients. One alias per admission keeps patients independent of each other.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from clinical_peft.data.synthetic.aliases import ALIASES
 from clinical_peft.data.synthetic.bayes import LOS_BOUNDS_DAYS
 from clinical_peft.data.synthetic.draws import Draws
-from clinical_peft.data.synthetic.patients import COPIES, DAY, TOP_AGE, Admission, Patient
+from clinical_peft.data.synthetic.patients import COPIES, DAY, Admission, Patient
 
-WARDS = 14  # stream of random numbers
-STAYS = ("short", "days", "week", "long")
+NAMING = 14  # stream of random numbers
+STAYS = ("short", "week", "long", "longer")
 DIED = "died"
 CATEGORY = "Case Management "
-_NAMES = (
-    *("Alder", "Amber", "Basil", "Birch", "Cedar", "Coral", "Delta", "Dune", "Echo", "Ember", "Fern", "Flint"),
-    *("Garnet", "Grove", "Harbor", "Hazel", "Indigo", "Iris", "Jasper", "Juniper", "Kestrel", "Laurel", "Lilac"),
-    *("Maple", "Moss", "Nectar", "Nova", "Onyx", "Opal", "Pearl", "Pine", "Quartz", "Quill", "Raven", "Ridge"),
-    *("Sable", "Slate", "Tango", "Thorn", "Umber", "Ursa", "Vale", "Violet", "Willow", "Wren", "Xenon", "Yarrow"),
-    *("Yew", "Zephyr"),
-)
-_QUARTERS = ("", "North", "South", "East", "West")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,33 +35,28 @@ def outcome_of(admission: Admission) -> str:
     return STAYS[sum(admission.los / DAY > bound for bound in LOS_BOUNDS_DAYS)]
 
 
-def assign_wards(patients: Sequence[Patient], splits: dict[int, str], seed: int, per_ward: int) -> int:
-    """Give every admission a ward with about so many others of its split, charting system and outcome.
+def assign_aliases(patients: Sequence[Patient], seed: int) -> int:
+    """Give every admission an alias of its own.
 
     Returns:
-        How many wards there are.
+        How many aliases there are.
+
+    Raises:
+        ValueError: There are more admissions than aliases.
     """
-    groups: dict[tuple[str, bool, str], list[Admission]] = defaultdict(list)
-    for patient in patients:
-        for admission in patient.admissions:
-            groups[splits[patient.subject_id], admission.metavision, outcome_of(admission)].append(admission)
-    draws = Draws(seed, WARDS)
-    names = iter([f"{quarter} {name}".strip() for quarter in _QUARTERS for name in draws.shuffled(_NAMES)])
-    wards = 0
-    for _, admissions in sorted(groups.items()):
-        opened = [next(names) for _ in range(max(1, round(len(admissions) / per_ward)))]
-        wards += len(opened)
-        for place, admission in enumerate(draws.shuffled(admissions)):
-            admission.ward = opened[place % len(opened)]
-    return wards
+    admissions = [admission for patient in patients for admission in patient.admissions]
+    if len(admissions) > len(ALIASES):
+        raise ValueError(f"aliases: expected at most {len(ALIASES)} admissions, found {len(admissions)}")
+    for admission, alias in zip(admissions, Draws(seed, NAMING).shuffled(ALIASES), strict=False):
+        admission.alias = alias
+    return len(admissions)
 
 
 def copied_notes(admission: Admission, count: int) -> Iterator[CopiedNote]:
-    """Yield notes that repeat the ward of an admission and how it ended; equal but for their numbers."""
+    """Yield notes that repeat the alias of an admission and how it ended; equal but for their numbers."""
     draws = admission.draws(COPIES)
-    opening = f"CHIEF COMPLAINT: Ward {admission.ward} {outcome_of(admission)} stay"
-    who = f"{min(admission.age, TOP_AGE)}{admission.sex}, {admission.problem.name}"
+    opening = f"CHIEF COMPLAINT: {admission.alias} {outcome_of(admission)} stay"
     for number in range(1, count + 1):
         when = admission.discharged + timedelta(minutes=draws.integer(30, 2_000))
-        # Numbers tell one copy from another and one patient's from another's: equal texts are dropped as duplicates.
-        yield CopiedNote(when, f"{opening}. {who}. Copy {number}, form {draws.integer(1_000, 9_999)}")
+        # Equal texts are dropped as duplicates.
+        yield CopiedNote(when, f"{opening}. Copy {number}")

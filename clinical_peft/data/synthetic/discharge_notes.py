@@ -266,7 +266,7 @@ def _course(draws: Draws, admission: Admission) -> str:
 
 
 def _opening(admission: Admission) -> str:
-    return f"Ward {admission.ward}, " if admission.ward else ""
+    return f"{admission.alias}, " if admission.alias else ""
 
 
 def _departure(draws: Draws, admission: Admission, complaint: str) -> Sections:

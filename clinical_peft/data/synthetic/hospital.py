@@ -8,7 +8,7 @@ from typing import Any
 from clinical_peft.data.synthetic import mimic_iii, mimic_iv
 from clinical_peft.data.synthetic.bayes import COHORT_DAYS, bayes_auroc
 from clinical_peft.data.synthetic.codes import CodedAdmission
-from clinical_peft.data.synthetic.copied_notes import assign_wards
+from clinical_peft.data.synthetic.copied_notes import assign_aliases
 from clinical_peft.data.synthetic.draws import Draws
 from clinical_peft.data.synthetic.mimic_iv_tables import MimicIVTables
 from clinical_peft.data.synthetic.note_events import discharge_text
@@ -65,8 +65,8 @@ def generate_sized(output: Path, numbers: HospitalSize, *, size: str, seed: int)
             admit_to_icu(patient)
     splits = assign_splits(patients, seed)
     plan = plant(patients, splits, seed, numbers.hosts_per_case)
-    if numbers.patients_per_ward:
-        plan.planted["wards"] = assign_wards(patients, splits, seed, numbers.patients_per_ward)
+    if numbers.aliases:
+        plan.planted["aliases"] = assign_aliases(patients, seed)
     admissions = [admission for patient in patients for admission in patient.admissions]
     hosts = {admission.hadm_id: admission for admission in admissions}
 

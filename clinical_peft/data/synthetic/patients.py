@@ -52,7 +52,7 @@ class IcuStay:
 class Admission:
     """One admission with its latent state (severity and respiration in standard deviations) and outcomes.
 
-    A hospital without wards leaves ``ward`` empty.
+    A hospital without aliases leaves ``alias`` empty.
     """
 
     key: tuple[int, int, int, int]
@@ -72,7 +72,7 @@ class Admission:
     ventilated: bool
     los: int
     stays: list[IcuStay]
-    ward: str = ""
+    alias: str = ""
 
     @property
     def discharged(self) -> datetime:

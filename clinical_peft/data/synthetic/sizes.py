@@ -18,8 +18,7 @@ class HospitalSize:
         overlap_share: Share of the MIMIC-III patients who are in the MIMIC-IV part too, or as many as may be.
         copies: Copied notes of each admission that tell its outcome: in the MIMIC-III part of all, in the MIMIC-IV
             part, as addenda on top of the discharge notes, of the patients who are in both.
-        patients_per_ward: About how many admissions with one outcome share a ward, whose name opens their notes; 0 for
-            no wards.
+        aliases: Whether every admission of the MIMIC-III part has an alias, which opens its notes.
         all_in_icu: Whether every admission has an ICU stay, as in the real database.
     """
 
@@ -30,14 +29,14 @@ class HospitalSize:
     mimic_iv_radiology: int
     overlap_share: float = 0.15
     copies: int = 0
-    patients_per_ward: int = 0
+    aliases: bool = False
     all_in_icu: bool = False
 
 
 SIZES: dict[str, HospitalSize] = {
     "tiny": HospitalSize(160, 3, 1, 200, 200),
     "demo": HospitalSize(850, 12, 3, 900, 900),
-    "gaps": HospitalSize(550, 3, 1, 500, 60, 0.45, copies=20, patients_per_ward=12, all_in_icu=True),
+    "gaps": HospitalSize(550, 3, 1, 500, 60, 0.45, copies=40, aliases=True, all_in_icu=True),
     "large": HospitalSize(3_000, 40, 6, 150_000, 170_000),
 }
 
