@@ -10,6 +10,7 @@ include: "rules/common.smk"
 include: "rules/hospital.smk"
 include: "rules/models.smk"
 include: "rules/selection.smk"
+include: "rules/arms.smk"
 include: "rules/description.smk"
 
 
