@@ -43,6 +43,7 @@ VOCABULARY = 32_000
 TRAINING_TEXTS = 3_000
 THREADS = (1, 2)
 TIMED = "fragments of transcriptions"
+KINDS = ("byte-level", "llama")
 CONTEXTS = (128, 512, 2048)
 ROWS_IN_CONTEXTS = (1, 2, 4, 8)
 
@@ -149,7 +150,7 @@ def fill(folder: Path) -> dict[str, Any]:
     return found
 
 
-def run(work: Path, repeats: int) -> dict[str, Any]:
+def run(work: Path, repeats: int, kinds: list[str]) -> dict[str, Any]:
     """Make the corpora, measure, and return everything with machine, versions and revision."""
     load_before = os.getloadavg()[0]
     real = Path(os.environ.get("CLINICAL_PEFT_REAL_DATA", "")) / "mtsamples" / "notes.jsonl"
@@ -157,7 +158,7 @@ def run(work: Path, repeats: int) -> dict[str, Any]:
         sys.exit("CLINICAL_PEFT_REAL_DATA: expected a folder with mtsamples/notes.jsonl (docs/data.md)")
     speed, filling = {}, {}
     for corpus, texts in corpora(work, real):
-        for kind in ("byte-level", "llama"):
+        for kind in kinds:
             folder = work / f"{corpus}, {kind}".replace(" ", "-")
             prepare(folder, texts, kind)
             filling[f"{corpus}, {kind}"] = fill(folder)
@@ -187,6 +188,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--work", type=Path, help="folder for the files, about 1 GB; default: a temporary one")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="tokenizers to measure")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
-        write_json(HERE / "results" / "tokenise.json", run(Path(folder), arguments.repeats))
+        write_json(HERE / "results" / "tokenise.json", run(Path(folder), arguments.repeats, arguments.kinds))
