@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -226,7 +227,7 @@ class Fit:
         progress = Progress(self.micro.title, self.total_steps, done=self.state.step)
         while not self._finished():
             generator = np.random.default_rng([self.seed, self.state.epoch])
-            batches = row_batches(len(self.train_rows), self.recipe.batch_size, generator)
+            batches = row_batches(self._train_widths(), self.recipe.batch_size, generator)
             self.classifier.train_mode()
             while self.state.batch < len(batches):
                 rows = self.train_rows[batches[self.state.batch]]
@@ -238,6 +239,12 @@ class Fit:
                     raise stopped(self.micro.title, stop, step=self.state.step, steps=self.total_steps, saved=saved)
             self._end_epoch()
             self.state.seconds = time.monotonic() - started
+
+    def _train_widths(self) -> npt.NDArray[np.int64]:
+        """Positions that each training note takes, by which notes of like length meet in a batch."""
+        lengths = self.features.lengths[self.train_rows]
+        every_note_is_padded = self.job.switches.get("pool_last_position", False)
+        return np.full_like(lengths, self.recipe.context) if every_note_is_padded else lengths
 
     def _step(self, rows: Rows) -> float:
         lengths = self.features.lengths

@@ -112,10 +112,10 @@ def test_seeds_share_features_and_differ(study, tmp_path):
 
 def test_best_epoch_by_validation_is_kept_or_the_last_by_switch(study, tmp_path):
     # So high a learning rate that a later epoch is worse than an earlier one.
-    job = make_job("task", epochs=5, learning_rate=0.2, selection="loss", schedule="constant")
+    job = make_job("task", epochs=4, learning_rate=0.2, selection="loss", schedule="constant")
     best = run(job, study, tmp_path / "best")
     losses = [point["validation_loss"] for point in best["curve"]]
-    assert best["best_epoch"] == int(np.argmin(losses)) + 1 < 5
+    assert best["best_epoch"] == int(np.argmin(losses)) + 1 < 4
     shorter = replace(job, recipe=replace(job.recipe, epochs=best["best_epoch"], warmup_ratio=0.0))
     longer = replace(job, recipe=replace(job.recipe, warmup_ratio=0.0))
     if run(longer, study, tmp_path / "longer")["best_epoch"] == best["best_epoch"]:
@@ -123,7 +123,7 @@ def test_best_epoch_by_validation_is_kept_or_the_last_by_switch(study, tmp_path)
         names = [columns(tmp_path / name / "predictions.parquet", "logits") for name in ("longer", "shorter")]
         np.testing.assert_array_equal(*names)
     last = run(replace(job, switches={"last_epoch": True}), study, tmp_path / "last")
-    assert (last["best_epoch"], last["selected_by"]) == (5, "last")
+    assert (last["best_epoch"], last["selected_by"]) == (4, "last")
     before, after = (columns(tmp_path / name / "predictions.parquet", "logits") for name in ("best", "last"))
     assert np.abs(before - after).max() > 1e-2
 
@@ -197,6 +197,23 @@ def test_log_holds_steps_and_epochs_and_no_text(study, tmp_path):
     assert steps == list(range(1, summary["optimizer_steps"] + 1))
     assert sum("validation_auroc" in event["metrics"] for event in events) == summary["epochs"]
     assert "word1" not in (tmp_path / "run.jsonl").read_text()
+
+
+def test_notes_of_like_length_share_batches_and_each_is_seen_once_an_epoch(study, tmp_path, monkeypatch):
+    seen, step = [], fitting.Fit._step
+    monkeypatch.setattr(fitting.Fit, "_step", lambda self, rows: seen.append(rows) or step(self, rows))
+    job = make_job("task", micro_batch_size=8)
+    prepared = prepared_task(job, study)
+    lengths, train = prepared.notes.lengths, prepared.data.rows("train")
+    epoch = -(-len(train) // 8)
+    spread = {}
+    for switch in (False, True):
+        seen.clear()
+        run(replace(job, switches={"pool_last_position": switch}), study, tmp_path / str(switch))
+        assert [sorted(np.concatenate(seen[start : start + epoch])) for start in (0, epoch)] == [sorted(train)] * 2
+        spread[switch] = np.mean([np.ptp(lengths[rows]) for rows in seen if len(rows) == 8])
+    # Under the switch every note is padded to the context, so that its length does not matter.
+    assert spread[False] < spread[True] / 2
 
 
 def test_tokens_count_real_ones(study, tmp_path):
