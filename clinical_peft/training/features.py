@@ -78,10 +78,11 @@ class TokenisedNotes:
 
 
 def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end: bool = False) -> TokenisedNotes:
-    """Tokenise notes with the tokenizer's special tokens, keeping the first `context` tokens of each.
+    """Tokenise notes with the tokenizer's special tokens, keeping at most `context` tokens of each.
 
     A note for a causal network ends with the end-of-text token, also when it is cut off: the state that is pooled
-    then belongs to the same token in every note, not to whatever piece of a word happens to be the last.
+    then belongs to the same token in every note, not to whatever piece of a word happens to be the last. A note that
+    happens to spell a special token, such as `</s>`, is not read as one, neither here nor in token shards.
 
     Args:
         texts: Notes.
@@ -98,6 +99,7 @@ def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end
         max_length=context - closed,
         return_attention_mask=False,
         return_token_type_ids=False,
+        split_special_tokens=True,
     )["input_ids"]
     if closed:
         encoded = [note if note[-1:] == [end] else [*note, end] for note in encoded]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -374,8 +375,11 @@ def test_lengths_in_tokens_are_those_of_the_bare_text(hospital, tmp_path):
     rows, _, _ = build("mortality", hospital.write(), tmp_path, CORRECTED)
     tokenizer = train_tokenizer((row["text"] for row in rows), vocabulary=300, family="causal")
     tokenizer.save_pretrained(tmp_path / "base")
+    rows = [row | {"text": f"{row['text']} </s><pad>"} for row in rows]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "mortality.parquet")
     (found,) = dataset_statistics([tmp_path / "mortality.parquet"], {"base": tmp_path / "base"})
-    counts = [len(tokenizer(row["text"], add_special_tokens=False)["input_ids"]) for row in rows]
+    settings = {"add_special_tokens": False, "split_special_tokens": True}
+    counts = [len(tokenizer(row["text"], **settings)["input_ids"]) for row in rows]
     assert found["lengths"]["base"]["longest"] == max(counts)
     assert found["lengths"]["base"]["mean"] == sum(counts) / len(counts)
     with pytest.raises(DataError, match=r"tokenizer\.json: expected a tokenizer, found none"):
