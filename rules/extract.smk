@@ -41,7 +41,7 @@ rule extract_notes:
     priority: 100
     conda:
         "../envs/data.yaml"
-    threads: 2
+    threads: unless_synthetic(2)
     params:
         corpus=corpus_of_notes,
         mimic_iii=mimic_iii_folder,

@@ -22,11 +22,6 @@ def context_of_tokens(wildcards):
     return experiments.token_context(STUDY, wildcards.base, wildcards.corpus)
 
 
-def threads_of_tokens(wildcards):
-    """Notes of the synthetic hospital take seconds: with one thread their job need not wait for a second free core."""
-    return 1 if experiments.reads_synthetic_notes(STUDY) else 4
-
-
 def base_of_adapter(wildcards):
     return f"{ROOT}/bases/{STUDY.adapters[arms.plain(wildcards.adapter)].base}"
 

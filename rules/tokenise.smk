@@ -63,7 +63,7 @@ rule tokenise_notes:
     priority: 100
     conda:
         "../envs/train.yaml"
-    threads: threads_of_tokens
+    threads: unless_synthetic(4)
     params:
         context=context_of_tokens,
         split_salt=salt_of_tokens,
