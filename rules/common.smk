@@ -58,6 +58,11 @@ wildcard_constraints:
     worker=r"\d+",
 
 
+def unless_synthetic(threads):
+    """Notes of the synthetic hospital take seconds: with one thread their job need not wait for a second free core."""
+    return 1 if experiments.reads_synthetic_notes(STUDY) else threads
+
+
 def refuse_real_weights_on_synthetic_notes():
     try:
         experiments.check_runnable(STUDY)

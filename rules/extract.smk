@@ -38,9 +38,10 @@ rule extract_notes:
         "<study>/logs/notes/{corpus}.log",
     wildcard_constraints:
         corpus=switched(MIMIC_CORPORA, "corpus"),
+    priority: 100
     conda:
         "../envs/data.yaml"
-    threads: 2
+    threads: unless_synthetic(2)
     params:
         corpus=corpus_of_notes,
         mimic_iii=mimic_iii_folder,
@@ -171,6 +172,7 @@ rule pair_corpora:
         "<study>/logs/notes/{source}-paired.log",
     wildcard_constraints:
         source=one_of([STUDY.cohorts.source]),
+    priority: 100
     conda:
         "../envs/data.yaml"
     params:

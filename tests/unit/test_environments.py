@@ -11,7 +11,12 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 ENVS = REPOSITORY / "envs"
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "huggingface_hub": "huggingface-hub"}
+DISTRIBUTIONS = {
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "huggingface_hub": "huggingface-hub",
+    "umap": "umap-learn",
+}
 
 
 def lock_module():

@@ -25,6 +25,11 @@ TABLES = [
 ]
 MODELS = ["tfidf", "llama", "llama+clinical-trainable+downstream", "bert+lora"]
 TASKS = ["mortality", "diagnoses"]
+FIGURES = [
+    *("attrition", "learning_curves", "perplexity_change", "perplexity_cost", "downstream_auroc", "validation_auroc"),
+    *("label_frequency", "roc_pr_mortality", "roc_pr_diagnoses", "decision_mortality"),
+    *("reliability_mortality", "reliability_diagnoses"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,12 @@ def test_every_table_in_four_formats(study):
     for row in rows:
         if row["auroc_percent"]:
             assert float(row["low_percent"]) <= float(row["auroc_percent"]) <= float(row["high_percent"])
+
+
+def test_every_figure_is_drawn_and_in_the_report(study):
+    assert set(FIGURES) <= {path.stem for path in (study / "figures").glob("*.svg")}
+    report = (study / "report.html").read_text()
+    assert [name for name in FIGURES if f'id="figure-{name}"' not in report] == []
 
 
 def test_columns_of_notes_and_cohorts(study):
