@@ -15,8 +15,20 @@ ADAPTER_CONFIG = "adapter_config.json"
 HEAD_FILE = "model.safetensors"
 
 
-def write_record(folder: Path, variant: Variant, *, base: str, revision: str, classes: int) -> None:
-    """Write classifier.json: which base a saved classifier belongs to and what it consists of."""
+def write_record(
+    folder: Path, variant: Variant, *, base: str, revision: str, classes: int, context: int, last_position: bool
+) -> None:
+    """Write classifier.json: which base a saved classifier belongs to, what it consists of, and how it reads a note.
+
+    Args:
+        folder: Folder of the classifier.
+        variant: What it consists of.
+        base: Name of its base.
+        revision: The base's revision.
+        classes: Number of classes K.
+        context: Most tokens of a note.
+        last_position: Whether it pools the last position of notes that are all padded to the context.
+    """
     write_json(
         folder / "classifier.json",
         {
@@ -26,6 +38,8 @@ def write_record(folder: Path, variant: Variant, *, base: str, revision: str, cl
             "classes": classes,
             "clinical": variant.clinical,
             "active_adapters": list(variant.active),
+            "context": context,
+            "pool_last_position": last_position,
         },
     )
 

@@ -2,17 +2,8 @@
 
 A folder holds what the base does not: PEFT folders `clinical` and `task`, the head in `head` where no task adapter
 carries it, or every weight in `full`; and `classifier.json`. Plain `transformers` and `peft` read it back, with the
-same logits to the last bit:
-
-    network = AutoModelForSequenceClassification.from_pretrained(base, num_labels=classes)      # or folder/full
-    network.load_state_dict(load_file(f"{folder}/head/model.safetensors"), strict=False)        # if folder/head
-    model = PeftModel.from_pretrained(network, f"{folder}/clinical", adapter_name="clinical")   # if folder/clinical
-    network = model.merge_and_unload()                                                          # if merged
-    model.load_adapter(f"{folder}/task", adapter_name="task")                                   # if folder/task
-    model.base_model.set_adapter(["clinical", "task"])                                          # if both
-
-Without `clinical`, or after a merge, `PeftModel.from_pretrained` takes `task` in the place of `load_adapter`.
-`load_saved` does this with checks. The lines are run by the tests.
+same logits to the last bit for the same batch; `docs/models.md` prints the lines, which the tests run. `load_saved`
+does this with checks.
 """
 
 from pathlib import Path
@@ -39,7 +30,9 @@ from clinical_peft.models.variants import CLINICAL, TASK
 from clinical_peft.recipes import Precision
 
 
-def save_classifier(classifier: Classifier, folder: Path, *, base: Path, card: str) -> None:
+def save_classifier(
+    classifier: Classifier, folder: Path, *, base: Path, card: str, context: int, last_position: bool = False
+) -> None:
     """Write a classifier's folder, whole or not at all.
 
     Args:
@@ -47,6 +40,8 @@ def save_classifier(classifier: Classifier, folder: Path, *, base: Path, card: s
         folder: Folder to write.
         base: Base folder that the classifier was built on.
         card: Text of the adapters' cards.
+        context: Most tokens of a note.
+        last_position: Whether it pools the last position of notes that are all padded to the context.
     """
     variant = classifier.variant
     with atomic_path(Path(folder)) as temporary:
@@ -61,6 +56,8 @@ def save_classifier(classifier: Classifier, folder: Path, *, base: Path, card: s
             base=classifier.base.name,
             revision=classifier.base.revision,
             classes=classifier.network.config.num_labels,
+            context=context,
+            last_position=last_position,
         )
 
 

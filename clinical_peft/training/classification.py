@@ -182,7 +182,14 @@ def finetune(
     if predictions is not None:
         write_run_predictions(predictions, job, data, classifier, fit.features)
     if model_directory is not None:
-        save_classifier(classifier, model_directory, base=prepared.base, card=_card(prepared, classifier, seed))
+        save_classifier(
+            classifier,
+            model_directory,
+            base=prepared.base,
+            card=_card(prepared, classifier, seed),
+            context=job.recipe.context,
+            last_position=features.last_position,
+        )
     trainable, total = trainable_parameters(classifier.network)
     summary = run_summary(prepared.variant, data, fit, state, frozen=frozen, trainable=trainable, total=total)
     log_summary(fit, summary)

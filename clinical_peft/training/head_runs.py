@@ -193,6 +193,13 @@ def _save(prepared: PreparedHead, head: LinearHead, folder: Path) -> None:
         write_head(temporary, head.trained_parameters())
         if prepared.adapter is not None:
             copy_adapter(prepared.adapter, temporary / CLINICAL)
-        by = prepared.pooled.by
-        classes = len(prepared.data.classes)
-        write_record(temporary, prepared.variant, base=by.base, revision=by.revision, classes=classes)
+        job, by = prepared.job, prepared.pooled.by
+        write_record(
+            temporary,
+            prepared.variant,
+            base=by.base,
+            revision=by.revision,
+            classes=len(prepared.data.classes),
+            context=job.recipe.context,
+            last_position=job.switches.get("pool_last_position", False),
+        )

@@ -255,7 +255,7 @@ def test_frozen_parts_run_without_dropout(bases, tmp_path):
 
 
 def reload_plainly(folder: Path, base: Path):
-    """The lines of `clinical_peft.models.saving`."""
+    """Load a classifier as docs/models.md prints it; `test_reload_lines.py` runs the lines themselves."""
     full, head, clinical, task = (folder / part for part in ("full", "head", "clinical", "task"))
     network = AutoModelForSequenceClassification.from_pretrained(full if full.exists() else base, num_labels=CLASSES)
     if head.exists():
@@ -282,7 +282,7 @@ def test_reload_gives_identical_logits(variant, bases, tmp_path):
     train(classifier)
     trained = logits_of(classifier)
     base = bases[variant.family]
-    save_classifier(classifier, tmp_path / "model", base=base, card="A test.\n")
+    save_classifier(classifier, tmp_path / "model", base=base, card="A test.\n", context=12)
     assert not list((tmp_path / "model").rglob("*.bin"))
     ids, lengths, _ = batch()
     for network in (load_saved(tmp_path / "model", base), reload_plainly(tmp_path / "model", base)):
@@ -300,7 +300,7 @@ def test_reload_of_an_encoder_whose_base_has_no_pooler(task, bases, tmp_path):
     base = bases["encoder without pooler"]
     classifier = build_classifier(Variant(family="encoder", task_method=task), base, None, classes=CLASSES, seed=9)
     train(classifier)
-    save_classifier(classifier, tmp_path / "model", base=base, card="A test.\n")
+    save_classifier(classifier, tmp_path / "model", base=base, card="A test.\n", context=12)
     ids, lengths, _ = batch()
     for network in (load_saved(tmp_path / "model", base), reload_plainly(tmp_path / "model", base)):
         features = pooled_features(network, "encoder", ids, lengths, last_position=False)
@@ -310,7 +310,7 @@ def test_reload_of_an_encoder_whose_base_has_no_pooler(task, bases, tmp_path):
 def test_frozen_adapter_is_saved_byte_for_byte(bases, tmp_path):
     classifier = build(CAUSAL["clinical-frozen+task"][0], bases)
     train(classifier)
-    save_classifier(classifier, tmp_path / "model", base=bases["causal"], card="A test.\n")
+    save_classifier(classifier, tmp_path / "model", base=bases["causal"], card="A test.\n", context=12)
     name = "adapter_model.safetensors"
     assert (tmp_path / "model/clinical" / name).read_bytes() == (bases["clinical"] / name).read_bytes()
 
@@ -360,7 +360,7 @@ def test_a_clinical_dora_adapter_serves_every_variant(mode, task, bases, tmp_pat
     check_gradients(classifier, loss_of(classifier))
     train(classifier)
     trained = logits_of(classifier)
-    save_classifier(classifier, tmp_path / "model", base=bases["causal"], card="A test.\n")
+    save_classifier(classifier, tmp_path / "model", base=bases["causal"], card="A test.\n", context=12)
     for network in (
         load_saved(tmp_path / "model", bases["causal"]),
         reload_plainly(tmp_path / "model", bases["causal"]),
