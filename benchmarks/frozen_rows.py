@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from clinical_peft.events import NullLog
-from clinical_peft.experiments import job_from_record
 from clinical_peft.files import read_json, write_json
+from clinical_peft.job_records import job_from_record
 from clinical_peft.provenance import git_revision, machine, package_versions
 from clinical_peft.recipes import FinetuneJob, PoolJob
 from clinical_peft.training.classification import finetune, prepare

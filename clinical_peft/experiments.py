@@ -16,7 +16,6 @@ from clinical_peft.search import plans
 from clinical_peft.search.spaces import Search
 
 Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Lora)
-Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
 
 def deep_merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -352,14 +351,3 @@ def scratch_source(study: Study, base: str) -> ScratchSource | None:
     """The source of a base that the workflow trains, or None for real weights."""
     source = study.bases[base].source
     return source if isinstance(source, ScratchSource) else None
-
-
-def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
-    """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
-    record = asdict(job)
-    return TypeAdapter(dict[str, Any]).dump_python(record, mode="json")
-
-
-def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
-    """Rebuild a job from `as_record`."""
-    return TypeAdapter(kind).validate_python(dict(record))

@@ -9,7 +9,6 @@ from clinical_peft import experiments
 from clinical_peft.config.schema import schema_text
 from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
-from clinical_peft.recipes import FinetuneJob, PretrainJob
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDIES = sorted(CONFIG.glob("*.yaml"))
@@ -159,14 +158,6 @@ def test_adapters_needed_by_models_are_in_use():
     assert experiments.adapters_in_use(chosen) == ["tiny-llama-lora"]
     assert experiments.bases_in_use(chosen) == ["tiny-llama"]
     assert experiments.corpora_in_use(chosen) == ["mimic-iv"]
-
-
-def test_jobs_survive_their_record():
-    demo = study()
-    pretrain = experiments.pretrain_job(demo, "tiny-llama-adalora")
-    finetune = experiments.finetune_job(demo, "llama+clinical-trainable+downstream", "los")
-    assert experiments.job_from_record(PretrainJob, experiments.as_record(pretrain)) == pretrain
-    assert experiments.job_from_record(FinetuneJob, experiments.as_record(finetune)) == finetune
 
 
 def test_real_weights_are_refused_on_synthetic_notes_unless_the_study_says_so():
