@@ -273,16 +273,18 @@ class Fit:
     def _add_gradients(self, rows: Rows, size: int, weight: float) -> float:
         """Run a batch forward and backward, `size` admissions at a time; return its mean loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        losses = []
+        shares = []
         for start in range(0, len(rows), size):
             share = self.loss(rows[start : start + size]) / weight
             share.backward()
-            losses.append(share.item())
+            shares.append(share.detach())
+        # Once a step: a GPU that is asked for a number finishes all its work first.
+        losses = torch.stack(shares).tolist()
         wrong = first_not_finite(losses)
         if wrong is not None:
             place = f"training loss of micro-batch {wrong + 1} of {len(losses)} in batch {self.state.batch + 1}"
             require_finite(losses[wrong], what=f"{place} of epoch {self.state.epoch + 1}", step=self.state.step + 1)
-        return sum(losses)
+        return float(sum(losses))
 
     def check(self, look: Callable[[Tensor], None]) -> None:
         """Show the loss of a first forward pass, a smaller one where memory runs out; nothing is trained."""

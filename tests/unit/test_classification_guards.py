@@ -78,6 +78,22 @@ def test_a_loss_that_is_not_finite_names_micro_batch_and_epoch(study, tmp_path, 
     assert not (tmp_path / "predictions.parquet").exists()
 
 
+def test_the_losses_of_a_step_are_read_from_the_device_once(study, tmp_path, monkeypatch):
+    reads, add, steps = [], fitting.Fit._add_gradients, []
+
+    def counted(self, *arguments):
+        with monkeypatch.context() as patch:
+            for name in ("item", "tolist", "__float__"):
+                read = getattr(torch.Tensor, name)
+                patch.setattr(torch.Tensor, name, lambda tensor, read=read: reads.append(1) or read(tensor))
+            steps.append(1)
+            return add(self, *arguments)
+
+    monkeypatch.setattr(fitting.Fit, "_add_gradients", counted)
+    run(make_job("task", micro_batch_size=2), study, tmp_path)
+    assert len(reads) == len(steps) > 1
+
+
 def test_diverging_training_stops(study, tmp_path):
     with pytest.raises(TrainingError, match=r"optimizer step \d+: expected (a finite number|finite numbers)"):
         run(make_job("full", learning_rate=1e20, switches={"unclipped": True}, epochs=9), study, tmp_path)
