@@ -23,7 +23,7 @@ from models_fixtures import (
 from safetensors.torch import load_file
 
 from clinical_peft.events import JsonlLog, NullLog, read_events
-from clinical_peft.files import sha256_file
+from clinical_peft.files import sha256_file, write_json
 from clinical_peft.models.classifiers import trained_names
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
@@ -72,6 +72,31 @@ def test_predictions_follow_the_contract(family, name, task, study, tmp_path):
         np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
         odds = np.log(scores[:, 1] / scores[:, 0])
         np.testing.assert_allclose(odds, logits[:, 1] - logits[:, 0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("family", "name"), [("encoder", "task"), ("encoder", "full"), ("causal", "task")])
+def test_1266_labels_are_trained_predicted_and_reloaded_without_losing_one(family, name, study, tmp_path):
+    codes = [f"{number:05d}" for number in range(1266)]
+
+    def relabel(record):
+        record["label"] = [codes[row::7] for row in range(len(record["label"]))]
+
+    changes = altered_cohort(study, tmp_path, "diagnoses", relabel)
+    write_json(tmp_path / "classes.json", codes)
+    job = make_job(name, "diagnoses", family=family, epochs=1)
+    summary = run(job, study, tmp_path, classes=tmp_path / "classes.json", **changes)
+    assert summary["optimizer_steps"] == 5
+    assert summary["classes_without_training_rows"] == 0
+    scores, logits = (columns(tmp_path / "predictions.parquet", column) for column in ("scores", "logits"))
+    assert scores.shape == logits.shape == (24, 1266)
+    network = load_saved(tmp_path / "model", study[family])
+    prepared = prepared_task(job, study, classes=tmp_path / "classes.json", **changes)
+    assert prepared.data.targets.sum(axis=0).min() > 0
+    with torch.no_grad():
+        ids, lengths = prepared.notes.batch(prepared.data.rows("validation", "test"))
+        found = head_logits(network, family, pooled_features(network, family, ids, lengths, last_position=False))
+    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-5)
+    assert len({tuple(column) for column in logits.T}) == 1266
 
 
 def test_saved_model_gives_the_written_logits(study, tmp_path):
