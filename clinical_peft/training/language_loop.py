@@ -60,7 +60,7 @@ def measure_perplexity(
     Args:
         model: The network; left in evaluation mode.
         run: Loss, rows, batch size and precision.
-        split: Which split is read, up to `recipe.evaluation_tokens`.
+        split: Which split is read, up to `recipe.evaluation_limit`.
         stop: Ends the evaluation when it asks for it.
         step: Optimizer steps done, for messages.
 
@@ -70,7 +70,7 @@ def measure_perplexity(
         TrainingError: The likelihood is not finite, or there is no memory for a single document.
     """
     model.eval()
-    every = evaluation_rows(run.shards, split, run.recipe.evaluation_tokens, run.salt)
+    every = evaluation_rows(run.shards, split, run.recipe.evaluation_limit(split), run.salt)
     share = run.workers.share(every, run.shards.lengths)
 
     def measure(size: int) -> tuple[float, float, float]:
@@ -311,12 +311,14 @@ class _Trainer:
         A stop that is asked for meanwhile leaves the evaluation to the run that goes on.
         """
         run, state = self.run, self.state
+        started = time.perf_counter()
         try:
             value = measure_perplexity(self.model, run, "validation", stop=stop, step=state.step)
         except EvaluationStopped:
             return
         finally:
             self.model.train()
+        state.evaluation_seconds += time.perf_counter() - started
         loss = state.nll / max(state.predicted, 1)
         state.nll, state.predicted = 0.0, 0
         state.curve.append(
