@@ -27,7 +27,7 @@ from clinical_peft.training.checkpoint import (
     save_checkpoint,
     stopped,
 )
-from clinical_peft.training.features import Features, KeptFeatures
+from clinical_peft.training.features import Features, KeptFeatures, read_forward
 from clinical_peft.training.guards import MicroBatch, first_not_finite, require_finite_weights
 from clinical_peft.training.objectives import Objective, scores_from_logits
 from clinical_peft.training.optimisation import (
@@ -116,18 +116,12 @@ def predict_logits(classifier: Trained, features: Features, rows: Rows) -> np.nd
 
     Returns:
         Float32 of shape (M, K), in the order of `rows`.
+
+    Raises:
+        TrainingError: There is no memory for a single note.
     """
     classifier.eval_mode()
-    place = {row: position for position, row in enumerate(rows.tolist())}
-    logits: np.ndarray | None = None
-    with torch.no_grad():
-        for group in features.groups(rows):
-            part = classifier.logits(features(group)).cpu().numpy()
-            if logits is None:
-                logits = np.empty((len(rows), part.shape[1]), dtype=np.float32)
-            logits[[place[row] for row in group.tolist()]] = part
-    assert logits is not None
-    return logits
+    return read_forward(features, rows, lambda pooled: classifier.logits(pooled).float().cpu()).numpy()
 
 
 class Fit:
