@@ -30,7 +30,7 @@ from clinical_peft.training.checkpoint import (
 )
 from clinical_peft.training.compiling import compile_layers
 from clinical_peft.training.distributed import like, shard, whole
-from clinical_peft.training.guards import MicroBatch, first_not_finite, require_finite_weights
+from clinical_peft.training.guards import MicroBatch, first_not_finite, kept_checkpoint, require_finite_weights
 from clinical_peft.training.language_plan import evaluation_rows, plan_updates
 from clinical_peft.training.language_run import LanguageRun, RunState
 from clinical_peft.training.optimisation import (
@@ -302,8 +302,7 @@ class _Trainer:
         self._require_finite(total if wrong is None else losses[wrong], what=f"training loss of {place}")
 
     def _require_finite(self, value: float, *, what: str) -> None:
-        kept = f"the checkpoint of step {self.saved_step} is kept" if self.saved_step else "no checkpoint yet"
-        require_finite(value, what=what, step=self.state.step + 1, note=kept)
+        require_finite(value, what=what, step=self.state.step + 1, note=kept_checkpoint(self.saved_step))
 
     def _evaluate(self, stop: StopRequest) -> None:
         """Measure perplexity on the validation split, note it, and keep the weights if they are the best so far.
@@ -354,7 +353,7 @@ class _Trainer:
         if run.workers.sharded:
             tensors = {name: whole(value) for name, value in tensors.items()}
         weights = ((name, value) for name, value in tensors.items() if name.startswith("weight/"))
-        require_finite_weights(weights, step=self.state.step)
+        require_finite_weights(weights, step=self.state.step, saved=self.saved_step)
         state = {"run": asdict(self.state), "extra": extra}
         saved = run.workers.first and save_checkpoint(run.work, identity=run.identity, tensors=tensors, state=state)
         saved = bool(run.workers.sums(saved)[0])

@@ -121,10 +121,37 @@ def test_a_loss_that_is_not_finite_names_micro_batch_and_epoch(study, tmp_path, 
 
     # The first call is the check of gradients; then two micro-batches make a batch.
     monkeypatch.setattr(fitting.Fit, "loss", faulty)
-    named = "training loss of micro-batch 2 of 2 in batch 2 of epoch 1 at optimizer step 2"
+    named = "training loss of micro-batch 2 of 2 in batch 2 of epoch 1 at optimizer step 2: .*; no checkpoint yet; "
     with pytest.raises(TrainingError, match=named):
         run(make_job("task"), study, tmp_path)
     assert not (tmp_path / "predictions.parquet").exists()
+
+
+@pytest.mark.parametrize("fault", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(fault, study, tmp_path, monkeypatch):
+    often = make_job("task", checkpoint_seconds=0.0)
+    loss, seen = fitting.Fit.loss, []
+
+    def faulty(self, rows):
+        seen.append(rows)
+        return loss(self, rows) * (fault if len(seen) == 14 else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting.Fit, "loss", faulty)
+        named = "micro-batch 2 of 2 in batch 2 of epoch 2 at optimizer step 7: .*; the checkpoint of step 6 is kept; "
+        with pytest.raises(TrainingError, match=named):
+            run(often, study, tmp_path / "cut")
+    steps = []
+
+    class Steps(NullLog):
+        def metrics(self, values, step=None):
+            steps.append(step)
+
+    # The checkpoint is good: without the fault the run goes on from it, to the same bytes.
+    run(often, study, tmp_path / "cut", log=Steps())
+    run(often, study, tmp_path / "whole")
+    assert steps[0] == 7
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
 
 
 def test_diverging_training_stops(study, tmp_path):
