@@ -37,7 +37,8 @@ def cost_table(
 
     Machine-readable columns (CSV), one row per adapter, per set of pooled notes, per model (all its tasks and seeds)
     and for the total: `COST_FIELDS`. step_tokens are trained_tokens plus half of forward_tokens. Adapters are trained
-    once in both ways; evaluations of their perplexity are not counted.
+    and evaluated once in both ways; forward_tokens of theirs are those of every evaluation, before, during and after
+    training, whose time is part of device_seconds.
 
     Args:
         training: Content of the training records; those without `passes` (no network) are left out.
@@ -76,7 +77,8 @@ def cost_table(
         notes=(
             "Step tokens count a forward pass as half a training step. From scratch: every note padded to the context "
             "and read in every epoch of every configuration, by the same recipes; its device time is estimated at the "
-            "rate that this study measured. Notes pooled once serve every model that trains a head alone.",
+            "rate that this study measured. Notes pooled once serve every model that trains a head alone. Of adapters, "
+            "tokens read forward are those of their perplexities, before, during and after training.",
         ),
     )
 
@@ -93,8 +95,10 @@ def _step_tokens(passes: Mapping[str, int], prefix: str = "") -> int:
 
 
 def _adapter_row(entry: Mapping[str, Any], labels: Labels) -> Record:
-    tokens = entry["tokens"]["trained_on"]
-    return _row("adapter", label_of(entry["adapter"], labels), 1, tokens, 0, entry["seconds"], tokens, entry["seconds"])
+    trained, forward = entry["tokens"]["trained_on"], entry.get("forward_tokens", 0)
+    seconds = entry["seconds"] + entry.get("evaluation_seconds", 0.0)
+    steps = round(trained + FORWARD_SHARE * forward)
+    return _row("adapter", label_of(entry["adapter"], labels), 1, trained, forward, seconds, steps, seconds)
 
 
 def _pooled_row(name: str, entry: Mapping[str, Any]) -> Record:

@@ -150,6 +150,7 @@ def finetune(
         prepared.notes,
         job.recipe,
         device,
+        title=f"finetune {job.model} {job.task} seed {seed}",
         last_position=_pools_last_position(job, prepared.variant),
     )
     fit = Fit(

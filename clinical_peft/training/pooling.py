@@ -44,7 +44,8 @@ def pool_notes(
         What is also written to `record`: notes, rows (with repetitions), tokens, seconds, tokens_per_second.
 
     Raises:
-        TrainingError: The adapter does not fit the base, or the context does not fit into it.
+        TrainingError: The adapter does not fit the base, the context does not fit into it, or there is no memory for a
+            single note.
     """
     if job.family != "causal":
         raise TrainingError(f"features of family {job.family}: expected causal; an encoder's features are not shared")
@@ -58,7 +59,7 @@ def pool_notes(
     last_position = job.switches.get("pool_last_position", False)
     texts, rows = _distinct_texts(cohorts)
     notes = tokenise(texts, load_tokenizer(base), job.context, pad_with_end=last_position)
-    features = NoteFeatures(classifier, notes, job, device, last_position=last_position)
+    features = NoteFeatures(classifier, notes, job, device, title="pool notes", last_position=last_position)
     classifier.eval_mode()
     started = time.perf_counter()
     stored = features.all()

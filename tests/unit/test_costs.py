@@ -6,7 +6,8 @@ from clinical_peft.evaluation.costs import COST_FIELDS, cost_table
 from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
 
 LABELS = {name: {"label": name.title()} for name in ("adapter", "head", "lora")}
-PERPLEXITY = {"adapter": "adapter", "tokens": {"trained_on": 500}, "seconds": 5.0}
+PERPLEXITY = {"adapter": "adapter", "tokens": {"trained_on": 500}, "forward_tokens": 200, "seconds": 5.0}
+PERPLEXITY |= {"evaluation_seconds": 1.0}
 POOLED = {"base-128": {"tokens": 1000, "seconds": 1.0}}
 
 
@@ -35,10 +36,13 @@ def test_costs_add_up():
     assert (lora["original_device_seconds"], lora["times_fewer_tokens"]) == (20.0, 1.43)
     assert (head["step_tokens"], head["original_step_tokens"], head["original_device_seconds"]) == (0, 5000, 10.0)
     assert head["times_fewer_tokens"] is None
-    assert total["step_tokens"] == 500 + 500 + 7000
-    assert total["original_step_tokens"] == 500 + 10_000 + 5000
-    assert total["device_seconds"] == pytest.approx(5 + 1 + 14 + 0.5)
-    assert total["times_fewer_tokens"] == round(15_500 / 8000, 2)
+    adapter = found["Adapter"]
+    assert (adapter["trained_tokens"], adapter["forward_tokens"], adapter["step_tokens"]) == (500, 200, 600)
+    assert (adapter["device_seconds"], adapter["times_fewer_tokens"]) == (6.0, 1.0)
+    assert total["step_tokens"] == 600 + 500 + 7000
+    assert total["original_step_tokens"] == 600 + 10_000 + 5000
+    assert total["device_seconds"] == pytest.approx(6 + 1 + 14 + 0.5)
+    assert total["times_fewer_tokens"] == round(15_600 / 8100, 2)
 
 
 def test_without_a_direct_run_nothing_is_estimated():

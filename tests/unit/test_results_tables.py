@@ -108,6 +108,9 @@ def test_adapters_stand_beside_the_published_ones():
     assert (lora["general_perplexity_before"], lora["general_perplexity_after"]) == ("31.25", "40.5")
     assert (adalora["general_perplexity_before"], adalora["general_perplexity_after"]) == ("", "")
     assert [row[-2:] for row in table.rows] == [("31.250", "40.500"), ("–", "–")]
+    sampled = table.notes[-1]
+    assert "train 50,000 of 1,800,000 tokens" in sampled
+    assert "validation" not in sampled.partition(":")[2].partition(".")[0]
     assert adalora["published_test_perplexity"] == ""
 
 
