@@ -15,6 +15,7 @@ from clinical_peft.data.attrition import NOTES, Attrition, Tally
 from clinical_peft.data.consistency import check_key
 from clinical_peft.data.note_cleaning import normalise_marks
 from clinical_peft.data.note_table import parquet_writer
+from clinical_peft.data.original_reader import MISSING_WORDS
 from clinical_peft.data.sections import MAIN_SECTIONS, admission_note, anchored_sections, unanchored_sections
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, marked_as_error, read_table, stream_table
@@ -31,13 +32,7 @@ _NOTE_COLUMNS = {
     "TEXT": TEXT,
 }
 Condition = Callable[[pa.RecordBatch], pa.Array]
-# Texts that the original's reader (pandas 1.5) takes for missing ones.
-_READ_AS_MISSING = pa.array(
-    [
-        *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
-        *("<NA>", "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null"),
-    ]
-)
+_READ_AS_MISSING = pa.array(MISSING_WORDS)
 
 
 def build_admission_notes(

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.consistency import check_same_patient
 from clinical_peft.data.death_phrases import without_death_phrases
-from clinical_peft.data.labels import Task, find_task, stays_left_out, switch_on
+from clinical_peft.data.labels import Task, code_labels, find_task, stays_left_out, switch_on
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.outcomes import Outcomes
 from clinical_peft.data.prolonged_ventilation import random_split
@@ -123,17 +123,19 @@ def _labelled(
     kind: Task, notes: pd.DataFrame, outcomes: Outcomes, switches: Mapping[str, bool], salt: str, attrition: Attrition
 ) -> pd.DataFrame:
     """The notes of the admissions that have a label, with it."""
-    left_out: dict[str, int] = {}
-    if kind.multilabel:
-        left_out = outcomes.codes_left_out(kind.name, switches)
     if kind.name == "mortality":
         notes = attrition.record("telling no death", _tell_no_death(notes, switches))
     if kind.name == "los":
         for step, admissions in stays_left_out(outcomes.folder, switches).items():
             notes = attrition.record(step, notes[~notes["hadm_id"].isin(admissions)])
-    frame = _label(kind.name, notes, outcomes.labels(kind.name, switches, salt))
+    table = Attrition()
+    if kind.multilabel:
+        labels = code_labels(outcomes.codes(kind.name, switches, table))
+    else:
+        labels = outcomes.labels(kind.name, switches, salt)
+    frame = _label(kind.name, notes, labels)
     if kind.name in _LABELLED_STEP:
-        attrition.record(_LABELLED_STEP[kind.name], frame, left_out=left_out)
+        attrition.record(_LABELLED_STEP[kind.name], frame, joined=table)
     return frame
 
 
@@ -176,7 +178,7 @@ def _label_space(kind: Task, frame: pd.DataFrame, outcomes: Outcomes, switches: 
     if not kind.multilabel:
         return list(kind.classes)
     if switch_on(switches, "label_space_whole_table"):
-        return [str(code) for code in outcomes.codes(kind.name, switches)["code"].unique()]
+        return [str(code) for code in outcomes.codes(kind.name, switches, Attrition())["code"].unique()]
     return sorted({code for codes in frame["label"][frame["split"] == "train"] for code in codes})
 
 

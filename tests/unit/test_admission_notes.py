@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from headings_at_discharge import HEADINGS_AT_DISCHARGE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -164,6 +165,12 @@ CASES = {
         "Physical Examination on Admission: Pale.",
         "Pale.",
     ),
+    "findings of several paragraphs": (
+        "Physical Exam:\nPale.\n\nLungs: clear\n\nPlan: x",
+        "PHYSICAL EXAM",
+        "Pale.",
+        "Pale.  Lungs: clear",
+    ),
     "own header again, after findings": (
         "Physical Exam:\nPale.\nPhysical Exam:\nWell.\n\nPlan: x",
         "PHYSICAL EXAM",
@@ -192,6 +199,55 @@ def test_sections(case):
     text, title, unanchored, anchored = CASES[case]
     assert unanchored_sections(text)[title] == unanchored
     assert anchored_sections(text)[title] == anchored
+
+
+@pytest.mark.parametrize("heading", HEADINGS_AT_DISCHARGE)
+def test_findings_at_discharge_do_not_leak(heading):
+    for findings, expected in (("admitted\n", "admitted"), ("", "")):
+        text = f"Physical Exam:\n{findings}{heading}\nleaving\n\nPertinent Results:\nnone\n"
+        assert anchored_sections(text)["PHYSICAL EXAM"] == expected
+        assert "leaving" in unanchored_sections(text)["PHYSICAL EXAM"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "In the ED, initial vitals were: T 98",
+        "In the ED initial vitals were: T 98",
+        "In the ED: vitals stable",
+        "On arrival to the floor:\nT 98",
+        "Initial vitals were:\nT 98",
+        "He takes two kinds of tablets: one white",
+        "Of note: allergic to latex",
+        "ED Course: given lasix",
+        "HEENT: dry",
+        "Lungs:\nclear",
+    ],
+)
+def test_a_paragraph_that_holds_a_colon_ends_no_section(line):
+    text = f"Present Illness:\n80 yo man.\n\n{line}\n\nWorse since.\n\nHospital Course:\nleaving\n"
+    body = line.replace("\n", " ")
+    assert anchored_sections(text)["PRESENT ILLNESS"] == f"80 yo man.  {body}  Worse since."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Past Surgical History: CABG",
+        "LABORATORY DATA:  Na 140",
+        "Labs on Admission: Na 140",
+        "Labs on admission:\nNa 140",
+        "laboratory data:\nNa 140",
+        "Labs 2150:\nNa 140",
+        "Labs (1/2):\nNa 140",
+        "CONCISE SUMMARY OF HOSPITAL COURSE BY ISSUE/SYSTEM:\nGiven lasix",
+        "Condition at discharge:\ngood",
+        "Summary of discharge plans: home",
+    ],
+)
+def test_an_unknown_header_ends_a_section(line):
+    text = f"Present Illness:\n80 yo man.\n\n{line}\nleaving\n"
+    assert anchored_sections(text)["PRESENT ILLNESS"] == "80 yo man."
 
 
 PIECES = [
