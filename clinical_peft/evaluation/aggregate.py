@@ -50,8 +50,9 @@ def aggregate(
     Returns:
         What the file holds. level; resamples; macro_tasks: list of task names;
         summaries: list of {model, task (or `macro_average`), auroc, seed_sd (null for one seed), seeds, interval,
-        interval_99, interval_bca, interval_total (of patients, and of seeds where there are several), undefined, n,
-        patients, classes, classes_scored, positives (the last five null for macro_average)}; differences: what
+        interval_99, interval_bca, standard_error, degrees_of_freedom (null when infinite) and interval_total (of
+        patients, and of seeds where there are several), undefined, n, patients, classes, classes_scored, positives
+        (the last five null for macro_average)}; differences: what
         `clinical_peft.evaluation.comparisons.compare_models` returns. AUROCs are fractions, not percent.
 
     Raises:
@@ -170,6 +171,8 @@ def _summary(key: Key, cell: Cell, run: Mapping[str, Any] | None, level: float) 
         "interval": percentile_interval(cell.replicates, level),
         "interval_99": percentile_interval(cell.replicates, STRICT_LEVEL),
         "interval_bca": bca_interval(cell.estimate, cell.replicates, cell.left_out, level),
+        "standard_error": total.standard_error,
+        "degrees_of_freedom": total.finite_degrees,
         "interval_total": [float(np.clip(end, 0, 1)) for end in total.interval(cell.estimate, level)],
         "undefined": undefined(cell.replicates),
         "n": run["n"]["test"] if run else None,

@@ -68,8 +68,8 @@ def auroc_table(name: str, which: str, aggregate: Mapping[str, Any], labels: Lab
     titles = [title for task in tasks[:-1] for title in (_task_title(task, records), PAPER_DIFFERENCE)]
     return Table(
         name=name,
-        caption=f"Test AUROC in percent, mean over seeds with its {level:.0%} interval over patients, beside the "
-        f"paper's Table {3 if which == 'main' else 4}.",
+        caption=f"Test AUROC in percent, mean over seeds with its {level:.0%} interval over patients alone, beside "
+        f"the paper's Table {3 if which == 'main' else 4}.",
         fields=AUROC_FIELDS,
         records=tuple(records),
         header=("Model", "Seeds", *titles, _task_title(CONTROL, records)),
@@ -130,7 +130,9 @@ def _task_title(task: str, records: Sequence[Record]) -> str:
 def _auroc_notes(records: Sequence[Record], aggregate: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [
         "Published figures come from other bases and other patients: the distance to them measures nothing. "
-        f"Intervals: percentile bootstrap over patients, {aggregate['resamples']:,} resamples."
+        f"Intervals: percentile bootstrap over patients, {aggregate['resamples']:,} resamples, for these trained "
+        "models; they leave out what another seed would change. Table uncertainty has intervals over patients and "
+        "seeds, by which cells in bold are judged."
     ]
     skipped = sum(row["undefined"] for row in aggregate["summaries"] if row["task"] != MACRO)
     if skipped:

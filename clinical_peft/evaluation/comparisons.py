@@ -98,6 +98,11 @@ class Total:
         unsure = sum(part**2 / degrees for part, degrees in parts.values())
         return cls(math.sqrt(variance), variance**2 / unsure if unsure > 0 else math.inf)
 
+    @property
+    def finite_degrees(self) -> float | None:
+        """The degrees of freedom as JSON holds them: None when infinite."""
+        return self.degrees_of_freedom if math.isfinite(self.degrees_of_freedom) else None
+
     def interval(self, estimate: float, level: float) -> list[float]:
         """The interval about an estimate."""
         reach = float(_student().ppf((1 + level) / 2, self.degrees_of_freedom)) * self.standard_error
@@ -180,7 +185,7 @@ def compare_pair(first: Cell, second: Cell, level: float) -> dict[str, Any]:
         **patients,
         "interval_bca": bca_interval(difference, replicates, second.left_out - first.left_out, level),
         "standard_error": total.standard_error,
-        "degrees_of_freedom": total.degrees_of_freedom if math.isfinite(total.degrees_of_freedom) else None,
+        "degrees_of_freedom": total.finite_degrees,
         "interval_total": total.interval(difference, level),
         "p_total": total.p_value(difference),
     }
