@@ -27,16 +27,19 @@ from clinical_peft.evaluation.tables import (
 )
 from clinical_peft.evaluation.uncertainty_table import uncertainty_table
 
+STATED = ("protocol", "cohort_sha256")
 CALIBRATION_FIELDS = (
     *("model", "label", "task", "scores", "seeds", "temperature", "auroc_percent", "brier", "log_loss", "ece"),
     *("calibration_slope", "calibration_intercept"),
     *("alert_sensitivity_aimed", "alerts_per_100", "alert_sensitivity", "alert_precision", "alerts_per_case"),
+    *STATED,
 )
 SUBGROUP_FIELDS = (
     *("model", "label", "task", "attribute", "group", "reference", "admissions", "patients", "positives", "seeds"),
     *("classes", "auroc_percent", "auroc_low_percent", "auroc_high_percent"),
     *("gap_percent", "gap_low_percent", "gap_high_percent", "p_value", "p_holm", "significant"),
     *("brier", "brier_gap", "calibration_intercept", "calibration_intercept_gap", "suppressed"),
+    *STATED,
 )
 SCORE_LABELS = {"raw": "as they are", "temperature": "temperature", "isotonic": "isotonic"}
 ATTRIBUTE_LABELS = {"age_band": "age", "admission_type": "admission type"}
@@ -85,7 +88,7 @@ def _calibration_record(runs: Sequence[Mapping[str, Any]], scores: str, labels: 
         return rounded(_mean([row.get(name, {}).get("value") for row in rows]))
 
     return {
-        **{field: runs[0][field] for field in ("model", "task")},
+        **{field: runs[0][field] for field in ("model", "task", *STATED)},
         "label": label_of(runs[0]["model"], labels),
         "scores": scores,
         "seeds": len(runs),
@@ -147,7 +150,10 @@ def _subgroup_record(row: Mapping[str, Any], cell: Mapping[str, Any], labels: La
         return found
 
     return {
-        **{field: row[field] for field in ("model", "task", "attribute", "group", "reference", "seeds", "classes")},
+        **{
+            field: row[field]
+            for field in ("model", "task", "attribute", "group", "reference", "seeds", "classes", *STATED)
+        },
         "label": label_of(row["model"], labels),
         **{field: cell[field] for field in ("admissions", "patients", "positives")},
         "auroc_percent": percent(value(figures, "auroc")),
@@ -190,8 +196,8 @@ def _subgroup_table(subgroups: Mapping[str, Any], labels: Labels) -> Table:
         notes=(
             f"Counts below {subgroups['smallest_cell']}, and others that would give them away, are not shown, nor are "
             "figures of so few admissions, patients, positives or negatives: an en dash stands for them. Models with a "
-            "gap: those whose gap is significant, over patients alone, after Holm's correction over the whole table. The "
-            "CSV file holds every model's figures and gaps with their intervals, and why a figure is missing.",
+            "gap: those whose gap is significant, over patients alone, after Holm's correction over the whole table. "
+            "The CSV file holds every model's figures and gaps with their intervals, and why a figure is missing.",
         ),
         text_columns=4,
     )

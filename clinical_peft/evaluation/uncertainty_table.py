@@ -20,9 +20,11 @@ from clinical_peft.evaluation.tables import (
     Table,
     ends,
     in_order,
+    intervals,
     label_of,
     percent,
     rounded,
+    stated,
 )
 
 UNCERTAINTY_FIELDS = (
@@ -32,7 +34,7 @@ UNCERTAINTY_FIELDS = (
     *("standard_error_percent", "degrees_of_freedom", "undefined_resamples"),
     *("p_value", "p_holm", "p_total", "p_holm_table", "significant"),
     *("delong_difference_percent", "delong_standard_error_percent", "delong_low_percent", "delong_high_percent"),
-    "delong_p_value",
+    *("delong_p_value", "protocol", "cohort_sha256"),
 )
 PATIENTS, PATIENTS_AND_SEEDS = "patients", "patients and seeds"
 P_VALUES = ("p_value", "p_holm", "p_total", "p_holm_table")
@@ -50,13 +52,13 @@ def uncertainty_table(aggregate: Mapping[str, Any], labels: Labels) -> Table:
     members = _members(aggregate, labels)
     level = aggregate["level"]
     records = [
-        _model_record(found[model, task], group, level, labels)
+        _model_record(found[model, task], group, aggregate, labels)
         for group, models in members.items()
         for model in models
         for task in tasks
         if (model, task) in found
     ]
-    records += [_pair_record(row, level, labels) for row in aggregate["differences"]]
+    records += [_pair_record(row, aggregate, labels) for row in aggregate["differences"]]
     marks = best_and_tied(aggregate)
     rows: list[tuple[str, ...]] = []
     bold = set()
@@ -116,18 +118,7 @@ def _printed(interval: Sequence[float] | None) -> str:
     return "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
-def _intervals(row: Mapping[str, Any]) -> Record:
-    return {
-        **ends(row["interval"]),
-        **ends(row["interval_bca"], "bca_"),
-        **ends(row["interval_total"], "total_"),
-        "standard_error_percent": percent(row["standard_error"]),
-        "degrees_of_freedom": rounded(row["degrees_of_freedom"]),
-        "undefined_resamples": row["undefined"],
-    }
-
-
-def _model_record(row: Mapping[str, Any], group: str | None, level: float, labels: Labels) -> Record:
+def _model_record(row: Mapping[str, Any], group: str | None, aggregate: Mapping[str, Any], labels: Labels) -> Record:
     known = {
         "kind": "model",
         "group": group,
@@ -137,13 +128,14 @@ def _model_record(row: Mapping[str, Any], group: str | None, level: float, label
         "auroc_percent": percent(row["auroc"]),
         "seeds": row["seeds"],
         "seed_sd_percent": percent(row["seed_sd"]),
-        "level": level,
-        **_intervals(row),
+        "level": aggregate["level"],
+        **stated(aggregate, row["task"]),
+        **intervals(row),
     }
     return {field: known.get(field) for field in UNCERTAINTY_FIELDS}
 
 
-def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record:
+def _pair_record(row: Mapping[str, Any], aggregate: Mapping[str, Any], labels: Labels) -> Record:
     delong = row["delong"] or {}
     known = {
         "kind": "difference",
@@ -151,8 +143,9 @@ def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record
         "first_label": label_of(row["first"], labels),
         "second_label": label_of(row["second"], labels),
         "difference_percent": percent(row["difference"]),
-        "level": level,
-        **_intervals(row),
+        "level": aggregate["level"],
+        **stated(aggregate, row["task"]),
+        **intervals(row),
         **{field: rounded(row[field], 6) for field in P_VALUES},
         "delong_difference_percent": percent(delong.get("difference")),
         "delong_standard_error_percent": percent(delong.get("standard_error")),

@@ -160,7 +160,7 @@ def test_predictions_other_than_those_scored_are_refused(study, tmp_path):
     content = path.read_bytes()
     try:
         simulate_predictions(path, "mortality", signal=0.0, seed=7)
-        with pytest.raises(DataError, match="expected the predictions that were scored"):
+        with pytest.raises(DataError, match="found others; evaluate it again"):
             compare(study)
     finally:
         path.write_bytes(content)
