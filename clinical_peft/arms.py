@@ -16,6 +16,7 @@ from clinical_peft.config.switches import (
     SWITCHES,
     TASKS_OF_SWITCH,
     Stage,
+    name_protocol,
     resolve_switches,
 )
 from clinical_peft.errors import ConfigError
@@ -61,6 +62,11 @@ def switches_under(study: Study, name: str) -> dict[str, bool]:
         elsewhere = MIMIC_III_SWITCHES if study.cohorts.source == "mimic-iv" else ()
         return resolve_switches("paper", dict.fromkeys(elsewhere, False))
     return study.resolved_switches | ({switch: True} if switch else {})
+
+
+def protocol_of_run(study: Study, model: str, task: str) -> str:
+    """Name the protocol of a run, whose model or task may carry a switch."""
+    return name_protocol(switches_under(study, model if switch_of(model) else task))
 
 
 def switches_at(*stages: Stage) -> list[str]:

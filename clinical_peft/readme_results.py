@@ -90,7 +90,8 @@ def section(summary: Mapping[str, Any]) -> str:
     lines = [
         BEGIN,
         f"Test AUROC in percent, mean over {seeds} seeds; behind the mean of the five tasks its {summary['level']:.0%} "
-        "interval over patients. The control's label is a coin: 50 is right.",
+        "interval over patients alone, which leaves out what another seed would change (table `uncertainty` has both). "
+        "The control's label is a coin: 50 is right.",
         "",
         f"| model | {' | '.join(TASKS.values())} |",
         "|---" + "|---:" * len(TASKS) + "|",

@@ -28,6 +28,8 @@ rule evaluate_model:
         "../envs/report.yaml"
     params:
         seeds=SEEDS,
+        protocol=protocol_of_run,
+        patients_apart=patients_apart,
         resamples=STUDY.evaluation.resamples,
         bootstrap_seed=STUDY.evaluation.seed,
     script:

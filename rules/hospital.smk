@@ -230,3 +230,7 @@ def corpora_with_patients():
 def tasks_split_by_admission():
     """Tasks of which a patient may be in several splits, because the study asks for a split by admission."""
     return [] if STUDY.data.pmv_split == "core-patient" else ["pmv"]
+
+
+def patients_apart(wildcards):
+    return arms.plain(wildcards.task) not in tasks_split_by_admission()

@@ -95,6 +95,10 @@ def finetune_job_of(wildcards):
     return experiments.finetune_job(STUDY, wildcards.model, task)
 
 
+def protocol_of_run(wildcards):
+    return arms.protocol_of_run(STUDY, wildcards.model, wildcards.task)
+
+
 def job_of_model(wildcards):
     return as_record(finetune_job_of(wildcards))
 

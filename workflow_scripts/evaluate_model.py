@@ -22,6 +22,8 @@ with job(snakemake.log[0]):
             Path(snakemake.input.classes),
             task=recipe["task"],
             job=recipe,
+            protocol=snakemake.params.protocol,
+            patients_apart=snakemake.params.patients_apart,
             cohort=cohort,
             cohort_sha256=digest,
             seed=seed,

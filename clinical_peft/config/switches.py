@@ -4,6 +4,7 @@ A switch that is true reproduces what the original does; `paper` turns all of th
 study may set single ones.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 DATA_SWITCHES = {
@@ -73,3 +74,12 @@ TASKS_OF_SWITCH = {
 def resolve_switches(protocol: str, overrides: dict[str, bool]) -> dict[str, bool]:
     """Return every switch with its value under a protocol (`paper` or `corrected`) and the study's overrides."""
     return dict.fromkeys(SWITCHES, protocol == "paper") | overrides
+
+
+def name_protocol(switches: Mapping[str, bool]) -> str:
+    """Name what switches amount to: `corrected`, `paper`, or the nearer one `with` or `without` single switches."""
+    on = sorted(name for name, value in switches.items() if value)
+    off = sorted(name for name, value in switches.items() if not value)
+    if len(on) <= len(off):
+        return f"corrected with {', '.join(on)}" if on else "corrected"
+    return f"paper without {', '.join(off)}" if off else "paper"

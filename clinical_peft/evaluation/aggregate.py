@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.errors import DataError
 from clinical_peft.evaluation.cells import mean_cell, with_seed_variances
 from clinical_peft.evaluation.comparisons import Cell, Key, Placements, Total, compare_models
 from clinical_peft.evaluation.delong import contributions
 from clinical_peft.evaluation.evaluate import STRICT_LEVEL
-from clinical_peft.evaluation.predictions import read_classes, read_predictions
 from clinical_peft.evaluation.published import PAPER_TASKS
 from clinical_peft.evaluation.resampling import bca_interval, percentile_interval, undefined
-from clinical_peft.files import read_json, sha256_file, write_json
+from clinical_peft.evaluation.runs import check_comparable, check_pairs, read_scored
+from clinical_peft.files import read_json, write_json
 
 MACRO = "macro_average"
 
@@ -48,21 +47,21 @@ def aggregate(
         level: Coverage of the intervals.
 
     Returns:
-        What the file holds. level; resamples; macro_tasks: list of task names;
+        What the file holds. level; resamples; protocol of all runs; cohorts: checksum of each task's cohort;
+        macro_tasks: list of task names;
         summaries: list of {model, task (or `macro_average`), auroc, seed_sd (null for one seed), seeds, interval,
-        interval_99, interval_bca, interval_total (of patients, and of seeds where there are several), undefined, n,
-        patients, classes, classes_scored, positives (the last five null for macro_average)}; differences: what
+        interval_99, interval_bca, standard_error, degrees_of_freedom (null when infinite) and interval_total (of
+        patients, and of seeds where there are several), undefined, n, patients, classes, classes_scored, positives
+        (the last five null for macro_average)}; differences: what
         `clinical_peft.evaluation.comparisons.compare_models` returns. AUROCs are fractions, not percent.
 
     Raises:
-        DataError: Runs of a task have different cohorts, resamples or seeds, so that they cannot be paired, or a
-            predictions file is not the one that was scored.
+        DataError: Runs may not stand in one table (`clinical_peft.evaluation.runs.check_comparable`), lists of files
+            differ in length, or a predictions file is not the one that was scored.
     """
-    if len(metrics) != len(replicates):
-        raise DataError(f"expected metrics and replicates of the same runs, found {len(metrics)} and {len(replicates)}")
+    check_pairs(metrics, replicates, "metrics and replicates")
     runs = [read_json(path) for path in metrics]
-    if runs:
-        _check_comparable(runs, metrics)
+    check_comparable(runs, metrics)
     by_cell: dict[Key, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
         by_cell[run["model"], run["task"]].append(index)
@@ -74,60 +73,30 @@ def aggregate(
     first_run = {key: runs[members[0]] for key, members in by_cell.items()}
     tasks = [task for task in PAPER_TASKS if any(key[1] == task for key in cells)]
     cells |= _macro_cells(cells, tasks)
+    placements = None if predictions is None else _placements(runs, metrics, predictions, classes or {})
     result = {
         "level": level,
         "resamples": runs[0]["bootstrap"]["resamples"] if runs else 0,
+        "protocol": runs[0]["protocol"] if runs else None,
+        "cohorts": {run["task"]: run["cohort_sha256"] for run in runs},
         "macro_tasks": tasks,
         "summaries": [_summary(key, cell, first_run.get(key), level) for key, cell in sorted(cells.items())],
-        "differences": compare_models(cells, groups, level, _placements(runs, predictions or (), classes or {})),
+        "differences": compare_models(cells, groups, level, placements),
     }
     write_json(output, result)
     return result
 
 
-def _check_comparable(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> None:
-    cohorts: dict[str, tuple[Any, Path]] = {}
-    seen: dict[tuple[str, str, int], Path] = {}
-    first = runs[0]["bootstrap"]
-    for run, path in zip(runs, paths, strict=True):
-        key = (run["model"], run["task"], run["seed"])
-        if key in seen:
-            raise DataError(f"{path}: the run {key} was already read from {seen[key]}")
-        seen[key] = path
-        cohort = (run["cohort_sha256"], run["n"]["test"], run["patients"]["test"])
-        known, known_path = cohorts.setdefault(run["task"], (cohort, path))
-        if cohort != known:
-            raise DataError(f"{path}: {run['task']} was scored on another cohort than in {known_path}; run both again")
-        drawn = run["bootstrap"]
-        if (drawn["resamples"], drawn["seed"]) != (first["resamples"], first["seed"]):
-            raise DataError(f"{path}: its bootstrap differs in resamples or seed from {paths[0]}; evaluate both again")
-    _check_seeds(seen)
-
-
-def _check_seeds(seen: Mapping[tuple[str, str, int], Path]) -> None:
-    """Refuse a comparison of means over different seeds."""
-    seeds: dict[Key, set[int]] = defaultdict(set)
-    for model, task, seed in seen:
-        seeds[model, task].add(seed)
-    everything = {seed for found in seeds.values() for seed in found}
-    for (model, task), found in sorted(seeds.items()):
-        if found != everything:
-            missing = ", ".join(map(str, sorted(everything - found)))
-            path = seen[model, task, min(found)]
-            raise DataError(f"{path}: expected {model} on {task} with every seed of the study; missing: seed {missing}")
-
-
 def _placements(
-    runs: Sequence[Mapping[str, Any]], predictions: Sequence[Path], classes: Mapping[str, Path]
+    runs: Sequence[Mapping[str, Any]], metrics: Sequence[Path], predictions: Sequence[Path], classes: Mapping[str, Path]
 ) -> dict[Key, Placements]:
     """Contributions to the AUROC of every model on every binary task, averaged over seeds."""
+    check_pairs(metrics, predictions, "metrics and predictions")
     found: dict[Key, list[Placements]] = defaultdict(list)
-    for run, path in zip(runs, predictions, strict=False):
+    for run, place, path in zip(runs, metrics, predictions, strict=True):
         if run["task_type"] != "binary":
             continue
-        if sha256_file(path) != run["predictions_sha256"]:
-            raise DataError(f"{path}: expected the predictions that were scored, found others; evaluate the run again")
-        test = read_predictions(path, read_classes(classes[run["task"]]), "binary")["test"]
+        test = read_scored(run, place, path, classes)["test"]
         positive = test.target[:, 1]
         values = contributions(test.scores[:, 1], positive)
         found[run["model"], run["task"]].append(Placements(values, positive, test.subject_id))
@@ -170,6 +139,8 @@ def _summary(key: Key, cell: Cell, run: Mapping[str, Any] | None, level: float) 
         "interval": percentile_interval(cell.replicates, level),
         "interval_99": percentile_interval(cell.replicates, STRICT_LEVEL),
         "interval_bca": bca_interval(cell.estimate, cell.replicates, cell.left_out, level),
+        "standard_error": total.standard_error,
+        "degrees_of_freedom": total.finite_degrees,
         "interval_total": [float(np.clip(end, 0, 1)) for end in total.interval(cell.estimate, level)],
         "undefined": undefined(cell.replicates),
         "n": run["n"]["test"] if run else None,

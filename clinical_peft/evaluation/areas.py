@@ -18,6 +18,8 @@ HEAD_ABOVE, TAIL_BELOW = 100, 20
 BANDS = ("head", "middle", "tail")
 
 Areas = dict[str, np.ndarray]
+AreasByClass = dict[tuple[int, ...], np.ndarray]
+"""By the number of a class, or those of a pair of classes of a multiclass task: float64 of shape (R,)."""
 
 
 def rank_figures(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,13 +135,45 @@ def label_figures(data: Predictions, weighting: Weighting, bands: Mapping[str, n
 
 def one_versus_one(data: Predictions, weighting: Weighting) -> np.ndarray:
     """Macro one-versus-one AUROC of a multiclass task, float64 of shape (R,), over pairs of classes that both occur."""
-    areas = []
-    for first, second in combinations(np.flatnonzero(data.target.any(axis=0)), 2):
+    return mean_of_defined(np.array(list(pair_areas(data, weighting).values())).reshape(-1, weighting.width))
+
+
+def pair_areas(data: Predictions, weighting: Weighting) -> AreasByClass:
+    """AUROC of every pair of classes that both occur, the mean of its two directions."""
+    areas: AreasByClass = {}
+    for first, second in combinations(np.flatnonzero(data.target.any(axis=0)).tolist(), 2):
         rows = np.flatnonzero(data.target[:, first] | data.target[:, second])
         towards_first, _ = weighting.rank(data.scores[rows, first], data.target[rows, first], rows)
         towards_second, _ = weighting.rank(data.scores[rows, second], data.target[rows, second], rows)
-        areas.append((towards_first + towards_second) / 2)
-    return mean_of_defined(np.array(areas).reshape(-1, weighting.width))
+        areas[first, second] = (towards_first + towards_second) / 2
+    return areas
+
+
+def areas_by_class(data: Predictions, weighting: Weighting) -> AreasByClass:
+    """What the AUROC of `area_figures` is the mean of: the classes, or pairs of classes, that the rows define."""
+    if data.type == "multiclass":
+        return pair_areas(data, weighting)
+    columns = [1] if data.type == "binary" else np.flatnonzero(scored_classes(data.target)).tolist()
+    values = class_areas(data, weighting, columns)["auroc"]
+    return {(column,): value for column, value in zip(columns, values, strict=True)}
+
+
+def over_shared(*groups: AreasByClass, width: int) -> list[np.ndarray]:
+    """Mean AUROC of groups of rows over the same classes: those that all groups define, in each resample anew.
+
+    Args:
+        groups: Of each group, what `areas_by_class` returned.
+        width: R.
+
+    Returns:
+        Of each group float64 of shape (R,), NaN where no class is defined in all.
+    """
+    shared = sorted(set.intersection(*(set(areas) for areas in groups)))
+    values = np.array([[areas[classes] for classes in shared] for areas in groups]).reshape(
+        len(groups), len(shared), width
+    )
+    defined = ~np.isnan(values).any(axis=0)
+    return [mean_of_defined(np.where(defined, of_group, np.nan)) for of_group in values]
 
 
 def mean_of_defined(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

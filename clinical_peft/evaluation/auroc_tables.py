@@ -26,6 +26,7 @@ from clinical_peft.evaluation.tables import (
     label_of,
     percent,
     rounded,
+    stated,
 )
 
 AUROC_FIELDS = (
@@ -45,6 +46,8 @@ AUROC_FIELDS = (
     "difference_percent",
     "published_row_mean_percent",
     "published_average_is_row_mean",
+    "protocol",
+    "cohort_sha256",
 )
 
 
@@ -59,7 +62,7 @@ def auroc_table(name: str, which: str, aggregate: Mapping[str, Any], labels: Lab
     rows: list[tuple[str, ...]] = []
     bold = set()
     for model in models:
-        line = [_auroc_record(model, task, found.get((model, task)), level, labels) for task in tasks]
+        line = [_auroc_record(model, task, found.get((model, task)), aggregate, labels) for task in tasks]
         records += line
         seeds = sorted({record["seeds"] for record in line if record["seeds"]})
         cells = [cell for record in line[:-1] for cell in (_auroc_cell(record), _published_cell(record))]
@@ -68,8 +71,8 @@ def auroc_table(name: str, which: str, aggregate: Mapping[str, Any], labels: Lab
     titles = [title for task in tasks[:-1] for title in (_task_title(task, records), PAPER_DIFFERENCE)]
     return Table(
         name=name,
-        caption=f"Test AUROC in percent, mean over seeds with its {level:.0%} interval over patients, beside the "
-        f"paper's Table {3 if which == 'main' else 4}.",
+        caption=f"Test AUROC in percent, mean over seeds with its {level:.0%} interval over patients alone, beside "
+        f"the paper's Table {3 if which == 'main' else 4}.",
         fields=AUROC_FIELDS,
         records=tuple(records),
         header=("Model", "Seeds", *titles, _task_title(CONTROL, records)),
@@ -85,7 +88,9 @@ def _table_of(model: str, labels: Labels) -> str:
     return str(entry.get("table") or published_table(entry.get("published") or model) or "main")
 
 
-def _auroc_record(model: str, task: str, found: Mapping[str, Any] | None, level: float, labels: Labels) -> Record:
+def _auroc_record(
+    model: str, task: str, found: Mapping[str, Any] | None, aggregate: Mapping[str, Any], labels: Labels
+) -> Record:
     found = found or {}
     printed = published_auroc(labels.get(model, {}).get("published") or model) or {}
     low, high = found.get("interval") or (None, None)
@@ -97,7 +102,7 @@ def _auroc_record(model: str, task: str, found: Mapping[str, Any] | None, level:
         "auroc_percent": percent(found.get("auroc")),
         "low_percent": percent(low),
         "high_percent": percent(high),
-        "level": level,
+        "level": aggregate["level"],
         "seeds": found.get("seeds"),
         "seed_sd_percent": percent(found.get("seed_sd")),
         "test_admissions": found.get("n"),
@@ -107,6 +112,7 @@ def _auroc_record(model: str, task: str, found: Mapping[str, Any] | None, level:
         "difference_percent": difference(percent(found.get("auroc")), printed.get(task)),
         "published_row_mean_percent": rounded(row_mean(printed), 3) if averaged else None,
         "published_average_is_row_mean": average_is_row_mean(printed) if averaged else None,
+        **stated(aggregate, task),
     }
 
 
@@ -130,7 +136,9 @@ def _task_title(task: str, records: Sequence[Record]) -> str:
 def _auroc_notes(records: Sequence[Record], aggregate: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [
         "Published figures come from other bases and other patients: the distance to them measures nothing. "
-        f"Intervals: percentile bootstrap over patients, {aggregate['resamples']:,} resamples."
+        f"Intervals: percentile bootstrap over patients, {aggregate['resamples']:,} resamples, for these trained "
+        "models; they leave out what another seed would change. Table uncertainty has intervals over patients and "
+        "seeds, by which cells in bold are judged."
     ]
     skipped = sum(row["undefined"] for row in aggregate["summaries"] if row["task"] != MACRO)
     if skipped:

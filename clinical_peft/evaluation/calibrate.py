@@ -1,7 +1,7 @@
 """A study's predictions -> calibration.json: scores as they are, recalibrated on validation, and what they are worth.
 
 Layout: level, resamples, bins, sensitivities, `runs`: a list by model, task and seed of
-    model, task, seed, task_type, cohort_sha256, predictions_sha256, temperature (fitted on validation),
+    model, task, seed, task_type, protocol, cohort_sha256, predictions_sha256, temperature (fitted on validation),
     figures.{raw, temperature, isotonic}.{auroc, brier, log_loss, ece, calibration_slope, calibration_intercept}, each
         {value, interval} on test, null where undefined,
     reliability.{raw, temperature, isotonic}: bins by rising score, each {pairs, low, high, mean_score, observed,
@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.errors import DataError
 from clinical_peft.evaluation.areas import area_figures
 from clinical_peft.evaluation.calibration import BINS, calibration_figures, reliability_bins
 from clinical_peft.evaluation.decisions import SENSITIVITIES, alert_burden, decision_curve
-from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
+from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.recalibration import fit_temperature, isotonic_map, temperature_map
 from clinical_peft.evaluation.resampling import patient_weights, percentile_interval
+from clinical_peft.evaluation.runs import read_runs
 from clinical_peft.evaluation.weighting import Weighting
-from clinical_peft.files import read_json, sha256_file, write_json
+from clinical_peft.files import write_json
 
 FIGURES = ("auroc", "brier", "log_loss", "ece", "calibration_slope", "calibration_intercept")
 SCORES = ("raw", "temperature", "isotonic")
@@ -57,17 +57,17 @@ def calibrate(
         What the file holds; the module's description says what that is.
 
     Raises:
-        DataError: A predictions file is malformed or not the one that was scored.
+        DataError: A predictions file is malformed or not the one that was scored, or runs may not stand in one table
+            (`clinical_peft.evaluation.runs.check_comparable`).
     """
     runs = []
     draws: dict[bytes, np.ndarray] = {}
-    for place, path in zip(metrics, predictions, strict=True):
-        run, splits = read_run(place, path, classes)
+    for run, splits in read_runs(metrics, predictions, classes):
         test = splits["test"]
         key = test.subject_id.tobytes()
         if key not in draws:
             draws[key] = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed)
-        names = ("model", "task", "seed", "task_type", "cohort_sha256", "predictions_sha256")
+        names = ("model", "task", "seed", "task_type", "protocol", "cohort_sha256", "predictions_sha256")
         runs.append({name: run[name] for name in names} | _describe(splits, Weighting(draws[key]), level))
     result = {
         "level": level,
@@ -78,22 +78,6 @@ def calibrate(
     }
     write_json(output, result)
     return result
-
-
-def read_run(
-    metrics: Path, predictions: Path, classes: Mapping[str, Path]
-) -> tuple[Mapping[str, Any], dict[str, Predictions]]:
-    """Read a run's metrics file and the predictions that it scored, by split.
-
-    Raises:
-        DataError: A file is malformed, or the predictions are not those that were scored.
-    """
-    run = read_json(metrics)
-    if sha256_file(predictions) != run["predictions_sha256"]:
-        raise DataError(
-            f"{predictions}: expected the predictions that {metrics} scored, found others; evaluate the run again"
-        )
-    return run, read_predictions(predictions, read_classes(classes[run["task"]]), run["task_type"])
 
 
 def _describe(splits: Mapping[str, Predictions], weighting: Weighting, level: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.evaluation.comparisons import Cell, Key, pooled_seed_variance
+from clinical_peft.evaluation.comparisons import Cell, Key, seed_variances
 from clinical_peft.evaluation.evaluate import read_replicates
 
 
@@ -41,9 +41,6 @@ def with_seed_variances(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
     found = dict(cells)
     for task in {key[1] for key in cells}:
         members = {model: cell for (model, found_in), cell in cells.items() if found_in == task}
-        pooled = pooled_seed_variance({model: cell.by_seed for model, cell in members.items()})
-        for model, cell in members.items():
-            if pooled is not None and len(set(cell.by_seed)) > 1:
-                variance = {task: (pooled[0] / len(cell.by_seed), pooled[1])}
-                found[model, task] = replace(cell, seed_variances=variance)
+        for model, variance in seed_variances({model: cell.by_seed for model, cell in members.items()}).items():
+            found[model, task] = replace(members[model], seed_variances={task: variance})
     return found

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ BEST, TIED = "best", "tied"
 
 Key = tuple[str, str]
 SeedVariances = Mapping[str, tuple[float, int]]
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Cell:
     seed_variances: SeedVariances
 
 
-def pooled_seed_variance(by_seed: Mapping[str, Sequence[float]]) -> tuple[float, int] | None:
+def pooled_seed_variance(by_seed: Mapping[Any, Sequence[float]]) -> tuple[float, int] | None:
     """Variance over seeds that the models of a task share, and its degrees of freedom.
 
     Two or three seeds tell little of one model's variance. The models that depend on the seed are pooled, as an
@@ -68,6 +69,35 @@ def pooled_seed_variance(by_seed: Mapping[str, Sequence[float]]) -> tuple[float,
     spread = [(float(np.var(values, ddof=1)), len(values) - 1) for values in by_seed.values() if len(set(values)) > 1]
     degrees = sum(part for _, part in spread)
     return (sum(variance * part for variance, part in spread) / degrees, degrees) if degrees else None
+
+
+def seed_variances(by_seed: Mapping[K, Sequence[float]]) -> dict[K, tuple[float, int]]:
+    """What seeds add to the variance of each mean over them, and its degrees of freedom.
+
+    Args:
+        by_seed: Figures by seed that are pooled; of differences whose seeds are paired, the differences.
+
+    Returns:
+        By key, those that depend on the seed; see `pooled_seed_variance`.
+    """
+    pooled = pooled_seed_variance(by_seed)
+    if pooled is None:
+        return {}
+    return {key: (pooled[0] / len(values), pooled[1]) for key, values in by_seed.items() if len(set(values)) > 1}
+
+
+def correct_over_table(rows: Sequence[dict[str, Any]], p_value: str = "p_total", adjusted: str = "p_holm") -> None:
+    """Give every row of a table its p-value after Holm's correction over all of them, and whether that is significant.
+
+    Args:
+        rows: Rows to complete; those without a p-value are no part of the family.
+        p_value: Where a row has its p-value, None where there is none.
+        adjusted: Where the corrected one goes, beside `significant` (at most `SIGNIFICANCE`).
+    """
+    found = holm({place: row[p_value] for place, row in enumerate(rows) if row[p_value] is not None})
+    for place, row in enumerate(rows):
+        row[adjusted] = found.get(place)
+        row["significant"] = place in found and found[place] <= SIGNIFICANCE
 
 
 @dataclass(frozen=True)
@@ -97,6 +127,11 @@ class Total:
         variance = patients + sum(part for part, _ in parts.values())
         unsure = sum(part**2 / degrees for part, degrees in parts.values())
         return cls(math.sqrt(variance), variance**2 / unsure if unsure > 0 else math.inf)
+
+    @property
+    def finite_degrees(self) -> float | None:
+        """The degrees of freedom as JSON holds them: None when infinite."""
+        return self.degrees_of_freedom if math.isfinite(self.degrees_of_freedom) else None
 
     def interval(self, estimate: float, level: float) -> list[float]:
         """The interval about an estimate."""
@@ -145,10 +180,8 @@ def compare_models(
             for task in sorted({key[1] for key in cells})
             for row in _family(group, task, [model for model in models if (model, task) in cells], cells, level)
         ]
-        adjusted = holm({place: row["p_total"] for place, row in enumerate(table)})
-        for place, row in enumerate(table):
-            row["p_holm_table"] = adjusted[place]
-            row["significant"] = adjusted[place] <= SIGNIFICANCE
+        correct_over_table(table, adjusted="p_holm_table")
+        for row in table:
             row["delong"] = _delong((row["first"], row["task"]), (row["second"], row["task"]), placements or {}, level)
         rows += table
     return rows
@@ -180,7 +213,7 @@ def compare_pair(first: Cell, second: Cell, level: float) -> dict[str, Any]:
         **patients,
         "interval_bca": bca_interval(difference, replicates, second.left_out - first.left_out, level),
         "standard_error": total.standard_error,
-        "degrees_of_freedom": total.degrees_of_freedom if math.isfinite(total.degrees_of_freedom) else None,
+        "degrees_of_freedom": total.finite_degrees,
         "interval_total": total.interval(difference, level),
         "p_total": total.p_value(difference),
     }

@@ -5,12 +5,16 @@ Layout of contamination.json: level, resamples, smallest_cell, `membership` {sou
         define), `groups` {inside, outside} of {admissions, patients, positives (rows of the second class of a binary
         task, else null), unadapted, adapted (AUROC), gain (adapted minus unadapted)}, difference (gain outside minus
         gain inside), undefined (null, or why there are no figures);
-    `disjoint`, by task: task, matched, disjoint (models), seeds, classes, admissions, patients, positives,
-        auroc {matched, disjoint}, difference (matched minus disjoint), undefined.
-A gain or difference is {value, interval, standard_error, p_value, undefined_resamples}, an AUROC {value, interval}.
-Every figure is the mean over seeds; intervals are percentiles over resamples of the patients, p-values those of a
-normal difference with the resamples' standard error. Counts below `SMALLEST_CELL` are null, with the figures of such
-a group, and the counts of the other group, which would give them away.
+    `disjoint`, by task: task, protocol, cohort_sha256, matched, disjoint (models), seeds, classes, admissions,
+        patients, positives, auroc {matched, disjoint}, difference (matched minus disjoint), undefined.
+A gain or difference is {value, interval, undefined_resamples, standard_error, degrees_of_freedom (null when infinite),
+interval_total, p_total, p_holm, significant}, an AUROC {value, interval}. Every figure is the mean over seeds; interval
+is of percentiles over resamples of the patients. standard_error, interval_total and p_total are of patients, and of
+seeds where there are several: what seeds add is the spread of differences by seed, pooled over both groups of a task,
+and a difference of gains has that of both. p_holm adjusts p_total over the whole file. AUROCs inside and outside are
+over the classes (of a multiclass task, pairs of classes) that both groups define, in each resample anew. Counts below
+`SMALLEST_CELL` are null, with the figures of such a group, and the counts of the other group, which would give them
+away.
 """
 
 from collections import defaultdict
@@ -24,15 +28,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.areas import area_figures, scored_classes
-from clinical_peft.evaluation.calibrate import read_run
-from clinical_peft.evaluation.delong import normal_p_value
+from clinical_peft.evaluation.areas import area_figures, areas_by_class, over_shared, scored_classes, weigh
+from clinical_peft.evaluation.comparisons import SeedVariances, Total, correct_over_table, seed_variances
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.resampling import patient_weights, percentile_interval, undefined
+from clinical_peft.evaluation.runs import read_runs
 from clinical_peft.evaluation.subgroup_gaps import SMALLEST_CELL, TOO_FEW
 from clinical_peft.files import read_json, write_json
 
 INSIDE, OUTSIDE = "inside", "outside"
+GAIN = "gain"
 NO_CLASS = "no class has both labels inside and outside the subset"
 NO_CLASS_AT_ALL = "no class has both labels among the test admissions"
 
@@ -88,26 +93,30 @@ def measure_contamination(
         What the file holds; the module's description says what that is.
 
     Raises:
-        DataError: A file is malformed or missing, a model has no run on a task, the seeds or the admissions of two
-            models differ, or membership of a test patient is unknown.
+        DataError: A file is malformed or missing, a model has no run on a task, runs may not stand in one table
+            (`clinical_peft.evaluation.runs.check_comparable`), the admissions of two models differ, or membership of a
+            test patient is unknown.
     """
     runs: dict[tuple[str, str], list[Predictions]] = defaultdict(list)
     wanted = (models.unadapted, models.adapted, models.matched, models.disjoint)
-    for place, path in zip(metrics, predictions, strict=True):
-        run, splits = read_run(place, path, classes)
-        if run["model"] in wanted:
-            runs[run["model"], run["task"]].append(splits["test"])
+    stated: dict[str, dict[str, str]] = {}
+    for run, splits in read_runs(metrics, predictions, classes, models=wanted):
+        runs[run["model"], run["task"]].append(splits["test"])
+        stated[run["task"]] = {name: run[name] for name in ("task", "protocol", "cohort_sha256")}
     subset = read_membership(membership)
     draw: dict[str, Any] = {"resamples": resamples, "bootstrap_seed": bootstrap_seed, "level": level}
     carevue, disjoint = [], []
-    for task in sorted({task for _, task in runs}):
+    for task, facts in sorted(stated.items()):
         unadapted, adapted = _pair(runs, models.unadapted, models.adapted, task)
         inside = is_inside(unadapted[0].subject_id, subset, str(membership))
-        names = {"task": task, "unadapted": models.unadapted, "adapted": models.adapted}
+        names = facts | {"unadapted": models.unadapted, "adapted": models.adapted}
         carevue.append(names | compare_gains(unadapted, adapted, inside, **draw))
         without, matched = _pair(runs, models.disjoint, models.matched, task)
-        names = {"task": task, "matched": models.matched, "disjoint": models.disjoint}
+        names = facts | {"matched": models.matched, "disjoint": models.disjoint}
         disjoint.append(names | compare_arms(without, matched, **draw))
+    gains = [group["gain"] for row in carevue for group in row["groups"].values()]
+    differences = [row["difference"] for row in (*carevue, *disjoint)]
+    correct_over_table([tested for tested in (*gains, *differences) if tested is not None])
     record = read_json(source)
     result = {
         "level": level,
@@ -172,14 +181,15 @@ def compare_gains(
 
     Args:
         unadapted: Test predictions of N admissions by the model without a clinical adapter, one per seed.
-        adapted: The same admissions by the model with the adapter.
+        adapted: The same admissions by the model with the adapter, for the same seeds.
         inside: Whether the patient belongs to the subset, bool of shape (N,).
         resamples: Bootstrap resamples of the patients.
         bootstrap_seed: Their seed.
         level: Coverage of the intervals.
 
     Returns:
-        seeds, classes, groups, difference and undefined, as the module's description has them.
+        seeds, classes, groups, difference and undefined, as the module's description has them, but for p_holm and
+        significant.
     """
     example = unadapted[0]
     rows = {INSIDE: np.flatnonzero(inside), OUTSIDE: np.flatnonzero(~inside)}
@@ -198,19 +208,18 @@ def compare_gains(
     if why is not None:
         return result
     weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
-    gains = {}
-    for name, place in rows.items():
-        before, after = (
-            np.mean([_areas(one.of_rows(place), shared, weights[place]) for one in runs], axis=0)
-            for runs in (unadapted, adapted)
-        )
-        gains[name] = after - before
+    before, after = (np.stack([_by_group(run, rows, weights) for run in runs], axis=1) for runs in (unadapted, adapted))
+    gains = dict(zip(rows, after - before, strict=True))
+    by_seed = {name: gain[:, 0].tolist() for name, gain in gains.items()}
+    # Pooled, so that the gains of both groups share one estimate.
+    variances = {name: {GAIN: variance} for name, variance in seed_variances(by_seed).items()}
+    for name, first, second in zip(rows, before, after, strict=True):
         result["groups"][name] |= {
-            "unadapted": _figure(before, level),
-            "adapted": _figure(after, level),
-            "gain": _tested(gains[name], level),
+            "unadapted": _figure(first.mean(axis=0), level),
+            "adapted": _figure(second.mean(axis=0), level),
+            "gain": _tested(gains[name], level, variances.get(name, {})),
         }
-    result["difference"] = _tested(gains[OUTSIDE] - gains[INSIDE], level)
+    result["difference"] = _tested(gains[OUTSIDE] - gains[INSIDE], level, *variances.values())
     return result
 
 
@@ -226,14 +235,14 @@ def compare_arms(
 
     Args:
         disjoint: Test predictions after pretraining without held-out patients, one per seed.
-        matched: The same admissions after pretraining on as many notes that were not filtered.
+        matched: The same admissions after pretraining on as many notes that were not filtered, for the same seeds.
         resamples: Bootstrap resamples of the patients.
         bootstrap_seed: Their seed.
         level: Coverage of the intervals.
 
     Returns:
         seeds, classes, admissions, patients, positives, auroc, difference and undefined, as the module's description
-        has them.
+        has them, but for p_holm and significant.
     """
     example = disjoint[0]
     compared = _compared_classes(example)
@@ -252,21 +261,23 @@ def compare_arms(
         return result
     weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
     without, unfiltered = (
-        np.mean([_areas(one, compared, weights) for one in runs], axis=0) for runs in (disjoint, matched)
+        np.stack([area_figures(one, weights)["auroc"] for one in runs]) for runs in (disjoint, matched)
     )
-    result["auroc"] = {"matched": _figure(unfiltered, level), "disjoint": _figure(without, level)}
-    result["difference"] = _tested(unfiltered - without, level)
+    result["auroc"] = {
+        "matched": _figure(unfiltered.mean(axis=0), level),
+        "disjoint": _figure(without.mean(axis=0), level),
+    }
+    difference = unfiltered - without
+    result["difference"] = _tested(difference, level, seed_variances({GAIN: difference[:, 0].tolist()}))
     return result
 
 
 def _pair(runs: Runs, first: str, second: str, task: str) -> tuple[Sequence[Predictions], Sequence[Predictions]]:
-    """Runs of two models on a task, which have the same seeds and admissions."""
+    """Runs of two models on a task, in the order of their seeds, which have the same admissions."""
     for model in (first, second):
         if not runs.get((model, task)):
             raise DataError(f"{model}: expected runs on {task}, found none; add the model and the task to the matrix")
     pair = runs[first, task], runs[second, task]
-    if len(pair[0]) != len(pair[1]):
-        raise DataError(f"{first}, {second}: expected as many seeds of both on {task}; run both again")
     ids = pair[0][0].hadm_id
     if any(not np.array_equal(ids, one.hadm_id) for part in pair for one in part):
         raise DataError(f"{first}, {second}: expected the same test admissions on {task}; run both again")
@@ -287,12 +298,12 @@ def _defined(data: Predictions, compared: np.ndarray) -> bool:
     return int(compared.sum()) >= (2 if data.type == "multiclass" else 1)
 
 
-def _areas(data: Predictions, compared: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUROC over some classes, float64 of shape (1 + R,), NaN where a resample leaves it undefined."""
-    if data.type == "multilabel":
-        return area_figures(data.of_classes(compared), weights)["auroc"]
-    rows = np.flatnonzero(data.target[:, compared].any(axis=1))
-    return area_figures(data.of_rows(rows), weights[rows])["auroc"]
+def _by_group(data: Predictions, rows: Mapping[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """AUROC of each group of rows over the classes that all define, float64 of shape (G, 1 + R)."""
+    parts = [(data.of_rows(place), weights[place]) for place in rows.values()]
+    return np.stack(
+        over_shared(*(areas_by_class(part, weigh(part, drawn)) for part, drawn in parts), width=weights.shape[1])
+    )
 
 
 def _counts(data: Predictions) -> dict[str, int | None]:
@@ -315,13 +326,18 @@ def _figure(values: np.ndarray, level: float) -> dict[str, Any]:
     return {"value": float(values[0]), "interval": percentile_interval(values[1:], level)}
 
 
-def _tested(values: np.ndarray, level: float) -> dict[str, Any]:
-    """A difference with what its resamples say of it."""
+def _tested(by_seed: np.ndarray, level: float, *variances: SeedVariances) -> dict[str, Any]:
+    """A difference, of shape (S, 1 + R), with what its resamples and its seeds say of it."""
+    values = by_seed.mean(axis=0)
     replicates = values[1:]
-    known = replicates[np.isfinite(replicates)]
-    error = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return _figure(values, level) | {
-        "standard_error": error,
-        "p_value": None if error is None else normal_p_value(float(values[0]), error),
-        "undefined_resamples": undefined(replicates),
+    found = _figure(values, level) | {"undefined_resamples": undefined(replicates)}
+    if np.isfinite(replicates).sum() < 2:
+        unknown = ("standard_error", "degrees_of_freedom", "interval_total", "p_total")
+        return found | dict.fromkeys(unknown)
+    total = Total.of(replicates, *variances)
+    return found | {
+        "standard_error": total.standard_error,
+        "degrees_of_freedom": total.finite_degrees,
+        "interval_total": total.interval(float(values[0]), level),
+        "p_total": total.p_value(float(values[0])),
     }

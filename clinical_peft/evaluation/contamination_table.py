@@ -3,12 +3,15 @@
 Machine-readable columns (CSV): one row per task and comparison, `CONTAMINATION_FIELDS`. comparison is `carevue_inside`
 and `carevue_outside` (the gain of the adapted model in each group), `carevue` (gain outside minus gain inside) or
 `disjoint` (the unfiltered arm minus the disjoint one). first and second are the models whose AUROCs are compared,
-second minus first; differences are in percentage points of AUROC.
+second minus first; differences are in percentage points of AUROC. low and high are over patients (percentile), total_,
+standard_error_percent, degrees_of_freedom (empty when infinite) and p_total over patients, and seeds where there are
+several; p_holm is adjusted over the whole table.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.tables import (
     MISSING,
     TASK_LABELS,
@@ -25,8 +28,9 @@ from clinical_peft.evaluation.tables import (
 CONTAMINATION_FIELDS = (
     *("task", "comparison", "first", "second", "first_label", "second_label", "seeds", "classes"),
     *("admissions", "patients", "positives", "first_percent", "second_percent"),
-    *("difference_percent", "low_percent", "high_percent", "level", "standard_error_percent", "p_value"),
-    *("undefined_resamples", "membership", "membership_approximate", "undefined"),
+    *("difference_percent", "low_percent", "high_percent", "total_low_percent", "total_high_percent", "level"),
+    *("standard_error_percent", "degrees_of_freedom", "p_total", "p_holm", "significant", "undefined_resamples"),
+    *("membership", "membership_approximate", "undefined", "protocol", "cohort_sha256"),
 )
 COMPARISON_LABELS = {
     "carevue_inside": "gain inside the CareVue subset",
@@ -54,24 +58,27 @@ def build_contamination_table(contamination: Mapping[str, Any], labels: Labels) 
         for row in sorted(contamination["disjoint"], key=lambda row: order.index(row["task"]))
     ]
     level = f"{contamination['level']:.0%}"
+    seeds = " and seeds" if any(record["degrees_of_freedom"] for record in records) else ""
     return Table(
         name="contamination_gaps",
         caption="What pretraining on the notes of test patients is worth: AUROC gained by pretraining on MIMIC-IV "
         "inside and outside the CareVue subset of test patients, who are not in MIMIC-IV, and AUROC after unfiltered "
-        f"pretraining minus that after pretraining without held-out patients ({level} intervals over patients). "
+        f"pretraining minus that after pretraining without held-out patients ({level} intervals over patients{seeds}). "
         f"{_source(contamination['membership'])}",
         fields=CONTAMINATION_FIELDS,
         records=tuple(records),
-        header=("Task", "Comparison", "Admissions", "Positives", "First (%)", "Second (%)", "Difference", "p"),
+        header=("Task", "Comparison", "Admissions", "Positives", "First (%)", "Second (%)", "Difference", "p (Holm)"),
         rows=tuple(_row(record) for record in records),
         notes=(
             "A difference is the second AUROC minus the first, the mean over seeds, in percentage points: the adapted "
             "model minus the unadapted one, or the unfiltered arm minus the disjoint one. The patients of the CareVue "
             "subset are others, of an earlier era, than the rest: models are paired within each group, the groups are "
             "not. The two arms are paired on the same test patients. A dash stands where a figure is undefined or "
-            f"rests on fewer than {contamination['smallest_cell']} cases; the CSV file says why.",
+            f"rests on fewer than {contamination['smallest_cell']} cases; the CSV file says why. Bold: p at most "
+            f"{SIGNIFICANCE:g} after Holm's correction over the table.",
         ),
         text_columns=2,
+        bold=frozenset((place, 6) for place, record in enumerate(records) if record["significant"]),
     )
 
 
@@ -132,7 +139,7 @@ def _shared(row: Mapping[str, Any], first: str, second: str, level: float, label
         "second": row[second],
         "first_label": label_of(row[first], labels),
         "second_label": label_of(row[second], labels),
-        **{name: row[name] for name in ("seeds", "classes", "undefined")},
+        **{name: row[name] for name in ("seeds", "classes", "undefined", "protocol", "cohort_sha256")},
         "level": level,
     }
 
@@ -153,8 +160,11 @@ def _difference(found: Mapping[str, Any] | None) -> Record:
     return {
         "difference_percent": percent(found.get("value")),
         **ends(found.get("interval")),
+        **ends(found.get("interval_total"), "total_"),
         "standard_error_percent": percent(found.get("standard_error")),
-        "p_value": rounded(found.get("p_value"), 6),
+        "degrees_of_freedom": rounded(found.get("degrees_of_freedom")),
+        **{name: rounded(found.get(name), 6) for name in ("p_total", "p_holm")},
+        "significant": found.get("significant"),
         "undefined_resamples": found.get("undefined_resamples"),
     }
 
@@ -162,9 +172,8 @@ def _difference(found: Mapping[str, Any] | None) -> Record:
 def _row(record: Record) -> tuple[str, ...]:
     difference = MISSING
     if record["difference_percent"] is not None:
-        interval = (
-            "" if record["low_percent"] is None else f" [{record['low_percent']:.1f}, {record['high_percent']:.1f}]"
-        )
+        low, high = record["total_low_percent"], record["total_high_percent"]
+        interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
         difference = f"{record['difference_percent']:+.1f}{interval}"
     return (
         TASK_LABELS[record["task"]],
@@ -174,5 +183,5 @@ def _row(record: Record) -> tuple[str, ...]:
         number(record["first_percent"], 1),
         number(record["second_percent"], 1),
         difference,
-        number(record["p_value"], 3),
+        number(record["p_holm"], 3),
     )

@@ -51,7 +51,7 @@ def curve_bands(
     space, kind = read_classes(classes), TASK_TYPES[task]
     rates, precisions = [], []
     for path in predictions:
-        data = read_predictions(path, space, kind)["test"]
+        data = read_predictions(path, space, kind, patients_apart=False)["test"]
         weights = patient_weights(data.subject_id, resamples=resamples, seed=seed).astype(np.float64)
         for scores, positive in _rankings(data):
             rate, precision = resampled_curves(scores, positive, weights)

@@ -57,7 +57,11 @@ def mean_curves(predictions: Sequence[Path], classes: Path, task: str) -> Curves
         task: Name of the task.
     """
     space, kind = read_classes(classes), TASK_TYPES[task]
-    curves = [curve for path in predictions for curve in _curves(read_predictions(path, space, kind)["test"])]
+    curves = [
+        curve
+        for path in predictions
+        for curve in _curves(read_predictions(path, space, kind, patients_apart=False)["test"])
+    ]
     return Curves(
         true_positive_rate=np.mean([curve.true_positive_rate for curve in curves], axis=0),
         precision=np.mean([curve.precision for curve in curves], axis=0),

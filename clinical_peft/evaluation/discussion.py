@@ -1,14 +1,17 @@
-"""What a study's figures say about the order of its models, and what they leave open, in sentences."""
+"""What a study's figures say about the order of its models, and what they leave open, in sentences.
+
+Two models are told apart where the tables mark their difference as significant, and nowhere else: by the p-value over
+patients and seeds, after Holm's correction over all pairs and tasks of their comparison.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from clinical_peft.evaluation.aggregate import MACRO
+from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.published import published_auroc, row_mean
 from clinical_peft.evaluation.tables import CONTROL, TASK_LABELS, Labels, Table, label_of
-
-FAMILY_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Comparison:
 
 
 def excludes_zero(row: Mapping[str, Any]) -> bool:
-    """Whether a difference's interval lies on one side of zero."""
-    return row["interval"] is not None and row["interval"][0] * row["interval"][1] > 0
+    """Whether a difference's interval over patients and seeds lies on one side of zero."""
+    return bool(row["interval_total"][0] * row["interval_total"][1] > 0)
 
 
 def compare_groups(aggregate: Mapping[str, Any], labels: Labels) -> list[Comparison]:
@@ -51,22 +54,22 @@ def _comparison(
 ) -> Comparison:
     figure = _main_figure(rows)
     pairs = [row for row in rows if row["task"] == figure]
-    resolved = [row for row in pairs if excludes_zero(row)]
-    held = [row for row in resolved if row["p_holm"] <= FAMILY_LEVEL]
+    apart = [row for row in pairs if row["significant"]]
     level = f"{aggregate['level']:.0%}"
     sentences = [
         _order(pairs, figure, aggregate, labels),
-        f"Of {len(pairs)} pairs, {len(resolved)} have a difference whose {level} interval excludes zero; {len(held)} "
-        f"of them stay below {FAMILY_LEVEL:g} after Holm's adjustment over the {len(pairs)} pairs.",
+        f"Of {len(pairs)} pairs, {sum(map(excludes_zero, pairs))} have a difference whose {level} interval over "
+        f"patients and seeds excludes zero; {len(apart)} of them {'is' if len(apart) == 1 else 'are'} significant: p "
+        f"at most {SIGNIFICANCE:g} after Holm's correction over all {len(rows)} pairs and tasks of this comparison.",
     ]
-    if open_pairs := len(pairs) - len(resolved):
+    if open_pairs := len(pairs) - len(apart):
         sentences.append(
-            f"{_count(open_pairs, 'pair').capitalize()} cannot be told apart with this many test patients: the order "
-            "within may be chance, which is not evidence that the models are equal."
+            f"{_count(open_pairs, 'pair').capitalize()} cannot be told apart with this many test patients and seeds: "
+            "the order within may be chance, which is not evidence that the models are equal."
         )
     return Comparison(
         name=name,
-        sentences=(*sentences, *_identical(rows, labels), *_published_agreement(resolved, labels)),
+        sentences=(*sentences, *_identical(rows, labels), *_published_agreement(apart, labels)),
         pairs=_pair_table(pairs, figure, level, labels),
         by_task=_task_counts(rows, level),
     )
@@ -87,10 +90,10 @@ def highest_and_lowest(comparison: Comparison, aggregate: Mapping[str, Any], lab
     found = [row for row in aggregate["summaries"] if row["task"] == figure and row["model"] in models]
     found.sort(key=lambda row: (-row["auroc"], row["model"]))
     ends = " to ".join(f"{label_of(row['model'], labels)} {100 * row['auroc']:.1f}" for row in (found[-1], found[0]))
-    held = sum(excludes_zero(row) and row["p_holm"] <= FAMILY_LEVEL for row in pairs)
+    apart = sum(row["significant"] for row in pairs)
     return (
-        f"{comparison.name}: {TASK_LABELS[figure]} AUROC (%) from {ends}. {held} of {len(pairs)} pairs of models "
-        "differ beyond chance (Holm's adjustment)."
+        f"{comparison.name}: {TASK_LABELS[figure]} AUROC (%) from {ends}. {apart} of {len(pairs)} pairs of models "
+        "differ beyond chance (patients and seeds, Holm's correction over all pairs and tasks)."
     )
 
 
@@ -122,9 +125,9 @@ def _identical(rows: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
     ]
 
 
-def _published_agreement(resolved: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
+def _published_agreement(apart: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
     agree, opposed = 0, []
-    for row in resolved:
+    for row in apart:
         printed = [
             published_auroc(labels.get(row[side], {}).get("published") or row[side]) for side in ("first", "second")
         ]
@@ -146,27 +149,27 @@ def _published_agreement(resolved: Sequence[Mapping[str, Any]], labels: Labels) 
 def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, labels: Labels) -> Table:
     rows = []
     for row in sorted(pairs, key=lambda row: (-abs(row["difference"]), row["first"], row["second"])):
-        first, second = (row["first"], row["second"]) if row["difference"] >= 0 else (row["second"], row["first"])
-        low, high = sorted(abs(end) if excludes_zero(row) else end for end in row["interval"] or (0.0, 0.0))
-        if row["difference"] < 0 and not excludes_zero(row):
-            low, high = -high, -low
+        upward = row["difference"] >= 0
+        lower, higher = (row["first"], row["second"]) if upward else (row["second"], row["first"])
+        low, high = row["interval_total"] if upward else (-end for end in reversed(row["interval_total"]))
         rows.append(
             (
-                label_of(second, labels),
-                label_of(first, labels),
+                label_of(higher, labels),
+                label_of(lower, labels),
                 f"{100 * abs(row['difference']):.2f}",
-                f"[{100 * low:.2f}, {100 * high:.2f}]" if row["interval"] else "–",
-                f"{row['p_value']:.3f}",
-                f"{row['p_holm']:.3f}",
-                "yes" if excludes_zero(row) else "no",
+                f"[{100 * low:.2f}, {100 * high:.2f}]",
+                f"{row['p_total']:.3f}",
+                f"{row['p_holm_table']:.3f}",
+                "yes" if row["significant"] else "no",
             )
         )
     return Table(
         name="paired_differences",
-        caption=f"Paired differences of {TASK_LABELS[figure]}, AUROC in percentage points, largest first.",
+        caption=f"Paired differences of {TASK_LABELS[figure]}, AUROC in percentage points, largest first; intervals "
+        "and p over patients and seeds, Holm's correction over all pairs and tasks of the comparison.",
         fields=(),
         records=(),
-        header=("Higher", "Lower", "Difference", f"{level} interval", "p", "p (Holm)", "Excludes zero"),
+        header=("Higher", "Lower", "Difference", f"{level} interval", "p", "p (Holm)", "Significant"),
         rows=tuple(rows),
         text_columns=2,
     )
@@ -177,15 +180,14 @@ def _task_counts(rows: Sequence[Mapping[str, Any]], level: str) -> Table:
     for task in TASK_LABELS:
         found = [row for row in rows if row["task"] == task]
         if found:
-            resolved = [row for row in found if excludes_zero(row)]
-            held = sum(row["p_holm"] <= FAMILY_LEVEL for row in resolved)
-            lines.append((TASK_LABELS[task], str(len(found)), str(len(resolved)), str(held)))
+            counts = (len(found), sum(map(excludes_zero, found)), sum(row["significant"] for row in found))
+            lines.append((TASK_LABELS[task], *map(str, counts)))
     return Table(
         name="pairs_told_apart",
-        caption="Pairs told apart, by task.",
+        caption="Pairs told apart, by task, over patients and seeds.",
         fields=(),
         records=(),
-        header=("Task", "Pairs", f"{level} interval excludes zero", "also after Holm's adjustment"),
+        header=("Task", "Pairs", f"{level} interval excludes zero", "significant after Holm's correction"),
         rows=tuple(lines),
     )
 
@@ -215,9 +217,14 @@ def seed_sentence(aggregate: Mapping[str, Any]) -> str:
     if not seeds:
         return "This study trains adapters only: no model was fine-tuned on a task."
     if seeds == {1}:
-        return "Every model was trained once: the intervals hold no part of the spread over random seeds."
+        return (
+            "Every model was trained once: no interval and no p-value holds any part of the spread over random seeds."
+        )
     counts = " to ".join(str(count) for count in sorted({min(seeds), max(seeds)}))
-    return f"Figures are means over {counts} seeds; intervals are over patients, for these trained models."
+    return (
+        f"Figures are means over {counts} seeds. Intervals of a single figure are over patients alone, for these "
+        "trained models, unless they say patients and seeds; differences of models are judged over both."
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -54,6 +54,7 @@ def evaluate(
     *,
     task: str,
     job: Mapping[str, Any],
+    protocol: str,
     cohort_sha256: str,
     seed: int,
     resamples: int,
@@ -62,6 +63,7 @@ def evaluate(
     replicates: Path,
     provenance: Mapping[str, Any],
     cohort: Path | None = None,
+    patients_apart: bool = True,
     level: float = 0.95,
     threshold: float | None = None,
 ) -> dict[str, Any]:
@@ -71,7 +73,8 @@ def evaluate(
         predictions: Predictions file, see `clinical_peft.evaluation.predictions`.
         classes: JSON list, the ordered label space.
         task: Name of the task.
-        job: The resolved recipe; its `model` names the run, its `switches` the deviations.
+        job: The resolved recipe; its `model` names the run, its `switches` the deviations of training.
+        protocol: What all switches, those of the data too, amount to; see `clinical_peft.arms.protocol_of_run`.
         cohort_sha256: Checksum of the cohort that was predicted.
         seed: Seed of the run.
         resamples: Bootstrap resamples of the test patients.
@@ -80,6 +83,7 @@ def evaluate(
         replicates: Parquet file to write.
         provenance: Versions (key `versions`), revision and whatever else identifies the computation.
         cohort: The cohort, to check the predictions against and to count labels in training; without it neither.
+        patients_apart: As for `clinical_peft.evaluation.predictions.read_predictions`.
         level: Coverage of `intervals`; 99 % intervals are always stored as well.
         threshold: Fixed decision threshold for F1 (the paper: 0.5), or None to choose it on the validation split.
 
@@ -94,13 +98,13 @@ def evaluate(
         labels_outside_classes.{split}, threshold.{value, chosen_on}, calibration_bins; of a multilabel task
         labels.{auroc, auprc, positives} on test and labels.train_positives, lists in the order of the classes, and
         bands.{head, middle, tail}.{classes, scored} with bands.{head_above, tail_below}, both null without `cohort`;
-        recipe, cohort_sha256, predictions_sha256, versions, provenance.
+        recipe, protocol, cohort_sha256, predictions_sha256, versions, provenance.
 
     Raises:
         DataError: The predictions are malformed or not those of the cohort, or AUROC is undefined on the test split.
     """
     kind = TASK_TYPES[task]
-    splits = read_predictions(predictions, read_classes(classes), kind)
+    splits = read_predictions(predictions, read_classes(classes), kind, patients_apart=patients_apart)
     test = splits["test"]
     frequency = _check_and_count(splits, cohort, predictions) if cohort else None
     bands = None if frequency is None else frequency_bands(frequency)
@@ -146,6 +150,7 @@ def evaluate(
         "calibration_bins": {"number": BINS, "kind": "equally many scores"},
         **_label_records(test, frequency, bands),
         "recipe": dict(job),
+        "protocol": protocol,
         "cohort_sha256": cohort_sha256,
         "predictions_sha256": sha256_file(predictions),
         "versions": dict(provenance.get("versions", {})),

@@ -1,9 +1,6 @@
-"""The tables `uncertainty`, `calibration` and `subgroups`.
+"""The tables `calibration` and `subgroups`, and `uncertainty` with them.
 
 Machine-readable columns (CSV), one row per ...:
-    uncertainty, per pair of models and task: `UNCERTAINTY_FIELDS`; differences are second minus first, in percentage
-        points of AUROC; low and high over patients (percentile), bca_ over patients (BCa), total_ over patients, and
-        seeds where there are several; p_holm is adjusted over the pairs of a task, p_holm_table over the whole table.
     calibration, per model, task and version of the scores (raw, temperature, isotonic): `CALIBRATION_FIELDS`, means
         over seeds; alerts and precision at 90 % sensitivity on validation, of raw scores of a binary task.
     subgroups, per model, task, attribute and group: `SUBGROUP_FIELDS`; gaps are the group's figure minus the
@@ -15,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from clinical_peft.evaluation.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
 from clinical_peft.evaluation.tables import (
     MISSING,
     TASK_LABELS,
@@ -29,23 +25,21 @@ from clinical_peft.evaluation.tables import (
     percent,
     rounded,
 )
+from clinical_peft.evaluation.uncertainty_table import uncertainty_table
 
-UNCERTAINTY_FIELDS = (
-    *("group", "task", "first", "second", "first_label", "second_label", "difference_percent", "level"),
-    *("low_percent", "high_percent", "bca_low_percent", "bca_high_percent", "total_low_percent", "total_high_percent"),
-    *("standard_error_percent", "p_value", "p_holm", "p_total", "p_holm_table", "significant"),
-    *("delong_standard_error_percent", "delong_low_percent", "delong_high_percent", "delong_p_value"),
-)
+STATED = ("protocol", "cohort_sha256")
 CALIBRATION_FIELDS = (
     *("model", "label", "task", "scores", "seeds", "temperature", "auroc_percent", "brier", "log_loss", "ece"),
     *("calibration_slope", "calibration_intercept"),
     *("alert_sensitivity_aimed", "alerts_per_100", "alert_sensitivity", "alert_precision", "alerts_per_case"),
+    *STATED,
 )
 SUBGROUP_FIELDS = (
     *("model", "label", "task", "attribute", "group", "reference", "admissions", "patients", "positives", "seeds"),
     *("classes", "auroc_percent", "auroc_low_percent", "auroc_high_percent"),
     *("gap_percent", "gap_low_percent", "gap_high_percent", "p_value", "p_holm", "significant"),
     *("brier", "brier_gap", "calibration_intercept", "calibration_intercept_gap", "suppressed"),
+    *STATED,
 )
 SCORE_LABELS = {"raw": "as they are", "temperature": "temperature", "isotonic": "isotonic"}
 ATTRIBUTE_LABELS = {"age_band": "age", "admission_type": "admission type"}
@@ -71,75 +65,10 @@ def build_evidence_tables(
         uncertainty, calibration and subgroups.
     """
     return {
-        "uncertainty": _uncertainty_table(aggregate, labels),
+        "uncertainty": uncertainty_table(aggregate, labels),
         "calibration": _calibration_table(calibration, labels),
         "subgroups": _subgroup_table(subgroups, labels),
     }
-
-
-def _pair_record(row: Mapping[str, Any], level: float, labels: Labels) -> Record:
-    delong = row["delong"] or {}
-    return {
-        **{field: row[field] for field in ("group", "task", "first", "second")},
-        "first_label": label_of(row["first"], labels),
-        "second_label": label_of(row["second"], labels),
-        "difference_percent": percent(row["difference"]),
-        "level": level,
-        **ends(row["interval"]),
-        **ends(row["interval_bca"], "bca_"),
-        **ends(row["interval_total"], "total_"),
-        "standard_error_percent": percent(row["standard_error"]),
-        **{field: rounded(row[field], 6) for field in ("p_value", "p_holm", "p_total", "p_holm_table")},
-        "significant": row["significant"],
-        "delong_standard_error_percent": percent(delong.get("standard_error")),
-        **ends(delong.get("interval"), "delong_"),
-        "delong_p_value": rounded(delong.get("p_value"), 6),
-    }
-
-
-def _uncertainty_table(aggregate: Mapping[str, Any], labels: Labels) -> Table:
-    records = [_pair_record(row, aggregate["level"], labels) for row in aggregate["differences"]]
-    members: dict[str, set[str]] = defaultdict(set)
-    for row in aggregate["differences"]:
-        members[row["group"]] |= {row["first"], row["second"]}
-    found = {(row["model"], row["task"]): row for row in aggregate["summaries"]}
-    tasks = [task for task in TASK_LABELS if any(key[1] == task for key in found)]
-    marks = best_and_tied(aggregate)
-    rows: list[tuple[str, ...]] = []
-    bold = set()
-    for group, models in members.items():
-        for model in in_order(sorted(models), labels):
-            bold |= {(len(rows), 2 + place) for place, task in enumerate(tasks) if marks.get((model, task)) == BEST}
-            cells = [_cell(found.get((model, task)), marks.get((model, task))) for task in tasks]
-            rows.append((group, label_of(model, labels), *cells))
-    level = f"{aggregate['level']:.0%}"
-    return Table(
-        name="uncertainty",
-        caption=f"Test AUROC in percent with its {level} interval over patients, ± its standard deviation over seeds, "
-        "and which models lead.",
-        fields=UNCERTAINTY_FIELDS,
-        records=tuple(records),
-        header=("Compared in", "Model", *(TASK_LABELS[task] for task in tasks)),
-        rows=tuple(rows),
-        notes=(
-            "Bold: significantly above every other model of its comparison. =: the highest, and those that cannot be "
-            f"told apart from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
-            "tasks of a comparison, of the variance over paired resamples of patients and that over seeds, for which "
-            "the models of a task are pooled. The macro average is tested beside its parts. The CSV file holds every "
-            "pair with its intervals, and DeLong's test on binary tasks.",
-        ),
-        text_columns=2,
-        bold=frozenset(bold),
-    )
-
-
-def _cell(found: Mapping[str, Any] | None, mark: str | None) -> str:
-    if found is None:
-        return MISSING
-    interval = found["interval"]
-    ends = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-    spread = "" if found["seed_sd"] is None else f" ±{100 * found['seed_sd']:.1f}"
-    return f"{100 * found['auroc']:.1f}{ends}{spread}{' =' if mark == TIED else ''}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -159,7 +88,7 @@ def _calibration_record(runs: Sequence[Mapping[str, Any]], scores: str, labels: 
         return rounded(_mean([row.get(name, {}).get("value") for row in rows]))
 
     return {
-        **{field: runs[0][field] for field in ("model", "task")},
+        **{field: runs[0][field] for field in ("model", "task", *STATED)},
         "label": label_of(runs[0]["model"], labels),
         "scores": scores,
         "seeds": len(runs),
@@ -221,7 +150,10 @@ def _subgroup_record(row: Mapping[str, Any], cell: Mapping[str, Any], labels: La
         return found
 
     return {
-        **{field: row[field] for field in ("model", "task", "attribute", "group", "reference", "seeds", "classes")},
+        **{
+            field: row[field]
+            for field in ("model", "task", "attribute", "group", "reference", "seeds", "classes", *STATED)
+        },
         "label": label_of(row["model"], labels),
         **{field: cell[field] for field in ("admissions", "patients", "positives")},
         "auroc_percent": percent(value(figures, "auroc")),
@@ -264,8 +196,8 @@ def _subgroup_table(subgroups: Mapping[str, Any], labels: Labels) -> Table:
         notes=(
             f"Counts below {subgroups['smallest_cell']}, and others that would give them away, are not shown, nor are "
             "figures of so few admissions, patients, positives or negatives: an en dash stands for them. Models with a "
-            "gap: those whose gap is significant after Holm's correction over the whole table. The CSV file holds "
-            "every model's figures and gaps with their intervals, and why a figure is missing.",
+            "gap: those whose gap is significant, over patients alone, after Holm's correction over the whole table. "
+            "The CSV file holds every model's figures and gaps with their intervals, and why a figure is missing.",
         ),
         text_columns=4,
     )

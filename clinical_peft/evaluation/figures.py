@@ -60,7 +60,9 @@ def downstream_auroc(aggregate: Mapping[str, Any], labels: Labels, output: Path)
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panels[0].set_yticks(range(len(models)), [label_of(model, labels) for model in models])
         panels[0].set_ylim(len(models) - 0.5, -0.5)
-        figure.supxlabel(f"AUROC (%), {aggregate['level']:.0%} interval over patients; dashed: chance", fontsize=9)
+        figure.supxlabel(
+            f"AUROC (%), {aggregate['level']:.0%} interval over patients alone, not seeds; dashed: chance", fontsize=9
+        )
         save(figure, output)
 
 

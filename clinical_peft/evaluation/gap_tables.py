@@ -1,21 +1,34 @@
 """The table `protocol_gaps`: what each of the original's choices is worth.
 
 Machine-readable columns (CSV), one row per switch and task: `PROTOCOL_FIELDS`; differences are the arm minus the
-corrected protocol, in percentage points of AUROC; low and high over patients (percentile), total_ over patients, and
-seeds where there are several; p_holm is adjusted over the whole table.
+corrected protocol, in percentage points of AUROC; low and high over patients (percentile), bca_ over patients (BCa),
+total_, standard_error_percent and degrees_of_freedom (empty when infinite) over patients, and seeds where there are
+several; p_holm is adjusted over the whole table.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from clinical_peft.evaluation.comparisons import SIGNIFICANCE
-from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Record, Table, label_of, number, percent, rounded
+from clinical_peft.evaluation.tables import (
+    TASK_LABELS,
+    Labels,
+    Record,
+    Table,
+    intervals,
+    label_of,
+    number,
+    percent,
+    rounded,
+)
 
 PROTOCOL_FIELDS = (
     *("switch", "concerns", "task", "corrected_percent", "arm_percent", "difference_percent", "level"),
-    *("low_percent", "high_percent", "total_low_percent", "total_high_percent", "p_value", "p_total", "p_holm"),
+    *("low_percent", "high_percent", "bca_low_percent", "bca_high_percent", "total_low_percent", "total_high_percent"),
+    *("standard_error_percent", "degrees_of_freedom", "undefined_resamples", "p_value", "p_total", "p_holm"),
     *("significant", "corrected_admissions", "arm_admissions", "corrected_classes", "arm_classes"),
     *("admissions_joined", "admissions_left", "texts_changed", "labels_changed"),
+    *("corrected_protocol", "arm_protocol", "corrected_cohort_sha256", "arm_cohort_sha256"),
 )
 CONCERNS = {
     "notes_flattened": "pretraining notes",
@@ -76,7 +89,6 @@ def protocol_gap_table(gaps: Mapping[str, Any], labels: Labels) -> Table:
 
 
 def _record(row: Mapping[str, Any], level: float) -> Record:
-    low, high = row["interval"] or (None, None)
     return {
         "switch": row["switch"],
         "concerns": CONCERNS[row["switch"]],
@@ -85,10 +97,7 @@ def _record(row: Mapping[str, Any], level: float) -> Record:
         "arm_percent": percent(row["arm"]["auroc"]),
         "difference_percent": percent(row["difference"]),
         "level": level,
-        "low_percent": percent(low),
-        "high_percent": percent(high),
-        "total_low_percent": percent(row["interval_total"][0]),
-        "total_high_percent": percent(row["interval_total"][1]),
+        **intervals(row),
         **{name: rounded(row[name], 6) for name in ("p_value", "p_total", "p_holm")},
         "significant": row["significant"],
         "corrected_admissions": row["corrected"]["n"],
@@ -99,6 +108,9 @@ def _record(row: Mapping[str, Any], level: float) -> Record:
         "admissions_left": row["changed"]["left"],
         "texts_changed": row["changed"]["texts"],
         "labels_changed": row["changed"]["labels"],
+        **{
+            f"{side}_{name}": row[side][name] for side in ("corrected", "arm") for name in ("protocol", "cohort_sha256")
+        },
     }
 
 

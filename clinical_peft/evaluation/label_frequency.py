@@ -96,7 +96,7 @@ def label_frequency(
 
 def _mean_aurocs(files: Sequence[Path], space: tuple[Any, ...]) -> np.ndarray:
     """AUROC of each label in percent, mean over seeds."""
-    runs = [read_predictions(path, space, "multilabel")["test"] for path in files]
+    runs = [read_predictions(path, space, "multilabel", patients_apart=False)["test"] for path in files]
     scored = scored_classes(runs[0].target)
     values = np.full(len(space), np.nan)
     values[scored] = 100 * np.mean([label_aurocs(run.scores[:, scored], run.target[:, scored]) for run in runs], axis=0)

@@ -179,9 +179,9 @@ def _outcomes(rows: Sequence[Mapping[str, Any]], facts: CardFacts) -> str:
             f"{interval} | {number(row['n'])} | {row['seeds']} |"
         )
     note = (
-        f"\n\nTest split; mean over seeds, percentile bootstrap over patients with "
-        f"{number(facts.aggregate['resamples'])} resamples. The adapter alone predicts nothing: these are figures of "
-        "the models built on it."
+        f"\n\nTest split; mean over seeds, percentile bootstrap over patients alone with "
+        f"{number(facts.aggregate['resamples'])} resamples, which leaves out what another seed would "
+        "change. The adapter alone predicts nothing: these are figures of the models built on it."
     )
     return "\n".join(lines) + note
 

@@ -82,20 +82,24 @@ def read_classes(path: Path) -> tuple[Any, ...]:
     return tuple(classes)
 
 
-def read_predictions(path: Path, classes: Sequence[Any], kind: TaskType) -> dict[str, Predictions]:
+def read_predictions(
+    path: Path, classes: Sequence[Any], kind: TaskType, *, patients_apart: bool = True
+) -> dict[str, Predictions]:
     """Read a predictions file into its validation and its test split, each ordered by hadm_id.
 
     Args:
         path: Parquet file with the columns hadm_id, subject_id, split, label, scores and logits.
         classes: Ordered label space of length K.
         kind: Kind of label.
+        patients_apart: Refuse a patient who is in both splits. False where the study splits the task by admission, and
+            where the file is one that has been scored, and so been checked.
 
     Returns:
         The splits `validation` and `test`.
 
     Raises:
-        DataError: A column or a split is missing, an admission stands twice, a label is unknown, or a score is not a
-            finite probability.
+        DataError: A column or a split is missing, a row has no admission or patient, an admission stands twice, a
+            patient is in both splits, a label is unknown, or a score is not a finite probability.
     """
     table = _read_table(Path(path))
     splits = np.asarray(table.column("split").to_pylist())
@@ -105,6 +109,12 @@ def read_predictions(path: Path, classes: Sequence[Any], kind: TaskType) -> dict
         if len(rows) == 0:
             raise DataError(f"{path}: expected rows of the split {split!r}, found none; predict that split again")
         found[split] = _split(table.take(rows).combine_chunks(), tuple(classes), kind, f"{path}, split {split}")
+    shared = len(np.intersect1d(found["validation"].subject_id, found["test"].subject_id))
+    if patients_apart and shared:
+        raise DataError(
+            f"{path}: expected patients in one split, found {shared:,} in validation and test; build the cohort again "
+            "with a split by patient, and predict it again"
+        )
     return found
 
 
@@ -115,6 +125,12 @@ def _read_table(path: Path) -> pa.Table:
     if missing:
         raise DataError(f"{path}: expected the columns {', '.join(COLUMNS)}; missing: {', '.join(sorted(missing))}")
     table = pq.read_table(path, columns=list(COLUMNS)).sort_by("hadm_id")
+    for name in ("hadm_id", "subject_id"):
+        if empty := table.column(name).null_count:
+            raise DataError(
+                f"{path}, column {name}: expected a number in every row, found {empty:,} rows without one; predict "
+                "the cohort again"
+            )
     ids = table.column("hadm_id").to_numpy()
     repeated = np.flatnonzero(ids[1:] == ids[:-1])
     if len(repeated):

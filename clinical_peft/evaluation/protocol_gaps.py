@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.cells import mean_cell
-from clinical_peft.evaluation.comparisons import SIGNIFICANCE, Cell, Key, compare_pair, pooled_seed_variance
-from clinical_peft.evaluation.resampling import holm
+from clinical_peft.evaluation.comparisons import Cell, Key, compare_pair, correct_over_table, seed_variances
+from clinical_peft.evaluation.runs import check_comparable, check_pairs
 from clinical_peft.files import read_json, write_json
 
 CORRECTED = "corrected"
@@ -55,15 +55,17 @@ def measure_protocol_gaps(
 
     Returns:
         What the file holds: level, resamples, model, untouched; rows: list of {switch, task, corrected and arm (each
-        auroc, n, patients, classes, classes_scored of the test split), changed (whole cohort: admissions joined and
-        left, texts and labels that differ), what `clinical_peft.evaluation.comparisons.compare_pair` returns (arm minus
-        corrected), p_holm (p_total adjusted over all rows), significant (p_holm at most `SIGNIFICANCE`)}.
+        auroc, protocol, cohort_sha256, and n, patients, classes, classes_scored of the test split), changed (whole
+        cohort: admissions joined and left, texts and labels that differ), what
+        `clinical_peft.evaluation.comparisons.compare_pair` returns (arm minus corrected), p_holm (p_total adjusted over
+        all rows), significant}.
 
     Raises:
-        DataError: The corrected runs of a task are missing, or runs differ in seeds or resamples.
+        DataError: The corrected runs of a task are missing, seeds of an arm differ in more than the seed, or arms
+            differ in seeds or resamples.
     """
     contents = [[read_json(path) for path in run.metrics] for run in runs]
-    _check_comparable(runs, contents)
+    _check_paired(runs, contents)
     cells: dict[Key, Cell] = {
         (run.switch, run.task): mean_cell(found, run.replicates) for run, found in zip(runs, contents, strict=True)
     }
@@ -87,10 +89,7 @@ def measure_protocol_gaps(
                 **compare_pair(reference, arm, LEVEL),
             }
         )
-    adjusted = holm({place: row["p_total"] for place, row in enumerate(rows)})
-    for place, row in enumerate(rows):
-        row["p_holm"] = adjusted[place]
-        row["significant"] = adjusted[place] <= SIGNIFICANCE
+    correct_over_table(rows)
     result = {
         "level": LEVEL,
         "resamples": contents[0][0]["bootstrap"]["resamples"] if contents else 0,
@@ -110,11 +109,8 @@ def _with_paired_seeds(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
     found = dict(cells)
     for task in {key[1] for key in cells}:
         members = {switch: values for (switch, of), values in by_seed.items() if of == task}
-        pooled = pooled_seed_variance(members)
-        for switch, values in members.items():
-            if pooled is not None and len(set(values)) > 1:
-                variance = {task: (pooled[0] / len(values), pooled[1])}
-                found[switch, task] = replace(cells[switch, task], seed_variances=variance)
+        for switch, variance in seed_variances(members).items():
+            found[switch, task] = replace(cells[switch, task], seed_variances={task: variance})
     return found
 
 
@@ -151,6 +147,8 @@ def _by_admission(path: Path) -> dict[int, tuple[str, Any]]:
 def _described(cell: Cell, run: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "auroc": cell.estimate,
+        "protocol": run["protocol"],
+        "cohort_sha256": run["cohort_sha256"],
         "n": run["n"]["test"],
         "patients": run["patients"]["test"],
         "classes": run["classes"],
@@ -158,13 +156,22 @@ def _described(cell: Cell, run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_comparable(runs: Sequence[ArmRuns], contents: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+def _check_paired(runs: Sequence[ArmRuns], contents: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """Refuse an arm whose own runs differ, and arms that differ in seeds or resamples."""
     wanted = None
+    seen: set[Key] = set()
     for run, found in zip(runs, contents, strict=True):
+        check_pairs(run.metrics, run.replicates, "metrics and replicates")
+        check_comparable(found, run.metrics)
+        if (run.switch, run.task) in seen:
+            raise DataError(
+                f"{run.metrics[0]}: the arm {run.switch} on {run.task} was already given; give every arm once"
+            )
+        seen.add((run.switch, run.task))
         drawn = {(one["bootstrap"]["resamples"], one["bootstrap"]["seed"]) for one in found}
         these = (drawn, tuple(sorted(one["seed"] for one in found)))
         wanted = wanted or these
-        if these != wanted or len(drawn) != 1:
+        if these != wanted:
             raise DataError(
                 f"{run.metrics[0]}: its seeds, or the resamples or seed of its bootstrap, differ from those of "
                 f"{runs[0].metrics[0]}; run and evaluate both again"

@@ -5,10 +5,11 @@ Layout: level, resamples, smallest_cell;
         admissions, patients, positives (rows of the second class of a binary task), each null where suppressed,
         suppressed (null, or why);
     `gaps`, by model, task, attribute and group: model, task, attribute, group, reference (the group compared with),
-        seeds, classes (over which the compared AUROCs are averaged), `figures` and `gaps`, each {auroc, brier,
-        calibration_intercept} of {value, interval} (gaps: group minus reference, AUROC over the classes that both
-        define), undefined (resamples without the AUROC gap), p_value and p_holm of the AUROC gap (adjusted over the
-        whole list), significant, suppressed (null, or why figures and gaps are null).
+        protocol, cohort_sha256, seeds, classes (which the compared AUROCs are of), `figures` and `gaps`, each {auroc,
+        brier, calibration_intercept} of {value, interval} (gaps: group minus reference, AUROC over the classes, of a
+        multiclass task the pairs of classes, that both define), undefined (resamples without the AUROC gap), p_value
+        and p_holm of the AUROC gap (adjusted over the whole list), significant, suppressed (null, or why figures and
+        gaps are null).
 The reference is an attribute's largest group in the task's test split. A figure is the mean over seeds, its interval a
 percentile bootstrap over patients, the same ones for every group. Counts below `SMALLEST_CELL`, and figures of so few
 admissions, patients, positives or negatives, are suppressed; where a single count of an attribute is, so is the next
@@ -26,13 +27,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.areas import class_areas, mean_of_defined, one_versus_one, scored_classes
-from clinical_peft.evaluation.calibrate import read_run
+from clinical_peft.evaluation.areas import AreasByClass, areas_by_class, over_shared
 from clinical_peft.evaluation.calibration import calibration_figures
-from clinical_peft.evaluation.comparisons import SIGNIFICANCE
+from clinical_peft.evaluation.comparisons import correct_over_table
 from clinical_peft.evaluation.delong import normal_p_value
 from clinical_peft.evaluation.predictions import Predictions
-from clinical_peft.evaluation.resampling import holm, patient_weights, percentile_interval, undefined
+from clinical_peft.evaluation.resampling import patient_weights, percentile_interval, undefined
+from clinical_peft.evaluation.runs import Run, read_runs
 from clinical_peft.evaluation.weighting import Weighting, kernel_pays
 from clinical_peft.files import write_json
 
@@ -42,8 +43,6 @@ FIGURES = ("auroc", "brier", "calibration_intercept")
 TOO_FEW = f"fewer than {SMALLEST_CELL}"
 COMPLEMENTARY = "would give away another count"
 NO_REFERENCE = f"reference group with {TOO_FEW}"
-
-Areas = dict[int, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,11 @@ class Scored:
     """Figures of one group by one run.
 
     Attributes:
-        areas: AUROC by class (or, under -1, of a multiclass task), float64 of shape (1 + R,), the estimate first.
+        areas: AUROC by class or pair of classes, float64 of shape (1 + R,), the estimate first.
         others: The other figures, of the same shape.
     """
 
-    areas: Areas
+    areas: AreasByClass
     others: dict[str, np.ndarray]
 
 
@@ -95,17 +94,19 @@ def compare_subgroups(
         What the file holds; the module's description says what that is.
 
     Raises:
-        DataError: A file is malformed, an admission has no attributes, or runs of a task scored different admissions.
+        DataError: A file is malformed, an admission has no attributes, or runs may not stand in one table
+            (`clinical_peft.evaluation.runs.check_comparable`).
     """
     table = _read_attributes(subgroups) if subgroups else pa.table({"hadm_id": pa.array([], pa.int64())})
     runs: dict[str, dict[str, list[Predictions]]] = defaultdict(lambda: defaultdict(list))
-    for place, path in zip(metrics, predictions, strict=True):
-        run, splits = read_run(place, path, classes)
+    first: dict[str, Run] = {}
+    for run, splits in read_runs(metrics, predictions, classes):
         runs[run["task"]][run["model"]].append(splits["test"])
-        first = next(iter(runs[run["task"]].values()))[0]
-        if not np.array_equal(first.hadm_id, splits["test"].hadm_id):
+        first.setdefault(run["task"], run)
+        example = next(iter(runs[run["task"]].values()))[0]
+        if not np.array_equal(example.hadm_id, splits["test"].hadm_id):
             raise DataError(
-                f"{path}: {run['task']} was scored on other admissions than by another model; run both again"
+                f"{run['model']}: {run['task']} was scored on other admissions than by another model; run both again"
             )
     cells: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
@@ -117,12 +118,10 @@ def compare_subgroups(
         compiled = _kernel_pays(models, resamples, len({group.attribute for group in groups}))
         for model, data in sorted(models.items()):
             scored = [_mean([_score(one, group, weights, compiled) for one in data]) for group in groups]
-            gaps += _gaps(model, task, described, scored, len(data), level)
+            stated = {name: first[task][name] for name in ("protocol", "cohort_sha256")}
+            gaps += [row | stated for row in _gaps(model, task, described, scored, len(data), level)]
         cells += described
-    adjusted = holm({number: row["p_value"] for number, row in enumerate(gaps) if row["p_value"] is not None})
-    for number, row in enumerate(gaps):
-        row["p_holm"] = adjusted.get(number)
-        row["significant"] = number in adjusted and adjusted[number] <= SIGNIFICANCE
+    correct_over_table(gaps, "p_value")
     result = {
         "level": level,
         "resamples": resamples,
@@ -220,12 +219,7 @@ def _score(data: Predictions, group: Group, weights: np.ndarray, compiled: bool)
     once = np.ones((len(part), 1), np.uint8)
     weighting = Weighting(np.concatenate([once, weights[group.rows]], axis=1), compiled=compiled)
     figures = calibration_figures(part, weighting)
-    if part.type == "multiclass":
-        areas = {-1: one_versus_one(part, weighting)}
-    else:
-        columns = [1] if part.type == "binary" else np.flatnonzero(scored_classes(part.target)).tolist()
-        areas = dict(zip(columns, class_areas(part, weighting, columns)["auroc"], strict=True))
-    return Scored(areas, {name: figures[name] for name in FIGURES[1:]})
+    return Scored(areas_by_class(part, weighting), {name: figures[name] for name in FIGURES[1:]})
 
 
 def _mean(scored: Sequence[Scored | None]) -> Scored | None:
@@ -270,20 +264,14 @@ def _gaps(
 
 def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, Any]:
     """Figures of a group, and how far they are from those of the reference."""
-    shared = sorted(set(group.areas) & set(base.areas))
-    mine, theirs = (
-        {"auroc": mean_of_defined(np.array([one.areas[column] for column in shared]).reshape(len(shared), -1))}
-        if shared
-        else {"auroc": np.full_like(one.others["brier"], np.nan)}
-        for one in (group, base)
-    )
-    mine, theirs = mine | group.others, theirs | base.others
+    own_auroc, base_auroc = over_shared(group.areas, base.areas, width=len(group.others["brier"]))
+    mine, theirs = {"auroc": own_auroc, **group.others}, {"auroc": base_auroc, **base.others}
     gaps = {name: mine[name] - theirs[name] for name in FIGURES}
     replicates = gaps["auroc"][1:]
     testable = not own and np.isfinite(gaps["auroc"][0]) and np.isfinite(replicates).sum() > 1
     error = float(np.nanstd(replicates, ddof=1)) if testable else 0.0
     return {
-        "classes": len(shared),
+        "classes": len({column for classes in group.areas.keys() & base.areas.keys() for column in classes}),
         "figures": {name: _with_interval(values, level) for name, values in mine.items()},
         "gaps": None if own else {name: _with_interval(values, level) for name, values in gaps.items()},
         "undefined": undefined(replicates),

@@ -94,7 +94,29 @@ def beside(ours: float | None, published: float | None, digits: int = 0, mark: s
     return f"{number(published, digits)}{mark}{signed}"
 
 
+def stated(aggregate: Mapping[str, Any], task: str) -> Record:
+    """Protocol and cohort of a row, so that rows of several studies can be told apart; a macro average has no cohort.
+
+    Args:
+        aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
+        task: The row's task.
+    """
+    return {"protocol": aggregate.get("protocol"), "cohort_sha256": aggregate.get("cohorts", {}).get(task)}
+
+
 def ends(interval: Sequence[float] | None, prefix: str = "", suffix: str = "_percent") -> Record:
     """Both ends of an interval as percentages."""
     low, high = interval or (None, None)
     return {f"{prefix}low{suffix}": percent(low), f"{prefix}high{suffix}": percent(high)}
+
+
+def intervals(row: Mapping[str, Any]) -> Record:
+    """All intervals of a figure, or of a difference as `clinical_peft.evaluation.comparisons.compare_pair` gives it."""
+    return {
+        **ends(row["interval"]),
+        **ends(row["interval_bca"], "bca_"),
+        **ends(row["interval_total"], "total_"),
+        "standard_error_percent": percent(row["standard_error"]),
+        "degrees_of_freedom": rounded(row["degrees_of_freedom"]),
+        "undefined_resamples": row["undefined"],
+    }

@@ -46,7 +46,7 @@ def simulate_predictions(
     kind = TASK_TYPES[task]
     truth = np.random.default_rng([11, len(task), ord(task[0])])
     subject = np.sort(truth.integers(0, rows * 3 // 4, rows)) + 900_000_000
-    split = np.where(truth.random(rows) < 0.35, "validation", "test")
+    split = np.where(truth.random(rows * 3 // 4)[subject - 900_000_000] < 0.35, "validation", "test")
     noise = np.random.default_rng([seed, round(signal * 1000), len(task)])
     logits = noise.normal(size=(rows, len(classes)))
     if kind == "multilabel":
@@ -124,6 +124,7 @@ def simulate_study(
                     class_file,
                     task=task,
                     job={"model": model, "task": task, "kind": "adapted", "switches": {"multilabel_softmax": False}},
+                    protocol="corrected",
                     cohort_sha256="c0" * 32,
                     seed=seed,
                     resamples=resamples,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical_peft import arms
-from clinical_peft.config.switches import STAGES, SWITCHES, TASKS_OF_SWITCH
+from clinical_peft.config.switches import STAGES, SWITCHES, TASKS_OF_SWITCH, name_protocol
 from clinical_peft.errors import ConfigError
 from clinical_peft.evaluation.gap_tables import CONCERNS
 from clinical_peft.experiments import deep_merge, feature_set, finetune_job, load_study, pretrain_job
@@ -85,6 +85,14 @@ def test_jobs_under_a_switch_differ_in_it_and_in_their_names_alone(measured):
         pretrain_job(measured, ADAPTER).recipe,
         pretrain_job(measured, ADAPTER).method,
     )
+
+
+def test_a_run_names_its_protocol(measured):
+    assert arms.protocol_of_run(measured, BOTH, "los") == "corrected"
+    assert arms.protocol_of_run(measured, f"{BOTH}@unclipped", "los") == "corrected with unclipped"
+    assert arms.protocol_of_run(measured, BOTH, "los@los_rounded") == "corrected with los_rounded"
+    assert arms.protocol_of_run(measured, f"{BOTH}@paper", "los@paper") == "paper"
+    assert name_protocol(dict.fromkeys(SWITCHES, True) | {"unclipped": False}) == "paper without unclipped"
 
 
 def test_a_head_under_a_switch_reads_no_pooled_notes_of_another(measured):

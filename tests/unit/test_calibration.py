@@ -235,5 +235,5 @@ def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
             assert curves.models[run["model"]].tolist() == run["decision_curve"]["isotonic"]["net_benefit"]
             decision_curves(task, curves, LABELS, tmp_path / "decision.svg")
     simulate_predictions(predictions[0], runs[0][1], signal=0.0, seed=9)
-    with pytest.raises(DataError, match="found others; evaluate the run again"):
+    with pytest.raises(DataError, match="found others; evaluate it again"):
         calibrate(metrics, predictions, study["classes"], output=outputs[0], **settings)

@@ -10,11 +10,12 @@ from clinical_peft.errors import DataError
 from clinical_peft.evaluation.aggregate import MACRO, aggregate
 from clinical_peft.evaluation.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
 from clinical_peft.evaluation.delong import compare_areas, contributions
-from clinical_peft.evaluation.evidence_tables import UNCERTAINTY_FIELDS, build_evidence_tables
+from clinical_peft.evaluation.evidence_tables import build_evidence_tables
 from clinical_peft.evaluation.paper_tables import build_tables
 from clinical_peft.evaluation.predictions import read_predictions
 from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
 from clinical_peft.evaluation.resampling import holm
+from clinical_peft.evaluation.uncertainty_table import UNCERTAINTY_FIELDS, uncertainty_table
 
 TASKS = ("mortality", "los")
 GROUPS = {"one": ["llama", "llama+lora", "llama+clinical-frozen"], "other": ["tfidf", "bluebert+lora"]}
@@ -105,15 +106,47 @@ def test_tables_print_the_lead_in_bold_in_every_form(study, compared):
     )
     table = tables["uncertainty"]
     assert to_csv(table).splitlines()[0] == ",".join(UNCERTAINTY_FIELDS)
-    assert len(table.records) == len(compared["differences"])
     leaders = sum(mark == BEST for mark in marks.values())
-    assert len(table.bold) == leaders == to_latex(table).count(r"\textbf{") == to_markdown(table).count(" **")
+    # A row over patients alone, and one over patients and seeds.
+    assert len(table.bold) == 2 * leaders == to_latex(table).count(r"\textbf{") == to_markdown(table).count(" **")
     tied = sum(mark == TIED for mark in marks.values())
-    assert sum(cell.endswith(" =") for row in table.rows for cell in row) == tied
+    assert sum(cell.endswith(" =") for row in table.rows for cell in row) == 2 * tied
     main = build_tables(statistics=[], perplexities=[], aggregate=compared, labels=LABELS)
     assert sum(len(main[name].bold) for name in ("downstream_main", "downstream_lora_baselines")) == leaders
     for name in ("calibration", "subgroups"):
         assert "no such row" in to_markdown(tables[name])
+
+
+def test_every_model_stands_with_all_its_intervals_in_csv_and_print(compared):
+    table = uncertainty_table(compared, LABELS)
+    kinds = [record["kind"] for record in table.records]
+    assert kinds == ["model"] * len(compared["summaries"]) + ["difference"] * len(compared["differences"])
+    summaries = {(row["model"], row["task"]): row for row in compared["summaries"]}
+    wider = 0
+    for record in table.records[: len(summaries)]:
+        row = summaries[record["first"], record["task"]]
+        for kind, prefix in (("interval", ""), ("interval_bca", "bca_"), ("interval_total", "total_")):
+            printed = [record[f"{prefix}low_percent"], record[f"{prefix}high_percent"]]
+            assert printed == pytest.approx([100 * end for end in row[kind]], abs=1e-4)
+        wider += np.ptp(row["interval_total"]) > np.ptp(row["interval"])
+    assert wider > len(summaries) / 2
+    row = summaries["llama", "los"]
+    lines = [line for line in table.rows if line[1] == "tiny LLaMA"]
+    assert [line[2] for line in lines] == ["patients", "patients and seeds"]
+    column = table.header.index("LOS")
+    for line, kind in zip(lines, ("interval", "interval_total"), strict=True):
+        low, high = (100 * end for end in row[kind])
+        assert f"{100 * row['auroc']:.1f} [{low:.1f}, {high:.1f}]" in line[column]
+    # A model that is compared with no other has its intervals too.
+    alone = next(line for line in table.rows if line[1] == LABELS["llama+clinical-trainable"]["label"])
+    assert alone[0] == "–"
+    assert "[" in alone[column]
+
+
+def test_one_seed_has_no_interval_over_seeds(compared):
+    single = [row | {"seeds": 1, "seed_sd": None} for row in compared["summaries"]]
+    table = uncertainty_table(compared | {"summaries": single}, LABELS)
+    assert {line[2] for line in table.rows} == {"patients"}
 
 
 def test_a_seed_missing_from_a_comparison_is_named(study):
@@ -127,7 +160,7 @@ def test_predictions_other_than_those_scored_are_refused(study, tmp_path):
     content = path.read_bytes()
     try:
         simulate_predictions(path, "mortality", signal=0.0, seed=7)
-        with pytest.raises(DataError, match="expected the predictions that were scored"):
+        with pytest.raises(DataError, match="found others; evaluate it again"):
             compare(study)
     finally:
         path.write_bytes(content)

@@ -25,6 +25,7 @@ from clinical_peft.evaluation.contamination_gaps import (
 )
 from clinical_peft.evaluation.contamination_table import CONTAMINATION_FIELDS, build_contamination_table
 from clinical_peft.evaluation.predictions import Predictions
+from clinical_peft.evaluation.resampling import holm
 from clinical_peft.evaluation.subgroup_gaps import SMALLEST_CELL, TOO_FEW
 from clinical_peft.files import sha256_file
 from clinical_peft.recipes import TaskType
@@ -98,7 +99,7 @@ def test_equal_predictions_differ_by_nothing(seed: int, kind: TaskType) -> None:
         found["groups"]["inside"]["gain"],
         compare_arms(runs, runs, **DRAW)["difference"],
     ):
-        assert (part["value"], part["interval"], part["p_value"]) == (0.0, [0.0, 0.0], 1.0)
+        assert (part["value"], part["interval"], part["p_total"]) == (0.0, [0.0, 0.0], 1.0)
 
 
 def test_a_planted_signal_keeps_its_sign() -> None:
@@ -108,7 +109,7 @@ def test_a_planted_signal_keeps_its_sign() -> None:
     found = compare_gains(plain, leaked, inside, **DRAW)["difference"]
     low, high = found["interval"]
     assert 0 < low < found["value"] < high
-    assert found["p_value"] < 0.001
+    assert found["p_total"] < 0.001
     opposite = compare_gains(plain, leaked, ~inside, **DRAW)["difference"]
     assert opposite["value"] == pytest.approx(-found["value"])
     arms = compare_arms(plain, leaked, **DRAW)["difference"]
@@ -186,8 +187,12 @@ def write_run(folder: Path, model: str, data: Predictions, seed: int) -> tuple[P
     }
     pq.write_table(pa.table(columns), path)
     metrics = folder / f"{model}-{seed}.json"
-    run = {"model": model, "task": "los", "task_type": "multiclass", "seed": seed}
-    metrics.write_text(json.dumps(run | {"predictions_sha256": sha256_file(path)}))
+    run = {
+        **{"model": model, "task": "los", "task_type": "multiclass", "seed": seed, "protocol": "corrected"},
+        **{"recipe": {"model": model}, "bootstrap": {"resamples": 100, "seed": 0}, "cohort_sha256": "c0"},
+        **{"n": {"test": len(data) - half}, "patients": {"test": 180}, "predictions_sha256": sha256_file(path)},
+    }
+    metrics.write_text(json.dumps(run))
     return metrics, path
 
 
@@ -257,5 +262,72 @@ def test_models_must_have_the_same_runs(study: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="other: expected runs on los"):
         measure_contamination(**study | {"models": replace(MODELS, disjoint="other")}, **DRAW)
     fewer = {name: study[name][1:] for name in ("metrics", "predictions")}
-    with pytest.raises(DataError, match="as many seeds"):
+    with pytest.raises(DataError, match="plain on los with every seed of the study; missing: seed 0"):
         measure_contamination(**study | fewer, **DRAW)
+
+
+def test_seeds_that_disagree_widen_a_difference_and_its_p_value() -> None:
+    """Over patients alone the gain is clear; one seed has all of it, so that over seeds it is not."""
+    inside = halves(400)
+    plain = [predictions("binary", 400, 0.3, seed) for seed in (1, 2)]
+    alike = [predictions("binary", 400, 1.5, seed) for seed in (3, 4)]
+    apart = [predictions("binary", 400, signal, seed) for signal, seed in ((0.3, 3), (2.5, 4))]
+    for compare, place in ((compare_arms, "difference"), (compare_gains, "groups")):
+        more = (inside,) if compare is compare_gains else ()
+        found = {
+            name: compare(plain, runs, *more, **DRAW)[place] for name, runs in (("alike", alike), ("apart", apart))
+        }
+        if place == "groups":
+            found = {name: groups["outside"]["gain"] for name, groups in found.items()}
+        low, high = found["apart"]["interval"]
+        assert 0 < low < high
+        assert found["apart"]["interval_total"][0] < 0 < found["apart"]["interval_total"][1]
+        assert found["apart"]["p_total"] > 0.05 > found["alike"]["p_total"]
+    one = compare_arms(plain[:1], apart[1:], **DRAW)["difference"]
+    assert one["degrees_of_freedom"] is None
+    assert np.ptp(one["interval_total"]) == pytest.approx(np.ptp(one["interval"]), rel=0.3)
+
+
+def test_seeds_add_the_spread_of_paired_differences() -> None:
+    """Where both models of a seed are good or bad together, seeds add nothing to their difference."""
+    plain = [predictions("binary", 400, signal, seed) for signal, seed in ((0.5, 1), (1.5, 2))]
+    found = compare_arms(plain, plain, **DRAW)["difference"]
+    assert (found["standard_error"], found["degrees_of_freedom"], found["interval_total"]) == (0.0, None, [0.0, 0.0])
+
+
+def test_holms_correction_runs_over_the_whole_table(study: dict[str, Any]) -> None:
+    found = measure_contamination(**study, **DRAW)
+    tested = [group["gain"] for group in found["carevue"][0]["groups"].values()]
+    tested += [found["carevue"][0]["difference"], found["disjoint"][0]["difference"]]
+    adjusted = holm({place: one["p_total"] for place, one in enumerate(tested)})
+    assert [one["p_holm"] for one in tested] == list(map(adjusted.get, range(4)))
+    assert {one["significant"] for one in tested} == {True, False}
+    table = build_contamination_table(found, {})
+    assert table.bold == {(place, 6) for place, one in enumerate(tested) if one["significant"]}
+    for record, row, one in zip(table.records, table.rows, tested, strict=True):
+        assert [record["total_low_percent"], record["total_high_percent"]] == pytest.approx(
+            [100 * end for end in one["interval_total"]], abs=1e-4
+        )
+        assert record["p_holm"] == pytest.approx(one["p_holm"], abs=1e-6)
+        assert f"[{record['total_low_percent']:.1f}, {record['total_high_percent']:.1f}]" in row[6]
+        assert (record["protocol"], record["cohort_sha256"]) == ("corrected", "c0")
+    assert "intervals over patients and seeds" in table.caption
+
+
+def test_the_order_of_files_changes_nothing(study: dict[str, Any]) -> None:
+    """Differences are of the same seed whatever order the files come in."""
+    found = measure_contamination(**study, **DRAW)
+    backwards = {name: study[name][::-1] for name in ("metrics", "predictions")}
+    assert measure_contamination(**study | backwards, **DRAW) == found
+
+
+def test_other_seeds_and_a_run_given_twice_are_refused(study: dict[str, Any]) -> None:
+    """As many seeds of both models are not the same seeds."""
+    path = study["metrics"][0]
+    run = json.loads(path.read_text())
+    path.write_text(json.dumps(run | {"seed": 7}))
+    with pytest.raises(DataError, match="every seed of the study"):
+        measure_contamination(**study, **DRAW)
+    path.write_text(json.dumps(run | {"seed": 1}))
+    with pytest.raises(DataError, match="was already read"):
+        measure_contamination(**study, **DRAW)

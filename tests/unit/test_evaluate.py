@@ -52,6 +52,39 @@ def test_malformed_predictions_are_refused(tmp_path, task, column, change, messa
         read_predictions(path, CLASSES[task], TASK_TYPES[task])
 
 
+@pytest.mark.parametrize("column", ["hadm_id", "subject_id"])
+def test_a_row_without_admission_or_patient_is_refused(tmp_path, column):
+    path = tmp_path / "predictions.parquet"
+    simulate_predictions(path, "mortality", signal=1.0, seed=0, rows=40)
+    rewrite(path, column, set_first(None))
+    with pytest.raises(DataError, match=f"column {column}: expected a number in every row, found 1 rows without one"):
+        read_predictions(path, CLASSES["mortality"], "binary")
+
+
+def test_a_patient_is_in_one_split_unless_the_study_splits_by_admission(tmp_path):
+    result, _, _ = run_evaluation(tmp_path, "pmv")
+    path = tmp_path / "m-pmv-0.parquet"
+    splits = pq.read_table(path)["split"].to_pylist()
+    held = splits.index("validation"), splits.index("test")
+    rewrite(
+        path,
+        "subject_id",
+        lambda values: [values[held[0]] if row == held[1] else one for row, one in enumerate(values)],
+    )
+    with pytest.raises(DataError, match="expected patients in one split, found 1 in validation and test"):
+        read_predictions(path, CLASSES["pmv"], "binary")
+    found = read_predictions(path, CLASSES["pmv"], "binary", patients_apart=False)
+    assert {name: len(split) for name, split in found.items()} == result["n"]
+    settings = {"task": "pmv", "job": {"model": "m"}, "protocol": "corrected", "cohort_sha256": "ab", "seed": 0}
+    settings |= {"resamples": 20, "bootstrap_seed": 0, "provenance": {}, "output": tmp_path / "x.json"}
+    files = (path, tmp_path / "pmv.classes.json")
+    with pytest.raises(DataError, match="expected patients in one split"):
+        evaluate(*files, replicates=tmp_path / "x.parquet", **settings)
+    assert (
+        evaluate(*files, replicates=tmp_path / "x.parquet", patients_apart=False, **settings)["protocol"] == "corrected"
+    )
+
+
 def test_missing_column_and_missing_file_are_refused(tmp_path):
     path = tmp_path / "predictions.parquet"
     with pytest.raises(DataError, match="found none"):
@@ -80,6 +113,7 @@ def run_evaluation(folder, task="mortality", *, model="m", seed=0, signal=1.0, r
     settings = {
         "task": task,
         "job": {"model": model, "switches": {}},
+        "protocol": "corrected",
         "cohort_sha256": "ab",
         "seed": seed,
         "resamples": resamples,
@@ -144,6 +178,7 @@ def test_undefined_test_auroc_stops(tmp_path):
             tmp_path / "mortality.classes.json",
             task="mortality",
             job={"model": "m"},
+            protocol="corrected",
             cohort_sha256="ab",
             seed=0,
             resamples=100,

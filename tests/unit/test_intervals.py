@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from clinical_peft.evaluation.areas import rank_figures
+from clinical_peft.evaluation.areas import mean_of_defined, rank_figures
 from clinical_peft.evaluation.comparisons import Total, pooled_seed_variance
 from clinical_peft.evaluation.delong import compare_areas, contributions
 from clinical_peft.evaluation.resampling import (
@@ -17,47 +17,89 @@ from clinical_peft.evaluation.resampling import (
 )
 from clinical_peft.evaluation.weighting import Weighting
 
-SIGNAL = 1.0
+SIGNALS = (1.0, 1.0, 1.3)  # of three models
 PER_PATIENT = 0.6  # standard deviation that a patient's admissions share
-TRUTH = 0.5 * (1 + math.erf(SIGNAL / math.sqrt(2 * (1 + PER_PATIENT**2)) / math.sqrt(2)))
+TRUTHS = [
+    0.5 * (1 + math.erf(signal / math.sqrt(2 * (1 + PER_PATIENT**2)) / math.sqrt(2))) for signal in SIGNALS
+]  # fmt: skip
 
 
-def clustered_scores(generator, patients=150, models=2, trial=0):
-    """Scores of models with the same true AUROC on patients of one to three admissions each."""
+def weightings(patient, resamples):
+    """Every row once, the resamples, and the jackknife."""
+    weights = (
+        np.ones((len(patient), 1), np.uint8),
+        patient_weights(patient, resamples=resamples, seed=0),
+        leave_out_weights(patient, seed=0),
+    )
+    return [Weighting(counts, compiled=True) for counts in weights]
+
+
+def intervals(name, value, replicates, without):
+    """Percentile and BCa interval of a figure."""
+    return {
+        name: percentile_interval(replicates, 0.95),
+        f"{name}_bca": bca_interval(float(value[0]), replicates, without, 0.95),
+    }
+
+
+def clustered_scores(generator, patients=150, trial=0):
+    """Scores of the three models on patients of one to three admissions each."""
     patient = np.repeat(np.arange(patients), generator.integers(1, 4, patients))
     positive = generator.random(len(patient)) < 0.4
     of_patient = generator.normal(scale=PER_PATIENT, size=patients)[patient]
-    scores = [SIGNAL * positive + of_patient + generator.normal(size=len(patient)) for _ in range(models)]
+    scores = [signal * positive + of_patient + generator.normal(size=len(patient)) for signal in SIGNALS]
     return scores, positive, patient + 100_000 * trial
 
 
 def coverage(trials, resamples):
-    """Share of trials in which 95 % intervals hold the truth: of an AUROC, and of a difference that is 0."""
+    """Share of trials in which 95 % intervals hold the truth: of an AUROC, of a difference of 0, and of another."""
     generator = np.random.default_rng(0)
-    held = dict.fromkeys(("percentile", "bca", "difference", "difference_bca", "delong"), 0)
+    held = dict.fromkeys(("auroc", "auroc_bca", "equal", "equal_bca", "equal_delong"), 0)
+    held |= dict.fromkeys(("unequal", "unequal_bca", "unequal_delong"), 0)
     for trial in range(trials):
         scores, positive, patient = clustered_scores(generator, trial=trial)
-        weights = patient_weights(patient, resamples=resamples, seed=0)
-        drawn = Weighting(weights, compiled=True)
-        left_out = Weighting(leave_out_weights(patient, seed=0), compiled=True)
-        once = Weighting(np.ones((len(patient), 1), np.uint8), compiled=True)
-        value, replicates, without = (
-            np.stack([weighting.rank(score, positive)[0] for score in scores]) for weighting in (once, drawn, left_out)
-        )
-        estimate = value[:, 0]
-        compared = compare_areas(*(contributions(score, positive) for score in scores), positive, patient, 0.95)
-        found = {
-            "percentile": (percentile_interval(replicates[0], 0.95), TRUTH),
-            "bca": (bca_interval(estimate[0], replicates[0], without[0], 0.95), TRUTH),
-            "difference": (percentile_interval(replicates[1] - replicates[0], 0.95), 0),
-            "difference_bca": (
-                bca_interval(estimate[1] - estimate[0], replicates[1] - replicates[0], without[1] - without[0], 0.95),
-                0,
-            ),
-            "delong": (compared.interval, 0),
-        }
-        for name, (interval, truth) in found.items():
-            held[name] += interval[0] <= truth <= interval[1]
+        drawn = weightings(patient, resamples)
+        first, *others = ([weighting.rank(score, positive)[0] for weighting in drawn] for score in scores)
+        found = intervals("auroc", *first)
+        placed = [contributions(score, positive) for score in scores]
+        for name, other, place in zip(("equal", "unequal"), others, (1, 2), strict=True):
+            found |= intervals(name, *(two - one for one, two in zip(first, other, strict=True)))
+            found[f"{name}_delong"] = compare_areas(placed[0], placed[place], positive, patient, 0.95).interval
+        truths = {"auroc": TRUTHS[0], "equal": 0.0, "unequal": TRUTHS[2] - TRUTHS[0]}
+        for name, (low, high) in found.items():
+            held[name] += low <= truths[name.partition("_")[0]] <= high
+    return {name: count / trials for name, count in held.items()}
+
+
+def macro_coverage(trials, resamples, rates, patients=150):
+    """The same of the macro average over labels with these rates, and of an unequal difference of two.
+
+    Half of a patient's admissions have the patient's labels, the others their own.
+    """
+    generator = np.random.default_rng(0)
+    held = dict.fromkeys(("macro", "macro_bca", "unequal", "unequal_bca"), 0)
+    for trial in range(trials):
+        patient = np.repeat(np.arange(patients), generator.integers(1, 4, patients))
+        shape = (len(patient), len(rates))
+        of_patient = (generator.random((patients, len(rates))) < rates)[patient]
+        positive = np.where(generator.random(shape) < 0.5, of_patient, generator.random(shape) < rates)
+        level = generator.normal(scale=PER_PATIENT, size=(patients, 1))[patient]
+        drawn = weightings(patient + 100_000 * trial, resamples)
+        columns = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0))
+        means = []
+        for signal in (SIGNALS[0], SIGNALS[2]):
+            scores = signal * positive + level + generator.normal(size=shape)
+            means.append(
+                [
+                    mean_of_defined(np.array([one.rank(scores[:, k], positive[:, k])[0] for k in columns]))
+                    for one in drawn
+                ]
+            )
+        found = intervals("macro", *means[0])
+        found |= intervals("unequal", *(two - one for one, two in zip(*means, strict=True)))
+        truths = {"macro": TRUTHS[0], "unequal": TRUTHS[2] - TRUTHS[0]}
+        for name, (low, high) in found.items():
+            held[name] += low <= truths[name.partition("_")[0]] <= high
     return {name: count / trials for name, count in held.items()}
 
 
@@ -70,6 +112,22 @@ def test_intervals_hold_the_truth_in_most_of_some_trials():
 def test_intervals_hold_the_truth_as_often_as_they_say():
     shares = coverage(2000, 1000)
     assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
+
+
+@pytest.mark.slow
+def test_percentile_intervals_of_a_macro_average_hold_the_truth_as_often_as_they_say():
+    """Sixty labels, from three in ten admissions down to three in two hundred."""
+    shares = macro_coverage(1000, 1000, np.geomspace(0.3, 0.015, 60))
+    assert all(0.93 <= shares[name] <= 0.97 for name in ("macro", "unequal")), shares
+
+
+@pytest.mark.slow
+def test_labels_with_two_or_three_positives_are_too_much_for_bca():
+    """Percentile intervals hold the truth a little too seldom there, BCa intervals far too seldom."""
+    shares = macro_coverage(800, 1000, np.full(60, 0.008))
+    for name in ("macro", "unequal"):
+        assert 0.9 <= shares[name] < 0.95, shares
+        assert shares[f"{name}_bca"] < shares[name] - 0.03, shares
 
 
 def test_bca_is_the_percentile_interval_of_a_symmetric_figure():

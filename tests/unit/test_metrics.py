@@ -18,7 +18,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from clinical_peft.evaluation.areas import rank_figures, scored_classes
+from clinical_peft.evaluation.areas import over_shared, rank_figures, scored_classes
 from clinical_peft.evaluation.curves import GRID, ranking_curves
 from clinical_peft.evaluation.metrics import all_figures, choose_threshold, f1_figures
 from clinical_peft.evaluation.predictions import read_predictions
@@ -228,6 +228,29 @@ def test_undefined_resamples_are_left_out_and_counted(split):
     assert undefined(values) == absent > 50
     assert percentile_interval(values, 0.95) is not None
     assert percentile_interval(np.full(5, np.nan), 0.95) is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**16), st.integers(1, 4), st.integers(2, 3))
+def test_groups_are_compared_over_the_classes_that_all_define_in_a_resample(seed, classes, groups):
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(groups):
+        known = [column for column in range(classes) if generator.random() < 0.7]
+        values = {(column,): generator.random(6) for column in known}
+        for value in values.values():
+            value[generator.random(6) < 0.3] = np.nan
+        drawn.append(values)
+    found = over_shared(*drawn, width=6)
+    for place in range(6):
+        shared = [
+            column
+            for column in range(classes)
+            if all(np.isfinite(group.get((column,), np.full(6, np.nan))[place]) for group in drawn)
+        ]
+        for group, means in zip(drawn, found, strict=True):
+            expected = np.mean([group[column,][place] for column in shared]) if shared else np.nan
+            assert means[place] == pytest.approx(expected, nan_ok=True)
 
 
 def test_paired_difference_is_narrower_than_that_of_independent_samples(split):

@@ -42,6 +42,7 @@ def runs_of(root, switch, *, resamples=300, seeds=SEEDS, task="los"):
             classes,
             task=task,
             job={"model": f"{MODEL}@{switch}"},
+            protocol=switch,
             cohort_sha256=switch,
             seed=seed,
             resamples=resamples,
@@ -149,9 +150,30 @@ def test_runs_that_cannot_be_paired_are_refused(runs, tmp_path):
     one_seed = ArmRuns(**(vars(runs[1]) | {"metrics": runs[1].metrics[:1], "replicates": runs[1].replicates[:1]}))
     with pytest.raises(DataError, match="its seeds"):
         measure_protocol_gaps([runs[0], one_seed], model=MODEL, untouched={}, output=output)
+    again = ArmRuns(**(vars(runs[1]) | {"metrics": runs[1].metrics * 2, "replicates": runs[1].replicates * 2}))
+    with pytest.raises(DataError, match="was already read"):
+        measure_protocol_gaps([runs[0], again], model=MODEL, untouched={}, output=output)
+    with pytest.raises(DataError, match="the arm unclipped on los was already given"):
+        measure_protocol_gaps([runs[0], runs[1], runs[1]], model=MODEL, untouched={}, output=output)
     with pytest.raises(DataError, match="expected the corrected runs of los"):
         measure_protocol_gaps(runs[1:], model=MODEL, untouched={}, output=output)
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cohort_sha256": "another"}, "los was scored on another cohort than in"),
+        ({"recipe": {"model": "m", "recipe": {"epochs": 3}}}, r"another recipe than in .*\(model, recipe\)"),
+        ({"protocol": "paper"}, "found paper"),
+    ],
+)
+def test_seeds_of_an_arm_differ_in_nothing_else(runs, tmp_path, changes, message):
+    spoiled = tmp_path / "seed1.json"
+    spoiled.write_text(json.dumps(json.loads(runs[1].metrics[1].read_text()) | changes))
+    arm = ArmRuns(**(vars(runs[1]) | {"metrics": (runs[1].metrics[0], spoiled)}))
+    with pytest.raises(DataError, match=message):
+        measure_protocol_gaps([runs[0], arm], model=MODEL, untouched={}, output=tmp_path / "gaps.json")
 
 
 def test_the_table_says_what_is_worth_what(gaps):
@@ -159,6 +181,12 @@ def test_the_table_says_what_is_worth_what(gaps):
     assert [record["switch"] for record in table.records] == ["unclipped", "task_adapter_inactive", "paper"]
     assert all(set(record) == set(PROTOCOL_FIELDS) for record in table.records)
     assert table.bold == {(1, 5), (2, 5)}
+    paper, measured = table.records[2], gaps["rows"][2]
+    assert (paper["corrected_protocol"], paper["arm_protocol"]) == (CORRECTED, "paper")
+    assert (paper["corrected_cohort_sha256"], paper["arm_cohort_sha256"]) == (CORRECTED, "paper")
+    for prefix, kind in (("", "interval"), ("bca_", "interval_bca"), ("total_", "interval_total")):
+        printed = [paper[f"{prefix}low_percent"], paper[f"{prefix}high_percent"]]
+        assert printed == pytest.approx([100 * end for end in measured[kind]], abs=1e-4)
     assert table.rows[0][5].startswith("+0.0 [+0.0, +0.0]")
     assert table.rows[2][5].startswith("−")
     assert "los_rounded (PROC)" in table.notes[1]

@@ -12,7 +12,13 @@ from clinical_peft.errors import DataError
 from clinical_peft.evaluation import adapter_figures, figures, use_figures
 from clinical_peft.evaluation.attrition_flow import attrition_flow
 from clinical_peft.evaluation.cohort_tables import build_cohort_tables
-from clinical_peft.evaluation.discussion import compare_groups, control_sentences, excludes_zero, seed_sentence
+from clinical_peft.evaluation.discussion import (
+    compare_groups,
+    control_sentences,
+    excludes_zero,
+    highest_and_lowest,
+    seed_sentence,
+)
 from clinical_peft.evaluation.paper_tables import build_tables
 from clinical_peft.evaluation.report import build_report
 from clinical_peft.evaluation.tables import Table
@@ -237,9 +243,12 @@ def test_a_model_has_one_colour_in_all_figures(drawn):
     assert [colour_of(epochs, LABELS[model]["label"]) for model in VARIANTS] == colours
 
 
-def difference(first, second, value, half=0.01, task="macro_average", p_holm=0.01):
+def difference(first, second, value, half=0.01, task="macro_average", p_holm_table=0.01):
+    """A pair whose interval over patients alone is half as wide, and whose p over patients alone is always small."""
     return {"group": "g", "task": task, "first": first, "second": second, "difference": value,
-            "interval": [value - half, value + half], "undefined": 0, "p_value": 0.002, "p_holm": p_holm}  # fmt: skip
+            "interval": [value - half / 2, value + half / 2], "undefined": 0, "p_value": 0.002, "p_holm": 0.002,
+            "interval_total": [value - half, value + half], "p_total": p_holm_table / 2, "p_holm_table": p_holm_table,
+            "significant": p_holm_table <= 0.05}  # fmt: skip
 
 
 def made_up(differences, **aurocs):
@@ -251,15 +260,36 @@ def made_up(differences, **aurocs):
 
 
 def test_discussion_counts_what_is_told_apart_and_what_is_not():
-    rows = [difference("a", "b", 0.05), difference("a", "c", -0.002), difference("b", "c", -0.052, p_holm=0.2)]
-    (group,) = compare_groups(made_up(rows, a=0.60, b=0.65, c=0.598), {"a": {"label": "A"}})
+    rows = [
+        difference("a", "b", 0.05),
+        difference("a", "c", -0.006, p_holm_table=0.9),
+        difference("b", "c", -0.052, p_holm_table=0.2),
+    ]
+    aggregate = made_up(rows, a=0.60, b=0.65, c=0.598)
+    (group,) = compare_groups(aggregate, {"a": {"label": "A"}})
     text = " ".join(group.sentences)
     assert "b 65.0; A 60.0; c 59.8" in text
-    assert "Of 3 pairs, 2 have a difference whose 95% interval excludes zero; 1 of them stay below 0.05" in text
-    assert "1 pair cannot be told apart" in text
+    assert "Of 3 pairs, 2 have a difference whose 95% interval over patients and seeds excludes zero; 1 of them" in text
+    assert "2 pairs cannot be told apart" in text
     assert group.by_task.rows == (("Macro average", "3", "2", "1"),)
-    assert group.pairs.rows[0][:4] == ("b", "c", "5.20", "[4.20, 6.20]")
-    assert group.pairs.rows[-1][:4] == ("A", "c", "0.20", "[-0.80, 1.20]")
+    assert group.pairs.rows[0] == ("b", "c", "5.20", "[4.20, 6.20]", "0.100", "0.200", "no")
+    # Over patients alone the interval excludes zero; over patients and seeds it does not.
+    assert group.pairs.rows[-1][:4] == ("A", "c", "0.60", "[-0.40, 1.60]")
+    assert "1 of 3 pairs of models differ beyond chance" in highest_and_lowest(group, aggregate, {})
+
+
+@pytest.mark.parametrize("tasks", [("mortality", "los"), ("procedures",)])
+def test_the_headline_the_discussion_and_the_bold_follow_one_rule(tasks, tmp_path):
+    """Pairs told apart are those that the tables mark as significant, over patients and seeds and the whole table."""
+    aggregate = simulate_study(tmp_path, seeds=2, resamples=100, tasks=tasks)["aggregate"]
+    (group,) = compare_groups(aggregate, LABELS)
+    found = [row for row in aggregate["differences"] if row["task"] == "macro_average"]
+    significant = sum(row["significant"] for row in found)
+    assert f"{significant} of {len(found)} pairs of models differ beyond" in highest_and_lowest(
+        group, aggregate, LABELS
+    )
+    assert sum(row[-1] == "yes" for row in group.pairs.rows) == significant
+    assert group.by_task.rows[-1][-1] == str(significant)
 
 
 def test_discussion_compares_the_order_with_the_published_one():
@@ -273,7 +303,8 @@ def test_discussion_compares_the_order_with_the_published_one():
 
 
 def test_discussion_points_out_models_that_score_alike():
-    rows = [difference("a", "b", 0.0, half=0.0), difference("a", "b", 0.0, half=0.0, task="los")]
+    alike = {"half": 0.0, "p_holm_table": 1.0}
+    rows = [difference("a", "b", 0.0, **alike), difference("a", "b", 0.0, task="los", **alike)]
     (group,) = compare_groups(made_up(rows, a=0.6, b=0.6), {})
     assert any("a and b score alike in every resample" in sentence for sentence in group.sentences)
     assert not excludes_zero(rows[0])

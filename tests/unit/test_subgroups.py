@@ -3,6 +3,7 @@
 import json
 import os
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,39 @@ def test_gaps_are_differences_of_figures_over_shared_classes(study):
     assert several["seeds"] == 2
 
 
+def one_versus_one(data, classes):
+    """Mean over pairs of these classes, each pair in both directions, by scikit-learn."""
+    label, areas = data.target.argmax(axis=1), []
+    for first, second in combinations(classes, 2):
+        pair = np.isin(label, (first, second))
+        areas += [roc_auc_score(label[pair] == one, data.scores[pair, one]) for one in (first, second)]
+    return np.mean(areas)
+
+
+def test_gaps_of_several_classes_are_over_the_pairs_that_both_groups_define(tmp_path):
+    """One group has no stay of the longest class: its gap must not come from the pairs that the other one has more."""
+    study = simulate_study(tmp_path, seeds=1, resamples=20, tasks=("los",))
+    paths = [study["predictions"][run["model"], "los"][0] for run in study["metrics"]]
+    metrics = [tmp_path / f"metrics/{run['model']}/los/seed0.json" for run in study["metrics"]]
+    found = pq.read_table(paths[0])
+    sex = ["male" if label == 3 or hadm % 2 else "female" for hadm, label in zip(
+        found["hadm_id"].to_pylist(), found["label"].to_pylist(), strict=True)]  # fmt: skip
+    attributes = write_attributes(tmp_path / "sex.parquet", found["hadm_id"].to_pylist(), {"sex": sex})
+    result = compare_subgroups(
+        metrics, paths, study["classes"], attributes, resamples=50, bootstrap_seed=0, output=tmp_path / "x.json"
+    )
+    for path, run in zip(paths, study["metrics"], strict=True):
+        test = read_predictions(path, range(4), "multiclass")["test"]
+        inside = np.array([sex[hadm - 1_000] == "female" for hadm in test.hadm_id])
+        parts = {"female": test.of_rows(inside), "male": test.of_rows(~inside)}
+        assert not parts["female"].target[:, 3].any()
+        (row,) = [row for row in result["gaps"] if row["model"] == run["model"] and row["gaps"]]
+        expected = {name: one_versus_one(part, range(3)) for name, part in parts.items()}
+        assert (row["group"], row["reference"], row["classes"]) == ("female", "male", 3)
+        assert row["figures"]["auroc"]["value"] == pytest.approx(expected["female"])
+        assert row["gaps"]["auroc"]["value"] == pytest.approx(expected["female"] - expected["male"])
+
+
 def test_small_groups_are_marked_and_their_counts_hidden(study):
     result = gaps_of(study)
     cells = {(cell["task"], cell["group"]): cell for cell in result["cells"]}
@@ -220,6 +254,7 @@ def test_the_table_shows_no_count_below_ten(study):
     table = tables["subgroups"]
     assert to_csv(table).splitlines()[0] == ",".join(SUBGROUP_FIELDS)
     assert len(table.records) == len(result["gaps"])
+    assert {(record["protocol"], record["cohort_sha256"]) for record in table.records} == {("corrected", "c0" * 32)}
     assert len(table.rows) == len(result["cells"])
     counts = [record[name] for record in table.records for name in ("admissions", "patients", "positives")]
     assert all(count is None or count >= 10 for count in counts)
