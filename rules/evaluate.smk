@@ -120,6 +120,7 @@ rule tabulate:
         perplexities=perplexities_in_use,
         training=training_records_in_use,
         pooled=pooled_records_in_use,
+        metrics=metrics_in_use,
         comparison="<study>/comparison.json",
         calibration="<study>/calibration.json",
         subgroups="<study>/subgroups.json",

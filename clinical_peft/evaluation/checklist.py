@@ -125,7 +125,8 @@ def _models(facts: RunFacts) -> str:
 def _measures(facts: RunFacts) -> str:
     level = f"{facts.aggregate['level']:.0%}"
     return (
-        f"AUROC, AUPRC, F1, Brier score and log-loss in <study>/metrics; {level} bootstrap intervals over patients, "
+        f"AUROC, AUPRC, F1, Brier score and log-loss in tables metrics and multilabel_metrics; {level} bootstrap "
+        "intervals over patients, "
         f"{number(facts.aggregate['resamples'])} resamples; models compared in pairs with Holm's adjustment."
     )
 

@@ -22,6 +22,7 @@ PAPER_TABLES = ["dataset_statistics", "domain_adaptation", "downstream_main", "d
 TABLES = [
     *PAPER_TABLES,
     *("cohort_details", "text_lengths", "attrition", "uncertainty", "calibration", "subgroups"),
+    *("cost", "metrics", "multilabel_metrics", "scoring_variants"),
 ]
 MODELS = ["tfidf", "llama", "llama+clinical-trainable+downstream", "bert+lora"]
 TASKS = ["mortality", "diagnoses"]
