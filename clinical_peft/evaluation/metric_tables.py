@@ -329,9 +329,9 @@ def _variant_table(cells: Sequence[Cell], labels: Labels) -> Table:
         ),
         notes=(
             "In the original a multilabel task's scores are a softmax over its labels, F1 decides at 0.5, and its "
-            "macro F1 leaves out labels without both outcomes; corrected: a sigmoid of each label, and the threshold from "
-            "validation. In brackets: original minus corrected. LOS is scored alike in both. Fewer classes are scored "
-            "as marked in table metrics.",
+            "macro F1 leaves out labels without both outcomes; corrected: a sigmoid of each label, and the threshold "
+            "from validation. In brackets: original minus corrected. LOS is scored alike in both. The "
+            "classes are those of table metrics.",
         ),
         text_columns=2,
     )

@@ -34,9 +34,10 @@ def study(tiny_run) -> Path:
 
 
 def comparable(path: Path) -> list[list[str]]:
-    """A table without its measured times and rates."""
+    """A table without its measured times, rates, memory and energy."""
     rows = list(csv.reader(path.read_text().splitlines()))
-    kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_seconds", "_per_second"))]
+    measured = ("_seconds", "_per_second", "peak_memory_gb", "energy_wh")
+    kept = [i for i, name in enumerate(rows[0]) if not name.endswith(measured)]
     return [[row[i] for i in kept] for row in rows]
 
 
