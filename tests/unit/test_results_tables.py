@@ -148,7 +148,7 @@ def test_published_figures_stand_with_the_difference_to_ours():
     row = dict(zip(tables["downstream_main"].row_names, tables["downstream_main"].rows, strict=True))["llama"]
     assert "57.65 (−5.65)" in row
     assert "57.65 ($-$5.65)" in to_latex(tables["downstream_main"])
-    assert '<td class="published">57.65<small> (−5.65)</small></td>' in to_html(tables["downstream_main"])
+    assert '<td class="published" data-sort="57.65">57.65<small> (−5.65)</small></td>' in to_html(tables["downstream_main"])
     lora = records(tables["domain_adaptation"])[0]
     assert float(lora["difference_test_perplexity"]) == pytest.approx(7.75 - 2.244)
     assert "8,388,608 (−8,376,320)" in tables["domain_adaptation"].rows[0]
