@@ -17,12 +17,14 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .6rem; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid #d7dce0; text-align: right; vertical-align: top; }
 thead th { border-bottom: 2px solid #1d2329; vertical-align: bottom; }
-.text, th:first-child, .none { text-align: left; }
+.text, .none { text-align: left; }
 button { font: inherit; background: none; border: 0; padding: 0; color: inherit; text-align: inherit; }
 small { display: block; color: #5b6670; font-weight: 400; }
 .published { color: #5b6670; font-weight: 400; }
 p { color: #5b6670; max-width: 60rem; }
 """
+# Longest text of a column that needs no more room than its words.
+BRIEF = 12
 _NUMBER = r"[+\-−]?\d[\d,]*(?:\.\d+)?"
 # A bound, the number, and behind it a unit, marks, an interval, a spread, a difference in brackets or a whole.
 _BEHIND = rf"(?:%|[*†‡=]|\[{_NUMBER}, {_NUMBER}\]|±{_NUMBER}|\({_NUMBER}\)|of {_NUMBER})"
@@ -80,7 +82,8 @@ def _keys_of_column(table: Table, column: int) -> list[float | None] | None:
 
 def _html_class(table: Table, column: int) -> Markup:
     if column < table.text_columns:
-        return Markup(' class="text"')
+        brief = all(len(row[column]) <= BRIEF for row in table.rows)
+        return Markup(' class="text brief"' if brief else ' class="text"')
     published = table.header[column] in (PAPER, PAPER_DIFFERENCE)
     return Markup(' class="published"') if published else Markup("")
 
@@ -99,7 +102,7 @@ def _html_cell(table: Table, row: int, column: int, link: str | None, key: float
     if link is not None and column == table.text_columns - 1:
         text = Markup('<a href="{}" title="MLflow run">{}</a>').format(link, text)
     element = Markup("<td{}>{}</td>") if column else Markup('<th scope="row"{}>{}</th>')
-    attributes = _html_class(table, column) if column else Markup("")
+    attributes = _html_class(table, column)
     if key is not None:
         attributes += Markup(' data-sort="{}"').format(key)
     return element.format(attributes, text)

@@ -6,19 +6,25 @@ Machine-readable columns (CSV), one row per model and task:
         true codes among the k that rank highest.
     scoring_variants, of every task: `VARIANT_FIELDS`; areas and F1 of the same logits under either protocol's scores
         and threshold, whatever the study's.
-Figures are means over seeds. An interval (`_low`, `_high`, at `level`) is over patients: the ends of the seeds'
-intervals, averaged. Since resamples of a mean over seeds vary no more than those of single seeds on average, it is
-about as wide as that of the mean, or wider. `undefined` says which figures are missing, and why.
+Figures are means over seeds. An interval (`_low`, `_high`, at `level`) is over patients: of the mean over seeds where
+resamples are stored (`clinical_peft.evaluation.metrics.FIGURES`), and otherwise the ends of the seeds' intervals,
+averaged, which is about as wide or wider, since a mean varies no more than its parts. `undefined` says which figures
+are missing, and why.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from clinical_peft.evaluation.areas import BANDS
-from clinical_peft.evaluation.metrics import PRECISION_AT
+from clinical_peft.evaluation.evaluate import read_replicates
+from clinical_peft.evaluation.metrics import FIGURES, PRECISION_AT
+from clinical_peft.evaluation.resampling import percentile_interval
 from clinical_peft.evaluation.tables import (
     MISSING,
     TASK_LABELS,
@@ -78,16 +84,22 @@ Run = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """The runs of a model on a task, by seed."""
+    """The runs of a model on a task, by seed, and the files of their resamples."""
 
     runs: Sequence[Run]
+    replicates: Sequence[Path]
 
     def mean(self, figure: str) -> float | None:
         """Mean over seeds; None where a seed has none."""
         return _mean([run["metrics"]["test"].get(figure) for run in self.runs])
 
     def interval(self, figure: str) -> tuple[float | None, float | None]:
-        """Ends of the seeds' intervals, averaged; None where a seed has none."""
+        """Both ends of the interval over patients; None where a seed has none."""
+        if figure in FIGURES and self.mean(figure) is not None:
+            pairs = zip(self.replicates, self.runs, strict=True)
+            resamples = np.mean([read_replicates(path, run, figure) for path, run in pairs], axis=0)
+            low, high = percentile_interval(resamples, self.runs[0]["level"]) or (None, None)
+            return low, high
         found = [run["intervals"]["test"].get(figure) or (None, None) for run in self.runs]
         return _mean([ends[0] for ends in found]), _mean([ends[1] for ends in found])
 
@@ -112,21 +124,26 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known and len(known) == len(values) else None
 
 
-def build_metric_tables(metrics: Sequence[Run], labels: Labels) -> dict[str, Table]:
+def build_metric_tables(metrics: Sequence[Run], replicates: Sequence[Path], labels: Labels) -> dict[str, Table]:
     """Build the tables.
 
     Args:
         metrics: Content of the metrics files; see `clinical_peft.evaluation.evaluate.evaluate`.
+        replicates: Replicates files in the same order.
         labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
 
     Returns:
         metrics, multilabel_metrics and scoring_variants.
+
+    Raises:
+        DataError: A replicates file is missing or belongs to another run.
     """
-    runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for run in sorted(metrics, key=lambda run: run["seed"]):
-        runs[run["model"], run["task"]].append(run)
+    runs: dict[tuple[str, str], list[tuple[Run, Path]]] = defaultdict(list)
+    for run, path in sorted(zip(metrics, replicates, strict=True), key=lambda pair: pair[0]["seed"]):
+        runs[run["model"], run["task"]].append((run, path))
     models = in_order([model for model, _ in runs], labels)
-    cells = [Cell(runs[model, task]) for task in TASK_LABELS for model in models if (model, task) in runs]
+    keys = [(model, task) for task in TASK_LABELS for model in models if (model, task) in runs]
+    cells = [Cell(*zip(*runs[key], strict=True)) for key in keys]
     return {
         "metrics": _metric_table(cells, labels),
         "multilabel_metrics": _multilabel_table([c for c in cells if c.runs[0]["task_type"] == "multilabel"], labels),
@@ -234,9 +251,8 @@ def _metric_table(cells: Sequence[Cell], labels: Labels) -> Table:
         rows=tuple(rows),
         notes=(
             "Threshold: from which score on F1 counts a class as predicted, chosen on validation (or fixed, as the CSV "
-            "file says); a dash where the class with the highest score is predicted. Interval: the seeds' intervals, "
-            "their ends averaged; the AUROC's in the tables of the main result are of the mean itself and may be "
-            "narrower. F1 micro of one label per admission is accuracy; a multiclass Brier score runs from 0 to 2.",
+            "file says); a dash where the class with the highest score is predicted. F1 micro of one label per "
+            "admission is accuracy; a multiclass Brier score runs from 0 to 2.",
             *_notes(cells, records, (*SHARES, *LOSSES)),
         ),
         text_columns=2,
@@ -266,7 +282,8 @@ def _multilabel_table(cells: Sequence[Cell], labels: Labels) -> Table:
         rows=tuple(rows),
         notes=(
             "Macro: mean over labels. Micro: all pairs of admission and label ranked together. Weighted: by the "
-            "label's positives. The CSV file holds AUPRC under the same averages.",
+            "label's positives. Intervals but those of macro: the seeds' intervals, their ends averaged. The CSV file "
+            "holds AUPRC under the same averages.",
             *_band_notes(records),
             *_notes(cells, records, printed),
         ),

@@ -24,6 +24,7 @@ class TableSources:
         attrition: Per task, `{task}.attrition.json`.
         perplexities: Per adapter.
         metrics: Metrics files of all runs.
+        replicates: Their resamples, in the same order.
         comparison: Metrics averaged and compared.
         calibration: Calibration of every run.
         subgroups: Metrics of groups of patients.
@@ -37,6 +38,7 @@ class TableSources:
     attrition: tuple[Path, ...]
     perplexities: tuple[Path, ...]
     metrics: tuple[Path, ...]
+    replicates: tuple[Path, ...]
     comparison: Path
     calibration: Path
     subgroups: Path
@@ -58,6 +60,7 @@ class TableSources:
             attrition=many("attrition"),
             perplexities=many("perplexities"),
             metrics=many("metrics"),
+            replicates=many("replicates"),
             comparison=many("comparison")[0],
             calibration=many("calibration")[0],
             subgroups=many("subgroups")[0],
@@ -83,7 +86,7 @@ def study_tables(sources: TableSources, *, labels: Labels, protocol: str) -> dic
     perplexities = [read_json(path) for path in sources.perplexities]
     comparison = read_json(sources.comparison)
     tables = build_tables(statistics=statistics, perplexities=perplexities, aggregate=comparison, labels=labels)
-    tables |= build_metric_tables([read_json(path) for path in sources.metrics], labels)
+    tables |= build_metric_tables([read_json(path) for path in sources.metrics], sources.replicates, labels)
     tables |= build_evidence_tables(
         aggregate=comparison,
         calibration=read_json(sources.calibration),

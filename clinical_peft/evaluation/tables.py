@@ -67,8 +67,8 @@ def in_order(names: Sequence[str], labels: Labels) -> list[str]:
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """A number with thousands separators, or an en dash."""
-    return MISSING if value is None else f"{value:,.{digits}f}"
+    """A number with thousands separators and a true minus sign, or an en dash."""
+    return MISSING if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 
 def rounded(value: float | None, digits: int = 4) -> float | None:
