@@ -23,6 +23,15 @@ BY_TASK = ("roc_pr", "reliability", "decision")
 # Sections beyond those that every report has, each shown where a study has one of its tables or figures.
 FURTHER: tuple[dict[str, Any], ...] = (
     {
+        "id": "metrics",
+        "short": "Further figures",
+        "title": "What else the predictions say",
+        "text": "Precision and recall, classification and the error of the probabilities; the tasks of many labels by "
+        "average and frequency; and the same logits scored as in the original.",
+        "tables": ("metrics", "multilabel_metrics", "scoring_variants"),
+        "figures": (),
+    },
+    {
         "id": "uncertainty",
         "short": "Uncertainty",
         "title": "Which differences hold",

@@ -178,6 +178,7 @@ def finetune_head(
         data,
         fit,
         state,
+        device=device,
         frozen=by.frozen_sha256,
         trainable=trainable,
         total=by.parameters + trainable,

@@ -20,6 +20,7 @@ from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import NoteFeatures, tokenise
 from clinical_peft.training.optimisation import prepare_torch, to_device
 from clinical_peft.training.pooled_notes import PooledBy, write_pooled
+from clinical_peft.training.throughput import peak_memory_bytes
 
 # Features depend on neither the number of classes nor the seed of the head; a network needs both to be built.
 ANY_CLASSES, ANY_SEED = 2, 0
@@ -41,7 +42,8 @@ def pool_notes(
         log: Where they are reported.
 
     Returns:
-        What is also written to `record`: notes, rows (with repetitions), tokens, seconds, tokens_per_second.
+        What is also written to `record`: notes, rows (with repetitions), tokens, seconds, tokens_per_second,
+            peak_memory_bytes.
 
     Raises:
         TrainingError: The adapter does not fit the base, the context does not fit into it, or there is no memory for a
@@ -81,6 +83,7 @@ def pool_notes(
         "tokens": tokens,
         "seconds": seconds,
         "tokens_per_second": tokens / max(seconds, 1e-9),
+        "peak_memory_bytes": peak_memory_bytes(device),
     }
     log.metrics(figures)
     write_json(record, figures)

@@ -141,6 +141,7 @@ def simulate_study(
     )
     return {
         "metrics": [json.loads(path.read_text()) for path in metrics],
+        "replicates": replicates,
         "aggregate": summary,
         "predictions": predictions,
         "classes": {task: root / f"cohorts/{task}.classes.json" for task in tasks},

@@ -45,6 +45,29 @@ def test_costs_add_up():
     assert total["times_fewer_tokens"] == round(15_600 / 8100, 2)
 
 
+def test_peak_memory_is_the_largest_and_energy_adds_up():
+    adapter = PERPLEXITY | {"peak_memory_bytes": 6_000_000_000, "energy_joules": 7200.0}
+    pooled = {"base-128": POOLED["base-128"] | {"peak_memory_bytes": 2_500_000_000, "energy_joules": 3600.0}}
+    runs = [
+        run("lora", 3000, 1000, 7.0) | {"peak_memory_bytes": size, "energy_joules": 1800.0}
+        for size in (3_000_000_000, 4_000_000_000)
+    ]
+    found = rows(cost_table(runs, pooled, [adapter], LABELS))
+    assert [found[label]["peak_memory_gb"] for label in ("Adapter", "Lora", "Total")] == [6.0, 4.0, 6.0]
+    assert [found[label]["energy_wh"] for label in ("Adapter", "Lora", "Total")] == [2.0, 1.0, 4.0]
+
+
+def test_what_a_run_did_not_measure_is_missing_and_never_a_smaller_sum():
+    adapter = PERPLEXITY | {"peak_memory_bytes": 6_000_000_000, "energy_joules": None}
+    runs = [run("lora", 1, 1, 7.0) | {"peak_memory_bytes": 3_000_000_000}, run("lora", 1, 1, 7.0)]
+    table = cost_table(runs, POOLED, [adapter], LABELS)
+    found = rows(table)
+    assert found["Adapter"]["peak_memory_gb"] == 6.0
+    assert all(found[label]["energy_wh"] is None for label in found)
+    assert found["Lora"]["peak_memory_gb"] is found["Total"]["peak_memory_gb"] is None
+    assert table.rows[-1][-2:] == ("–", "–")
+
+
 def test_without_a_direct_run_nothing_is_estimated():
     assert rows(table([run("head", 0, 0, 0.5)]))["Head"]["original_device_seconds"] is None
 

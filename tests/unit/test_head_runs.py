@@ -97,12 +97,13 @@ def test_pooled_equals_direct(variant, task, switches, study, tmp_path):
     ours = head_run(study, job, pooled(study, job, tmp_path), tmp_path / "pooled")
     theirs = direct_run(study, job, tmp_path / "direct")
     np.testing.assert_allclose(logits(tmp_path / "pooled"), logits(tmp_path / "direct"), rtol=0, atol=2e-5)
-    measured = {"seconds", "tokens_per_second", "features_kept", "curve", "passes"}
+    measured = {"seconds", "tokens_per_second", "peak_memory_bytes", "features_kept", "curve", "passes"}
     assert {key: ours[key] for key in ours.keys() - measured} == {key: theirs[key] for key in theirs.keys() - measured}
     original = ("original_trained_tokens", "original_forward_tokens")
     assert [ours["passes"][key] for key in original] == [theirs["passes"][key] for key in original]
     assert (ours["passes"]["trained_tokens"], ours["passes"]["forward_tokens"]) == (0, 0)
     assert theirs["passes"]["trained_tokens"] == theirs["tokens"] <= theirs["passes"]["original_trained_tokens"]
+    assert min(ours["peak_memory_bytes"], theirs["peak_memory_bytes"]) > 1e6
     assert (ours["features_kept"], theirs["features_kept"]) == (True, False)
     for mine, other in zip(ours["curve"], theirs["curve"], strict=True):
         assert mine == pytest.approx(other, abs=1e-4)

@@ -22,6 +22,7 @@ PAPER_TABLES = ["dataset_statistics", "domain_adaptation", "downstream_main", "d
 TABLES = [
     *PAPER_TABLES,
     *("cohort_details", "text_lengths", "attrition", "uncertainty", "calibration", "subgroups"),
+    *("cost", "metrics", "multilabel_metrics", "scoring_variants"),
 ]
 MODELS = ["tfidf", "llama", "llama+clinical-trainable+downstream", "bert+lora"]
 TASKS = ["mortality", "diagnoses"]
@@ -38,9 +39,10 @@ def study(tiny_run) -> Path:
 
 
 def comparable(path: Path) -> list[list[str]]:
-    """A table without its measured times and rates."""
+    """A table without its measured times, rates, memory and energy."""
     rows = list(csv.reader(path.read_text().splitlines()))
-    kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_seconds", "_per_second"))]
+    measured = ("_seconds", "_per_second", "peak_memory_gb", "energy_wh")
+    kept = [i for i, name in enumerate(rows[0]) if not name.endswith(measured)]
     return [[row[i] for i in kept] for row in rows]
 
 
