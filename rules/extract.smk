@@ -207,6 +207,7 @@ rule check_leakage:
     input:
         cohorts=cohorts_in_use(),
         notes=notes_in_use(),
+        source=source_of_disjoint_corpus(),
     output:
         "<study>/cohorts/leakage.json",
     log:
@@ -219,6 +220,7 @@ rule check_leakage:
         forbidden=STUDY.paired_corpora[:1],
         with_patients=corpora_with_patients(),
         crossing_allowed=tasks_split_by_admission(),
+        fail_on_stated_outcomes=STUDY.leakage.fail_on_stated_outcomes,
         repetition=repetition_of_notes(),
         flattened=STUDY.resolved_switches["notes_flattened"],
     script:

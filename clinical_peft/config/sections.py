@@ -121,6 +121,9 @@ class Leakage(Section):
     drop_stated_outcomes: bool = Field(
         False, description="drop admissions whose note states the task's outcome, by the patterns of the leakage check"
     )
+    fail_on_stated_outcomes: bool = Field(
+        False, description="end the build when an admission note states its task's outcome, family history apart"
+    )
 
 
 class ScratchSource(Section):
