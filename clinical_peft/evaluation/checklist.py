@@ -126,8 +126,8 @@ def _measures(facts: RunFacts) -> str:
     level = f"{facts.aggregate['level']:.0%}"
     return (
         f"AUROC, AUPRC, F1, Brier score and log-loss in tables metrics and multilabel_metrics; {level} bootstrap "
-        f"intervals over patients, {number(facts.aggregate['resamples'])} resamples, and over patients and seeds in table "
-        "uncertainty; models compared in pairs over both, with Holm's correction over a comparison's pairs and tasks."
+        f"intervals over patients, {number(facts.aggregate['resamples'])} resamples, and over patients and seeds in "
+        "table uncertainty; models compared in pairs over both, with Holm's correction over a comparison's pairs and tasks."
     )
 
 

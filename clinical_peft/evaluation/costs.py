@@ -126,7 +126,8 @@ def _model_row(model: str, runs: Sequence[Mapping[str, Any]], labels: Labels, ra
 
 def _device(runs: Sequence[Mapping[str, Any]]) -> Record:
     """The largest memory of some runs, and the energy of all; None where one of them did not tell."""
-    memory, energy = ([run.get(key) for run in runs] for key in ("peak_memory_bytes", "energy_joules"))
+    memory: list[Any] = [run.get("peak_memory_bytes") for run in runs]
+    energy: list[Any] = [run.get("energy_joules") for run in runs]
     return {
         "peak_memory_gb": None if None in memory else round(max(memory) / BYTES_PER_GB, 3),
         "energy_wh": None if None in energy else round(sum(energy) / JOULES_PER_WATT_HOUR, 4),
