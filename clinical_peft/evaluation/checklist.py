@@ -127,7 +127,8 @@ def _measures(facts: RunFacts) -> str:
     return (
         f"AUROC, AUPRC, F1, Brier score and log-loss in tables metrics and multilabel_metrics; {level} bootstrap "
         f"intervals over patients, {number(facts.aggregate['resamples'])} resamples, and over patients and seeds in "
-        "table uncertainty; models compared in pairs over both, with Holm's correction over a comparison's pairs and tasks."
+        "table uncertainty; models compared in pairs over both, with Holm's correction over a comparison's pairs and "
+        "tasks."
     )
 
 
