@@ -101,7 +101,8 @@ class Bench:
         # A finished run is not trained again as long as its checkpoint lies there.
         shutil.rmtree(self.outputs(way, task)["work"], ignore_errors=True)
         if way == "pooled":
-            head = prepare_head(job, **self.cohort(task), features=self.features, adapter=self.adapter)
+            given = self.cohort(task) | {"features": self.features, "base": self.base}
+            head = prepare_head(job, **given, adapter=self.adapter)
             started = time.perf_counter()
             summary = finetune_head(head, seed=seed, log=NullLog(), **self.outputs(way, task))
         else:

@@ -45,15 +45,18 @@ def pretrain_job(study: Study, adapter: str) -> PretrainJob:
     entry = study.adapters[plain(adapter)]
     method = study.methods[entry.method]
     recipe = _resolve(LanguageRecipe, f"adapters.{adapter}.recipe", study.pretraining, method.recipe, entry.recipe)
-    return PretrainJob(
-        adapter=adapter,
-        method=method.settings,
-        recipe=recipe,
-        seed=study.seed,
-        split_salt=token_salt(study, entry.corpus),
-        general_salt=study.data.split_salt,
-        switches=_training_switches(study, adapter),
-    )
+    try:
+        return PretrainJob(
+            adapter=adapter,
+            method=method.settings,
+            recipe=recipe,
+            seed=study.seed,
+            split_salt=token_salt(study, entry.corpus),
+            general_salt=study.data.split_salt,
+            switches=_training_switches(study, adapter),
+        )
+    except ValueError as error:
+        raise ConfigError(f"config: adapters.{adapter} (method {entry.method}): {error}") from None
 
 
 def general_corpus(study: Study, base: str) -> str | None:

@@ -341,6 +341,14 @@ class PretrainJob:
     general_salt: str = ""
     switches: dict[str, bool] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        virtual, context = getattr(self.method, "num_virtual_tokens", 0), self.recipe.context
+        _require(
+            virtual < context,
+            f"num_virtual_tokens is {virtual}, but the recipe's context is {context} tokens; lower num_virtual_tokens, "
+            "or raise context",
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoolJob:

@@ -6,11 +6,12 @@ same logits to the last bit for the same batch; `docs/models.md` prints the line
 does this with checks.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from clinical_peft.errors import TrainingError
@@ -27,7 +28,7 @@ from clinical_peft.models.classifiers import Classifier
 from clinical_peft.models.folders import HEAD_FILE, copy_adapter, write_head, write_record
 from clinical_peft.models.heads import HEAD_MODULES, float32_head
 from clinical_peft.models.variants import CLINICAL, TASK
-from clinical_peft.recipes import Precision
+from clinical_peft.recipes import Family, Precision
 
 
 def save_classifier(
@@ -63,7 +64,7 @@ def save_classifier(
 
 def _save_parts(classifier: Classifier, folder: Path, *, base: Path, card: str) -> None:
     variant = classifier.variant
-    head = _head_tensors(classifier, base)
+    head = _head_tensors(classifier.network, base, family=variant.family, task=TASK in variant.active)
     if head:
         write_head(folder, head)
     if variant.clinical == "trainable":
@@ -76,14 +77,19 @@ def _save_parts(classifier: Classifier, folder: Path, *, base: Path, card: str) 
         save_adapter(classifier.adapted, folder / TASK, base=classifier.base, card=card, adapter_name=TASK)
 
 
-def _head_tensors(classifier: Classifier, base: Path) -> dict[str, torch.Tensor]:
-    """Tensors that neither the base nor an adapter holds: the head, and a pooler drawn because the base has none."""
-    variant = classifier.variant
-    prefixes = [] if TASK in variant.active else [f"{HEAD_MODULES[variant.family]}."]
-    if variant.family == "encoder" and not _has_pooler(base):
+def _head_tensors(network: Any, base: Path, *, family: Family, task: bool) -> dict[str, torch.Tensor]:
+    """Tensors that neither the base nor an adapter holds: the head, and a pooler drawn because the base has none.
+
+    Args:
+        network: Sequence classifier of `transformers`.
+        base: Base folder.
+        family: Kind of network.
+        task: Whether there is a task adapter, which carries the head.
+    """
+    prefixes = [] if task else [f"{HEAD_MODULES[family]}."]
+    if family == "encoder" and not _has_pooler(base):
         prefixes.append("bert.pooler.")
-    state = classifier.network.state_dict()
-    return {key: value for key, value in state.items() if key.startswith(tuple(prefixes))}
+    return {key: value for key, value in network.state_dict().items() if key.startswith(tuple(prefixes))}
 
 
 def _has_pooler(base: Path) -> bool:
@@ -106,7 +112,8 @@ def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> An
         The sequence classifier of `transformers` in evaluation mode, adapters injected, nothing trainable.
 
     Raises:
-        TrainingError: The folder is incomplete, or belongs to another base.
+        TrainingError: The folder belongs to another base, or a tensor in it is missing, strange, not finite or of
+            another shape.
     """
     folder, base = Path(folder), Path(base)
     record, identity = read_json(folder / "classifier.json"), read_identity(base)
@@ -115,13 +122,14 @@ def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> An
             f"{folder}: the classifier belongs to base {record['base']} at revision {record['revision']}, but the base "
             f"here is {identity.name} at revision {identity.revision}"
         )
-    weights = folder / "full" if (folder / "full").exists() else base
-    network: Any = load_classifier(weights, record["classes"], seed=0, precision=precision)
+    if (folder / "full").exists():
+        network: Any = _load_full(folder / "full", record["classes"], precision)
+    else:
+        network = load_classifier(base, record["classes"], seed=0, precision=precision)
     float32_head(network, record["family"])
-    if (folder / "head").exists():
-        strange = network.load_state_dict(load_file(folder / "head" / HEAD_FILE), strict=False).unexpected_keys
-        if strange:
-            raise TrainingError(f"{folder}/head: tensor {strange[0]} is unknown to the base")
+    if not (folder / "full").exists():
+        task = TASK in record["active_adapters"]
+        _load_head(network, folder / "head", _head_tensors(network, base, family=record["family"], task=task))
     adapted = None
     if record["clinical"]:
         adapted = load_adapter(network, folder / CLINICAL, base=identity, adapter_name=CLINICAL, task_type=None)
@@ -138,3 +146,46 @@ def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> An
     if adapted is not None:
         adapted.base_model.set_adapter(record["active_adapters"])
     return network.requires_grad_(False).eval()
+
+
+def _load_full(folder: Path, classes: int, precision: Precision) -> Any:
+    network = load_classifier(folder, classes, seed=0, precision=precision, new=())
+    _require_finite(network.state_dict(), where=folder)
+    return network
+
+
+def _load_head(network: Any, folder: Path, expected: Mapping[str, torch.Tensor]) -> None:
+    """Put a saved head in place, and the pooler that was saved with it.
+
+    Args:
+        network: Sequence classifier of `transformers`, without adapters.
+        folder: Folder of the head; it does not exist where nothing is expected.
+        expected: The tensors that neither the base nor an adapter holds, with other values.
+
+    Raises:
+        TrainingError: The file is missing or damaged, or has other tensors than these.
+    """
+    file = folder / HEAD_FILE
+    if not expected and not file.exists():
+        return
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{file}: no readable head ({type(error).__name__}); fine-tune the model again") from None
+    for key in sorted(expected.keys() ^ tensors.keys()):
+        what = "is missing" if key in expected else "belongs to no head or pooler of this classifier"
+        raise TrainingError(f"{file}: tensor {key} {what}; fine-tune the model again")
+    for key, value in expected.items():
+        if tensors[key].shape != value.shape:
+            raise TrainingError(
+                f"{file}: tensor {key}: expected shape {tuple(value.shape)}, found {tuple(tensors[key].shape)}; "
+                "fine-tune the model again"
+            )
+    _require_finite(tensors, where=file)
+    network.load_state_dict(tensors, strict=False)
+
+
+def _require_finite(tensors: Mapping[str, torch.Tensor], *, where: Path) -> None:
+    for key, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise TrainingError(f"{where}: tensor {key} holds values that are not finite; fine-tune the model again")

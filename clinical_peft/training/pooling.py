@@ -13,6 +13,7 @@ from clinical_peft.events import RunLog
 from clinical_peft.files import write_json
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.classifiers import build_classifier, frozen_digest
+from clinical_peft.models.folders import parts_digests
 from clinical_peft.models.heads import HEAD_MODULES
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import PoolJob
@@ -71,6 +72,7 @@ def pool_notes(
         job=asdict(job),
         base=classifier.base.name,
         revision=classifier.base.revision,
+        parts=parts_digests(base, adapter),
         frozen_sha256=frozen_digest(classifier),
         parameters=trainable_parameters(classifier.network)[1] - head,
         spread=classifier.network.config.initializer_range,

@@ -60,6 +60,10 @@ def test_schema_is_current():
         ({"data": {"pmv_split": "random"}}, "data.pmv_split"),
         ({"data": {"note_files": {"general": {"path": "x"}}}}, "this name is taken"),
         ({"data": {"general_corpus": "mimic-iv"}}, "data.general_corpus: 'mimic-iv' is not among the corpora"),
+        ({"methods": {"prefix-tuning": {"settings": {"num_virtual_tokens": 128}}}},
+         "adapters.tiny-llama-prefix-tuning (method prefix-tuning): num_virtual_tokens is 128, but the recipe's "
+         "context is 128"),
+        ({"pretraining": {"train_evaluation_tokens": 0}}, "train_evaluation_tokens must be positive or null"),
         ({"pretraining": {"patience": 0}}, "patience must be at least 1 or null"),
         ({"pretraining": {"replay": 1.0}}, "replay must be in [0, 1)"),
         ({"bases": {"tiny-llama": {"source": {"recipe": {"replay": 0.1}}}}}, "not for a base trained from scratch"),

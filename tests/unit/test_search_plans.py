@@ -106,6 +106,9 @@ def test_more_trials_cost_more_and_a_small_space_caps_them():
         ({"adapters": {"gpt": {"space": "lora"}}}, "search.adapters: 'gpt' is not among the adapters"),
         ({"models": {"llama": {"space": "task-lora"}}}, "llama has no task adapter, whose settings.r"),
         ({"models": {"tfidf": {"space": "full"}}}, "tfidf is a tfidf model, which has no recipe to search"),
+        ({"spaces": {"mine": {"settings": {"num_virtual_tokens": [2, 128]}}},
+          "adapters": {"tiny-llama-p-tuning": {"space": "mine"}}},
+         "settings.num_virtual_tokens = 128: num_virtual_tokens is 128, but the recipe's context is 128"),
         ({"adapters": {"tiny-llama-lora": {"space": "p-tuning"}}}, "settings.num_virtual_tokens is no parameter here"),
     ],
 )  # fmt: skip
