@@ -188,7 +188,8 @@ def test_accelerate_launches_the_same_job(study, alone, tmp_path):
     this_job = replace(JOB, recipe=replace(RECIPE, devices=Devices(processes=2)))
     log = JsonlLog(tmp_path / "run.jsonl", kind="adapters", name="clinical")
     file = write_specification(this_job, log=log, log_file=tmp_path / "job.log", **study, **places(tmp_path))
-    flags = ["--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    # With --cpu accelerate starts one process; with this flag, as many as asked for, whatever they compute on.
+    flags = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
     flags += ["--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "--main_process_port", "0"]
     command = [sys.executable, "-m", "accelerate.commands.launch", *flags, "-m", "clinical_peft.training.launch"]
     done = subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)
