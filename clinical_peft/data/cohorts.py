@@ -76,7 +76,7 @@ def build_cohort(
     if pmv_split not in PMV_SPLITS:
         raise ConfigError(f"data.pmv_split: expected one of {', '.join(PMV_SPLITS)}, found {pmv_split}")
     table = pq.read_table(admission_notes)
-    attrition, notes = Attrition.from_metadata(table.schema.metadata), table.to_pandas()
+    attrition, notes = Attrition.from_metadata(pq.read_metadata(admission_notes).metadata), table.to_pandas()
     split_of: Mapping[int, str] | None = None
     if task == "pmv":
         attrition = Attrition()
