@@ -5,14 +5,15 @@ Layout: level, resamples, smallest_cell;
         admissions, patients, positives (rows of the second class of a binary task), each null where suppressed,
         suppressed (null, or why);
     `gaps`, by model, task, attribute and group: model, task, attribute, group, reference (the group compared with),
-        seeds, classes (over which the compared AUROCs are averaged), `figures` and `gaps`, each {auroc, brier,
-        calibration_intercept} of {value, interval} (gaps: group minus reference, AUROC over the classes that both
-        define), undefined (resamples without the AUROC gap), p_value and p_holm of the AUROC gap (adjusted over the
-        whole list), significant, suppressed (null, or why figures and gaps are null).
+        seeds, classes (over which the compared AUROCs are averaged), classes_with_few (those among them with fewer than
+        `SMALLEST_CELL` positives or negatives in the group or in the reference), `figures` and `gaps`, each {auroc,
+        brier, calibration_intercept} of {value, interval} (gaps: group minus reference, AUROC over the classes that
+        both define), undefined (resamples without the AUROC gap), p_value and p_holm of the AUROC gap (adjusted over
+        the whole list), significant, suppressed (null, or why figures and gaps are null).
 The reference is an attribute's largest group in the task's test split. A figure is the mean over seeds, its interval a
 percentile bootstrap over patients, the same ones for every group. Counts below `SMALLEST_CELL`, and figures of so few
-admissions, patients, positives or negatives, are suppressed; where a single count of an attribute is, so is the next
-smallest, which would give it away.
+admissions, patients, positives or negatives (of several classes: in every class), are suppressed; where a single count
+of an attribute is, so is the next smallest, which would give it away.
 """
 
 from collections import defaultdict
@@ -41,6 +42,7 @@ NOT_RECORDED = "not recorded"
 FIGURES = ("auroc", "brier", "calibration_intercept")
 TOO_FEW = f"fewer than {SMALLEST_CELL}"
 COMPLEMENTARY = "would give away another count"
+TOO_FEW_IN_EVERY_CLASS = f"{TOO_FEW} positives or negatives in every class"
 NO_REFERENCE = f"reference group with {TOO_FEW}"
 
 Areas = dict[int, np.ndarray]
@@ -62,10 +64,14 @@ class Scored:
     Attributes:
         areas: AUROC by class (or, under -1, of a multiclass task), float64 of shape (1 + R,), the estimate first.
         others: The other figures, of the same shape.
+        classes: Columns of the classes that the AUROC is averaged over.
+        few: Those with fewer than `SMALLEST_CELL` positives or negatives.
     """
 
     areas: Areas
     others: dict[str, np.ndarray]
+    classes: frozenset[int]
+    few: frozenset[int]
 
 
 def compare_subgroups(
@@ -225,7 +231,11 @@ def _score(data: Predictions, group: Group, weights: np.ndarray, compiled: bool)
     else:
         columns = [1] if part.type == "binary" else np.flatnonzero(scored_classes(part.target)).tolist()
         areas = dict(zip(columns, class_areas(part, weighting, columns)["auroc"], strict=True))
-    return Scored(areas, {name: figures[name] for name in FIGURES[1:]})
+    classes = np.flatnonzero(scored_classes(part.target)) if part.type == "multiclass" else np.array(list(areas), int)
+    positives = part.target.sum(axis=0)[classes]
+    few = classes[np.minimum(positives, len(part) - positives) < SMALLEST_CELL]
+    others = {name: figures[name] for name in FIGURES[1:]}
+    return Scored(areas, others, frozenset(classes.tolist()), frozenset(few.tolist()))
 
 
 def _mean(scored: Sequence[Scored | None]) -> Scored | None:
@@ -236,6 +246,8 @@ def _mean(scored: Sequence[Scored | None]) -> Scored | None:
     return Scored(
         {column: np.mean([one.areas[column] for one in known], axis=0) for column in known[0].areas},
         {name: np.mean([one.others[name] for one in known], axis=0) for name in known[0].others},
+        known[0].classes,
+        known[0].few,
     )
 
 
@@ -259,7 +271,8 @@ def _gaps(
         row: dict[str, Any] = {
             **{"model": model, "task": task, "attribute": cell["attribute"], "group": cell["group"]},
             "reference": None if base is None else base["group"],
-            **{"seeds": seeds, "classes": None, "figures": None, "gaps": None, "undefined": None, "p_value": None},
+            **{"seeds": seeds, "classes": None, "classes_with_few": None},
+            **{"figures": None, "gaps": None, "undefined": None, "p_value": None},
             "suppressed": why,
         }
         if why is None and figures is not None and base_figures is not None:
@@ -271,6 +284,13 @@ def _gaps(
 def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, Any]:
     """Figures of a group, and how far they are from those of the reference."""
     shared = sorted(set(group.areas) & set(base.areas))
+    # Of a multiclass task both groups have one AUROC, over the pairs of classes that each has.
+    classes = group.classes | base.classes if -1 in shared else frozenset(shared)
+    few = {column for column in classes for one in (group, base) if column in one.few or column not in one.classes}
+    counted = {"classes": len(classes), "classes_with_few": len(few)}
+    if few and len(few) == len(classes):
+        nothing = {"figures": None, "gaps": None, "undefined": None, "p_value": None}
+        return counted | nothing | {"suppressed": TOO_FEW_IN_EVERY_CLASS}
     mine, theirs = (
         {"auroc": mean_of_defined(np.array([one.areas[column] for column in shared]).reshape(len(shared), -1))}
         if shared
@@ -283,11 +303,12 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
     testable = not own and np.isfinite(gaps["auroc"][0]) and np.isfinite(replicates).sum() > 1
     error = float(np.nanstd(replicates, ddof=1)) if testable else 0.0
     return {
-        "classes": len(shared),
+        **counted,
         "figures": {name: _with_interval(values, level) for name, values in mine.items()},
         "gaps": None if own else {name: _with_interval(values, level) for name, values in gaps.items()},
         "undefined": undefined(replicates),
         "p_value": normal_p_value(float(gaps["auroc"][0]), error) if testable else None,
+        "suppressed": None,
     }
 
 
