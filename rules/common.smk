@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from clinical_peft import arms, experiments
+from clinical_peft import arms, experiments, settings
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.privacy import protect_process

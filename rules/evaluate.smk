@@ -225,6 +225,7 @@ rule write_report:
     output:
         report("<study>/report.html", caption="../report/report.rst", category="Report"),
         checklist="<study>/tripod_ai.md",
+        settings="<study>/settings.json",
     log:
         "<study>/logs/write_report.log",
     localrule: True
@@ -235,6 +236,7 @@ rule write_report:
         study=description_of_study(),
         hospital=hospital_provenance(),
         config=printed_config(),
+        settings=settings.deciding_settings(STUDY),
         mlflow=mlflow_pages(),
     script:
         "../workflow_scripts/write_report.py"

@@ -47,6 +47,7 @@ rule extract_notes:
         mimic_iii=mimic_iii_folder,
         mimic_iv_note=mimic_iv_note_folder,
         flattened=flattened_of_corpus,
+        whole_release=STUDY.data.whole_release,
     script:
         "../workflow_scripts/extract_notes.py"
 

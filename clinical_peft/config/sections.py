@@ -44,6 +44,11 @@ class Data(Section):
     mimic_iii: UserPath | None = Field(None, description="folder of MIMIC-III 1.4 tables (.csv or .csv.gz)")
     mimic_iv_note: UserPath | None = Field(None, description="folder of MIMIC-IV-Note 2.2")
     mimic_iv: UserPath | None = Field(None, description="folder of MIMIC-IV 2.2 or 3.1, its hosp and icu tables")
+    whole_release: bool | None = Field(
+        None,
+        description="whether the tables of notes must have the row counts of the releases; null: those that "
+        "SHA256SUMS.txt lists or that have as many rows but for 5 %",
+    )
     splits: Literal["hash"] | UserPath = Field(
         "hash", description="`hash`, or a folder of mimic_train.csv, mimic_val.csv and mimic_test.csv"
     )

@@ -70,13 +70,13 @@ def build_cohort(
     Raises:
         ConfigError: The task, ``pmv_split`` or a switch is unknown or missing, or BEEP's file is.
         DataError: A table is missing, malformed, or contradicts itself or another; the cohort, a split, or a class
-            of a binary task's training split is empty.
+            of a binary task's training split is empty; a split has no code of a multilabel task's label space.
     """
     kind = find_task(task)
     if pmv_split not in PMV_SPLITS:
         raise ConfigError(f"data.pmv_split: expected one of {', '.join(PMV_SPLITS)}, found {pmv_split}")
     table = pq.read_table(admission_notes)
-    attrition, notes = Attrition.from_metadata(table.schema.metadata), table.to_pandas()
+    attrition, notes = Attrition.from_metadata(pq.read_metadata(admission_notes).metadata), table.to_pandas()
     split_of: Mapping[int, str] | None = None
     if task == "pmv":
         attrition = Attrition()
@@ -100,7 +100,7 @@ def build_cohort(
 
     classes = _label_space(kind, frame, outcomes, switches)
     if kind.multilabel:
-        frame = _with_known_codes(frame, set(classes), attrition)
+        frame = _with_known_codes(task, frame, set(classes), attrition)
     else:
         _check_classes(kind, frame)
     _write(output, frame, kind)
@@ -182,10 +182,18 @@ def _label_space(kind: Task, frame: pd.DataFrame, outcomes: Outcomes, switches: 
     return sorted({code for codes in frame["label"][frame["split"] == "train"] for code in codes})
 
 
-def _with_known_codes(frame: pd.DataFrame, classes: set[str], attrition: Attrition) -> pd.DataFrame:
+def _with_known_codes(task: str, frame: pd.DataFrame, classes: set[str], attrition: Attrition) -> pd.DataFrame:
     known = pd.Series([[code for code in codes if code in classes] for codes in frame["label"]], index=frame.index)
     unknown = int(frame["label"].str.len().sum() - known.str.len().sum())
     frame = frame.assign(label=known)
+    for split in SPLITS:
+        labels = known[frame["split"] == split]
+        if not labels.str.len().any():
+            raise DataError(
+                f"cohort {task}: expected codes of the label space in every split, found none in the {split} split "
+                f"({len(labels)} admissions, all of whose codes the training split lacks); give more patients or other "
+                "split lists"
+            )
     return attrition.record("labelled by codes of the label space", frame, left_out={UNKNOWN_CODES: unknown})
 
 

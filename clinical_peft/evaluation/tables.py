@@ -66,6 +66,12 @@ def in_order(names: Sequence[str], labels: Labels) -> list[str]:
     return sorted(set(names), key=lambda name: (place.get(name, len(place)), name))
 
 
+def unit_of_split(study: Mapping[str, Any]) -> str:
+    """What a study's cohorts were split by, in words; `split_by_admission` names the tasks that are an exception."""
+    exceptions = ", ".join(TASK_LABELS[task] for task in study["split_by_admission"])
+    return f"by patient, but {exceptions} by admission" if exceptions else "by patient"
+
+
 def number(value: float | None, digits: int = 0) -> str:
     """A number with thousands separators and a true minus sign, or an en dash."""
     return MISSING if value is None else f"{value:,.{digits}f}".replace("-", "−")

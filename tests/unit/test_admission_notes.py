@@ -8,6 +8,7 @@ import pytest
 from headings_at_discharge import HEADINGS_AT_DISCHARGE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peak_memory import needs_proc, peak_bytes
 
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.sections import SECTION_HEADERS, admission_note, anchored_sections, unanchored_sections
@@ -121,6 +122,45 @@ def test_no_admission_note_at_all_is_an_error(tmp_path):
     with pytest.raises(DataError, match="chief complaint"):
         build(hospital(tmp_path, notes), CORRECTED)
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_reports_addendum_may_stand_far_behind_it(tmp_path):
+    """More notes lie between them than are read at a time."""
+    notes = [
+        [number, number, number, "2150-01-02", DISCHARGE, "Report", f"Chief Complaint:\nc{number}\n\nAllergies:\nA"]
+        for number in range(1, 1202)
+    ]
+    notes.append([1300, 1, 1, "2150-01-03", DISCHARGE, "Addendum", "Family History:\nGout\n\nSigned:\nMD"])
+    texts, _ = build(hospital(tmp_path, notes), PAPER)
+    assert len(texts) == 1201
+    assert list(texts)[-1] == 1  # whole with its last note
+    assert "ALLERGIES: A\n\n" in texts[1]
+    assert "FAMILY HISTORY: Gout\n\n" in texts[1]
+    corrected, _ = build(tmp_path, CORRECTED)
+    assert list(corrected) == list(range(1, 1202))
+    assert {path.name for path in tmp_path.iterdir()} == {"ADMISSIONS.csv", "NOTEEVENTS.csv", "out.parquet"}
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from clinical_peft.data.admission_notes import build_admission_notes
+names = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")
+folder, paper = Path(sys.argv[1]), sys.argv[2] == "paper"
+build_admission_notes(folder, folder / "out.parquet", **dict.fromkeys(names, paper))
+"""
+
+
+@needs_proc
+def test_memory_hardly_grows_with_the_table(tmp_path):
+    course = "heart sounds regular, lungs clear \n" * 250
+    text = f"Chief Complaint:\nFall\n\nAllergies:\nNone\n\nHospital Course:\n{course}"
+    peaks = []
+    for count in (3_000, 9_000):
+        rows = [[n, n, n, "2150-01-02", DISCHARGE, "Report", f"{text}{n}"] for n in range(1, count)]
+        peaks.append(peak_bytes(BUILD, hospital(tmp_path, rows), "paper"))
+    assert peaks[1] < 400e6
+    assert peaks[1] < 1.4 * peaks[0]
 
 
 CASES = {

@@ -452,10 +452,24 @@ def test_lengths_in_tokens_are_those_of_the_bare_text(hospital, tmp_path):
 
 
 def test_an_admission_whose_codes_are_all_unknown_is_counted(hospital, tmp_path):
-    hospital.diagnoses = [[row[0], row[1], 1, f"V1{number:02d}"] for number, row in enumerate(hospital.admissions)]
+    rows, _, _ = build("diagnoses", hospital.write(), tmp_path / "all", CORRECTED)
+    lost = next(row["hadm_id"] for row in rows if row["split"] == "test")
+    hospital.diagnoses = [row for row in hospital.diagnoses if row[1] != lost or row[3] != "4019"]
     rows, _, attrition = build("diagnoses", hospital.write(), tmp_path, CORRECTED)
-    without = sum(not row["label"] for row in rows)
-    assert without == sum(row["split"] != "train" for row in rows) > 0
-    assert attrition[-1]["left_out"] == {"codes that are not in the label space": without}
+    assert [row["hadm_id"] for row in rows if not row["label"]] == [lost]
+    unknown = sum(row["split"] != "train" for row in rows)  # each V code is one admission's own
+    assert attrition[-1]["left_out"] == {"codes that are not in the label space": unknown}
     (found,) = dataset_statistics([tmp_path / "diagnoses.parquet"])
-    assert found["without_code"] == without
+    assert found["without_code"] == 1
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_split_without_any_code_of_the_label_space_is_an_error(hospital, tmp_path, split):
+    rows, _, _ = build("diagnoses", hospital.write(), tmp_path / "all", CORRECTED)
+    own = {row["hadm_id"] for row in rows if row["split"] == split}
+    hospital.diagnoses = [row for row in hospital.diagnoses if row[1] not in own or row[3] != "4019"]
+    with pytest.raises(DataError, match=rf"cohort diagnoses: .* none in the {split} split \({len(own)} admissions"):
+        build("diagnoses", hospital.write(), tmp_path / "none", CORRECTED)
+    assert not (tmp_path / "none" / "diagnoses.parquet").exists()
+    rows, _, _ = build("diagnoses", hospital.write(), tmp_path / "paper", PAPER)
+    assert all(row["label"] for row in rows)

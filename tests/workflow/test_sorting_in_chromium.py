@@ -21,6 +21,7 @@ TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
 EMPTY = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "differences": []}
 STUDY = {
     **{"study": "made-up", "protocol": "corrected", "contamination": "paper", "split": "hash"},
+    "split_by_admission": [],
     **{"cohorts": "mimic-iii", "synthetic": True, "switches": {}},
 }
 # By switch: the effect as a fraction of AUROC; all ends of the intervals have the effect's sign.
