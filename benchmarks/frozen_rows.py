@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from clinical_peft.events import NullLog
-from clinical_peft.experiments import job_from_record
 from clinical_peft.files import read_json, write_json
+from clinical_peft.job_records import job_from_record
 from clinical_peft.provenance import git_revision, machine, package_versions
 from clinical_peft.recipes import FinetuneJob, PoolJob
 from clinical_peft.training.classification import finetune, prepare
@@ -39,11 +39,11 @@ class Bench:
     Args:
         study: Folder of a finished study.
         model: Name of a model that trains a head alone.
-        epochs: Epochs of both ways.
+        epochs: Epochs of both ways; those of the study's recipe where None.
         work: Folder for what both write.
     """
 
-    def __init__(self, study: Path, model: str, epochs: int, work: Path) -> None:
+    def __init__(self, study: Path, model: str, epochs: int | None, work: Path) -> None:
         self.study, self.model, self.epochs, self.work = study, model, epochs, work
         job = self.job(TASKS[0])
         (base,) = {read_json(path)["base"] for path in study.glob(f"models/{model}/*/seed0/classifier.json")}
@@ -53,7 +53,7 @@ class Bench:
     def job(self, task: str) -> FinetuneJob:
         """The study's own recipe with the benchmark's number of epochs."""
         job = job_from_record(FinetuneJob, read_json(self.study / "recipes" / self.model / f"{task}.json"))
-        return replace(job, recipe=replace(job.recipe, epochs=self.epochs))
+        return replace(job, recipe=replace(job.recipe, epochs=self.epochs or job.recipe.epochs))
 
     def cohort(self, task: str) -> dict[str, Path]:
         """Cohort and label space of a task."""
@@ -95,19 +95,20 @@ class Bench:
         folder = self.work / way / self.model / task
         return {"work": folder / "work", "predictions": folder / "p.parquet", "model_directory": folder / "model"}
 
-    def train(self, way: str, task: str) -> dict[str, Any]:
+    def train(self, way: str, task: str, seed: int = 0) -> dict[str, Any]:
         """Train a head; return the run's summary with the time of the whole call, after reading and tokenising."""
         job = self.job(task)
         # A finished run is not trained again as long as its checkpoint lies there.
         shutil.rmtree(self.outputs(way, task)["work"], ignore_errors=True)
         if way == "pooled":
-            head = prepare_head(job, **self.cohort(task), features=self.features, adapter=self.adapter)
+            given = self.cohort(task) | {"features": self.features, "base": self.base}
+            head = prepare_head(job, **given, adapter=self.adapter)
             started = time.perf_counter()
-            summary = finetune_head(head, seed=0, log=NullLog(), **self.outputs(way, task))
+            summary = finetune_head(head, seed=seed, log=NullLog(), **self.outputs(way, task))
         else:
             notes = prepare(job, **self.cohort(task), base=self.base, adapter=self.adapter, keep_features=False)
             started = time.perf_counter()
-            summary = finetune(notes, seed=0, log=NullLog(), **self.outputs(way, task))
+            summary = finetune(notes, seed=seed, log=NullLog(), **self.outputs(way, task))
         return summary | {"whole_seconds": time.perf_counter() - started}
 
     def difference(self, task: str) -> float:

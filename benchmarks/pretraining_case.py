@@ -95,6 +95,8 @@ def build_case(shape: str, *, context: int, updates: int, rows: int, padding: fl
         threads: CPU threads.
     """
     device = prepare_torch(SEED, threads)
+    # Deterministic kernels are this package's choice, not that of the ways it is compared with.
+    torch.use_deterministic_algorithms(False)
     precision: Precision = "bf16" if device.type == "cuda" else "fp32"
     size = SHAPES[shape]
     before = torch.get_default_dtype()
@@ -118,6 +120,16 @@ def build_case(shape: str, *, context: int, updates: int, rows: int, padding: fl
     draw = np.random.default_rng(SEED)
     documents = [draw.integers(FIRST_ID, size.vocabulary, length, dtype=np.int32) for length in lengths]
     return Case(model, size, device, precision, context, documents, updates, first)
+
+
+@contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """Ask for deterministic kernels inside, as `prepare_torch` does for this package's training."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def document_lengths(count: int, *, context: int, padding: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pretraining_case import LORA, PAD, SEED, Case, SampleShards, Spent, measured
+from pretraining_case import LORA, PAD, SEED, Case, SampleShards, Spent, deterministic_kernels, measured
 from torch import Tensor
 from torch.nn import functional
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
@@ -113,7 +113,7 @@ def ours(case: Case, *, compiled: bool, attention: str = "auto") -> Way:
                 log=NullLog(),
                 salt="",
             )
-            with _compiled_layers(case, calls), measured(case.device) as spent:
+            with deterministic_kernels(), _compiled_layers(case, calls), measured(case.device) as spent:
                 state = train_language_model(case.model, run)
         if state.micro_batch_tokens < recipe.micro_batch_tokens:
             raise torch.OutOfMemoryError("the passes were halved")
@@ -121,10 +121,10 @@ def ours(case: Case, *, compiled: bool, attention: str = "auto") -> Way:
 
     def loss(documents: list[Ids]) -> float:
         objective = loss_for(recipe_for(documents, 1, 1))
-        with torch.no_grad(), case.autocast():
+        with torch.no_grad(), case.autocast(), deterministic_kernels():
             return objective(case.model, documents, key=(0,))[0].item()
 
-    return Way(train, loss, settings)
+    return Way(train, loss, settings | {"deterministic_kernels": True})
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -172,16 +172,8 @@ def run(work: Path, repeats: int, kinds: list[str]) -> dict[str, Any]:
         "load_before": load_before,
         "git_revision": git_revision(HERE),
         "machine": machine(),
-        "versions": versions(),
+        "versions": package_versions() | {"fastokens": version("fastokens")},
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that the ways use."""
-    try:
-        return package_versions() | {"fastokens": version("fastokens")}
-    except PackageNotFoundError:
-        return package_versions()
 
 
 if __name__ == "__main__":

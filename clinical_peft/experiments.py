@@ -16,7 +16,6 @@ from clinical_peft.search import plans
 from clinical_peft.search.spaces import Search
 
 Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Lora)
-Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
 
 def deep_merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,15 +45,18 @@ def pretrain_job(study: Study, adapter: str) -> PretrainJob:
     entry = study.adapters[plain(adapter)]
     method = study.methods[entry.method]
     recipe = _resolve(LanguageRecipe, f"adapters.{adapter}.recipe", study.pretraining, method.recipe, entry.recipe)
-    return PretrainJob(
-        adapter=adapter,
-        method=method.settings,
-        recipe=recipe,
-        seed=study.seed,
-        split_salt=token_salt(study, entry.corpus),
-        general_salt=study.data.split_salt,
-        switches=_training_switches(study, adapter),
-    )
+    try:
+        return PretrainJob(
+            adapter=adapter,
+            method=method.settings,
+            recipe=recipe,
+            seed=study.seed,
+            split_salt=token_salt(study, entry.corpus),
+            general_salt=study.data.split_salt,
+            switches=_training_switches(study, adapter),
+        )
+    except ValueError as error:
+        raise ConfigError(f"config: adapters.{adapter} (method {entry.method}): {error}") from None
 
 
 def general_corpus(study: Study, base: str) -> str | None:
@@ -352,14 +354,3 @@ def scratch_source(study: Study, base: str) -> ScratchSource | None:
     """The source of a base that the workflow trains, or None for real weights."""
     source = study.bases[base].source
     return source if isinstance(source, ScratchSource) else None
-
-
-def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
-    """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
-    record = asdict(job)
-    return TypeAdapter(dict[str, Any]).dump_python(record, mode="json")
-
-
-def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
-    """Rebuild a job from `as_record`."""
-    return TypeAdapter(kind).validate_python(dict(record))

@@ -34,7 +34,8 @@ MIMIC_IV_SUMMARIES = 331_793
 # Assumptions, printed with the plan.
 TOKENS_PER_REAL_NOTE = 360
 TOKENS_PER_SYNTHETIC_NOTE = 590
-SPLIT_SHARE = 0.7
+SPLIT_SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
+SPLIT_SHARE = SPLIT_SHARES["train"]
 COHORT_SHARE = {"pmv": 0.35, "los": 0.88}
 MIMIC_IV_COHORT_SHARE = {"pmv": 0.03, "procedures": 0.6}  # of all discharge summaries, most without intensive care
 FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
@@ -149,8 +150,8 @@ def _search(study: Study) -> Stage:
     tokens = 0
     for adapter in experiments.adapters_in_use(study):
         if search := searches.get(f"adapters/{adapter}"):
-            training, evaluated, evaluations = _pretraining(study, adapter)
-            tokens += search.planned_trials * (training + round(FORWARD_SHARE * evaluated * evaluations))
+            training, during, _ = _pretraining(study, adapter)
+            tokens += search.planned_trials * (training + round(FORWARD_SHARE * during))
     for model, task in experiments.runs_in_use(study):
         search = searches.get(f"{model}/{task}")
         # Trials of a head alone read features that are pooled once.
@@ -165,24 +166,28 @@ def _search(study: Study) -> Stage:
 
 
 def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
-    """Training tokens of an adapter as those of LoRA steps, tokens of one evaluation, evaluations during training."""
+    """Training tokens of an adapter as those of LoRA steps; tokens read forward during training, and around it."""
     job = experiments.pretrain_job(study, adapter)
     recipe, step = job.recipe, FULL_SHARE if job.method.type == "full" else 1
     corpus = corpus_tokens(study, study.adapters[plain(adapter)].corpus)
     if switches_under(study, adapter)["truncate_and_pad"]:
         corpus = round(corpus * min(1, recipe.context / TOKENS_PER_REAL_NOTE))
     training = round(SPLIT_SHARE * corpus * recipe.epochs)
-    held_out = corpus - round(SPLIT_SHARE * corpus)
-    evaluated = min(held_out, recipe.evaluation_tokens or held_out)
-    return round(step * min(training, recipe.train_tokens or training)), evaluated, recipe.evaluations
+    evaluated = {}
+    for split, share in SPLIT_SHARES.items():
+        tokens = round(share * corpus)
+        evaluated[split] = min(tokens, recipe.evaluation_limit(split) or tokens)
+    during = recipe.evaluations * evaluated["validation"]
+    around = 2 * sum(evaluated.values())
+    return round(step * min(training, recipe.train_tokens or training)), during, around
 
 
 def _adapters(study: Study) -> Stage:
     tokens = 0
     adapters = [*experiments.adapters_in_use(study), *further(study).adapters]
     for name in adapters:
-        training, evaluated, evaluations = _pretraining(study, name)
-        tokens += training + round(FORWARD_SHARE * evaluated * (2 + evaluations))
+        training, during, around = _pretraining(study, name)
+        tokens += training + round(FORWARD_SHARE * (during + around))
     return Stage("adapters", len(adapters), tokens, sum(_adapter_bytes(study, name) for name in adapters))
 
 
@@ -256,7 +261,7 @@ def render(study: Study, stages: Sequence[Stage]) -> str:
     lines += [
         "",
         f"Device: one {study.budget.device} at {study.budget.tokens_per_second:,.0f} tokens/s (config: budget).",
-        "Tokens are those of LoRA steps of equal cost: a forward pass counts half. Assumed: "
+        "Tokens are those of LoRA steps of equal cost: a forward pass counts half, in evaluations too. Assumed: "
         f"{TOKENS_PER_REAL_NOTE} tokens per MIMIC note, {TOKENS_PER_SYNTHETIC_NOTE} per synthetic one.",
     ]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 `python -m clinical_peft.readme_results results/demo` reads the study's tables, writes what the section needs to
 benchmarks/results/demo.json and the section into README.md. A test holds the section to that file, and the file to the
-study's matrix.
+study's settings.
 """
 
 import csv
@@ -13,6 +13,7 @@ from typing import Any
 
 from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.files import read_json, write_json, write_text
+from clinical_peft.settings import settings_digest
 
 SUMMARY = Path("benchmarks/results/demo.json")
 README = Path("README.md")
@@ -37,11 +38,12 @@ def summarise(study: Path) -> dict[str, Any]:
         study: Folder of a finished study.
 
     Returns:
-        level, seeds (list); models: list of {model, label, auroc: by task [percent, low, high]}; adapters: list of
-        {adapter, label, trainable_percent, before, after} (perplexity of the test notes).
+        settings_sha256 (see `clinical_peft.settings`), level, seeds (list); models: list of {model, label, auroc: by
+        task [percent, low, high]}; adapters: list of {adapter, label, trainable_percent, before, after} (perplexity of
+        the test notes).
 
     Raises:
-        DataError: A table is missing.
+        DataError: A table or the settings are missing.
     """
     rows = [row for table in AUROC_TABLES for row in _read(study / "tables" / f"{table}.csv")]
     models: dict[str, dict[str, Any]] = {}
@@ -61,11 +63,18 @@ def summarise(study: Path) -> dict[str, Any]:
         for row in _read(study / "tables" / "domain_adaptation.csv")
     ]
     return {
+        "settings_sha256": _settings(study / "settings.json"),
         "level": max((float(row["level"]) for row in rows), default=None),
         "seeds": sorted({int(row["seeds"]) for row in rows if row["seeds"]}),
         "models": list(models.values()),
         "adapters": adapters,
     }
+
+
+def _settings(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path}: expected the settings of a finished study, found none; run `make demo` first")
+    return settings_digest(read_json(path))
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -127,6 +127,7 @@ class LanguageRecipe(Optimisation):
         compile: Compile the layers with `torch.compile`, where a compiler works. The first pass takes minutes on a GPU.
         evaluations: Evenly spaced evaluations on the validation split during training.
         evaluation_tokens: At most so many tokens of each split are read for a perplexity, or null for all.
+        train_evaluation_tokens: At most so many of the training split, where that is less; null sets no other limit.
         patience: Training ends after so many evaluations in a row without a better one; null never ends it early.
         general_tokens: Tokens of general text on which forgetting is measured, about; 0 measures nothing.
         replay: Share of each update's tokens that comes from general text.
@@ -145,6 +146,7 @@ class LanguageRecipe(Optimisation):
     compile: bool = False
     evaluations: int = 4
     evaluation_tokens: int | None = None
+    train_evaluation_tokens: int | None = None
     patience: int | None = None
     general_tokens: int = 4096
     replay: float = 0.0
@@ -159,6 +161,8 @@ class LanguageRecipe(Optimisation):
         _require(self.micro_batch_tokens >= self.context, "micro_batch_tokens must hold one sequence of `context`")
         _require(self.batch_tokens >= 1, "batch_tokens must be positive")
         _require(self.evaluations >= 1, "evaluations must be at least 1")
+        for limit in ("evaluation_tokens", "train_evaluation_tokens"):
+            _require(getattr(self, limit) is None or getattr(self, limit) > 0, f"{limit} must be positive or null")
         every = self.checkpointing
         _require(isinstance(every, str) or every >= 1, "checkpointing must be auto, none, full or a number from 1")
         passes = self.batch_tokens // self.micro_batch_tokens
@@ -169,6 +173,11 @@ class LanguageRecipe(Optimisation):
         _require(self.patience is None or self.patience >= 1, "patience must be at least 1 or null")
         _require(self.general_tokens >= 0, "general_tokens must not be negative")
         _require(0 <= self.replay < 1, "replay must be in [0, 1)")
+
+    def evaluation_limit(self, split: str) -> int | None:
+        """Return the most tokens of a split that are read for a perplexity, or None for all."""
+        limits = [self.evaluation_tokens, self.train_evaluation_tokens if split == "train" else None]
+        return min((limit for limit in limits if limit is not None), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,6 +340,14 @@ class PretrainJob:
     split_salt: str
     general_salt: str = ""
     switches: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        virtual, context = getattr(self.method, "num_virtual_tokens", 0), self.recipe.context
+        _require(
+            virtual < context,
+            f"num_virtual_tokens is {virtual}, but the recipe's context is {context} tokens; lower num_virtual_tokens, "
+            "or raise context",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

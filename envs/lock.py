@@ -23,10 +23,10 @@ PYTHON = "3.11"
 MODELLING = ["accelerate", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers"]
 ENVIRONMENTS = {
     "data": ["isal", "numpy", "pandas", "pyarrow", "pydantic", "xxhash"],
-    "train": [*MODELLING, "datasets", "gguf", "numpy", "optuna", "pydantic", "scikit-learn"],
+    "train": [*MODELLING, "datasets", "fastokens", "gguf", "numpy", "optuna", "pydantic", "scikit-learn"],
     "report": [
         *("jinja2", "matplotlib", "numba", "numpy", "pandas", "pyarrow", "pydantic"),
-        *("pyyaml", "safetensors", "scikit-learn"),
+        *("pyyaml", "safetensors", "scikit-learn", "umap-learn"),
     ],
     "track": ["mlflow", "pydantic"],
 }

@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from clinical_peft import arms, experiments
+from clinical_peft import arms, experiments, settings
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.privacy import protect_process
@@ -56,6 +56,11 @@ wildcard_constraints:
     seed=r"\d+",
     features=one_of(FEATURE_SETS),
     worker=r"\d+",
+
+
+def unless_synthetic(threads):
+    """Notes of the synthetic hospital take seconds: with one thread their job need not wait for a second free core."""
+    return 1 if experiments.reads_synthetic_notes(STUDY) else threads
 
 
 def refuse_real_weights_on_synthetic_notes():

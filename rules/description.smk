@@ -9,6 +9,9 @@ TABLE_NAMES = [
     "text_lengths",
     "attrition",
     "cost",
+    "metrics",
+    "multilabel_metrics",
+    "scoring_variants",
     "uncertainty",
     "calibration",
     "subgroups",
@@ -56,6 +59,9 @@ def description_of_study():
         "protocol": STUDY.protocol,
         "contamination": STUDY.contamination,
         "split": str(STUDY.data.splits),
+        "split_by_admission": [
+            task for task in tasks_split_by_admission() if task in STUDY.matrix.tasks
+        ],
         "cohorts": STUDY.cohorts.source,
         "synthetic": experiments.reads_synthetic_notes(STUDY),
         "switches": STUDY.resolved_switches,

@@ -122,6 +122,8 @@ rule tabulate:
         perplexities=perplexities_in_use,
         training=training_records_in_use,
         pooled=pooled_records_in_use,
+        metrics=metrics_in_use,
+        replicates=replicates_in_use,
         comparison="<study>/comparison.json",
         calibration="<study>/calibration.json",
         subgroups="<study>/subgroups.json",
@@ -216,12 +218,14 @@ rule write_report:
         protocol_gaps=protocol_gaps_in_use,
         contamination=contamination_in_use,
         metrics=metrics_in_use,
+        replicates=replicates_in_use,
         figures="<study>/figures",
         runs="<study>/runs/tracked.json",
         template=f"{workflow.basedir}/report/report.html.j2",
     output:
         report("<study>/report.html", caption="../report/report.rst", category="Report"),
         checklist="<study>/tripod_ai.md",
+        settings="<study>/settings.json",
     log:
         "<study>/logs/write_report.log",
     localrule: True
@@ -232,6 +236,7 @@ rule write_report:
         study=description_of_study(),
         hospital=hospital_provenance(),
         config=printed_config(),
+        settings=settings.deciding_settings(STUDY),
         mlflow=mlflow_pages(),
     script:
         "../workflow_scripts/write_report.py"

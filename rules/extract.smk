@@ -38,14 +38,16 @@ rule extract_notes:
         "<study>/logs/notes/{corpus}.log",
     wildcard_constraints:
         corpus=switched(MIMIC_CORPORA, "corpus"),
+    priority: 100
     conda:
         "../envs/data.yaml"
-    threads: 2
+    threads: unless_synthetic(2)
     params:
         corpus=corpus_of_notes,
         mimic_iii=mimic_iii_folder,
         mimic_iv_note=mimic_iv_note_folder,
         flattened=flattened_of_corpus,
+        whole_release=STUDY.data.whole_release,
     script:
         "../workflow_scripts/extract_notes.py"
 
@@ -171,6 +173,7 @@ rule pair_corpora:
         "<study>/logs/notes/{source}-paired.log",
     wildcard_constraints:
         source=one_of([STUDY.cohorts.source]),
+    priority: 100
     conda:
         "../envs/data.yaml"
     params:
@@ -205,6 +208,7 @@ rule check_leakage:
     input:
         cohorts=cohorts_in_use(),
         notes=notes_in_use(),
+        source=source_of_disjoint_corpus(),
     output:
         "<study>/cohorts/leakage.json",
     log:
@@ -217,6 +221,7 @@ rule check_leakage:
         forbidden=STUDY.paired_corpora[:1],
         with_patients=corpora_with_patients(),
         crossing_allowed=tasks_split_by_admission(),
+        fail_on_stated_outcomes=STUDY.leakage.fail_on_stated_outcomes,
         repetition=repetition_of_notes(),
         flattened=STUDY.resolved_switches["notes_flattened"],
     script:

@@ -227,6 +227,12 @@ def corpora_with_patients():
     return [name for name in experiments.corpora_in_use(STUDY) if name in hospital]
 
 
+def source_of_disjoint_corpus():
+    """The hospital's notes that the corpus without held-out patients, if it is in use, is made of."""
+    in_use = {*STUDY.paired_corpora[:1]} & {*experiments.corpora_in_use(STUDY)}
+    return f"{ROOT}/notes/{STUDY.cohorts.source}.parquet" if in_use else []
+
+
 def tasks_split_by_admission():
     """Tasks of which a patient may be in several splits, because the study asks for a split by admission."""
     return [] if STUDY.data.pmv_split == "core-patient" else ["pmv"]

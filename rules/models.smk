@@ -1,5 +1,6 @@
 """What the jobs of bases, adapters, models and searches read, and their recipes."""
 
+from clinical_peft.job_records import as_record
 from clinical_peft.search import spaces
 
 
@@ -38,7 +39,7 @@ def general_text_of_adapter(wildcards):
 
 
 def job_of_adapter(wildcards):
-    return experiments.as_record(experiments.pretrain_job(STUDY, wildcards.adapter))
+    return as_record(experiments.pretrain_job(STUDY, wildcards.adapter))
 
 
 def base_of_model(wildcards):
@@ -76,7 +77,7 @@ def cohorts_of_features(wildcards):
 
 
 def job_of_features(wildcards):
-    return experiments.as_record(feature_set_of(wildcards)[1])
+    return as_record(feature_set_of(wildcards)[1])
 
 
 def threads_of_features(wildcards):
@@ -99,7 +100,7 @@ def protocol_of_run(wildcards):
 
 
 def job_of_model(wildcards):
-    return experiments.as_record(finetune_job_of(wildcards))
+    return as_record(finetune_job_of(wildcards))
 
 
 def threads_of_adapter(wildcards):

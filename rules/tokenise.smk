@@ -60,9 +60,10 @@ rule tokenise_notes:
         run_log="<study>/runs/tokens/{base}/{corpus}.jsonl",
     log:
         "<study>/logs/tokens/{base}/{corpus}.log",
+    priority: 100
     conda:
         "../envs/train.yaml"
-    threads: 2
+    threads: unless_synthetic(4)
     params:
         context=context_of_tokens,
         split_salt=salt_of_tokens,

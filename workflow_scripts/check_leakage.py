@@ -14,8 +14,10 @@ with job(snakemake.log[0]):
         dict(zip(params.corpora, map(Path, snakemake.input.notes), strict=True)),
         Path(snakemake.output[0]),
         forbidden=params.forbidden,
+        sources={name: Path(str(snakemake.input.source)) for name in params.forbidden},
         with_patients=params.with_patients,
         crossing_allowed=params.crossing_allowed,
         repetition=Repetition(**params.repetition),
         flattened=params.flattened,
+        fail_on_stated_outcomes=params.fail_on_stated_outcomes,
     )

@@ -18,6 +18,7 @@ with job(snakemake.log[0]):
         mimic_iv_note=Path(params.mimic_iv_note) if params.mimic_iv_note else None,
         mimic_iii=Path(params.mimic_iii) if params.mimic_iii else None,
         flattened=params.flattened,
+        whole_release=params.whole_release,
     )
     log.params({"corpus": corpus, "flattened": params.flattened})
     log.metrics(counts)

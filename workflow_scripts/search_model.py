@@ -5,7 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.experiments import job_from_record
+    from clinical_peft.job_records import job_from_record
     from clinical_peft.recipes import FinetuneJob
     from clinical_peft.search.objectives import FinetuneObjective
     from clinical_peft.search.outcome import write_worker

@@ -7,6 +7,7 @@ from script_entry import job
 with job(snakemake.log[0]):
     from clinical_peft.evaluation.study_report import ReportSources, write_study_report
     from clinical_peft.evaluation.study_tables import TableSources
+    from clinical_peft.files import write_json
     from clinical_peft.provenance import git_revision
 
     given, params = snakemake.input, snakemake.params
@@ -27,3 +28,4 @@ with job(snakemake.log[0]):
         report=Path(snakemake.output[0]),
         checklist=Path(snakemake.output.checklist),
     )
+    write_json(Path(snakemake.output.settings), params.settings)

@@ -44,6 +44,11 @@ class Data(Section):
     mimic_iii: UserPath | None = Field(None, description="folder of MIMIC-III 1.4 tables (.csv or .csv.gz)")
     mimic_iv_note: UserPath | None = Field(None, description="folder of MIMIC-IV-Note 2.2")
     mimic_iv: UserPath | None = Field(None, description="folder of MIMIC-IV 2.2 or 3.1, its hosp and icu tables")
+    whole_release: bool | None = Field(
+        None,
+        description="whether the tables of notes must have the row counts of the releases; null: those that "
+        "SHA256SUMS.txt lists or that have as many rows but for 5 %",
+    )
     splits: Literal["hash"] | UserPath = Field(
         "hash", description="`hash`, or a folder of mimic_train.csv, mimic_val.csv and mimic_test.csv"
     )
@@ -120,6 +125,9 @@ class Leakage(Section):
     shingle_words: int = Field(5, ge=2, le=20, description="words of a shingle")
     drop_stated_outcomes: bool = Field(
         False, description="drop admissions whose note states the task's outcome, by the patterns of the leakage check"
+    )
+    fail_on_stated_outcomes: bool = Field(
+        False, description="end the build when an admission note states its task's outcome, family history apart"
     )
 
 

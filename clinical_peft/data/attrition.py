@@ -14,6 +14,7 @@ METADATA_KEY = "attrition"
 ADMISSIONS = "admissions"
 NOTES = "notes"
 ICU_STAYS = "ICU stays"
+CODES = "codes"
 
 
 class Tally:
@@ -40,7 +41,8 @@ class Attrition:
 
     Attributes:
         steps: Mappings with ``step`` (what the step keeps), ``unit`` (what a row is), ``rows``, ``patients``, and
-            where a step also leaves out what is not a row, such as single codes, ``left_out`` (reason to count).
+            where a step also leaves out what is not a row, such as single codes, ``left_out`` (reason to count);
+            where a step joins another table, ``joined`` (that table's own steps).
     """
 
     steps: list[dict[str, object]] = field(default_factory=list)
@@ -52,6 +54,7 @@ class Attrition:
         *,
         unit: str = ADMISSIONS,
         left_out: Mapping[str, int] | None = None,
+        joined: "Attrition | None" = None,
     ) -> pd.DataFrame:
         """Append a step and hand the frame through.
 
@@ -60,11 +63,14 @@ class Attrition:
             frame: Rows left, with a column ``subject_id``.
             unit: What a row is.
             left_out: Numbers of things left out that are not rows, by reason; zeros are not kept.
+            joined: Steps of a table that this step joins to the rows.
 
         Raises:
             DataError: No row is left.
         """
         self.add(step, rows=len(frame), patients=int(frame["subject_id"].nunique()), unit=unit, left_out=left_out)
+        if joined is not None and joined.steps:
+            self.steps[-1]["joined"] = joined.steps
         return frame
 
     def add(self, step: str, *, rows: int, patients: int, unit: str, left_out: Mapping[str, int] | None = None) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.consistency import check_same_patient
 from clinical_peft.data.death_phrases import without_death_phrases
-from clinical_peft.data.labels import Task, find_task, stays_left_out, switch_on
+from clinical_peft.data.labels import Task, code_labels, find_task, stays_left_out, switch_on
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.outcomes import Outcomes
 from clinical_peft.data.prolonged_ventilation import random_split
@@ -70,13 +70,13 @@ def build_cohort(
     Raises:
         ConfigError: The task, ``pmv_split`` or a switch is unknown or missing, or BEEP's file is.
         DataError: A table is missing, malformed, or contradicts itself or another; the cohort, a split, or a class
-            of a binary task's training split is empty.
+            of a binary task's training split is empty; a split has no code of a multilabel task's label space.
     """
     kind = find_task(task)
     if pmv_split not in PMV_SPLITS:
         raise ConfigError(f"data.pmv_split: expected one of {', '.join(PMV_SPLITS)}, found {pmv_split}")
     table = pq.read_table(admission_notes)
-    attrition, notes = Attrition.from_metadata(table.schema.metadata), table.to_pandas()
+    attrition, notes = Attrition.from_metadata(pq.read_metadata(admission_notes).metadata), table.to_pandas()
     split_of: Mapping[int, str] | None = None
     if task == "pmv":
         attrition = Attrition()
@@ -100,7 +100,7 @@ def build_cohort(
 
     classes = _label_space(kind, frame, outcomes, switches)
     if kind.multilabel:
-        frame = _with_known_codes(frame, set(classes), attrition)
+        frame = _with_known_codes(task, frame, set(classes), attrition)
     else:
         _check_classes(kind, frame)
     _write(output, frame, kind)
@@ -123,17 +123,19 @@ def _labelled(
     kind: Task, notes: pd.DataFrame, outcomes: Outcomes, switches: Mapping[str, bool], salt: str, attrition: Attrition
 ) -> pd.DataFrame:
     """The notes of the admissions that have a label, with it."""
-    left_out: dict[str, int] = {}
-    if kind.multilabel:
-        left_out = outcomes.codes_left_out(kind.name, switches)
     if kind.name == "mortality":
         notes = attrition.record("telling no death", _tell_no_death(notes, switches))
     if kind.name == "los":
         for step, admissions in stays_left_out(outcomes.folder, switches).items():
             notes = attrition.record(step, notes[~notes["hadm_id"].isin(admissions)])
-    frame = _label(kind.name, notes, outcomes.labels(kind.name, switches, salt))
+    table = Attrition()
+    if kind.multilabel:
+        labels = code_labels(outcomes.codes(kind.name, switches, table))
+    else:
+        labels = outcomes.labels(kind.name, switches, salt)
+    frame = _label(kind.name, notes, labels)
     if kind.name in _LABELLED_STEP:
-        attrition.record(_LABELLED_STEP[kind.name], frame, left_out=left_out)
+        attrition.record(_LABELLED_STEP[kind.name], frame, joined=table)
     return frame
 
 
@@ -176,14 +178,22 @@ def _label_space(kind: Task, frame: pd.DataFrame, outcomes: Outcomes, switches: 
     if not kind.multilabel:
         return list(kind.classes)
     if switch_on(switches, "label_space_whole_table"):
-        return [str(code) for code in outcomes.codes(kind.name, switches)["code"].unique()]
+        return [str(code) for code in outcomes.codes(kind.name, switches, Attrition())["code"].unique()]
     return sorted({code for codes in frame["label"][frame["split"] == "train"] for code in codes})
 
 
-def _with_known_codes(frame: pd.DataFrame, classes: set[str], attrition: Attrition) -> pd.DataFrame:
+def _with_known_codes(task: str, frame: pd.DataFrame, classes: set[str], attrition: Attrition) -> pd.DataFrame:
     known = pd.Series([[code for code in codes if code in classes] for codes in frame["label"]], index=frame.index)
     unknown = int(frame["label"].str.len().sum() - known.str.len().sum())
     frame = frame.assign(label=known)
+    for split in SPLITS:
+        labels = known[frame["split"] == split]
+        if not labels.str.len().any():
+            raise DataError(
+                f"cohort {task}: expected codes of the label space in every split, found none in the {split} split "
+                f"({len(labels)} admissions, all of whose codes the training split lacks); give more patients or other "
+                "split lists"
+            )
     return attrition.record("labelled by codes of the label space", frame, left_out={UNKNOWN_CODES: unknown})
 
 

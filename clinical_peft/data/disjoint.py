@@ -1,8 +1,9 @@
 """The two arms of contamination mode ``disjoint``: a corpus without what is held out, and an equally large one with it.
 
 Both arms lose the same number of notes. The disjoint arm loses those of validation and test patients and those that
-repeat a validation or test note. The matched arm loses notes of patients drawn at random from the same cohorts,
-whatever their split, so that patients outside the cohorts (newborns, say) weigh the same in both.
+repeat one of theirs: an admission note, the rest of a discharge summary, or another note. The matched arm loses notes
+of patients drawn at random from the same cohorts, whatever their split, so that patients outside the cohorts
+(newborns, say) weigh the same in both.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from clinical_peft.data.held_out import HeldOut, Repetition, open_parquet, read_held_out
 from clinical_peft.data.note_table import NOTE_SCHEMA, parquet_writer
+from clinical_peft.data.source_notes import SourceNotes, read_source_notes
 from clinical_peft.errors import DataError
 
 
@@ -40,20 +42,23 @@ def write_paired_corpora(
         seed: Decides which patients' notes the matched arm loses.
 
     Returns:
-        Counts: notes, of_held_out_patients, repeating (of other patients), left (in either arm),
+        Counts: notes, of_held_out_patients, repeating (an admission note, of other patients), repeating_source (of
+        the others, what else the notes of validation and test patients say), left (in either arm),
         held_out_left_in_matched (notes of validation and test patients there).
 
     Raises:
-        DataError: A file is missing or malformed, or the disjoint arm would be empty.
+        DataError: A file is missing or malformed, a note is of no patient, or the disjoint arm would be empty.
     """
     held_out = read_held_out(cohorts, repetition, flattened=flattened)
-    counts = Counter(notes=0, of_held_out_patients=0, repeating=0, left=0, held_out_left_in_matched=0)
+    source = read_source_notes(notes, held_out.subjects, repetition)
+    reasons = dict.fromkeys(("of_held_out_patients", "repeating", "repeating_source", "left"), 0)
+    counts = Counter(notes=0, held_out_left_in_matched=0, **reasons)
     notes_of: Counter[int] = Counter()
     with ExitStack() as stack:
         first = stack.enter_context(parquet_writer(disjoint, NOTE_SCHEMA))
         second = stack.enter_context(parquet_writer(matched, NOTE_SCHEMA))
         for group in _row_groups(notes):
-            first.write_table(group.filter(_kept_in_disjoint(group, held_out, repetition, counts, notes_of)))
+            first.write_table(group.filter(_kept_in_disjoint(group, held_out, source, repetition, counts, notes_of)))
         if not counts["left"]:
             raise DataError(f"{notes}: expected notes of other patients than those held out, found none")
         removed = counts["notes"] - counts["left"]
@@ -76,11 +81,22 @@ def _row_groups(notes: Path) -> Iterator[pa.Table]:
     """Read a table of notes in the portions in which it was written."""
     file = open_parquet(notes, NOTE_SCHEMA.names)
     for number in range(file.num_row_groups):
-        yield file.read_row_group(number, columns=NOTE_SCHEMA.names).select(NOTE_SCHEMA.names)
+        group = file.read_row_group(number, columns=NOTE_SCHEMA.names).select(NOTE_SCHEMA.names)
+        if without := group["subject_id"].null_count:
+            raise DataError(
+                f"{notes}: expected a subject_id in every row, found {without} rows without one in row group {number}: "
+                "a note of no patient cannot be told from a held-out one; extract the corpus again"
+            )
+        yield group
 
 
 def _kept_in_disjoint(
-    group: pa.Table, held_out: HeldOut, repetition: Repetition, counts: Counter[str], notes_of: Counter[int]
+    group: pa.Table,
+    held_out: HeldOut,
+    source: SourceNotes,
+    repetition: Repetition,
+    counts: Counter[str],
+    notes_of: Counter[int],
 ) -> pa.Array:
     """Tell which notes the disjoint arm keeps; count them, and the notes of every patient of the cohorts."""
     kept = []
@@ -88,8 +104,10 @@ def _kept_in_disjoint(
         if subject_id in held_out.subjects:
             reason = "of_held_out_patients"
         else:
-            repeated, _ = held_out.index.repeated(repetition.codes(text), repetition.threshold)
-            reason = "repeating" if len(repeated) else "left"
+            codes = repetition.codes(text)
+            repeated, _ = held_out.index.repeated(codes, repetition.threshold)
+            repeats_source = not len(repeated) and source.repeated_by(codes)
+            reason = "repeating" if len(repeated) else "repeating_source" if repeats_source else "left"
         if subject_id in held_out.subjects or subject_id in held_out.others:
             notes_of[subject_id] += 1
         counts["notes"] += 1

@@ -29,9 +29,9 @@ class Repetition:
     threshold: float
     shingle_words: int
 
-    def codes(self, text: str) -> Codes:
-        """Shingles of a whole note."""
-        return shingle_codes([text], self.shingle_words)
+    def codes(self, *blocks: str) -> Codes:
+        """Shingles of a whole note, or of parts of one."""
+        return shingle_codes(blocks, self.shingle_words)
 
     def codes_of_admission_note(self, text: str, *, flattened: bool = False) -> Codes:
         """Shingles of an admission note, within its sections.

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.attrition import CODES, Attrition
 from clinical_peft.data.consistency import check_key, check_one_patient
 from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
+from clinical_peft.data.original_reader import MISSING_WORDS, read_as_numbers
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table
@@ -60,6 +61,8 @@ DISCHARGED_ALIVE = "discharged alive"
 ENDING_AFTER_START = "that do not end before they begin"
 LOS_UPPER_DAYS = (3, 7, 14)  # upper bounds, included, of the first three classes
 _DAY_SECONDS = 86_400
+_IDS = {"HADM_ID": "hadm_id", "SUBJECT_ID": "subject_id"}
+_MALFORMED_KEPT = "malformed_codes_kept"
 
 
 def find_task(name: str) -> Task:
@@ -137,39 +140,59 @@ def admission_labels(task: str, folder: Path, switches: Mapping[str, bool], salt
 
 
 def code_labels(codes: pd.DataFrame) -> pd.DataFrame:
-    """Collect rows of codes (hadm_id, subject_id, code) into one list per admission, each code once, in their order."""
-    codes = codes.drop_duplicates(["hadm_id", "code"])
+    """Collect rows of codes (hadm_id, subject_id, code) into one list per admission, each code once, in their order.
+
+    Rows without admission or patient are in no list.
+    """
+    codes = codes.drop_duplicates(["hadm_id", "code"]).dropna().astype({"hadm_id": "int64", "subject_id": "int64"})
     labels = codes.groupby(["hadm_id", "subject_id"])["code"].agg(list).rename("label").reset_index()
     return labels[LABEL_COLUMNS].sort_values("hadm_id", ignore_index=True)
 
 
-def code_table(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> pd.DataFrame:
+def code_table(
+    task: str, mimic_iii: Path, switches: Mapping[str, bool], attrition: Attrition | None = None
+) -> pd.DataFrame:
     """Return the shortened ICD-9 codes of a multilabel task, one row per coded row of the table, in its order.
 
     Diagnoses keep 3 characters, 4 when they begin with V or E. Procedures keep 3, leading zeros included unless
-    procedure_codes_as_integers is on, when codes of different procedures fall together ("0331" and "3310"). Rows
-    whose code has not the form of ICD-9-CM are left out unless malformed_codes_kept is on.
+    procedure_codes_as_integers is on, when codes of different procedures fall together ("0331" and "3310") and one
+    missing code turns all into decimals ("54" into "54."). Unless malformed_codes_kept is on, rows are left out whose
+    code has not the form of ICD-9-CM, and rows without admission or patient; otherwise their codes count for the
+    label space.
+
+    Args:
+        task: diagnoses or procedures.
+        mimic_iii: Folder with the task's table.
+        switches: malformed_codes_kept, and procedure_codes_as_integers for procedures.
+        attrition: Takes the steps from the table's rows to those that can be labels.
 
     Returns:
-        hadm_id, subject_id (int64), code.
+        hadm_id, subject_id (Int64, null where the row has none), code.
 
     Raises:
-        DataError: The table is missing or malformed, or gives an admission to two patients; a code that is to be
-            read as an integer is none.
+        DataError: The table is missing or malformed, or gives an admission to two patients; a step leaves nothing; a
+            code that is to be read as a number is none.
     """
-    path = find_table(mimic_iii, str(find_task(task).code_table))
-    rows, _ = _coded_rows(task, path, switches)
+    name = str(find_task(task).code_table)
+    path, attrition, kept = find_table(mimic_iii, name), attrition or Attrition(), switch_on(switches, _MALFORMED_KEPT)
+    table = read_table(path, {"SUBJECT_ID": INTEGER, "HADM_ID": INTEGER, "ICD9_CODE": TEXT})
+    table = attrition.record(f"rows of {name}", table.rename(columns={"ICD9_CODE": "code"} | _IDS), unit=CODES)
+    coded = table[table["code"].notna() & ~table["code"].isin(MISSING_WORDS)]
+    attrition.record("with a code", coded, unit=CODES)
+    rows = coded
+    if not kept:
+        rows = attrition.record("of the form of ICD-9-CM", rows[has_icd9_form(rows["code"], task)], unit=CODES)
+    identified = attrition.record("with an admission", rows[rows["hadm_id"].notna()], unit=CODES)
+    identified = attrition.record("with a patient", identified[identified["subject_id"].notna()], unit=CODES)
+    check_one_patient(identified, path)
+    rows = (rows if kept else identified)[["hadm_id", "subject_id", "code"]].reset_index(drop=True)
     codes = rows["code"]
     if task == "procedures" and switch_on(switches, "procedure_codes_as_integers"):
-        if not codes.str.fullmatch("[0-9]+").all():
-            raise DataError(f"{path}: column ICD9_CODE: expected whole numbers, found another code")
-        codes = codes.str.lstrip("0").where(codes.str.strip("0") != "", "0")
+        try:
+            codes = read_as_numbers(codes, some_missing=len(coded) < len(table))
+        except ValueError:
+            raise DataError(f"{path}: column ICD9_CODE: expected numbers, found another code") from None
     return rows.assign(code=icd9_groups(codes, task))
-
-
-def codes_left_out(task: str, mimic_iii: Path, switches: Mapping[str, bool]) -> dict[str, int]:
-    """Return how many rows of a multilabel task's table `code_table` leaves out, by reason; errors as there."""
-    return _coded_rows(task, find_table(mimic_iii, str(find_task(task).code_table)), switches)[1]
 
 
 def stays_left_out(folder: Path, switches: Mapping[str, bool]) -> dict[str, set[int]]:
@@ -184,19 +207,6 @@ def stays_left_out(folder: Path, switches: Mapping[str, bool]) -> dict[str, set[
     if not switch_on(switches, "negative_stays_kept"):
         left_out[ENDING_AFTER_START] = set(rows["hadm_id"][~rows["in_order"]])
     return left_out
-
-
-def _coded_rows(task: str, path: Path, switches: Mapping[str, bool]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Rows with a code (hadm_id, subject_id, code), and how many others there are."""
-    table = read_table(path, {"SUBJECT_ID": INTEGER, "HADM_ID": INTEGER, "ICD9_CODE": TEXT})
-    rows = table.dropna().rename(columns={"ICD9_CODE": "code"}).rename(columns=str.lower)
-    left_out = {"rows without a code": len(table) - len(rows)}
-    if not switch_on(switches, "malformed_codes_kept"):
-        well_formed = has_icd9_form(rows["code"], task)
-        left_out["codes that have not the form of ICD-9-CM"] = int((~well_formed).sum())
-        rows = rows[well_formed]
-    rows = rows[["hadm_id", "subject_id", "code"]].astype({"hadm_id": "int64", "subject_id": "int64"})
-    return check_one_patient(rows.reset_index(drop=True), path), left_out
 
 
 def bin_length_of_stay(seconds: np.ndarray, *, rounded: bool) -> np.ndarray:

@@ -24,7 +24,13 @@ CORPORA = ("mimic-iv", "mimic-iii", "combined")
 
 
 def extract_notes(
-    corpus: str, output: Path, *, mimic_iv_note: Path | None, mimic_iii: Path | None, flattened: bool
+    corpus: str,
+    output: Path,
+    *,
+    mimic_iv_note: Path | None,
+    mimic_iii: Path | None,
+    flattened: bool,
+    whole_release: bool | None = None,
 ) -> dict[str, int]:
     """Write one corpus of clinical notes as a table of notes, at constant memory.
 
@@ -37,6 +43,8 @@ def extract_notes(
         flattened: Clean as the original: bracket marks and newlines become spaces, and nothing but rows without any
             text is dropped. Otherwise keep lines, normalise marks, and drop empty notes, notes that MIMIC-III marks
             as errors, and exact duplicates (after cleaning).
+        whole_release: Whether the tables must have the rows of the release; None: those that look like it
+            (`expected_rows`).
 
     Returns:
         Counts: rows_read, empty_dropped, marked_as_error_dropped, duplicates_dropped, written; per table (discharge,
@@ -45,14 +53,14 @@ def extract_notes(
     Raises:
         ConfigError: The corpus is unknown or its folder is not given.
         DataError: A table is missing, malformed or without rows; a row lacks its id or its patient; a release's file
-            is incomplete; no note is left.
+            has another number of rows; no note is left.
     """
     tables = _tables(corpus, mimic_iv_note, mimic_iii)
     counts = Counter(rows_read=0, empty_dropped=0, marked_as_error_dropped=0, duplicates_dropped=0, written=0)
     seen = SeenTexts()
     with note_batch_writer(output) as write:
         for table in tables:
-            for batch in _checked(table, counts):
+            for batch in _checked(table, counts, whole_release):
                 kept = _flattened(batch, counts) if flattened else _structured(batch, counts, seen)
                 counts["written"] += kept.num_rows
                 if kept.num_rows:
@@ -114,7 +122,7 @@ def _mimic_iv_notes(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
         yield batch.append_column("is_error", pa.repeat(False, batch.num_rows))
 
 
-def _checked(table: _NoteTable, counts: Counter[str]) -> Iterator[pa.RecordBatch]:
+def _checked(table: _NoteTable, counts: Counter[str], whole_release: bool | None) -> Iterator[pa.RecordBatch]:
     """Yield a table's batches, counted; a table that is not what it should be is an error."""
     rows = 0
     for batch in table.read(table.path):
@@ -131,7 +139,7 @@ def _checked(table: _NoteTable, counts: Counter[str]) -> Iterator[pa.RecordBatch
         raise DataError(f"{table.path}: expected notes, found a header alone; fetch the whole table")
     counts["rows_read"] += rows
     counts[f"{table.name}_rows"] = rows
-    expected = expected_rows(table.path, table.name, rows)
+    expected = expected_rows(table.path, table.name, rows, whole_release=whole_release)
     if expected is not None:
         counts[f"{table.name}_rows_expected"] = expected
 

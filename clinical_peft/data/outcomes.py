@@ -9,7 +9,7 @@ import pandas as pd
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.beep_labels import beep_admissions
-from clinical_peft.data.labels import code_table, codes_left_out, label_table
+from clinical_peft.data.labels import code_table, label_table
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions, with_early_note
 from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.ventilation_table import read_intervals
@@ -28,12 +28,11 @@ class Outcomes(Protocol):
         """Return hadm_id, subject_id and label of every admission that has one, whether it has a note or not."""
         ...
 
-    def codes(self, task: str, switches: Mapping[str, bool]) -> pd.DataFrame:
-        """Return hadm_id, subject_id and code (a group) of a multilabel task, in the order of the table."""
-        ...
+    def codes(self, task: str, switches: Mapping[str, bool], attrition: Attrition) -> pd.DataFrame:
+        """Return hadm_id, subject_id and code (a group) of a multilabel task, in the table's order; record its steps.
 
-    def codes_left_out(self, task: str, switches: Mapping[str, bool]) -> dict[str, int]:
-        """Return how many rows of a multilabel task's table `codes` leaves out, by reason."""
+        Rows without admission or patient count for the label space alone.
+        """
         ...
 
     def ventilated(self, attrition: Attrition) -> pd.DataFrame:
@@ -63,13 +62,9 @@ class MimicIII:
         """See `Outcomes`."""
         return label_table(task, self.folder, switches, ventilation=self.ventilation, salt=salt)
 
-    def codes(self, task: str, switches: Mapping[str, bool]) -> pd.DataFrame:
+    def codes(self, task: str, switches: Mapping[str, bool], attrition: Attrition) -> pd.DataFrame:
         """See `Outcomes`."""
-        return code_table(task, self.folder, switches)
-
-    def codes_left_out(self, task: str, switches: Mapping[str, bool]) -> dict[str, int]:
-        """See `Outcomes`."""
-        return codes_left_out(task, self.folder, switches)
+        return code_table(task, self.folder, switches, attrition)
 
     def ventilated(self, attrition: Attrition) -> pd.DataFrame:
         """See `Outcomes`; a nursing or respiratory note in the first 48 hours of ventilation is asked for."""

@@ -23,7 +23,8 @@ NOTE_WINDOW_HOURS = 48
 _DAY_SECONDS = 86_400
 _YEAR_DAYS = 365.242
 _ADULT_YEARS = 18
-# ICD-9 prefixes of patients who need a ventilator for another reason, or are kept on one.
+# ICD-9 prefixes of patients who need a ventilator for another reason, or are kept on one. The source picks burns and
+# donors by their titles, burns by hand: the last two lines approximate them.
 EXCLUDED_ICD9 = (
     r"14\d"  # malignant neoplasm of lip, mouth and pharynx
     r"|3589|3590|3591|35801"  # neuromuscular disease

@@ -6,6 +6,15 @@ cohorts), quirks included, and patterns that are anchored to the start of a line
 
 import re
 
+from clinical_peft.data.headings import (
+    NAME_LINE,
+    before_discharge,
+    opens_paragraph,
+    opens_section,
+    reads_like_heading,
+    tells_of_discharge,
+)
+
 # Title in an admission note -> header in a discharge summary, in the order of an admission note.
 SECTION_HEADERS = {
     "CHIEF COMPLAINT": "chief complaint",
@@ -43,8 +52,9 @@ _HEADER_LINES = {
 _ANCHORED = {
     title: re.compile(rf"^(?:{line}\s*^)*{line}", re.IGNORECASE | re.MULTILINE) for title, line in _HEADER_LINES.items()
 }
-# A section ends where the next header starts: one of ours or of these on any line, any other after a blank line, unless
-# nothing stands between ("Physical Exam:", a blank line, "General: pale"): then it is a heading inside the section.
+# A section ends where the next header starts: one of ours or of these on any line, one that tells of the discharge, or
+# any other after a blank line, unless nothing stands between ("Physical Exam:", a blank line, "Findings: pale"): then
+# it is a heading inside the section.
 _OTHER_HEADERS = (
     "admission date",
     "discharge date",
@@ -63,7 +73,6 @@ _KNOWN_HEADERS = (
     re.compile(rf"^[ \t]*(?:{'|'.join(_OTHER_HEADERS)})[^\n:]{{0,40}}:", re.IGNORECASE | re.MULTILINE),
     *_ANCHORED.values(),
 )
-_ANY_HEADER = re.compile(r"\n[ \t]*\n[ \t]*[A-Za-z][^\n:.]{0,58}:")
 _BLANKS = re.compile(r"\s*")
 
 
@@ -87,7 +96,8 @@ def unanchored_sections(text: str) -> dict[str, str]:
 def anchored_sections(text: str) -> dict[str, str]:
     """Cut a discharge summary at headers that start a line; the last section reaches to the end of the text.
 
-    A section that holds nothing but an empty de-identification mark is empty.
+    The physical exam ends where the findings at discharge begin. A section that holds nothing but an empty
+    de-identification mark is empty.
 
     Args:
         text: One discharge summary, or several and their addenda joined by blank lines.
@@ -97,16 +107,26 @@ def anchored_sections(text: str) -> dict[str, str]:
     """
     own = {title: pattern.search(text) for title, pattern in _ANCHORED.items()}
     known = [match.start() for pattern in _KNOWN_HEADERS for match in pattern.finditer(text)]
-    others = [match.start() for match in _ANY_HEADER.finditer(text)]
-    return {title: _anchored_body(text, match.end(), known, others) if match else "" for title, match in own.items()}
+    others = []
+    for line in NAME_LINE.finditer(text):
+        if tells_of_discharge(line[1]) and opens_section(text, line):
+            known.append(line.start())
+        elif reads_like_heading(line) and opens_paragraph(text, line):
+            others.append(line.start())
+    return {
+        title: _anchored_body(title, text, match.end(), known, others) if match else "" for title, match in own.items()
+    }
 
 
-def _anchored_body(text: str, begin: int, known: list[int], others: list[int]) -> str:
+def _anchored_body(title: str, text: str, begin: int, known: list[int], others: list[int]) -> str:
     """The section whose header ends at ``begin``, given where the known headers start and all that could be one."""
     blanks = _BLANKS.match(text, begin)
     first = blanks.end() if blanks else begin
-    ends = [start for start in known if start >= begin] + [start for start in others if start >= first]
-    body = " ".join(text[begin : min(ends, default=len(text))].split("\n")).strip()
+    ends = [start for start in known if start >= begin] + [start for start in others if start > first]
+    body = text[begin : min(ends, default=len(text))]
+    if title == "PHYSICAL EXAM":
+        body = before_discharge(body)
+    body = " ".join(body.split("\n")).strip()
     return "" if body.startswith("[]") else body
 
 

@@ -89,6 +89,8 @@ def _tokenizer(folder: Path) -> Any:
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    # As the networks read them: a note that spells a special token does not hold one.
+    tokenizer.encode_special_tokens = True
     return tokenizer
 
 

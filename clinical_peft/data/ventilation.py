@@ -1,7 +1,9 @@
 """Episodes of mechanical ventilation in MIMIC-III.
 
 Follows the rules of the concept ``ventdurations`` of mimic-code (MIT-LCP): charted ventilator settings open and
-continue an episode; an extubation, oxygen without a ventilator, or more than 8 hours without a setting end it.
+continue an episode; an extubation, oxygen without a ventilator, or more than 8 hours without a setting end it. Rows
+of one stay and time that show the same are one event, as in the concept's UNION: an extubation recorded twice, or
+charted and recorded, ends an episode once.
 """
 
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ from clinical_peft.data.ventilation_items import (
     EXTUBATION_PROCEDURES,
     EXTUBATION_VALUES,
     OXYGEN_VALUES,
+    SELF_EXTUBATION_PROCEDURE,
+    SELF_EXTUBATION_VALUES,
     VENTILATION_PROCEDURE,
     VENTILATOR_EXCLUDED_VALUES,
     VENTILATOR_SETTINGS,
@@ -29,7 +33,7 @@ FROM_CHARTED_SETTINGS = "CHARTEVENTS"
 FROM_PROCEDURES = f"PROCEDUREEVENTS_MV {VENTILATION_PROCEDURE}"
 LONGEST_GAP_SECONDS = 8 * 3600
 PORTION_EVENTS = 500_000  # about, grouped at a time
-_FLAGS = ["ventilated", "oxygen", "extubated"]
+_FLAGS = ["ventilated", "oxygen", "extubated", "self_extubated"]
 _KEYS = ["icustay_id", "seconds"]
 
 
@@ -64,15 +68,16 @@ def episodes_from_events(charted: pd.DataFrame, extubations: pd.DataFrame) -> pd
 
     Args:
         charted: One row per ICU stay and time: icustay_id, seconds (since 1970), and the flags ventilated, oxygen,
-            extubated.
-        extubations: icustay_id and seconds of extubations that are recorded as procedures.
+            extubated, self_extubated.
+        extubations: icustay_id, seconds and self_extubated of extubations that are recorded as procedures.
 
     Returns:
         icustay_id, starttime, endtime of the episodes, ordered by stay and start. An episode has a ventilator
         setting and lasts longer than no time at all.
     """
     extubations = extubations.assign(ventilated=False, oxygen=False, extubated=True)
-    events = pd.concat([charted, extubations], ignore_index=True).sort_values(_KEYS, kind="stable", ignore_index=True)
+    events = pd.concat([charted, extubations], ignore_index=True).drop_duplicates([*_KEYS, *_FLAGS])
+    events = events.sort_values(_KEYS, kind="stable", ignore_index=True)
     relevant = events["ventilated"] | events["extubated"]
     after_extubation = events[relevant].groupby("icustay_id")["extubated"].shift(fill_value=False)
     gap = events[events["ventilated"]].groupby("icustay_id")["seconds"].diff()
@@ -133,6 +138,7 @@ def _flagged(rows: pa.RecordBatch, path: Path) -> pd.DataFrame:
             "ventilated": ventilated | _has_value(items, values, VENTILATOR_VALUES),
             "oxygen": _has_value(items, values, OXYGEN_VALUES),
             "extubated": _has_value(items, values, EXTUBATION_VALUES),
+            "self_extubated": _has_value(items, values, SELF_EXTUBATION_VALUES),
         }
     )
 
@@ -166,7 +172,9 @@ def _extubations(path: Path) -> pd.DataFrame:
     events = read_table(path, {"ICUSTAY_ID": INTEGER, "STARTTIME": TIME, "ITEMID": INTEGER})
     events = events[events["ITEMID"].isin(EXTUBATION_PROCEDURES)].dropna()
     seconds = events["STARTTIME"].to_numpy().astype("datetime64[s]").astype("int64")
-    return pd.DataFrame({"icustay_id": events["ICUSTAY_ID"].to_numpy("int64"), "seconds": seconds})
+    by_patient = events["ITEMID"].to_numpy("int64") == SELF_EXTUBATION_PROCEDURE
+    stays = events["ICUSTAY_ID"].to_numpy("int64")
+    return pd.DataFrame({"icustay_id": stays, "seconds": seconds, "self_extubated": by_patient})
 
 
 def procedure_intervals(path: Path, stay: str) -> pd.DataFrame:

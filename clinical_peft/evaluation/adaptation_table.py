@@ -16,6 +16,7 @@ from clinical_peft.evaluation.tables import (
     number,
     rounded,
 )
+from clinical_peft.hash_split import SPLITS
 
 ADAPTER_FIELDS = (
     "adapter",
@@ -79,10 +80,34 @@ def adapter_table(perplexities: Sequence[Mapping[str, Any]], labels: Labels) -> 
             "do not share a unit.",
             "General text is held-out text that is not clinical: a rise there is forgetting. A dash: not measured, as "
             "the study names no such text.",
+            *_samples(perplexities),
         ),
         text_columns=2,
         row_names=tuple(record["adapter"] for record in records),
     )
+
+
+def _samples(perplexities: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Say of which splits the perplexity is that of a sample."""
+    parts = []
+    for split in SPLITS:
+        counts = [
+            (found["evaluated_tokens"][split], found["tokens"][split])
+            for found in perplexities
+            if "evaluated_tokens" in found
+        ]
+        if any(read < held for read, held in counts):
+            read, held = (_span(numbers) for numbers in zip(*counts, strict=True))
+            parts.append(f"{split} {read} of {held} tokens")
+    if not parts:
+        return ()
+    sample = "Perplexity is that of a sample of rows, the same before and after and for all adapters of a base, of: "
+    return (f"{sample}{'; '.join(parts)}.",)
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _adapter_record(perplexity: Mapping[str, Any], labels: Labels) -> Record:

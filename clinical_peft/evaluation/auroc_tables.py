@@ -22,6 +22,8 @@ from clinical_peft.evaluation.tables import (
     Table,
     beside,
     difference,
+    fewer_mark,
+    fewer_note,
     in_order,
     label_of,
     percent,
@@ -42,6 +44,7 @@ AUROC_FIELDS = (
     "test_admissions",
     "test_patients",
     "classes_scored",
+    "classes",
     "published_percent",
     "difference_percent",
     "published_row_mean_percent",
@@ -108,6 +111,7 @@ def _auroc_record(
         "test_admissions": found.get("n"),
         "test_patients": found.get("patients"),
         "classes_scored": found.get("classes_scored"),
+        "classes": found.get("classes"),
         "published_percent": printed.get(task),
         "difference_percent": difference(percent(found.get("auroc")), printed.get(task)),
         "published_row_mean_percent": rounded(row_mean(printed), 3) if averaged else None,
@@ -120,7 +124,8 @@ def _auroc_cell(record: Record) -> str:
     if record["auroc_percent"] is None:
         return MISSING
     interval = "" if record["low_percent"] is None else f" [{record['low_percent']:.1f}, {record['high_percent']:.1f}]"
-    return f"{record['auroc_percent']:.1f}{interval}"
+    mark = fewer_mark(record["classes_scored"], record["classes"])
+    return f"{record['auroc_percent']:.1f}{mark}{interval}"
 
 
 def _published_cell(record: Record) -> str:
@@ -140,6 +145,9 @@ def _auroc_notes(records: Sequence[Record], aggregate: Mapping[str, Any]) -> tup
         "models; they leave out what another seed would change. Table uncertainty has intervals over patients and "
         "seeds, by which cells in bold are judged."
     ]
+    fewer = fewer_note((row["task"], row["classes_scored"], row["classes"]) for row in records)
+    if fewer:
+        notes.append(fewer)
     skipped = sum(row["undefined"] for row in aggregate["summaries"] if row["task"] != MACRO)
     if skipped:
         notes.append(f"Resamples left out because an AUROC was undefined in them, over all cells: {skipped:,}.")

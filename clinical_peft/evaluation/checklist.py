@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_peft.evaluation.aggregate import MACRO
-from clinical_peft.evaluation.tables import TASK_LABELS, Table, number
+from clinical_peft.evaluation.tables import TASK_LABELS, Table, number, unit_of_split
 from clinical_peft.evaluation.tripod_items import ITEMS, Item
 
 FILLED, PARTLY, OPEN = "from the run", "partly: authors", "authors"
@@ -16,7 +16,8 @@ class RunFacts:
     """What a finished study knows of itself.
 
     Attributes:
-        study: study (name), protocol, contamination, split, cohorts (their source), synthetic (bool), switches.
+        study: study (name), protocol, contamination, split, split_by_admission (tasks), cohorts (their source),
+            synthetic (bool), switches.
         statistics: One mapping per task: task, classes, multilabel, train, validation, test, patients.
         attrition: By task, the ordered steps of its cohort.
         perplexities: Content of the perplexity files.
@@ -112,9 +113,11 @@ def _missing(facts: RunFacts) -> str:
 
 
 def _partition(facts: RunFacts) -> str:
+    unit = unit_of_split(facts.study)
+    shared = "; there a patient may be in several parts" if facts.study["split_by_admission"] else ""
     return (
-        f"By patient, split {facts.study['split']}: training, validation (choice of epoch and thresholds), test "
-        f"(figures). Contamination mode {facts.study['contamination']}; <study>/cohorts/leakage.json."
+        f"{unit[0].upper()}{unit[1:]}, split {facts.study['split']}{shared}: training, validation (choice of epoch and "
+        f"thresholds), test (figures). Contamination mode {facts.study['contamination']}; <study>/cohorts/leakage.json."
     )
 
 
@@ -125,9 +128,10 @@ def _models(facts: RunFacts) -> str:
 def _measures(facts: RunFacts) -> str:
     level = f"{facts.aggregate['level']:.0%}"
     return (
-        f"AUROC, AUPRC, F1, Brier score and log-loss in <study>/metrics; {level} bootstrap intervals over patients, "
-        f"{number(facts.aggregate['resamples'])} resamples, and over patients and seeds in table uncertainty; models "
-        "compared in pairs over both, with Holm's correction over a comparison's pairs and tasks."
+        f"AUROC, AUPRC, F1, Brier score and log-loss in tables metrics and multilabel_metrics; {level} bootstrap "
+        f"intervals over patients, {number(facts.aggregate['resamples'])} resamples, and over patients and seeds in "
+        "table uncertainty; models compared in pairs over both, with Holm's correction over a comparison's pairs and "
+        "tasks."
     )
 
 
@@ -154,7 +158,8 @@ def _output(facts: RunFacts) -> str:
 
 
 def _differences(facts: RunFacts) -> str:
-    return "One hospital, split by patient: the same setting, eligibility and definitions; tables dataset_statistics."
+    unit = unit_of_split(facts.study)
+    return f"One hospital, split {unit}: the same setting, eligibility and definitions; table dataset_statistics."
 
 
 def _protocol(facts: RunFacts) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from clinical_peft.evaluation.tables import MISSING, Labels, Record, Table, in_order, label_of, number
 
 FORWARD_SHARE = 0.5
-SECONDS_PER_HOUR = 3600
+SECONDS_PER_HOUR = JOULES_PER_WATT_HOUR = 3600
+BYTES_PER_GB = 1e9
 COST_FIELDS = (
     "part",
     "label",
@@ -24,6 +25,8 @@ COST_FIELDS = (
     "original_step_tokens",
     "original_device_seconds",
     "times_fewer_tokens",
+    "peak_memory_gb",
+    "energy_wh",
 )
 
 
@@ -37,7 +40,10 @@ def cost_table(
 
     Machine-readable columns (CSV), one row per adapter, per set of pooled notes, per model (all its tasks and seeds)
     and for the total: `COST_FIELDS`. step_tokens are trained_tokens plus half of forward_tokens. Adapters are trained
-    once in both ways; evaluations of their perplexity are not counted.
+    and evaluated once in both ways; forward_tokens of theirs are those of every evaluation, before, during and after
+    training, whose time is part of device_seconds. peak_memory_gb (10^9 bytes) is the largest of a part's runs, of the
+    GPU or else of the process, and empty where a run did not record it; energy_wh is empty where a run did not measure
+    it.
 
     Args:
         training: Content of the training records; those without `passes` (no network) are left out.
@@ -71,12 +77,17 @@ def cost_table(
             "From scratch: step tokens",
             "From scratch: device time (h)",
             "Times fewer tokens",
+            "Peak memory (GB)",
+            "Energy (Wh)",
         ),
         rows=tuple(_cells(record) for record in records),
         notes=(
             "Step tokens count a forward pass as half a training step. From scratch: every note padded to the context "
             "and read in every epoch of every configuration, by the same recipes; its device time is estimated at the "
-            "rate that this study measured. Notes pooled once serve every model that trains a head alone.",
+            "rate that this study measured. Notes pooled once serve every model that trains a head alone. Of adapters, "
+            "tokens read forward are those of their perplexities, before, during and after training.",
+            "Peak memory: of the GPU where there is one, else of the process since its start. A dash: not recorded in "
+            "every run of the row. Energy is read from a GPU's sensors while an adapter is trained; a dash: not read.",
         ),
     )
 
@@ -93,12 +104,15 @@ def _step_tokens(passes: Mapping[str, int], prefix: str = "") -> int:
 
 
 def _adapter_row(entry: Mapping[str, Any], labels: Labels) -> Record:
-    tokens = entry["tokens"]["trained_on"]
-    return _row("adapter", label_of(entry["adapter"], labels), 1, tokens, 0, entry["seconds"], tokens, entry["seconds"])
+    trained, forward = entry["tokens"]["trained_on"], entry.get("forward_tokens", 0)
+    label, seconds = label_of(entry["adapter"], labels), entry["seconds"] + entry.get("evaluation_seconds", 0.0)
+    steps = round(trained + FORWARD_SHARE * forward)
+    return _row("adapter", label, 1, trained, forward, seconds, steps, seconds) | _device([entry])
 
 
 def _pooled_row(name: str, entry: Mapping[str, Any]) -> Record:
-    return _row("pooled notes", f"Notes pooled once: {name}", 1, 0, entry["tokens"], entry["seconds"], None, None)
+    label = f"Notes pooled once: {name}"
+    return _row("pooled notes", label, 1, 0, entry["tokens"], entry["seconds"], None, None) | _device([entry])
 
 
 def _model_row(model: str, runs: Sequence[Mapping[str, Any]], labels: Labels, rate: float | None) -> Record:
@@ -106,7 +120,18 @@ def _model_row(model: str, runs: Sequence[Mapping[str, Any]], labels: Labels, ra
     original = sum(_step_tokens(run["passes"], "original_") for run in runs)
     seconds = sum(run["seconds"] for run in runs)
     estimate = original / rate if rate else None
-    return _row("model", label_of(model, labels), len(runs), trained, forward, seconds, original, estimate)
+    row = _row("model", label_of(model, labels), len(runs), trained, forward, seconds, original, estimate)
+    return row | _device(runs)
+
+
+def _device(runs: Sequence[Mapping[str, Any]]) -> Record:
+    """The largest memory of some runs, and the energy of all; None where one of them did not tell."""
+    memory: list[Any] = [run.get("peak_memory_bytes") for run in runs]
+    energy: list[Any] = [run.get("energy_joules") for run in runs]
+    return {
+        "peak_memory_gb": None if None in memory else round(max(memory) / BYTES_PER_GB, 3),
+        "energy_wh": None if None in energy else round(sum(energy) / JOULES_PER_WATT_HOUR, 4),
+    }
 
 
 def _row(
@@ -138,7 +163,8 @@ def _total(records: Sequence[Record]) -> Record:
     def total(field: str) -> Any:
         return sum(record[field] or 0 for record in records)
 
-    return _row(
+    memory, energy = ([record[field] for record in records] for field in ("peak_memory_gb", "energy_wh"))
+    row = _row(
         "total",
         "Total",
         total("runs"),
@@ -148,6 +174,10 @@ def _total(records: Sequence[Record]) -> Record:
         total("original_step_tokens"),
         total("original_device_seconds"),
     )
+    return row | {
+        "peak_memory_gb": None if None in memory else max(memory),
+        "energy_wh": None if None in energy else round(sum(energy), 4),
+    }
 
 
 def _cells(record: Record) -> tuple[str, ...]:
@@ -162,6 +192,8 @@ def _cells(record: Record) -> tuple[str, ...]:
         number(record["original_step_tokens"]),
         _hours(record["original_device_seconds"]),
         MISSING if fewer is None else f"{fewer:,.1f}",
+        number(record["peak_memory_gb"], 2),
+        number(record["energy_wh"], 2),
     )
 
 

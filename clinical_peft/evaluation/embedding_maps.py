@@ -3,8 +3,6 @@
 The maps are drawn from the pooled features that heads are trained on. A note is found by its digest; no note is drawn.
 """
 
-import importlib
-import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +26,10 @@ from clinical_peft.files import read_json
 from clinical_peft.note_digest import note_digest
 
 NOTES = 400  # drawn, of the test split; more would hide each other
+FEWEST_NOTES = 5  # a map of fewer shows nothing, and UMAP cannot draw one of three
 SEED = 0
 PERPLEXITY = 30.0
+NEIGHBOURS = 15
 COLOURED_BY = ("mortality", "los", "pmv")
 TYPES = {"F32": np.float32, "F16": np.float16, "I32": np.int32, "U8": np.uint8}
 
@@ -88,8 +88,8 @@ def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], outpu
     """Draw a base's features beside those with its clinical adapter: a row per projection, a column per network.
 
     Points are test admissions, coloured by outcome. The projections are principal components, t-SNE (van der Maaten and
-    Hinton 2008, JMLR 9:2579-2605) and, where umap-learn is installed, UMAP, each fitted on one network alone: places
-    cannot be compared between panels, but how outcomes group can. The silhouette (Rousseeuw 1987) in a panel's
+    Hinton 2008, JMLR 9:2579-2605) and UMAP (McInnes et al. 2018, arXiv 1802.03426), each fitted on one network alone:
+    places cannot be compared between panels, but how outcomes group can. The silhouette (Rousseeuw 1987) in a panel's
     title is that of the outcomes in the whole space of features.
 
     Args:
@@ -109,7 +109,7 @@ def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], outpu
     base, adapted = pairs[0]
     inside = [place for place, digest in enumerate(digests) if digest in base.features and digest in adapted.features]
     chosen = np.random.default_rng(SEED).permutation(inside)[:NOTES]
-    if len(chosen) < 3:
+    if len(chosen) < FEWEST_NOTES:
         return False
     columns = {f"{base.base}, frozen": base, f"with {adapted.clinical}": adapted}
     methods = _projections(len(chosen))
@@ -147,18 +147,17 @@ def _silhouette(features: np.ndarray, outcome: np.ndarray) -> str:
 
 
 def _projections(notes: int) -> dict[str, Any]:
+    # Compiles for seconds when it is imported; most studies draw no map.
+    from umap import UMAP
+
     perplexity = min(PERPLEXITY, (notes - 1) / 3)
-    found: dict[str, Any] = {
+    neighbours = min(NEIGHBOURS, notes - 1)
+    return {
         "PCA": PCA(2, svd_solver="full").fit_transform,
         "t-SNE": TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform,
+        # One thread: with a seed umap-learn uses no more, and warns where more are asked for.
+        "UMAP": UMAP(n_neighbors=neighbours, random_state=SEED, n_jobs=1).fit_transform,
     }
-    if importlib.util.find_spec("umap") is not None:
-        found["UMAP"] = _umap
-    return found
-
-
-def _umap(features: np.ndarray) -> np.ndarray:
-    return np.asarray(importlib.import_module("umap").UMAP(random_state=SEED).fit_transform(features))
 
 
 def _draw(axes: Axes, places: np.ndarray, outcome: np.ndarray, classes: Sequence[Any]) -> None:

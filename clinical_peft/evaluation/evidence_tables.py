@@ -13,6 +13,7 @@ from statistics import fmean, median
 from typing import Any
 
 from clinical_peft.evaluation.tables import (
+    FEWER,
     MISSING,
     TASK_LABELS,
     Labels,
@@ -28,6 +29,8 @@ from clinical_peft.evaluation.tables import (
 from clinical_peft.evaluation.uncertainty_table import uncertainty_table
 
 STATED = ("protocol", "cohort_sha256")
+# Figures of a group, and their gaps, that are no percentages.
+WITH_ENDS = ("brier", "brier_gap", "calibration_intercept", "calibration_intercept_gap")
 CALIBRATION_FIELDS = (
     *("model", "label", "task", "scores", "seeds", "temperature", "auroc_percent", "brier", "log_loss", "ece"),
     *("calibration_slope", "calibration_intercept"),
@@ -36,10 +39,10 @@ CALIBRATION_FIELDS = (
 )
 SUBGROUP_FIELDS = (
     *("model", "label", "task", "attribute", "group", "reference", "admissions", "patients", "positives", "seeds"),
-    *("classes", "auroc_percent", "auroc_low_percent", "auroc_high_percent"),
+    *("classes", "classes_with_few", "auroc_percent", "auroc_low_percent", "auroc_high_percent"),
     *("gap_percent", "gap_low_percent", "gap_high_percent", "p_value", "p_holm", "significant"),
-    *("brier", "brier_gap", "calibration_intercept", "calibration_intercept_gap", "suppressed"),
-    *STATED,
+    *(f"{figure}{end}" for figure in WITH_ENDS for end in ("", "_low", "_high")),
+    *("suppressed", *STATED),
 )
 SCORE_LABELS = {"raw": "as they are", "temperature": "temperature", "isotonic": "isotonic"}
 ATTRIBUTE_LABELS = {"age_band": "age", "admission_type": "admission type"}
@@ -150,10 +153,8 @@ def _subgroup_record(row: Mapping[str, Any], cell: Mapping[str, Any], labels: La
         return found
 
     return {
-        **{
-            field: row[field]
-            for field in ("model", "task", "attribute", "group", "reference", "seeds", "classes", *STATED)
-        },
+        **{field: row[field] for field in ("model", "task", "attribute", "group", "reference", "seeds")},
+        **{field: row[field] for field in ("classes", "classes_with_few", *STATED)},
         "label": label_of(row["model"], labels),
         **{field: cell[field] for field in ("admissions", "patients", "positives")},
         "auroc_percent": percent(value(figures, "auroc")),
@@ -162,12 +163,21 @@ def _subgroup_record(row: Mapping[str, Any], cell: Mapping[str, Any], labels: La
         **ends(gaps.get("auroc", {}).get("interval"), "gap_"),
         **{field: rounded(row[field], 6) for field in ("p_value", "p_holm")},
         "significant": row["significant"],
-        "brier": rounded(value(figures, "brier")),
-        "brier_gap": rounded(value(gaps, "brier")),
-        "calibration_intercept": rounded(value(figures, "calibration_intercept")),
-        "calibration_intercept_gap": rounded(value(gaps, "calibration_intercept")),
+        **_plain("", figures),
+        **_plain("_gap", gaps),
         "suppressed": row["suppressed"],
     }
+
+
+def _plain(suffix: str, part: Mapping[str, Any]) -> Record:
+    """Brier score and calibration intercept, or their gaps, with both ends of their intervals."""
+    record: Record = {}
+    for name in ("brier", "calibration_intercept"):
+        found = part.get(name) or {}
+        low, high = found.get("interval") or (None, None)
+        values = {"": found.get("value"), "_low": low, "_high": high}
+        record |= {f"{name}{suffix}{end}": rounded(value) for end, value in values.items()}
+    return record
 
 
 def _subgroup_table(subgroups: Mapping[str, Any], labels: Labels) -> Table:
@@ -198,6 +208,8 @@ def _subgroup_table(subgroups: Mapping[str, Any], labels: Labels) -> Table:
             "figures of so few admissions, patients, positives or negatives: an en dash stands for them. Models with a "
             "gap: those whose gap is significant, over patients alone, after Holm's correction over the whole table. "
             "The CSV file holds every model's figures and gaps with their intervals, and why a figure is missing.",
+            f"{FEWER} Some of its classes have fewer than {subgroups['smallest_cell']} positives or negatives in the "
+            "group or in the one compared with; the CSV file says how many of how many.",
         ),
         text_columns=4,
     )
@@ -206,7 +218,8 @@ def _subgroup_table(subgroups: Mapping[str, Any], labels: Labels) -> Table:
 def _subgroup_row(cell: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, ...]:
     aurocs = [record["auroc_percent"] for record in records if record["auroc_percent"] is not None]
     gaps = [record["gap_percent"] for record in records if record["gap_percent"] is not None]
-    signed = [f"{value:+.1f}" for value in (median(gaps), min(gaps), max(gaps))] if gaps else [MISSING] * 3
+    signed = [f"{value:+.1f}".replace("-", "−") for value in (median(gaps), min(gaps), max(gaps))] if gaps else []
+    rough = FEWER if any(record["classes_with_few"] for record in records) else ""
     found = sum(record["significant"] for record in records)
     return (
         TASK_LABELS[cell["task"]],
@@ -215,7 +228,7 @@ def _subgroup_row(cell: Mapping[str, Any], records: Sequence[Record]) -> tuple[s
         "" if cell["reference"] else (records[0]["reference"] or MISSING),
         number(cell["admissions"]),
         number(cell["positives"]),
-        number(median(aurocs) if aurocs else None, 1),
-        *signed,
+        f"{number(median(aurocs), 1)}{rough}" if aurocs else MISSING,
+        *(signed or [MISSING] * 3),
         f"{found} of {len(gaps)}" if gaps else MISSING,
     )

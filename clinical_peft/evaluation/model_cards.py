@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from clinical_peft.config.study import MIMIC_CORPORA
-from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of, number
+from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of, number, unit_of_split
 from clinical_peft.hash_split import SPLITS
 
 MIMIC_LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
@@ -27,7 +27,8 @@ class CardFacts:
     """What the cards of a study share.
 
     Attributes:
-        study: study (name), protocol, contamination, split, synthetic (bool) and further settings.
+        study: study (name), protocol, contamination, split, split_by_admission (tasks), synthetic (bool) and
+            further settings.
         sources: By base, where its weights come from: an identifier on the Hub, or None.
         models: By adapter, the models built on it.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
@@ -145,8 +146,9 @@ def _data(adapter: Mapping[str, Any], facts: CardFacts) -> str:
     origin = "the synthetic hospital" if facts.study["synthetic"] else "real notes"
     counted = ", ".join(f"{number(tokens[split])} {split}" for split in SPLITS if split in tokens)
     return (
-        f"Corpus `{adapter['corpus']}` of {origin}, split by patient: {counted} tokens. Contamination mode "
-        f"`{facts.study['contamination']}`, split `{facts.study['split']}`."
+        f"Corpus `{adapter['corpus']}` of {origin}, split by patient (by note where it names none): {counted} tokens. "
+        f"Contamination mode `{facts.study['contamination']}`. Cohorts of the outcomes: split "
+        f"`{facts.study['split']}`, {unit_of_split(facts.study)}."
     )
 
 

@@ -25,6 +25,11 @@ LATEX_ESCAPES = str.maketrans(
         "–": "--",
         "±": r"$\pm$",
         "−": "$-$",
+        "†": r"$^\dagger$",
+        "‡": r"$^\ddagger$",
+        "→": r"$\rightarrow$",
+        ">": r"$>$",
+        "<": r"$<$",
         # A bracket at the start of a row would be read as the optional argument of the line break before it.
         "[": "{[}",
         "]": "{]}",

@@ -14,7 +14,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.evaluation.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
 from clinical_peft.evaluation.html_tables import to_html
 from clinical_peft.evaluation.published import published
-from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Table, label_of, number
+from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Table, label_of, number, unit_of_split
 from clinical_peft.files import write_text
 
 SHORT = 12
@@ -22,6 +22,15 @@ SHORT = 12
 BY_TASK = ("roc_pr", "reliability", "decision")
 # Sections beyond those that every report has, each shown where a study has one of its tables or figures.
 FURTHER: tuple[dict[str, Any], ...] = (
+    {
+        "id": "metrics",
+        "short": "Further figures",
+        "title": "What else the predictions say",
+        "text": "Precision and recall, classification and the error of the probabilities; the tasks of many labels by "
+        "average and frequency; and the same logits scored as in the original.",
+        "tables": ("metrics", "multilabel_metrics", "scoring_variants"),
+        "figures": (),
+    },
     {
         "id": "uncertainty",
         "short": "Uncertainty",
@@ -97,8 +106,8 @@ def build_report(
     Args:
         template: Jinja template; the figures' captions lie beside it as `{figure}.rst`, one plain paragraph each
             (`roc_pr.rst`, `reliability.rst` and `decision.rst` for every task).
-        study: study (name), protocol, contamination, split, cohorts (their source), synthetic (bool), switches (name
-            to bool).
+        study: study (name), protocol, contamination, split, split_by_admission (tasks), cohorts (their source),
+            synthetic (bool), switches (name to bool).
         tables: What `clinical_peft.evaluation.paper_tables.build_tables` and
             `clinical_peft.evaluation.cohort_tables.build_cohort_tables` returned, together.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
@@ -147,6 +156,7 @@ def build_report(
         recipes=_recipes(metrics),
         provenance={key: value for key, value in provenance.items() if not isinstance(value, Mapping)},
         provenance_groups={key: value for key, value in provenance.items() if isinstance(value, Mapping)},
+        unit_of_split=unit_of_split(study),
         source=published()["source"],
     )
     write_text(output, text)

@@ -9,6 +9,7 @@ from clinical_peft.evaluation.contamination_table import build_contamination_tab
 from clinical_peft.evaluation.costs import cost_table
 from clinical_peft.evaluation.evidence_tables import build_evidence_tables
 from clinical_peft.evaluation.gap_tables import protocol_gap_table
+from clinical_peft.evaluation.metric_tables import build_metric_tables
 from clinical_peft.evaluation.paper_tables import build_tables
 from clinical_peft.evaluation.tables import Labels, Table
 from clinical_peft.files import read_json
@@ -22,6 +23,8 @@ class TableSources:
         statistics: What describes the cohorts.
         attrition: Per task, `{task}.attrition.json`.
         perplexities: Per adapter.
+        metrics: Metrics files of all runs.
+        replicates: Their resamples, in the same order.
         comparison: Metrics averaged and compared.
         calibration: Calibration of every run.
         subgroups: Metrics of groups of patients.
@@ -34,6 +37,8 @@ class TableSources:
     statistics: Path
     attrition: tuple[Path, ...]
     perplexities: tuple[Path, ...]
+    metrics: tuple[Path, ...]
+    replicates: tuple[Path, ...]
     comparison: Path
     calibration: Path
     subgroups: Path
@@ -54,6 +59,8 @@ class TableSources:
             statistics=many("statistics")[0],
             attrition=many("attrition"),
             perplexities=many("perplexities"),
+            metrics=many("metrics"),
+            replicates=many("replicates"),
             comparison=many("comparison")[0],
             calibration=many("calibration")[0],
             subgroups=many("subgroups")[0],
@@ -79,6 +86,7 @@ def study_tables(sources: TableSources, *, labels: Labels, protocol: str) -> dic
     perplexities = [read_json(path) for path in sources.perplexities]
     comparison = read_json(sources.comparison)
     tables = build_tables(statistics=statistics, perplexities=perplexities, aggregate=comparison, labels=labels)
+    tables |= build_metric_tables([read_json(path) for path in sources.metrics], sources.replicates, labels)
     tables |= build_evidence_tables(
         aggregate=comparison,
         calibration=read_json(sources.calibration),

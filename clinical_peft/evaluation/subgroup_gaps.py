@@ -5,15 +5,16 @@ Layout: level, resamples, smallest_cell;
         admissions, patients, positives (rows of the second class of a binary task), each null where suppressed,
         suppressed (null, or why);
     `gaps`, by model, task, attribute and group: model, task, attribute, group, reference (the group compared with),
-        protocol, cohort_sha256, seeds, classes (which the compared AUROCs are of), `figures` and `gaps`, each {auroc,
-        brier, calibration_intercept} of {value, interval} (gaps: group minus reference, AUROC over the classes, of a
-        multiclass task the pairs of classes, that both define), undefined (resamples without the AUROC gap), p_value
-        and p_holm of the AUROC gap (adjusted over the whole list), significant, suppressed (null, or why figures and
-        gaps are null).
+        protocol, cohort_sha256, seeds, classes (which the compared AUROCs are of), classes_with_few (those among them
+        with fewer than `SMALLEST_CELL` positives or negatives in the group or in the reference), `figures` and `gaps`,
+        each {auroc, brier, calibration_intercept} of {value, interval} (gaps: group minus reference, AUROC over the
+        classes, of a multiclass task the pairs of classes, that both define), undefined (resamples without the AUROC
+        gap), p_value and p_holm of the AUROC gap (adjusted over the whole list), significant, suppressed (null, or why
+        figures and gaps are null).
 The reference is an attribute's largest group in the task's test split. A figure is the mean over seeds, its interval a
 percentile bootstrap over patients, the same ones for every group. Counts below `SMALLEST_CELL`, and figures of so few
-admissions, patients, positives or negatives, are suppressed; where a single count of an attribute is, so is the next
-smallest, which would give it away.
+admissions, patients, positives or negatives (of several classes: in every class), are suppressed; where a single count
+of an attribute is, so is the next smallest, which would give it away.
 """
 
 from collections import defaultdict
@@ -42,6 +43,7 @@ NOT_RECORDED = "not recorded"
 FIGURES = ("auroc", "brier", "calibration_intercept")
 TOO_FEW = f"fewer than {SMALLEST_CELL}"
 COMPLEMENTARY = "would give away another count"
+TOO_FEW_IN_EVERY_CLASS = f"{TOO_FEW} positives or negatives in every class"
 NO_REFERENCE = f"reference group with {TOO_FEW}"
 
 
@@ -61,10 +63,12 @@ class Scored:
     Attributes:
         areas: AUROC by class or pair of classes, float64 of shape (1 + R,), the estimate first.
         others: The other figures, of the same shape.
+        few: Columns of the classes with fewer than `SMALLEST_CELL` positives or negatives.
     """
 
     areas: AreasByClass
     others: dict[str, np.ndarray]
+    few: frozenset[int]
 
 
 def compare_subgroups(
@@ -219,7 +223,10 @@ def _score(data: Predictions, group: Group, weights: np.ndarray, compiled: bool)
     once = np.ones((len(part), 1), np.uint8)
     weighting = Weighting(np.concatenate([once, weights[group.rows]], axis=1), compiled=compiled)
     figures = calibration_figures(part, weighting)
-    return Scored(areas_by_class(part, weighting), {name: figures[name] for name in FIGURES[1:]})
+    positives = part.target.sum(axis=0)
+    few = np.flatnonzero(np.minimum(positives, len(part) - positives) < SMALLEST_CELL)
+    others = {name: figures[name] for name in FIGURES[1:]}
+    return Scored(areas_by_class(part, weighting), others, frozenset(few.tolist()))
 
 
 def _mean(scored: Sequence[Scored | None]) -> Scored | None:
@@ -230,6 +237,7 @@ def _mean(scored: Sequence[Scored | None]) -> Scored | None:
     return Scored(
         {column: np.mean([one.areas[column] for one in known], axis=0) for column in known[0].areas},
         {name: np.mean([one.others[name] for one in known], axis=0) for name in known[0].others},
+        known[0].few,
     )
 
 
@@ -253,7 +261,8 @@ def _gaps(
         row: dict[str, Any] = {
             **{"model": model, "task": task, "attribute": cell["attribute"], "group": cell["group"]},
             "reference": None if base is None else base["group"],
-            **{"seeds": seeds, "classes": None, "figures": None, "gaps": None, "undefined": None, "p_value": None},
+            **{"seeds": seeds, "classes": None, "classes_with_few": None},
+            **{"figures": None, "gaps": None, "undefined": None, "p_value": None},
             "suppressed": why,
         }
         if why is None and figures is not None and base_figures is not None:
@@ -264,6 +273,12 @@ def _gaps(
 
 def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, Any]:
     """Figures of a group, and how far they are from those of the reference."""
+    classes = {column for columns in group.areas.keys() & base.areas.keys() for column in columns}
+    few = classes & (group.few | base.few)
+    counted = {"classes": len(classes), "classes_with_few": len(few)}
+    if few and few == classes:
+        nothing = {"figures": None, "gaps": None, "undefined": None, "p_value": None}
+        return counted | nothing | {"suppressed": TOO_FEW_IN_EVERY_CLASS}
     own_auroc, base_auroc = over_shared(group.areas, base.areas, width=len(group.others["brier"]))
     mine, theirs = {"auroc": own_auroc, **group.others}, {"auroc": base_auroc, **base.others}
     gaps = {name: mine[name] - theirs[name] for name in FIGURES}
@@ -271,11 +286,12 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
     testable = not own and np.isfinite(gaps["auroc"][0]) and np.isfinite(replicates).sum() > 1
     error = float(np.nanstd(replicates, ddof=1)) if testable else 0.0
     return {
-        "classes": len({column for classes in group.areas.keys() & base.areas.keys() for column in classes}),
+        **counted,
         "figures": {name: _with_interval(values, level) for name, values in mine.items()},
         "gaps": None if own else {name: _with_interval(values, level) for name, values in gaps.items()},
         "undefined": undefined(replicates),
         "p_value": normal_p_value(float(gaps["auroc"][0]), error) if testable else None,
+        "suppressed": None,
     }
 
 

@@ -1,6 +1,6 @@
 """The form of a table: its records and cells, the order and names of its rows, and how figures are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ EMPTY = "This study has no such row."
 PAPER = "paper"
 PAPER_DIFFERENCE = "paper (difference)"
 CONTROL = "control"
+FEWER = "†"
 TASK_LABELS = {
     "pmv": "PMV",
     "mortality": "MOR",
@@ -65,9 +66,15 @@ def in_order(names: Sequence[str], labels: Labels) -> list[str]:
     return sorted(set(names), key=lambda name: (place.get(name, len(place)), name))
 
 
+def unit_of_split(study: Mapping[str, Any]) -> str:
+    """What a study's cohorts were split by, in words; `split_by_admission` names the tasks that are an exception."""
+    exceptions = ", ".join(TASK_LABELS[task] for task in study["split_by_admission"])
+    return f"by patient, but {exceptions} by admission" if exceptions else "by patient"
+
+
 def number(value: float | None, digits: int = 0) -> str:
-    """A number with thousands separators, or an en dash."""
-    return MISSING if value is None else f"{value:,.{digits}f}"
+    """A number with thousands separators and a true minus sign, or an en dash."""
+    return MISSING if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 
 def rounded(value: float | None, digits: int = 4) -> float | None:
@@ -102,6 +109,26 @@ def stated(aggregate: Mapping[str, Any], task: str) -> Record:
         task: The row's task.
     """
     return {"protocol": aggregate.get("protocol"), "cohort_sha256": aggregate.get("cohorts", {}).get(task)}
+
+
+def fewer_mark(scored: int | None, classes: int | None) -> str:
+    """The mark of a mean over classes from which the test split leaves some out; nothing where it has them all."""
+    return FEWER if scored is not None and classes is not None and scored < classes else ""
+
+
+def fewer_note(counts: Iterable[tuple[str, int | None, int | None]]) -> str | None:
+    """What the mark means, with its numbers; None where no figure is marked.
+
+    Args:
+        counts: Task, classes with both a positive and a negative test admission, and classes of the label space.
+    """
+    marked = {task: (scored, classes) for task, scored, classes in counts if fewer_mark(scored, classes)}
+    if not marked:
+        return None
+    listed = ", ".join(
+        f"{TASK_LABELS[task]} {marked[task][0]} of {marked[task][1]}" for task in TASK_LABELS if task in marked
+    )
+    return f"{FEWER} The mean runs over the classes that have positives and negatives in test: {listed}."
 
 
 def ends(interval: Sequence[float] | None, prefix: str = "", suffix: str = "_percent") -> Record:

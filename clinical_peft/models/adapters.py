@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+from peft import PeftConfig, PeftModel, PeftType, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -30,6 +30,14 @@ from clinical_peft.models.four_bit import parameter_size
 
 # Parts of tensor names: what begins at zero, and so is zero in an adapter that was never trained.
 BEGIN_AT_ZERO = {"LORA": ("lora_B", "lora_embedding_B"), "ADALORA": ("lora_E",), "ADAPTION_PROMPT": ("adaption_gate",)}
+
+# PEFT takes values of any type and fails on them later, each in its own way.
+CONFIG_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("r", "init_r", "target_r", "num_virtual_tokens", "adapter_len", "adapter_layers"), (int,)),
+    **dict.fromkeys(("lora_alpha", "lora_dropout"), (int, float)),
+    **dict.fromkeys(("rank_pattern", "alpha_pattern"), (dict,)),
+    "target_modules": (str, list),
+}
 
 TaskType = Literal["CAUSAL_LM"]
 
@@ -72,7 +80,8 @@ def read_adapter_config(folder: Path, *, base: BaseIdentity) -> PeftConfig:
     """Read an adapter's configuration and check that it belongs to a base.
 
     Raises:
-        TrainingError: There is no adapter, its weights are not safetensors, or it belongs to another base.
+        TrainingError: There is no adapter, its configuration is malformed, its weights are not safetensors, or it
+            belongs to another base.
     """
     folder = Path(folder)
     if (folder / "base.json").exists() and not (folder / ADAPTER_CONFIG).exists():
@@ -82,7 +91,11 @@ def read_adapter_config(folder: Path, *, base: BaseIdentity) -> PeftConfig:
         )
     if not (folder / ADAPTER_CONFIG).exists() or not (folder / ADAPTER_WEIGHTS).exists():
         raise TrainingError(f"{folder}: expected {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}; pickled adapters are not read")
-    config = PeftConfig.from_pretrained(str(folder))
+    _read_config_record(folder)
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _malformed(folder, f"PEFT cannot read it ({type(error).__name__}: {error})") from None
     found = (config.base_model_name_or_path, config.revision)
     if found != (base.name, base.revision):
         raise TrainingError(
@@ -135,6 +148,8 @@ def load_adapter(
             )
     except (RuntimeError, KeyError, ValueError) as error:
         raise TrainingError(f"{folder}: the adapter does not fit the base: {error}") from None
+    except (TypeError, AttributeError) as error:
+        raise _malformed(folder, f"PEFT cannot use it ({type(error).__name__}: {error})") from None
     # PEFT rounds some methods' tensors to the type of the base.
     for name, parameter in adapted.named_parameters():
         value = stored.get(_stored_name(name, adapter_name))
@@ -156,8 +171,32 @@ def read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
         tensors = load_file(folder / ADAPTER_WEIGHTS)
     except SafetensorError as error:
         raise TrainingError(f"{folder / ADAPTER_WEIGHTS}: damaged file ({error}); train the adapter again") from None
-    _check_tensors(tensors, json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")), where=str(folder))
+    _check_tensors(tensors, _read_config_record(folder), where=str(folder))
     return tensors
+
+
+def _read_config_record(folder: Path) -> dict[str, Any]:
+    """Read adapter_config.json and check the form of what is used of it here."""
+    try:
+        record = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _malformed(folder, f"not valid JSON ({type(error).__name__})") from None
+    if not isinstance(record, dict):
+        raise _malformed(folder, f"expected a JSON object, found {type(record).__name__}")
+    known = [kind.value for kind in PeftType]
+    if record.get("peft_type") not in known:
+        found = repr(record["peft_type"]) if "peft_type" in record else "none"
+        raise _malformed(folder, f"peft_type: expected one of {', '.join(known)}, found {found}")
+    for key, kind in CONFIG_TYPES.items():
+        value = record.get(key)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            names = " or ".join(each.__name__ for each in kind)
+            raise _malformed(folder, f"{key}: expected {names}, found {value!r}")
+    return record
+
+
+def _malformed(folder: Path, what: str) -> TrainingError:
+    return TrainingError(f"{folder / ADAPTER_CONFIG}: {what}; train the adapter again, or mend the file")
 
 
 def require_loaded(model: PeftModel, stored: dict[str, torch.Tensor], *, adapter_name: str, where: str) -> None:
@@ -214,7 +253,8 @@ def _check_tensors(tensors: dict[str, torch.Tensor], record: dict[str, Any], *, 
     if not tensors:
         raise TrainingError(f"{where}: the adapter has no tensors; train it again")
     # AdaLoRA may leave a matrix without any rank; its tensors are then rightly empty.
-    pruned = {key.rsplit(".lora_", 1)[0] for key, ranks in (record.get("rank_pattern") or {}).items() if not any(ranks)}
+    pattern = {key: ranks for key, ranks in (record.get("rank_pattern") or {}).items() if isinstance(ranks, list)}
+    pruned = {key.rsplit(".lora_", 1)[0] for key, ranks in pattern.items() if not any(ranks)}
     for key, value in tensors.items():
         if value.numel() == 0 and key.removeprefix("base_model.model.").rsplit(".lora_", 1)[0] not in pruned:
             raise TrainingError(f"{where}: tensor {key} is empty; it was saved before its parts were gathered")

@@ -156,7 +156,13 @@ def load_causal(folder: Path, *, precision: Precision = "fp32") -> PreTrainedMod
 
 
 def load_classifier(
-    folder: Path, classes: int, *, seed: int, precision: Precision = "fp32", **settings: Any
+    folder: Path,
+    classes: int,
+    *,
+    seed: int,
+    precision: Precision = "fp32",
+    new: tuple[str, ...] = NEW_IN_A_CLASSIFIER,
+    **settings: Any,
 ) -> PreTrainedModel:
     """Load a base folder as a sequence classifier with a freshly drawn head.
 
@@ -165,6 +171,7 @@ def load_classifier(
         classes: Outputs of the head.
         seed: Seed of the head (and of a pooler that the base lacks); the global generator is left as it was.
         precision: Type of the weights.
+        new: Beginnings of the names of weights that the folder need not have.
         **settings: Further settings of the network's configuration, for instance dropout rates.
 
     Raises:
@@ -177,7 +184,7 @@ def load_classifier(
         model, info = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=classes, **_loading(precision), **settings
         )
-    require_weights(folder, info, new=NEW_IN_A_CLASSIFIER)
+    require_weights(folder, info, new=new)
     return model
 
 

@@ -2,24 +2,16 @@
 
 A folder holds what the base does not: PEFT folders `clinical` and `task`, the head in `head` where no task adapter
 carries it, or every weight in `full`; and `classifier.json`. Plain `transformers` and `peft` read it back, with the
-same logits to the last bit:
-
-    network = AutoModelForSequenceClassification.from_pretrained(base, num_labels=classes)      # or folder/full
-    network.load_state_dict(load_file(f"{folder}/head/model.safetensors"), strict=False)        # if folder/head
-    model = PeftModel.from_pretrained(network, f"{folder}/clinical", adapter_name="clinical")   # if folder/clinical
-    network = model.merge_and_unload()                                                          # if merged
-    model.load_adapter(f"{folder}/task", adapter_name="task")                                   # if folder/task
-    model.base_model.set_adapter(["clinical", "task"])                                          # if both
-
-Without `clinical`, or after a merge, `PeftModel.from_pretrained` takes `task` in the place of `load_adapter`.
-`load_saved` does this with checks. The lines are run by the tests.
+same logits to the last bit for the same batch; `docs/models.md` prints the lines, which the tests run. `load_saved`
+does this with checks.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from clinical_peft.errors import TrainingError
@@ -36,10 +28,12 @@ from clinical_peft.models.classifiers import Classifier
 from clinical_peft.models.folders import HEAD_FILE, copy_adapter, write_head, write_record
 from clinical_peft.models.heads import HEAD_MODULES, float32_head
 from clinical_peft.models.variants import CLINICAL, TASK
-from clinical_peft.recipes import Precision
+from clinical_peft.recipes import Family, Precision
 
 
-def save_classifier(classifier: Classifier, folder: Path, *, base: Path, card: str) -> None:
+def save_classifier(
+    classifier: Classifier, folder: Path, *, base: Path, card: str, context: int, last_position: bool = False
+) -> None:
     """Write a classifier's folder, whole or not at all.
 
     Args:
@@ -47,6 +41,8 @@ def save_classifier(classifier: Classifier, folder: Path, *, base: Path, card: s
         folder: Folder to write.
         base: Base folder that the classifier was built on.
         card: Text of the adapters' cards.
+        context: Most tokens of a note.
+        last_position: Whether it pools the last position of notes that are all padded to the context.
     """
     variant = classifier.variant
     with atomic_path(Path(folder)) as temporary:
@@ -61,12 +57,14 @@ def save_classifier(classifier: Classifier, folder: Path, *, base: Path, card: s
             base=classifier.base.name,
             revision=classifier.base.revision,
             classes=classifier.network.config.num_labels,
+            context=context,
+            last_position=last_position,
         )
 
 
 def _save_parts(classifier: Classifier, folder: Path, *, base: Path, card: str) -> None:
     variant = classifier.variant
-    head = _head_tensors(classifier, base)
+    head = _head_tensors(classifier.network, base, family=variant.family, task=TASK in variant.active)
     if head:
         write_head(folder, head)
     if variant.clinical == "trainable":
@@ -79,14 +77,19 @@ def _save_parts(classifier: Classifier, folder: Path, *, base: Path, card: str) 
         save_adapter(classifier.adapted, folder / TASK, base=classifier.base, card=card, adapter_name=TASK)
 
 
-def _head_tensors(classifier: Classifier, base: Path) -> dict[str, torch.Tensor]:
-    """Tensors that neither the base nor an adapter holds: the head, and a pooler drawn because the base has none."""
-    variant = classifier.variant
-    prefixes = [] if TASK in variant.active else [f"{HEAD_MODULES[variant.family]}."]
-    if variant.family == "encoder" and not _has_pooler(base):
+def _head_tensors(network: Any, base: Path, *, family: Family, task: bool) -> dict[str, torch.Tensor]:
+    """Tensors that neither the base nor an adapter holds: the head, and a pooler drawn because the base has none.
+
+    Args:
+        network: Sequence classifier of `transformers`.
+        base: Base folder.
+        family: Kind of network.
+        task: Whether there is a task adapter, which carries the head.
+    """
+    prefixes = [] if task else [f"{HEAD_MODULES[family]}."]
+    if family == "encoder" and not _has_pooler(base):
         prefixes.append("bert.pooler.")
-    state = classifier.network.state_dict()
-    return {key: value for key, value in state.items() if key.startswith(tuple(prefixes))}
+    return {key: value for key, value in network.state_dict().items() if key.startswith(tuple(prefixes))}
 
 
 def _has_pooler(base: Path) -> bool:
@@ -109,7 +112,8 @@ def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> An
         The sequence classifier of `transformers` in evaluation mode, adapters injected, nothing trainable.
 
     Raises:
-        TrainingError: The folder is incomplete, or belongs to another base.
+        TrainingError: The folder belongs to another base, or a tensor in it is missing, strange, not finite or of
+            another shape.
     """
     folder, base = Path(folder), Path(base)
     record, identity = read_json(folder / "classifier.json"), read_identity(base)
@@ -118,13 +122,14 @@ def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> An
             f"{folder}: the classifier belongs to base {record['base']} at revision {record['revision']}, but the base "
             f"here is {identity.name} at revision {identity.revision}"
         )
-    weights = folder / "full" if (folder / "full").exists() else base
-    network: Any = load_classifier(weights, record["classes"], seed=0, precision=precision)
+    if (folder / "full").exists():
+        network: Any = _load_full(folder / "full", record["classes"], precision)
+    else:
+        network = load_classifier(base, record["classes"], seed=0, precision=precision)
     float32_head(network, record["family"])
-    if (folder / "head").exists():
-        strange = network.load_state_dict(load_file(folder / "head" / HEAD_FILE), strict=False).unexpected_keys
-        if strange:
-            raise TrainingError(f"{folder}/head: tensor {strange[0]} is unknown to the base")
+    if not (folder / "full").exists():
+        task = TASK in record["active_adapters"]
+        _load_head(network, folder / "head", _head_tensors(network, base, family=record["family"], task=task))
     adapted = None
     if record["clinical"]:
         adapted = load_adapter(network, folder / CLINICAL, base=identity, adapter_name=CLINICAL, task_type=None)
@@ -141,3 +146,46 @@ def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> An
     if adapted is not None:
         adapted.base_model.set_adapter(record["active_adapters"])
     return network.requires_grad_(False).eval()
+
+
+def _load_full(folder: Path, classes: int, precision: Precision) -> Any:
+    network = load_classifier(folder, classes, seed=0, precision=precision, new=())
+    _require_finite(network.state_dict(), where=folder)
+    return network
+
+
+def _load_head(network: Any, folder: Path, expected: Mapping[str, torch.Tensor]) -> None:
+    """Put a saved head in place, and the pooler that was saved with it.
+
+    Args:
+        network: Sequence classifier of `transformers`, without adapters.
+        folder: Folder of the head; it does not exist where nothing is expected.
+        expected: The tensors that neither the base nor an adapter holds, with other values.
+
+    Raises:
+        TrainingError: The file is missing or damaged, or has other tensors than these.
+    """
+    file = folder / HEAD_FILE
+    if not expected and not file.exists():
+        return
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{file}: no readable head ({type(error).__name__}); fine-tune the model again") from None
+    for key in sorted(expected.keys() ^ tensors.keys()):
+        what = "is missing" if key in expected else "belongs to no head or pooler of this classifier"
+        raise TrainingError(f"{file}: tensor {key} {what}; fine-tune the model again")
+    for key, value in expected.items():
+        if tensors[key].shape != value.shape:
+            raise TrainingError(
+                f"{file}: tensor {key}: expected shape {tuple(value.shape)}, found {tuple(tensors[key].shape)}; "
+                "fine-tune the model again"
+            )
+    _require_finite(tensors, where=file)
+    network.load_state_dict(tensors, strict=False)
+
+
+def _require_finite(tensors: Mapping[str, torch.Tensor], *, where: Path) -> None:
+    for key, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise TrainingError(f"{where}: tensor {key} holds values that are not finite; fine-tune the model again")

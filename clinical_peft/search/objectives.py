@@ -74,7 +74,7 @@ class FinetuneObjective:
         if features is None:
             self.finetune, self.prepared = finetune, prepare(job, base=base, **task)
         else:
-            self.finetune, self.prepared = finetune_head, prepare_head(job, features=features, **task)
+            self.finetune, self.prepared = finetune_head, prepare_head(job, features=features, base=base, **task)
         data = self.prepared.data
         targets = data.targets[data.rows("validation")]
         if math.isnan(selection_auroc(np.zeros((len(targets), len(data.classes))), targets, data.type)):

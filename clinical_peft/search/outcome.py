@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import append_metrics
 from clinical_peft.files import atomic_path, read_json, write_json, write_text
-from clinical_peft.search.spaces import Job, Search, apply_point, as_record
+from clinical_peft.job_records import as_record, job_from_record
+from clinical_peft.search.spaces import Job, Search, apply_point
+from clinical_peft.search.spaces import as_record as record_of
 
 if TYPE_CHECKING:
     from clinical_peft.search.trials import TrialRecord
@@ -75,7 +75,7 @@ def choose_best(search: Search, workers: Sequence[Path], *, searched: str, best:
     sign = -1 if search.maximises else 1
     chosen = min(complete, key=lambda trial: sign * trial["value"])
     result = {
-        **as_record(search),
+        **record_of(search),
         "trials": {"all": len(trials), **{state: _count(trials, state) for state in STATES}},
         "points": search.points,
         "direction": "maximise" if search.maximises else "minimise",
@@ -109,16 +109,16 @@ def complete_job(kind: type[Job], record: Mapping[str, Any], best: str | Path | 
 
     Args:
         kind: Kind of job.
-        record: The job as `clinical_peft.experiments.as_record` gives it.
+        record: The job as `clinical_peft.job_records.as_record` gives it.
         best: What `choose_best` wrote, or nothing where the study does not search.
 
     Returns:
         The job, and its record, which says under `search` where the values come from.
     """
-    job = TypeAdapter(kind).validate_python(dict(record))
+    job = job_from_record(kind, record)
     if not best:
         return job, dict(record)
     found = read_json(Path(best))
     job = apply_point(job, found["best"]["values"])
     kept = {key: found[key] for key in ("space", "sampler", "pruner", "seed", "metric", "trials", "best")}
-    return job, {**TypeAdapter(dict[str, Any]).dump_python(asdict(job), mode="json"), "search": kept}
+    return job, {**as_record(job), "search": kept}

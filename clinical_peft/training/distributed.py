@@ -6,8 +6,8 @@ tokens as in one process and the course of training differs by rounding alone (a
 
 - `ddp` keeps a copy of the network in each process and sums the gradients once per update.
 - `fsdp2` shards parameters, gradients and optimizer state with PyTorch's `fully_shard`, block by block, and gathers a
-  block when it computes. Loading, evaluation before training and checkpoints still pass whole tensors through the
-  memory of every process.
+  block when it computes. Before and after training the network is whole on every device, where its perplexities are
+  measured, so its weights must fit one; checkpoints gather the trained tensors.
 
 Accelerate's `PartialState` finds out, from the variables of `accelerate launch` or of `clinical_peft.training.launch`,
 who takes part, joins the group (nccl on GPUs, else gloo) and picks the device.

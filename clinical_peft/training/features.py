@@ -6,7 +6,7 @@ costs a matrix product instead of passes through the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from clinical_peft.recipes import FinetuneRecipe, PoolJob
 from clinical_peft.training.batching import Rows, micro_batches, pad_right
+from clinical_peft.training.guards import MicroBatch
 from clinical_peft.training.optimisation import autocast
 
 if TYPE_CHECKING:  # a head that is trained on kept features needs no network, and so none of the libraries behind it
@@ -35,11 +36,48 @@ class Features(Protocol):
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens of each note, shape (notes,)."""
 
+    @property
+    def forward(self) -> MicroBatch:
+        """Size of a forward pass without gradients."""
+
     def __call__(self, rows: Rows) -> Tensor:
         """Features of some notes, shape (rows, hidden), on the device."""
 
-    def groups(self, rows: Rows) -> list[Rows]:
-        """Divide notes into parts that are asked for together."""
+    def groups(self, rows: Rows, size: int) -> list[Rows]:
+        """Divide notes into forward passes of a size."""
+
+    def smallest(self, rows: Rows) -> int:
+        """Return the size below which there is nothing left to divide."""
+
+
+def read_forward(features: Features, rows: Rows, read: Callable[[Tensor], Tensor]) -> Tensor:
+    """Pass notes through a network without gradients, fewer at a time where memory runs out.
+
+    Args:
+        features: Source of their features.
+        rows: Notes, int64 of shape (M,).
+        read: What is made of the features of a forward pass, of shape (notes, width).
+
+    Returns:
+        What `read` made of all, shape (M, width), in the order of `rows`.
+
+    Raises:
+        TrainingError: There is no memory for a single note.
+    """
+    place = {row: position for position, row in enumerate(rows.tolist())}
+
+    def attempt(size: int) -> Tensor:
+        found: Tensor | None = None
+        for group in features.groups(rows, size):
+            part = read(features(group))
+            if found is None:
+                found = part.new_empty(len(rows), part.shape[1])
+            found[torch.tensor([place[row] for row in group.tolist()], device=part.device)] = part
+        assert found is not None
+        return found
+
+    with torch.no_grad():
+        return features.forward.attempt(attempt, smallest=lambda: features.smallest(rows), undo=lambda: None)
 
 
 @dataclass(frozen=True)
@@ -78,10 +116,11 @@ class TokenisedNotes:
 
 
 def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end: bool = False) -> TokenisedNotes:
-    """Tokenise notes with the tokenizer's special tokens, keeping the first `context` tokens of each.
+    """Tokenise notes with the tokenizer's special tokens, keeping at most `context` tokens of each.
 
     A note for a causal network ends with the end-of-text token, also when it is cut off: the state that is pooled
-    then belongs to the same token in every note, not to whatever piece of a word happens to be the last.
+    then belongs to the same token in every note, not to whatever piece of a word happens to be the last. A note that
+    happens to spell a special token, such as `</s>`, is not read as one, neither here nor in token shards.
 
     Args:
         texts: Notes.
@@ -98,6 +137,7 @@ def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end
         max_length=context - closed,
         return_attention_mask=False,
         return_token_type_ids=False,
+        split_special_tokens=True,
     )["input_ids"]
     if closed:
         encoded = [note if note[-1:] == [end] else [*note, end] for note in encoded]
@@ -120,14 +160,19 @@ class KeptFeatures:
     def __init__(self, features: Tensor, lengths: npt.NDArray[np.int64]) -> None:
         self.features = features
         self.lengths = lengths
+        self.forward = MicroBatch(KEPT_AT_ONCE, unit="notes", title="kept features")
 
     def __call__(self, rows: Rows) -> Tensor:
         """Features of some notes, shape (rows, hidden)."""
         return self.features[torch.from_numpy(rows).to(self.features.device)]
 
-    def groups(self, rows: Rows) -> list[Rows]:
-        """Divide notes into parts of a bounded size."""
-        return [rows[start : start + KEPT_AT_ONCE] for start in range(0, len(rows), KEPT_AT_ONCE)]
+    def groups(self, rows: Rows, size: int) -> list[Rows]:
+        """Divide notes into parts of at most `size`."""
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    def smallest(self, rows: Rows) -> int:
+        """Return one note."""
+        return 1
 
 
 class NoteFeatures:
@@ -138,6 +183,7 @@ class NoteFeatures:
         notes: The cohort's notes.
         recipe: Precision and batch sizes.
         device: Device of the network.
+        title: How the run calls itself in the log.
         last_position: Pool the last position of notes that are all padded to the recipe's context.
     """
 
@@ -148,6 +194,7 @@ class NoteFeatures:
         recipe: FinetuneRecipe | PoolJob,
         device: torch.device,
         *,
+        title: str,
         last_position: bool = False,
     ) -> None:
         self.classifier = classifier
@@ -155,6 +202,8 @@ class NoteFeatures:
         self.recipe = recipe
         self.device = device
         self.last_position = last_position
+        tokens = INFERENCE_FACTOR * recipe.micro_batch_size * recipe.context
+        self.forward = MicroBatch(tokens, unit="tokens", title=f"{title}, forward alone")
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -176,10 +225,14 @@ class NoteFeatures:
                 ids.to(self.device), lengths.to(self.device), last_position=self.last_position
             )
 
-    def groups(self, rows: Rows) -> list[Rows]:
-        """Divide notes into forward passes without gradients, notes of like length together."""
-        tokens = INFERENCE_FACTOR * self.recipe.micro_batch_size * self.recipe.context
-        return micro_batches(rows, self.notes.lengths, tokens)
+    def groups(self, rows: Rows, size: int) -> list[Rows]:
+        """Divide notes into forward passes of at most so many tokens, notes of like length together."""
+        return micro_batches(rows, self.notes.lengths, size)
+
+    def smallest(self, rows: Rows) -> int:
+        """Return the tokens of forward passes of a note each."""
+        lengths = self.notes.lengths[rows]
+        return int(lengths.min() if self.last_position else lengths.max())
 
     def all(self) -> Tensor:
         """Compute the features of every note, without gradients and with dropout as it is set.
@@ -187,9 +240,4 @@ class NoteFeatures:
         Returns:
             Features of shape (notes, hidden), of the network's type, on the device.
         """
-        with torch.no_grad():
-            parts = [(rows, self(rows)) for rows in self.groups(np.arange(len(self.lengths)))]
-        features = parts[0][1].new_empty(len(self.lengths), parts[0][1].shape[1])
-        for rows, part in parts:
-            features[torch.from_numpy(rows).to(self.device)] = part
-        return features
+        return read_forward(self, np.arange(len(self.lengths)), lambda features: features)

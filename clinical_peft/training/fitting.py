@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -27,8 +28,8 @@ from clinical_peft.training.checkpoint import (
     save_checkpoint,
     stopped,
 )
-from clinical_peft.training.features import Features, KeptFeatures
-from clinical_peft.training.guards import MicroBatch, first_not_finite, require_finite_weights
+from clinical_peft.training.features import Features, KeptFeatures, read_forward
+from clinical_peft.training.guards import MicroBatch, first_not_finite, kept_checkpoint, require_finite_weights
 from clinical_peft.training.objectives import Objective, scores_from_logits
 from clinical_peft.training.optimisation import (
     build_optimizer,
@@ -116,18 +117,12 @@ def predict_logits(classifier: Trained, features: Features, rows: Rows) -> np.nd
 
     Returns:
         Float32 of shape (M, K), in the order of `rows`.
+
+    Raises:
+        TrainingError: There is no memory for a single note.
     """
     classifier.eval_mode()
-    place = {row: position for position, row in enumerate(rows.tolist())}
-    logits: np.ndarray | None = None
-    with torch.no_grad():
-        for group in features.groups(rows):
-            part = classifier.logits(features(group)).cpu().numpy()
-            if logits is None:
-                logits = np.empty((len(rows), part.shape[1]), dtype=np.float32)
-            logits[[place[row] for row in group.tolist()]] = part
-    assert logits is not None
-    return logits
+    return read_forward(features, rows, lambda pooled: classifier.logits(pooled).float().cpu()).numpy()
 
 
 class Fit:
@@ -184,6 +179,7 @@ class Fit:
         )
         self.state = FitState()
         self.best: dict[str, Tensor] = {}
+        self.saved_step = 0
 
     @property
     def keeps_features(self) -> bool:
@@ -205,7 +201,7 @@ class Fit:
 
         Raises:
             StoppedError: A signal asked the job to stop; a checkpoint is saved.
-            TrainingError: A loss or a gradient norm is not finite.
+            TrainingError: A loss or a gradient norm is not finite; the last good checkpoint is kept.
         """
         torch.manual_seed(self.seed)
         self._resume()
@@ -226,7 +222,7 @@ class Fit:
         progress = Progress(self.micro.title, self.total_steps, done=self.state.step)
         while not self._finished():
             generator = np.random.default_rng([self.seed, self.state.epoch])
-            batches = row_batches(len(self.train_rows), self.recipe.batch_size, generator)
+            batches = row_batches(self._train_widths(), self.recipe.batch_size, generator)
             self.classifier.train_mode()
             while self.state.batch < len(batches):
                 rows = self.train_rows[batches[self.state.batch]]
@@ -238,6 +234,12 @@ class Fit:
                     raise stopped(self.micro.title, stop, step=self.state.step, steps=self.total_steps, saved=saved)
             self._end_epoch()
             self.state.seconds = time.monotonic() - started
+
+    def _train_widths(self) -> npt.NDArray[np.int64]:
+        """Positions that each training note takes, by which notes of like length meet in a batch."""
+        lengths = self.features.lengths[self.train_rows]
+        every_note_is_padded = self.job.switches.get("pool_last_position", False)
+        return np.full_like(lengths, self.recipe.context) if every_note_is_padded else lengths
 
     def _step(self, rows: Rows) -> float:
         lengths = self.features.lengths
@@ -253,7 +255,7 @@ class Fit:
         )
         norm = clip_gradients(self.parameters.values(), self.recipe, self.job.switches)
         if norm is not None:
-            require_finite(norm, what="gradient norm", step=self.state.step + 1)
+            self._require_finite(norm, what="gradient norm")
         self.optimizer.step()
         state = self.state
         state.step, state.batch, state.loss = state.step + 1, state.batch + 1, state.loss + loss
@@ -266,16 +268,22 @@ class Fit:
     def _add_gradients(self, rows: Rows, size: int, weight: float) -> float:
         """Run a batch forward and backward, `size` admissions at a time; return its mean loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        losses = []
+        shares = []
         for start in range(0, len(rows), size):
             share = self.loss(rows[start : start + size]) / weight
             share.backward()
-            losses.append(share.item())
+            shares.append(share.detach())
+        # Once a step: a GPU that is asked for a number finishes all its work first.
+        losses = torch.stack(shares).tolist()
         wrong = first_not_finite(losses)
         if wrong is not None:
-            place = f"training loss of micro-batch {wrong + 1} of {len(losses)} in batch {self.state.batch + 1}"
-            require_finite(losses[wrong], what=f"{place} of epoch {self.state.epoch + 1}", step=self.state.step + 1)
-        return sum(losses)
+            self._require_finite(losses[wrong], what=f"training loss of micro-batch {wrong + 1} of {len(losses)}")
+        return float(sum(losses))
+
+    def _require_finite(self, value: float, *, what: str) -> None:
+        state = self.state
+        place = f"{what} in batch {state.batch + 1} of epoch {state.epoch + 1}"
+        require_finite(value, what=place, step=state.step + 1, note=kept_checkpoint(self.saved_step))
 
     def check(self, look: Callable[[Tensor], None]) -> None:
         """Show the loss of a first forward pass, a smaller one where memory runs out; nothing is trained."""
@@ -320,7 +328,8 @@ class Fit:
         loss = float(self.objective(torch.from_numpy(logits), targets)) / max(self.objective.weight(targets), 1e-12)
         softmax = self.job.switches.get("multilabel_softmax", False)
         scores = scores_from_logits(logits, self.type, multilabel_softmax=softmax)
-        require_finite(loss, what="validation loss", step=self.state.step)
+        place = f"validation loss of epoch {self.state.epoch + 1}"
+        require_finite(loss, what=place, step=self.state.step, note=kept_checkpoint(self.saved_step))
         return {
             "validation_loss": loss,
             "validation_auroc": selection_auroc(scores, targets.numpy(), self.type),
@@ -336,13 +345,15 @@ class Fit:
                 parameter.copy_(tensors[name])
 
     def _save(self) -> bool:
-        require_finite_weights(self.parameters.items(), step=self.state.step)
+        require_finite_weights(self.parameters.items(), step=self.state.step, saved=self.saved_step)
         tensors: dict[str, Tensor] = {f"parameter.{name}": value for name, value in self.parameters.items()}
         if not self._finished():
             tensors |= {f"best.{name}": value for name, value in self.best.items()}
             tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
             tensors |= {f"generator.{name}": value for name, value in generator_tensors().items()}
-        return save_checkpoint(self.work, identity=self.identity, tensors=tensors, state=asdict(self.state))
+        saved = save_checkpoint(self.work, identity=self.identity, tensors=tensors, state=asdict(self.state))
+        self.saved_step = self.state.step if saved else self.saved_step
+        return saved
 
     def _resume(self) -> None:
         checkpoint = load_checkpoint(self.work, identity=self.identity)
@@ -350,6 +361,7 @@ class Fit:
             return
         self._place(checkpoint.section("parameter."))
         self.state = FitState(**checkpoint.state)
+        self.saved_step = self.state.step
         self.micro.size = self.state.micro_batch_size or self.micro.size
         if not self._finished():
             self.best = checkpoint.section("best.")

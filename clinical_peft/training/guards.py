@@ -74,12 +74,18 @@ def first_not_finite(values: Iterable[float]) -> int | None:
     return None if finite.all() else int((~finite).nonzero()[0])
 
 
-def require_finite_weights(named: Iterable[tuple[str, Tensor]], *, step: int) -> None:
+def kept_checkpoint(step: int) -> str:
+    """Say which checkpoint a run that stops leaves behind: that of a step, or none for step 0."""
+    return f"the checkpoint of step {step} is kept" if step else "no checkpoint yet"
+
+
+def require_finite_weights(named: Iterable[tuple[str, Tensor]], *, step: int, saved: int) -> None:
     """Check weights before they replace the last good checkpoint.
 
     Args:
         named: Weights and their names.
         step: Optimizer steps done, for the message.
+        saved: Step of the last good checkpoint; 0 for none.
 
     Raises:
         TrainingError: A weight is NaN or infinite.
@@ -87,6 +93,6 @@ def require_finite_weights(named: Iterable[tuple[str, Tensor]], *, step: int) ->
     for name, value in named:
         if not torch.isfinite(value).all():
             raise TrainingError(
-                f"weight {name} after optimizer step {step}: expected finite numbers, found others; the last good "
-                "checkpoint is kept; lower learning_rate, set clip_norm, or use precision fp32"
+                f"weight {name} after optimizer step {step}: expected finite numbers, found others; "
+                f"{kept_checkpoint(saved)}; lower learning_rate, set clip_norm, or use precision fp32"
             )

@@ -11,7 +11,7 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path
 from clinical_peft.hash_split import SPLITS
-from clinical_peft.models.folders import copy_adapter, write_head, write_record
+from clinical_peft.models.folders import copy_adapter, parts_digests, write_head, write_record
 from clinical_peft.models.heads import HEAD_MODULES, draw_head
 from clinical_peft.models.variants import CLINICAL, Variant, variant_of
 from clinical_peft.recipes import Family, FinetuneJob
@@ -85,6 +85,7 @@ def prepare_head(
     cohort: Path,
     classes: Path,
     features: Path,
+    base: Path,
     adapter: Path | None,
     splits: Sequence[str] = SPLITS,
 ) -> PreparedHead:
@@ -95,32 +96,47 @@ def prepare_head(
         cohort: Cohort file; see `clinical_peft.training.task_data.read_task`.
         classes: Label space of the cohort.
         features: What `clinical_peft.training.pooling.pool_notes` wrote.
+        base: Base folder; it is not loaded.
         adapter: Folder of the clinical adapter, or None where the job has none.
         splits: Splits to read; without `test` the task can be tuned, but not predicted.
 
     Raises:
         TrainingError: The cohort does not fit the task; the job trains more than a head; or the features are damaged,
-            lack a note, or were pooled with other settings than the job's.
+            lack a note, or were pooled with other settings than the job's, on another base or with another adapter.
     """
     variant = variant_of(job)
     if not variant.head_only:
         raise TrainingError(f"model {job.model}: it trains more than a head and cannot use pooled features")
     data = read_task(cohort, classes, job.task, splits=splits)
     pooled = read_pooled(features, data.texts, where=str(cohort))
+    _require_same_settings(job, pooled, features)
+    for part, digest in parts_digests(Path(base), adapter).items():
+        found = pooled.by.parts.get(part)
+        if found != digest:
+            raise TrainingError(
+                f"{features}: pooled with another {part} than {base if part == 'base' else adapter}: expected SHA-256 "
+                f"{digest}, found {found}; pool the notes again"
+            )
+    return PreparedHead(job, variant, data, pooled, adapter)
+
+
+def _require_same_settings(job: FinetuneJob, pooled: PooledNotes, features: Path) -> None:
     settings = pooled.by.job
+    last_position = "pool_last_position"
+    found = {**settings, last_position: settings["switches"].get(last_position, False)}
     for key, wanted in {
         "family": job.family,
         "clinical": job.clinical,
         "clinical_mode": job.clinical_mode if job.clinical else None,
         "context": job.recipe.context,
         "precision": job.recipe.precision,
+        last_position: job.switches.get(last_position, False),
     }.items():
-        if settings[key] != wanted:
+        if found[key] != wanted:
             raise TrainingError(
-                f"{features}: pooled with {key} {settings[key]!r}, but model {job.model} on task {job.task} has "
+                f"{features}: pooled with {key} {found[key]!r}, but model {job.model} on task {job.task} has "
                 f"{wanted!r}; pool the notes again"
             )
-    return PreparedHead(job, variant, data, pooled, adapter)
 
 
 def finetune_head(
@@ -178,6 +194,7 @@ def finetune_head(
         data,
         fit,
         state,
+        device=device,
         frozen=by.frozen_sha256,
         trainable=trainable,
         total=by.parameters + trainable,
@@ -193,6 +210,13 @@ def _save(prepared: PreparedHead, head: LinearHead, folder: Path) -> None:
         write_head(temporary, head.trained_parameters())
         if prepared.adapter is not None:
             copy_adapter(prepared.adapter, temporary / CLINICAL)
-        by = prepared.pooled.by
-        classes = len(prepared.data.classes)
-        write_record(temporary, prepared.variant, base=by.base, revision=by.revision, classes=classes)
+        job, by = prepared.job, prepared.pooled.by
+        write_record(
+            temporary,
+            prepared.variant,
+            base=by.base,
+            revision=by.revision,
+            classes=len(prepared.data.classes),
+            context=job.recipe.context,
+            last_position=job.switches.get("pool_last_position", False),
+        )

@@ -4,9 +4,8 @@ import hashlib
 import json
 import math
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,14 @@ from clinical_peft.training.cards import adapter_card
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.distributed import ALONE, Workers, prepare_to_save, require_shardable
 from clinical_peft.training.general_text import GeneralRows, RowsWithReplay, read_general_text
-from clinical_peft.training.language_loop import (
-    measure_perplexity,
-    train_language_model,
-)
+from clinical_peft.training.language_loop import train_language_model
 from clinical_peft.training.language_loss import CausalLoss
 from clinical_peft.training.language_plan import plan_updates
 from clinical_peft.training.language_run import LanguageRun, RunState
 from clinical_peft.training.optimisation import prepare_torch, to_device
+from clinical_peft.training.perplexities import BASE, GENERAL_SPLIT, Measurements, Perplexities, weights_digest
 from clinical_peft.training.throughput import Metered, matrix_parameters, peak_memory_bytes, speed_figures
 
-GENERAL_SPLIT = "test"
 USAGE = (
     "tokens_per_second",
     "flops_utilisation",
@@ -47,19 +43,6 @@ USAGE = (
     "device_idle_share",
     "micro_batch_tokens",
 )
-
-
-@dataclass(frozen=True)
-class Perplexities:
-    """Perplexities of one network.
-
-    Attributes:
-        notes: Of each split of the clinical notes.
-        general: Of general text; None where none is measured.
-    """
-
-    notes: dict[str, float]
-    general: float | None
 
 
 def pretrain(
@@ -91,7 +74,7 @@ def pretrain(
         What is also written to `perplexity`.
 
     Raises:
-        StoppedError: A signal asked the job to stop; a checkpoint is saved.
+        StoppedError: A signal asked the job to stop; how far it is has been saved.
         TrainingError: Base, tokens and method do not fit each other, there is no general text to replay, or a loss is
             not finite.
     """
@@ -107,8 +90,8 @@ def pretrain(
     network.requires_grad_(False)
     layout = layout_of(network, job.recipe, job.method, device)
     run = replace(_language_run(job, identity, shards, text, device, work, log, layout), workers=workers)
-    started = time.perf_counter()
-    before = _perplexities(network, run, shards, text)
+    measurements = Measurements(replace(run, shards=shards), text)
+    before = measurements.perplexities(network, of=BASE)
     parameters = matrix_parameters(network)
 
     model, state = _train(network, run, way)
@@ -121,7 +104,7 @@ def pretrain(
         way.save(model, draft)
     workers.wait()
     del model, network
-    after = _perplexities(to_device(way.load(draft), device), run, shards, text)
+    after = measurements.perplexities(to_device(way.load(draft), device), of=weights_digest(draft))
 
     result = {
         "adapter": job.adapter,
@@ -139,7 +122,7 @@ def pretrain(
         "general": _forgetting(general, text, before, after),
         "curve": state.curve,
         "remaining_ranks": ranks,
-        "seconds_with_evaluations": time.perf_counter() - started,
+        **measurements.cost(state),
         **_usage(job, state, parameters, device, workers),
         "device": device.type,
         "attention": layout,
@@ -148,6 +131,7 @@ def pretrain(
     if workers.first:
         _write_outputs(job, identity, result, draft=draft, output=output, perplexity=perplexity, log=log)
         remove_checkpoint(work)
+        measurements.remove()
     workers.wait()
     return result
 
@@ -259,14 +243,6 @@ def _language_run(
         salt=job.split_salt,
         switches=job.switches,
     )
-
-
-def _perplexities(network: nn.Module, run: LanguageRun, shards: TokenShards, text: GeneralRows | None) -> Perplexities:
-    notes = {split: measure_perplexity(network, replace(run, shards=shards), split) for split in SPLITS}
-    if text is None or not run.recipe.general_tokens:
-        return Perplexities(notes, None)
-    recipe = replace(run.recipe, evaluation_tokens=run.recipe.general_tokens)
-    return Perplexities(notes, measure_perplexity(network, replace(run, shards=text, recipe=recipe), GENERAL_SPLIT))
 
 
 def _forgetting(

@@ -30,7 +30,7 @@ from clinical_peft.training.checkpoint import (
 )
 from clinical_peft.training.compiling import compile_layers
 from clinical_peft.training.distributed import like, shard, whole
-from clinical_peft.training.guards import MicroBatch, first_not_finite, require_finite_weights
+from clinical_peft.training.guards import MicroBatch, first_not_finite, kept_checkpoint, require_finite_weights
 from clinical_peft.training.language_plan import evaluation_rows, plan_updates
 from clinical_peft.training.language_run import LanguageRun, RunState
 from clinical_peft.training.optimisation import (
@@ -60,7 +60,7 @@ def measure_perplexity(
     Args:
         model: The network; left in evaluation mode.
         run: Loss, rows, batch size and precision.
-        split: Which split is read, up to `recipe.evaluation_tokens`.
+        split: Which split is read, up to `recipe.evaluation_limit`.
         stop: Ends the evaluation when it asks for it.
         step: Optimizer steps done, for messages.
 
@@ -70,7 +70,7 @@ def measure_perplexity(
         TrainingError: The likelihood is not finite, or there is no memory for a single document.
     """
     model.eval()
-    every = evaluation_rows(run.shards, split, run.recipe.evaluation_tokens, run.salt)
+    every = evaluation_rows(run.shards, split, run.recipe.evaluation_limit(split), run.salt)
     share = run.workers.share(every, run.shards.lengths)
 
     def measure(size: int) -> tuple[float, float, float]:
@@ -302,8 +302,7 @@ class _Trainer:
         self._require_finite(total if wrong is None else losses[wrong], what=f"training loss of {place}")
 
     def _require_finite(self, value: float, *, what: str) -> None:
-        kept = f"the checkpoint of step {self.saved_step} is kept" if self.saved_step else "no checkpoint yet"
-        require_finite(value, what=what, step=self.state.step + 1, note=kept)
+        require_finite(value, what=what, step=self.state.step + 1, note=kept_checkpoint(self.saved_step))
 
     def _evaluate(self, stop: StopRequest) -> None:
         """Measure perplexity on the validation split, note it, and keep the weights if they are the best so far.
@@ -311,12 +310,14 @@ class _Trainer:
         A stop that is asked for meanwhile leaves the evaluation to the run that goes on.
         """
         run, state = self.run, self.state
+        started = time.perf_counter()
         try:
             value = measure_perplexity(self.model, run, "validation", stop=stop, step=state.step)
         except EvaluationStopped:
             return
         finally:
             self.model.train()
+        state.evaluation_seconds += time.perf_counter() - started
         loss = state.nll / max(state.predicted, 1)
         state.nll, state.predicted = 0.0, 0
         state.curve.append(
@@ -352,7 +353,7 @@ class _Trainer:
         if run.workers.sharded:
             tensors = {name: whole(value) for name, value in tensors.items()}
         weights = ((name, value) for name, value in tensors.items() if name.startswith("weight/"))
-        require_finite_weights(weights, step=self.state.step)
+        require_finite_weights(weights, step=self.state.step, saved=self.saved_step)
         state = {"run": asdict(self.state), "extra": extra}
         saved = run.workers.first and save_checkpoint(run.work, identity=run.identity, tensors=tensors, state=state)
         saved = bool(run.workers.sums(saved)[0])

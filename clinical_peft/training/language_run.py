@@ -90,6 +90,7 @@ class RunState:
         step: Updates done.
         tokens: Real tokens trained on.
         seconds: Time spent on updates, evaluations not counted.
+        evaluation_seconds: Time spent on evaluations.
         curve: One entry per evaluation: step, train_loss, validation_perplexity, tokens.
         kept_step: Update after which the kept weights were validated; 0 for none yet.
         kept_perplexity: Validation perplexity of the kept weights; null for none yet.
@@ -105,6 +106,7 @@ class RunState:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    evaluation_seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
     kept_step: int = 0
     kept_perplexity: float | None = None

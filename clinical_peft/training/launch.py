@@ -23,6 +23,7 @@ import clinical_peft
 from clinical_peft.errors import StoppedError, TrainingError
 from clinical_peft.events import JsonlLog, NullLog
 from clinical_peft.files import read_json, write_json
+from clinical_peft.job_records import as_record, job_from_record
 from clinical_peft.jobs import STOPPED, job
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.signals import StopRequest, stop_signals_noted
@@ -64,8 +65,6 @@ def write_specification(this_job: PretrainJob, *, log: JsonlLog, log_file: Path,
     Returns:
         The file, which `main` takes.
     """
-    from clinical_peft.experiments import as_record
-
     file = Path(paths["work"]) / SPECIFICATION
     kept = None if log.kept is None else str(log.kept.resolve())
     written = {
@@ -214,7 +213,6 @@ def main(specification: Path) -> None:
         _end_with_parent()
     written = read_json(specification)
     with job(written["log_file"]):
-        from clinical_peft.experiments import job_from_record
         from clinical_peft.training.language import pretrain
 
         this_job = job_from_record(PretrainJob, written["job"])

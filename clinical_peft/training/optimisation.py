@@ -17,6 +17,8 @@ from clinical_peft.training.distributed import norm_of
 def prepare_torch(seed: int, threads: int) -> torch.device:
     """Seed every generator, fix the number of CPU threads and ask for deterministic kernels.
 
+    An operation without one, of which a GPU has more than a CPU, runs all the same and is told once as a warning.
+
     Args:
         seed: Seed of PyTorch's global generators, on which initialisation and dropout draw.
         threads: CPU threads; they change the order of float sums.

@@ -30,6 +30,7 @@ class PooledBy:
         job: `clinical_peft.recipes.PoolJob` as a mapping.
         base: Name of the base.
         revision: Its revision.
+        parts: Digests of the base and the clinical adapter; see `clinical_peft.models.folders.parts_digests`.
         frozen_sha256: Digest of every weight of the network, the head apart.
         parameters: Their number.
         spread: Standard deviation with which the base draws new weights.
@@ -38,6 +39,7 @@ class PooledBy:
     job: dict[str, Any]
     base: str
     revision: str
+    parts: dict[str, str]
     frozen_sha256: str
     parameters: int
     spread: float
@@ -90,7 +92,7 @@ def read_pooled(path: Path, texts: Sequence[str], *, where: str) -> PooledNotes:
         where: Where the notes come from, for the message.
 
     Raises:
-        TrainingError: The file is missing or damaged, or holds no features of a note.
+        TrainingError: The file is missing or damaged, holds no features of a note, or does not say what computed them.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -105,5 +107,8 @@ def read_pooled(path: Path, texts: Sequence[str], *, where: str) -> PooledNotes:
         if row is None:
             raise TrainingError(f"{path}: no features of the note in row {position} of {where}; pool the notes again")
         rows[position] = row
-    by = PooledBy(**json.loads(metadata["by"]))
+    try:
+        by = PooledBy(**json.loads(metadata["by"]))
+    except (KeyError, TypeError, ValueError):
+        raise TrainingError(f"{path}: does not say what computed the features; pool the notes again") from None
     return PooledNotes(features[torch.from_numpy(rows)], lengths.numpy()[rows].astype(np.int64), by)

@@ -13,6 +13,7 @@ from clinical_peft.events import RunLog
 from clinical_peft.files import write_json
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.classifiers import build_classifier, frozen_digest
+from clinical_peft.models.folders import parts_digests
 from clinical_peft.models.heads import HEAD_MODULES
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import PoolJob
@@ -20,6 +21,7 @@ from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import NoteFeatures, tokenise
 from clinical_peft.training.optimisation import prepare_torch, to_device
 from clinical_peft.training.pooled_notes import PooledBy, write_pooled
+from clinical_peft.training.throughput import peak_memory_bytes
 
 # Features depend on neither the number of classes nor the seed of the head; a network needs both to be built.
 ANY_CLASSES, ANY_SEED = 2, 0
@@ -41,10 +43,12 @@ def pool_notes(
         log: Where they are reported.
 
     Returns:
-        What is also written to `record`: notes, rows (with repetitions), tokens, seconds, tokens_per_second.
+        What is also written to `record`: notes, rows (with repetitions), tokens, seconds, tokens_per_second,
+            peak_memory_bytes.
 
     Raises:
-        TrainingError: The adapter does not fit the base, or the context does not fit into it.
+        TrainingError: The adapter does not fit the base, the context does not fit into it, or there is no memory for a
+            single note.
     """
     if job.family != "causal":
         raise TrainingError(f"features of family {job.family}: expected causal; an encoder's features are not shared")
@@ -58,7 +62,7 @@ def pool_notes(
     last_position = job.switches.get("pool_last_position", False)
     texts, rows = _distinct_texts(cohorts)
     notes = tokenise(texts, load_tokenizer(base), job.context, pad_with_end=last_position)
-    features = NoteFeatures(classifier, notes, job, device, last_position=last_position)
+    features = NoteFeatures(classifier, notes, job, device, title="pool notes", last_position=last_position)
     classifier.eval_mode()
     started = time.perf_counter()
     stored = features.all()
@@ -68,6 +72,7 @@ def pool_notes(
         job=asdict(job),
         base=classifier.base.name,
         revision=classifier.base.revision,
+        parts=parts_digests(base, adapter),
         frozen_sha256=frozen_digest(classifier),
         parameters=trainable_parameters(classifier.network)[1] - head,
         spread=classifier.network.config.initializer_range,
@@ -80,6 +85,7 @@ def pool_notes(
         "tokens": tokens,
         "seconds": seconds,
         "tokens_per_second": tokens / max(seconds, 1e-9),
+        "peak_memory_bytes": peak_memory_bytes(device),
     }
     log.metrics(figures)
     write_json(record, figures)

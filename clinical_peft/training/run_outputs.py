@@ -18,6 +18,7 @@ from clinical_peft.training.fitting import Fit, FitState, Trained, predict_logit
 from clinical_peft.training.objectives import Objective, class_weights, scores_from_logits
 from clinical_peft.training.predictions import write_predictions
 from clinical_peft.training.task_data import TaskData
+from clinical_peft.training.throughput import peak_memory_bytes
 
 
 def objective(job: FinetuneJob, data: TaskData) -> Objective:
@@ -64,6 +65,7 @@ def run_summary(
     fit: Fit,
     state: FitState,
     *,
+    device: torch.device,
     frozen: str,
     trainable: int,
     total: int,
@@ -76,6 +78,7 @@ def run_summary(
         data: The task.
         fit: The finished run.
         state: Its end.
+        device: Where it ran.
         frozen: Digest of what was not trained.
         trainable: Number of trained parameters.
         total: Number of all parameters.
@@ -92,6 +95,7 @@ def run_summary(
         "tokens": state.tokens,
         "seconds": state.seconds,
         "tokens_per_second": state.tokens / max(state.seconds, 1e-9),
+        "peak_memory_bytes": peak_memory_bytes(device),
         "trainable_parameters": trainable,
         "total_parameters": total,
         "trained_adapters": list(variant.trained),
@@ -126,5 +130,5 @@ def _passes(data: TaskData, fit: Fit, state: FitState, *, shared_features: bool)
 
 def log_summary(fit: Fit, summary: Mapping[str, Any]) -> None:
     """Report the figures of a whole run."""
-    keys = ("best_epoch", "seconds", "tokens_per_second", "trainable_parameters")
+    keys = ("best_epoch", "seconds", "tokens_per_second", "peak_memory_bytes", "trainable_parameters")
     fit.log.metrics({key: summary[key] for key in keys})

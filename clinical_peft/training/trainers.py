@@ -43,8 +43,10 @@ def trainer_of(
     if features is not None:
         from clinical_peft.training.head_runs import finetune_head, prepare_head
 
+        assert base is not None
         return partial(
-            finetune_head, prepare_head(job, cohort=cohort, classes=classes, features=features, adapter=adapter)
+            finetune_head,
+            prepare_head(job, cohort=cohort, classes=classes, features=features, base=base, adapter=adapter),
         )
     from clinical_peft.training.classification import finetune, prepare
 

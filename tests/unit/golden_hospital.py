@@ -118,6 +118,7 @@ STRAY_NOTES = (
     Note(90, f"Chief Complaint:\nOf no admission{END}", admission=""),
     Note(91, f"Chief Complaint:\nOf an unknown admission{END}", admission="999"),
 )
+STRAY_CODES = ((9100, "", 1, "7778"), ("", 101, 9, "8889"))  # of no admission, of no patient
 
 
 def patient_of(admission: int) -> int:
@@ -158,7 +159,7 @@ def write_hospital(folder: Path) -> Path:
         + _bedside_notes(),
     )
     _write_icu(tables)
-    # The newborn's codes first: they head the label space of the whole table.
+    # The newborn's codes first and those of nobody last: both are in the label space of the whole table.
     order = sorted(CASES, key=lambda hadm: (hadm != 119, hadm))
     for name in ("diagnoses", "procedures"):
         rows = [
@@ -166,7 +167,7 @@ def write_hospital(folder: Path) -> Path:
             for hadm in order
             for number, code in enumerate(getattr(CASES[hadm], name), start=1)
         ]
-        write_csv(tables / f"{name.upper()}_ICD.csv", "SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", rows)
+        write_csv(tables / f"{name.upper()}_ICD.csv", "SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", [*rows, *STRAY_CODES])
     for split, name in LIST_FILES.items():
         subjects = [patient_of(hadm) for hadm, case in CASES.items() if case.split == split]
         write_csv(folder / "splits" / name, "SUBJECT_ID", [[subject] for subject in subjects])

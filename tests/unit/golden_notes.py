@@ -86,15 +86,20 @@ TEXTS = {
         split="test",
     ),
     105: Case(
-        "the exam at discharge stands first and is taken by the original",
+        "the exam at discharge stands first and is taken by the original; a paragraph with a colon ends its section",
         (
             Note(
                 6,
-                f"Chief Complaint:\nDyspnea\n\nDischarge Physical Exam:\nWalks\n\nPhysical Exam:\nWheezes{END}",
+                "Chief Complaint:\nDyspnea\n\nPresent Illness:\nFor a day.\n\nIn the ED, vitals were: fair\n\n"
+                f"Discharge Physical Exam:\nWalks\n\nPhysical Exam:\nWheezes{END}",
             ),
         ),
-        {"CHIEF COMPLAINT": "Dyspnea", "PHYSICAL EXAM": "Walks"},
-        {"CHIEF COMPLAINT": "Dyspnea", "PHYSICAL EXAM": "Wheezes"},
+        {"CHIEF COMPLAINT": "Dyspnea", "PRESENT ILLNESS": "For a day.", "PHYSICAL EXAM": "Walks"},
+        {
+            "CHIEF COMPLAINT": "Dyspnea",
+            "PRESENT ILLNESS": "For a day.  In the ED, vitals were: fair",
+            "PHYSICAL EXAM": "Wheezes",
+        },
     ),
     106: Case(
         "an empty mark: the original means to empty the section and does not",
@@ -222,9 +227,15 @@ TEXTS = {
         {"CHIEF COMPLAINT": "Itch"},
     ),
     125: Case(
-        "an exam under two headers of its own",
-        (Note(33, f"Chief Complaint:\nLimp\n\nPhysical Exam:\nAdmission Physical Exam:\nTender{END}"),),
-        {"CHIEF COMPLAINT": "Limp", "PHYSICAL EXAM": "Admission Physical Exam: Tender"},
+        "an exam under two headers of its own, and below it the findings at discharge",
+        (
+            Note(
+                33,
+                "Chief Complaint:\nLimp\n\nPhysical Exam:\nAdmission Physical Exam:\nTender\nOn discharge:\n"
+                f"Walks{END}",
+            ),
+        ),
+        {"CHIEF COMPLAINT": "Limp", "PHYSICAL EXAM": "Admission Physical Exam: Tender On discharge: Walks"},
         {"CHIEF COMPLAINT": "Limp", "PHYSICAL EXAM": "Tender"},
     ),
     126: Case(

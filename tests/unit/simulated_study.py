@@ -94,6 +94,9 @@ def simulate_perplexity(adapter: str, method: str, final: float) -> dict[str, An
             "before": {"validation": 43.0, "test": 44.0},
             "after": {"train": final - 0.5, "validation": final, "test": final + 0.25},
         },
+        "evaluated_tokens": {"train": 50_000, "validation": 200_000, "test": 400_000},
+        "forward_tokens": 3_100_000,
+        "evaluation_seconds": 6.6,
         "curve": curve,
         "seconds": 123.4,
         "tokens_per_second": 16207.5,
@@ -138,6 +141,7 @@ def simulate_study(
     )
     return {
         "metrics": [json.loads(path.read_text()) for path in metrics],
+        "replicates": replicates,
         "aggregate": summary,
         "predictions": predictions,
         "classes": {task: root / f"cohorts/{task}.classes.json" for task in tasks},

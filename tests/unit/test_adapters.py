@@ -275,6 +275,42 @@ def test_pickled_and_damaged_adapters_are_refused(copied):
         load_adapter(network(), copied, base=BASE)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:-10], "not valid JSON"),
+        (lambda text: "\udcff", "not valid JSON"),
+        (lambda text: "[]", "expected a JSON object, found list"),
+        (lambda text: edited(text, peft_type=None), "peft_type: expected one of .*LORA.*, found None"),
+        (lambda text: text.replace("peft_type", "kind"), "peft_type: expected one of .*, found none"),
+        (lambda text: edited(text, peft_type="LORRA"), "found 'LORRA'"),
+        (lambda text: edited(text, peft_type={}), "found {}"),
+        (lambda text: edited(text, r="four"), "r: expected int, found 'four'"),
+        (lambda text: edited(text, r=True), "r: expected int, found True"),
+        (lambda text: edited(text, lora_alpha=[8]), r"lora_alpha: expected int or float, found \[8\]"),
+        (lambda text: edited(text, target_modules=3), "target_modules: expected str or list, found 3"),
+        (lambda text: edited(text, rank_pattern=[1]), r"rank_pattern: expected dict, found \[1\]"),
+        (lambda text: edited(text, layers_to_transform="x"), "adapter_config.json: PEFT cannot"),
+        (lambda text: edited(text, r=-1), "does not fit the base"),
+    ],
+)
+def test_malformed_configurations_are_refused_by_name(copied, change, message):
+    file = copied / "adapter_config.json"
+    file.write_bytes(change(file.read_text()).encode("utf-8", "surrogateescape"))
+    with pytest.raises(TrainingError, match=message):
+        load_adapter(network(), copied, base=BASE)
+
+
+def edited(text, **changes):
+    return json.dumps(json.loads(text) | changes)
+
+
+def test_ranks_of_single_matrices_do_not_break_the_check_of_empty_tensors(copied):
+    file = copied / "adapter_config.json"
+    file.write_text(edited(file.read_text(), rank_pattern={"layers.1.self_attn.v_proj": 4}))
+    load_adapter(network(), copied, base=BASE)
+
+
 def test_one_matrix_that_nothing_reached_may_stay_zero(copied):
     rewrite(copied, lambda tensors: tensors.update({KEY: torch.zeros(32, 4)}))
     load_adapter(network(), copied, base=BASE)

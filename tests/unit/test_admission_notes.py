@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from headings_at_discharge import HEADINGS_AT_DISCHARGE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peak_memory import needs_proc, peak_bytes
 
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.sections import SECTION_HEADERS, admission_note, anchored_sections, unanchored_sections
@@ -122,6 +124,45 @@ def test_no_admission_note_at_all_is_an_error(tmp_path):
     assert not (tmp_path / "out.parquet").exists()
 
 
+def test_a_reports_addendum_may_stand_far_behind_it(tmp_path):
+    """More notes lie between them than are read at a time."""
+    notes = [
+        [number, number, number, "2150-01-02", DISCHARGE, "Report", f"Chief Complaint:\nc{number}\n\nAllergies:\nA"]
+        for number in range(1, 1202)
+    ]
+    notes.append([1300, 1, 1, "2150-01-03", DISCHARGE, "Addendum", "Family History:\nGout\n\nSigned:\nMD"])
+    texts, _ = build(hospital(tmp_path, notes), PAPER)
+    assert len(texts) == 1201
+    assert list(texts)[-1] == 1  # whole with its last note
+    assert "ALLERGIES: A\n\n" in texts[1]
+    assert "FAMILY HISTORY: Gout\n\n" in texts[1]
+    corrected, _ = build(tmp_path, CORRECTED)
+    assert list(corrected) == list(range(1, 1202))
+    assert {path.name for path in tmp_path.iterdir()} == {"ADMISSIONS.csv", "NOTEEVENTS.csv", "out.parquet"}
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from clinical_peft.data.admission_notes import build_admission_notes
+names = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")
+folder, paper = Path(sys.argv[1]), sys.argv[2] == "paper"
+build_admission_notes(folder, folder / "out.parquet", **dict.fromkeys(names, paper))
+"""
+
+
+@needs_proc
+def test_memory_hardly_grows_with_the_table(tmp_path):
+    course = "heart sounds regular, lungs clear \n" * 250
+    text = f"Chief Complaint:\nFall\n\nAllergies:\nNone\n\nHospital Course:\n{course}"
+    peaks = []
+    for count in (3_000, 9_000):
+        rows = [[n, n, n, "2150-01-02", DISCHARGE, "Report", f"{text}{n}"] for n in range(1, count)]
+        peaks.append(peak_bytes(BUILD, hospital(tmp_path, rows), "paper"))
+    assert peaks[1] < 400e6
+    assert peaks[1] < 1.4 * peaks[0]
+
+
 CASES = {
     "last section": ("Social History:\nLives alone.", "SOCIAL HISTORY", "", "Lives alone."),
     "next header with a digit": (
@@ -164,6 +205,12 @@ CASES = {
         "Physical Examination on Admission: Pale.",
         "Pale.",
     ),
+    "findings of several paragraphs": (
+        "Physical Exam:\nPale.\n\nLungs: clear\n\nPlan: x",
+        "PHYSICAL EXAM",
+        "Pale.",
+        "Pale.  Lungs: clear",
+    ),
     "own header again, after findings": (
         "Physical Exam:\nPale.\nPhysical Exam:\nWell.\n\nPlan: x",
         "PHYSICAL EXAM",
@@ -192,6 +239,55 @@ def test_sections(case):
     text, title, unanchored, anchored = CASES[case]
     assert unanchored_sections(text)[title] == unanchored
     assert anchored_sections(text)[title] == anchored
+
+
+@pytest.mark.parametrize("heading", HEADINGS_AT_DISCHARGE)
+def test_findings_at_discharge_do_not_leak(heading):
+    for findings, expected in (("admitted\n", "admitted"), ("", "")):
+        text = f"Physical Exam:\n{findings}{heading}\nleaving\n\nPertinent Results:\nnone\n"
+        assert anchored_sections(text)["PHYSICAL EXAM"] == expected
+        assert "leaving" in unanchored_sections(text)["PHYSICAL EXAM"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "In the ED, initial vitals were: T 98",
+        "In the ED initial vitals were: T 98",
+        "In the ED: vitals stable",
+        "On arrival to the floor:\nT 98",
+        "Initial vitals were:\nT 98",
+        "He takes two kinds of tablets: one white",
+        "Of note: allergic to latex",
+        "ED Course: given lasix",
+        "HEENT: dry",
+        "Lungs:\nclear",
+    ],
+)
+def test_a_paragraph_that_holds_a_colon_ends_no_section(line):
+    text = f"Present Illness:\n80 yo man.\n\n{line}\n\nWorse since.\n\nHospital Course:\nleaving\n"
+    body = line.replace("\n", " ")
+    assert anchored_sections(text)["PRESENT ILLNESS"] == f"80 yo man.  {body}  Worse since."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Past Surgical History: CABG",
+        "LABORATORY DATA:  Na 140",
+        "Labs on Admission: Na 140",
+        "Labs on admission:\nNa 140",
+        "laboratory data:\nNa 140",
+        "Labs 2150:\nNa 140",
+        "Labs (1/2):\nNa 140",
+        "CONCISE SUMMARY OF HOSPITAL COURSE BY ISSUE/SYSTEM:\nGiven lasix",
+        "Condition at discharge:\ngood",
+        "Summary of discharge plans: home",
+    ],
+)
+def test_an_unknown_header_ends_a_section(line):
+    text = f"Present Illness:\n80 yo man.\n\n{line}\nleaving\n"
+    assert anchored_sections(text)["PRESENT ILLNESS"] == "80 yo man."
 
 
 PIECES = [

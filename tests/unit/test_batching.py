@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_peft.training.batching import micro_batches, pad_right, row_batches, token_batches
+from clinical_peft.training.batching import WINDOW_BATCHES, micro_batches, pad_right, row_batches, token_batches
 
 lengths_of_rows = st.lists(st.integers(1, 50), min_size=1, max_size=60).map(lambda rows: np.asarray(rows, np.int32))
 
@@ -22,10 +24,45 @@ def test_micro_batches_hold_every_row_once_within_the_limit(lengths, limit):
     assert all(len(group) * lengths[group].max() <= limit for group in groups)
 
 
-def test_row_batches_hold_every_row_once():
-    batches = row_batches(10, 4, np.random.default_rng(0))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert sorted(np.concatenate(batches).tolist()) == list(range(10))
+@given(st.lists(st.integers(1, 50), max_size=200), st.integers(1, 9), st.integers(0, 5))
+def test_row_batches_hold_every_row_once_and_only_the_last_is_smaller(lengths, batch_size, seed):
+    batches = row_batches(np.asarray(lengths, np.int64), batch_size, np.random.default_rng(seed))
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert len(batches) == -(-len(lengths) // batch_size)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=400), st.integers(1, 9), st.integers(0, 5))
+def test_lengths_decide_the_order_inside_a_window_alone(lengths, batch_size, seed):
+    lengths = np.asarray(lengths, np.int64)
+    batches, shuffled = (
+        row_batches(each, batch_size, np.random.default_rng(seed)) for each in (lengths, np.full_like(lengths, 50))
+    )
+    for start in range(0, len(lengths) // batch_size, WINDOW_BATCHES):
+        end = min(start + WINDOW_BATCHES, len(lengths) // batch_size)
+        window, drawn = (np.concatenate(each[start:end]) for each in (batches, shuffled))
+        assert sorted(window) == sorted(drawn)
+        # Batches of a window divide its lengths: no two overlap but at their ends.
+        spans = sorted((lengths[batch].min(), lengths[batch].max()) for batch in batches[start:end])
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
+    whole = len(lengths) - len(lengths) % batch_size
+    assert np.concatenate(batches)[whole:].tolist() == np.concatenate(shuffled)[whole:].tolist()
+
+
+@given(st.integers(0, 300), st.integers(1, 9), st.integers(0, 5))
+def test_rows_of_equal_length_are_shuffled_and_cut_and_nothing_else(rows, batch_size, seed):
+    batches = row_batches(np.full(rows, 7), batch_size, np.random.default_rng(seed))
+    order = np.random.default_rng(seed).permutation(rows).tolist()
+    assert [row for batch in batches for row in batch] == order
+
+
+def test_batches_of_rows_hardly_need_padding_and_come_in_random_order():
+    lengths = np.random.default_rng(0).integers(1, 512, 4096)
+    batches = row_batches(lengths, 16, np.random.default_rng(1))
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert lengths.sum() / padded > 0.93
+    longest = [int(lengths[batch].max()) for batch in batches[:WINDOW_BATCHES]]
+    assert longest not in (sorted(longest), sorted(longest, reverse=True))
 
 
 def test_padding_goes_to_the_right():

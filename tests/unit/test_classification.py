@@ -23,7 +23,7 @@ from models_fixtures import (
 from safetensors.torch import load_file
 
 from clinical_peft.events import JsonlLog, NullLog, read_events
-from clinical_peft.files import sha256_file
+from clinical_peft.files import sha256_file, write_json
 from clinical_peft.models.classifiers import trained_names
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
@@ -74,6 +74,31 @@ def test_predictions_follow_the_contract(family, name, task, study, tmp_path):
         np.testing.assert_allclose(odds, logits[:, 1] - logits[:, 0], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(("family", "name"), [("encoder", "task"), ("encoder", "full"), ("causal", "task")])
+def test_1266_labels_are_trained_predicted_and_reloaded_without_losing_one(family, name, study, tmp_path):
+    codes = [f"{number:05d}" for number in range(1266)]
+
+    def relabel(record):
+        record["label"] = [codes[row::7] for row in range(len(record["label"]))]
+
+    changes = altered_cohort(study, tmp_path, "diagnoses", relabel)
+    write_json(tmp_path / "classes.json", codes)
+    job = make_job(name, "diagnoses", family=family, epochs=1)
+    summary = run(job, study, tmp_path, classes=tmp_path / "classes.json", **changes)
+    assert summary["optimizer_steps"] == 5
+    assert summary["classes_without_training_rows"] == 0
+    scores, logits = (columns(tmp_path / "predictions.parquet", column) for column in ("scores", "logits"))
+    assert scores.shape == logits.shape == (24, 1266)
+    network = load_saved(tmp_path / "model", study[family])
+    prepared = prepared_task(job, study, classes=tmp_path / "classes.json", **changes)
+    assert prepared.data.targets.sum(axis=0).min() > 0
+    with torch.no_grad():
+        ids, lengths = prepared.notes.batch(prepared.data.rows("validation", "test"))
+        found = head_logits(network, family, pooled_features(network, family, ids, lengths, last_position=False))
+    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-5)
+    assert len({tuple(column) for column in logits.T}) == 1266
+
+
 def test_saved_model_gives_the_written_logits(study, tmp_path):
     job = make_job("clinical-trainable+task")
     run(job, study, tmp_path)
@@ -112,10 +137,10 @@ def test_seeds_share_features_and_differ(study, tmp_path):
 
 def test_best_epoch_by_validation_is_kept_or_the_last_by_switch(study, tmp_path):
     # So high a learning rate that a later epoch is worse than an earlier one.
-    job = make_job("task", epochs=5, learning_rate=0.2, selection="loss", schedule="constant")
+    job = make_job("task", epochs=4, learning_rate=0.2, selection="loss", schedule="constant")
     best = run(job, study, tmp_path / "best")
     losses = [point["validation_loss"] for point in best["curve"]]
-    assert best["best_epoch"] == int(np.argmin(losses)) + 1 < 5
+    assert best["best_epoch"] == int(np.argmin(losses)) + 1 < 4
     shorter = replace(job, recipe=replace(job.recipe, epochs=best["best_epoch"], warmup_ratio=0.0))
     longer = replace(job, recipe=replace(job.recipe, warmup_ratio=0.0))
     if run(longer, study, tmp_path / "longer")["best_epoch"] == best["best_epoch"]:
@@ -123,7 +148,7 @@ def test_best_epoch_by_validation_is_kept_or_the_last_by_switch(study, tmp_path)
         names = [columns(tmp_path / name / "predictions.parquet", "logits") for name in ("longer", "shorter")]
         np.testing.assert_array_equal(*names)
     last = run(replace(job, switches={"last_epoch": True}), study, tmp_path / "last")
-    assert (last["best_epoch"], last["selected_by"]) == (5, "last")
+    assert (last["best_epoch"], last["selected_by"]) == (4, "last")
     before, after = (columns(tmp_path / name / "predictions.parquet", "logits") for name in ("best", "last"))
     assert np.abs(before - after).max() > 1e-2
 
@@ -197,6 +222,23 @@ def test_log_holds_steps_and_epochs_and_no_text(study, tmp_path):
     assert steps == list(range(1, summary["optimizer_steps"] + 1))
     assert sum("validation_auroc" in event["metrics"] for event in events) == summary["epochs"]
     assert "word1" not in (tmp_path / "run.jsonl").read_text()
+
+
+def test_notes_of_like_length_share_batches_and_each_is_seen_once_an_epoch(study, tmp_path, monkeypatch):
+    seen, step = [], fitting.Fit._step
+    monkeypatch.setattr(fitting.Fit, "_step", lambda self, rows: seen.append(rows) or step(self, rows))
+    job = make_job("task", micro_batch_size=8)
+    prepared = prepared_task(job, study)
+    lengths, train = prepared.notes.lengths, prepared.data.rows("train")
+    epoch = -(-len(train) // 8)
+    spread = {}
+    for switch in (False, True):
+        seen.clear()
+        run(replace(job, switches={"pool_last_position": switch}), study, tmp_path / str(switch))
+        assert [sorted(np.concatenate(seen[start : start + epoch])) for start in (0, epoch)] == [sorted(train)] * 2
+        spread[switch] = np.mean([np.ptp(lengths[rows]) for rows in seen if len(rows) == 8])
+    # Under the switch every note is padded to the context, so that its length does not matter.
+    assert spread[False] < spread[True] / 2
 
 
 def test_tokens_count_real_ones(study, tmp_path):

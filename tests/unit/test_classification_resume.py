@@ -1,11 +1,14 @@
 """Fine-tuning after an interruption."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from models_fixtures import digests, make_job, run, write_study
 
+from clinical_peft.errors import StoppedError
 from clinical_peft.events import NullLog
 from clinical_peft.training import fitting
 
@@ -45,6 +48,30 @@ def test_killed_run_goes_on_to_the_same_bytes(family, name, step, study, tmp_pat
     run(job, study, tmp_path / "broken", log=log)
     assert steps[0] == step + 1
     assert digests(tmp_path / "broken") == digests(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_run_that_is_asked_to_stop_saves_says_so_and_goes_on_to_the_same_bytes(number, study, tmp_path):
+    job = make_job("clinical-trainable+task", epochs=3)
+    run(job, study, tmp_path / "whole")
+    steps, log = [], NullLog()
+
+    def note(values, step=None):
+        if "train_loss" in values:
+            steps.append(step)
+            if step == 4:
+                os.kill(os.getpid(), number)
+
+    log.metrics = note
+    said = (
+        rf"clinical-trainable\+task mortality seed 0 after step 4 of 15, asked by {number.name}; a checkpoint is saved"
+    )
+    with pytest.raises(StoppedError, match=said):
+        run(job, study, tmp_path / "stopped", log=log)
+    assert not (tmp_path / "stopped/predictions.parquet").exists()
+    run(job, study, tmp_path / "stopped", log=log)
+    assert steps == list(range(1, 16))
+    assert digests(tmp_path / "stopped") == digests(tmp_path / "whole")
 
 
 def test_checkpoint_of_another_recipe_is_not_resumed(study, tmp_path, monkeypatch):

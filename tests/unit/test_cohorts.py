@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -209,11 +210,76 @@ def test_length_of_stay_edges(days, rounded, exact):
 
 
 def test_procedure_codes_keep_leading_zeros_unless_read_as_integers(hospital):
-    hospital.procedures = [[1, 1, 1, "0331"], [1, 1, 2, "3310"], [1, 1, 3, "0034"], [1, 1, 4, "54"], [1, 1, 5, ""]]
+    hospital.procedures = [[1, 1, 1, "0331"], [1, 1, 2, "3310"], [1, 1, 3, "0034"], [1, 1, 4, "54"]]
     folder = hospital.write()
     assert list(code_table("procedures", folder, PAPER)["code"]) == ["331", "331", "34", "54"]
     assert list(code_table("procedures", folder, CORRECTED)["code"]) == ["033", "331", "003", "54"]
     assert label_table("procedures", folder, PAPER)["label"].tolist() == [["331", "34", "54"]]
+
+
+# What pandas 1.5.3 made of such columns, run on them.
+READ_AS_NUMBERS = [
+    (["0331", "54", "0034", ""], ["331", "54.", "34."]),
+    (["0331", "NA", "54"], ["331", "54."]),
+    (["0331", "nan", "9", "12345"], ["331", "9.0", "123"]),
+    ([" 0331", "54 ", "7\t"], ["331", "54", "7"]),
+    (["03.31", "54"], ["3.3", "54."]),
+    (["+331", "-54", "7"], ["331", "-54", "7"]),
+    (["1e3", "54"], ["100", "54."]),
+    (["3.", ".5"], ["3.0", "0.5"]),
+    (["12345678901234567", ""], ["1.2"]),
+]
+
+
+@pytest.mark.parametrize(("column", "codes"), READ_AS_NUMBERS)
+def test_a_missing_code_or_a_point_makes_the_column_one_of_decimals(hospital, column, codes):
+    hospital.procedures = [[1, 1, number, code] for number, code in enumerate(column)]
+    assert list(code_table("procedures", hospital.write(), PAPER)["code"]) == codes
+
+
+def test_the_integer_reading_alone_looks_at_the_codes_that_are_kept(hospital):
+    hospital.procedures = [[1, 1, 1, "0331"], [1, 1, 2, "V45"], [1, 1, 3, "54"]]
+    switches = CORRECTED | {"procedure_codes_as_integers": True}
+    assert list(code_table("procedures", hospital.write(), switches)["code"]) == ["331", "54"]
+    hospital.procedures.append([1, 1, 4, ""])
+    assert list(code_table("procedures", hospital.write(), switches)["code"]) == ["331", "54."]
+
+
+@pytest.mark.parametrize("code", ["V45", " ", "0x1F", "1_0", "1d3", "99999999999999999999", "inf"])
+def test_a_procedure_that_is_no_number_is_an_error_of_the_integer_reading(hospital, code):
+    hospital.procedures[3][3] = code
+    folder = hospital.write()
+    with pytest.raises(DataError, match=r"PROCEDURES_ICD\.csv: column ICD9_CODE: expected numbers, found another code"):
+        code_table("procedures", folder, PAPER)
+    assert len(code_table("procedures", folder, CORRECTED)) == 79
+
+
+@pytest.mark.parametrize("task", ["diagnoses", "procedures"])
+def test_words_that_the_original_reads_as_missing_are_no_codes(hospital, tmp_path, task):
+    rows = getattr(hospital, task)
+    rows[0][3], rows[2][3] = "NA", "null"
+    folder = hospital.write()
+    for name, switches in {"paper": PAPER, "corrected": CORRECTED}.items():
+        assert len(code_table(task, folder, switches)) == 78
+        _, _, steps = build(task, folder, tmp_path / name, switches)
+        table = next(step["joined"] for step in steps if "joined" in step)
+        assert [(step["step"], step["rows"]) for step in table[:2]] == [
+            (f"rows of {task.upper()}_ICD", 80),
+            ("with a code", 78),
+        ]
+
+
+def test_rows_without_admission_or_patient_count_for_the_whole_tables_label_space(hospital, tmp_path):
+    hospital.diagnoses += [[9, "", 1, "7770"], ["", 1000, 1, "8880"], ["", 1000, 2, "9990"], [100, 1000, 3, "9990"]]
+    folder = hospital.write()
+    rows, classes, steps = build("diagnoses", folder, tmp_path / "paper", PAPER)
+    assert classes[-3:] == ["777", "888", "999"]
+    assert rows[0]["label"] == ["401", "V100"]  # the row of no patient stands for the later one of its admission
+    assert [step["rows"] for step in next(step["joined"] for step in steps if "joined" in step)] == [84, 84, 83, 81]
+    _, classes, steps = build("diagnoses", folder, tmp_path / "corrected", CORRECTED)
+    assert not {"777", "888"}.intersection(classes)
+    assert [step["rows"] for step in next(step["joined"] for step in steps if "joined" in step)] == [84, 84, 84, 83, 81]
+    assert label_table("diagnoses", folder, CORRECTED)["label"][0] == ["401", "V100", "999"]
 
 
 @settings(deadline=None)
@@ -374,8 +440,11 @@ def test_lengths_in_tokens_are_those_of_the_bare_text(hospital, tmp_path):
     rows, _, _ = build("mortality", hospital.write(), tmp_path, CORRECTED)
     tokenizer = train_tokenizer((row["text"] for row in rows), vocabulary=300, family="causal")
     tokenizer.save_pretrained(tmp_path / "base")
+    rows = [row | {"text": f"{row['text']} </s><pad>"} for row in rows]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "mortality.parquet")
     (found,) = dataset_statistics([tmp_path / "mortality.parquet"], {"base": tmp_path / "base"})
-    counts = [len(tokenizer(row["text"], add_special_tokens=False)["input_ids"]) for row in rows]
+    settings = {"add_special_tokens": False, "split_special_tokens": True}
+    counts = [len(tokenizer(row["text"], **settings)["input_ids"]) for row in rows]
     assert found["lengths"]["base"]["longest"] == max(counts)
     assert found["lengths"]["base"]["mean"] == sum(counts) / len(counts)
     with pytest.raises(DataError, match=r"tokenizer\.json: expected a tokenizer, found none"):
@@ -383,10 +452,24 @@ def test_lengths_in_tokens_are_those_of_the_bare_text(hospital, tmp_path):
 
 
 def test_an_admission_whose_codes_are_all_unknown_is_counted(hospital, tmp_path):
-    hospital.diagnoses = [[row[0], row[1], 1, f"V1{number:02d}"] for number, row in enumerate(hospital.admissions)]
+    rows, _, _ = build("diagnoses", hospital.write(), tmp_path / "all", CORRECTED)
+    lost = next(row["hadm_id"] for row in rows if row["split"] == "test")
+    hospital.diagnoses = [row for row in hospital.diagnoses if row[1] != lost or row[3] != "4019"]
     rows, _, attrition = build("diagnoses", hospital.write(), tmp_path, CORRECTED)
-    without = sum(not row["label"] for row in rows)
-    assert without == sum(row["split"] != "train" for row in rows) > 0
-    assert attrition[-1]["left_out"] == {"codes that are not in the label space": without}
+    assert [row["hadm_id"] for row in rows if not row["label"]] == [lost]
+    unknown = sum(row["split"] != "train" for row in rows)  # each V code is one admission's own
+    assert attrition[-1]["left_out"] == {"codes that are not in the label space": unknown}
     (found,) = dataset_statistics([tmp_path / "diagnoses.parquet"])
-    assert found["without_code"] == without
+    assert found["without_code"] == 1
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_split_without_any_code_of_the_label_space_is_an_error(hospital, tmp_path, split):
+    rows, _, _ = build("diagnoses", hospital.write(), tmp_path / "all", CORRECTED)
+    own = {row["hadm_id"] for row in rows if row["split"] == split}
+    hospital.diagnoses = [row for row in hospital.diagnoses if row[1] not in own or row[3] != "4019"]
+    with pytest.raises(DataError, match=rf"cohort diagnoses: .* none in the {split} split \({len(own)} admissions"):
+        build("diagnoses", hospital.write(), tmp_path / "none", CORRECTED)
+    assert not (tmp_path / "none" / "diagnoses.parquet").exists()
+    rows, _, _ = build("diagnoses", hospital.write(), tmp_path / "paper", PAPER)
+    assert all(row["label"] for row in rows)

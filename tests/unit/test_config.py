@@ -9,7 +9,6 @@ from clinical_peft import experiments
 from clinical_peft.config.schema import schema_text
 from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
-from clinical_peft.recipes import FinetuneJob, PretrainJob
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDIES = sorted(CONFIG.glob("*.yaml"))
@@ -61,6 +60,10 @@ def test_schema_is_current():
         ({"data": {"pmv_split": "random"}}, "data.pmv_split"),
         ({"data": {"note_files": {"general": {"path": "x"}}}}, "this name is taken"),
         ({"data": {"general_corpus": "mimic-iv"}}, "data.general_corpus: 'mimic-iv' is not among the corpora"),
+        ({"methods": {"prefix-tuning": {"settings": {"num_virtual_tokens": 128}}}},
+         "adapters.tiny-llama-prefix-tuning (method prefix-tuning): num_virtual_tokens is 128, but the recipe's "
+         "context is 128"),
+        ({"pretraining": {"train_evaluation_tokens": 0}}, "train_evaluation_tokens must be positive or null"),
         ({"pretraining": {"patience": 0}}, "patience must be at least 1 or null"),
         ({"pretraining": {"replay": 1.0}}, "replay must be in [0, 1)"),
         ({"bases": {"tiny-llama": {"source": {"recipe": {"replay": 0.1}}}}}, "not for a base trained from scratch"),
@@ -159,14 +162,6 @@ def test_adapters_needed_by_models_are_in_use():
     assert experiments.adapters_in_use(chosen) == ["tiny-llama-lora"]
     assert experiments.bases_in_use(chosen) == ["tiny-llama"]
     assert experiments.corpora_in_use(chosen) == ["mimic-iv"]
-
-
-def test_jobs_survive_their_record():
-    demo = study()
-    pretrain = experiments.pretrain_job(demo, "tiny-llama-adalora")
-    finetune = experiments.finetune_job(demo, "llama+clinical-trainable+downstream", "los")
-    assert experiments.job_from_record(PretrainJob, experiments.as_record(pretrain)) == pretrain
-    assert experiments.job_from_record(FinetuneJob, experiments.as_record(finetune)) == finetune
 
 
 def test_real_weights_are_refused_on_synthetic_notes_unless_the_study_says_so():

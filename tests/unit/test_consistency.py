@@ -12,7 +12,7 @@ from test_cohorts import CORRECTED, NOTE_SWITCHES, PAPER, Hospital, build
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.icd9 import has_icd9_form
-from clinical_peft.data.labels import code_table, codes_left_out, label_table, stays_left_out
+from clinical_peft.data.labels import code_table, label_table, stays_left_out
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.errors import ConfigError, DataError
 
@@ -107,25 +107,23 @@ def test_codes_without_the_form_of_icd9_are_counted_or_kept(hospital, tmp_path, 
     rows[0][3] = "401.9" if task == "diagnoses" else "03.31"
     rows[2][3] = ""
     folder = hospital.write()
-    assert codes_left_out(task, folder, CORRECTED) == {
-        "rows without a code": 1,
-        "codes that have not the form of ICD-9-CM": 1,
-    }
-    assert codes_left_out(task, folder, PAPER) == {"rows without a code": 1}
     assert len(code_table(task, folder, CORRECTED)) == 78
     _, _, steps = build(task, folder, tmp_path, CORRECTED)
-    assert next(step["left_out"] for step in steps if "left_out" in step) == codes_left_out(task, folder, CORRECTED)
-    if task == "diagnoses":
-        assert list(code_table(task, folder, PAPER)["code"][:1]) == ["401"]
-    else:
-        with pytest.raises(DataError, match=r"PROCEDURES_ICD\.csv: column ICD9_CODE: expected whole numbers"):
-            code_table(task, folder, PAPER)
+    table = next(step["joined"] for step in steps if "joined" in step)
+    assert {step["step"]: step["rows"] for step in table} == {
+        f"rows of {task.upper()}_ICD": 80,
+        "with a code": 79,
+        "of the form of ICD-9-CM": 78,
+        "with an admission": 78,
+        "with a patient": 78,
+    }
+    assert list(code_table(task, folder, PAPER)["code"][:1]) == (["401"] if task == "diagnoses" else ["3.3"])
 
 
 def test_a_table_of_other_codes_is_no_silent_empty_cohort(hospital, tmp_path):
     for row in hospital.diagnoses:
         row[3] = "I10"
-    with pytest.raises(DataError, match="no row is left by the step 'with a diagnosis code'"):
+    with pytest.raises(DataError, match="no row is left by the step 'of the form of ICD-9-CM'"):
         build("diagnoses", hospital.write(), tmp_path, CORRECTED)
     assert not (tmp_path / "diagnoses.parquet").exists()
 

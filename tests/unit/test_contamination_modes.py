@@ -69,3 +69,4 @@ def test_what_repeats_a_note_is_by_default_the_same_in_studies_and_in_the_librar
     leakage = study().leakage
     assert (leakage.near_duplicate_threshold, leakage.shingle_words) == (THRESHOLD, SHINGLE_WORDS)
     assert not leakage.drop_stated_outcomes
+    assert not leakage.fail_on_stated_outcomes

@@ -6,7 +6,8 @@ from clinical_peft.evaluation.costs import COST_FIELDS, cost_table
 from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
 
 LABELS = {name: {"label": name.title()} for name in ("adapter", "head", "lora")}
-PERPLEXITY = {"adapter": "adapter", "tokens": {"trained_on": 500}, "seconds": 5.0}
+PERPLEXITY = {"adapter": "adapter", "tokens": {"trained_on": 500}, "forward_tokens": 200, "seconds": 5.0}
+PERPLEXITY |= {"evaluation_seconds": 1.0}
 POOLED = {"base-128": {"tokens": 1000, "seconds": 1.0}}
 
 
@@ -35,10 +36,36 @@ def test_costs_add_up():
     assert (lora["original_device_seconds"], lora["times_fewer_tokens"]) == (20.0, 1.43)
     assert (head["step_tokens"], head["original_step_tokens"], head["original_device_seconds"]) == (0, 5000, 10.0)
     assert head["times_fewer_tokens"] is None
-    assert total["step_tokens"] == 500 + 500 + 7000
-    assert total["original_step_tokens"] == 500 + 10_000 + 5000
-    assert total["device_seconds"] == pytest.approx(5 + 1 + 14 + 0.5)
-    assert total["times_fewer_tokens"] == round(15_500 / 8000, 2)
+    adapter = found["Adapter"]
+    assert (adapter["trained_tokens"], adapter["forward_tokens"], adapter["step_tokens"]) == (500, 200, 600)
+    assert (adapter["device_seconds"], adapter["times_fewer_tokens"]) == (6.0, 1.0)
+    assert total["step_tokens"] == 600 + 500 + 7000
+    assert total["original_step_tokens"] == 600 + 10_000 + 5000
+    assert total["device_seconds"] == pytest.approx(6 + 1 + 14 + 0.5)
+    assert total["times_fewer_tokens"] == round(15_600 / 8100, 2)
+
+
+def test_peak_memory_is_the_largest_and_energy_adds_up():
+    adapter = PERPLEXITY | {"peak_memory_bytes": 6_000_000_000, "energy_joules": 7200.0}
+    pooled = {"base-128": POOLED["base-128"] | {"peak_memory_bytes": 2_500_000_000, "energy_joules": 3600.0}}
+    runs = [
+        run("lora", 3000, 1000, 7.0) | {"peak_memory_bytes": size, "energy_joules": 1800.0}
+        for size in (3_000_000_000, 4_000_000_000)
+    ]
+    found = rows(cost_table(runs, pooled, [adapter], LABELS))
+    assert [found[label]["peak_memory_gb"] for label in ("Adapter", "Lora", "Total")] == [6.0, 4.0, 6.0]
+    assert [found[label]["energy_wh"] for label in ("Adapter", "Lora", "Total")] == [2.0, 1.0, 4.0]
+
+
+def test_what_a_run_did_not_measure_is_missing_and_never_a_smaller_sum():
+    adapter = PERPLEXITY | {"peak_memory_bytes": 6_000_000_000, "energy_joules": None}
+    runs = [run("lora", 1, 1, 7.0) | {"peak_memory_bytes": 3_000_000_000}, run("lora", 1, 1, 7.0)]
+    table = cost_table(runs, POOLED, [adapter], LABELS)
+    found = rows(table)
+    assert found["Adapter"]["peak_memory_gb"] == 6.0
+    assert all(found[label]["energy_wh"] is None for label in found)
+    assert found["Lora"]["peak_memory_gb"] is found["Total"]["peak_memory_gb"] is None
+    assert table.rows[-1][-2:] == ("–", "–")
 
 
 def test_without_a_direct_run_nothing_is_estimated():

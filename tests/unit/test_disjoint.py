@@ -42,7 +42,9 @@ def pair(tmp_path):
 
 def corpus_rows():
     rows = note_rows([*range(1, 41), *OUTSIDE])
-    rows[1]["text"] = summary_of(min(HELD_OUT))  # filed under a training patient
+    rows[1]["text"] = summary_of(min(HELD_OUT))  # filed under a training patient, as are the next two
+    rows[2]["text"] = summary_of(max(HELD_OUT)).split("Course:")[1]
+    rows[5]["text"] = note_rows([max(HELD_OUT)])[2]["text"]
     return rows
 
 
@@ -53,12 +55,14 @@ def test_the_arms_are_equally_large_and_only_one_is_filtered(pair):
         "notes": len(rows),
         "of_held_out_patients": 3 * len(HELD_OUT),
         "repeating": 1,
-        "left": len(rows) - 3 * len(HELD_OUT) - 1,
+        "repeating_source": 2,
+        "left": len(rows) - 3 * len(HELD_OUT) - 3,
         "held_out_left_in_matched": sum(row["subject_id"] in HELD_OUT for row in matched),
     }
     assert len(disjoint) == len(matched) == counts["left"]
     kept = {row["note_id"] for row in disjoint}
-    assert kept == {row["note_id"] for row in rows if row["subject_id"] not in HELD_OUT} - {rows[1]["note_id"]}
+    repeating = {rows[place]["note_id"] for place in (1, 2, 5)}
+    assert kept == {row["note_id"] for row in rows if row["subject_id"] not in HELD_OUT} - repeating
     assert [row["text"] for row in disjoint] == [row["text"] for row in rows if row["note_id"] in kept]
     # About as large a share of held-out patients as before, and every note of the patients outside the cohorts.
     assert counts["held_out_left_in_matched"] > counts["of_held_out_patients"] / 4
@@ -66,7 +70,8 @@ def test_the_arms_are_equally_large_and_only_one_is_filtered(pair):
 
 
 def test_the_disjoint_arm_passes_the_leakage_check_and_the_matched_one_does_not(pair):
-    pair(corpus_rows())
+    rows = corpus_rows()
+    pair(rows)
 
     def check(name):
         return check_leakage(
@@ -74,6 +79,7 @@ def test_the_disjoint_arm_passes_the_leakage_check_and_the_matched_one_does_not(
             {name: pair.folder / f"{name}.parquet"},
             pair.folder / "leakage.json",
             forbidden=[name],
+            sources={name: pair.folder / "all.parquet"},
             with_patients=[name],
             crossing_allowed=(),
             repetition=REPETITION,
@@ -81,6 +87,11 @@ def test_the_disjoint_arm_passes_the_leakage_check_and_the_matched_one_does_not(
         )
 
     assert check("disjoint")["corpora"]["disjoint"]["notes_that_repeat"] == {"exact": 0, "near": 0}
+    write_corpus(
+        pair.folder / "missed.parquet", [*pq.read_table(pair.folder / "disjoint.parquet").to_pylist(), rows[2]]
+    )
+    with pytest.raises(DataError, match="0 exact and 0 near duplicates of their admission notes, 1 notes that repeat"):
+        check("missed")
     with pytest.raises(DataError, match="corpus matched"):
         check("matched")
 
@@ -111,3 +122,11 @@ def test_too_few_notes_of_the_cohorts_for_a_match_is_an_error(pair):
         row["text"] = summary_of(min(HELD_OUT))
     with pytest.raises(DataError, match="expected 5 notes or more of the cohorts' patients"):
         pair(rows)
+
+
+def test_a_note_of_no_patient_is_an_error(pair):
+    rows = corpus_rows()
+    rows[4]["subject_id"] = None
+    with pytest.raises(DataError, match=r"all.parquet: expected a subject_id in every row, found 1 rows without one"):
+        pair(rows)
+    assert not (pair.folder / "disjoint.parquet").exists()

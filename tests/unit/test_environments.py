@@ -11,7 +11,12 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 ENVS = REPOSITORY / "envs"
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "huggingface_hub": "huggingface-hub"}
+DISTRIBUTIONS = {
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "huggingface_hub": "huggingface-hub",
+    "umap": "umap-learn",
+}
 
 
 def lock_module():
@@ -101,9 +106,12 @@ def test_the_committed_environments_are_what_the_lock_gives():
 
 def test_training_code_needs_only_what_a_gpu_node_has():
     allowed = {"torch", "transformers", "peft", "accelerate", "pyarrow", "numpy", "safetensors", "tokenizers"}
-    for name in ("language", "classification"):
-        needed = third_party_imports(REPOSITORY / "clinical_peft" / "training" / f"{name}.py")
-        assert needed <= allowed, needed - allowed
+    training = [
+        REPOSITORY / "clinical_peft/training" / f"{name}.py" for name in ("language", "classification", "launch")
+    ]
+    for script in (*training, REPOSITORY / "benchmarks/frozen_rows.py"):
+        needed = third_party_imports(script)
+        assert needed <= allowed, (script.name, needed - allowed)
 
 
 def test_torch_is_locked_without_hash_or_local_version():

@@ -156,7 +156,7 @@ def test_maps_show_base_and_adapter_the_same_to_the_byte_and_no_note(tmp_path):
     for name in ("a.svg", "b.svg"):
         assert embedding_maps(sets, {"mortality": cohort}, tmp_path / name)
     text = (tmp_path / "a.svg").read_text()
-    for expected in ("tiny, frozen: PCA (silhouette", "with tiny-lora: PCA", "t-SNE", ">survived<", ">died<"):
+    for expected in ("tiny, frozen: PCA (silhouette", "with tiny-lora: PCA", "t-SNE", ": UMAP", ">survived<", ">died<"):
         assert expected in text
     assert "Quibbleworth" not in text
     assert text == (tmp_path / "b.svg").read_text()

@@ -10,9 +10,11 @@ SWITCHES = {"paper": PAPER, "corrected": CORRECTED}
 DEFAULT_LABELS = {"los": 1, "diagnoses": ["401"], "procedures": ["389"]}
 
 CLASSES = {
-    ("diagnoses", "paper"): ["V300", "401", "V08", "V048", "V594", "E885", "038", "428", "584", "I50", "I10", "250"],
+    ("diagnoses", "paper"): [
+        *("V300", "401", "V08", "V048", "V594", "E885", "038", "428", "584", "I50", "I10", "250", "777", "888"),
+    ],
     ("diagnoses", "corrected"): ["038", "401", "584", "E885", "V048", "V08", "V594"],
-    ("procedures", "paper"): ["640", "389", "331", "34", "54", "549", "9", "123", "396", "7", "885"],
+    ("procedures", "paper"): ["640", "389", "331", "34", "54", "549", "9", "123", "396", "7", "885", "777", "888"],
     ("procedures", "corrected"): ["003", "033", "034", "331", "389", "396", "54", "549"],
 }
 # Step, rows and patients. Of 83 notes 15 are written at the bedside, two are marked as errors, one has no text, one no
@@ -78,12 +80,39 @@ TASK_STEPS |= {
     ("pmv", "corrected"): [("telling no death", 10, 9), ("lists", 9, 8)],
 }
 STEP_NAMES = {"lists": "of a patient in the split lists", "codes": "labelled by codes of the label space"}
-MALFORMED, UNKNOWN = "codes that have not the form of ICD-9-CM", "codes that are not in the label space"
+UNKNOWN = "codes that are not in the label space"
 LEFT_OUT = {
-    ("diagnoses", "paper"): [{"rows without a code": 2}],
-    ("diagnoses", "corrected"): [{"rows without a code": 2, MALFORMED: 3}, {UNKNOWN: 1}],
-    ("procedures", "paper"): [],
-    ("procedures", "corrected"): [{MALFORMED: 3}, {UNKNOWN: 1}],
+    ("diagnoses", "corrected"): [{UNKNOWN: 1}],
+    ("procedures", "corrected"): [{UNKNOWN: 1}],
+}
+# Of the rows of codes two have none (diagnoses), three not the form of ICD-9-CM, one no admission, one no patient.
+CODE_STEPS = {
+    ("diagnoses", "paper"): [
+        ("rows of DIAGNOSES_ICD", 70, 57),
+        ("with a code", 68, 56),
+        ("with an admission", 67, 55),
+        ("with a patient", 66, 55),
+    ],
+    ("diagnoses", "corrected"): [
+        ("rows of DIAGNOSES_ICD", 70, 57),
+        ("with a code", 68, 56),
+        ("of the form of ICD-9-CM", 65, 55),
+        ("with an admission", 64, 54),
+        ("with a patient", 63, 54),
+    ],
+    ("procedures", "paper"): [
+        ("rows of PROCEDURES_ICD", 66, 56),
+        ("with a code", 66, 56),
+        ("with an admission", 65, 55),
+        ("with a patient", 64, 55),
+    ],
+    ("procedures", "corrected"): [
+        ("rows of PROCEDURES_ICD", 66, 56),
+        ("with a code", 66, 56),
+        ("of the form of ICD-9-CM", 63, 55),
+        ("with an admission", 62, 54),
+        ("with a patient", 61, 54),
+    ],
 }
 CASES_BY_TASK = [(task, protocol) for task, protocol in TASK_STEPS]
 
@@ -161,6 +190,11 @@ def test_every_step(cohorts, task, protocol):
     ]
     assert steps[-1]["rows"] == len(cohorts[task, protocol][0])
     assert [step["left_out"] for step in steps if "left_out" in step] == LEFT_OUT.get((task, protocol), [])
+    joined = [step["joined"] for step in steps if "joined" in step]
+    assert [[(step["step"], step["rows"], step["patients"]) for step in table] for table in joined] == (
+        [CODE_STEPS[task, protocol]] if (task, protocol) in CODE_STEPS else []
+    )
+    assert {step["unit"] for table in joined for step in table} <= {"codes"}
     units, first = ("ICU stays", "first of each admission") if task == "pmv" else ("notes", "joined by admission")
     place = [step["step"] for step in steps].index(first)
     assert {step["unit"] for step in steps[:place]} == {units}

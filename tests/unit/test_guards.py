@@ -66,6 +66,8 @@ def test_the_first_value_that_is_not_finite_is_found(values, place):
 
 def test_weights_that_are_not_finite_are_named():
     good = ("layer.a", torch.ones(3))
-    require_finite_weights([good], step=3)
-    with pytest.raises(TrainingError, match=r"weight layer\.b after optimizer step 3.*checkpoint is kept"):
-        require_finite_weights([good, ("layer.b", torch.tensor([1.0, float("inf")]))], step=3)
+    require_finite_weights([good], step=3, saved=0)
+    with pytest.raises(
+        TrainingError, match=r"weight layer\.b after optimizer step 3.*the checkpoint of step 2 is kept"
+    ):
+        require_finite_weights([good, ("layer.b", torch.tensor([1.0, float("inf")]))], step=3, saved=2)

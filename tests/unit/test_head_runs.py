@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from models_fixtures import make_job, write_base, write_clinical, write_cohort
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import NullLog
@@ -75,7 +75,7 @@ def places(out: Path) -> dict[str, Path]:
 def head_run(study, job: FinetuneJob, features: Path, out: Path, seed: int = 0):
     inputs = {"cohort": study[job.task], "classes": study[f"{job.task} classes"]}
     adapter = study["clinical"] if job.clinical else None
-    prepared = prepare_head(job, **inputs, features=features, adapter=adapter)
+    prepared = prepare_head(job, **inputs, features=features, base=study["base"], adapter=adapter)
     return finetune_head(prepared, seed=seed, log=NullLog(), **places(out))
 
 
@@ -97,12 +97,13 @@ def test_pooled_equals_direct(variant, task, switches, study, tmp_path):
     ours = head_run(study, job, pooled(study, job, tmp_path), tmp_path / "pooled")
     theirs = direct_run(study, job, tmp_path / "direct")
     np.testing.assert_allclose(logits(tmp_path / "pooled"), logits(tmp_path / "direct"), rtol=0, atol=2e-5)
-    measured = {"seconds", "tokens_per_second", "features_kept", "curve", "passes"}
+    measured = {"seconds", "tokens_per_second", "peak_memory_bytes", "features_kept", "curve", "passes"}
     assert {key: ours[key] for key in ours.keys() - measured} == {key: theirs[key] for key in theirs.keys() - measured}
     original = ("original_trained_tokens", "original_forward_tokens")
     assert [ours["passes"][key] for key in original] == [theirs["passes"][key] for key in original]
     assert (ours["passes"]["trained_tokens"], ours["passes"]["forward_tokens"]) == (0, 0)
     assert theirs["passes"]["trained_tokens"] == theirs["tokens"] <= theirs["passes"]["original_trained_tokens"]
+    assert min(ours["peak_memory_bytes"], theirs["peak_memory_bytes"]) > 1e6
     assert (ours["features_kept"], theirs["features_kept"]) == (True, False)
     for mine, other in zip(ours["curve"], theirs["curve"], strict=True):
         assert mine == pytest.approx(other, abs=1e-4)
@@ -171,6 +172,36 @@ def test_features_of_another_adapter_are_refused(study, tmp_path):
     features = pooled(study, make_job("head"), tmp_path)
     with pytest.raises(TrainingError, match="pooled with clinical None"):
         head_run(study, make_job("clinical-frozen"), features, tmp_path)
+
+
+@pytest.mark.parametrize("pooled_with", [False, True])
+def test_features_of_another_position_are_refused(pooled_with, study, tmp_path):
+    features = pooled(study, make_job("head", switches={"pool_last_position": pooled_with}), tmp_path)
+    with pytest.raises(
+        TrainingError, match=f"pooled with pool_last_position {pooled_with}, but .* has {not pooled_with}"
+    ):
+        head_run(study, make_job("head", switches={"pool_last_position": not pooled_with}), features, tmp_path)
+
+
+def test_features_of_other_weights_under_the_same_name_are_refused(study, tmp_path):
+    job = make_job("clinical-frozen")
+    features = pooled(study, job, tmp_path)
+    retrained = write_clinical(tmp_path / "clinic", study["base"], "dora")
+    with pytest.raises(TrainingError, match=r"pooled with another clinical adapter than .*/clinic: expected SHA-256"):
+        head_run({**study, "clinical": retrained}, job, features, tmp_path)
+    record = json.loads((study["base"] / "base.json").read_text())
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "base.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
+    with pytest.raises(TrainingError, match=r"pooled with another base than .*/base: expected SHA-256 0000"):
+        head_run({**study, "base": tmp_path / "base"}, job, features, tmp_path)
+
+
+def test_features_that_do_not_say_what_computed_them_are_refused(study, tmp_path):
+    job = make_job("head")
+    features = pooled(study, job, tmp_path)
+    save_file(load_file(features), features, metadata={"by": '{"base": "causal"}'})
+    with pytest.raises(TrainingError, match="does not say what computed the features"):
+        head_run(study, job, features, tmp_path)
 
 
 def test_a_model_that_trains_more_than_a_head_is_refused(study, tmp_path):

@@ -18,6 +18,7 @@ from language_fixtures import (
     job,
     run,
     scratch_base,
+    weight_bytes,
 )
 
 from clinical_peft.errors import TrainingError
@@ -97,6 +98,29 @@ def test_perplexity_is_weighted_by_tokens(base, tokens, tmp_path):
                 total += float(network(ids, labels=ids).loss) * (ids.shape[1] - 1)
                 predicted += ids.shape[1] - 1
     assert result["perplexity"]["before"]["test"] == pytest.approx(math.exp(total / predicted), rel=1e-5)
+
+
+def test_the_training_split_alone_is_sampled_and_what_was_read_is_counted(base, tokens, tmp_path):
+    result = run(tmp_path, base, tokens, job(train_evaluation_tokens=200, evaluations=2))
+    read, held = result["evaluated_tokens"], result["tokens"]
+    assert 200 <= read["train"] < 200 + RECIPE.context < held["train"]
+    assert {split: read[split] for split in ("validation", "test")} == {
+        split: held[split] for split in ("validation", "test")
+    }
+    assert result["forward_tokens"] == 2 * sum(read.values()) + 2 * read["validation"]
+    assert result["evaluation_seconds"] > 0
+    whole = run(tmp_path / "whole", base, tokens, job(evaluations=2))
+    assert whole["evaluated_tokens"] == {split: held[split] for split in read}
+    assert weight_bytes(tmp_path) == weight_bytes(tmp_path / "whole")
+    assert result["perplexity"]["after"]["test"] == whole["perplexity"]["after"]["test"]
+    assert result["perplexity"]["after"]["train"] != whole["perplexity"]["after"]["train"]
+
+
+def test_the_smaller_limit_counts_for_the_training_split():
+    assert replace(RECIPE, evaluation_tokens=50, train_evaluation_tokens=200).evaluation_limit("train") == 50
+    assert replace(RECIPE, evaluation_tokens=50, train_evaluation_tokens=20).evaluation_limit("train") == 20
+    with pytest.raises(ValueError, match="train_evaluation_tokens must be positive or null"):
+        replace(RECIPE, train_evaluation_tokens=0)
 
 
 def test_curve_and_token_counts_follow_from_the_budget(base, tokens, tmp_path):

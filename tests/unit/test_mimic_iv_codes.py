@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from mimic_iv_tables import write
 
+from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.mimic_iv.codes import MODES, IcdCoding, code_groups
 from clinical_peft.data.mimic_iv.outcomes import MimicIV
 from clinical_peft.errors import ConfigError, DataError
@@ -33,7 +34,14 @@ def tables(folder: Path, diagnoses=DIAGNOSES, procedures=PROCEDURES) -> Path:
 
 
 def groups(folder: Path, task: str, coding: IcdCoding) -> list[str]:
-    return code_groups(folder, task, coding, CORRECTED)[0]["code"].tolist()
+    return code_groups(folder, task, coding, CORRECTED, Attrition())["code"].tolist()
+
+
+def counted_groups(folder: Path, task: str, coding: IcdCoding, **switches: bool) -> tuple[list[str], dict[str, int]]:
+    """The groups, and the rows of each step."""
+    attrition = Attrition()
+    found = MimicIV(folder, coding=coding).codes(task, CORRECTED | switches, attrition)["code"].tolist()
+    return found, {str(step["step"]): int(str(step["rows"])) for step in attrition.steps}
 
 
 @pytest.mark.parametrize(
@@ -113,21 +121,26 @@ def test_rows_that_are_left_out_are_counted(tmp_path):
         (10, "4280", 10), (10, "E8859", 9), (10, "Z000", 10),
     ]  # fmt: skip
     tables(tmp_path, diagnoses, [(10, "5A1955O", 10), (10, "5A1955Z", 10), (10, "967", 10), (10, "3", 9)])
-    malformed = "codes that have not the form of their version of the ICD"
-    found, left_out = code_groups(tmp_path, "diagnoses", IcdCoding(), CORRECTED)
-    assert found["code"].tolist() == ["9:428", "10:I50", "9:E885", "10:Z00"]
-    assert left_out == {"rows without a code": 1, malformed: 3}
-    found, left_out = code_groups(tmp_path, "procedures", IcdCoding(), CORRECTED)
-    assert (found["code"].tolist(), left_out) == (["10:5A1"], {"rows without a code": 0, malformed: 3})
-    found, left_out = code_groups(tmp_path, "procedures", IcdCoding(), {"malformed_codes_kept": True})
-    assert (found["code"].tolist(), left_out) == (["10:5A1", "10:5A1", "10:967", "9:3"], {"rows without a code": 0})
-    found, left_out = code_groups(tmp_path, "diagnoses", IcdCoding("only-9"), CORRECTED)
-    assert left_out["codes of the other version of the ICD"] == 2
+    malformed = "of the form of their version of the ICD"
+    found, steps = counted_groups(tmp_path, "diagnoses", IcdCoding())
+    assert found == ["9:428", "10:I50", "9:E885", "10:Z00"]
+    assert steps == {
+        "rows of diagnoses_icd": 9,
+        "with a code": 8,
+        "with an admission": 7,
+        "with a patient": 7,
+        "with a version of the ICD": 7,
+        malformed: 4,
+    }
+    found, steps = counted_groups(tmp_path, "procedures", IcdCoding())
+    assert (found, steps["with a version of the ICD"], steps[malformed]) == (["10:5A1"], 4, 1)
+    found, steps = counted_groups(tmp_path, "procedures", IcdCoding(), malformed_codes_kept=True)
+    assert (found, malformed in steps) == (["10:5A1", "10:5A1", "10:967", "9:3"], False)
+    assert counted_groups(tmp_path, "diagnoses", IcdCoding("only-9"))[1]["of ICD-9"] == 2
     icd_map = tmp_path / "gem.csv"
-    icd_map.write_text("icd10_code,icd9_code\nI509,4280\n")
-    coding = IcdCoding("map-to-9", icd_map)
-    assert code_groups(tmp_path, "diagnoses", coding, CORRECTED)[1]["ICD-10 codes without a counterpart in ICD-9"] == 1
-    assert MimicIV(tmp_path, coding=coding).codes_left_out("diagnoses", CORRECTED)[malformed] == 3
+    icd_map.write_text("icd10_code,icd9_code\nI509,4280\nI509,4281\n")
+    found, steps = counted_groups(tmp_path, "diagnoses", IcdCoding("map-to-9", icd_map))
+    assert (found, steps["of ICD-9 or with a counterpart in it"]) == (["428", "428", "428", "E885"], 3)
 
 
 @pytest.mark.parametrize("mode", MODES)

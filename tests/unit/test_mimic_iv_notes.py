@@ -2,6 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
+from headings_at_discharge import HEADINGS_AT_DISCHARGE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mimic_iv_tables import write, write_admissions, write_notes
@@ -93,14 +94,7 @@ def test_line_breaks_and_letter_case_of_headers_do_not_matter(line_break, write_
     assert found == {title: f"body {title}" for title in SECTION_HEADERS}
 
 
-@pytest.mark.parametrize(
-    "heading",
-    [
-        "DISCHARGE PHYSICAL EXAM:", "Discharge:", "On discharge:", "AT DISCHARGE", "Exam on discharge", "D/C exam:",
-        "Physical exam upon discharge:", "PHYSICAL EXAMINATION AT TIME OF DISCHARGE:", "Discharge vitals: 98.6",
-        "===== DISCHARGE =====", "- Discharge exam", "Day of discharge exam", "Vital signs at discharge", "Death exam:",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("heading", HEADINGS_AT_DISCHARGE)
 def test_findings_at_discharge_do_not_leak(heading):
     text = f"Chief Complaint:\nfall\n\nPhysical Exam:\nadmitted\n{heading}\nleaving\n\nPertinent Results:\nnone\n"
     assert known_at_admission(text)["PHYSICAL EXAM"] == "admitted"

@@ -16,6 +16,7 @@ STUDY = {
     "protocol": "corrected",
     "contamination": "disjoint",
     "split": "hash",
+    "split_by_admission": [],
     "cohorts": "mimic-iii",
     "synthetic": False,
     "switches": {"los_rounded": True, "task_adapter_inactive": False},
@@ -127,6 +128,17 @@ def test_filled_items_say_what_the_run_did(run_facts, simulated):
     run = next(run for run in simulated["metrics"] if run["task"] == "mortality")
     assert f"MOR {run['n']['test']} ({run['positives']['test']})" in rows["21"][3]
     assert "0123abc" in rows["18f"][3]
+
+
+def test_a_split_by_admission_is_said_so(run_facts, adapter, facts):
+    study = {**STUDY, "split_by_admission": ["pmv"]}
+    rows, mixed = sheet(run_facts), sheet(dataclasses.replace(run_facts, study=study))
+    assert rows["12a"][3].startswith("By patient, split hash: training")
+    assert mixed["12a"][3].startswith("By patient, but PMV by admission, split hash; there a patient may be in several")
+    assert "split by patient, but PMV by admission:" in mixed["16"][3]
+    card = model_card(adapter, dataclasses.replace(facts, study=study))
+    assert "Cohorts of the outcomes: split `hash`, by patient, but PMV by admission." in card
+    assert "split `hash`, by patient." in model_card(adapter, facts)
 
 
 def test_fairness_and_recalibration_are_open_until_a_study_has_them(run_facts):

@@ -80,6 +80,20 @@ def test_a_non_finite_figure_names_its_step(value):
         require_finite(value, what="training loss", step=7)
 
 
+def test_an_operation_without_a_deterministic_kernel_does_not_end_a_run():
+    before = torch.are_deterministic_algorithms_enabled()
+    place = torch.tensor([0, 1])
+    try:
+        torch.use_deterministic_algorithms(True)
+        with pytest.raises(RuntimeError, match="deterministic"):
+            torch.zeros(3).put_(place, torch.ones(2))
+        prepare_torch(0, torch.get_num_threads())
+        with pytest.warns(UserWarning, match="deterministic"):
+            assert torch.zeros(3).put_(place, torch.ones(2)).sum() == 2
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
 def test_kernels_are_deterministic_and_new_tensors_are_not_filled_first():
     before = torch.are_deterministic_algorithms_enabled()
     try:

@@ -52,8 +52,21 @@ def test_full_fine_tuning_costs_half_as_much_again_and_keeps_every_weight():
 def test_the_papers_study_is_planned_with_mimics_counts():
     jobs, tokens = stage("adapters", study("paper.yaml"))
     assert jobs == 10
-    # Ten adapters, one epoch over 70 % of 2.65 million notes cut to 128 tokens, and the evaluations.
-    assert tokens > 10 * 0.7 * 2_653_148 * 128
+    # Ten adapters, one epoch over 70 % of 2.65 million notes cut to 128 tokens, and the evaluations: a sample of the
+    # training split and all other notes before and after, a tenth of the notes four times in between.
+    corpus, sample = 2_653_148 * 128, 5_000_000
+    evaluated = 2 * (sample + 0.3 * corpus) + 4 * 0.1 * corpus
+    assert tokens == pytest.approx(10 * (0.7 * corpus + evaluated / 2), rel=1e-6)
+
+
+def test_measuring_perplexity_costs_less_than_the_training():
+    job = experiments.pretrain_job(study("paper.yaml"), "llama-7b-lora")
+    assert job.recipe.evaluation_limit("train") == 5_000_000
+    assert job.recipe.evaluation_limit("test") is job.recipe.evaluation_limit("validation") is None
+    whole = study("paper.yaml", pretraining={"train_evaluation_tokens": None})
+    corpus = 2_653_148 * 128
+    saved = stage("adapters", whole)[1] - stage("adapters", study("paper.yaml"))[1]
+    assert saved == pytest.approx(10 * (0.7 * corpus - 5_000_000), rel=1e-6)
 
 
 def test_cohorts_of_mimic_iv_are_planned_by_its_summaries():

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from clinical_peft.config.switches import DATA_SWITCHES
-from clinical_peft.data.labels import code_table, codes_left_out, label_table
+from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.labels import code_table, label_table
 from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9
 from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.ventilation_table import write_intervals
@@ -110,6 +111,7 @@ def test_integers_make_groups_of_two_digits_and_mix_procedures(demo, tmp_path):
 
 def test_every_code_of_the_demo_has_the_form_of_icd9(demo):
     for task in ("diagnoses", "procedures"):
-        assert "codes that have not the form of ICD-9-CM" not in {
-            reason for reason, count in codes_left_out(task, demo, CORRECTED).items() if count
-        }
+        attrition = Attrition()
+        code_table(task, demo, CORRECTED, attrition)
+        rows = {step["step"]: step["rows"] for step in attrition.steps}
+        assert rows["with a code"] == rows["of the form of ICD-9-CM"]

@@ -29,6 +29,7 @@ STUDY = {
     "protocol": "corrected",
     "contamination": "paper",
     "split": "hash",
+    "split_by_admission": [],
     "cohorts": "mimic-iii",
     "synthetic": True,
     "switches": {"los_rounded": False, "task_adapter_inactive": False},

@@ -108,6 +108,9 @@ def test_adapters_stand_beside_the_published_ones():
     assert (lora["general_perplexity_before"], lora["general_perplexity_after"]) == ("31.25", "40.5")
     assert (adalora["general_perplexity_before"], adalora["general_perplexity_after"]) == ("", "")
     assert [row[-2:] for row in table.rows] == [("31.250", "40.500"), ("–", "–")]
+    sampled = table.notes[-1]
+    assert "train 50,000 of 1,800,000 tokens" in sampled
+    assert "validation" not in sampled.partition(":")[2].partition(".")[0]
     assert adalora["published_test_perplexity"] == ""
 
 
@@ -148,7 +151,8 @@ def test_published_figures_stand_with_the_difference_to_ours():
     row = dict(zip(tables["downstream_main"].row_names, tables["downstream_main"].rows, strict=True))["llama"]
     assert "57.65 (−5.65)" in row
     assert "57.65 ($-$5.65)" in to_latex(tables["downstream_main"])
-    assert '<td class="published">57.65<small> (−5.65)</small></td>' in to_html(tables["downstream_main"])
+    cell = '<td class="published" data-sort="57.65">57.65<small> (−5.65)</small></td>'
+    assert cell in to_html(tables["downstream_main"])
     lora = records(tables["domain_adaptation"])[0]
     assert float(lora["difference_test_perplexity"]) == pytest.approx(7.75 - 2.244)
     assert "8,388,608 (−8,376,320)" in tables["domain_adaptation"].rows[0]
@@ -173,6 +177,22 @@ def test_a_model_or_task_without_a_figure_shows_a_dash():
     assert by_title["PMV"] == by_title["Control"] == "–"
     assert all(row[place] == "–" for place, title in enumerate(table.header) if title.startswith("paper"))
     assert any("runs over LOS only" in note for note in table.notes)
+
+
+def test_a_figure_over_fewer_classes_than_the_label_space_is_marked_in_every_form():
+    summaries = [
+        summary("tfidf", "los", 0.7, classes=4, classes_scored=3),
+        summary("tfidf", "diagnoses", 0.6, classes=60, classes_scored=60),
+    ]
+    table = study_tables(summaries=summaries, macro_tasks=["los", "diagnoses"])["downstream_main"]
+    by_title = dict(zip(table.header, table.rows[0], strict=False))
+    assert by_title["LOS (n = 230)"] == "70.0† [65.0, 74.0]"
+    assert "†" not in by_title["DIAG (n = 230)"]
+    assert [row["classes"] for row in records(table) if row["task"] == "los"] == ["4"]
+    for text in (to_markdown(table), to_latex(table), to_page(table)):
+        assert "LOS 3 of 4" in text
+    assert r"70.0$^\dagger$ {[}" in to_latex(table)
+    assert not any("†" in note for note in study_tables()["downstream_main"].notes)
 
 
 def test_a_study_without_models_and_adapters_has_tables_that_say_so():
@@ -202,10 +222,10 @@ def test_special_characters_are_escaped():
     labels = {"tfidf": {"label": "a_b & 100% | $x$ <i>", "published": None}}
     aggregate = {"level": 0.95, "resamples": 10, "macro_tasks": [], "summaries": [summary("tfidf", "los", 0.7)]}
     table = build_tables(statistics=[], perplexities=[], aggregate=aggregate, labels=labels)["downstream_main"]
-    assert r"a\_b \& 100\% | \$x\$ <i>" in to_latex(table)
+    assert r"a\_b \& 100\% | \$x\$ $<$i$>$" in to_latex(table)
     assert r"a\_b & 100% \| $x$ \<i>" in to_markdown(table)
     assert records(table)[0]["label"] == "a_b & 100% | $x$ <i>"
-    assert '<th scope="row">a_b &amp; 100% | $x$ &lt;i&gt;</th>' in to_page(table)
+    assert '<th scope="row" class="text">a_b &amp; 100% | $x$ &lt;i&gt;</th>' in to_page(table)
 
 
 def test_tables_are_written_as_four_files_the_same_to_the_byte(tmp_path):

@@ -9,11 +9,13 @@ import yaml
 
 from clinical_peft import experiments
 from clinical_peft.errors import ConfigError, TrainingError
+from clinical_peft.job_records import as_record, job_from_record
 from clinical_peft.plan import plan
 from clinical_peft.recipes import FinetuneJob, PretrainJob
 from clinical_peft.search.outcome import choose_best, complete_job
 from clinical_peft.search.plans import adapter_search, model_search
-from clinical_peft.search.spaces import as_record, grid
+from clinical_peft.search.spaces import as_record as record_of
+from clinical_peft.search.spaces import grid
 
 CONFIG = Path(__file__).parents[2] / "config"
 MODEL = "llama+lora"
@@ -104,6 +106,9 @@ def test_more_trials_cost_more_and_a_small_space_caps_them():
         ({"adapters": {"gpt": {"space": "lora"}}}, "search.adapters: 'gpt' is not among the adapters"),
         ({"models": {"llama": {"space": "task-lora"}}}, "llama has no task adapter, whose settings.r"),
         ({"models": {"tfidf": {"space": "full"}}}, "tfidf is a tfidf model, which has no recipe to search"),
+        ({"spaces": {"mine": {"settings": {"num_virtual_tokens": [2, 128]}}},
+          "adapters": {"tiny-llama-p-tuning": {"space": "mine"}}},
+         "settings.num_virtual_tokens = 128: num_virtual_tokens is 128, but the recipe's context is 128"),
         ({"adapters": {"tiny-llama-lora": {"space": "p-tuning"}}}, "settings.num_virtual_tokens is no parameter here"),
     ],
 )  # fmt: skip
@@ -171,12 +176,12 @@ def test_the_best_recipe_is_put_into_the_job_and_recorded(tmp_path):
     values = {"settings.r": 4, "recipe.learning_rate": 1e-3}
     choose(tmp_path, write_trials(tmp_path, [trial(0, 0.7, values=values)]), model_search(chosen, MODEL, "los"))
     job = experiments.finetune_job(chosen, MODEL, "los")
-    found, record = complete_job(FinetuneJob, experiments.as_record(job), tmp_path / "best.json")
+    found, record = complete_job(FinetuneJob, as_record(job), tmp_path / "best.json")
     assert (found.task_method.r, found.recipe.learning_rate) == (4, 1e-3)
     assert (found.task_method.alpha, found.recipe.epochs) == (job.task_method.alpha, job.recipe.epochs)
     assert record["search"]["best"]["values"] == values
-    assert experiments.job_from_record(FinetuneJob, record) == found
-    assert complete_job(FinetuneJob, experiments.as_record(job), []) == (job, experiments.as_record(job))
+    assert job_from_record(FinetuneJob, record) == found
+    assert complete_job(FinetuneJob, as_record(job), []) == (job, as_record(job))
 
 
 def test_the_best_recipe_of_an_adapter_is_put_into_its_method(tmp_path):
@@ -185,6 +190,6 @@ def test_the_best_recipe_of_an_adapter_is_put_into_its_method(tmp_path):
     search = adapter_search(chosen, "tiny-llama-prompt-tuning")
     choose(tmp_path, write_trials(tmp_path, [trial(0, 7.0, values=values)]), search)
     job = experiments.pretrain_job(chosen, "tiny-llama-prompt-tuning")
-    found, _ = complete_job(PretrainJob, experiments.as_record(job), tmp_path / "best.json")
+    found, _ = complete_job(PretrainJob, as_record(job), tmp_path / "best.json")
     assert (found.method.num_virtual_tokens, found.method.init_text) == (3, None)
-    assert as_record(search)["space"] == "prompt-tuning"
+    assert record_of(search)["space"] == "prompt-tuning"

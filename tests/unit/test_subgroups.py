@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mimic_iv_tables import write
-from simulated_study import LABELS, simulate_study
+from simulated_study import CLASSES, LABELS, simulate_study
 from sklearn.metrics import roc_auc_score
 
 from clinical_peft.data.subgroups import ATTRIBUTES, build_subgroups
@@ -19,7 +19,15 @@ from clinical_peft.errors import DataError
 from clinical_peft.evaluation.evidence_tables import SUBGROUP_FIELDS, build_evidence_tables
 from clinical_peft.evaluation.predictions import read_predictions
 from clinical_peft.evaluation.render import to_csv, to_markdown
-from clinical_peft.evaluation.subgroup_gaps import COMPLEMENTARY, NOT_RECORDED, TOO_FEW, _cells, compare_subgroups
+from clinical_peft.evaluation.subgroup_gaps import (
+    COMPLEMENTARY,
+    NOT_RECORDED,
+    TOO_FEW,
+    Scored,
+    _cells,
+    _gap,
+    compare_subgroups,
+)
 
 ADMISSIONS = "HADM_ID,SUBJECT_ID,ADMITTIME,INSURANCE,ADMISSION_TYPE,ETHNICITY"
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
@@ -135,6 +143,14 @@ def gaps_of(study, **changes):
     return compare_subgroups(study["metrics"], study["paths"], study["classes"], attributes, **arguments)
 
 
+def subgroup_table(result):
+    empty = {"level": 0.95, "summaries": [], "differences": []}
+    tables = build_evidence_tables(
+        aggregate=empty, calibration={"runs": [], "bins": 10}, subgroups=result, labels=LABELS
+    )
+    return tables["subgroups"]
+
+
 def test_gaps_are_differences_of_figures_over_shared_classes(study):
     result = gaps_of(study)
     assert json.loads((study["root"] / "subgroups.json").read_text()) == result
@@ -208,6 +224,56 @@ def test_small_groups_are_marked_and_their_counts_hidden(study):
             assert row["significant"] is False
 
 
+def test_classes_with_few_cases_are_counted(study):
+    result = gaps_of(study)
+    rows = {(row["model"], row["task"], row["group"]): row for row in result["gaps"]}
+    test = read_predictions(study["predictions"]["llama", "procedures"][0], CLASSES["procedures"], "multilabel")["test"]
+    female = test.hadm_id % 2 == 1
+    smallest = [
+        np.minimum(target.sum(axis=0), (~target).sum(axis=0)) for target in (test.target[female], test.target[~female])
+    ]
+    shared = (smallest[0] > 0) & (smallest[1] > 0)
+    few = shared & ((smallest[0] < 10) | (smallest[1] < 10))
+    row = next(rows["llama", "procedures", g] for g in ("female", "male") if rows["llama", "procedures", g]["gaps"])
+    assert (row["classes"], row["classes_with_few"]) == (shared.sum(), few.sum())
+    assert 0 < row["classes_with_few"] < row["classes"]
+    assert rows["llama", "mortality", "female"]["classes_with_few"] == 0
+    table = subgroup_table(result)
+    marked = {(line[0], line[2]) for line in table.rows if "†" in line[6]}
+    assert {("PROC", "female"), ("PROC", "male")} <= marked
+    assert all(task == "PROC" for task, _ in marked)
+    assert any(note.startswith("†") for note in table.notes)
+
+
+def scored(areas, few, classes):
+    others = {name: np.full(3, 0.2) for name in ("brier", "calibration_intercept")}
+    return Scored({column: np.full(3, 0.7) for column in areas}, others, frozenset(classes), frozenset(few))
+
+
+def test_a_figure_of_few_cases_in_every_class_is_not_shown():
+    base, group = scored((0, 1), (), (0, 1)), scored((0, 1), (0, 1), (0, 1))
+    found = _gap(group, base, 0.95, own=False)
+    assert found["suppressed"] == f"{TOO_FEW} positives or negatives in every class"
+    assert found["figures"] is found["gaps"] is found["p_value"] is None
+    # One large class is enough for a figure, which is marked.
+    rough = _gap(scored((0, 1), (1,), (0, 1)), base, 0.95, own=False)
+    assert (rough["suppressed"], rough["classes"], rough["classes_with_few"]) == (None, 2, 1)
+
+
+def test_a_class_that_one_of_two_groups_lacks_is_one_of_few():
+    base, group = scored((-1,), (), (0, 1, 2, 3)), scored((-1,), (), (0, 1, 2))
+    found = _gap(group, base, 0.95, own=False)
+    assert (found["classes"], found["classes_with_few"]) == (4, 1)
+
+
+def test_every_gap_has_its_interval_in_the_table(study):
+    found = [record for record in subgroup_table(gaps_of(study)).records if record["gap_percent"] is not None]
+    assert found
+    for record in found:
+        for name in ("brier", "brier_gap", "calibration_intercept", "calibration_intercept_gap"):
+            assert record[f"{name}_low"] <= record[name] <= record[f"{name}_high"]
+
+
 def test_few_positives_hide_the_figures_but_not_the_admissions(study):
     test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
     from clinical_peft.evaluation.subgroup_gaps import Group
@@ -247,11 +313,7 @@ def test_a_study_without_runs_has_no_gaps(tmp_path):
 
 def test_the_table_shows_no_count_below_ten(study):
     result = gaps_of(study)
-    empty = {"level": 0.95, "summaries": [], "differences": []}
-    tables = build_evidence_tables(
-        aggregate=empty, calibration={"runs": [], "bins": 10}, subgroups=result, labels=LABELS
-    )
-    table = tables["subgroups"]
+    table = subgroup_table(result)
     assert to_csv(table).splitlines()[0] == ",".join(SUBGROUP_FIELDS)
     assert len(table.records) == len(result["gaps"])
     assert {(record["protocol"], record["cohort_sha256"]) for record in table.records} == {("corrected", "c0" * 32)}

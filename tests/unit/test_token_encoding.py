@@ -76,14 +76,12 @@ def test_no_texts_give_no_ids(tokenizer):
 @settings(max_examples=50, deadline=None)
 @given(texts=st.lists(st.text(st.characters(exclude_categories=("Cs",))), max_size=5))
 def test_both_encoders_agree_on_any_text(tokenizer, texts):
-    pytest.importorskip("fastokens")
     encode = fast_encoder(tokenizer)
     assert encode is not None
     assert lists(encode(texts)) == lists(reference_encoder(tokenizer)(texts))
 
 
 def test_shards_have_the_same_bytes_by_either_encoder(tmp_path, tokenizer, monkeypatch):
-    pytest.importorskip("fastokens")
     notes = write_corpus(tmp_path / "notes.parquet", CLINICAL, notes=60)
     tokenizer.save_pretrained(tmp_path / "base")
     for name in ("compiled", "reference"):
@@ -97,13 +95,11 @@ def test_shards_have_the_same_bytes_by_either_encoder(tmp_path, tokenizer, monke
 
 @pytest.mark.parametrize("text", ["</s> then <s>", "x<unk><pad>y", "<0x41><0x5B>", "a </s>" * 3])
 def test_texts_that_spell_tokens_which_no_merge_makes(tokenizer, text):
-    pytest.importorskip("fastokens")
     texts = ["before", text, "", text, "after"]
     assert lists(fast_encoder(tokenizer)(texts)) == lists(reference_encoder(tokenizer)(texts))
 
 
 def test_a_vocabulary_with_such_tokens_beyond_ascii_is_left_to_hugging_face(caplog):
-    pytest.importorskip("fastokens")
     tokenizer = byte_level()
     tokenizer.add_tokens(["Ġunmade"])
     state = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -122,7 +118,6 @@ def test_without_fastokens_the_log_says_who_encodes(monkeypatch, caplog):
 
 
 def test_a_tokenizer_that_fastokens_refuses_is_left_to_hugging_face(caplog):
-    pytest.importorskip("fastokens")
     with caplog.at_level(logging.INFO, logger=encoding.__name__):
         assert fast_encoder(metaspace(as_normalizer=False)) is None
     assert "fastokens refuses this tokenizer" in caplog.text
@@ -187,7 +182,6 @@ def test_a_note_that_is_not_sampled_is_not_compared(monkeypatch):
 @pytest.mark.slow
 def test_every_id_of_whole_corpora_is_the_same(tmp_path):
     """Generated notes, and where they are at hand real ones, by a tokenizer trained on them and by one like LLaMA's."""
-    pytest.importorskip("fastokens")
     MimicIV(tmp_path / "hospital", 0, [], str).write(5000, 5000)
     texts = [
         text

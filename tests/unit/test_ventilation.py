@@ -75,6 +75,20 @@ def hours_of(episodes: pd.DataFrame) -> list[tuple[int, float, float]]:
         ([(1, 0, PEEP, "5"), (1, 1, OXYGEN, "Hood"), (1, 2, PEEP, "5"), (1, 3, PEEP, "5")], [], [(1, 2, 3)]),
         ([(1, 0, PEEP, "5"), (1, 1, PEEP, "5"), (1, 1, OXYGEN, "Hood"), (1, 2, PEEP, "5")], [], [(1, 0, 2)]),
         ([(1, 0, PEEP, "5"), (1, 2, PEEP, "5")], [(1, 1, 1, 227194)], [(1, 0, 1)]),
+        *(
+            ([(1, 0, PEEP, "5"), (1, 5, PEEP, "5"), *charted], [(1, 6, 6, item) for item in items], [(1, 0, end)])
+            for charted, items, end in [
+                ([], [227194], 6),
+                ([], [227194, 227194], 6),
+                ([], [227194, 225477], 6),
+                ([], [225468, 225468], 6),
+                ([], [227194, 225468], 5),  # two events, which the concept tells apart
+                ([(1, 6, EVENT, "Extubated")], [227194], 6),
+                ([(1, 6, EVENT, "Extubated")], [225468], 5),
+                ([(1, 6, EVENT, "Self Extubation")], [225468], 6),
+                ([(1, 6, EVENT, "Extubated"), (1, 6, OXYGEN, "Hood")], [227194], 5),
+            ]
+        ),
         ([(1, 0, PEEP, "5")], [], []),
         ([(1, 0, EVENT, "Extubated"), (1, 1, EVENT, "Extubated")], [], []),
         ([(1, 0, MODE, "Other/Remarks"), (1, 1, MODE, "CMV"), (1, 2, MODE, "CMV")], [], [(1, 1, 2)]),
@@ -108,19 +122,23 @@ def test_trailing_spaces_of_metavision_values_count(tmp_path):
 
 
 EVENTS = st.lists(
-    st.tuples(st.integers(1, 2), st.integers(0, 40), st.booleans(), st.booleans(), st.booleans()),
+    st.tuples(st.integers(1, 2), st.integers(0, 40), st.booleans(), st.booleans(), st.sampled_from([0, 0, 1, 2])),
     min_size=1,
     max_size=30,
 )
+PROCEDURES = st.lists(st.tuples(st.integers(1, 2), st.integers(0, 40), st.booleans()), max_size=6)
 
 
 @settings(deadline=None)
-@given(EVENTS, st.lists(st.tuples(st.integers(1, 2), st.integers(0, 40)), max_size=4))
+@given(EVENTS, PROCEDURES)
 def test_episodes_equal_a_walk_through_the_events(events, procedures):
     charted = pd.DataFrame(events, columns=["icustay_id", "seconds", "ventilated", "oxygen", "extubated"])
+    charted["self_extubated"] = charted["extubated"] == 2
+    charted["extubated"] = charted["extubated"] > 0
     charted = charted.groupby(["icustay_id", "seconds"], as_index=False).any()
     charted["seconds"] *= HOUR
-    extubations = pd.DataFrame(procedures, columns=["icustay_id", "seconds"]).astype("int64")
+    extubations = pd.DataFrame(procedures, columns=["icustay_id", "seconds", "self_extubated"])
+    extubations = extubations.astype({"icustay_id": "int64", "seconds": "int64", "self_extubated": bool})
     extubations["seconds"] *= HOUR
     found = [
         (row.icustay_id, row.starttime.timestamp(), row.endtime.timestamp())
@@ -133,11 +151,16 @@ def walk(charted: pd.DataFrame, extubations: pd.DataFrame) -> list[tuple[int, fl
     episodes = []
     for stay in (1, 2):
         rows = [
-            (r.seconds, 0, r.ventilated, r.oxygen, r.extubated) for r in charted.itertuples() if r.icustay_id == stay
+            (r.seconds, r.ventilated, r.oxygen, r.extubated, r.self_extubated)
+            for r in charted.itertuples()
+            if r.icustay_id == stay
         ]
-        rows += [(r.seconds, 1, False, False, True) for r in extubations.itertuples() if r.icustay_id == stay]
+        for r in extubations.itertuples():
+            row = (r.seconds, False, False, True, r.self_extubated)
+            if r.icustay_id == stay and row not in rows:  # equal rows are one
+                rows.append(row)
         number, last_vent, was_extubated, numbered = 0, None, False, []
-        for seconds, _, ventilated, oxygen, extubated in sorted(rows, key=lambda row: row[:2]):
+        for seconds, ventilated, oxygen, extubated, _ in sorted(rows, key=lambda row: row[0]):
             late = ventilated and last_vent is not None and seconds - last_vent > 8 * HOUR
             relevant = ventilated or extubated
             number += bool((relevant and was_extubated) or (oxygen and not ventilated) or late)

@@ -86,7 +86,7 @@ def test_a_leak_ends_the_build_in_one_line_of_counts(paired):
     run = snakemake(paired.folder, "data", "--rerun-triggers", "mtime", config=paired.folder / "study.yaml")
     assert run.returncode == 1
     assert "error: leakage: corpus mimic-iii-disjoint" in run.output
-    assert "0 notes of 0 such patients, 1 exact and 0 near duplicates" in run.output
+    assert "0 notes of 0 such patients, 0 notes of no patient, 1 exact and 0 near duplicates" in run.output
     assert str(row["subject_id"]) not in run.output
     assert not (results / "cohorts" / "leakage.json").exists()
 

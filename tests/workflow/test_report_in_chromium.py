@@ -104,6 +104,25 @@ def test_the_page_fits_its_window(page, width):
     assert page.evaluate(hidden) == 0
 
 
+ON_PAPER = """[...document.querySelectorAll("details")].filter(one => one.checkVisibility() && one.open)
+    .map(one => one.querySelector("summary").textContent)"""
+
+
+def test_provenance_and_checklist_are_on_paper(page):
+    closed = "document.querySelectorAll('details:not([open])').length"
+    before = page.evaluate(closed)
+    page.evaluate("addEventListener('beforeprint', () => { window.onPaper = " + ON_PAPER + "; })")
+    pages = len(re.findall(rb"/Type\s*/Page\b", page.print_to_pdf()))
+    titles = " ".join(page.evaluate("window.onPaper"))
+    for part in ("Versions (", "Machine (", "Input checksums (sha-256) (", "Configuration", "Runs (", "items"):
+        assert part in titles, part
+    assert "Resolved recipes" not in titles
+    # What was closed on the screen is closed again.
+    assert page.evaluate(closed) == before
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.remove())")
+    assert pages > len(re.findall(rb"/Type\s*/Page\b", page.print_to_pdf())) + 2
+
+
 def test_it_prints(page):
     pdf = page.print_to_pdf()
     assert pdf.startswith(b"%PDF")

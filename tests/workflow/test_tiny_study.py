@@ -22,9 +22,15 @@ PAPER_TABLES = ["dataset_statistics", "domain_adaptation", "downstream_main", "d
 TABLES = [
     *PAPER_TABLES,
     *("cohort_details", "text_lengths", "attrition", "uncertainty", "calibration", "subgroups"),
+    *("cost", "metrics", "multilabel_metrics", "scoring_variants"),
 ]
 MODELS = ["tfidf", "llama", "llama+clinical-trainable+downstream", "bert+lora"]
 TASKS = ["mortality", "diagnoses"]
+FIGURES = [
+    *("attrition", "learning_curves", "perplexity_change", "perplexity_cost", "downstream_auroc", "validation_auroc"),
+    *("label_frequency", "roc_pr_mortality", "roc_pr_diagnoses", "decision_mortality"),
+    *("reliability_mortality", "reliability_diagnoses"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +39,10 @@ def study(tiny_run) -> Path:
 
 
 def comparable(path: Path) -> list[list[str]]:
-    """A table without its measured times and rates."""
+    """A table without its measured times, rates, memory and energy."""
     rows = list(csv.reader(path.read_text().splitlines()))
-    kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_seconds", "_per_second"))]
+    measured = ("_seconds", "_per_second", "peak_memory_gb", "energy_wh")
+    kept = [i for i, name in enumerate(rows[0]) if not name.endswith(measured)]
     return [[row[i] for i in kept] for row in rows]
 
 
@@ -48,6 +55,12 @@ def test_every_table_in_four_formats(study):
     for row in rows:
         if row["auroc_percent"]:
             assert float(row["low_percent"]) <= float(row["auroc_percent"]) <= float(row["high_percent"])
+
+
+def test_every_figure_is_drawn_and_in_the_report(study):
+    assert set(FIGURES) <= {path.stem for path in (study / "figures").glob("*.svg")}
+    report = (study / "report.html").read_text()
+    assert [name for name in FIGURES if f'id="figure-{name}"' not in report] == []
 
 
 def test_columns_of_notes_and_cohorts(study):

@@ -1,9 +1,9 @@
 """Admission notes from the discharge summaries of MIMIC-IV-Note, at constant memory."""
 
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,9 @@ import xxhash
 
 from clinical_peft.data.admission_notes import ADMISSION_SCHEMA
 from clinical_peft.data.attrition import NOTES, Attrition, Tally
+from clinical_peft.data.joined_notes import joined_notes, place_notes
 from clinical_peft.data.mimic_iv.patients import adult_admissions
-from clinical_peft.data.mimic_iv.sections import Sections, known_at_admission, merged_sections
+from clinical_peft.data.mimic_iv.sections import known_at_admission, merged_sections
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.sections import MAIN_SECTIONS, SECTION_HEADERS, admission_note
 from clinical_peft.data.table_files import find_table
@@ -31,8 +32,8 @@ _NOTE_COLUMNS = {
     "charttime": TEXT,
     "text": TEXT,
 }
-_CUT_SCHEMA = pa.schema([(title, pa.string()) for title in SECTION_HEADERS])
-_BATCH_ROWS = 2_000
+_IS_ADDENDUM = "is_addendum"
+_CUT_SCHEMA = pa.schema([(_IS_ADDENDUM, pa.bool_()), *((title, pa.string()) for title in SECTION_HEADERS)])
 
 
 def build_admission_notes(
@@ -62,7 +63,8 @@ def build_admission_notes(
         notes = _cut_notes(find_table(mimic_iv_note, "discharge"), adults, cut, attrition)
         kept = _choose(notes, attrition, addenda_searched)
         with parquet_writer(output, ADMISSION_SCHEMA, attrition.metadata()) as writer:
-            for rows in _admission_rows(cut, kept):
+            for admissions in joined_notes(cut, kept):
+                rows = [{"hadm_id": a.hadm_id, "subject_id": a.subject_id, "text": _joined(a.rows)} for a in admissions]
                 writer.write_table(pa.Table.from_pylist(rows, schema=writer.schema))
     return attrition.steps
 
@@ -84,9 +86,13 @@ def _cut_notes(discharge: Path, adults: pa.Array, cut: Path, attrition: Attritio
                 tallies[step].add(batch["subject_id"])
             texts = batch["text"].to_pylist()
             sections = [known_at_admission(text) for text in texts]
-            writer.write_table(pa.Table.from_pylist(sections, schema=_CUT_SCHEMA))
             notes = batch.drop_columns(["text", "note_type"]).to_pandas()
-            notes["is_addendum"] = [kind == ADDENDUM for kind in batch["note_type"].to_pylist()]
+            notes[_IS_ADDENDUM] = [kind == ADDENDUM for kind in batch["note_type"].to_pylist()]
+            rows = [
+                {_IS_ADDENDUM: is_addendum} | found
+                for is_addendum, found in zip(notes[_IS_ADDENDUM], sections, strict=True)
+            ]
+            writer.write_table(pa.Table.from_pylist(rows, schema=_CUT_SCHEMA))
             notes["hash"] = np.fromiter(
                 (xxhash.xxh3_64_intdigest(text.encode()) for text in texts), np.uint64, len(texts)
             )
@@ -101,7 +107,7 @@ def _choose(notes: pd.DataFrame, attrition: Attrition, addenda_searched: bool) -
     """Notes that count, in the order in which they are joined, indexed by their row in the file of sections."""
     notes = notes.sort_values(["charttime", "note_seq"], kind="stable", na_position="last")
     notes = attrition.record("last of each set of equal texts", notes.drop_duplicates("hash", keep="last"), unit=NOTES)
-    summaries = notes[~notes["is_addendum"]]
+    summaries = notes[~notes[_IS_ADDENDUM]]
     notes = notes[notes["hadm_id"].isin(summaries["hadm_id"])]
     attrition.record("of an admission with a summary", notes, unit=NOTES)
     if not addenda_searched:
@@ -111,42 +117,10 @@ def _choose(notes: pd.DataFrame, attrition: Attrition, addenda_searched: bool) -
     with_main = notes["hadm_id"][notes["has_main"]]
     admissions = admissions[admissions["hadm_id"].isin(with_main)]
     attrition.record("with a chief complaint, present illness or medical history", admissions)
-    notes = notes[notes["hadm_id"].isin(admissions["hadm_id"])]
-    joined = notes.groupby("hadm_id")["hadm_id"].transform("size")
-    subjects = notes["hadm_id"].map(admissions.set_index("hadm_id")["subject_id"])
-    return notes.assign(subject_id=subjects, joined=joined, place=range(len(notes)))
+    return place_notes(notes, admissions)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One note of an admission; ``place`` orders the notes."""
-
-    place: int
-    is_addendum: bool
-    sections: Sections
-
-
-def _admission_rows(cut: Path, notes: pd.DataFrame) -> Iterator[list[dict[str, object]]]:
-    """Rows of admission notes, a batch at a time; an admission is written with the last of its notes in the file."""
-    waiting: dict[int, list[_Part]] = {}
-    first = 0
-    for batch in pq.ParquetFile(cut).iter_batches(_BATCH_ROWS):
-        sections: list[Sections] = batch.to_pylist()
-        here = notes[(notes.index >= first) & (notes.index < first + len(sections))].sort_index()
-        finished: list[dict[str, object]] = []
-        columns = (here.index, here["place"], here["is_addendum"], here["hadm_id"], here["subject_id"], here["joined"])
-        for row, place, is_addendum, hadm_id, subject_id, joined in zip(*(c.tolist() for c in columns), strict=True):
-            parts = waiting.setdefault(hadm_id, [])
-            parts.append(_Part(place, is_addendum, sections[row - first]))
-            if len(parts) == joined:
-                finished.append({"hadm_id": hadm_id, "subject_id": subject_id, "text": _joined(waiting.pop(hadm_id))})
-        first += len(sections)
-        if finished:
-            yield finished
-
-
-def _joined(parts: list[_Part]) -> str:
-    ordered = sorted(parts, key=lambda part: part.place)
-    summaries = [part.sections for part in ordered if not part.is_addendum]
-    addenda = [part.sections for part in ordered if part.is_addendum]
+def _joined(rows: list[dict[str, Any]]) -> str:
+    summaries = [row for row in rows if not row[_IS_ADDENDUM]]
+    addenda = [row for row in rows if row[_IS_ADDENDUM]]
     return admission_note(merged_sections(summaries, addenda))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from clinical_peft.data.attrition import CODES, Attrition
 from clinical_peft.data.consistency import check_one_patient
 from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
 from clinical_peft.data.labels import find_task, switch_on
@@ -16,6 +17,7 @@ from clinical_peft.errors import ConfigError, DataError
 SEPARATE, MAP_TO_9, ONLY_9, ONLY_10 = "separate", "map-to-9", "only-9", "only-10"
 MODES = (SEPARATE, MAP_TO_9, ONLY_9, ONLY_10)
 _VERSIONS = (9, 10)
+_IDS = {"hadm_id": "an admission", "subject_id": "a patient"}
 # ICD-10-CM: a letter, a digit, and one to five characters more, without the dot; ICD-10-PCS: seven characters.
 _ICD10_FORMS = {"diagnoses": r"[A-Z][0-9][0-9A-Z]{1,5}", "procedures": r"[0-9A-HJ-NP-Z]{7}"}
 _ICD9_CODE = r"[0-9VE][0-9]{1,4}"  # of a map, which may hold both kinds
@@ -56,21 +58,29 @@ def read_codes(mimic_iv: Path, table: str) -> pd.DataFrame:
         DataError: The table is missing or malformed, holds another version of the ICD, or gives an admission to two
             patients.
     """
+    rows = _read_rows(mimic_iv, table).dropna(subset=[*_IDS, "version"])
+    return _identified(rows, find_table(mimic_iv, table))
+
+
+def _read_rows(mimic_iv: Path, table: str) -> pd.DataFrame:
+    """Every row of a table of codes; what it lacks is null."""
     path = find_table(mimic_iv, table)
     columns = {"hadm_id": INTEGER, "subject_id": INTEGER, "icd_version": INTEGER, "icd_code": TEXT}
     rows = read_table(path, columns).rename(columns={"icd_version": "version", "icd_code": "code"})
     other = sorted(set(rows["version"].dropna()) - set(_VERSIONS))
     if other:
         raise DataError(f"{path}: column icd_version: expected 9 or 10, found {', '.join(map(str, other))}")
-    rows = rows.dropna(subset=["hadm_id", "subject_id", "version"])
+    return rows.assign(code=rows["code"].str.strip().str.upper())
+
+
+def _identified(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     rows = rows.astype({"hadm_id": "int64", "subject_id": "int64", "version": "int64"})
-    rows["code"] = rows["code"].str.strip().str.upper()
     return check_one_patient(rows.reset_index(drop=True), path)
 
 
 def code_groups(
-    mimic_iv: Path, task: str, coding: IcdCoding, switches: Mapping[str, bool]
-) -> tuple[pd.DataFrame, dict[str, int]]:
+    mimic_iv: Path, task: str, coding: IcdCoding, switches: Mapping[str, bool], attrition: Attrition
+) -> pd.DataFrame:
     """Return the groups of a multilabel task's codes, one row per coded row of the table, in its order.
 
     ICD-9 diagnoses keep 3 characters, 4 when they begin with V or E; all others keep 3: categories of ICD-10-CM,
@@ -81,49 +91,56 @@ def code_groups(
         task: diagnoses or procedures.
         coding: What becomes of the two versions.
         switches: malformed_codes_kept.
+        attrition: Takes the steps from the table's rows to those that can be labels.
 
     Returns:
-        hadm_id, subject_id (int64), code (the group's name); and how many rows are left out, by reason.
+        hadm_id, subject_id (int64), code (the group's name).
 
     Raises:
         DataError: The table or the map is missing or malformed, or no code is left.
     """
     table = str(find_task(task).code_table).lower()
-    rows = read_codes(mimic_iv, table)
-    left_out = {"rows without a code": int(rows["code"].isna().sum())}
-    rows = rows.dropna(subset=["code"])
+    path = find_table(mimic_iv, table)
+    rows = _read_rows(mimic_iv, table)
+    steps = [(f"rows of {table}", rows)]
+    for column, name in {"code": "a code", **_IDS, "version": "a version of the ICD"}.items():
+        rows = rows[rows[column].notna()]
+        steps.append((f"with {name}", rows))
+    rows = _identified(rows, path)
     if not switch_on(switches, "malformed_codes_kept"):
         is_9 = rows["version"] == 9
-        formed = has_icd9_form(rows["code"], task).where(is_9, rows["code"].str.fullmatch(_ICD10_FORMS[task]))
-        left_out["codes that have not the form of their version of the ICD"] = int((~formed).sum())
-        rows = rows[formed]
+        rows = rows[has_icd9_form(rows["code"], task).where(is_9, rows["code"].str.fullmatch(_ICD10_FORMS[task]))]
+        steps.append(("of the form of their version of the ICD", rows))
     if coding.mode == MAP_TO_9:
-        rows, left_out["ICD-10 codes without a counterpart in ICD-9"] = _mapped(rows, Path(str(coding.icd_map)))
+        rows, mapped = _mapped(rows, Path(str(coding.icd_map)))
+        steps.append(("of ICD-9 or with a counterpart in it", rows))
+        rows = mapped
     elif coding.mode in (ONLY_9, ONLY_10):
-        wanted = rows["version"] == (9 if coding.mode == ONLY_9 else 10)
-        left_out["codes of the other version of the ICD"] = int((~wanted).sum())
-        rows = rows[wanted]
+        version = 9 if coding.mode == ONLY_9 else 10
+        rows = rows[rows["version"] == version]
+        steps.append((f"of ICD-{version}", rows))
     if rows.empty:
-        raise DataError(
-            f"{find_table(mimic_iv, table)}: cohorts.icd {coding.mode}: no code is left; choose another mode"
-        )
+        raise DataError(f"{path}: cohorts.icd {coding.mode}: no code is left; choose another mode")
+    for step, frame in steps:
+        attrition.record(step, frame, unit=CODES)
     groups = icd9_groups(rows["code"], task).where(rows["version"] == 9, rows["code"].str[:_ICD10_GROUP])
     if coding.mode == SEPARATE:
         groups = rows["version"].astype("str") + ":" + groups
-    return rows[["hadm_id", "subject_id"]].assign(code=groups).reset_index(drop=True), left_out
+    return rows[[*_IDS]].assign(code=groups).reset_index(drop=True)
 
 
-def _mapped(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
-    """Rows in ICD-9: ICD-10 codes become their counterparts; and how many have none and are left out."""
+def _mapped(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of ICD-9 and those of ICD-10 with a counterpart in it; and the same in ICD-9, one row per counterpart."""
     counterparts = _read_map(path)
     rows = rows.reset_index(names="place")
     is_10 = rows["version"] == 10
-    unknown = int((~rows["code"][is_10].isin(counterparts["code"])).sum())
-    if is_10.any() and unknown == is_10.sum():
+    known = rows[~is_10 | rows["code"].isin(counterparts["code"])]
+    if is_10.any() and len(known) == (~is_10).sum():
         raise DataError(f"{path}: expected counterparts of the table's ICD-10 codes, found none of them")
-    replaced = rows[is_10].merge(counterparts, on="code").drop(columns="code").rename(columns={"icd9": "code"})
+    replaced = known[known["version"] == 10].merge(counterparts, on="code")
+    replaced = replaced.drop(columns="code").rename(columns={"icd9": "code"})
     mapped = pd.concat([rows[~is_10], replaced.assign(version=9)]).sort_values("place", kind="stable")
-    return mapped.drop(columns="place"), unknown
+    return known, mapped.drop(columns="place")
 
 
 def _read_map(path: Path) -> pd.DataFrame:

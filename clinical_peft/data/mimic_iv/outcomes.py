@@ -45,18 +45,14 @@ class MimicIV:
     def labels(self, task: str, switches: Mapping[str, bool], salt: str) -> pd.DataFrame:
         """See `clinical_peft.data.outcomes.Outcomes`."""
         if find_task(task).multilabel:
-            return code_labels(self.codes(task, switches))
+            return code_labels(self.codes(task, switches, Attrition()))
         if task == "pmv":
             return self.ventilated(Attrition())[LABEL_COLUMNS]
         return admission_labels(task, self.folder, switches, salt)
 
-    def codes(self, task: str, switches: Mapping[str, bool]) -> pd.DataFrame:
+    def codes(self, task: str, switches: Mapping[str, bool], attrition: Attrition) -> pd.DataFrame:
         """See `clinical_peft.data.outcomes.Outcomes`; procedure codes are strings whatever the switches say."""
-        return code_groups(self.folder, task, self.coding, switches)[0]
-
-    def codes_left_out(self, task: str, switches: Mapping[str, bool]) -> dict[str, int]:
-        """See `clinical_peft.data.outcomes.Outcomes`."""
-        return code_groups(self.folder, task, self.coding, switches)[1]
+        return code_groups(self.folder, task, self.coding, switches, attrition)
 
     def ventilated(self, attrition: Attrition) -> pd.DataFrame:
         """See `clinical_peft.data.outcomes.Outcomes`; invasive ventilation of adults, without a condition on notes."""

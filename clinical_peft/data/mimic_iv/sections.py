@@ -6,6 +6,7 @@ exam, medications, a diagnosis) stands under headers of its own, or under a head
 
 import re
 
+from clinical_peft.data.headings import NAME_LINE, before_discharge, opens_section, tells_of_discharge
 from clinical_peft.data.sections import SECTION_HEADERS
 
 Sections = dict[str, str]
@@ -34,14 +35,6 @@ _OTHER_HEADERS = frozenset(
         *("follow-up instructions", "addendum"),
     }
 )
-_HEADER = re.compile(r"^[ \t]*([A-Za-z][A-Za-z /-]{1,48}?)[ \t]*:([^\n]*)", re.MULTILINE)
-
-# The heading of what was examined when the patient left or died, with or without a colon.
-_LEAVING = re.compile(
-    r"^[ \t*_=>#.()-]*(?:(?:physical|general|neuro(?:logic(?:al)?)?|exam(?:ination)?|pe|vitals?|vital signs|vs|weight|"
-    r"on|at|upon|prior|to|the|day|time|of)[ \t:,/-]+){0,6}(?:discharge|d/c|dc|death)\b",
-    re.IGNORECASE | re.MULTILINE,
-)
 _NO_LETTER_OR_DIGIT = re.compile(r"[\W_]*")
 
 
@@ -61,12 +54,12 @@ def known_at_admission(text: str) -> Sections:
     """
     found = dict.fromkeys(SECTION_HEADERS, "")
     title, start = "", 0
-    for match in _HEADER.finditer(text):
+    for match in NAME_LINE.finditer(text):
         name = " ".join(match[1].lower().split())
         next_title = _TITLES.get(name, "")
-        if not next_title and name not in _OTHER_HEADERS and "discharge" not in name.split():
+        if not next_title and name not in _OTHER_HEADERS and not tells_of_discharge(name):
             continue
-        if not _is_header(text, match) or found.get(next_title):
+        if not opens_section(text, match) or found.get(next_title):
             continue
         body = _body(title, text[start : match.start()])
         if title and title == next_title and not body:
@@ -89,12 +82,6 @@ def merged_sections(summaries: list[Sections], addenda: list[Sections]) -> Secti
     return {title: next((sections[title] for sections in notes if sections[title]), "") for title in SECTION_HEADERS}
 
 
-def _is_header(text: str, match: re.Match[str]) -> bool:
-    line_before = text.rfind("\n", 0, max(match.start() - 1, 0)) + 1
-    return not match[2].strip() or not text[line_before : match.start()].strip()
-
-
 def _body(title: str, text: str) -> str:
-    leaving = _LEAVING.search(text) if title == "PHYSICAL EXAM" else None
-    body = text[: leaving.start()] if leaving else text
+    body = before_discharge(text) if title == "PHYSICAL EXAM" else text
     return "" if _NO_LETTER_OR_DIGIT.fullmatch(body) else " ".join(body.split())

@@ -1,0 +1,103 @@
+"""Jobs as records and back, without the library that validates a configuration."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinical_peft import experiments
+from clinical_peft.job_records import as_record, job_from_record
+from clinical_peft.recipes import (
+    AdaLora,
+    AdaptionPrompt,
+    Devices,
+    FinetuneJob,
+    FinetuneRecipe,
+    Full,
+    LanguageRecipe,
+    Lora,
+    PoolJob,
+    PrefixTuning,
+    PretrainJob,
+    PromptTuning,
+    PTuning,
+)
+
+METHODS = [
+    *(Lora(r=4, dora=True, target_modules=("query",)), AdaLora(init_r=6), AdaptionPrompt(), PrefixTuning()),
+    *(PromptTuning(init_text="Note: "), PTuning(encoder="MLP"), Full()),
+]
+recipes = st.builds(
+    LanguageRecipe,
+    learning_rate=st.floats(1e-6, 1),
+    checkpointing=st.sampled_from(["auto", "none", 3]),
+    train_tokens=st.none() | st.integers(1, 10**9),
+    batch_tokens=st.just(32768),
+    devices=st.builds(Devices, processes=st.integers(1, 4), strategy=st.sampled_from(["ddp", "fsdp2"])),
+)
+switches = st.dictionaries(st.sampled_from(["unclipped", "last_epoch"]), st.booleans())
+pretrain_jobs = st.builds(
+    PretrainJob,
+    adapter=st.text(),
+    method=st.sampled_from(METHODS),
+    recipe=recipes,
+    seed=st.integers(),
+    split_salt=st.text(),
+    switches=switches,
+)
+finetune_jobs = st.builds(
+    FinetuneJob,
+    model=st.text(),
+    task=st.just("los"),
+    kind=st.sampled_from(["adapted", "full", "tfidf"]),
+    family=st.sampled_from(["causal", None]),
+    clinical=st.none() | st.text(),
+    clinical_mode=st.sampled_from(["merged", None]),
+    task_method=st.sampled_from([METHODS[0], None]),
+    recipe=st.builds(FinetuneRecipe, learning_rate=st.floats(1e-6, 1), head_learning_rate=st.none() | st.floats(0, 1)),
+    switches=switches,
+)
+POOL = PoolJob(
+    family="causal",
+    clinical=None,
+    clinical_mode=None,
+    context=128,
+    micro_batch_size=8,
+    precision="bf16",
+    threads=2,
+    switches={"unclipped": True},
+)
+
+
+@given(pretrain_jobs | finetune_jobs | st.just(POOL))
+def test_a_job_survives_its_record_as_a_file(job):
+    record = as_record(job)
+    again = job_from_record(type(job), json.loads(json.dumps(record)))
+    assert again == job
+    assert asdict(again) == asdict(job)
+    assert as_record(again) == record
+
+
+def test_the_jobs_of_a_study_survive_their_record():
+    config = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
+    demo = experiments.load_study(config)
+    jobs = [experiments.pretrain_job(demo, adapter) for adapter in demo.adapters]
+    jobs += [experiments.finetune_job(demo, model, task) for model in demo.models for task in demo.tasks]
+    assert [job_from_record(type(job), as_record(job)) for job in jobs] == jobs
+
+
+def test_what_a_recipe_says_beside_the_job_is_left_out_and_strange_keys_inside_are_not():
+    job = PretrainJob(adapter="a", method=Full(), recipe=LanguageRecipe(learning_rate=1.0), seed=0, split_salt="s")
+    record = as_record(job)
+    assert job_from_record(PretrainJob, record | {"search": {"best": 1}}) == job
+    with pytest.raises(TypeError, match="'epoch'"):
+        job_from_record(PretrainJob, record | {"recipe": record["recipe"] | {"epoch": 1}})
+    with pytest.raises(ValueError, match=r"expected one of .*'lora'.*'full'"):
+        job_from_record(PretrainJob, record | {"method": {"type": "ia3"}})
+    with pytest.raises(ValueError, match="epochs must be at least 1"):
+        job_from_record(PretrainJob, record | {"recipe": record["recipe"] | {"epochs": 0}})
+    assert job_from_record(PretrainJob, as_record(replace(job, seed=3))).seed == 3
