@@ -8,6 +8,7 @@ TABLE_NAMES = [
     "cohort_details",
     "text_lengths",
     "attrition",
+    "corpora",
     "cost",
     "metrics",
     "multilabel_metrics",

@@ -119,6 +119,7 @@ rule tabulate:
     input:
         statistics="<study>/statistics.json",
         attrition=attrition_in_use,
+        corpora=corpus_logs_in_use,
         perplexities=perplexities_in_use,
         training=training_records_in_use,
         pooled=pooled_records_in_use,
@@ -209,6 +210,7 @@ rule write_report:
         cohorts=cohorts_in_use(),
         statistics="<study>/statistics.json",
         attrition=attrition_in_use,
+        corpora=corpus_logs_in_use,
         perplexities=perplexities_in_use,
         training=training_records_in_use,
         pooled=pooled_records_in_use,

@@ -91,6 +91,14 @@ def attrition_in_use(wildcards=None):
     return expand(f"{ROOT}/cohorts/{{task}}.attrition.json", task=STUDY.matrix.tasks)
 
 
+def corpus_logs_in_use(wildcards=None):
+    """Run logs of the corpora in use, and of the one that a pair of them is made from."""
+    corpora = experiments.corpora_in_use(STUDY)
+    if set(corpora) & set(STUDY.paired_corpora):
+        corpora = list(dict.fromkeys([STUDY.cohorts.source, *corpora]))
+    return expand(f"{ROOT}/runs/notes/{{corpus}}.jsonl", corpus=corpora)
+
+
 def protocol_gaps_in_use(wildcards=None):
     return f"{ROOT}/protocol_gaps.json" if STUDY.gaps.model else []
 

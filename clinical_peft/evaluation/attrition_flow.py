@@ -59,15 +59,17 @@ def group_by_trunk(attrition: Mapping[str, Sequence[Step]]) -> list[Group]:
 def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path) -> None:
     """Draw every cohort's steps from top to bottom: a box per step, beside each arrow what the step left out.
 
-    Cohorts that begin alike share a trunk; the last box of each column is the cohort.
+    Cohorts that begin alike share a trunk; the last box of each column is the cohort. A table that a step joins has
+    a column of its own on the right, which ends beside the step.
 
     Args:
-        attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out.
+        attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out or
+            joined (the steps of a table).
         output: SVG file to write.
     """
     groups = group_by_trunk({task: steps for task, steps in attrition.items() if steps})
-    columns = sum(len(group.branches) for group in groups)
-    rows = max(len(group.trunk) + max(map(len, group.branches.values())) for group in groups)
+    columns = sum(_width(group) for group in groups)
+    rows = max(_rows(steps, len(group.trunk))[-1] + 1 for group in groups for steps in group.branches.values())
     with matplotlib.rc_context(STYLE):
         size = (columns * COLUMN + 2 * MARGIN, rows * ROW + 2 * MARGIN)
         figure = Figure(figsize=size)
@@ -76,25 +78,52 @@ def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path) -> Non
         left = 0
         for group in groups:
             _draw_group(axes, group, left)
-            left += len(group.branches)
+            left += _width(group)
         save(figure, output)
 
 
+def _width(group: Group) -> int:
+    """The number of a group's columns."""
+    return sum(_branch_width(steps) for steps in group.branches.values())
+
+
+def _branch_width(steps: Sequence[Step]) -> int:
+    return 2 if any(_joined(step) for step in steps) else 1
+
+
+def _joined(step: Step) -> Sequence[Step]:
+    return step.get("joined", ())
+
+
+def _rows(steps: Sequence[Step], first: int) -> list[int]:
+    """The row of each step from ``first`` on; one that joins a table stands low enough for the table's steps."""
+    rows: list[int] = []
+    for step in steps:
+        rows.append(max(rows[-1] + 1 if rows else first, first + len(_joined(step)) - 1))
+    return rows
+
+
 def _draw_group(axes: Axes, group: Group, left: int) -> None:
-    centre = left + (len(group.branches) - 1) / 2
-    _draw_chain(axes, group.trunk, centre, 0)
-    for column, (task, steps) in enumerate(group.branches.items(), start=left):
-        _draw_chain(axes, steps, column, len(group.trunk), task=task)
+    centre = left + (_width(group) - 1) / 2
+    _draw_chain(axes, group.trunk, centre, _rows(group.trunk, 0))
+    column = left
+    for task, steps in group.branches.items():
+        rows = _rows(steps, len(group.trunk))
+        _draw_chain(axes, steps, column, rows, task=task)
         if group.trunk:
-            _draw_arrow(axes, centre, column, len(group.trunk), group.trunk[-1], steps[0])
+            _draw_arrow(axes, (centre, len(group.trunk) - 1), (column, rows[0]), group.trunk[-1], steps[0])
+        for step, row in zip(steps, rows, strict=True):
+            if table := _joined(step):
+                _draw_chain(axes, table, column + 1, list(range(row - len(table) + 1, row + 1)))
+                _draw_joint(axes, column, row)
+        column += _branch_width(steps)
 
 
-def _draw_chain(axes: Axes, steps: Sequence[Step], column: float, row: int, task: str | None = None) -> None:
-    for place, step in enumerate(steps, start=row):
-        last = task if place == row + len(steps) - 1 else None
-        _draw_box(axes, step, column, place, last)
-    for place, (before, after) in enumerate(pairwise(steps), start=row + 1):
-        _draw_arrow(axes, column, column, place, before, after)
+def _draw_chain(axes: Axes, steps: Sequence[Step], column: float, rows: Sequence[int], task: str | None = None) -> None:
+    for step, row in zip(steps, rows, strict=True):
+        _draw_box(axes, step, column, row, task if row == rows[-1] else None)
+    for (before, above), (after, below) in pairwise(zip(steps, rows, strict=True)):
+        _draw_arrow(axes, (column, above), (column, below), before, after)
 
 
 def _place(column: float, row: float) -> tuple[float, float]:
@@ -124,17 +153,29 @@ def _draw_box(axes: Axes, step: Step, column: float, row: int, task: str | None)
         axes.text(x, height, line, ha="center", va="center", fontsize=FONT, fontweight=weight)
 
 
-def _draw_arrow(axes: Axes, start: float, end: float, row: int, before: Step, after: Step) -> None:
-    """From the box above `row` in column `start` to the box of `row` in column `end`."""
-    x_start, x_end = _place(start, 0)[0], _place(end, 0)[0]
-    top, bottom = _place(0, row - 1)[1] + BOX_HEIGHT, _place(0, row)[1]
-    bend = top + BEND
-    axes.plot([x_start, x_start, x_end, x_end], [top, bend, bend, bottom], color=LINE_COLOUR, linewidth=0.9)
-    style: dict[str, Any] = {"arrowstyle": "-|>", "color": LINE_COLOUR, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", (x_end, bottom), (x_end, bottom - 0.1), arrowprops=style)
+def _draw_arrow(axes: Axes, start: tuple[float, int], end: tuple[float, int], before: Step, after: Step) -> None:
+    """From one box to another, each given by its column and row, with what was left out above the second."""
+    (x_start, top), (x_end, bottom) = _place(*start), _place(*end)
+    bend = top + BOX_HEIGHT + BEND
+    axes.plot(
+        [x_start, x_start, x_end, x_end], [top + BOX_HEIGHT, bend, bend, bottom], color=LINE_COLOUR, linewidth=0.9
+    )
+    _draw_head(axes, (x_end, bottom - 0.1), (x_end, bottom))
     for place, line in enumerate(_left_out_lines(before, after)):
-        height = bend + 0.1 + place * SMALL_LINE_PITCH
+        height = bottom - (ROW - BOX_HEIGHT) + BEND + 0.1 + place * SMALL_LINE_PITCH
         axes.text(x_end + 0.08, height, line, va="center", fontsize=SMALL_FONT, color=LEFT_OUT_COLOUR)
+
+
+def _draw_joint(axes: Axes, column: float, row: int) -> None:
+    """From the box on the right of another to it."""
+    x, top = _place(column, row)
+    height = top + BOX_HEIGHT / 2
+    _draw_head(axes, (x + COLUMN - BOX_WIDTH / 2, height), (x + BOX_WIDTH / 2, height))
+
+
+def _draw_head(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    style: dict[str, Any] = {"arrowstyle": "-|>", "color": LINE_COLOUR, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", end, start, arrowprops=style)
 
 
 def _left_out_lines(before: Step, after: Step) -> list[str]:

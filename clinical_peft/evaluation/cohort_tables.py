@@ -1,7 +1,6 @@
 """What the cohorts are: who is in them, how long their notes are, and which step left out whom."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from clinical_peft.evaluation.published import published_statistics
@@ -58,7 +57,8 @@ def build_cohort_tables(
     Args:
         protocol: The study's protocol.
         statistics: What `clinical_peft.data.statistics.dataset_statistics` returned.
-        attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out.
+        attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out, or
+            joined: the steps of a table that the step joins, which stand above it.
 
     Returns:
         cohort_details, text_lengths and attrition.
@@ -179,10 +179,14 @@ def _length_table(statistics: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _attrition_records(protocol: str, task: str, steps: Sequence[Step]) -> list[Record]:
-    changes = [(None, None), *(left_out_between(before, after) for before, after in pairwise(steps))]
-    records = []
-    for place, (step, (rows, patients)) in enumerate(zip(steps, changes, strict=True), start=1):
-        printed = _published_admissions(task) if place == len(steps) else None
+    entries: list[tuple[Step | None, Step]] = []
+    for before, step in zip([None, *steps], steps, strict=False):
+        joined = step.get("joined", [])
+        entries += [*zip([None, *joined], joined, strict=False), (before, step)]
+    records: list[Record] = []
+    for place, (before, step) in enumerate(entries, start=1):
+        rows, patients = (None, None) if before is None else left_out_between(before, step)
+        printed = _published_admissions(task) if place == len(entries) else None
         records.append(
             {
                 "task": task,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clinical_peft.evaluation.cohort_tables import build_cohort_tables
 from clinical_peft.evaluation.contamination_table import build_contamination_table
+from clinical_peft.evaluation.corpus_table import build_corpus_table, read_corpus_counts
 from clinical_peft.evaluation.costs import cost_table
 from clinical_peft.evaluation.evidence_tables import build_evidence_tables
 from clinical_peft.evaluation.gap_tables import protocol_gap_table
@@ -22,6 +23,7 @@ class TableSources:
     Attributes:
         statistics: What describes the cohorts.
         attrition: Per task, `{task}.attrition.json`.
+        corpora: Run log of each corpus, `{corpus}.jsonl`.
         perplexities: Per adapter.
         metrics: Metrics files of all runs.
         replicates: Their resamples, in the same order.
@@ -36,6 +38,7 @@ class TableSources:
 
     statistics: Path
     attrition: tuple[Path, ...]
+    corpora: tuple[Path, ...]
     perplexities: tuple[Path, ...]
     metrics: tuple[Path, ...]
     replicates: tuple[Path, ...]
@@ -58,6 +61,7 @@ class TableSources:
         return cls(
             statistics=many("statistics")[0],
             attrition=many("attrition"),
+            corpora=many("corpora"),
             perplexities=many("perplexities"),
             metrics=many("metrics"),
             replicates=many("replicates"),
@@ -98,6 +102,7 @@ def study_tables(sources: TableSources, *, labels: Labels, protocol: str) -> dic
         statistics=statistics,
         attrition={path.name.split(".")[0]: read_json(path) for path in sources.attrition},
     )
+    tables["corpora"] = build_corpus_table({path.stem: read_corpus_counts(path) for path in sources.corpora})
     training = [read_json(path) for path in sources.training]
     pooled = {path.stem: read_json(path) for path in sources.pooled}
     if sources.protocol_gaps is not None:

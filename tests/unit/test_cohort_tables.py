@@ -37,9 +37,18 @@ def admissions(step, rows, patients, **more):
     return {"step": step, "unit": "admissions", "rows": rows, "patients": patients, **more}
 
 
+CODES = [
+    {"step": "rows of DIAGNOSES_ICD", "unit": "codes", "rows": 9000, "patients": 990},
+    {"step": "with a code", "unit": "codes", "rows": 8000, "patients": 985},
+    {"step": "with an admission", "unit": "codes", "rows": 7999, "patients": 985},
+]
 ATTRITION = {
     "control": TRUNK,
-    "diagnoses": [*TRUNK, admissions("with a diagnosis code", 1100, 880, left_out={"rows without a code": 1234})],
+    "diagnoses": [
+        *TRUNK,
+        admissions("with a diagnosis code", 1090, 875, joined=CODES),
+        admissions("labelled by codes", 1090, 875, left_out={"codes that are unknown": 1234}),
+    ],
     "pmv": STAYS,
     "los": [*TRUNK, admissions("discharged alive", 1001, 879)],
 }
@@ -88,9 +97,16 @@ def test_every_step_says_what_it_left_out(tables):
     assert [row["published_rows"] for row in los] == ["", "", "", "43609"]
     assert los[-1]["difference_rows"] == str(1001 - 43609)
     diagnoses = [row for row in rows if row["task"] == "diagnoses"]
-    assert diagnoses[-1]["also_left_out"] == "1,234 rows without a code"
+    assert diagnoses[-1]["also_left_out"] == "1,234 codes that are unknown"
+    assert [row["step"] for row in diagnoses[2:7]] == [
+        *("joined by admission", "rows of DIAGNOSES_ICD", "with a code", "with an admission", "with a diagnosis code"),
+    ]
+    assert [row["number"] for row in diagnoses] == list("12345678")
+    assert [row["rows_left_out"] for row in diagnoses[3:]] == ["", "1000", "1", "10", "0"]
+    assert [row["patients_left_out"] for row in diagnoses[3:]] == ["", "5", "0", "5", "0"]
+    assert [row["published_rows"] for row in diagnoses[:-1]] == [""] * 7
     for text in (to_markdown(tables["attrition"]), to_latex(tables["attrition"])):
-        assert "1,234 rows without a code" in text
+        assert "1,234 codes that are unknown" in text
 
 
 def test_cohorts_that_begin_alike_share_a_trunk():
@@ -99,7 +115,7 @@ def test_cohorts_that_begin_alike_share_a_trunk():
     assert list(notes.branches) == ["los", "diagnoses", "control"]
     assert [step["step"] for step in notes.trunk] == ["rows of NOTEEVENTS", "discharge summaries"]
     assert [step["step"] for step in notes.branches["control"]] == ["joined by admission"]  # a cohort keeps a box
-    assert [len(steps) for steps in notes.branches.values()] == [2, 2, 1]
+    assert [len(steps) for steps in notes.branches.values()] == [2, 3, 1]
 
 
 def test_the_drawing_has_a_box_per_step_and_a_figure_per_loss(tmp_path):
@@ -109,11 +125,13 @@ def test_the_drawing_has_a_box_per_step_and_a_figure_per_loss(tmp_path):
     attrition_flow(ATTRITION, path)
     assert path.read_bytes() == first
     texts = re.findall(r">([^<>]+)</text>", first.decode())
-    counts = [text for text in texts if re.fullmatch(r"[\d,]+ (notes|admissions|ICU stays), [\d,]+ patients", text)]
-    assert len(counts) == 2 + 2 + 5  # pmv, the trunk, the branches
+    counts = [
+        text for text in texts if re.fullmatch(r"[\d,]+ (notes|admissions|ICU stays|codes), [\d,]+ patients", text)
+    ]
+    assert len(counts) == 2 + 2 + 6 + 3  # pmv, the trunk, the branches, the table of codes
     assert "−3,800 notes, −20 patients" in texts
     assert "−99 admissions, −1 patient" in texts
-    assert "1,234 rows without a code" in texts
+    assert "1,234 codes that are unknown" in texts
     assert "LOS: discharged alive" in texts
 
 

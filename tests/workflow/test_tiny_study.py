@@ -21,7 +21,7 @@ pytestmark = pytest.mark.workflow
 PAPER_TABLES = ["dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines"]
 TABLES = [
     *PAPER_TABLES,
-    *("cohort_details", "text_lengths", "attrition", "uncertainty", "calibration", "subgroups"),
+    *("cohort_details", "text_lengths", "attrition", "corpora", "uncertainty", "calibration", "subgroups"),
     *("cost", "metrics", "multilabel_metrics", "scoring_variants"),
 ]
 MODELS = ["tfidf", "llama", "llama+clinical-trainable+downstream", "bert+lora"]

@@ -1,0 +1,63 @@
+"""The table of corpora."""
+
+import pytest
+from tables_fixtures import write_csv
+
+from clinical_peft.data.note_extraction import extract_notes
+from clinical_peft.errors import DataError
+from clinical_peft.evaluation.corpus_table import CORPUS_FIELDS, build_corpus_table, read_corpus_counts
+from clinical_peft.evaluation.render import to_csv
+from clinical_peft.events import JsonlLog
+
+
+@pytest.mark.parametrize(("flattened", "kept"), [(False, 1), (True, 4)])
+def test_a_corpus_of_tables_says_what_it_dropped(tmp_path, flattened, kept):
+    header = "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,ISERROR,TEXT"
+    notes = [(1, "", "one"), (2, "", "one"), (3, "1", "wrong"), (4, "", ""), (5, "", " ")]
+    rows = [[row, 1, "", "2150-01-01", "", "Nursing", error, text] for row, error, text in notes]
+    write_csv(tmp_path / "NOTEEVENTS.csv", header, rows)
+    counts = extract_notes(
+        "mimic-iii", tmp_path / "n.parquet", mimic_iv_note=None, mimic_iii=tmp_path, flattened=flattened
+    )
+    log = JsonlLog(tmp_path / "mimic-iii.jsonl", kind="notes", name="mimic-iii")
+    log.metrics({"rows_read": 99, "written": 98})  # of a run before, which began anew
+    log = JsonlLog(tmp_path / "mimic-iii.jsonl", kind="notes", name="mimic-iii")
+    log.metrics(counts)
+    (record,) = build_corpus_table({"mimic-iii": read_corpus_counts(tmp_path / "mimic-iii.jsonl")}).records
+    left_out = {"empty": 1, "duplicates": 0, "marked_as_error": 0}
+    if not flattened:
+        left_out = {"empty": 2, "duplicates": 1, "marked_as_error": 1}
+    assert record == dict.fromkeys(CORPUS_FIELDS) | left_out | {
+        "corpus": "mimic-iii",
+        "notes_read": 5,
+        "notes_of_release": 2_083_180,
+        "notes": kept,
+    }
+
+
+def test_a_release_stands_beside_what_it_should_hold():
+    counts = {"rows_read": 9, "empty_dropped": 0, "duplicates_dropped": 0, "marked_as_error_dropped": 0, "written": 9}
+    counts |= {"discharge_rows": 4, "discharge_rows_expected": 331_793}
+    counts |= {"radiology_rows": 5, "radiology_rows_expected": 2_321_355}
+    table = build_corpus_table({"mimic-iv": counts})
+    assert table.records[0]["notes_of_release"] == 2_653_148
+    assert table.rows[0][:3] == ("mimic-iv", "9", "2,653,148")
+
+
+def test_the_arms_of_a_pair_lose_as_many_notes_for_different_reasons():
+    counts = {"notes": 100, "of_held_out_patients": 20, "repeating": 5, "left": 75, "held_out_left_in_matched": 16}
+    table = build_corpus_table({"mimic-iii-disjoint": counts, "mimic-iii-matched": counts})
+    lines = to_csv(table).splitlines()
+    assert lines[0] == ",".join(CORPUS_FIELDS)
+    assert lines[1:] == ["mimic-iii-disjoint,100,,,,,20,5,,75", "mimic-iii-matched,100,,,,,,,25,75"]
+
+
+def test_a_file_of_notes_has_no_marks_of_errors():
+    counts = {"rows_read": 9, "empty_dropped": 2, "duplicates_dropped": 1, "written": 6, "subjects": 3}
+    assert build_corpus_table({"mine": counts}).records[0]["marked_as_error"] is None
+
+
+def test_a_log_without_counts_is_an_error(tmp_path):
+    JsonlLog(tmp_path / "mine.jsonl", kind="notes", name="mine")
+    with pytest.raises(DataError, match=r"mine\.jsonl: expected counts of notes, found none"):
+        read_corpus_counts(tmp_path / "mine.jsonl")
