@@ -1,7 +1,7 @@
 """Which tables, lists and files of notes each rule of the data stage reads, and its settings."""
 
 from clinical_peft.config.switches import DATA_SWITCHES, STAGES
-from clinical_peft.data.table_files import locate_table
+from clinical_peft.data.table_files import table_files
 
 FROM_MIMIC_IV = STUDY.cohorts.source == "mimic-iv"
 CORE_TABLES = ["NOTEEVENTS", "ADMISSIONS"]
@@ -33,12 +33,15 @@ def hospital_tables(folder, key, names):
     """Paths of the tables that a job reads: the synthetic hospital, or files of the configured folder.
 
     A table that is not there is named as it should be, for Snakemake to report it as missing before any job starts.
+    Of one that is there twice both files are named, for the job to refuse them in one line.
     """
     if STUDY.data.synthetic:
         return [SYNTHETIC_FOLDER]
     folder = folder or Path(f"(data.{key} is not set)")
     return [
-        str(locate_table(folder, name) or folder / f"{name}.csv.gz") for name in names
+        str(path)
+        for name in names
+        for path in table_files(folder, name) or [folder / f"{name}.csv.gz"]
     ]
 
 
@@ -95,11 +98,11 @@ def tables_of_admission_notes(wildcards):
 def tables_of_ventilation(wildcards):
     if FROM_MIMIC_IV:
         folder = STUDY.data.mimic_iv
-        recorded = folder and locate_table(folder, "procedureevents")
-        charted = not recorded or locate_table(folder, "chartevents")
+        recorded = folder and table_files(folder, "procedureevents")
+        charted = not recorded or table_files(folder, "chartevents")
         return mimic_iv_tables(["chartevents" if charted else "procedureevents"])
     folder = STUDY.data.mimic_iii
-    charted = ["CHARTEVENTS"] if folder and locate_table(folder, "CHARTEVENTS") else []
+    charted = ["CHARTEVENTS"] if folder and table_files(folder, "CHARTEVENTS") else []
     return mimic_iii_tables(["PROCEDUREEVENTS_MV", *charted])
 
 
@@ -133,7 +136,7 @@ def tables_of_subgroups(wildcards):
     folder, names = STUDY.data.mimic_iii, ["PATIENTS", "ICUSTAYS"]
     if FROM_MIMIC_IV:
         folder, names = STUDY.data.mimic_iv, ["patients"]
-    there = [name for name in names if folder and locate_table(folder, name)]
+    there = [name for name in names if folder and table_files(folder, name)]
     if FROM_MIMIC_IV:
         return mimic_iv_tables(["admissions", *there])
     return mimic_iii_tables(["ADMISSIONS", *there])

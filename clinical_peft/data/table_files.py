@@ -7,32 +7,47 @@ from clinical_peft.errors import DataError
 RELEASE_SUBFOLDERS = ("", "note", "hosp", "icu")
 
 
-def locate_table(folder: Path, name: str) -> Path | None:
-    """Return the path of a table's file, or None when the folder has none.
+def table_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of a table, one unless it is there plain and gzipped, or in two letter cases.
 
     Args:
         folder: Folder of a release; its usual subfolders (note, hosp, icu) are searched too.
         name: Table name without suffix, in any letter case.
 
     Returns:
-        The ``.csv`` if there is one, else the ``.csv.gz``.
+        Those of the first folder that has any, ordered by name.
     """
     wanted = (f"{name}.csv".lower(), f"{name}.csv.gz".lower())
     for subfolder in RELEASE_SUBFOLDERS:
         directory = Path(folder) / subfolder
         files = sorted(directory.iterdir()) if directory.is_dir() else []
-        for file_name in wanted:
-            for path in files:
-                if path.name.lower() == file_name and path.is_file():
-                    return path
-    return None
+        if found := [path for path in files if path.name.lower() in wanted and path.is_file()]:
+            return found
+    return []
+
+
+def locate_table(folder: Path, name: str) -> Path | None:
+    """Return the path of a table's file, or None when the folder has none.
+
+    Args:
+        folder: As for `table_files`.
+        name: Table name without suffix, in any letter case.
+
+    Raises:
+        DataError: The table is there twice: which file is whole cannot be known.
+    """
+    found = table_files(folder, name)
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise DataError(f"{found[0].parent}: expected the table {name} in one file, found {names}; remove all but one")
+    return found[0] if found else None
 
 
 def find_table(folder: Path, name: str) -> Path:
     """Return the path of a table's file, ``.csv`` or ``.csv.gz``, in any letter case.
 
     Raises:
-        DataError: The folder or the file does not exist.
+        DataError: The folder or the file does not exist, or the table is there twice.
     """
     if not Path(folder).is_dir():
         raise DataError(f"{folder}: expected a folder that holds {name}.csv or {name}.csv.gz, found no such folder")

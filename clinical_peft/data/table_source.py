@@ -8,16 +8,19 @@ from typing import IO, cast
 
 from isal import igzip
 
+from clinical_peft.data.quotation_marks import QuotationMarks
 from clinical_peft.errors import DataError
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 REPAIR = "the file is cut off or damaged: fetch it again and compare its checksum"
 
 
 class TableSource(io.RawIOBase):
-    """A table's uncompressed bytes for pyarrow's CSV reader, with two checks and a precaution that it lacks.
+    """A table's uncompressed bytes for pyarrow's CSV reader, with three checks and a precaution that it lacks.
 
-    An odd number of quotation marks means that the last field was cut off: pyarrow takes an unterminated quoted field
-    at the end of a file as a whole one. A NUL byte is refused where it stands, since text that PostgreSQL exported,
+    A quotation mark that neither encloses a field nor is doubled inside one is refused where it stands. An odd number
+    of them means that the last field was cut off: pyarrow takes an unterminated quoted field at the end of a file as a
+    whole one. A NUL byte is refused where it stands, since text that PostgreSQL exported,
     as every release was, cannot hold one. No block but the last ends in a carriage return: at the beginning of a
     block that follows one, pyarrow drops a newline, inside quotation marks too.
 
@@ -32,7 +35,7 @@ class TableSource(io.RawIOBase):
         self._source = open_bytes(path)
         self._position = 0
         self._held = b""
-        self.quotation_marks = 0
+        self.marks = QuotationMarks()
 
     def readable(self) -> bool:
         return True
@@ -41,7 +44,7 @@ class TableSource(io.RawIOBase):
         """Return about the next ``size`` bytes, none at the end of the file only.
 
         Raises:
-            DataError: The file is cut off, corrupt, or holds a NUL byte.
+            DataError: The file is cut off, corrupt, or holds a NUL byte or a quotation mark out of place.
         """
         try:
             data = self._held + self._source.read(size - len(self._held) if size > 0 else size)
@@ -59,8 +62,14 @@ class TableSource(io.RawIOBase):
                 f"{self._path}: expected text, found a NUL byte at byte {self._position + found} of the uncompressed "
                 f"file; {REPAIR}"
             )
+        skipped = len(BYTE_ORDER_MARK) if not self._position and data.startswith(BYTE_ORDER_MARK) else 0
+        if (place := self.marks.misplaced(data[skipped:])) is not None:
+            raise DataError(
+                f"{self._path}: expected quotation marks around a whole field, or doubled inside it, found one "
+                f"elsewhere at byte {self._position + skipped + place} of the uncompressed file; {REPAIR}, or write "
+                "it again by RFC 4180"
+            )
         self._position += len(data)
-        self.quotation_marks += data.count(b'"')
         return data
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ MIMIC-III ships upper-case headers and its public demo lower-case ones. `docs/da
 of bad input.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ TIME = pa.timestamp("s")  # seconds, because shifted dates reach the year 2200 a
 HEADER_ROWS = 1  # rows are counted from 1, the header's, as pyarrow counts them
 _COLUMN_NAME = re.compile(r"[A-Za-z_]\w{0,39}", re.ASCII)
 
+logger = logging.getLogger(__name__)
+
 Columns = Sequence[str] | Mapping[str, pa.DataType]
 
 
@@ -47,8 +50,8 @@ def stream_table(path: Path, columns: Columns, *, block_size: int = BLOCK_SIZE) 
 
     Raises:
         DataError: A column is missing or stands in the header twice; the file is cut off, corrupt, not UTF-8 or holds
-            a NUL byte; a row has a wrong number of fields or is too long; a value does not fit its type. The message
-            never holds a field's content.
+            a NUL byte or a quotation mark out of place; a row has a wrong number of fields or is too long; a value
+            does not fit its type. The message never holds a field's content.
     """
     path = Path(path)
     types = dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, TEXT)
@@ -135,8 +138,15 @@ def _stream(
                 yield pa.RecordBatch.from_arrays(arrays, names=list(types))
         except pa.ArrowInvalid as error:
             raise DataError(f"{path}: {_explain(error, problems, block_size, rows)}") from None
-        if source.quotation_marks % 2:
+        if source.marks.count % 2:
             raise DataError(f"{path}: row {rows}: unbalanced quotation marks up to the end of the file; {REPAIR}")
+        if rows > HEADER_ROWS and path.suffix.lower() == ".csv" and source.marks.last not in b'\r\n"':
+            logger.warning(
+                "%s: row %d, the last, has no line end: right where a program leaves it out, else %s",
+                path,
+                rows,
+                REPAIR,
+            )
 
 
 def _explain(error: Exception, problems: list[str], block_size: int, rows: int) -> str:

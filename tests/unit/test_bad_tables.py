@@ -74,6 +74,21 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "too few fields": ("csv", row(*GOOD_ROW[:-1]), f"row {LAST + 1}: expected 8 fields, found 7"),
     "too many fields": ("csv", row(*GOOD_ROW, SECRET), f"row {LAST + 1}: expected 8 fields, found 9"),
     "unescaped quotation mark": ("csv", row(*GOOD_ROW[:-1], f'"{SECRET}'), f"row {LAST + 1}: unbalanced quotation"),
+    "quotation mark inside a field": (
+        "csv",
+        GOOD + f"x,7,7,DS,1,,,{SECRET} 6' 5\" tall\n".encode() + GOOD.partition(b"\n")[2],
+        rf"quotation marks around a whole field, .* found one elsewhere at byte {len(GOOD) + 27} of the uncompressed",
+    ),
+    "two of them, which enclose rows": (
+        "csv",
+        GOOD + f'x,7,7,DS,1,,,5" tall\ny,7,7,DS,1,,,{SECRET}\nz,7,7,DS,1,,,6" tall\n'.encode(),
+        rf"found one elsewhere at byte {len(GOOD) + 14} ",
+    ),
+    "text after a quoted field": (
+        "csv.gz",
+        gzip.compress(GOOD + f'x,7,7,DS,1,,,"{SECRET}" more\n'.encode()),
+        rf"found one elsewhere at byte {len(GOOD) + 14 + len(SECRET)} ",
+    ),
     "longer than a block": (
         "csv",
         row(*GOOD_ROW[:-1], "x" * 3 * BLOCK),
@@ -186,6 +201,27 @@ def test_notes_without_any_text_are_an_error(tmp_path):
 def test_a_damaged_row_in_a_column_that_is_not_read_does_not_matter(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"A,B\n1,\xff\n")
     assert next(stream_table(tmp_path / "t.csv", ["A"])).to_pylist() == [{"A": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "end", "warned"),
+    [
+        ("csv", "text", True),
+        ("csv", "", True),
+        ("csv", '"text"', False),
+        ("csv", "text\r\n", False),
+        ("csv.gz", "text", False),
+    ],
+)
+def test_a_last_field_that_may_be_cut_off_is_a_warning(tmp_path, caplog, suffix, end, warned):
+    path = tmp_path / f"t.{suffix}"
+    data = f"A,B\n1,a\n2,{end}".encode()
+    path.write_bytes(gzip.compress(data) if suffix == "csv.gz" else data)
+    assert [batch.num_rows for batch in stream_table(path, ["A", "B"])] == [2]
+    expected = (
+        f"{path}: row 3, the last, has no line end: right where a program leaves it out, else the file is cut off"
+    )
+    assert [record.getMessage().startswith(expected) for record in caplog.records] == [True] * warned
 
 
 def test_a_good_table_is_read_whole(tmp_path):

@@ -113,6 +113,20 @@ def test_tables_are_found_in_any_case_and_usual_subfolder(tmp_path, name):
         find_table(tmp_path / "absent", "ADMISSIONS")
 
 
+@pytest.mark.parametrize("folder", ["", "hosp"])
+@pytest.mark.parametrize("name", ["ADMISSIONS.csv.gz", "admissions.csv"])
+def test_a_table_that_is_there_twice_is_an_error(tmp_path, folder, name):
+    """A file that was unpacked in part would otherwise stand for the whole one."""
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for file in ("ADMISSIONS.csv", name):
+        (tmp_path / folder / file).write_bytes(b"")
+    for find in (find_table, locate_table):
+        with pytest.raises(
+            DataError, match=rf"expected the table ADMISSIONS in one file, found .*{name}.* all but one"
+        ):
+            find(tmp_path, "ADMISSIONS")
+
+
 def test_a_table_without_rows(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(csv_bytes([]))
