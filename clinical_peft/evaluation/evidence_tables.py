@@ -30,6 +30,7 @@ from clinical_peft.evaluation.tables import (
     number,
     percent,
     rounded,
+    signed,
 )
 
 UNCERTAINTY_FIELDS = (
@@ -308,7 +309,7 @@ def _subgroup_table(subgroups: Mapping[str, Any], labels: Labels) -> Table:
 def _subgroup_row(cell: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, ...]:
     aurocs = [record["auroc_percent"] for record in records if record["auroc_percent"] is not None]
     gaps = [record["gap_percent"] for record in records if record["gap_percent"] is not None]
-    signed = [f"{value:+.1f}".replace("-", "−") for value in (median(gaps), min(gaps), max(gaps))] if gaps else []
+    distances = [signed(value) for value in (median(gaps), min(gaps), max(gaps))] if gaps else [MISSING] * 3
     rough = FEWER if any(record["classes_with_few"] for record in records) else ""
     found = sum(record["significant"] for record in records)
     return (
@@ -319,6 +320,6 @@ def _subgroup_row(cell: Mapping[str, Any], records: Sequence[Record]) -> tuple[s
         number(cell["admissions"]),
         number(cell["positives"]),
         f"{number(median(aurocs), 1)}{rough}" if aurocs else MISSING,
-        *(signed or [MISSING] * 3),
+        *distances,
         f"{found} of {len(gaps)}" if gaps else MISSING,
     )

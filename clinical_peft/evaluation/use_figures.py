@@ -169,7 +169,7 @@ def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: P
     """
     names = in_order(list(curves.models), labels)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.6, 3.8 + legend_height([*names, "all", "none"])), layout="constrained")
+        figure = Figure(figsize=(8.8, 3.8 + legend_height([*names, "all", "none"])), layout="constrained")
         axes = figure.subplots()
         for position, name in enumerate(names):
             axes.plot(curves.thresholds, curves.models[name], label=label_of(name, labels), **line_style(position))
