@@ -2,7 +2,8 @@
 
 Machine-readable columns (CSV), one row per ...:
     calibration, per model, task and version of the scores (raw, temperature, isotonic): `CALIBRATION_FIELDS`, means
-        over seeds; alerts and precision at 90 % sensitivity on validation, of raw scores of a binary task.
+        over seeds, with intervals over patients (low and high: the ends of the seeds' intervals, averaged); alerts at
+        90 % sensitivity on validation, of raw scores of a binary task.
     subgroups, per model, task, attribute and group: `SUBGROUP_FIELDS`; gaps are the group's figure minus the
         reference group's, AUROCs in percent; suppressed says why a row has no figures.
 """
@@ -25,16 +26,26 @@ from clinical_peft.evaluation.tables import (
     number,
     percent,
     rounded,
+    signed,
 )
 from clinical_peft.evaluation.uncertainty_table import uncertainty_table
 
 STATED = ("protocol", "cohort_sha256")
 # Figures of a group, and their gaps, that are no percentages.
 WITH_ENDS = ("brier", "brier_gap", "calibration_intercept", "calibration_intercept_gap")
+CALIBRATION_FIGURES = ("brier", "log_loss", "ece", "calibration_slope", "calibration_intercept")
+# Columns of alerts, and how `clinical_peft.evaluation.decisions.alert_burden` calls them.
+ALERT_FIGURES = {
+    "alerts_per_100": "alerts_per_100",
+    "alert_sensitivity": "sensitivity",
+    "alert_precision": "precision",
+    "alerts_per_case": "alerts_per_case",
+}
 CALIBRATION_FIELDS = (
-    *("model", "label", "task", "scores", "seeds", "temperature", "auroc_percent", "brier", "log_loss", "ece"),
-    *("calibration_slope", "calibration_intercept"),
-    *("alert_sensitivity_aimed", "alerts_per_100", "alert_sensitivity", "alert_precision", "alerts_per_case"),
+    *("model", "label", "task", "scores", "seeds", "temperature", "auroc_percent"),
+    *(f"{figure}{end}" for figure in CALIBRATION_FIGURES for end in ("", "_low", "_high")),
+    "alert_sensitivity_aimed",
+    *(f"{figure}{end}" for figure in ALERT_FIGURES for end in ("", "_low", "_high")),
     *STATED,
 )
 SUBGROUP_FIELDS = (
@@ -81,29 +92,36 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _calibration_record(runs: Sequence[Mapping[str, Any]], scores: str, labels: Labels) -> Record:
-    def figure(name: str) -> float | None:
-        return _mean([run["figures"][scores][name]["value"] for run in runs])
-
-    def burden(name: str) -> float | None:
-        if scores != "raw" or runs[0]["alert_burden"] is None:
-            return None
-        rows = [row for run in runs for row in run["alert_burden"] if row["sensitivity_aimed"] == ALERT_SENSITIVITY]
-        return rounded(_mean([row.get(name, {}).get("value") for row in rows]))
-
+    alerts: list[Mapping[str, Any]] = []
+    if scores == "raw" and runs[0]["alert_burden"] is not None:
+        alerts = [row for run in runs for row in run["alert_burden"] if row["sensitivity_aimed"] == ALERT_SENSITIVITY]
+    burden = {column: _over_seeds(column, [row.get(name) for row in alerts]) for column, name in ALERT_FIGURES.items()}
+    figures = [run["figures"][scores] for run in runs]
     return {
         **{field: runs[0][field] for field in ("model", "task", *STATED)},
         "label": label_of(runs[0]["model"], labels),
         "scores": scores,
         "seeds": len(runs),
         "temperature": rounded(fmean(run["temperature"] for run in runs)) if scores == "temperature" else None,
-        "auroc_percent": percent(figure("auroc")),
-        **{name: rounded(figure(name)) for name in CALIBRATION_FIELDS[7:12]},
-        "alert_sensitivity_aimed": None if burden("alerts_per_100") is None else ALERT_SENSITIVITY,
-        "alerts_per_100": burden("alerts_per_100"),
-        "alert_sensitivity": burden("sensitivity"),
-        "alert_precision": burden("precision"),
-        "alerts_per_case": burden("alerts_per_case"),
+        "auroc_percent": percent(_mean([found["auroc"]["value"] for found in figures])),
+        **{k: v for name in CALIBRATION_FIGURES for k, v in _over_seeds(name, [one[name] for one in figures]).items()},
+        "alert_sensitivity_aimed": None if burden["alerts_per_100"]["alerts_per_100"] is None else ALERT_SENSITIVITY,
+        **{key: value for columns in burden.values() for key, value in columns.items()},
     }
+
+
+def _over_seeds(column: str, seeds: Sequence[Mapping[str, Any] | None]) -> Record:
+    """Means over seeds of a figure and of both ends of its interval; None where a seed has none."""
+    parts = [((one or {}).get("value"), *((one or {}).get("interval") or (None, None))) for one in seeds]
+    names = (column, f"{column}_low", f"{column}_high")
+    return {name: rounded(_mean([part[place] for part in parts])) for place, name in enumerate(names)}
+
+
+def _bracketed(record: Record, name: str, digits: int) -> str:
+    """A figure with its interval in brackets."""
+    value, low, high = (record[f"{name}{end}"] for end in ("", "_low", "_high"))
+    interval = "" if low is None or high is None else f" [{number(low, digits)}, {number(high, digits)}]"
+    return f"{number(value, digits)}{interval}"
 
 
 def _calibration_table(calibration: Mapping[str, Any], labels: Labels) -> Table:
@@ -118,17 +136,17 @@ def _calibration_table(calibration: Mapping[str, Any], labels: Labels) -> Table:
             TASK_LABELS[record["task"]],
             record["label"],
             SCORE_LABELS[record["scores"]],
-            *(number(record[name], 3) for name in ("brier", "log_loss", "ece")),
-            *(number(record[name], 2) for name in ("calibration_slope", "calibration_intercept")),
-            number(record["alerts_per_100"], 1),
-            number(record["alert_precision"], 2),
+            *(_bracketed(record, name, 3) for name in ("brier", "log_loss", "ece")),
+            *(_bracketed(record, name, 2) for name in ("calibration_slope", "calibration_intercept")),
+            _bracketed(record, "alerts_per_100", 1),
+            _bracketed(record, "alert_precision", 2),
         )
         for record in records
     ]
     return Table(
         name="calibration",
-        caption="Calibration on test of scores as they are and recalibrated on validation, means over seeds, and the "
-        f"alerts for {ALERT_SENSITIVITY:.0%} sensitivity on validation.",
+        caption="Calibration on test of scores as they are and recalibrated on validation, means over seeds with "
+        f"intervals over patients, and the alerts for {ALERT_SENSITIVITY:.0%} sensitivity on validation.",
         fields=CALIBRATION_FIELDS,
         records=tuple(records),
         header=(
@@ -138,8 +156,9 @@ def _calibration_table(calibration: Mapping[str, Any], labels: Labels) -> Table:
         rows=tuple(rows),
         notes=(
             f"ECE: expected calibration error over {calibration['bins']} bins of equally many scores. Slope: 1 is "
-            "right, below it scores are too extreme. Intercept: 0 is right, negative when scores are too high. A dash "
-            "stands where a figure is undefined in any seed.",
+            "right, below it scores are too extreme. Intercept: 0 is right, negative when scores are too high. In "
+            "brackets the interval over patients, the ends of the seeds' intervals averaged. A dash stands where a "
+            "figure is undefined in any seed; alerts are counted on scores as they are, of binary tasks.",
         ),
         text_columns=3,
     )
@@ -218,7 +237,7 @@ def _subgroup_table(subgroups: Mapping[str, Any], labels: Labels) -> Table:
 def _subgroup_row(cell: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, ...]:
     aurocs = [record["auroc_percent"] for record in records if record["auroc_percent"] is not None]
     gaps = [record["gap_percent"] for record in records if record["gap_percent"] is not None]
-    signed = [f"{value:+.1f}".replace("-", "−") for value in (median(gaps), min(gaps), max(gaps))] if gaps else []
+    distances = [signed(value) for value in (median(gaps), min(gaps), max(gaps))] if gaps else [MISSING] * 3
     rough = FEWER if any(record["classes_with_few"] for record in records) else ""
     found = sum(record["significant"] for record in records)
     return (
@@ -229,6 +248,6 @@ def _subgroup_row(cell: Mapping[str, Any], records: Sequence[Record]) -> tuple[s
         number(cell["admissions"]),
         number(cell["positives"]),
         f"{number(median(aurocs), 1)}{rough}" if aurocs else MISSING,
-        *(signed or [MISSING] * 3),
+        *distances,
         f"{found} of {len(gaps)}" if gaps else MISSING,
     )

@@ -39,6 +39,7 @@ from clinical_peft.evaluation.tables import (
     number,
     percent,
     rounded,
+    signed,
 )
 
 AVERAGES = ("", "_micro", "_weighted", *(f"_{band}" for band in BANDS))
@@ -183,11 +184,18 @@ def _shown(record: Record, figure: str, digits: int = 1) -> str:
     value, low, high = (record[name] for name in _names_of(figure))
     if value is None:
         return MISSING
-    mark = fewer_mark(record["classes_scored"], record["classes"]) if figure in OVER_CLASSES else ""
+    mark = fewer_mark(*_counts(record, figure)) if figure in OVER_CLASSES else ""
     if low is None or high is None:
         return f"{value:.{digits}f}{mark}"
     shifted = "" if low <= value <= high else SHIFTED
     return f"{value:.{digits}f}{mark}{shifted} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _counts(record: Record, figure: str) -> tuple[int | None, int | None]:
+    """Classes scored and classes in all of a mean over classes, within its band if it has one."""
+    band = figure.rpartition("_")[2]
+    names = (f"{band}_scored", f"{band}_classes") if band in BANDS else ("classes_scored", "classes")
+    return record[names[0]], record[names[1]]
 
 
 def _notes(cells: Sequence[Cell], records: Sequence[Record], figures: Sequence[str]) -> tuple[str, ...]:
@@ -356,5 +364,5 @@ def _variant_table(cells: Sequence[Cell], labels: Labels) -> Table:
 
 def _variant_cells(record: Record, figure: str) -> tuple[str, str]:
     corrected, paper, distance = (record[f"{figure}_{name}_percent"] for name in ("corrected", "paper", "difference"))
-    signed = "" if distance is None else f" ({distance:+.1f})".replace("-", "−")
-    return number(corrected, 1), f"{number(paper, 1)}{signed}"
+    bracket = "" if distance is None else f" ({signed(distance)})"
+    return number(corrected, 1), f"{number(paper, 1)}{bracket}"

@@ -92,13 +92,18 @@ def difference(ours: float | None, published: float | None) -> float | None:
     return None if ours is None or published is None else rounded(ours - published)
 
 
+def signed(value: float, digits: int = 1) -> str:
+    """A difference with its sign, a true minus; what rounds to nothing is +0."""
+    return f"{round(value, digits) + 0.0:+,.{digits}f}".replace("-", "−")
+
+
 def beside(ours: float | None, published: float | None, digits: int = 0, mark: str = "") -> str:
     """A published figure, a mark, and in brackets ours less the published one; an en dash without a published one."""
     if published is None:
         return MISSING
     distance = difference(ours, published)
-    signed = "" if distance is None else f" ({distance:+,.{digits}f})".replace("-", "−")
-    return f"{number(published, digits)}{mark}{signed}"
+    bracket = "" if distance is None else f" ({signed(distance, digits)})"
+    return f"{number(published, digits)}{mark}{bracket}"
 
 
 def stated(aggregate: Mapping[str, Any], task: str) -> Record:

@@ -22,7 +22,7 @@ from clinical_peft.evaluation.style import (
 )
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of
 
-PANELS = {"raw": "scores as they are", "temperature": "at one temperature"}
+PANELS = {"raw": "scores as they are", "temperature": "at one temperature", "isotonic": "after isotonic regression"}
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,43 @@ class DecisionCurves:
 
 
 def reliability_of(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Reliability]]:
-    """Bins of each model's first seed, by panel and model.
+    """Bins of each model, pooled over its seeds, by panel and model.
 
     Args:
         runs: Of one task, runs of `clinical_peft.evaluation.calibrate.calibrate`, by model and seed.
     """
-    first = {run["model"]: run for run in reversed(runs)}
+    by_model: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        by_model.setdefault(run["model"], []).append(run["reliability"])
     return {
-        panel: {model: _bins(run["reliability"][scores]) for model, run in first.items() if run["reliability"][scores]}
+        panel: {
+            model: _pooled([seed[scores] for seed in seeds])
+            for model, seeds in by_model.items()
+            if any(seed[scores] for seed in seeds)
+        }
         for scores, panel in PANELS.items()
     }
 
 
-def _bins(found: Sequence[Mapping[str, Any]]) -> Reliability:
-    predicted, observed = (np.array([one[name] for one in found]) for name in ("mean_score", "observed"))
+def _pooled(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> Reliability:
+    """The bins of all seeds by rising score, neighbours joined into as many bins as one seed has at most.
+
+    A joined bin holds means weighted by the number of pairs; so are the ends of its interval, since the seeds predict
+    the same patients.
+    """
+    found = sorted((one for seed in seeds for one in seed), key=lambda one: float(one["mean_score"]))
+    pairs = np.array([one["pairs"] for one in found], dtype=np.float64)
+    if len(seeds) == 1:
+        place = np.arange(len(found))
+    else:
+        most = max(len(seed) for seed in seeds)
+        place = np.floor(most * (np.cumsum(pairs) - pairs / 2) / pairs.sum()).astype(np.int64)
     known = all(one["interval"] is not None for one in found)
-    return Reliability(predicted, observed, np.array([one["interval"] for one in found]).T if known else None)
+    columns = np.array([[one["mean_score"], one["observed"], *(one["interval"] if known else ())] for one in found])
+    means = np.stack(
+        [np.average(columns[place == index], axis=0, weights=pairs[place == index]) for index in np.unique(place)]
+    )
+    return Reliability(means[:, 0], means[:, 1], means[:, 2:].T if known else None)
 
 
 def decision_curves_of(runs: Sequence[Mapping[str, Any]]) -> DecisionCurves | None:
@@ -148,7 +169,7 @@ def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: P
     """
     names = in_order(list(curves.models), labels)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.6, 3.8 + legend_height([*names, "all", "none"])), layout="constrained")
+        figure = Figure(figsize=(8.8, 3.8 + legend_height([*names, "all", "none"])), layout="constrained")
         axes = figure.subplots()
         for position, name in enumerate(names):
             axes.plot(curves.thresholds, curves.models[name], label=label_of(name, labels), **line_style(position))

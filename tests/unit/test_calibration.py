@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from simulated_study import CLASSES, simulate_predictions
 from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
@@ -195,6 +197,69 @@ def test_without_a_case_there_is_no_threshold(splits):
     assert row["sensitivity"] == row["alerts_per_case"] == {"value": None, "interval": None}
 
 
+def a_bin(score, observed, pairs=10):
+    return {"mean_score": score, "observed": observed, "pairs": pairs, "interval": [observed - 0.1, observed + 0.1]}
+
+
+def run_of(seed, bins):
+    return {"model": "m", "seed": seed, "reliability": dict.fromkeys(("raw", "temperature", "isotonic"), bins)}
+
+
+def test_reliability_pools_the_bins_of_all_seeds():
+    from clinical_peft.evaluation.use_figures import reliability_of
+
+    first = run_of(0, [a_bin(0.1, 0.2), a_bin(0.5, 0.4)])
+    second = run_of(1, [a_bin(0.2, 0.4), a_bin(0.7, 0.8)])
+    pooled = reliability_of([first, second])["scores as they are"]["m"]
+    assert pooled.predicted == pytest.approx([0.15, 0.6])
+    assert pooled.observed == pytest.approx([0.3, 0.6])
+    assert pooled.interval == pytest.approx(np.array([[0.2, 0.5], [0.4, 0.7]]))
+    alone = reliability_of([first])["after isotonic regression"]["m"]
+    assert alone.predicted == pytest.approx([0.1, 0.5])
+
+
+@given(st.lists(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 50)), min_size=1), min_size=1))
+def test_pooled_bins_rise_and_are_no_more_than_one_seed_has(seeds):
+    from clinical_peft.evaluation.use_figures import _pooled
+
+    pooled = _pooled([[a_bin(*one) for one in sorted(seed)] for seed in seeds])
+    assert len(pooled.predicted) <= max(map(len, seeds))
+    assert (np.diff(pooled.predicted) >= -1e-12).all()
+    assert pooled.interval.shape == (2, len(pooled.observed))
+    np.testing.assert_allclose(pooled.interval, [pooled.observed - 0.1, pooled.observed + 0.1], atol=1e-12)
+
+
+def test_alerts_and_calibration_are_printed_with_their_intervals(tmp_path):
+    from simulated_study import LABELS, simulate_study
+
+    from clinical_peft.evaluation.evidence_tables import CALIBRATION_FIELDS, build_evidence_tables
+
+    study = simulate_study(tmp_path, seeds=2, resamples=100, tasks=("mortality",))
+    metrics = [tmp_path / f"metrics/{run['model']}/mortality/seed{run['seed']}.json" for run in study["metrics"]]
+    predictions = [study["predictions"][run["model"], "mortality"][run["seed"]] for run in study["metrics"]]
+    found = calibrate(
+        metrics, predictions, study["classes"], resamples=100, bootstrap_seed=0, output=tmp_path / "calibration.json"
+    )
+    empty = {"level": 0.95, "summaries": [], "differences": []}
+    nobody = {"smallest_cell": 10, "cells": [], "gaps": []}
+    table = build_evidence_tables(aggregate=empty, calibration=found, subgroups=nobody, labels=LABELS)["calibration"]
+    assert set(table.records[0]) == set(CALIBRATION_FIELDS)
+    record = next(one for one in table.records if (one["model"], one["scores"]) == ("llama+lora", "raw"))
+    rows = [
+        row["alerts_per_100"]
+        for run in found["runs"]
+        if run["model"] == "llama+lora"
+        for row in run["alert_burden"]
+        if row["sensitivity_aimed"] == 0.9
+    ]
+    assert len(rows) == 2
+    assert record["alerts_per_100_low"] == pytest.approx(np.mean([row["interval"][0] for row in rows]), abs=1e-4)
+    assert record["alerts_per_100_low"] <= record["alerts_per_100"] <= record["alerts_per_100_high"]
+    printed = dict(zip(table.header, table.rows[table.records.index(record)], strict=True))
+    for title in ("Alerts per 100", "Precision of an alert", "Brier", "Slope"):
+        assert "[" in printed[title], title
+
+
 def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
     from simulated_study import LABELS, simulate_study
 
@@ -225,7 +290,7 @@ def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
     for task in ("mortality", "procedures"):
         members = [run for run in result["runs"] if run["task"] == task]
         panels = reliability_of(members)
-        assert list(panels) == ["scores as they are", "at one temperature"]
+        assert list(panels) == ["scores as they are", "at one temperature", "after isotonic regression"]
         assert all(set(models) == {run["model"] for run in members} for models in panels.values())
         reliability_diagram(task, panels, LABELS, tmp_path / "reliability.svg")
         curves = decision_curves_of(members)

@@ -135,7 +135,9 @@ def test_bands_are_described_and_an_empty_one_is_a_dash_with_its_reason(metrics,
     table = build(changed)["multilabel_metrics"]
     (row,) = table.rows
     printed = dict(zip(table.header, row, strict=True))
-    assert printed["Head"].startswith("75.0")
+    # Every label of the band is scored, which is not so of the next.
+    assert printed["Head"].startswith("75.0 [")
+    assert printed["Middle"].startswith("75.0† [")
     assert printed["Tail"] == "–"
     notes = " ".join(table.notes)
     assert "PROC head 4 of 4, middle 5 of 6, tail 0 of 2" in notes
@@ -161,6 +163,7 @@ def test_the_originals_scoring_stands_beside_the_corrected_one(tables, metrics):
     assert values["paper"] != values["corrected"]
     assert float(found["auroc_paper_percent"]) == pytest.approx(values["paper"], abs=1e-4)
     assert float(found["auroc_difference_percent"]) == pytest.approx(values["paper"] - values["corrected"], abs=2e-4)
+    assert not any("−0.0" in cell for row in tables["scoring_variants"].rows for cell in row)
     los = row_of(tables["scoring_variants"], "llama", "los")
     assert float(los["auroc_difference_percent"]) == 0
 
