@@ -117,7 +117,7 @@ def test_labels_by_frequency_are_drawn_for_every_model(tmp_path):
 
 def pool(path, texts, features, clinical=None, context=64):
     job = {"context": context, "clinical": clinical, "clinical_mode": "frozen" if clinical else None}
-    by = PooledBy(job=job, base="tiny", revision="r", frozen_sha256="0", parameters=1, spread=0.02)
+    by = PooledBy(job=job, base="tiny", revision="r", parts={}, frozen_sha256="0", parameters=1, spread=0.02)
     write_pooled(path, texts, features, np.full(len(texts), 5), by)
 
 

@@ -405,7 +405,7 @@ def test_errors_of_a_user(bases, tmp_path):
 def test_a_head_that_is_not_the_saved_one_is_refused(family, key, fault, message, bases, tmp_path):
     base, folder = bases[family], tmp_path / "model"
     classifier = build_classifier(Variant(family=family), base, None, classes=CLASSES, seed=9)
-    save_classifier(classifier, folder, base=base, card="")
+    save_classifier(classifier, folder, base=base, card="", context=12)
     tensors = load_file(folder / "head" / "model.safetensors")
     fault(tensors, key)
     save_file(tensors, folder / "head" / "model.safetensors")
@@ -418,7 +418,7 @@ def test_a_head_that_is_not_the_saved_one_is_refused(family, key, fault, message
 def test_a_head_that_cannot_be_read_is_refused(damage, bases, tmp_path):
     base, folder = bases["causal"], tmp_path / "model"
     classifier = build_classifier(Variant(family="causal"), base, None, classes=CLASSES, seed=9)
-    save_classifier(classifier, folder, base=base, card="")
+    save_classifier(classifier, folder, base=base, card="", context=12)
     file = folder / "head" / "model.safetensors"
     content = file.read_bytes()
     file.unlink()
@@ -442,7 +442,7 @@ def test_a_head_that_cannot_be_read_is_refused(damage, bases, tmp_path):
 def test_a_whole_network_without_its_head_is_refused(fault, message, bases, tmp_path):
     base, folder = bases["causal"], tmp_path / "model"
     classifier = build_classifier(Variant(family="causal", full=True), base, None, classes=CLASSES, seed=9)
-    save_classifier(classifier, folder, base=base, card="")
+    save_classifier(classifier, folder, base=base, card="", context=12)
     file = folder / "full" / "model.safetensors"
     tensors = load_file(file)
     fault(tensors)
