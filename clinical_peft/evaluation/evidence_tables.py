@@ -262,7 +262,7 @@ def _subgroup_record(row: Mapping[str, Any], cell: Mapping[str, Any], labels: La
 
 def _plain(suffix: str, part: Mapping[str, Any]) -> Record:
     """Brier score and calibration intercept, or their gaps, with both ends of their intervals."""
-    record = {}
+    record: Record = {}
     for name in ("brier", "calibration_intercept"):
         found = part.get(name) or {}
         low, high = found.get("interval") or (None, None)
