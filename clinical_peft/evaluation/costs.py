@@ -6,7 +6,7 @@ configuration, whether anything but the head is trained or not. Its tokens are c
 time is an estimate at the rate measured in this study.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clinical_peft.evaluation.tables import MISSING, Labels, Record, Table, in_order, label_of, number
@@ -126,12 +126,18 @@ def _model_row(model: str, runs: Sequence[Mapping[str, Any]], labels: Labels, ra
 
 def _device(runs: Sequence[Mapping[str, Any]]) -> Record:
     """The largest memory of some runs, and the energy of all; None where one of them did not tell."""
-    memory: list[Any] = [run.get("peak_memory_bytes") for run in runs]
-    energy: list[Any] = [run.get("energy_joules") for run in runs]
+    memory, energy = (_all_known(run.get(key) for run in runs) for key in ("peak_memory_bytes", "energy_joules"))
     return {
-        "peak_memory_gb": None if None in memory else round(max(memory) / BYTES_PER_GB, 3),
-        "energy_wh": None if None in energy else round(sum(energy) / JOULES_PER_WATT_HOUR, 4),
+        "peak_memory_gb": round(max(memory) / BYTES_PER_GB, 3) if memory else None,
+        "energy_wh": round(sum(energy) / JOULES_PER_WATT_HOUR, 4) if energy else None,
     }
+
+
+def _all_known(values: Iterable[float | None]) -> list[float]:
+    """The values, or none where one is missing."""
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return known if len(known) == len(found) else []
 
 
 def _row(
@@ -163,7 +169,7 @@ def _total(records: Sequence[Record]) -> Record:
     def total(field: str) -> Any:
         return sum(record[field] or 0 for record in records)
 
-    memory, energy = ([record[field] for record in records] for field in ("peak_memory_gb", "energy_wh"))
+    memory, energy = (_all_known(record[field] for record in records) for field in ("peak_memory_gb", "energy_wh"))
     row = _row(
         "total",
         "Total",
@@ -175,8 +181,8 @@ def _total(records: Sequence[Record]) -> Record:
         total("original_device_seconds"),
     )
     return row | {
-        "peak_memory_gb": None if None in memory else max(memory),
-        "energy_wh": None if None in energy else round(sum(energy), 4),
+        "peak_memory_gb": max(memory) if memory else None,
+        "energy_wh": round(sum(energy), 4) if energy else None,
     }
 
 
