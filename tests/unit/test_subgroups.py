@@ -245,25 +245,26 @@ def test_classes_with_few_cases_are_counted(study):
     assert any(note.startswith("†") for note in table.notes)
 
 
-def scored(areas, few, classes):
+def scored(areas, few):
     others = {name: np.full(3, 0.2) for name in ("brier", "calibration_intercept")}
-    return Scored({column: np.full(3, 0.7) for column in areas}, others, frozenset(classes), frozenset(few))
+    return Scored({columns: np.full(3, 0.7) for columns in areas}, others, frozenset(few))
 
 
 def test_a_figure_of_few_cases_in_every_class_is_not_shown():
-    base, group = scored((0, 1), (), (0, 1)), scored((0, 1), (0, 1), (0, 1))
-    found = _gap(group, base, 0.95, own=False)
+    both = ((0,), (1,))
+    base = scored(both, ())
+    found = _gap(scored(both, (0, 1)), base, 0.95, own=False)
     assert found["suppressed"] == f"{TOO_FEW} positives or negatives in every class"
     assert found["figures"] is found["gaps"] is found["p_value"] is None
     # One large class is enough for a figure, which is marked.
-    rough = _gap(scored((0, 1), (1,), (0, 1)), base, 0.95, own=False)
+    rough = _gap(scored(both, (1,)), base, 0.95, own=False)
     assert (rough["suppressed"], rough["classes"], rough["classes_with_few"]) == (None, 2, 1)
 
 
-def test_a_class_that_one_of_two_groups_lacks_is_one_of_few():
-    base, group = scored((-1,), (), (0, 1, 2, 3)), scored((-1,), (), (0, 1, 2))
+def test_a_class_that_one_of_two_groups_lacks_is_left_out_of_both():
+    base, group = scored(combinations(range(4), 2), ()), scored(combinations(range(3), 2), (2, 3))
     found = _gap(group, base, 0.95, own=False)
-    assert (found["classes"], found["classes_with_few"]) == (4, 1)
+    assert (found["classes"], found["classes_with_few"]) == (3, 1)
 
 
 def test_every_gap_has_its_interval_in_the_table(study):
