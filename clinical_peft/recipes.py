@@ -120,8 +120,9 @@ class LanguageRecipe(Optimisation):
         batch_tokens: Real tokens per optimizer step, about.
         micro_batch_tokens: Tokens per forward pass, padding included, at most.
         attention: How documents share a forward pass: `packed` one after the other in one sequence, attention staying
-            inside each; `grouped` as rows of like length, padded on the right; `auto` packs where the device has a kernel
-            for it, which spares all padding. Methods with virtual tokens are always grouped. The choice changes the order of float sums, not the result otherwise.
+            inside each; `grouped` as rows of like length, padded on the right; `auto` packs where the device has a
+            kernel for it, which spares all padding. Methods with virtual tokens are always grouped. The choice changes
+            the order of float sums, not the result otherwise.
         checkpointing: Layers whose activations are computed again in the backward pass instead of being kept: `none`,
             `full`, every n-th, or `auto`, as many as the memory of a GPU demands and none on a CPU. Same result.
         compile: Compile the layers with `torch.compile`, where a compiler works. The first pass takes minutes on a GPU.
