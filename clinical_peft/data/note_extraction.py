@@ -47,21 +47,23 @@ def extract_notes(
             (`expected_rows`).
 
     Returns:
-        Counts: rows_read, empty_dropped, marked_as_error_dropped, duplicates_dropped, written; per table (discharge,
-        radiology, noteevents) ``{table}_rows`` and, unless it is synthetic, ``{table}_rows_expected`` of the release.
+        Counts: rows_read, ids_repeated (rows with the note id of an earlier row of their table), empty_dropped,
+        marked_as_error_dropped, duplicates_dropped, written; per table (discharge, radiology, noteevents)
+        ``{table}_rows`` and, unless it is synthetic, ``{table}_rows_expected`` of the release.
 
     Raises:
         ConfigError: The corpus is unknown or its folder is not given.
         DataError: A table is missing, malformed or without rows; a row lacks its id or its patient; a release's file
-            has another number of rows; no note is left.
+            has another number of rows; two notes to be kept have one id, unless ``flattened``; no note is left.
     """
     tables = _tables(corpus, mimic_iv_note, mimic_iii)
-    counts = Counter(rows_read=0, empty_dropped=0, marked_as_error_dropped=0, duplicates_dropped=0, written=0)
+    dropped = dict.fromkeys(("empty_dropped", "marked_as_error_dropped", "duplicates_dropped"), 0)
+    counts = Counter(rows_read=0, ids_repeated=0, **dropped, written=0)
     seen = SeenTexts()
     with note_batch_writer(output) as write:
         for table in tables:
             for batch in _checked(table, counts, whole_release):
-                kept = _flattened(batch, counts) if flattened else _structured(batch, counts, seen)
+                kept = _flattened(batch, counts) if flattened else _structured(batch, counts, seen, table.path)
                 counts["written"] += kept.num_rows
                 if kept.num_rows:
                     write(kept)
@@ -123,8 +125,9 @@ def _mimic_iv_notes(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
 
 
 def _checked(table: _NoteTable, counts: Counter[str], whole_release: bool | None) -> Iterator[pa.RecordBatch]:
-    """Yield a table's batches, counted; a table that is not what it should be is an error."""
+    """Yield a table's batches, counted, with ``row`` and ``repeats_id``; a table with something amiss is an error."""
     rows = 0
+    ids = SeenTexts()
     for batch in table.read(table.path):
         for column in ("note_id", "subject_id"):
             if batch[column].null_count:
@@ -133,8 +136,11 @@ def _checked(table: _NoteTable, counts: Counter[str], whole_release: bool | None
                     f"{table.path}: row {number}: expected a {column} in every row, found none; "
                     "without it notes cannot be told apart or split by patient"
                 )
+        repeats_id = ~ids.add_all(_views(batch["note_id"]))
+        counts["ids_repeated"] += int(repeats_id.sum())
+        numbers = np.arange(batch.num_rows) + HEADER_ROWS + rows + 1
         rows += batch.num_rows
-        yield batch
+        yield batch.append_column("row", pa.array(numbers)).append_column("repeats_id", pa.array(repeats_id))
     if not rows:
         raise DataError(f"{table.path}: expected notes, found a header alone; fetch the whole table")
     counts["rows_read"] += rows
@@ -151,7 +157,7 @@ def _flattened(batch: pa.RecordBatch, counts: Counter[str]) -> pa.Table:
     return _kept(batch, flatten_texts(batch["text"]), ~empty)
 
 
-def _structured(batch: pa.RecordBatch, counts: Counter[str], seen: SeenTexts) -> pa.Table:
+def _structured(batch: pa.RecordBatch, counts: Counter[str], seen: SeenTexts, path: Path) -> pa.Table:
     """Clean a batch and drop rows without text, those marked as errors, and those whose text was seen before."""
     text = structure_texts(batch["text"])
     has_no_text = np.asarray(pc.is_null(batch["text"]))
@@ -163,13 +169,19 @@ def _structured(batch: pa.RecordBatch, counts: Counter[str], seen: SeenTexts) ->
     counts["marked_as_error_dropped"] += int(is_error.sum())
     counts["duplicates_dropped"] += int((~is_new).sum())
     kept[kept] = is_new
+    clashes = np.flatnonzero(kept & np.asarray(batch["repeats_id"]))
+    if clashes.size:
+        raise DataError(
+            f"{path}: row {batch['row'][int(clashes[0])]}: expected a note id of its own, found that of an earlier row "
+            "with another text; the release has none twice: fetch the file again, or number its notes"
+        )
     return _kept(batch, text, kept)
 
 
-def _views(texts: pa.StringArray, mask: NDArray[np.bool_]) -> Iterator[memoryview]:
-    """Yield the bytes of the texts of a mask."""
+def _views(texts: pa.StringArray, mask: NDArray[np.bool_] | None = None) -> Iterator[memoryview]:
+    """Yield the bytes of all texts, or of those of a mask."""
     offsets, view = text_view(texts)
-    rows = np.flatnonzero(mask)
+    rows = np.arange(len(texts)) if mask is None else np.flatnonzero(mask)
     return (view[start:end] for start, end in zip(offsets[rows].tolist(), offsets[rows + 1].tolist(), strict=True))
 
 

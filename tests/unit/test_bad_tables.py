@@ -203,6 +203,42 @@ def test_a_damaged_row_in_a_column_that_is_not_read_does_not_matter(tmp_path):
     assert next(stream_table(tmp_path / "t.csv", ["A"])).to_pylist() == [{"A": "1"}]
 
 
+def extracted(folder: Path, rows, *, flattened: bool) -> tuple[dict[str, int], list[str]]:
+    for name, content in (("discharge", rows), ("radiology", NUMBERED[:1])):
+        (folder / f"{name}.csv").write_bytes(table(content))
+    output = folder / "n.parquet"
+    counts = extract_notes("mimic-iv", output, mimic_iv_note=folder, mimic_iii=None, flattened=flattened)
+    return counts, pq.read_table(output)["note_id"].to_pylist()
+
+
+@pytest.mark.parametrize(("flattened", "kept"), [(False, 300), (True, 302)])
+def test_a_row_that_is_there_twice_is_counted(tmp_path, flattened, kept):
+    """The original keeps it; so does its protocol. Some batches lie between the two."""
+    rows = [*NUMBERED[:300], NUMBERED[7]]
+    counts, note_ids = extracted(tmp_path, rows, flattened=flattened)
+    assert counts["ids_repeated"] == 1
+    assert counts["duplicates_dropped"] == (0 if flattened else 2)  # also of the one note of the other table
+    assert len(note_ids) == counts["written"] == kept
+
+
+def test_one_id_for_two_texts_is_an_error(tmp_path):
+    rows = [*NUMBERED[:300], (*NUMBERED[7][:-1], f"{SECRET} again"), *NUMBERED[300:400]]
+    with pytest.raises(
+        DataError, match=r"discharge\.csv: row 302: expected a note id of its own, found that of"
+    ) as caught:
+        extracted(tmp_path, rows, flattened=False)
+    assert SECRET not in str(caught.value)
+    assert not (tmp_path / "n.parquet").exists()
+    counts, note_ids = extracted(tmp_path, rows, flattened=True)
+    assert (counts["ids_repeated"], note_ids.count(NUMBERED[7][0])) == (1, 2)
+
+
+def test_an_empty_row_with_the_id_of_a_note_is_dropped(tmp_path):
+    rows = [*NUMBERED[1:9], (*NUMBERED[7][:-1], "")]
+    counts, note_ids = extracted(tmp_path, rows, flattened=False)
+    assert (counts["ids_repeated"], note_ids.count(NUMBERED[7][0])) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("suffix", "end", "warned"),
     [

@@ -52,3 +52,20 @@ def test_the_original_way_writes_the_text_that_protocol_paper_writes(benchmark, 
     texts = pq.read_table(tmp_path / "n.parquet")["text"].to_pylist()
     assert lines == len(texts)
     assert gzip.decompress((tmp_path / "notes.gz").read_bytes()).decode() == "".join(text + "\n" for text in texts)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_ratios_hold_every_peer_that_is_installed(benchmark, monkeypatch, installed):
+    extract, ways, folder = benchmark
+
+    def measure(way, _):
+        if way == "parse, polars" and not installed:
+            return None
+        return {"seconds": 1.0 + len(way), "cpu_seconds": 2.0, "peak_bytes": 1, "counted": 1}
+
+    monkeypatch.setattr(extract, "measure", measure)
+    found = extract.compare(folder, 2)
+    assert set(found["ways"]) == set(ways.WAYS) - (set() if installed else {"parse, polars"})
+    assert ("parse, polars / ours, corrected" in found["ratios"]) == installed
+    assert found["ratios"]["original / ours, paper"]["seconds"]["median"] == 9 / 12
+    assert found["not_installed"] == ([] if installed else ["parse, polars"])

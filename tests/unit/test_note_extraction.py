@@ -57,6 +57,7 @@ def test_structured_extraction_keeps_lines_and_counts_what_it_drops(folders, tmp
     counts = extract_notes("combined", output, **folders, flattened=False)
     assert counts == {
         "rows_read": 8,
+        "ids_repeated": 0,
         "empty_dropped": 2,
         "marked_as_error_dropped": 1,
         "duplicates_dropped": 1,
