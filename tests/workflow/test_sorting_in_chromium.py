@@ -42,11 +42,12 @@ SORTED = """(() => {
 
 def protocol_gaps():
     changed = {"joined": 0, "left": 0, "texts": 5, "labels": 0}
-    judged = {"auroc": 0.7, "n": 100, "classes": 2}
+    judged = {"auroc": 0.7, "n": 100, "classes": 2, "protocol": "corrected", "cohort_sha256": "0" * 64}
     rows = [
         {
             **{"switch": switch, "task": "los", "corrected": judged, "arm": judged, "difference": effect},
             **{"interval": [effect - 0.001, effect + 0.001], "interval_total": [effect - 0.002, effect + 0.002]},
+            **{"interval_bca": None, "standard_error": 0.001, "undefined": 0},
             **{"p_value": 0.1, "p_total": 0.1, "p_holm": 0.1, "significant": False, "changed": changed},
             "degrees_of_freedom": None,
         }
@@ -67,6 +68,7 @@ def subgroups():
         gaps.append(
             {
                 **{**key, "model": "llama", "reference": "60 to 79", "seeds": 1, "classes": 1, "classes_with_few": 0},
+                **{"protocol": "corrected", "cohort_sha256": "0" * 64},
                 **{"figures": figures if auroc else None, "gaps": distances if gap else None, "p_value": None},
                 **{"p_holm": None, "significant": False, "suppressed": why, "undefined": 0},
             }
