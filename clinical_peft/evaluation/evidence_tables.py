@@ -16,6 +16,7 @@ from typing import Any
 from clinical_peft.evaluation.tables import (
     FEWER,
     MISSING,
+    STATED,
     TASK_LABELS,
     Labels,
     Record,
@@ -30,7 +31,6 @@ from clinical_peft.evaluation.tables import (
 )
 from clinical_peft.evaluation.uncertainty_table import uncertainty_table
 
-STATED = ("protocol", "cohort_sha256")
 # Figures of a group, and their gaps, that are no percentages.
 WITH_ENDS = ("brier", "brier_gap", "calibration_intercept", "calibration_intercept_gap")
 CALIBRATION_FIGURES = ("brier", "log_loss", "ece", "calibration_slope", "calibration_intercept")

@@ -25,8 +25,10 @@ from clinical_peft.evaluation.areas import BANDS
 from clinical_peft.evaluation.evaluate import read_replicates
 from clinical_peft.evaluation.metrics import FIGURES, PRECISION_AT
 from clinical_peft.evaluation.resampling import percentile_interval
+from clinical_peft.evaluation.runs import check_comparable
 from clinical_peft.evaluation.tables import (
     MISSING,
+    STATED,
     TASK_LABELS,
     Labels,
     Record,
@@ -68,16 +70,19 @@ METRIC_FIELDS = (
     *_columns(SHARES, "_percent"),
     *_columns(LOSSES, ""),
     *("threshold", "threshold_chosen_on", "undefined"),
+    *STATED,
 )
 MULTILABEL_FIELDS = (
     *KEYS,
     *_columns(BY_LABEL, "_percent"),
     *(f"{band}_{count}" for band in BANDS for count in ("classes", "scored")),
     *("head_above", "tail_below", "undefined"),
+    *STATED,
 )
 VARIANT_FIELDS = (
     *KEYS[:-1],
     *(f"{figure}_{version}_percent" for figure in SHARES for version in ("corrected", "paper", "difference")),
+    *STATED,
 )
 
 Run = Mapping[str, Any]
@@ -137,8 +142,10 @@ def build_metric_tables(metrics: Sequence[Run], replicates: Sequence[Path], labe
         metrics, multilabel_metrics and scoring_variants.
 
     Raises:
-        DataError: A replicates file is missing or belongs to another run.
+        DataError: A replicates file is missing or belongs to another run, or runs may not stand in one table
+            (`clinical_peft.evaluation.runs.check_comparable`).
     """
+    check_comparable(metrics, replicates)
     runs: dict[tuple[str, str], list[tuple[Run, Path]]] = defaultdict(list)
     for run, path in sorted(zip(metrics, replicates, strict=True), key=lambda pair: pair[0]["seed"]):
         runs[run["model"], run["task"]].append((run, path))
@@ -162,6 +169,7 @@ def _keys(cell: Cell, labels: Labels) -> Record:
         "classes": first["classes"],
         "classes_scored": first["classes_scored"]["test"],
         "level": first["level"],
+        **{name: first[name] for name in STATED},
     }
 
 
@@ -222,7 +230,7 @@ def _names_of(figure: str) -> tuple[str, ...]:
 
 
 def _level(records: Sequence[Record]) -> str:
-    return f" with {records[0]['level']:.0%} intervals over patients" if records else ""
+    return f" with {records[0]['level']:.0%} intervals over patients alone" if records else ""
 
 
 def _metric_table(cells: Sequence[Cell], labels: Labels) -> Table:

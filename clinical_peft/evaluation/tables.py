@@ -10,6 +10,7 @@ Labels = Mapping[str, Mapping[str, Any]]
 Record = dict[str, Any]
 
 MISSING = "–"
+STATED = ("protocol", "cohort_sha256")  # columns that tell rows of several studies apart
 EMPTY = "This study has no such row."
 PAPER = "paper"
 PAPER_DIFFERENCE = "paper (difference)"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from simulated_study import LABELS, simulate_study
 
+from clinical_peft.errors import DataError
 from clinical_peft.evaluation.evaluate import read_replicates, run_key
 from clinical_peft.evaluation.metric_tables import (
     METRIC_FIELDS,
@@ -62,6 +63,14 @@ def test_every_table_has_its_columns_and_a_row_per_model_and_task(tables):
     assert {row["task"] for row in records(tables["multilabel_metrics"])} == {"procedures"}
     for table in tables.values():
         assert {len(row) for row in table.rows} == {len(table.header)}
+
+
+def test_every_row_names_its_protocol_and_cohort_and_other_runs_are_refused(tables, metrics, build):
+    for table in tables.values():
+        assert {(record["protocol"], record["cohort_sha256"]) for record in table.records} == {("corrected", "c0" * 32)}
+    other = [run | {"protocol": "paper"} if run["model"] == "llama" else run for run in metrics]
+    with pytest.raises(DataError, match="a table holds runs of one protocol"):
+        build(other)
 
 
 def test_figures_are_means_over_seeds_and_intervals_those_of_the_mean(tables, metrics, study):
