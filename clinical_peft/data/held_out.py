@@ -97,7 +97,7 @@ def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
         DataError: The file is missing, not Parquet, or lacks a column.
     """
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)
     except (FileNotFoundError, pa.ArrowInvalid):
         raise DataError(f"{path}: expected a Parquet file, found none; build it again") from None
     missing = [column for column in columns if column not in file.schema_arrow.names]

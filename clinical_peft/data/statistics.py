@@ -71,7 +71,7 @@ def _shares(labels: list[int], classes: int) -> list[float]:
 def _lengths(path: Path, tokenizers: Mapping[str, Path]) -> dict[str, dict[str, float]]:
     counters = {name: _tokenizer(folder) for name, folder in tokenizers.items()}
     counts: dict[str, list[int]] = {name: [] for name in ("words", *counters)}
-    for batch in pq.ParquetFile(path).iter_batches(columns=["text"], batch_size=_BATCH_ROWS):
+    for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(columns=["text"], batch_size=_BATCH_ROWS):
         texts = batch["text"].to_pylist()
         counts["words"] += [len(text.split()) for text in texts]
         for name, tokenizer in counters.items():

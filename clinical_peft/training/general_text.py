@@ -123,7 +123,8 @@ def _documents(file: Path, base: Path, split: str, salt: str) -> Iterator[list[i
     tokenizer = load_tokenizer(base)
     encode = reference_encoder(tokenizer)
     start, end = frame_ids(tokenizer)
-    for batch in pq.ParquetFile(file).iter_batches(NOTES_AT_ONCE, columns=["note_id", "subject_id", "text"]):
+    notes = pq.ParquetFile(file, pre_buffer=False)
+    for batch in notes.iter_batches(NOTES_AT_ONCE, columns=["note_id", "subject_id", "text"]):
         texts = [
             row["text"]
             for row in batch.to_pylist()

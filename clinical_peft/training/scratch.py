@@ -117,7 +117,7 @@ def prepare_scratch_base(
 
 
 def _training_texts(notes: Path, split_salt: str) -> Iterator[str]:
-    for batch in pq.ParquetFile(notes).iter_batches(1024, columns=["note_id", "subject_id", "text"]):
+    for batch in pq.ParquetFile(notes, pre_buffer=False).iter_batches(1024, columns=["note_id", "subject_id", "text"]):
         for row in batch.to_pylist():
             key = row["note_id"] if row["subject_id"] is None else row["subject_id"]
             if row["text"] and hash_split(key, split_salt) == "train":
