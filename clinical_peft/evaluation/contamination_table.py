@@ -21,8 +21,10 @@ from clinical_peft.evaluation.tables import (
     ends,
     label_of,
     number,
+    p_text,
     percent,
     rounded,
+    with_interval,
 )
 
 CONTAMINATION_FIELDS = (
@@ -173,8 +175,7 @@ def _row(record: Record) -> tuple[str, ...]:
     difference = MISSING
     if record["difference_percent"] is not None:
         low, high = record["total_low_percent"], record["total_high_percent"]
-        interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
-        difference = f"{record['difference_percent']:+.1f}{interval}"
+        difference = with_interval(record["difference_percent"], low, high)
     return (
         TASK_LABELS[record["task"]],
         COMPARISON_LABELS[record["comparison"]],
@@ -183,5 +184,5 @@ def _row(record: Record) -> tuple[str, ...]:
         number(record["first_percent"], 1),
         number(record["second_percent"], 1),
         difference,
-        number(record["p_holm"], 3),
+        p_text(record["p_holm"]),
     )

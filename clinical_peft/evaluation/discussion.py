@@ -11,7 +11,7 @@ from typing import Any
 from clinical_peft.evaluation.aggregate import MACRO
 from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.published import published_auroc, row_mean
-from clinical_peft.evaluation.tables import CONTROL, TASK_LABELS, Labels, Table, label_of
+from clinical_peft.evaluation.tables import CONTROL, TASK_LABELS, Labels, Table, label_of, number, p_text
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, lab
                 label_of(higher, labels),
                 label_of(lower, labels),
                 f"{100 * abs(row['difference']):.2f}",
-                f"[{100 * low:.2f}, {100 * high:.2f}]",
-                f"{row['p_total']:.3f}",
-                f"{row['p_holm_table']:.3f}",
+                f"[{number(100 * low, 2)}, {number(100 * high, 2)}]",
+                p_text(row["p_total"]),
+                p_text(row["p_holm_table"]),
                 "yes" if row["significant"] else "no",
             )
         )

@@ -44,7 +44,9 @@ def downstream_auroc(aggregate: Mapping[str, Any], labels: Labels, output: Path)
     models = in_order([model for model, _ in found], labels)
     tasks = [task for task in (*PAPER_TASKS, MACRO, CONTROL) if any(key[1] == task for key in found)]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.0 + 1.25 * len(tasks), 1.0 + 0.32 * len(models)), layout="constrained")
+        longest = max((len(label_of(model, labels)) for model in models), default=0)
+        size = (0.5 + 0.066 * longest + 1.2 * len(tasks), 1.1 + 0.32 * len(models))
+        figure = Figure(figsize=size, layout="constrained")
         if not tasks:
             say(figure, "No model was fine-tuned.")
             save(figure, output)
@@ -55,7 +57,8 @@ def downstream_auroc(aggregate: Mapping[str, Any], labels: Labels, output: Path)
             for place, model in enumerate(models):
                 if (row := found.get((model, task))) is not None:
                     _interval_point(axes, row, place)
-            axes.set_title(TASK_LABELS[task], fontweight="bold" if task == MACRO else "normal")
+            title = TASK_LABELS[task].replace(" ", "\n")
+            axes.set_title(title, fontweight="bold" if task == MACRO else "normal")
             axes.grid(visible=False, axis="y")
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panels[0].set_yticks(range(len(models)), [label_of(model, labels) for model in models])

@@ -18,8 +18,10 @@ from clinical_peft.evaluation.tables import (
     intervals,
     label_of,
     number,
+    p_text,
     percent,
     rounded,
+    with_interval,
 )
 
 PROTOCOL_FIELDS = (
@@ -117,12 +119,12 @@ def _record(row: Mapping[str, Any], level: float) -> Record:
 def _cells(record: Record) -> tuple[str, ...]:
     low, high = record["total_low_percent"], record["total_high_percent"]
     changed = [
-        f"{record[name]:,} {what}"
-        for name, what in (
-            ("texts_changed", "notes"),
-            ("labels_changed", "labels"),
-            ("admissions_joined", "more"),
-            ("admissions_left", "fewer"),
+        f"{record[name]:,} {one if record[name] == 1 else several}"
+        for name, one, several in (
+            ("texts_changed", "note", "notes"),
+            ("labels_changed", "label", "labels"),
+            ("admissions_joined", "more", "more"),
+            ("admissions_left", "fewer", "fewer"),
         )
         if record[name]
     ]
@@ -134,7 +136,7 @@ def _cells(record: Record) -> tuple[str, ...]:
         TASK_LABELS[record["task"]],
         number(record["corrected_percent"], 1),
         number(record["arm_percent"], 1),
-        f"{record['difference_percent']:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−"),
-        number(record["p_holm"], 3),
+        with_interval(record["difference_percent"], low, high),
+        p_text(record["p_holm"]),
         ", ".join(changed) or "nothing",
     )

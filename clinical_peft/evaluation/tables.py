@@ -98,6 +98,17 @@ def signed(value: float, digits: int = 1) -> str:
     return f"{round(value, digits) + 0.0:+,.{digits}f}".replace("-", "−")
 
 
+def with_interval(value: float, low: float | None, high: float | None, digits: int = 1) -> str:
+    """A difference and its interval, every number with its sign; the interval is left out where it is undefined."""
+    interval = "" if low is None or high is None else f" [{signed(low, digits)}, {signed(high, digits)}]"
+    return signed(value, digits) + interval
+
+
+def p_text(p: float | None) -> str:
+    """A p-value to three decimals, a smaller one as a bound; an en dash without one."""
+    return "<0.001" if p is not None and p < 0.001 else number(p, 3)
+
+
 def beside(ours: float | None, published: float | None, digits: int = 0, mark: str = "") -> str:
     """A published figure, a mark, and in brackets ours less the published one; an en dash without a published one."""
     if published is None:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cohort_fixtures import CORRECTED, PAPER, build
 from golden_hospital import write_hospital
-from test_cohorts import CORRECTED, PAPER, build
 
 from clinical_peft.errors import DataError
 

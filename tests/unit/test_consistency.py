@@ -5,9 +5,9 @@ import re
 
 import pandas as pd
 import pytest
+from cohort_fixtures import CORRECTED, NOTE_SWITCHES, PAPER, Hospital, build
 from golden_hospital import CASES, write_hospital
 from tables_fixtures import write_csv
-from test_cohorts import CORRECTED, NOTE_SWITCHES, PAPER, Hospital, build
 
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.attrition import Attrition

@@ -27,6 +27,7 @@ from clinical_peft.evaluation.contamination_table import CONTAMINATION_FIELDS, b
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.resampling import holm
 from clinical_peft.evaluation.subgroup_gaps import SMALLEST_CELL, TOO_FEW
+from clinical_peft.evaluation.tables import signed
 from clinical_peft.files import sha256_file
 from clinical_peft.recipes import TaskType
 
@@ -309,7 +310,7 @@ def test_holms_correction_runs_over_the_whole_table(study: dict[str, Any]) -> No
             [100 * end for end in one["interval_total"]], abs=1e-4
         )
         assert record["p_holm"] == pytest.approx(one["p_holm"], abs=1e-6)
-        assert f"[{record['total_low_percent']:.1f}, {record['total_high_percent']:.1f}]" in row[6]
+        assert f"[{signed(record['total_low_percent'])}, {signed(record['total_high_percent'])}]" in row[6]
         assert (record["protocol"], record["cohort_sha256"]) == ("corrected", "c0")
     assert "intervals over patients and seeds" in table.caption
 

@@ -1,8 +1,8 @@
 """Both protocols on the hospital made by hand: every row, text, label, split, class and step."""
 
 import pytest
+from cohort_fixtures import CORRECTED, PAPER, build
 from golden_hospital import CASES, PROLONGED, patient_of, write_hospital
-from test_cohorts import CORRECTED, PAPER, build
 
 from clinical_peft.data.sections import SECTION_HEADERS
 

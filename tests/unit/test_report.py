@@ -275,7 +275,7 @@ def test_discussion_counts_what_is_told_apart_and_what_is_not():
     assert group.by_task.rows == (("Macro average", "3", "2", "1"),)
     assert group.pairs.rows[0] == ("b", "c", "5.20", "[4.20, 6.20]", "0.100", "0.200", "no")
     # Over patients alone the interval excludes zero; over patients and seeds it does not.
-    assert group.pairs.rows[-1][:4] == ("A", "c", "0.60", "[-0.40, 1.60]")
+    assert group.pairs.rows[-1][:4] == ("A", "c", "0.60", "[−0.40, 1.60]")
     assert "1 of 3 pairs of models differ beyond chance" in highest_and_lowest(group, aggregate, {})
 
 

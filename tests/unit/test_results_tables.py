@@ -23,6 +23,7 @@ from clinical_peft.evaluation.published import (
     published_table,
 )
 from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown, write_table
+from clinical_peft.evaluation.tables import p_text, with_interval
 
 STATISTICS = [
     {"task": "control", "classes": 2, "multilabel": False, "train": 9, "validation": 3, "test": 2},
@@ -235,3 +236,16 @@ def test_tables_are_written_as_four_files_the_same_to_the_byte(tmp_path):
         first = [path.read_bytes() for path in paths]
         write_table(study_tables()[name], tmp_path / name)
         assert [path.read_bytes() for path in paths] == first
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(None, "–"), (0.0, "<0.001"), (0.000999, "<0.001"), (0.001, "0.001"), (0.0234, "0.023"), (1.0, "1.000")],
+)
+def test_a_p_value_is_never_printed_as_zero(p, text):
+    assert p_text(p) == text
+
+
+def test_a_difference_and_the_ends_of_its_interval_have_signs():
+    assert with_interval(-0.04, -3.21, 5.0) == "+0.0 [−3.2, +5.0]"
+    assert with_interval(1.5, None, None) == "+1.5"
