@@ -45,8 +45,7 @@ def deciding_settings(study: Study) -> dict[str, Any]:
             "seeds": study.matrix.seeds,
             "bases": {
                 name: study.bases[name].model_dump(mode="json", exclude={"label", "published"})
-                for name in bases
-                if name is not None
+                for name in sorted(name for name in bases if name is not None)
             },
             "adapters": {name: as_record(pretrain_job(study, name)) for name in adapters},
             "models": {f"{model}/{task}": as_record(finetune_job(study, model, task)) for model, task in runs},

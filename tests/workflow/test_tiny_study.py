@@ -204,6 +204,12 @@ def test_a_second_run_does_nothing(tiny_run):
     assert "Nothing to be done" in again.output
 
 
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
+def test_no_parameter_of_a_rule_hangs_on_the_order_of_a_set(tiny_run, seed):
+    plan = snakemake(tiny_run.folder, "--dry-run", environment={"PYTHONHASHSEED": seed})
+    assert "Nothing to be done" in plan.output
+
+
 def test_changing_one_tasks_recipe_reruns_that_task_alone(tiny_run, tmp_path):
     content = yaml.safe_load((REPOSITORY / "config" / "tiny.yaml").read_text())
     content["tasks"] = {"mortality": {"recipe": {"weight_decay": 0.5}}}
