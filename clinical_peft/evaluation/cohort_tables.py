@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinical_peft.evaluation.published import published_statistics
-from clinical_peft.evaluation.tables import MISSING, PAPER, TASK_LABELS, Record, Table, difference, number, rounded
+from clinical_peft.evaluation.tables import (
+    MISSING,
+    PAPER,
+    TASK_LABELS,
+    Record,
+    Table,
+    difference,
+    number,
+    rounded,
+    signed,
+)
 from clinical_peft.hash_split import SPLITS
 
 Step = Mapping[str, Any]
@@ -85,7 +95,7 @@ def also_left_out(step: Step) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return MISSING if value is None else f"{value:+,}" if value else "0"
+    return MISSING if value is None else signed(value, 0) if value else "0"
 
 
 def _percentages(shares: Sequence[float]) -> str:

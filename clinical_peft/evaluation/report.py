@@ -165,12 +165,18 @@ def build_report(
 def _in_short(aggregate: Mapping[str, Any], tables: Mapping[str, Table], labels: Labels) -> list[str]:
     """What a reader who stops here should know."""
     cohorts = tables["dataset_statistics"].records
-    test = sum(row["test"] for row in cohorts)
+    test = _range_of([row["test"] for row in cohorts])
     models = {row["model"] for row in aggregate["summaries"]}
     adapters = len(tables["domain_adaptation"].records)
-    first = f"{len(models)} models on {len(cohorts)} tasks with {number(test)} test admissions; {adapters} adapters."
+    first = f"{len(models)} models on {len(cohorts)} tasks of {test} test admissions each; {adapters} adapters."
     ends = [highest_and_lowest(group, aggregate, labels) for group in compare_groups(aggregate, labels)]
     return [first, *ends, *control_sentences(aggregate, labels), seed_sentence(aggregate)]
+
+
+def _range_of(counts: Sequence[int]) -> str:
+    """Smallest and largest of some counts; tasks share admissions, so that a sum would count them several times."""
+    low, high = min(counts, default=0), max(counts, default=0)
+    return number(low) if low == high else f"{number(low)} to {number(high)}"
 
 
 def _further_sections(tables: Mapping[str, Table], figures: Mapping[str, Path]) -> list[dict[str, Any]]:
@@ -193,11 +199,11 @@ def _stages(
 ) -> list[tuple[str, str]]:
     """The chain from hospital to report, each stage with what came out of it."""
     cohorts = tables["dataset_statistics"].records
-    admissions = sum(row[split] for row in cohorts for split in ("train", "validation", "test"))
+    admissions = _range_of([sum(row[split] for split in ("train", "validation", "test")) for row in cohorts])
     corpora = {row["corpus"]: sum(row["tokens"][s] for s in ("train", "validation", "test")) for row in perplexities}
     return [
         ("Hospital", "synthetic" if study["synthetic"] else "MIMIC"),
-        ("Cohorts", f"{len(cohorts)} tasks, {number(admissions)} labelled admissions"),
+        ("Cohorts", f"{len(cohorts)} tasks of {admissions} labelled admissions each"),
         ("Tokens", "; ".join(f"{name} {number(count)}" for name, count in sorted(corpora.items())) or "none"),
         ("Adapters", str(len(perplexities))),
         ("Predictions", f"{len(metrics)} runs of {len({run['model'] for run in metrics})} models"),

@@ -73,7 +73,7 @@ def test_differences_are_ours_minus_the_papers(tables):
     assert (diagnoses["mean_cardinality"], diagnoses["without_code"], diagnoses["class_shares"]) == ("11.5", "3", "")
     assert (control["published_classes"], control["difference_classes"], control["prevalence"]) == ("", "", "0.5")
     shown = tables["cohort_details"].rows
-    assert shown[0][1:5] == ("25.0 / 25.0 / 30.0 / 20.0", "43,602", "43,609", "-7")
+    assert shown[0][1:5] == ("25.0 / 25.0 / 30.0 / 20.0", "43,602", "43,609", "−7")
     assert shown[1][8] == "+4"
     assert shown[2][3:5] == ("–", "–")
 

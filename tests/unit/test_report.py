@@ -365,7 +365,7 @@ def test_sections_of_further_tables_appear_where_a_study_has_them(simulated, dra
 
 def test_what_a_hurried_reader_gets_is_the_first_thing_on_the_page(page, simulated):
     short = page[page.index('<div class="short">') : page.index("<nav")]
-    assert "8 models on 4 tasks" in short
+    assert "8 models on 4 tasks of 400 test admissions each; " in short
     assert "of 15 pairs of models differ beyond chance" in short
     best = max(
         (
