@@ -98,11 +98,14 @@ def _auroc_record(
     printed = published_auroc(labels.get(model, {}).get("published") or model) or {}
     low, high = found.get("interval") or (None, None)
     averaged = task == MACRO and bool(printed)
+    ours = percent(found.get("auroc"))
+    # A mean over other tasks than the published one's is not its counterpart.
+    comparable = task != MACRO or set(aggregate["macro_tasks"]) == set(PAPER_TASKS)
     return {
         "model": model,
         "label": label_of(model, labels),
         "task": task,
-        "auroc_percent": percent(found.get("auroc")),
+        "auroc_percent": ours,
         "low_percent": percent(low),
         "high_percent": percent(high),
         "level": aggregate["level"],
@@ -113,7 +116,7 @@ def _auroc_record(
         "classes_scored": found.get("classes_scored"),
         "classes": found.get("classes"),
         "published_percent": printed.get(task),
-        "difference_percent": difference(percent(found.get("auroc")), printed.get(task)),
+        "difference_percent": difference(ours, printed.get(task)) if comparable else None,
         "published_row_mean_percent": rounded(row_mean(printed), 3) if averaged else None,
         "published_average_is_row_mean": average_is_row_mean(printed) if averaged else None,
         **stated(aggregate, task),
@@ -130,7 +133,8 @@ def _auroc_cell(record: Record) -> str:
 
 def _published_cell(record: Record) -> str:
     mark = "*" if record["published_average_is_row_mean"] is False else ""
-    return beside(record["auroc_percent"], record["published_percent"], 2, mark)
+    ours = None if record["difference_percent"] is None else record["auroc_percent"]
+    return beside(ours, record["published_percent"], 2, mark)
 
 
 def _task_title(task: str, records: Sequence[Record]) -> str:
@@ -148,12 +152,16 @@ def _auroc_notes(records: Sequence[Record], aggregate: Mapping[str, Any]) -> tup
     fewer = fewer_note((row["task"], row["classes_scored"], row["classes"]) for row in records)
     if fewer:
         notes.append(fewer)
-    skipped = sum(row["undefined"] for row in aggregate["summaries"] if row["task"] != MACRO)
+    printed = {record["model"] for record in records}
+    counted = (row for row in aggregate["summaries"] if row["model"] in printed and row["task"] != MACRO)
+    skipped = sum(row["undefined"] for row in counted)
     if skipped:
         notes.append(f"Resamples left out because an AUROC was undefined in them, over all cells: {skipped:,}.")
     if 0 < len(aggregate["macro_tasks"]) < len(PAPER_TASKS):
         named = ", ".join(TASK_LABELS[task] for task in aggregate["macro_tasks"])
-        notes.append(f"The macro average of this study runs over {named} only.")
+        notes.append(
+            f"The macro average of this study runs over {named} only; no difference is taken to the paper's, over five."
+        )
     wrong = [record for record in records if record["published_average_is_row_mean"] is False]
     if wrong:
         listed = "; ".join(

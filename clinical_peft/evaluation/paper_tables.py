@@ -44,8 +44,9 @@ def build_tables(
         downstream_main and downstream_lora_baselines, per model and task (the paper's five, macro_average, control):
             model, label, task, auroc_percent (mean over seeds), low_percent, high_percent (interval of that mean over
             patients, at `level`), level, seeds, seed_sd_percent, test_admissions, test_patients, classes_scored,
-            classes, published_percent, difference_percent (ours less the published one), for macro_average
-            published_row_mean_percent and published_average_is_row_mean, and protocol and cohort_sha256.
+            classes, published_percent, difference_percent (ours less the published one; empty for a macro_average over
+            other than the paper's five tasks), for macro_average published_row_mean_percent and
+            published_average_is_row_mean, and protocol and cohort_sha256.
     Only columns that end in `_seconds` or `_per_second` differ between two runs of the same study.
 
     Args:

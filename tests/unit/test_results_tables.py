@@ -180,6 +180,24 @@ def test_a_model_or_task_without_a_figure_shows_a_dash():
     assert any("runs over LOS only" in note for note in table.notes)
 
 
+def test_an_average_over_fewer_tasks_than_the_papers_takes_no_difference_to_it():
+    summaries = [summary("llama", "los", 0.7), summary("llama", MACRO, 0.7)]
+    table = study_tables(summaries=summaries, macro_tasks=["los"])["downstream_main"]
+    by_task = {row["task"]: row for row in records(table)}
+    assert float(by_task["los"]["difference_percent"]) == pytest.approx(70 - 57.65)
+    assert by_task[MACRO]["published_percent"] == "58.61"
+    assert by_task[MACRO]["difference_percent"] == ""
+    averages = table.rows[0][table.header.index("Macro average") :][:2]
+    assert averages == ("70.0 [65.0, 74.0]", "58.61*")
+
+
+def test_resamples_left_out_are_those_of_the_tables_own_models():
+    summaries = [summary("llama", "los", 0.7, undefined=5), summary("bluebert+lora", "los", 0.7, undefined=7)]
+    tables = study_tables(summaries=summaries, macro_tasks=["los"])
+    for name, count in (("downstream_main", 5), ("downstream_lora_baselines", 7)):
+        assert any(f"over all cells: {count}." in note for note in tables[name].notes)
+
+
 def test_a_figure_over_fewer_classes_than_the_label_space_is_marked_in_every_form():
     summaries = [
         summary("tfidf", "los", 0.7, classes=4, classes_scored=3),
