@@ -11,7 +11,7 @@ from typing import Any
 from clinical_peft.evaluation.aggregate import MACRO
 from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.published import published_auroc, row_mean
-from clinical_peft.evaluation.tables import CONTROL, TASK_LABELS, Labels, Table, label_of, number, p_text
+from clinical_peft.evaluation.tables import CONTROL, TASK_LABELS, Labels, Table, counted, label_of, number, p_text
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _comparison(
     ]
     if open_pairs := len(pairs) - len(apart):
         sentences.append(
-            f"{_count(open_pairs, 'pair').capitalize()} cannot be told apart with this many test patients and seeds: "
+            f"{counted(open_pairs, 'pair').capitalize()} cannot be told apart with this many test patients and seeds: "
             "the order within may be chance, which is not evidence that the models are equal."
         )
     return Comparison(
@@ -200,7 +200,7 @@ def control_sentences(aggregate: Mapping[str, Any], labels: Labels) -> list[str]
     off = [row for row in rows if not row["interval_99"][0] <= 0.5 <= row["interval_99"][1]]
     sentences = [
         f"The control's label is a coin thrown by admission, so no model can know it: the 99% interval covers 50% for "
-        f"{len(rows) - len(off)} of {_count(len(rows), 'model')}."
+        f"{len(rows) - len(off)} of {counted(len(rows), 'model')}."
     ]
     if off:
         listed = "; ".join(f"{label_of(row['model'], labels)} {100 * row['auroc']:.1f}" for row in off)
@@ -225,7 +225,3 @@ def seed_sentence(aggregate: Mapping[str, Any]) -> str:
         f"Figures are means over {counts} seeds. Intervals of a single figure are over patients alone, for these "
         "trained models, unless they say patients and seeds; differences of models are judged over both."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

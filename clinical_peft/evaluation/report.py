@@ -11,8 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
+from clinical_peft.evaluation.discussion import compare_groups, control_sentences, seed_sentence
 from clinical_peft.evaluation.html_tables import to_html
+from clinical_peft.evaluation.opening import in_short, question, range_of
 from clinical_peft.evaluation.published import published
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Table, label_of, number, unit_of_split
 from clinical_peft.files import write_text
@@ -145,7 +146,8 @@ def build_report(
         by_task={kind: [f"{kind}_{task}" for task in TASK_LABELS if f"{kind}_{task}" in figures] for kind in BY_TASK},
         html=lambda table: to_html(table, _links(table, runs or {}, mlflow), hidden_caption=True),
         checklist=checklist,
-        short=_in_short(aggregate, tables, labels),
+        question=question([row["task"] for row in tables["dataset_statistics"].records], adapters=len(perplexities)),
+        short=in_short(aggregate, tables, labels),
         further=_further_sections(tables, figures),
         config=config,
         mlflow_command=mlflow_command if mlflow else None,
@@ -160,23 +162,6 @@ def build_report(
         source=published()["source"],
     )
     write_text(output, text)
-
-
-def _in_short(aggregate: Mapping[str, Any], tables: Mapping[str, Table], labels: Labels) -> list[str]:
-    """What a reader who stops here should know."""
-    cohorts = tables["dataset_statistics"].records
-    test = _range_of([row["test"] for row in cohorts])
-    models = {row["model"] for row in aggregate["summaries"]}
-    adapters = len(tables["domain_adaptation"].records)
-    first = f"{len(models)} models on {len(cohorts)} tasks of {test} test admissions each; {adapters} adapters."
-    ends = [highest_and_lowest(group, aggregate, labels) for group in compare_groups(aggregate, labels)]
-    return [first, *ends, *control_sentences(aggregate, labels), seed_sentence(aggregate)]
-
-
-def _range_of(counts: Sequence[int]) -> str:
-    """Smallest and largest of some counts; tasks share admissions, so that a sum would count them several times."""
-    low, high = min(counts, default=0), max(counts, default=0)
-    return number(low) if low == high else f"{number(low)} to {number(high)}"
 
 
 def _further_sections(tables: Mapping[str, Table], figures: Mapping[str, Path]) -> list[dict[str, Any]]:
@@ -199,7 +184,7 @@ def _stages(
 ) -> list[tuple[str, str]]:
     """The chain from hospital to report, each stage with what came out of it."""
     cohorts = tables["dataset_statistics"].records
-    admissions = _range_of([sum(row[split] for split in ("train", "validation", "test")) for row in cohorts])
+    admissions = range_of([sum(row[split] for split in ("train", "validation", "test")) for row in cohorts])
     corpora = {row["corpus"]: sum(row["tokens"][s] for s in ("train", "validation", "test")) for row in perplexities}
     return [
         ("Hospital", "synthetic" if study["synthetic"] else "MIMIC"),

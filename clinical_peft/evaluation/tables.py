@@ -78,6 +78,11 @@ def number(value: float | None, digits: int = 0) -> str:
     return MISSING if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, in the plural where it needs one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def rounded(value: float | None, digits: int = 4) -> float | None:
     """A figure as machine-readable columns hold it; a missing one stays None."""
     return None if value is None else round(value, digits)

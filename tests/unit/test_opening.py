@@ -1,0 +1,70 @@
+"""The sentences that a report opens with."""
+
+import pytest
+
+from clinical_peft.evaluation.opening import in_short, question
+from clinical_peft.evaluation.tables import Table
+
+
+def made_up_tables(test, adapters):
+    records = {
+        "dataset_statistics": [{"task": task, "test": count} for task, count in test.items()],
+        "domain_adaptation": [
+            {"base": base, "label": label, "test_perplexity_before": before, "test_perplexity_after": after}
+            for base, label, before, after in adapters
+        ],
+    }
+    return {
+        name: Table(name=name, caption="", fields=(), records=tuple(rows), header=(), rows=())
+        for name, rows in records.items()
+    }
+
+
+def made_up_aggregate(models, task="los"):
+    summaries = [{"model": model, "task": task, "auroc": 0.6, "seeds": 1, "interval_99": None} for model in models]
+    return {"level": 0.95, "macro_tasks": [task], "summaries": summaries, "differences": []}
+
+
+def test_the_question_names_the_tasks_of_the_study_alone():
+    asked = question(["los", "mortality", "control"], adapters=1)
+    assert "in-hospital mortality (MOR) and length of stay (LOS)?" in asked
+    assert "procedures" not in asked
+    assert "whose label is a coin" in asked
+    assert "coin" not in question(["los"], adapters=1)
+
+
+def test_the_question_asks_for_adaptation_where_adapters_are_trained():
+    assert question(["los"], adapters=0) == (
+        "How well do models predict from the text known at admission: length of stay (LOS)?"
+    )
+    assert question([], adapters=1).startswith("How much better does a language model predict clinical notes")
+
+
+@pytest.mark.parametrize(
+    ("models", "test", "adapters", "expected"),
+    [
+        (["a"], {"los": 30}, [], "1 model on 1 task of 30 test admissions."),
+        (["a", "b"], {"los": 30, "pmv": 12}, [("x", "X: LoRA", 9.0, 8.0)],
+         "2 models on 2 tasks of 12 to 30 test admissions each; 1 adapter."),
+        (["a", "b"], {"los": 1234, "pmv": 1234}, [("x", "X: LoRA", 9.0, 8.0), ("x", "X: DoRA", 9.0, 7.0)],
+         "2 models on 2 tasks of 1,234 test admissions each; 2 adapters."),
+    ],
+)  # fmt: skip
+def test_the_first_sentence_counts_models_tasks_admissions_and_adapters(models, test, adapters, expected):
+    assert in_short(made_up_aggregate(models), made_up_tables(test, adapters), {})[0] == expected
+
+
+def test_perplexities_stand_by_base_and_corpus_from_the_lowest_to_the_highest():
+    adapters = [
+        ("x", "X: A", 90.0, 20.0),
+        ("x", "X: B", 90.0, 70.0),
+        ("x", "X: C", 90.0, 30.0),
+        ("y", "Y: A", 8.0, 9.0),
+    ]
+    sentences = in_short(made_up_aggregate([]), made_up_tables({}, adapters), {})
+    assert sentences == [
+        "Perplexity of the clinical test notes, per token of base x: 90.0 without an adapter, 20.0 (X: A) to "
+        "70.0 (X: B) with one.",
+        "Perplexity of the clinical test notes, per token of base y: 8.0 without an adapter, 9.0 (Y: A) with one.",
+        "This study trains adapters only: no model was fine-tuned on a task.",
+    ]
