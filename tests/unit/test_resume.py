@@ -22,7 +22,7 @@ JOBS = {
     "base with masks drawn": ("base", {"family": "encoder"}),
     "two seeds of a classifier": ("classifier", {"variant": "clinical-trainable+task"}),
 }
-TIMES = {"seconds", "tokens_per_second"}
+MEASURED = {"seconds", "tokens_per_second", "flops_utilisation", "energy_joules", "device_idle_share"}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def finish(study: Path, out: Path, name: str, *, largest_file: int | None = None
 
 
 def results(out: Path) -> dict[str, object]:
-    """What a job wrote, without times, its log and its work folder."""
+    """What a job wrote, without what the machine measured, its log and its work folder."""
     found: dict[str, object] = {}
     for file in sorted(path for path in out.rglob("*") if path.is_file() and not path.is_relative_to(out / "work")):
         name = str(file.relative_to(out))
@@ -78,7 +78,7 @@ def figures(file: Path) -> dict[tuple[str, int | None], float]:
         (key, event["step"]): value
         for event in read_events(file)
         for key, value in event.get("metrics", {}).items()
-        if key not in TIMES
+        if key not in MEASURED
     }
 
 
