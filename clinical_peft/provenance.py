@@ -27,18 +27,24 @@ RECORDED_PACKAGES = (
 
 
 def git_revision(folder: Path) -> str:
-    """Commit of the checkout that holds `folder`, with `-dirty` when tracked files differ; `unknown` without git."""
+    """Commit of the checkout that `folder` belongs to, with `-dirty` when tracked files differ; else `unknown`.
+
+    An unpacked archive may lie inside a repository of something else, whose commit says nothing about this code: a
+    folder of which no file is tracked has no revision.
+    """
     try:
-        described = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
+        tracked = _git(folder, "ls-files", "--", ".")
+        described = _git(folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") if tracked else ""
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return described.stdout.strip() or "unknown"
+    return described or "unknown"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=30, check=True
+    )
+    return done.stdout.strip()
 
 
 def package_versions() -> dict[str, str]:
