@@ -1,5 +1,6 @@
 """The experiment matrix: from a study to its jobs. Pure functions, no files."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -285,6 +286,20 @@ def adapters_in_use(study: Study) -> list[str]:
     """Adapters that the matrix selects or that a selected model needs, each once."""
     needed = [study.models[model].clinical for model in study.matrix.models]
     return list(dict.fromkeys([*study.matrix.adapters, *(name for name in needed if name is not None)]))
+
+
+def adapter_labels(study: Study) -> dict[str, str]:
+    """How the adapters in use are called in print: by base and method, and by corpus where the study reads several."""
+    adapters = {name: study.adapters[name] for name in adapters_in_use(study)}
+    several = len({adapter.corpus for adapter in adapters.values()}) > 1
+    labels = {
+        name: f"{study.bases[adapter.base].label}: {study.methods[adapter.method].label}"
+        + (f", {adapter.corpus}" if several else "")
+        for name, adapter in adapters.items()
+    }
+    # Adapters that differ in their recipe alone are told apart by their names.
+    shared = Counter(labels.values())
+    return {name: f"{label} ({name})" if shared[label] > 1 else label for name, label in labels.items()}
 
 
 def runs_in_use(study: Study) -> list[tuple[str, Task]]:

@@ -164,6 +164,16 @@ def test_adapters_needed_by_models_are_in_use():
     assert experiments.corpora_in_use(chosen) == ["mimic-iv"]
 
 
+def test_adapters_are_told_apart_in_print():
+    labels = experiments.adapter_labels(study(read("gaps.yaml")))
+    assert len(set(labels.values())) == len(labels) == 4
+    assert labels["tiny-llama-matched"].endswith("LoRA of embeddings and projections, mimic-iii-matched")
+    twin = {"base": "tiny-llama", "method": "lora", "recipe": {"epochs": 1}}
+    twins = study({"adapters": {"twin": twin}, "matrix": {"adapters": ["tiny-llama-lora", "twin"], "models": []}})
+    assert list(experiments.adapter_labels(twins).values()) == [
+        "LLaMA (tiny, trained here): LoRA (tiny-llama-lora)", "LLaMA (tiny, trained here): LoRA (twin)"]  # fmt: skip
+
+
 def test_real_weights_are_refused_on_synthetic_notes_unless_the_study_says_so():
     paper = study(read("paper.yaml"))
     with pytest.raises(ConfigError, match="synthetic"):
