@@ -345,10 +345,21 @@ def corpora_in_use(study: Study) -> list[str]:
 
 def reads_synthetic_notes(study: Study) -> bool:
     """Whether any selected job reads notes or cohorts of the synthetic hospital."""
-    reads_hospital = bool(study.matrix.models and study.matrix.tasks) or any(
+    return study.data.synthetic and reads_hospital(study)
+
+
+def reads_hospital(study: Study) -> bool:
+    """Whether any selected job reads a hospital's tables, MIMIC's or synthetic ones; else all notes are of files."""
+    return bool(study.matrix.models and study.matrix.tasks) or any(
         corpus not in study.data.note_files for corpus in corpora_in_use(study)
     )
-    return study.data.synthetic and reads_hospital
+
+
+def all_adapters_of_synthetic_notes(study: Study) -> bool:
+    """Whether no adapter in use learns from real notes: a study of synthetic cohorts may read a file of notes too."""
+    return study.data.synthetic and not any(
+        study.adapters[name].corpus in study.data.note_files for name in adapters_in_use(study)
+    )
 
 
 def check_runnable(study: Study) -> None:

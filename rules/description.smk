@@ -65,6 +65,8 @@ def description_of_study():
         ],
         "cohorts": STUDY.cohorts.source,
         "synthetic": experiments.reads_synthetic_notes(STUDY),
+        "hospital": experiments.reads_hospital(STUDY),
+        "note_files": sorted(STUDY.data.note_files),
         "switches": STUDY.resolved_switches,
     }
 

@@ -183,6 +183,18 @@ def test_real_weights_are_refused_on_synthetic_notes_unless_the_study_says_so():
     experiments.check_runnable(study())
 
 
+def test_notes_of_a_file_are_real_though_the_cohorts_are_synthetic():
+    files = {"data": {"note_files": {"own": {"path": "/notes.jsonl"}}}}
+    assert experiments.all_adapters_of_synthetic_notes(study())
+    assert experiments.all_adapters_of_synthetic_notes(study(files))
+    mixed = study(files, {"adapters": {"mine": {"base": "tiny-llama", "method": "lora", "corpus": "own"}}},
+                  {"matrix": {"adapters": ["mine"]}})  # fmt: skip
+    assert experiments.reads_synthetic_notes(mixed)
+    assert not experiments.all_adapters_of_synthetic_notes(mixed)
+    assert experiments.reads_hospital(mixed)
+    assert not experiments.reads_hospital(study(read("mtsamples.yaml")))
+
+
 def test_outcomes_from_mimic_iv():
     cohorts = study({"cohorts": {"source": "mimic-iv"}}).cohorts
     assert (cohorts.icd, cohorts.icd_map) == ("separate", None)

@@ -19,6 +19,8 @@ STUDY = {
     "split_by_admission": [],
     "cohorts": "mimic-iii",
     "synthetic": False,
+    "hospital": True,
+    "note_files": ["mine"],
     "switches": {"los_rounded": True, "task_adapter_inactive": False},
 }
 PROVENANCE = {"git revision": "0123abc", "versions": {"torch": "2.13.0", "peft": "0.21.2"}}
@@ -79,6 +81,17 @@ def test_weights_of_mimic_carry_its_licence_and_synthetic_ones_do_not(adapter, f
     assert "PhysioNet" not in model_card(adapter, made_up)
     other = metadata(model_card({**adapter, "corpus": "mine"}, facts))
     assert other["license_name"] == "as-the-notes-it-was-trained-on"
+
+
+def test_an_adapter_of_real_notes_is_not_called_synthetic_beside_synthetic_cohorts(adapter, facts):
+    mixed = dataclasses.replace(facts, study={**STUDY, "synthetic": True})
+    card = model_card({**adapter, "corpus": "mine"}, mixed)
+    assert metadata(card)["license_name"] == "as-the-notes-it-was-trained-on"
+    assert "Corpus `mine` of real notes" in card
+    assert "share them as the agreement on these notes says" in card
+    assert "synthetic" not in card
+    assert "made up" not in card
+    assert "- The cohorts are generated: outcomes measure the generator" in card
 
 
 def test_an_adapter_that_no_model_uses_says_so(adapter, facts):
