@@ -1,5 +1,6 @@
 """The experiment matrix: from a study to its jobs. Pure functions, no files."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -287,6 +288,20 @@ def adapters_in_use(study: Study) -> list[str]:
     return list(dict.fromkeys([*study.matrix.adapters, *(name for name in needed if name is not None)]))
 
 
+def adapter_labels(study: Study) -> dict[str, str]:
+    """How the adapters in use are called in print: by base and method, and by corpus where the study reads several."""
+    adapters = {name: study.adapters[name] for name in adapters_in_use(study)}
+    several = len({adapter.corpus for adapter in adapters.values()}) > 1
+    labels = {
+        name: f"{study.bases[adapter.base].label}: {study.methods[adapter.method].label}"
+        + (f", {adapter.corpus}" if several else "")
+        for name, adapter in adapters.items()
+    }
+    # Adapters that differ in their recipe alone are told apart by their names.
+    shared = Counter(labels.values())
+    return {name: f"{label} ({name})" if shared[label] > 1 else label for name, label in labels.items()}
+
+
 def runs_in_use(study: Study) -> list[tuple[str, Task]]:
     """Model and task of every fine-tuning that the matrix selects, model by model."""
     return [(model, task) for model in study.matrix.models for task in _tasks_of(study, model)]
@@ -330,10 +345,21 @@ def corpora_in_use(study: Study) -> list[str]:
 
 def reads_synthetic_notes(study: Study) -> bool:
     """Whether any selected job reads notes or cohorts of the synthetic hospital."""
-    reads_hospital = bool(study.matrix.models and study.matrix.tasks) or any(
+    return study.data.synthetic and reads_hospital(study)
+
+
+def reads_hospital(study: Study) -> bool:
+    """Whether any selected job reads a hospital's tables, MIMIC's or synthetic ones; else all notes are of files."""
+    return bool(study.matrix.models and study.matrix.tasks) or any(
         corpus not in study.data.note_files for corpus in corpora_in_use(study)
     )
-    return study.data.synthetic and reads_hospital
+
+
+def all_adapters_of_synthetic_notes(study: Study) -> bool:
+    """Whether no adapter in use learns from real notes: a study of synthetic cohorts may read a file of notes too."""
+    return study.data.synthetic and not any(
+        study.adapters[name].corpus in study.data.note_files for name in adapters_in_use(study)
+    )
 
 
 def check_runnable(study: Study) -> None:

@@ -36,12 +36,12 @@ def labels_of_study():
             "table": model.table,
             "published": model.published,
         }
-    for name in experiments.adapters_in_use(STUDY):
+    for name, label in experiments.adapter_labels(STUDY).items():
         adapter = STUDY.adapters[name]
         base, method = STUDY.bases[adapter.base], STUDY.methods[adapter.method]
         published = base.published and method.published
         labels[name] = {
-            "label": f"{base.label}: {method.label}",
+            "label": label,
             "published": f"{base.published}/{method.published}" if published else None,
         }
     return labels
@@ -65,6 +65,8 @@ def description_of_study():
         ],
         "cohorts": STUDY.cohorts.source,
         "synthetic": experiments.reads_synthetic_notes(STUDY),
+        "hospital": experiments.reads_hospital(STUDY),
+        "note_files": sorted(STUDY.data.note_files),
         "switches": STUDY.resolved_switches,
     }
 

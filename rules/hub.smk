@@ -12,7 +12,7 @@ rule push_to_hub:
         "../envs/train.yaml"
     params:
         hub=STUDY.hub.model_dump(mode="json"),
-        synthetic=description_of_study()["synthetic"],
+        synthetic=experiments.all_adapters_of_synthetic_notes(STUDY),
     script:
         "../workflow_scripts/push_to_hub.py"
 

@@ -22,6 +22,7 @@ ADAPTER_FIELDS = (
     "adapter",
     "label",
     "base",
+    "corpus",
     "method",
     "trainable_parameters",
     "trainable_percent",
@@ -78,6 +79,7 @@ def adapter_table(perplexities: Sequence[Mapping[str, Any]], labels: Labels) -> 
         notes=(
             "Perplexities are per token of each base's own tokenizer: rows of different bases, and the published ones, "
             "do not share a unit.",
+            *_corpora(records),
             "General text is held-out text that is not clinical: a rise there is forgetting. A dash: not measured, as "
             "the study names no such text.",
             *_samples(perplexities),
@@ -85,6 +87,16 @@ def adapter_table(perplexities: Sequence[Mapping[str, Any]], labels: Labels) -> 
         text_columns=2,
         row_names=tuple(record["adapter"] for record in records),
     )
+
+
+def _corpora(records: Sequence[Record]) -> tuple[str, ...]:
+    """Say which notes the adapters read; held-out notes of different corpora are not the same ones."""
+    corpora = list(dict.fromkeys(record["corpus"] for record in records))
+    if not corpora:
+        return ()
+    if len(corpora) == 1:
+        return (f"All notes are of corpus {corpora[0]}.",)
+    return (f"Each adapter is measured on held-out notes of its own corpus, of {', '.join(corpora)}.",)
 
 
 def _samples(perplexities: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -101,8 +113,8 @@ def _samples(perplexities: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
             parts.append(f"{split} {read} of {held} tokens")
     if not parts:
         return ()
-    sample = "Perplexity is that of a sample of rows, the same before and after and for all adapters of a base, of: "
-    return (f"{sample}{'; '.join(parts)}.",)
+    same = "the same before and after and for all adapters of a base and corpus"
+    return (f"Perplexity is that of a sample of rows, {same}, of: {'; '.join(parts)}.",)
 
 
 def _span(numbers: Sequence[int]) -> str:
@@ -119,6 +131,7 @@ def _adapter_record(perplexity: Mapping[str, Any], labels: Labels) -> Record:
         "adapter": name,
         "label": label_of(name, labels),
         "base": perplexity["base"],
+        "corpus": perplexity["corpus"],
         "method": method["type"] if isinstance(method, Mapping) else method,
         "trainable_parameters": perplexity["trainable_parameters"],
         "trainable_percent": rounded(

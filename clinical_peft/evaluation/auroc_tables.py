@@ -144,7 +144,7 @@ def _task_title(task: str, records: Sequence[Record]) -> str:
 
 def _auroc_notes(records: Sequence[Record], aggregate: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [
-        "Published figures come from other bases and other patients: the distance to them measures nothing. "
+        "To published figures of another base or other patients the distance measures nothing. "
         f"Intervals: percentile bootstrap over patients, {aggregate['resamples']:,} resamples, for these trained "
         "models; they leave out what another seed would change. Table uncertainty has intervals over patients and "
         "seeds, by which cells in bold are judged."

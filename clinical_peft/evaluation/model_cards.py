@@ -27,8 +27,8 @@ class CardFacts:
     """What the cards of a study share.
 
     Attributes:
-        study: study (name), protocol, contamination, split, split_by_admission (tasks), synthetic (bool) and
-            further settings.
+        study: study (name), protocol, contamination, split, split_by_admission (tasks), synthetic (bool),
+            note_files (names of corpora that are files) and further settings.
         sources: By base, where its weights come from: an identifier on the Hub, or None.
         models: By adapter, the models built on it.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
@@ -56,12 +56,12 @@ def model_card(adapter: Mapping[str, Any], facts: CardFacts) -> str:
         f"---\n{_metadata(adapter, facts, rows)}---",
         f"# {adapter['adapter']}",
         _summary(adapter, facts),
-        "## Intended use\n\n" + _intended_use(facts),
+        "## Intended use\n\n" + _intended_use(adapter, facts),
         "## Data\n\n" + _data(adapter, facts),
         "## Recipe\n\n" + _recipe(adapter),
         "## Perplexity per token\n\n" + _perplexity(adapter),
         "## Prediction of outcomes\n\n" + _outcomes(rows, facts),
-        "## Limits\n\n" + _limits(facts),
+        "## Limits\n\n" + _limits(adapter, facts),
         "## Licence and privacy\n\n" + _licence(adapter, facts),
         "## Provenance\n\n" + _provenance(adapter, facts),
         "## Use\n\n" + _use(adapter, facts),
@@ -78,12 +78,16 @@ def _method(adapter: Mapping[str, Any]) -> str:
     return str(method["type"] if isinstance(method, Mapping) else method)
 
 
+def _from_synthetic(adapter: Mapping[str, Any], facts: CardFacts) -> bool:
+    return bool(facts.study["synthetic"]) and adapter["corpus"] not in facts.study["note_files"]
+
+
 def _from_mimic(adapter: Mapping[str, Any], facts: CardFacts) -> bool:
-    return not facts.study["synthetic"] and adapter["corpus"].startswith(MIMIC_CORPORA)
+    return not _from_synthetic(adapter, facts) and adapter["corpus"].startswith(MIMIC_CORPORA)
 
 
 def _metadata(adapter: Mapping[str, Any], facts: CardFacts, rows: Sequence[Mapping[str, Any]]) -> str:
-    if facts.study["synthetic"]:
+    if _from_synthetic(adapter, facts):
         licence = {"license": "mit"}
     elif _from_mimic(adapter, facts):
         licence = MIMIC_METADATA
@@ -126,10 +130,10 @@ def _summary(adapter: Mapping[str, Any], facts: CardFacts) -> str:
     )
 
 
-def _intended_use(facts: CardFacts) -> str:
+def _intended_use(adapter: Mapping[str, Any], facts: CardFacts) -> str:
     first = (
-        "Testing of this workflow: base and notes are made up, and what the adapter learned holds for no patient."
-        if facts.study["synthetic"]
+        "Testing of this workflow: the notes are made up, and what the adapter learned holds for no patient."
+        if _from_synthetic(adapter, facts)
         else "Research on clinical text by people who may read the notes that it was trained on."
     )
     return (
@@ -143,7 +147,7 @@ def _intended_use(facts: CardFacts) -> str:
 
 def _data(adapter: Mapping[str, Any], facts: CardFacts) -> str:
     tokens = adapter["tokens"]
-    origin = "the synthetic hospital" if facts.study["synthetic"] else "real notes"
+    origin = "the synthetic hospital" if _from_synthetic(adapter, facts) else "real notes"
     counted = ", ".join(f"{number(tokens[split])} {split}" for split in SPLITS if split in tokens)
     return (
         f"Corpus `{adapter['corpus']}` of {origin}, split by patient (by note where it names none): {counted} tokens. "
@@ -188,22 +192,24 @@ def _outcomes(rows: Sequence[Mapping[str, Any]], facts: CardFacts) -> str:
     return "\n".join(lines) + note
 
 
-def _limits(facts: CardFacts) -> str:
+def _limits(adapter: Mapping[str, Any], facts: CardFacts) -> str:
     lines = [
         "- Perplexity is per token of the base's own tokenizer and does not compare with that of other bases.",
         "- Notes of one hospital, in English, in the style of their time; other hospitals write otherwise.",
         "- What the notes say about groups of patients, fairly or not, the adapter has learned too.",
         "- Whether passages of single notes can be drawn out of the weights was not tested here.",
     ]
-    if facts.study["synthetic"]:
+    if _from_synthetic(adapter, facts):
         lines.insert(
             0, "- The notes are generated: perplexity and outcomes measure the generator as much as the model."
         )
+    elif facts.study["synthetic"]:
+        lines.insert(0, "- The cohorts are generated: outcomes measure the generator as much as the model.")
     return "\n".join(lines)
 
 
 def _licence(adapter: Mapping[str, Any], facts: CardFacts) -> str:
-    if facts.study["synthetic"]:
+    if _from_synthetic(adapter, facts):
         return "Trained on synthetic notes of no patient. MIT licence, as the code."
     if _from_mimic(adapter, facts):
         return (

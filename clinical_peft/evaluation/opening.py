@@ -68,16 +68,20 @@ def in_short(aggregate: Mapping[str, Any], tables: Mapping[str, Table], labels: 
 
 def _perplexities(adapters: Sequence[Record]) -> list[str]:
     """Test perplexity of each base on each corpus, without an adapter and with those that lower it most and least."""
-    by_start: dict[tuple[str, float], list[Record]] = {}
+    # Not by perplexity without an adapter: packed and padded batches of the same notes differ in its last digits.
+    by_start: dict[tuple[str, str], list[Record]] = {}
     for row in adapters:
-        by_start.setdefault((row["base"], row["test_perplexity_before"]), []).append(row)
+        by_start.setdefault((row["base"], row["corpus"]), []).append(row)
+    several = len({corpus for _, corpus in by_start}) > 1
     sentences = []
-    for (base, before), rows in by_start.items():
+    for (base, corpus), rows in by_start.items():
+        before = rows[0]["test_perplexity_before"]
+        notes = f"clinical test notes of {corpus}" if several else "clinical test notes"
         ends = [choose(rows, key=_after) for choose in ((min, max) if len(rows) > 1 else (min,))]
         after = " to ".join(f"{number(_after(row), 1)} ({row['label']})" for row in ends)
         sentences.append(
-            f"Perplexity of the clinical test notes, per token of base {base}: {number(before, 1)} without an adapter, "
-            f"{after} with one."
+            f"Perplexity of the {notes}, per token of base {base}: {number(before, 1)} without an adapter, {after} "
+            "with one."
         )
     return sentences
 

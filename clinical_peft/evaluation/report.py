@@ -15,7 +15,7 @@ from clinical_peft.evaluation.discussion import compare_groups, control_sentence
 from clinical_peft.evaluation.html_tables import to_html
 from clinical_peft.evaluation.opening import in_short, question, range_of
 from clinical_peft.evaluation.published import published
-from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Table, label_of, number, unit_of_split
+from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Table, counted, label_of, number, unit_of_split
 from clinical_peft.files import write_text
 
 SHORT = 12
@@ -108,7 +108,7 @@ def build_report(
         template: Jinja template; the figures' captions lie beside it as `{figure}.rst`, one plain paragraph each
             (`roc_pr.rst`, `reliability.rst` and `decision.rst` for every task).
         study: study (name), protocol, contamination, split, split_by_admission (tasks), cohorts (their source),
-            synthetic (bool), switches (name to bool).
+            synthetic (bool), hospital (whether it reads one's tables), switches (name to bool).
         tables: What `clinical_peft.evaluation.paper_tables.build_tables` and
             `clinical_peft.evaluation.cohort_tables.build_cohort_tables` returned, together.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
@@ -160,6 +160,7 @@ def build_report(
         provenance_groups={key: value for key, value in provenance.items() if isinstance(value, Mapping)},
         unit_of_split=unit_of_split(study),
         source=published()["source"],
+        two_adapters=any(run["recipe"].get("clinical") and run["recipe"].get("task_method") for run in metrics),
     )
     write_text(output, text)
 
@@ -185,14 +186,24 @@ def _stages(
     """The chain from hospital to report, each stage with what came out of it."""
     cohorts = tables["dataset_statistics"].records
     admissions = range_of([sum(row[split] for split in ("train", "validation", "test")) for row in cohorts])
+    each = " each" if len(cohorts) > 1 else ""
+    models = counted(len({run["model"] for run in metrics}), "model")
+    hospital = "synthetic" if study["synthetic"] else "MIMIC" if study["hospital"] else "none: notes from a file"
+    predicted = [
+        ("Predictions", f"{counted(len(metrics), 'run')} of {models}"),
+        ("Metrics", f"{number(aggregate['resamples'])} resamples of patients"),
+    ]
     corpora = {row["corpus"]: sum(row["tokens"][s] for s in ("train", "validation", "test")) for row in perplexities}
     return [
-        ("Hospital", "synthetic" if study["synthetic"] else "MIMIC"),
-        ("Cohorts", f"{len(cohorts)} tasks of {admissions} labelled admissions each"),
+        ("Hospital", hospital),
+        *(
+            [("Cohorts", f"{counted(len(cohorts), 'task')} of {admissions} labelled admissions{each}")]
+            if cohorts
+            else []
+        ),
         ("Tokens", "; ".join(f"{name} {number(count)}" for name, count in sorted(corpora.items())) or "none"),
         ("Adapters", str(len(perplexities))),
-        ("Predictions", f"{len(metrics)} runs of {len({run['model'] for run in metrics})} models"),
-        ("Metrics", f"{number(aggregate['resamples'])} resamples of patients"),
+        *(predicted if metrics else []),
     ]
 
 

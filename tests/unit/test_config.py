@@ -164,6 +164,16 @@ def test_adapters_needed_by_models_are_in_use():
     assert experiments.corpora_in_use(chosen) == ["mimic-iv"]
 
 
+def test_adapters_are_told_apart_in_print():
+    labels = experiments.adapter_labels(study(read("gaps.yaml")))
+    assert len(set(labels.values())) == len(labels) == 4
+    assert labels["tiny-llama-matched"].endswith("LoRA of embeddings and projections, mimic-iii-matched")
+    twin = {"base": "tiny-llama", "method": "lora", "recipe": {"epochs": 1}}
+    twins = study({"adapters": {"twin": twin}, "matrix": {"adapters": ["tiny-llama-lora", "twin"], "models": []}})
+    assert list(experiments.adapter_labels(twins).values()) == [
+        "LLaMA (tiny, trained here): LoRA (tiny-llama-lora)", "LLaMA (tiny, trained here): LoRA (twin)"]  # fmt: skip
+
+
 def test_real_weights_are_refused_on_synthetic_notes_unless_the_study_says_so():
     paper = study(read("paper.yaml"))
     with pytest.raises(ConfigError, match="synthetic"):
@@ -171,6 +181,18 @@ def test_real_weights_are_refused_on_synthetic_notes_unless_the_study_says_so():
     experiments.check_runnable(study(read("smollm2.yaml")))
     experiments.check_runnable(study(read("mtsamples.yaml")))
     experiments.check_runnable(study())
+
+
+def test_notes_of_a_file_are_real_though_the_cohorts_are_synthetic():
+    files = {"data": {"note_files": {"own": {"path": "/notes.jsonl"}}}}
+    assert experiments.all_adapters_of_synthetic_notes(study())
+    assert experiments.all_adapters_of_synthetic_notes(study(files))
+    mixed = study(files, {"adapters": {"mine": {"base": "tiny-llama", "method": "lora", "corpus": "own"}}},
+                  {"matrix": {"adapters": ["mine"]}})  # fmt: skip
+    assert experiments.reads_synthetic_notes(mixed)
+    assert not experiments.all_adapters_of_synthetic_notes(mixed)
+    assert experiments.reads_hospital(mixed)
+    assert not experiments.reads_hospital(study(read("mtsamples.yaml")))
 
 
 def test_outcomes_from_mimic_iv():

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from simulated_study import LABELS, simulate_attrition, simulate_study
 
-from clinical_peft.evaluation.checklist import EVIDENCE, FILLED, OPEN, PARTLY, RunFacts, tripod_table
+from clinical_peft.evaluation.checklist import EVIDENCE, FILLED, NONE, OPEN, PARTLY, RunFacts, tripod_table
 from clinical_peft.evaluation.model_cards import CardFacts, model_card
 from clinical_peft.evaluation.tripod_items import ITEMS
 
@@ -19,6 +19,8 @@ STUDY = {
     "split_by_admission": [],
     "cohorts": "mimic-iii",
     "synthetic": False,
+    "hospital": True,
+    "note_files": ["mine"],
     "switches": {"los_rounded": True, "task_adapter_inactive": False},
 }
 PROVENANCE = {"git revision": "0123abc", "versions": {"torch": "2.13.0", "peft": "0.21.2"}}
@@ -79,6 +81,17 @@ def test_weights_of_mimic_carry_its_licence_and_synthetic_ones_do_not(adapter, f
     assert "PhysioNet" not in model_card(adapter, made_up)
     other = metadata(model_card({**adapter, "corpus": "mine"}, facts))
     assert other["license_name"] == "as-the-notes-it-was-trained-on"
+
+
+def test_an_adapter_of_real_notes_is_not_called_synthetic_beside_synthetic_cohorts(adapter, facts):
+    mixed = dataclasses.replace(facts, study={**STUDY, "synthetic": True})
+    card = model_card({**adapter, "corpus": "mine"}, mixed)
+    assert metadata(card)["license_name"] == "as-the-notes-it-was-trained-on"
+    assert "Corpus `mine` of real notes" in card
+    assert "share them as the agreement on these notes says" in card
+    assert "synthetic" not in card
+    assert "made up" not in card
+    assert "- The cohorts are generated: outcomes measure the generator" in card
 
 
 def test_an_adapter_that_no_model_uses_says_so(adapter, facts):
@@ -146,3 +159,20 @@ def test_fairness_and_recalibration_are_open_until_a_study_has_them(run_facts):
     more = dataclasses.replace(run_facts, tables=["calibration", "subgroups"])
     assert sheet(more)["14"][-1] == sheet(more)["12f"][-1] == FILLED
     assert "table subgroups" in sheet(more)["23a"][3]
+
+
+def test_a_study_of_adapters_alone_fills_no_item_on_outcomes(run_facts, simulated):
+    study = {**STUDY, "hospital": False}
+    perplexities = [row | {"corpus": "mine"} for row in simulated["perplexities"]]
+    nothing = {"level": 0.95, "resamples": 0, "summaries": [], "differences": []}
+    tables = ["attrition", "calibration", "subgroups"]
+    alone = dataclasses.replace(run_facts, study=study, perplexities=perplexities, statistics=[], attrition={},
+                                aggregate=nothing, metrics=[], tables=tables)  # fmt: skip
+    rows = sheet(alone)
+    for number in ("6b", "12e", "12f", "12g", "14", "20a", "21", "23a", "24"):
+        assert rows[number][3:] == ("The study predicts no outcome.", NONE)
+    assert "models of" not in rows["4"][3].partition("language")[2]
+    assert rows["5a"][3].startswith("Adapters from mine; a file of notes: mine.")
+    assert rows["18e"][3] == "By the owners of the notes: mine."
+    assert "without an object: the study predicts no outcome" in tripod_table(alone).caption
+    assert "without an object" not in tripod_table(run_facts).caption

@@ -10,7 +10,13 @@ def made_up_tables(test, adapters):
     records = {
         "dataset_statistics": [{"task": task, "test": count} for task, count in test.items()],
         "domain_adaptation": [
-            {"base": base, "label": label, "test_perplexity_before": before, "test_perplexity_after": after}
+            {
+                "base": base.partition(" ")[0],
+                "corpus": base.partition(" ")[2] or "mimic-iv",
+                "label": label,
+                "test_perplexity_before": before,
+                "test_perplexity_after": after,
+            }
             for base, label, before, after in adapters
         ],
     }
@@ -67,4 +73,23 @@ def test_perplexities_stand_by_base_and_corpus_from_the_lowest_to_the_highest():
         "70.0 (X: B) with one.",
         "Perplexity of the clinical test notes, per token of base y: 8.0 without an adapter, 9.0 (Y: A) with one.",
         "This study trains adapters only: no model was fine-tuned on a task.",
+    ]
+
+
+def test_adapters_of_one_corpus_stand_in_one_sentence_whatever_their_batches():
+    # Packed and padded batches of the same notes give perplexities that differ in the last digits.
+    adapters = [("x", "X: A", 525.634, 17.0), ("x", "X: B", 525.635, 401.2), ("x", "X: C", 525.634, 268.4)]
+    first, _ = in_short(made_up_aggregate([]), made_up_tables({}, adapters), {})
+    assert first == (
+        "Perplexity of the clinical test notes, per token of base x: 525.6 without an adapter, 17.0 (X: A) to "
+        "401.2 (X: B) with one."
+    )
+
+
+def test_perplexities_of_several_corpora_name_theirs():
+    adapters = [("x mimic-iv", "X: A, mimic-iv", 90.0, 20.0), ("x mimic-iii", "X: A, mimic-iii", 90.0, 30.0)]
+    sentences = in_short(made_up_aggregate([]), made_up_tables({}, adapters), {})
+    assert [sentence.partition(", per")[0] for sentence in sentences[:2]] == [
+        "Perplexity of the clinical test notes of mimic-iv",
+        "Perplexity of the clinical test notes of mimic-iii",
     ]

@@ -32,6 +32,7 @@ STUDY = {
     "split_by_admission": [],
     "cohorts": "mimic-iii",
     "synthetic": True,
+    "hospital": True,
     "switches": {"los_rounded": False, "task_adapter_inactive": False},
 }
 PROVENANCE = {"revision": "0" * 40, "config_sha256": "1" * 64, "versions": {"numpy": "2"}, "machine": {"cores": 2}}
@@ -376,3 +377,16 @@ def test_what_a_hurried_reader_gets_is_the_first_thing_on_the_page(page, simulat
         key=lambda row: row["auroc"],
     )
     assert f"{LABELS[best['model']]['label']} {100 * best['auroc']:.1f}" in short
+
+
+def test_a_study_of_adapters_alone_promises_no_cohorts_and_no_main_result(simulated, page, tmp_path):
+    assert 'id="result"' in page
+    nothing = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "differences": []}
+    study = STUDY | {"synthetic": False, "hospital": False}
+    changes = {"aggregate": nothing, "metrics": [], "study": study}
+    parts = {"statistics": [], "perplexities": simulated["perplexities"], "labels": LABELS}
+    tables = build_tables(aggregate=nothing, **parts) | build_cohort_tables(protocol="", statistics=[], attrition={})
+    text = write_report(simulated, {}, tmp_path / "report.html", tables=tables, **changes)
+    assert "<b>Hospital</b>none: notes from a file" in text
+    for absent in ("<b>Cohorts</b>", "<b>Predictions</b>", "Main result", "#result", "two adapters was added"):
+        assert absent not in text

@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 from simulated_study import LABELS, VARIANTS, simulate_perplexity
 
-from clinical_peft.evaluation.adaptation_table import ADAPTER_FIELDS
+from clinical_peft.evaluation.adaptation_table import ADAPTER_FIELDS, adapter_table
 from clinical_peft.evaluation.aggregate import MACRO
 from clinical_peft.evaluation.auroc_tables import AUROC_FIELDS
 from clinical_peft.evaluation.html_tables import to_html, to_page
@@ -113,6 +113,16 @@ def test_adapters_stand_beside_the_published_ones():
     assert "train 50,000 of 1,800,000 tokens" in sampled
     assert "validation" not in sampled.partition(":")[2].partition(".")[0]
     assert adalora["published_test_perplexity"] == ""
+
+
+def test_the_table_of_adapters_names_their_corpora():
+    one = study_tables()["domain_adaptation"]
+    assert [row["corpus"] for row in records(one)] == ["mimic-iv", "mimic-iv"]
+    assert "All notes are of corpus mimic-iv." in one.notes
+    both = [simulate_perplexity("a", "lora", 7.5), simulate_perplexity("b", "lora", 7.5) | {"corpus": "mimic-iii"}]
+    notes = " ".join(adapter_table(both, {}).notes)
+    assert "held-out notes of its own corpus, of mimic-iv, mimic-iii" in notes
+    assert "for all adapters of a base and corpus" in notes
 
 
 def test_only_columns_of_time_and_speed_depend_on_measured_time():

@@ -22,7 +22,7 @@ EMPTY = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "dif
 STUDY = {
     **{"study": "made-up", "protocol": "corrected", "contamination": "paper", "split": "hash"},
     "split_by_admission": [],
-    **{"cohorts": "mimic-iii", "synthetic": True, "switches": {}},
+    **{"cohorts": "mimic-iii", "synthetic": True, "hospital": True, "switches": {}},
 }
 # By switch: the effect as a fraction of AUROC; all ends of the intervals have the effect's sign.
 EFFECTS = {"unclipped": 0.101, "last_epoch": -0.095, "los_rounded": 0.02, "marks_kept": -0.004, "paper": 0.0}
