@@ -171,6 +171,9 @@ def _load(folder: Path, family: Family, precision: Precision) -> PreTrainedModel
             folder, config=config, dtype=DTYPES[precision], use_safetensors=True, output_loading_info=True, **options
         )
     require_weights(folder, info, new=("pooler.",))
+    if any(key.startswith("pooler.") for key in info["missing_keys"]):
+        # transformers has drawn one at random. Left out here, every classifier draws its own by its seed.
+        model.pooler = None
     return model
 
 
