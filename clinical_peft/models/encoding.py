@@ -71,7 +71,7 @@ def _last_layer_at(body: Any, positions: Tensor) -> Iterator[bool]:
     Yields:
         Whether it does; layers of other architectures than LLaMA's compute every position.
     """
-    layers = getattr(body, "layers", (None,))
+    layers: Any = getattr(body, "layers", (None,))
     layer = layers[-1]
     if type(layer) is not LlamaDecoderLayer:
         yield False
