@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from clinical_peft.arms import adapter_of_model, check_gaps, plain, switch_of, switches_under
 from clinical_peft.config.sections import Partial, ScratchSource, Task
-from clinical_peft.config.study import Study, parse_study
+from clinical_peft.config.study import Study, describe_problem, parse_study
 from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, Lora, PoolJob, PretrainJob
@@ -32,20 +32,29 @@ def deep_merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _resolve(recipe: type[Recipe], place: str, *layers: Partial) -> Recipe:
+def _resolve(recipe: type[Recipe], place: str, layers: Mapping[str, Partial]) -> Recipe:
+    """Merge the layers of a recipe, by the place in the configuration where each is written, and check the result."""
     try:
-        return TypeAdapter(recipe).validate_python(deep_merge(*layers))
+        return TypeAdapter(recipe).validate_python(deep_merge(*layers.values()))
     except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise ConfigError(f"config: {place}{'.' + key if key else ''}: {problem['msg']}") from None
+        raise ConfigError(
+            "config: " + "; ".join(_where(problem, place, layers) for problem in error.errors())
+        ) from None
+
+
+def _where(problem: Any, place: str, layers: Mapping[str, Partial]) -> str:
+    """Describe a problem by the place where its key is written, or by that of the whole recipe."""
+    written = [name for name, layer in layers.items() if problem["loc"] and problem["loc"][0] in layer]
+    return describe_problem(problem, written[-1] if written else place)
 
 
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:
     """Resolve an adapter's recipe: default, then method, then adapter; its name may carry a switch."""
     entry = study.adapters[plain(adapter)]
     method = study.methods[entry.method]
-    recipe = _resolve(LanguageRecipe, f"adapters.{adapter}.recipe", study.pretraining, method.recipe, entry.recipe)
+    layers = {"pretraining": study.pretraining, f"methods.{entry.method}.recipe": method.recipe}
+    place = f"adapters.{plain(adapter)}.recipe"
+    recipe = _resolve(LanguageRecipe, place, layers | {place: entry.recipe})
     try:
         return PretrainJob(
             adapter=adapter,
@@ -84,14 +93,14 @@ def finetune_job(study: Study, model: str, task: Task) -> FinetuneJob:
     The model's name may carry a switch.
     """
     entry = study.models[plain(model)]
-    recipe = _resolve(
-        FinetuneRecipe,
-        f"models.{model}.recipe (task {task})",
-        study.finetuning,
-        study.tasks[task].recipe,
-        entry.recipe,
-        entry.task_recipes.get(task, {}),
-    )
+    place = f"models.{plain(model)}"
+    layers = {
+        "finetuning": study.finetuning,
+        f"tasks.{task}.recipe": study.tasks[task].recipe,
+        f"{place}.recipe": entry.recipe,
+        f"{place}.task_recipes.{task}": entry.task_recipes.get(task, {}),
+    }
+    recipe = _resolve(FinetuneRecipe, f"{place}.recipe (task {task})", layers)
     return FinetuneJob(
         model=model,
         task=task,
@@ -114,7 +123,7 @@ def pool_job(study: Study, model: str, task: Task) -> PoolJob | None:
     job = finetune_job(study, model, task)
     if job.kind != "adapted" or job.family != "causal" or job.task_method or job.clinical_mode == "trainable":
         return None
-    shared = _resolve(FinetuneRecipe, "finetuning", study.finetuning)
+    shared = _resolve(FinetuneRecipe, "finetuning", {"finetuning": study.finetuning})
     return PoolJob(
         family=job.family,
         clinical=job.clinical,
@@ -157,8 +166,9 @@ def feature_sets(study: Study) -> dict[str, tuple[str, list[Task]]]:
 def _task_method(study: Study, name: str | None, task: Task) -> Lora | None:
     if name is None:
         return None
-    settings = asdict(study.methods[name].settings)
-    return _resolve(Lora, f"tasks.{task}.task_adapter", settings, study.tasks[task].task_adapter)
+    place = f"tasks.{task}.task_adapter"
+    layers = {f"methods.{name}.settings": asdict(study.methods[name].settings), place: study.tasks[task].task_adapter}
+    return _resolve(Lora, place, layers)
 
 
 def _training_switches(study: Study, name: str) -> dict[str, bool]:
@@ -171,6 +181,11 @@ def check_recipes(study: Study) -> None:
     Raises:
         ConfigError: A recipe has an unknown key or a value outside its range.
     """
+    # A method that no adapter uses is resolved nowhere, but a misspelt key in it is one all the same.
+    known = {field.name for field in fields(LanguageRecipe)}
+    for name, method in study.methods.items():
+        for key in sorted(method.recipe.keys() - known):
+            raise ConfigError(f"config: unknown key methods.{name}.recipe.{key}; remove it or correct its spelling")
     for adapter in study.adapters.values():
         token_context(study, adapter.base, adapter.corpus)
     for model in study.models:

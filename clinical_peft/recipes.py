@@ -4,6 +4,7 @@ The configuration (`clinical_peft.config`) validates YAML into these classes; a 
 construct them directly. Each checks its own values and raises `ValueError`.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -30,6 +31,12 @@ TASK_TYPES: dict[str, TaskType] = {
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+def _require_from_one(settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        _require(value >= 1, f"{name} must be at least 1, found {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +91,7 @@ class Optimisation:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        _require(self.learning_rate > 0, "learning_rate must be positive")
+        _require(0 < self.learning_rate < math.inf, "learning_rate must be positive and finite")
         _require(self.weight_decay >= 0, "weight_decay must not be negative")
         _require(0 <= self.warmup_ratio < 1, "warmup_ratio must be in [0, 1)")
         _require(self.clip_norm is None or self.clip_norm > 0, "clip_norm must be positive or null")
@@ -210,8 +217,17 @@ class FinetuneRecipe(Optimisation):
         super().__post_init__()
         _require(self.context >= 2, "context must be at least 2 tokens")
         _require(self.epochs >= 1, "epochs must be at least 1")
-        _require(self.micro_batch_size >= 1, "micro_batch_size must be at least 1")
+        _require_from_one(self, "batch_size", "micro_batch_size")
+        head_rate = self.head_learning_rate
+        _require(
+            head_rate is None or 0 < head_rate < math.inf, "head_learning_rate must be positive and finite, or null"
+        )
         _require(self.batch_size % self.micro_batch_size == 0, "micro_batch_size must divide batch_size")
+
+
+def _require_adapted(dropout: float, target_modules: tuple[str, ...]) -> None:
+    _require(0 <= dropout < 1, "dropout must be in [0, 1)")
+    _require(bool(target_modules), "target_modules must name at least one kind of layer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +250,10 @@ class Lora:
     rank_stabilised: bool = False
     dora: bool = False
     target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+
+    def __post_init__(self) -> None:
+        _require_from_one(self, "r", "alpha")
+        _require_adapted(self.dropout, self.target_modules)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +284,13 @@ class AdaLora:
     orthogonality: float = 0.5
     target_modules: tuple[str, ...] = ("q_proj", "v_proj")
 
+    def __post_init__(self) -> None:
+        _require_from_one(self, "init_r", "target_r", "alpha", "interval")
+        _require_adapted(self.dropout, self.target_modules)
+        _require(0 < self.beta < 1, "beta must be in (0, 1)")
+        for ratio in ("initial_ratio", "final_ratio"):
+            _require(0 <= getattr(self, ratio) < 1, f"{ratio} must be in [0, 1)")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptionPrompt:
@@ -273,6 +300,9 @@ class AdaptionPrompt:
     type: Literal["adaption_prompt"] = "adaption_prompt"
     adapter_len: int = 10
     adapter_layers: int = 30
+
+    def __post_init__(self) -> None:
+        _require_from_one(self, "adapter_len", "adapter_layers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +314,9 @@ class PrefixTuning:
     num_virtual_tokens: int = 20
     prefix_projection: bool = False
 
+    def __post_init__(self) -> None:
+        _require_from_one(self, "num_virtual_tokens")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTuning:
@@ -293,6 +326,9 @@ class PromptTuning:
     type: Literal["prompt_tuning"] = "prompt_tuning"
     num_virtual_tokens: int = 15
     init_text: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_from_one(self, "num_virtual_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,6 +342,10 @@ class PTuning:
     hidden_size: int = 256
     layers: int = 4
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require_from_one(self, "num_virtual_tokens", "hidden_size", "layers")
+        _require(0 <= self.dropout < 1, "dropout must be in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from clinical_peft.config.sections import Name, Section, Task
+from clinical_peft.config.sections import Name, Section, Seed, Task
 from clinical_peft.search.spaces import Pruner, Sampler, Value
 
 
@@ -53,7 +53,7 @@ class SearchSection(Section):
 
     spaces: dict[Name, Space] = Field({})
     pruner: Pruner = Field("median", description="median ends a trial that is behind half of the completed ones")
-    seed: int = Field(0, description="seed of the samplers, and of the fine-tuning of every trial")
+    seed: Seed = Field(0, description="seed of the samplers, and of the fine-tuning of every trial")
     workers: int = Field(1, ge=1, description="jobs that share the trials of one search")
     models: dict[Name, ModelSearch] = Field({})
     adapters: dict[Name, AdapterSearch] = Field({})

@@ -11,6 +11,8 @@ from clinical_peft.recipes import Family, LanguageRecipe, Method, Shape
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
 Task = Literal["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
 Partial = dict[str, Any]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""A seed that every library takes."""
 
 
 def _expand(path: Path) -> Path:
@@ -86,7 +88,7 @@ class Synthetic(Section):
     """The synthetic hospital."""
 
     size: Literal["tiny", "demo", "gaps", "large"] = "demo"
-    seed: int = 1
+    seed: Seed = 1
 
 
 class Cohorts(Section):
@@ -233,7 +235,7 @@ class Matrix(Section):
     adapters: list[Name] = []
     models: list[Name] = []
     tasks: list[Task] = []
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[Seed] = Field([0], min_length=1)
 
 
 class Evaluation(Section):
@@ -244,7 +246,7 @@ class Evaluation(Section):
         ge=100,
         description="bootstrap resamples of patients; a corrected p-value can be no smaller than pairs / resamples",
     )
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Tracking(Section):

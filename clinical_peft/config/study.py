@@ -23,6 +23,7 @@ from clinical_peft.config.sections import (
     Partial,
     ScratchSource,
     Section,
+    Seed,
     Synthetic,
     Task,
     TaskEntry,
@@ -44,7 +45,7 @@ class Study(Section):
     contamination: Literal["paper", "carevue", "disjoint"] = Field(
         "paper", description="what is done about test answers in pretraining notes (docs/protocol.md)"
     )
-    seed: int = Field(1234, description="seed of base and adapter training")
+    seed: Seed = Field(1234, description="seed of base and adapter training")
     data: Data = Data()
     synthetic: Synthetic = Synthetic()
     cohorts: Cohorts = Cohorts()
@@ -126,6 +127,10 @@ class Study(Section):
                 _known(f"matrix.{place}", name, registry, place)
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"matrix.{place}: lists a name twice; list each once")
+        if len(set(self.matrix.seeds)) != len(self.matrix.seeds):
+            raise ValueError("matrix.seeds: lists a seed twice; list each once")
+        for name in self.hub.revisions:
+            _known("hub.revisions", name, self.adapters, "adapters")
         return self
 
     def _check_mimic_iv(self) -> None:
@@ -140,7 +145,7 @@ class Study(Section):
     def _check_model(self, key: str, model: Model) -> None:
         place = f"models.{key}"
         if model.kind == "tfidf":
-            if model.base or model.clinical or model.task_method:
+            if model.base or model.clinical or model.clinical_mode or model.task_method:
                 raise ValueError(f"{place}: a tfidf model takes no base and no adapter")
             return
         if model.base is None:
@@ -203,14 +208,20 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     try:
         return Study.model_validate(dict(config))
     except ValidationError as error:
-        raise ConfigError("config: " + "; ".join(_describe(problem) for problem in error.errors())) from None
+        raise ConfigError("config: " + "; ".join(describe_problem(problem) for problem in error.errors())) from None
 
 
-def _describe(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
+def describe_problem(problem: Any, *where: str) -> str:
+    """Say in one line what pydantic found wrong, by the key.
+
+    Args:
+        problem: One of a validation error's `errors()`.
+        *where: Keys above those that pydantic knows.
+    """
+    place = ".".join(str(part) for part in (*where, *problem["loc"]))
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {place}; remove it or correct its spelling"
-    if problem["type"] == "missing":
+    if problem["type"] in ("missing", "missing_keyword_only_argument"):
         return f"missing key {place}"
     message = problem["msg"].removeprefix("Value error, ")
     found = problem["input"]

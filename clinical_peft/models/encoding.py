@@ -71,12 +71,13 @@ def _last_layer_at(body: Any, positions: Tensor) -> Iterator[bool]:
     Yields:
         Whether it does; layers of other architectures than LLaMA's compute every position.
     """
-    layer = body.layers[-1]
+    layers: Any = getattr(body, "layers", (None,))
+    layer = layers[-1]
     if type(layer) is not LlamaDecoderLayer:
         yield False
         return
-    body.layers[-1] = _LayerAt(layer, positions)
+    layers[-1] = _LayerAt(layer, positions)
     try:
         yield True
     finally:
-        body.layers[-1] = layer
+        layers[-1] = layer

@@ -11,8 +11,10 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from clinical_peft.errors import DataError
 from clinical_peft.models.base_folders import write_base
@@ -64,9 +66,12 @@ def prepare_local_base(
         The record that is also written to base.json.
 
     Raises:
-        DataError: The folder is not such a folder, or holds pickled weights only.
+        DataError: There is no such folder, or it holds pickled weights only or a network of another family or
+            architecture.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected the folder of a base, found none")
     require_safetensors([file.name for file in folder.glob("*")], where=str(folder))
     model = _load(folder, family, precision)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -128,7 +133,7 @@ def prepare_hub_base(
         The record that is also written to base.json.
 
     Raises:
-        DataError: The repository publishes pickled weights only.
+        DataError: The repository publishes pickled weights only, or a network of another family or architecture.
     """
     info = HfApi().model_info(repository, revision=revision)
     require_safetensors([file.rfilename for file in info.siblings or []], where=f"{repository} at {revision}")
@@ -165,13 +170,32 @@ def require_safetensors(names: Iterable[str], *, where: str) -> None:
 def _load(folder: Path, family: Family, precision: Precision) -> PreTrainedModel:
     options = {"local_files_only": True, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(folder, **options)
+    _require_architecture(folder, config, family)
     kind = AutoModelForCausalLM if family == "causal" else AutoModel
     with quiet_transformers():
         model, info = kind.from_pretrained(
             folder, config=config, dtype=DTYPES[precision], use_safetensors=True, output_loading_info=True, **options
         )
     require_weights(folder, info, new=("pooler.",))
+    if any(key.startswith("pooler.") for key in info["missing_keys"]):
+        # transformers has drawn one at random. Left out here, every classifier draws its own by its seed.
+        model.pooler = None
     return model
+
+
+def _require_architecture(folder: Path, config: PretrainedConfig, family: Family) -> None:
+    if family == "encoder":
+        # Pooler and head of a classifier are BERT's; RoBERTa and others have neither in that form.
+        expected, fits = "an encoder of architecture bert", config.model_type == "bert"
+    else:
+        # An encoder that transformers would also load as a language model says that it is no decoder.
+        known = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        expected, fits = "a causal language model", known and getattr(config, "is_decoder", True)
+    if not fits:
+        raise DataError(
+            f"{folder}: expected {expected} (family {family}), found architecture {config.model_type}; choose another "
+            "base or family"
+        )
 
 
 def _forget_quantisation(model: PreTrainedModel) -> PreTrainedModel:

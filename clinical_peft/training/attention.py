@@ -71,6 +71,7 @@ def packed_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     documents: Documents | None = None,
+    sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each document; an attention function of `transformers`.
@@ -84,16 +85,20 @@ def packed_attention(
         dropout: Chance of dropping an attention weight.
         scaling: Factor of the scores; None for 1 / sqrt(width).
         documents: Where the documents lie.
+        sliding_window: Tokens that a token sees, itself included; None for all before it.
         **kwargs: What else layers hand on; not used.
 
     Returns:
         Outputs of shape (1, tokens, heads, width), and None for the attention weights.
 
     Raises:
-        ValueError: The documents are missing or do not fill the sequence, or there is a mask, a cache or a batch.
+        ValueError: The documents are missing, do not fill the sequence or are longer than the window, or there is a
+            mask, a cache or a batch.
     """
     if documents is None:
         raise ValueError("packed attention: expected the keyword `documents` in the forward pass, found none")
+    if sliding_window is not None and sliding_window < max(documents.lengths):
+        raise ValueError(f"packed attention: a window of {sliding_window} tokens is narrower than a document")
     tokens = sum(documents.lengths)
     if attention_mask is not None or query.shape[0] != 1 or not query.shape[2] == key.shape[2] == tokens:
         raise ValueError(
@@ -246,9 +251,16 @@ def layout_of(network: PreTrainedModel, recipe: LanguageRecipe, method: Method |
         device: Where the network is.
 
     Returns:
-        `grouped` for methods that cannot pack, and on a GPU without a kernel for packed documents.
+        `grouped` for methods that cannot pack, for a base whose tokens do not see all of the context, and on a GPU
+        without a kernel for packed documents.
     """
     if recipe.attention == "grouped" or not takes_packed(method):
+        return "grouped"
+    window = getattr(network.config, "sliding_window", None)
+    if window is not None and window < recipe.context:
+        _log.info(
+            "attention: layers of this base see %d tokens back, fewer than the context; grouped by length", window
+        )
         return "grouped"
     width = network.config.hidden_size // network.config.num_attention_heads
     if device.type == "cuda" and (recipe.precision == "fp32" or not varlen_works(device, width)):

