@@ -10,7 +10,7 @@ from clinical_peft.data.near_duplicates import SHINGLE_WORDS, THRESHOLD, near_du
 from clinical_peft.data.note_cleaning import clean_structured
 from clinical_peft.data.note_table import write_notes
 from clinical_peft.data.seen_texts import SeenTexts
-from clinical_peft.data.tables import stream_table
+from clinical_peft.data.tables import look_like_names, stream_table
 from clinical_peft.errors import DataError
 
 KIND = "imported"
@@ -140,5 +140,7 @@ def _json_row(line: bytes, columns: list[str], source: Path, number: int) -> dic
         raise DataError(f"{source}: line {number}: expected a JSON object, found {type(row).__name__}")
     missing = [column for column in columns if column not in row]
     if missing:
-        raise DataError(f"{source}: line {number}: expected key {', '.join(missing)}; found {', '.join(map(str, row))}")
+        # Keys may be note ids, in a file of one note per id.
+        found = ", ".join(row) if look_like_names(row) else f"{len(row)} keys that do not look like names"
+        raise DataError(f"{source}: line {number}: expected key {', '.join(missing)}; found {found}")
     return row

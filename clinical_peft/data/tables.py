@@ -8,7 +8,7 @@ of bad input.
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -98,9 +98,14 @@ def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
     return {name: spellings[name.lower()][0] for name in names}
 
 
+def look_like_names(found: Iterable[str]) -> bool:
+    """Whether all strings read like names of columns: others may be data, of which no message says anything."""
+    return all(_COLUMN_NAME.fullmatch(name.strip()) for name in found)
+
+
 def _describe_header(header: list[str]) -> str:
     """Name the columns, unless the row may be data: a file without a header begins with a note."""
-    if all(_COLUMN_NAME.fullmatch(name.strip()) for name in header):
+    if look_like_names(header):
         return f"{', '.join(header)}; if the column has another name, rename it in the header"
     return f"a first row of {len(header)} fields that does not look like a header; add one"
 

@@ -204,7 +204,9 @@ def _single(column: pa.ChunkedArray, classes: tuple[Any, ...], place: str) -> np
     target = labels[:, None] == space
     unknown = np.flatnonzero(~target.any(axis=1))
     if len(unknown):
-        raise DataError(f"{place}, row {unknown[0]}: label {labels[unknown[0]]} is not one of {len(classes)} classes")
+        raise DataError(
+            f"{place}, row {unknown[0]}: expected one of the {len(classes)} classes as label, found another"
+        )
     return target
 
 

@@ -102,10 +102,14 @@ def write_part(settings: PartSettings, number: int, encode: Encoder) -> dict[str
 
 def _read_notes(settings: PartSettings, number: int, encode: Encoder) -> EncodedNotes:
     note_ids, subject_ids, ids, lengths = [], [], [], []
+    first = number * settings.notes_per_part
     for batch in _batches(settings, number):
         if batch["text"].null_count:
-            nameless = batch["note_id"][pc.index(pc.is_null(batch["text"]), True).as_py()]
-            raise DataError(f"{settings.notes}: note {nameless} has no text; extract the notes again")
+            row = first + pc.index(pc.is_null(batch["text"]), True).as_py()
+            raise DataError(
+                f"{settings.notes}, row {row}: expected a note with text, found none; extract the notes again"
+            )
+        first += batch.num_rows
         encoded, offsets = encode(batch["text"].to_pylist())
         ids.append(_framed(encoded, offsets, settings))
         lengths.append(np.diff(offsets) + sum(map(len, settings.frame)))

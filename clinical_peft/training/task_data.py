@@ -98,7 +98,11 @@ def _read_cohort(cohort: Path, splits: Sequence[str]) -> pa.Table:
             raise TrainingError(f"{cohort}, row {row} by hadm_id: the admission note is empty; drop it from the cohort")
     found = {str(split) for split in table.column("split").to_pylist()}
     if found != set(splits):
-        raise TrainingError(f"{cohort}: expected the splits {', '.join(splits)}; found {', '.join(sorted(found))}")
+        absent = ", ".join(sorted(set(splits) - found)) or "none"
+        raise TrainingError(
+            f"{cohort}: expected the splits {', '.join(splits)}; missing: {absent}; "
+            f"other values: {len(found - set(splits))}"
+        )
     return table
 
 
@@ -108,7 +112,7 @@ def _encode_single(labels: Sequence[Any], space: tuple[Any, ...], cohort: Path) 
     for row, label in enumerate(labels):
         if label not in index:
             raise TrainingError(
-                f"{cohort}, row {row} by hadm_id: label {label!r} is not one of the {len(space)} classes"
+                f"{cohort}, row {row} by hadm_id: expected one of the {len(space)} classes as label, found another"
             )
     return np.asarray([index[label] for label in labels], dtype=np.int64)
 
@@ -127,8 +131,8 @@ def _encode_sets(
                 targets[row, index[code]] = 1
             elif splits[row] == "train":
                 raise TrainingError(
-                    f"{cohort}, row {row} by hadm_id: label {code!r} of the training split is not one of the "
-                    f"{len(space)} classes"
+                    f"{cohort}, row {row} by hadm_id: expected one of the {len(space)} classes as each label of the "
+                    "training split, found another"
                 )
             else:
                 unknown += 1

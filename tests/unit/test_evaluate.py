@@ -37,7 +37,7 @@ def set_first(value):
         ("mortality", "scores", set_first([-0.25, 1.25]), "between 0 and 1"),
         ("mortality", "scores", set_first([0.25, 0.25]), "sum to 1"),
         ("mortality", "scores", set_first([1.0]), "expected 2 values"),
-        ("mortality", "label", set_first(7), "not one of 2 classes"),
+        ("mortality", "label", set_first(7), "row 0: expected one of the 2 classes"),
         ("mortality", "hadm_id", lambda values: [values[1], *values[1:]], "every admission once"),
         ("mortality", "split", lambda values: ["train"] * len(values), "split 'validation'"),
         ("diagnoses", "scores", set_first([1.5] * 20), "between 0 and 1"),

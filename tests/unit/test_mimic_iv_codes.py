@@ -96,7 +96,7 @@ def test_a_wrong_map_is_named(tmp_path, content, expected):
 @pytest.mark.parametrize(
     ("diagnoses", "expected"),
     [
-        ([(1, "4280", 9), (1, "I50", 11)], "icd_version: expected 9 or 10, found 11"),
+        ([(1, "4280", 9), (1, "I50", 11)], "icd_version: expected 9 or 10, found another number in 1 rows"),
         ([(1, "4280", 9)], "cohorts.icd only-10: no code is left"),
         ([], "no code is left"),
     ],

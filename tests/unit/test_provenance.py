@@ -38,6 +38,13 @@ def test_an_unpacked_archive_inside_another_repository_has_no_revision(tmp_path:
     assert git_revision(archive) == "unknown"
 
 
+def test_a_checkout_that_another_user_owns_has_its_revision(tmp_path: Path, monkeypatch):
+    code = checkout(tmp_path)
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert git_revision(code) == commit
+
+
 def test_a_folder_without_a_repository_has_no_revision(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_revision(tmp_path) == "unknown"

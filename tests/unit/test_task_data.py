@@ -29,10 +29,14 @@ def test_a_note_for_a_causal_network_ends_with_the_end_token_also_when_it_is_cut
 @pytest.mark.parametrize(
     ("task", "edit", "message"),
     [
-        ("mortality", lambda record: record["label"].__setitem__(3, 7), "label 7 is not one of the 2 classes"),
-        ("diagnoses", lambda record: record["label"][3].append("999"), "label '999' of the training split"),
+        (
+            "mortality",
+            lambda record: record["label"].__setitem__(3, 7),
+            "row 56 by hadm_id: expected one of the 2 classes",
+        ),
+        ("diagnoses", lambda record: record["label"][3].append("999"), "expected one of the 5 classes as each label"),
         ("mortality", lambda record: record.pop("text"), "missing: text"),
-        ("mortality", lambda record: record.update(split=["train"] * 60), "found train"),
+        ("mortality", lambda record: record.update(split=["train"] * 60), "missing: test, validation"),
         ("mortality", lambda record: record.update(label=[1] * 60), "no differing labels"),
         ("los", lambda record: record["text"].__setitem__(0, None), "row 59 by hadm_id: the admission note is empty"),
         ("los", lambda record: record["text"].__setitem__(1, " "), "row 58 by hadm_id: the admission note is empty"),
@@ -41,6 +45,18 @@ def test_a_note_for_a_causal_network_ends_with_the_end_token_also_when_it_is_cut
 def test_unusable_cohorts_are_refused(task, edit, message, study, tmp_path):
     with pytest.raises(TrainingError, match=message):
         prepared_task(make_job("head", task), study, **altered_cohort(study, tmp_path, task, edit))
+
+
+@pytest.mark.parametrize("column", ["label", "split"])
+@pytest.mark.parametrize("task", ["mortality", "diagnoses"])
+def test_a_note_in_another_column_is_not_quoted(task, column, study, tmp_path):
+    def misplace(record):
+        notes = [f"Mrs Smith {row}" for row in range(len(record["text"]))]
+        record[column] = [[note] for note in notes] if (column, task) == ("label", "diagnoses") else notes
+
+    with pytest.raises(TrainingError) as caught:
+        prepared_task(make_job("head", task), study, **altered_cohort(study, tmp_path, task, misplace))
+    assert "Smith" not in str(caught.value)
 
 
 def test_codes_that_only_test_admissions_have_are_counted(study, tmp_path):

@@ -248,7 +248,7 @@ def test_parts_of_other_notes_are_not_used(base, notes, tmp_path, monkeypatch):
 def test_an_error_in_a_process_reaches_the_caller(base, tmp_path):
     rows = [{"note_id": f"n{n}", "subject_id": n, "text": None if n == 33 else "secret"} for n in range(40)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
-    with pytest.raises(DataError, match="note n33 has no text"):
+    with pytest.raises(DataError, match="row 33: expected a note with text"):
         tokenise(
             tmp_path / "notes.parquet",
             base,
@@ -306,12 +306,13 @@ def test_an_empty_split_is_an_error_and_leaves_nothing(base, tmp_path):
     assert not (tmp_path / "tokens").exists()
 
 
-def test_a_missing_text_is_named_by_its_note(base, tmp_path):
+def test_a_missing_text_is_named_by_its_row(base, tmp_path):
     rows = [{"note_id": f"n{n}", "subject_id": n, "text": None if n == 3 else "secret"} for n in range(5)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
-    with pytest.raises(DataError, match="note n3 has no text") as caught:
+    with pytest.raises(DataError, match="row 3: expected a note with text") as caught:
         tokenise(tmp_path / "notes.parquet", base, tmp_path / "tokens", context=16, split_salt=SALT)
     assert "secret" not in str(caught.value)
+    assert "n3" not in str(caught.value)
 
 
 def test_a_missing_column_is_named(base, tmp_path):

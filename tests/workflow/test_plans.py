@@ -36,6 +36,18 @@ def test_every_target_exists(target, tmp_path):
     assert snakemake(tmp_path, target, "--dry-run").returncode == 0
 
 
+def test_every_rule_that_runs_a_network_gets_a_gpu():
+    text = "".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
+    measured = {rule.split(":")[0] for rule in re.split("^rule ", text, flags=re.MULTILINE) if "    benchmark:" in rule}
+    assert {"pool_notes", "train_adapter"} <= measured
+    profile = yaml.safe_load((REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text())
+    assert {rule for rule, resources in profile["set-resources"].items() if resources.get("gpu")} == measured
+    (one_machine,) = re.findall(
+        "--resources gpu=1 (--set-resources .*)$", (REPOSITORY / "docs/cluster.md").read_text(), re.M
+    )
+    assert set(re.findall(r"(\w+):gpu=1", one_machine)) == measured
+
+
 def test_any_file_can_be_asked_for_by_its_path(tmp_path):
     run = snakemake(tmp_path, "results/tiny/cohorts/los.parquet", "--dry-run")
     assert run.returncode == 0

@@ -12,7 +12,7 @@ __all__ = ["slurm_cluster"]
 pytestmark = pytest.mark.workflow
 
 PROFILE = REPOSITORY / "profiles" / "slurm"
-NO_GPU = [f"{rule}:gpu=0" for rule in ("train_base", "train_adapter", "finetune_model")]
+NO_GPU = [f"{rule}:gpu=0" for rule in ("train_base", "train_adapter", "pool_notes", "finetune_model")]
 
 
 def test_the_tiny_study_gives_the_same_tables_on_slurm(slurm_cluster: SlurmCluster, tiny_run: Run, tmp_path):
