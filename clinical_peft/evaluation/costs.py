@@ -85,7 +85,8 @@ def cost_table(
             "Step tokens count a forward pass as half a training step. From scratch: every note padded to the context "
             "and read in every epoch of every configuration, by the same recipes; its device time is estimated at the "
             "rate that this study measured. Notes pooled once serve every model that trains a head alone. Of adapters, "
-            "tokens read forward are those of their perplexities, before, during and after training.",
+            "tokens read forward are those of their perplexities, before, during and after training. Bases trained "
+            "here and models that are no network are left out.",
             "Peak memory: of the GPU where there is one, else of the process since its start. A dash: not recorded in "
             "every run of the row. Energy is read from a GPU's sensors while an adapter is trained; a dash: not read.",
         ),

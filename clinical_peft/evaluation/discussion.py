@@ -1,7 +1,8 @@
 """What a study's figures say about the order of its models, and what they leave open, in sentences.
 
 Two models are told apart where the tables mark their difference as significant, and nowhere else: by the p-value over
-patients and seeds, after Holm's correction over all pairs and tasks of their comparison.
+patients and seeds, after Holm's correction over all pairs and tasks of their comparison. Of models that were trained
+once it is over patients alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,23 +57,31 @@ def _comparison(
     pairs = [row for row in rows if row["task"] == figure]
     apart = [row for row in pairs if row["significant"]]
     level = f"{aggregate['level']:.0%}"
+    over = judged_over(aggregate)
     sentences = [
         _order(pairs, figure, aggregate, labels),
         f"Of {len(pairs)} pairs, {sum(map(excludes_zero, pairs))} have a difference whose {level} interval over "
-        f"patients and seeds excludes zero; {len(apart)} of them {'is' if len(apart) == 1 else 'are'} significant: p "
+        f"{over} excludes zero; {len(apart)} of them {'is' if len(apart) == 1 else 'are'} significant: p "
         f"at most {SIGNIFICANCE:g} after Holm's correction over all {len(rows)} pairs and tasks of this comparison.",
     ]
     if open_pairs := len(pairs) - len(apart):
         sentences.append(
-            f"{counted(open_pairs, 'pair').capitalize()} cannot be told apart with this many test patients and seeds: "
-            "the order within may be chance, which is not evidence that the models are equal."
+            f"{counted(open_pairs, 'pair').capitalize()} cannot be told apart with this many test "
+            f"{over.removesuffix(' alone')}: the order within may be chance, which is not evidence that the models are "
+            "equal."
         )
     return Comparison(
         name=name,
         sentences=(*sentences, *_identical(rows, labels), *_published_agreement(apart, labels)),
-        pairs=_pair_table(pairs, figure, level, labels),
-        by_task=_task_counts(rows, level),
+        pairs=_pair_table(pairs, figure, level, over, labels),
+        by_task=_task_counts(rows, level, over),
     )
+
+
+def judged_over(aggregate: Mapping[str, Any]) -> str:
+    """What the intervals and p-values of differences are over, in words: models trained once show no seeds."""
+    several = any(row["seeds"] > 1 for row in aggregate["summaries"])
+    return "patients and seeds" if several else "patients alone"
 
 
 def highest_and_lowest(comparison: Comparison, aggregate: Mapping[str, Any], labels: Labels) -> str:
@@ -93,7 +102,7 @@ def highest_and_lowest(comparison: Comparison, aggregate: Mapping[str, Any], lab
     apart = sum(row["significant"] for row in pairs)
     return (
         f"{comparison.name}: {TASK_LABELS[figure]} AUROC (%) from {ends}. {apart} of {len(pairs)} pairs of models "
-        "differ beyond chance (patients and seeds, Holm's correction over all pairs and tasks)."
+        f"differ beyond chance ({judged_over(aggregate)}, Holm's correction over all pairs and tasks)."
     )
 
 
@@ -146,7 +155,7 @@ def _published_agreement(apart: Sequence[Mapping[str, Any]], labels: Labels) -> 
     return [sentence]
 
 
-def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, labels: Labels) -> Table:
+def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, over: str, labels: Labels) -> Table:
     rows = []
     for row in sorted(pairs, key=lambda row: (-abs(row["difference"]), row["first"], row["second"])):
         upward = row["difference"] >= 0
@@ -166,7 +175,7 @@ def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, lab
     return Table(
         name="paired_differences",
         caption=f"Paired differences of {TASK_LABELS[figure]}, AUROC in percentage points, largest first; intervals "
-        "and p over patients and seeds, Holm's correction over all pairs and tasks of the comparison.",
+        f"and p over {over}, Holm's correction over all pairs and tasks of the comparison.",
         fields=(),
         records=(),
         header=("Higher", "Lower", "Difference", f"{level} interval", "p", "p (Holm)", "Significant"),
@@ -175,7 +184,7 @@ def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, lab
     )
 
 
-def _task_counts(rows: Sequence[Mapping[str, Any]], level: str) -> Table:
+def _task_counts(rows: Sequence[Mapping[str, Any]], level: str, over: str) -> Table:
     lines = []
     for task in TASK_LABELS:
         found = [row for row in rows if row["task"] == task]
@@ -184,7 +193,7 @@ def _task_counts(rows: Sequence[Mapping[str, Any]], level: str) -> Table:
             lines.append((TASK_LABELS[task], *map(str, counts)))
     return Table(
         name="pairs_told_apart",
-        caption="Pairs told apart, by task, over patients and seeds.",
+        caption=f"Pairs told apart, by task, over {over}.",
         fields=(),
         records=(),
         header=("Task", "Pairs", f"{level} interval excludes zero", "significant after Holm's correction"),

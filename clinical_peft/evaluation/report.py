@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.discussion import compare_groups, control_sentences, seed_sentence
+from clinical_peft.evaluation.discussion import compare_groups, control_sentences, judged_over, seed_sentence
 from clinical_peft.evaluation.html_tables import to_html
 from clinical_peft.evaluation.opening import in_short, question, range_of
 from clinical_peft.evaluation.published import published
@@ -154,6 +154,7 @@ def build_report(
         groups=compare_groups(aggregate, labels),
         control=control_sentences(aggregate, labels),
         seeds=seed_sentence(aggregate),
+        judged_over=judged_over(aggregate),
         runs=_run_table(metrics, labels),
         recipes=_recipes(metrics),
         provenance={key: value for key, value in provenance.items() if not isinstance(value, Mapping)},

@@ -194,9 +194,10 @@ def _cells(task: str, data: Predictions, groups: Sequence[Group]) -> list[dict[s
 
 def _hide_complement(cells: Sequence[dict[str, Any]], count: str) -> None:
     """Hide a second count where a single one is hidden, since the sum of all is known."""
-    hidden = [cell for cell in cells if count in cell["hidden"] and cell[count]]
+    # A hidden zero veils no other count, and follows from the sum itself where nothing else is hidden.
+    hidden = [cell[count] for cell in cells if count in cell["hidden"] and cell[count] is not None]
     shown = [cell for cell in cells if count not in cell["hidden"] and cell[count]]
-    if len(hidden) == 1 and shown:
+    if hidden and sum(value > 0 for value in hidden) < 2 and shown:
         smallest = min(shown, key=lambda cell: (cell[count], cell["group"]))
         more = ("admissions", "patients") if count == "admissions" else (count,)
         smallest["hidden"] = (*smallest["hidden"], *more)

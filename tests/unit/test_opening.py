@@ -2,6 +2,7 @@
 
 import pytest
 
+from clinical_peft.evaluation.discussion import compare_groups
 from clinical_peft.evaluation.opening import in_short, question
 from clinical_peft.evaluation.tables import Table
 
@@ -93,3 +94,17 @@ def test_perplexities_of_several_corpora_name_theirs():
         "Perplexity of the clinical test notes of mimic-iv",
         "Perplexity of the clinical test notes of mimic-iii",
     ]
+
+
+def test_models_trained_once_are_not_said_to_be_judged_over_seeds():
+    pair = {"group": "Main", "task": "los", "first": "a", "second": "b", "difference": 0.1, "significant": False}
+    pair |= {"interval": [0.0, 0.2], "interval_total": [-0.1, 0.3], "p_total": 0.4, "p_holm_table": 0.4}
+    for seeds, over in ((1, "patients alone"), (2, "patients and seeds")):
+        aggregate = made_up_aggregate(["a", "b"]) | {"differences": [pair]}
+        aggregate["summaries"] = [row | {"seeds": seeds} for row in aggregate["summaries"]]
+        _, compared, _ = in_short(aggregate, made_up_tables({"los": 30}, []), {})
+        assert f"differ beyond chance ({over}, Holm's" in compared
+        (group,) = compare_groups(aggregate, {})
+        said = " ".join((*group.sentences, group.pairs.caption, group.by_task.caption))
+        assert said.count(over) == 3 + (seeds > 1)
+        assert ("seeds" in said) == (seeds > 1)

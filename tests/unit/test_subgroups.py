@@ -23,6 +23,7 @@ from clinical_peft.evaluation.subgroup_gaps import (
     COMPLEMENTARY,
     NOT_RECORDED,
     TOO_FEW,
+    Group,
     Scored,
     _cells,
     _gap,
@@ -277,8 +278,6 @@ def test_every_gap_has_its_interval_in_the_table(study):
 
 def test_few_positives_hide_the_figures_but_not_the_admissions(study):
     test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
-    from clinical_peft.evaluation.subgroup_gaps import Group
-
     positive = np.flatnonzero(test.target[:, 1])
     negative = np.flatnonzero(~test.target[:, 1])
     groups = [
@@ -291,6 +290,16 @@ def test_few_positives_hide_the_figures_but_not_the_admissions(study):
     assert "positives" in small["hidden"]
     assert "positives" in large["hidden"]
     assert large["suppressed"] is None
+
+
+def test_a_hidden_zero_does_not_follow_from_the_sum(study):
+    test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
+    positive, negative = (np.flatnonzero(test.target[:, 1] == value) for value in (True, False))
+    groups = [Group("a", "most", np.concatenate([positive, negative[5:]])), Group("a", "none", negative[:5])]
+    large, small = _cells("mortality", test, groups)
+    assert small["positives"] == 0
+    assert "positives" in small["hidden"]
+    assert "positives" in large["hidden"]
 
 
 def test_both_ways_of_ranking_give_the_same_gaps(study, monkeypatch):
