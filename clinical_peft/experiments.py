@@ -302,6 +302,17 @@ def adapters_in_use(study: Study) -> list[str]:
     return list(dict.fromkeys([*study.matrix.adapters, *(name for name in needed if name is not None)]))
 
 
+def adapter_label(study: Study, name: str) -> str:
+    """How an adapter is called in print: its base and method, and its name where others in use have both in common."""
+
+    def words(adapter: str) -> str:
+        entry = study.adapters[adapter]
+        return f"{study.bases[entry.base].label}: {study.methods[entry.method].label}"
+
+    alone = [words(other) for other in adapters_in_use(study)].count(words(name)) < 2
+    return words(name) if alone else f"{words(name)} ({name})"
+
+
 def runs_in_use(study: Study) -> list[tuple[str, Task]]:
     """Model and task of every fine-tuning that the matrix selects, model by model."""
     return [(model, task) for model in study.matrix.models for task in _tasks_of(study, model)]

@@ -41,7 +41,7 @@ def labels_of_study():
         base, method = STUDY.bases[adapter.base], STUDY.methods[adapter.method]
         published = base.published and method.published
         labels[name] = {
-            "label": f"{base.label}: {method.label}",
+            "label": experiments.adapter_label(STUDY, name),
             "published": f"{base.published}/{method.published}" if published else None,
         }
     return labels

@@ -188,6 +188,15 @@ def test_adapters_needed_by_models_are_in_use():
     assert experiments.corpora_in_use(chosen) == ["mimic-iv"]
 
 
+def test_adapters_of_one_base_and_method_are_told_apart_by_name():
+    disjoint = study(read("disjoint.yaml"))
+    assert [experiments.adapter_label(disjoint, name) for name in experiments.adapters_in_use(disjoint)] == [
+        "LLaMA (tiny, trained here): LoRA (tiny-llama-disjoint)",
+        "LLaMA (tiny, trained here): LoRA (tiny-llama-matched)",
+    ]
+    assert experiments.adapter_label(study(), "tiny-llama-lora") == "LLaMA (tiny, trained here): LoRA"
+
+
 def test_real_weights_are_refused_on_synthetic_notes_unless_the_study_says_so():
     paper = study(read("paper.yaml"))
     with pytest.raises(ConfigError, match="synthetic"):
