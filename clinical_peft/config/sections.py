@@ -186,6 +186,19 @@ class Base(Section):
     source: Source
     published: str | None = Field(None, description="base of the paper's Table 2 to print beside this one")
 
+    @model_validator(mode="after")
+    def _check_shape(self) -> "Base":
+        if not isinstance(self.source, ScratchSource):
+            return self
+        shape, recipe = self.source.shape, self.source.recipe
+        if self.family == "causal" and shape.hidden_size // shape.heads % 2:
+            raise ValueError("source.shape: hidden_size / heads must be even, since LLaMA rotates pairs of values")
+        if recipe.context > shape.context:
+            raise ValueError(
+                f"source.recipe.context: is {recipe.context}, but the shape's is {shape.context}; lower it"
+            )
+        return self
+
 
 class MethodEntry(Section):
     """A PEFT method with its settings."""

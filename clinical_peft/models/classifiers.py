@@ -21,7 +21,7 @@ from clinical_peft.models.bases import BaseIdentity, load_classifier, read_ident
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits
-from clinical_peft.models.methods import peft_config
+from clinical_peft.models.methods import peft_config, require_targets
 from clinical_peft.models.variants import CLINICAL, TASK, Variant
 from clinical_peft.recipes import Family, Precision
 
@@ -152,6 +152,7 @@ def _add_task_adapter(network: Any, adapted: PeftModel | None, variant: Variant,
     config = peft_config(variant.task_method, total_steps=1, task_type=None)
     if variant.task_active:
         config.modules_to_save = [HEAD_MODULES[variant.family]]
+    require_targets(network, variant.task_method.target_modules)
     try:
         with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)
@@ -160,7 +161,6 @@ def _add_task_adapter(network: Any, adapted: PeftModel | None, variant: Variant,
             adapted.add_adapter(TASK, config)
             return adapted
     except ValueError as error:
-        # PEFT says so of target modules that the base does not have.
         raise TrainingError(f"task adapter: it does not fit the base: {error}") from None
 
 

@@ -1,6 +1,6 @@
 """PEFT methods on a base network: their configurations, a fresh adapter, and AdaLoRA's allocation of ranks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from peft import (
     PromptTuningConfig,
     get_peft_model,
 )
+from torch import nn
 from transformers import PreTrainedModel
 
 from clinical_peft.errors import TrainingError
@@ -148,12 +149,38 @@ def add_adapter(model: PreTrainedModel, config: PeftConfig, *, context: int) -> 
             "lower adapter_layers"
         )
     require_positions(model, context=context, prompt=getattr(config, "num_virtual_tokens", 0) or 0)
+    require_targets(model, getattr(config, "target_modules", None) or ())
     try:
         with quiet_peft():
             return get_peft_model(model, config)
     except ValueError as error:
-        # PEFT says so of target modules that the base does not have.
         raise TrainingError(f"{config.peft_type}: the adapter does not fit the base: {error}") from None
+
+
+def require_targets(model: nn.Module, targets: Iterable[str]) -> None:
+    """Check that a base has every layer that a method names; PEFT leaves out those that it does not find.
+
+    Args:
+        model: The base network, with or without adapters.
+        targets: Names of layers, or ends of them from a dot on.
+
+    Raises:
+        TrainingError: One fits no layer.
+    """
+    names = [name for name, _ in model.named_modules()]
+    absent = [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in names)]
+    if absent:
+        raise TrainingError(
+            f"target_modules: the adapter does not fit the base, which has no layer {', '.join(sorted(absent))}; its "
+            f"layers end in {', '.join(sorted(_matrices(model)))}"
+        )
+
+
+def _matrices(model: nn.Module) -> set[str]:
+    """Last parts of the names of layers that hold a matrix, adapters' own left out."""
+    own = ((name, dict(module.named_parameters(recurse=False))) for name, module in model.named_modules())
+    found = (name.removesuffix(".base_layer") for name, held in own if "weight" in held and held["weight"].ndim == 2)
+    return {name.rsplit(".", 1)[-1] for name in found if ".lora_" not in name}
 
 
 def require_positions(model: PreTrainedModel, *, context: int, prompt: int = 0) -> None:

@@ -17,8 +17,9 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from clinical_peft.errors import DataError
+from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.models.classifiers import build_classifier
+from clinical_peft.models.methods import add_adapter, peft_config
 from clinical_peft.models.pretrained import prepare_local_base
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import LanguageRecipe, Lora
@@ -91,3 +92,16 @@ def test_packed_documents_longer_than_the_window_are_refused():
     with pytest.raises(ValueError, match="a window of 4 tokens is narrower than a document"):
         loss(network, [np.arange(3, 8, dtype=np.int32)], key=(0,))
     assert loss(network, [np.arange(3, 7, dtype=np.int32)] * 2, key=(0,))[1] == 6
+
+
+def test_a_layer_that_only_some_targets_fit_is_refused_not_left_out(tmp_path):
+    network = GPT2LMHeadModel(GPT2Config(**NARROW))
+    base = write(tmp_path / "gpt2", network)
+    prepare_local_base(base, tmp_path / "base", name="gpt2", family="causal")
+    lora, expected = Lora(r=4, target_modules=("c_attn", "mlp.c_fc", "v_proj", "attn")), "no layer v_proj; its layers"
+    with pytest.raises(TrainingError, match=expected):
+        add_adapter(network, peft_config(lora, total_steps=1), context=16)
+    with pytest.raises(TrainingError, match=expected):
+        build_classifier(Variant(family="causal", task_method=lora), tmp_path / "base", None, classes=2, seed=0)
+    fits = peft_config(Lora(r=4, target_modules=("c_attn", "mlp.c_fc")), total_steps=1)
+    assert add_adapter(network, fits, context=16).base_model.targeted_module_names

@@ -379,7 +379,7 @@ def test_a_dora_task_adapter_does_not_follow_a_clinical_one(mode, bases):
 def test_errors_of_a_user(bases, tmp_path):
     with pytest.raises(TrainingError, match="expected a base of family encoder, found causal"):
         build_classifier(Variant(family="encoder"), bases["causal"], None, classes=2, seed=1)
-    with pytest.raises(TrainingError, match="task adapter: it does not fit the base"):
+    with pytest.raises(TrainingError, match="the adapter does not fit the base, which has no layer q_proj"):
         build_classifier(Variant(family="encoder", task_method=TASK_LORA), bases["encoder"], None, classes=2, seed=1)
     with pytest.raises(TrainingError, match="clinical adapter: expected frozen"):
         build_classifier(Variant(family="causal", clinical="frozen"), bases["causal"], None, classes=2, seed=1)
