@@ -12,7 +12,8 @@ from clinical_peft.config.sections import Partial, ScratchSource, Task
 from clinical_peft.config.study import Study, describe_problem, parse_study
 from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
-from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, Lora, PoolJob, PretrainJob
+from clinical_peft.method_settings import Lora
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 from clinical_peft.search import plans
 from clinical_peft.search.spaces import Search
 

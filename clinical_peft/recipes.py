@@ -6,9 +6,9 @@ construct them directly. Each checks its own values and raises `ValueError`.
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-STRICT: dict[str, Any] = {"extra": "forbid"}
+from clinical_peft.method_settings import STRICT, Lora, Method, require, require_from_one
 
 Family = Literal["causal", "encoder"]
 Schedule = Literal["linear", "cosine", "constant"]
@@ -26,17 +26,6 @@ TASK_TYPES: dict[str, TaskType] = {
     "procedures": "multilabel",
     "control": "binary",
 }
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _require_from_one(settings: object, *names: str) -> None:
-    for name in names:
-        value = getattr(settings, name)
-        _require(value >= 1, f"{name} must be at least 1, found {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +50,8 @@ class Shape:
     context: int
 
     def __post_init__(self) -> None:
-        _require(min(asdict(self).values()) > 0, "every dimension must be positive")
-        _require(self.hidden_size % self.heads == 0, "heads must divide hidden_size")
+        require(min(asdict(self).values()) > 0, "every dimension must be positive")
+        require(self.hidden_size % self.heads == 0, "heads must divide hidden_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +80,11 @@ class Optimisation:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        _require(0 < self.learning_rate < math.inf, "learning_rate must be positive and finite")
-        _require(self.weight_decay >= 0, "weight_decay must not be negative")
-        _require(0 <= self.warmup_ratio < 1, "warmup_ratio must be in [0, 1)")
-        _require(self.clip_norm is None or self.clip_norm > 0, "clip_norm must be positive or null")
-        _require(self.threads >= 1, "threads must be at least 1")
+        require(0 < self.learning_rate < math.inf, "learning_rate must be positive and finite")
+        require(self.weight_decay >= 0, "weight_decay must not be negative")
+        require(0 <= self.warmup_ratio < 1, "warmup_ratio must be in [0, 1)")
+        require(self.clip_norm is None or self.clip_norm > 0, "clip_norm must be positive or null")
+        require(self.threads >= 1, "threads must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +101,7 @@ class Devices:
     strategy: Strategy = "ddp"
 
     def __post_init__(self) -> None:
-        _require(self.processes >= 1, "processes must be at least 1")
+        require(self.processes >= 1, "processes must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,24 +152,24 @@ class LanguageRecipe(Optimisation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.context >= 2, "context must be at least 2 tokens")
-        _require(self.train_tokens is None or self.train_tokens > 0, "train_tokens must be positive or null")
-        _require(self.epochs >= 1, "epochs must be at least 1")
-        _require(self.micro_batch_tokens >= self.context, "micro_batch_tokens must hold one sequence of `context`")
-        _require(self.batch_tokens >= 1, "batch_tokens must be positive")
-        _require(self.evaluations >= 1, "evaluations must be at least 1")
+        require(self.context >= 2, "context must be at least 2 tokens")
+        require(self.train_tokens is None or self.train_tokens > 0, "train_tokens must be positive or null")
+        require(self.epochs >= 1, "epochs must be at least 1")
+        require(self.micro_batch_tokens >= self.context, "micro_batch_tokens must hold one sequence of `context`")
+        require(self.batch_tokens >= 1, "batch_tokens must be positive")
+        require(self.evaluations >= 1, "evaluations must be at least 1")
         for limit in ("evaluation_tokens", "train_evaluation_tokens"):
-            _require(getattr(self, limit) is None or getattr(self, limit) > 0, f"{limit} must be positive or null")
+            require(getattr(self, limit) is None or getattr(self, limit) > 0, f"{limit} must be positive or null")
         every = self.checkpointing
-        _require(isinstance(every, str) or every >= 1, "checkpointing must be auto, none, full or a number from 1")
+        require(isinstance(every, str) or every >= 1, "checkpointing must be auto, none, full or a number from 1")
         passes = self.batch_tokens // self.micro_batch_tokens
-        _require(
+        require(
             self.devices.processes <= max(1, passes),
             "batch_tokens must be at least processes times micro_batch_tokens, so that each process has a forward pass",
         )
-        _require(self.patience is None or self.patience >= 1, "patience must be at least 1 or null")
-        _require(self.general_tokens >= 0, "general_tokens must not be negative")
-        _require(0 <= self.replay < 1, "replay must be in [0, 1)")
+        require(self.patience is None or self.patience >= 1, "patience must be at least 1 or null")
+        require(self.general_tokens >= 0, "general_tokens must not be negative")
+        require(0 <= self.replay < 1, "replay must be in [0, 1)")
 
     def evaluation_limit(self, split: str) -> int | None:
         """Return the most tokens of a split that are read for a perplexity, or None for all."""
@@ -215,149 +204,14 @@ class FinetuneRecipe(Optimisation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.context >= 2, "context must be at least 2 tokens")
-        _require(self.epochs >= 1, "epochs must be at least 1")
-        _require_from_one(self, "batch_size", "micro_batch_size")
+        require(self.context >= 2, "context must be at least 2 tokens")
+        require(self.epochs >= 1, "epochs must be at least 1")
+        require_from_one(self, "batch_size", "micro_batch_size")
         head_rate = self.head_learning_rate
-        _require(
+        require(
             head_rate is None or 0 < head_rate < math.inf, "head_learning_rate must be positive and finite, or null"
         )
-        _require(self.batch_size % self.micro_batch_size == 0, "micro_batch_size must divide batch_size")
-
-
-def _require_adapted(dropout: float, target_modules: tuple[str, ...]) -> None:
-    _require(0 <= dropout < 1, "dropout must be in [0, 1)")
-    _require(bool(target_modules), "target_modules must name at least one kind of layer")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lora:
-    """Low-rank adaptation (Hu et al. 2021).
-
-    Attributes:
-        r: Rank of every update.
-        alpha: The update is scaled by `alpha / r`.
-        rank_stabilised: Scale by `alpha / sqrt(r)` instead, so that a higher rank does not learn more slowly
-            (Kalajdzievski 2023, rsLoRA).
-        dora: Learn the length of every row of a weight apart from its direction (Liu et al. 2024, DoRA).
-    """
-
-    __pydantic_config__: ClassVar = STRICT
-    type: Literal["lora"] = "lora"
-    r: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    rank_stabilised: bool = False
-    dora: bool = False
-    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
-
-    def __post_init__(self) -> None:
-        _require_from_one(self, "r", "alpha")
-        _require_adapted(self.dropout, self.target_modules)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdaLora:
-    """Adaptive budget allocation for low-rank adaptation (Zhang et al. 2023).
-
-    The phases are shares of all optimizer steps, since PEFT's step counts depend on the length of a run.
-
-    Attributes:
-        init_r: Rank of every matrix before allocation.
-        target_r: Average rank that remains.
-        initial_ratio: Share of steps before pruning starts (PEFT's `tinit`).
-        final_ratio: Share of steps after the budget is final (PEFT's `tfinal`).
-        interval: Optimizer steps between two allocations (PEFT's `deltaT`).
-        orthogonality: Weight of the orthogonality penalty.
-    """
-
-    __pydantic_config__: ClassVar = STRICT
-    type: Literal["adalora"] = "adalora"
-    init_r: int = 12
-    target_r: int = 8
-    alpha: int = 32
-    dropout: float = 0.0
-    initial_ratio: float = 0.1
-    final_ratio: float = 0.3
-    interval: int = 1
-    beta: float = 0.85
-    orthogonality: float = 0.5
-    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
-
-    def __post_init__(self) -> None:
-        _require_from_one(self, "init_r", "target_r", "alpha", "interval")
-        _require_adapted(self.dropout, self.target_modules)
-        _require(0 < self.beta < 1, "beta must be in (0, 1)")
-        for ratio in ("initial_ratio", "final_ratio"):
-            _require(0 <= getattr(self, ratio) < 1, f"{ratio} must be in [0, 1)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdaptionPrompt:
-    """LLaMA-Adapter: learned prompts with gated attention in the top layers (Zhang et al. 2023)."""
-
-    __pydantic_config__: ClassVar = STRICT
-    type: Literal["adaption_prompt"] = "adaption_prompt"
-    adapter_len: int = 10
-    adapter_layers: int = 30
-
-    def __post_init__(self) -> None:
-        _require_from_one(self, "adapter_len", "adapter_layers")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrefixTuning:
-    """Prefix tuning (Li and Liang 2021)."""
-
-    __pydantic_config__: ClassVar = STRICT
-    type: Literal["prefix_tuning"] = "prefix_tuning"
-    num_virtual_tokens: int = 20
-    prefix_projection: bool = False
-
-    def __post_init__(self) -> None:
-        _require_from_one(self, "num_virtual_tokens")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptTuning:
-    """Prompt tuning (Lester et al. 2021); `init_text` null starts from random embeddings."""
-
-    __pydantic_config__: ClassVar = STRICT
-    type: Literal["prompt_tuning"] = "prompt_tuning"
-    num_virtual_tokens: int = 15
-    init_text: str | None = None
-
-    def __post_init__(self) -> None:
-        _require_from_one(self, "num_virtual_tokens")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PTuning:
-    """P-tuning (Liu et al. 2021): virtual tokens from a small prompt encoder."""
-
-    __pydantic_config__: ClassVar = STRICT
-    type: Literal["p_tuning"] = "p_tuning"
-    num_virtual_tokens: int = 20
-    encoder: Literal["MLP", "LSTM"] = "LSTM"
-    hidden_size: int = 256
-    layers: int = 4
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        _require_from_one(self, "num_virtual_tokens", "hidden_size", "layers")
-        _require(0 <= self.dropout < 1, "dropout must be in [0, 1)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Full:
-    """Full fine-tuning: every weight of the base is trained; the reference that parameter-efficient methods save."""
-
-    __pydantic_config__: ClassVar = STRICT
-    type: Literal["full"] = "full"
-
-
-PeftMethod = Lora | AdaLora | AdaptionPrompt | PrefixTuning | PromptTuning | PTuning
-Method = PeftMethod | Full
+        require(self.batch_size % self.micro_batch_size == 0, "micro_batch_size must divide batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -384,7 +238,7 @@ class PretrainJob:
 
     def __post_init__(self) -> None:
         virtual, context = getattr(self.method, "num_virtual_tokens", 0), self.recipe.context
-        _require(
+        require(
             virtual < context,
             f"num_virtual_tokens is {virtual}, but the recipe's context is {context} tokens; lower num_virtual_tokens, "
             "or raise context",

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from clinical_peft.recipes import Family, LanguageRecipe, Method, Shape
+from clinical_peft.method_settings import Method
+from clinical_peft.recipes import Family, LanguageRecipe, Shape
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
 Task = Literal["los", "mortality", "pmv", "diagnoses", "procedures", "control"]

@@ -21,8 +21,17 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.method_settings import (
+    AdaLora,
+    AdaptionPrompt,
+    Lora,
+    Method,
+    PeftMethod,
+    PrefixTuning,
+    PromptTuning,
+    PTuning,
+)
 from clinical_peft.models.adapters import TaskType, quiet_peft
-from clinical_peft.recipes import AdaLora, AdaptionPrompt, Lora, Method, PeftMethod, PrefixTuning, PromptTuning, PTuning
 
 SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 

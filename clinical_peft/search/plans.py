@@ -8,7 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 from clinical_peft.config.search import AdapterSearch, Domain, IntervalEntry, Space
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ConfigError
-from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, Method
+from clinical_peft.method_settings import Method
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe
 from clinical_peft.search.spaces import (
     NOT_SEARCHED,
     SHARED_BY_TRIALS,

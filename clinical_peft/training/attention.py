@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, PreTrainedModel
 
-from clinical_peft.recipes import LanguageRecipe, Method, PrefixTuning, PromptTuning, PTuning
+from clinical_peft.method_settings import Method, PrefixTuning, PromptTuning, PTuning
+from clinical_peft.recipes import LanguageRecipe
 
 PACKED = "packed_documents"
 FLASH_CAPABILITY = (8, 0)  # of a CUDA device: flash attention needs Ampere or newer

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from clinical_peft.recipes import Full, Method, Precision
+from clinical_peft.method_settings import Full, Method
+from clinical_peft.recipes import Precision
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,10 @@ from transformers import BertConfig, BertForPreTraining, LlamaConfig, LlamaForCa
 
 from clinical_peft.events import NullLog, RunLog
 from clinical_peft.files import sha256_file, write_json
+from clinical_peft.method_settings import Lora
 from clinical_peft.models.adapters import save_adapter
 from clinical_peft.models.bases import read_identity
-from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, Lora
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
 from clinical_peft.training.classification import PreparedTask, finetune, prepare
 
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]

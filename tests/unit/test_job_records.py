@@ -11,21 +11,8 @@ from hypothesis import strategies as st
 
 from clinical_peft import experiments
 from clinical_peft.job_records import as_record, job_from_record
-from clinical_peft.recipes import (
-    AdaLora,
-    AdaptionPrompt,
-    Devices,
-    FinetuneJob,
-    FinetuneRecipe,
-    Full,
-    LanguageRecipe,
-    Lora,
-    PoolJob,
-    PrefixTuning,
-    PretrainJob,
-    PromptTuning,
-    PTuning,
-)
+from clinical_peft.method_settings import AdaLora, AdaptionPrompt, Full, Lora, PrefixTuning, PromptTuning, PTuning
+from clinical_peft.recipes import Devices, FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 
 METHODS = [
     *(Lora(r=4, dora=True, target_modules=("query",)), AdaLora(init_r=6), AdaptionPrompt(), PrefixTuning()),

@@ -12,12 +12,12 @@ from transformers import AutoModelForSequenceClassification
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
+from clinical_peft.method_settings import Lora
 from clinical_peft.models.classifiers import build_classifier, check_gradients, frozen_digest
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved, save_classifier
 from clinical_peft.models.variants import Variant, variant_of
-from clinical_peft.recipes import Lora
 
 CLASSES = 3
 LORA_PLACES = [f"model.layers.{layer}.self_attn.{matrix}" for layer in (0, 1) for matrix in ("q_proj", "v_proj")]
