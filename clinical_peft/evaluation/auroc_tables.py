@@ -25,6 +25,7 @@ from clinical_peft.evaluation.tables import (
     fewer_mark,
     fewer_note,
     in_order,
+    judged_over,
     label_of,
     percent,
     rounded,
@@ -146,8 +147,8 @@ def _auroc_notes(records: Sequence[Record], aggregate: Mapping[str, Any]) -> tup
     notes = [
         "To published figures of another base or other patients the distance measures nothing. "
         f"Intervals: percentile bootstrap over patients, {aggregate['resamples']:,} resamples, for these trained "
-        "models; they leave out what another seed would change. Table uncertainty has intervals over patients and "
-        "seeds, by which cells in bold are judged."
+        "models; they leave out what another seed would change. Table uncertainty has intervals over "
+        f"{judged_over(aggregate)}, by which cells in bold are judged."
     ]
     fewer = fewer_note((row["task"], row["classes_scored"], row["classes"]) for row in records)
     if fewer:

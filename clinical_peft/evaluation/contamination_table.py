@@ -78,10 +78,23 @@ def build_contamination_table(contamination: Mapping[str, Any], labels: Labels) 
             "not. The two arms are paired on the same test patients. A dash stands where a figure is undefined or "
             f"rests on fewer than {contamination['smallest_cell']} cases; the CSV file says why. Bold: p at most "
             f"{SIGNIFICANCE:g} after Holm's correction over the table.",
+            *_class_note(contamination),
         ),
         text_columns=2,
         bold=frozenset((place, 6) for place, record in enumerate(records) if record["significant"]),
     )
+
+
+def _class_note(contamination: Mapping[str, Any]) -> tuple[str, ...]:
+    """Over how many classes the AUROCs of each comparison run; nothing where all tasks are binary."""
+    parts = []
+    for key, where in (("carevue", "inside and outside the subset alike"), ("disjoint", "between the arms")):
+        counts = {row["task"]: row["classes"] for row in contamination[key] if row["classes"] > 2}
+        listed = ", ".join(f"{TASK_LABELS[task]} {counts[task]}" for task in TASK_LABELS if task in counts)
+        parts += [f"{listed} {where}"] if listed else []
+    if not parts:
+        return ()
+    return (f"Classes that an AUROC runs over, those that every compared group defines: {'; '.join(parts)}.",)
 
 
 def _source(membership: Mapping[str, Any]) -> str:

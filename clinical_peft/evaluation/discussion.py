@@ -12,7 +12,17 @@ from typing import Any
 from clinical_peft.evaluation.aggregate import MACRO
 from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.published import published_auroc, row_mean
-from clinical_peft.evaluation.tables import CONTROL, TASK_LABELS, Labels, Table, counted, label_of, number, p_text
+from clinical_peft.evaluation.tables import (
+    CONTROL,
+    TASK_LABELS,
+    Labels,
+    Table,
+    counted,
+    judged_over,
+    label_of,
+    number,
+    p_text,
+)
 
 
 @dataclass(frozen=True)
@@ -76,12 +86,6 @@ def _comparison(
         pairs=_pair_table(pairs, figure, level, over, labels),
         by_task=_task_counts(rows, level, over),
     )
-
-
-def judged_over(aggregate: Mapping[str, Any]) -> str:
-    """What the intervals and p-values of differences are over, in words: models trained once show no seeds."""
-    several = any(row["seeds"] > 1 for row in aggregate["summaries"])
-    return "patients and seeds" if several else "patients alone"
 
 
 def highest_and_lowest(comparison: Comparison, aggregate: Mapping[str, Any], labels: Labels) -> str:

@@ -11,11 +11,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.discussion import compare_groups, control_sentences, judged_over, seed_sentence
+from clinical_peft.evaluation.discussion import compare_groups, control_sentences, seed_sentence
 from clinical_peft.evaluation.html_tables import to_html
 from clinical_peft.evaluation.opening import in_short, question, range_of
 from clinical_peft.evaluation.published import published
-from clinical_peft.evaluation.tables import TASK_LABELS, Labels, Table, counted, label_of, number, unit_of_split
+from clinical_peft.evaluation.tables import (
+    TASK_LABELS,
+    Labels,
+    Table,
+    counted,
+    judged_over,
+    label_of,
+    number,
+    unit_of_split,
+)
 from clinical_peft.files import write_text
 
 SHORT = 12

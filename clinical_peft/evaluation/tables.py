@@ -78,6 +78,12 @@ def number(value: float | None, digits: int = 0) -> str:
     return MISSING if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 
+def judged_over(aggregate: Mapping[str, Any]) -> str:
+    """What the intervals and p-values of differences are over, in words: models trained once show no seeds."""
+    several = any(row["seeds"] > 1 for row in aggregate["summaries"])
+    return "patients and seeds" if several else "patients alone"
+
+
 def counted(count: int, noun: str) -> str:
     """A count with its noun, in the plural where it needs one."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

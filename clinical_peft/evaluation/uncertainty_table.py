@@ -21,6 +21,7 @@ from clinical_peft.evaluation.tables import (
     ends,
     in_order,
     intervals,
+    judged_over,
     label_of,
     percent,
     rounded,
@@ -71,10 +72,12 @@ def uncertainty_table(aggregate: Mapping[str, Any], labels: Labels) -> Table:
                 bold |= {(len(rows), 3 + place) for place in leads}
                 cells = [_cell(line.get(task), kind, marks.get((model, task))) for task in tasks]
                 rows.append((group or MISSING, label_of(model, labels), kind, *cells))
+    several = judged_over(aggregate) == PATIENTS_AND_SEEDS
+    both = ", and over patients and seeds with ± the standard deviation over seeds" if several else ""
     return Table(
         name="uncertainty",
-        caption=f"Test AUROC in percent with its {level:.0%} interval over patients alone, and over patients and seeds "
-        "with ± the standard deviation over seeds; and which models lead.",
+        caption=f"Test AUROC in percent with its {level:.0%} interval over patients alone{both}; and which models "
+        "lead.",
         fields=UNCERTAINTY_FIELDS,
         records=tuple(records),
         header=("Compared in", "Model", "Interval over", *(TASK_LABELS[task] for task in tasks)),
@@ -82,9 +85,10 @@ def uncertainty_table(aggregate: Mapping[str, Any], labels: Labels) -> Table:
         notes=(
             "Bold: significantly above every other model of its comparison. =: the highest, and those that cannot be "
             f"told apart from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
-            "tasks of a comparison, of the variance over paired resamples of patients and that over seeds, for which "
-            "the models of a task are pooled. The macro average is tested beside its parts. Intervals over patients "
-            "are percentiles of resamples; those over patients and seeds are Student's, about the mean over seeds. "
+            "tasks of a comparison, of the variance over paired resamples of patients and, where there are several, "
+            "that over seeds, for which the models of a task are pooled. The macro average is tested beside its parts. "
+            "Intervals over patients are percentiles of resamples; those over patients and seeds are Student's, "
+            "about the mean over seeds. "
             "The CSV file holds every model and every pair with all intervals, BCa among them, and DeLong's test on "
             "binary tasks.",
         ),

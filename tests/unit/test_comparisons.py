@@ -147,6 +147,8 @@ def test_one_seed_has_no_interval_over_seeds(compared):
     single = [row | {"seeds": 1, "seed_sd": None} for row in compared["summaries"]]
     table = uncertainty_table(compared | {"summaries": single}, LABELS)
     assert {line[2] for line in table.rows} == {"patients"}
+    assert "over seeds" not in table.caption
+    assert "patients and seeds with ±" in uncertainty_table(compared, LABELS).caption
 
 
 def test_a_seed_missing_from_a_comparison_is_named(study):

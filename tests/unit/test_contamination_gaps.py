@@ -245,6 +245,9 @@ def test_a_study_gives_both_comparisons_and_their_table(study: dict[str, Any]) -
     assert "approximated from ICUSTAYS.DBSOURCE" in table.caption
     assert "earlier era" in table.notes[0]
     assert table.rows[3][1] == "unfiltered minus disjoint"
+    fewer = found | {"carevue": [found["carevue"][0] | {"classes": 3}]}
+    said = build_contamination_table(fewer, labels).notes[1]
+    assert said.endswith("LOS 3 inside and outside the subset alike; LOS 4 between the arms.")
     known = found | {"membership": {"source": "patient list", "approximate": False}}
     assert "approximated" not in build_contamination_table(known, labels).caption
 

@@ -170,6 +170,12 @@ def test_published_figures_stand_with_the_difference_to_ours():
     assert "1,266 (−1,206)" in tables["dataset_statistics"].rows[0]
 
 
+def test_notes_point_to_intervals_over_seeds_only_where_there_are_several():
+    once = [summary("llama", "los", 0.5, seeds=1)]
+    for tables, over in ((study_tables(), "patients and seeds"), (study_tables(summaries=once), "patients alone")):
+        assert f"Table uncertainty has intervals over {over}, by" in tables["downstream_main"].notes[0]
+
+
 def test_a_row_of_the_html_form_links_to_its_run():
     table = study_tables()["downstream_main"]
     text = to_html(table, {"llama": "http://127.0.0.1:5000/#/runs/1"})
