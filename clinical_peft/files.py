@@ -1,6 +1,7 @@
 """Writing files whole or not at all, and identifying them by content."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -41,7 +42,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The suffix is kept, so that libraries which look at it behave the same. The block may write a file or a
     folder; an existing folder at ``path`` is replaced. After an error the temporary is removed and ``path`` is as
-    it was.
+    it was. What a killed process left of an earlier attempt is removed, too: a path has one writer at a time.
 
     Raises:
         StorageError: The disk is full, whatever the library in the block says of it.
@@ -49,6 +50,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         private_directory(path.parent)
+        for left in path.parent.glob(f"{PARTIAL}*/{glob.escape(path.name)}"):
+            shutil.rmtree(left.parent, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent, ignore_cleanup_errors=True) as holder:
             temporary = Path(holder) / path.name
             yield temporary
