@@ -11,6 +11,7 @@ sys.path.insert(0, str(workflow.basedir))
 from clinical_peft import arms, experiments, settings
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.files import private_directory
 from clinical_peft.privacy import protect_process
 from clinical_peft.signals import ignore_notice
 

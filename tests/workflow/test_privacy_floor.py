@@ -9,6 +9,7 @@ import gzip
 import os
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.workflow
 
 SENTINEL = "Quxvortle"
 DATA_FOLDERS = {"notes", "cohorts", "tokens", "predictions"}
+NOBODY = 2**32 - 1
 WATCH = Path(__file__).parent / "no_network"
 
 
@@ -165,6 +167,19 @@ def test_no_note_text_or_id_on_the_terminal(watched_run, failed_run, patient_ids
 
 def test_no_attempt_to_reach_the_network(watched_run, network_record):
     assert not network_record.exists() or network_record.read_text() == ""
+
+
+def test_a_default_acl_does_not_open_the_study_to_a_group(tmp_path):
+    # For all kinds of entry rwx, as on a disk that a group shares: the system then heeds no umask.
+    entries = ((1, 7, NOBODY), (4, 7, NOBODY), (8, 7, 12345), (16, 7, NOBODY), (32, 7, NOBODY))
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", acl)
+    except (AttributeError, OSError):
+        pytest.skip("no default ACLs here")
+    run = snakemake(tmp_path, "results/tiny/notes/general.parquet")
+    assert run.returncode == 0, run.output
+    assert (run.results / "tiny").stat().st_mode & 0o077 == 0
 
 
 def test_private_folders(watched_run):
