@@ -61,4 +61,5 @@ schema: install ## write config/schema.json from the pydantic models
 	$(BIN)/python -m clinical_peft.config.schema
 
 clean: ## remove results of all studies
-	rm -rf results .snakemake
+	@test ! -L results || echo "results is a link, which goes; the studies remain in $$(realpath results)"
+	@rm -rf results .snakemake

@@ -1,6 +1,7 @@
 """The validated study, wildcard domains, and what is said before and after a run."""
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from clinical_peft.signals import ignore_notice
 
 protect_process()
 ignore_notice()
+
+# Snakemake puts it into the shell commands of jobs as it is, where a path with spaces falls apart.
+sys.executable = shlex.quote(sys.executable)
 
 
 def load_study():

@@ -2,11 +2,13 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from workflow_run import REPOSITORY, snakemake
+from workflow_run import REPOSITORY, SNAKEMAKE, snakemake
 
 from clinical_peft.experiments import deep_merge, load_study
 from clinical_peft.plan import plan
@@ -53,6 +55,21 @@ def test_any_file_can_be_asked_for_by_its_path(tmp_path):
     assert run.returncode == 0
     assert "build_cohort" in run.output
     assert "finetune_model" not in run.output
+
+
+def test_jobs_run_with_a_python_whose_path_has_spaces(tmp_path):
+    environment = tmp_path / "my ñ folder"
+    environment.symlink_to(sys.prefix)
+    target = "results/tiny/notes/general.parquet"
+    done = subprocess.run(
+        [environment / "bin" / "python", *SNAKEMAKE[1:], target, "--configfile", str(CONFIG / "tiny.yaml")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / target).exists()
 
 
 def write_config(folder: Path, content: dict) -> Path:
