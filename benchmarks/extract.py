@@ -24,11 +24,11 @@ import pyarrow as pa
 from extract_ways import SKIPPED, WAYS
 from turns import CLOCKS, medians, spread
 
-from clinical_peft.data.synthetic.mimic_iv import MimicIV
-from clinical_peft.data.synthetic.tables import MIMIC_IV_COLUMNS, GzipTable
 from clinical_peft.data.tables import stream_table
 from clinical_peft.files import write_json
 from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.synthetic.mimic_iv import MimicIV
+from clinical_peft.synthetic.tables import MIMIC_IV_COLUMNS, GzipTable
 
 HERE = Path(__file__).resolve().parent
 GENERATED_NOTES = 85_000

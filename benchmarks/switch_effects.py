@@ -23,12 +23,12 @@ from clinical_peft.data.labels import TASKS, code_table, label_table
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.splits import assign_splits
-from clinical_peft.data.synthetic.hospital import generate_hospital
 from clinical_peft.data.table_files import locate_table
 from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.files import read_json, write_json
 from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.synthetic.hospital import generate_hospital
 
 HERE = Path(__file__).resolve().parent
 SALT = "clinical-peft"

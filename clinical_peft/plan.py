@@ -16,8 +16,8 @@ from clinical_peft import experiments
 from clinical_peft.arms import further, plain, switches_under
 from clinical_peft.config.sections import HubSource, Task
 from clinical_peft.config.study import Study
-from clinical_peft.data.synthetic.sizes import predicted_note_counts
 from clinical_peft.errors import ClinicalPeftError, ConfigError
+from clinical_peft.synthetic.sizes import predicted_note_counts
 
 # Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks;
 # admissions per task from the paper's Table 1, training and all splits.

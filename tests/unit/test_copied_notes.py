@@ -14,11 +14,10 @@ import pytest
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.note_table import NOTE_SCHEMA
-from clinical_peft.data.synthetic.aliases import ALIASES
-from clinical_peft.data.synthetic.copied_notes import CATEGORY, DIED
-from clinical_peft.data.synthetic.hospital import generate_sized
-from clinical_peft.data.synthetic.sizes import SIZES
 from clinical_peft.files import sha256_file
+from clinical_peft.synthetic.copied_notes import ALIASES, CATEGORY, DIED
+from clinical_peft.synthetic.hospital import generate_sized
+from clinical_peft.synthetic.sizes import SIZES
 
 SMALL = replace(SIZES["gaps"], mimic_iii_patients=180, mimic_iv_discharge=220, copies=4)
 SEED = 3

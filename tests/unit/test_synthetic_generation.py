@@ -12,14 +12,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from clinical_peft.data.synthetic import codes, discharge_notes, planting, problems_neurological
-from clinical_peft.data.synthetic.acute import ACUTE
-from clinical_peft.data.synthetic.bayes import expected_auroc, los_bin_probabilities
-from clinical_peft.data.synthetic.conditions import ASYMPTOMATIC_HIV, CHRONIC
-from clinical_peft.data.synthetic.draws import Draws, Template
-from clinical_peft.data.synthetic.icd9_titles import DIAGNOSIS_TITLES, PROCEDURE_TITLES
-from clinical_peft.data.synthetic.patients import DAY, MIMIC_III, PROBLEMS, Admission, simulate_patient
-from clinical_peft.data.synthetic.planted_notes import TEXT_CASES
+from clinical_peft.synthetic import codes, discharge_notes, planting
+from clinical_peft.synthetic.bayes import expected_auroc, los_bin_probabilities
+from clinical_peft.synthetic.conditions import ACUTE, ASYMPTOMATIC_HIV, CHRONIC
+from clinical_peft.synthetic.draws import Draws, Template
+from clinical_peft.synthetic.patients import DAY, MIMIC_III, PROBLEMS, Admission, simulate_patient
+from clinical_peft.synthetic.planted_notes import TEXT_CASES
+from clinical_peft.synthetic.words import read_words
 
 SECTIONS = (
     discharge_notes.CHIEF_COMPLAINT,
@@ -68,17 +67,17 @@ def test_template_needs_its_slots() -> None:
 
 
 def test_rules_hold_codes_of_one_group_with_titles() -> None:
+    titles = read_words("icd9_titles")
     conditions = [*CHRONIC, ASYMPTOMATIC_HIV, *ACUTE, *PROBLEMS]
     for condition in conditions:
         for rule in condition.rules:
             assert len({codes.diagnosis_group(code) for code in rule.codes}) == 1, rule
-            assert set(rule.codes) <= set(DIAGNOSIS_TITLES) | {"2765"}, rule
+            assert set(rule.codes) <= set(titles["diagnoses"]) | {"2765"}, rule
     for condition in [*ACUTE, *PROBLEMS]:
         for rule in condition.procedures:
             assert len({codes.procedure_group(code) for code in rule.codes}) == 1, rule
-            assert set(rule.codes) <= set(PROCEDURE_TITLES), rule
-    assert set(codes.TAIL_DIAGNOSES) <= set(DIAGNOSIS_TITLES)
-    assert len(problems_neurological.NEUROLOGICAL) + 1 < len(PROBLEMS)
+            assert set(rule.codes) <= set(titles["procedures"]), rule
+    assert set(codes.TAIL_DIAGNOSES) <= set(titles["diagnoses"])
 
 
 def admissions(count: int, seed: int = 1) -> list[Admission]:
@@ -191,8 +190,8 @@ def test_a_linear_model_learns_the_labels_from_the_first_words() -> None:
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from clinical_peft.data.synthetic.hospital import generate_sized
-from clinical_peft.data.synthetic.sizes import HospitalSize
+from clinical_peft.synthetic.hospital import generate_sized
+from clinical_peft.synthetic.sizes import HospitalSize
 
 notes = int(sys.argv[2])
 generate_sized(Path(sys.argv[1]), HospitalSize(160, 2, 1, notes, notes), size="large", seed=1)

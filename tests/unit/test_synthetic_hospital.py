@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from synthetic_reading import DETECTORS, Hospital
 
-from clinical_peft.data.synthetic.hospital import generate_hospital
-from clinical_peft.data.synthetic.sizes import SIZES, predicted_note_counts
 from clinical_peft.errors import ConfigError
 from clinical_peft.files import sha256_file
+from clinical_peft.synthetic.hospital import generate_hospital
+from clinical_peft.synthetic.sizes import SIZES, predicted_note_counts
 
 FIRST_ID = 900_000_000
 SEED = 5

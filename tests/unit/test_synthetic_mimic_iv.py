@@ -19,13 +19,13 @@ from clinical_peft.data.mimic_iv.codes import IcdCoding
 from clinical_peft.data.mimic_iv.outcomes import MimicIV
 from clinical_peft.data.mimic_iv.ventilation import find_periods
 from clinical_peft.data.sections import SECTION_HEADERS
-from clinical_peft.data.synthetic import icd9_titles
-from clinical_peft.data.synthetic.hospital import generate_hospital
-from clinical_peft.data.synthetic.icd10_codes import ICD10_DIAGNOSES, ICD10_PROCEDURES
 from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.hash_split import SPLITS
+from clinical_peft.synthetic.hospital import generate_hospital
+from clinical_peft.synthetic.words import read_words
 
 CORRECTED = dict.fromkeys(DATA_SWITCHES, False)
+ICD10_DIAGNOSES, ICD10_PROCEDURES = read_words("icd10_codes")["diagnoses"], read_words("icd10_codes")["procedures"]
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,8 @@ def test_ages_and_eras(hospital):
 
 
 def test_every_code_has_a_counterpart():
-    assert set(ICD10_DIAGNOSES) <= set(icd9_titles.DIAGNOSIS_TITLES) | {"2765"}
-    assert set(ICD10_PROCEDURES) <= set(icd9_titles.PROCEDURE_TITLES)
+    assert set(ICD10_DIAGNOSES) <= set(read_words("icd9_titles")["diagnoses"]) | {"2765"}
+    assert set(ICD10_PROCEDURES) <= set(read_words("icd9_titles")["procedures"])
     assert all(pd.Series(ICD10_DIAGNOSES).str.fullmatch(r"[A-Z]\d[0-9A-Z]{1,5}"))
     assert all(pd.Series(ICD10_PROCEDURES).str.fullmatch(r"[0-9A-HJ-NP-Z]{7}"))
 

@@ -16,8 +16,8 @@ from language_fixtures import CLINICAL, GENERAL, SALT, write_corpus
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from clinical_peft.data.synthetic.mimic_iv import MimicIV
 from clinical_peft.data.tables import stream_table
+from clinical_peft.synthetic.mimic_iv import MimicIV
 from clinical_peft.tokens import encoding
 from clinical_peft.tokens.encoding import AWKWARD_TEXTS, EncodersDifferError, fast_encoder, reference_encoder
 from clinical_peft.tokens.shards import tokenise

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from workflow_run import REPOSITORY, Run, snakemake
 
-from clinical_peft.data.synthetic.hospital import generate_hospital
+from clinical_peft.synthetic.hospital import generate_hospital
 
 pytestmark = pytest.mark.workflow
 
