@@ -22,7 +22,7 @@ from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.original_reader import MISSING_WORDS
 from clinical_peft.data.sections import MAIN_SECTIONS, admission_note, anchored_sections, unanchored_sections
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import INTEGER, TEXT, marked_as_error, read_table, stream_table
+from clinical_peft.data.tables import FLAG, INTEGER, TEXT, marked_as_error, read_table, stream_table
 from clinical_peft.files import PARTIAL
 
 ADMISSION_SCHEMA = pa.schema([("hadm_id", pa.int64()), ("subject_id", pa.int64()), ("text", pa.string())])
@@ -34,7 +34,7 @@ _NOTE_COLUMNS = {
     "CHARTDATE": TEXT,
     "CATEGORY": TEXT,
     "DESCRIPTION": TEXT,
-    "ISERROR": TEXT,
+    "ISERROR": FLAG,
     "TEXT": TEXT,
 }
 Condition = Callable[[pa.RecordBatch], pa.Array]

@@ -15,10 +15,10 @@ from clinical_peft.data.consistency import check_key
 from clinical_peft.data.plain_pickle import load_plain_pickle
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, read_table
+from clinical_peft.data.whole_numbers import whole_number
 from clinical_peft.errors import DataError
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
-_LABELS = {0: 0, 1: 1, "0": 0, "1": 1}
 
 
 def read_beep_labels(path: Path) -> pd.DataFrame:
@@ -61,17 +61,18 @@ def beep_admissions(path: Path, mimic_iii: Path, attrition: Attrition) -> tuple[
     return labels[["hadm_id", "subject_id", "label"]], dict(zip(labels["hadm_id"], labels["split"], strict=True))
 
 
-def _row(path: Path, number: int, hadm_id: Any, entry: Any) -> tuple[int, int, str]:
-    if not isinstance(hadm_id, int | float) or not 0 < hadm_id < 2**63 or hadm_id != int(hadm_id):
-        raise DataError(f"{path}: entry {number}: expected a HADM_ID as key, found {_described(hadm_id)}")
+def _row(path: Path, number: int, key: Any, entry: Any) -> tuple[int, int, str]:
+    hadm_id = None if isinstance(key, str) else whole_number(key)
+    if hadm_id is None or hadm_id <= 0:
+        raise DataError(f"{path}: entry {number}: expected a HADM_ID as key, found {_described(key)}")
     if not isinstance(entry, tuple | list) or len(entry) < 2:
         raise DataError(f"{path}: entry {number}: expected (label, ..., split), found {_described(entry)}")
-    label, split = entry[0], entry[-1]
-    if not isinstance(label, int | float | str) or label not in _LABELS:
-        raise DataError(f"{path}: entry {number}: expected the label 0 or 1 first, found {_described(label)}")
+    label, split = whole_number(entry[0]), entry[-1]
+    if label not in (0, 1):
+        raise DataError(f"{path}: entry {number}: expected the label 0 or 1 first, found {_described(entry[0])}")
     if not isinstance(split, str) or split not in _SPLITS:
         raise DataError(f"{path}: entry {number}: expected one of {', '.join(_SPLITS)} last, found {_described(split)}")
-    return int(hadm_id), _LABELS[label], _SPLITS[split]
+    return hadm_id, label, _SPLITS[split]
 
 
 def _described(value: Any) -> str:

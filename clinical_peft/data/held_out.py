@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clinical_peft.data.column_names import describe_names
 from clinical_peft.data.near_duplicates import Codes, ShingleIndex, shingle_codes
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
 from clinical_peft.data.sections import split_admission_note
@@ -102,7 +103,7 @@ def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
         raise DataError(f"{path}: expected a Parquet file, found none; build it again") from None
     missing = [column for column in columns if column not in file.schema_arrow.names]
     if missing:
-        found = ", ".join(file.schema_arrow.names)
+        found = describe_names(file.schema_arrow.names, columns)
         raise DataError(f"{path}: expected column {', '.join(missing)}; found {found}; build the file again")
     return file
 

@@ -14,7 +14,7 @@ from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
 from clinical_peft.data.original_reader import MISSING_WORDS, read_as_numbers
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table
+from clinical_peft.data.tables import FLAG, INTEGER, TEXT, TIME, read_table
 from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.ventilation_table import read_intervals
 from clinical_peft.errors import ConfigError, DataError
@@ -232,9 +232,7 @@ def control_label(hadm_id: int, salt: str) -> int:
 
 def _admissions(mimic_iii: Path, columns: dict[str, object]) -> pd.DataFrame:
     path = find_table(mimic_iii, "ADMISSIONS")
-    rows = read_table(path, {"HADM_ID": INTEGER, "SUBJECT_ID": INTEGER, "HOSPITAL_EXPIRE_FLAG": INTEGER} | columns)
-    if not rows["HOSPITAL_EXPIRE_FLAG"].dropna().isin([0, 1]).all():
-        raise DataError(f"{path}: column HOSPITAL_EXPIRE_FLAG: expected 0 or 1, found another number")
+    rows = read_table(path, {"HADM_ID": INTEGER, "SUBJECT_ID": INTEGER, "HOSPITAL_EXPIRE_FLAG": FLAG} | columns)
     rows = check_key(rows, "HADM_ID", path).dropna(subset=["HADM_ID", "SUBJECT_ID"])
     return rows.rename(columns=str.lower).astype({"hadm_id": "int64", "subject_id": "int64"})
 
@@ -242,7 +240,7 @@ def _admissions(mimic_iii: Path, columns: dict[str, object]) -> pd.DataFrame:
 def _lengths_of_stay(mimic_iii: Path, switches: Mapping[str, bool]) -> pd.DataFrame:
     """Every admission with its label, whether it is of a survivor, and whether its length may be a label."""
     rows = _admissions(mimic_iii, {"ADMITTIME": TIME, "DISCHTIME": TIME})
-    alive = rows["hospital_expire_flag"].eq(0).fillna(False).astype(bool)
+    alive = rows["hospital_expire_flag"].eq(False).fillna(False).astype(bool)
     missing = int(rows.loc[alive, ["admittime", "dischtime"]].isna().any(axis=1).sum())
     if missing:
         path = find_table(mimic_iii, "ADMISSIONS")

@@ -16,7 +16,7 @@ from clinical_peft.data.note_table import NOTE_SCHEMA, note_batch_writer
 from clinical_peft.data.releases import expected_rows
 from clinical_peft.data.seen_texts import SeenTexts
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import HEADER_ROWS, INTEGER, TEXT, marked_as_error, stream_table
+from clinical_peft.data.tables import FLAG, HEADER_ROWS, INTEGER, TEXT, marked_as_error, stream_table
 from clinical_peft.errors import ConfigError, DataError
 
 _MOST_SLICES = 16  # from about so many on, writing them takes longer than a copy
@@ -101,12 +101,13 @@ def _find(folder: Path | None, key: str, name: str) -> Path:
 
 
 def _noteevents(path: Path) -> Iterator[pa.RecordBatch]:
-    columns = dict.fromkeys(("ROW_ID", "CHARTDATE", "CHARTTIME", "CATEGORY", "ISERROR", "TEXT"), TEXT)
-    for batch in stream_table(path, columns | {"SUBJECT_ID": INTEGER, "HADM_ID": INTEGER}):
+    columns = dict.fromkeys(("CHARTDATE", "CHARTTIME", "CATEGORY", "TEXT"), TEXT)
+    columns |= dict.fromkeys(("ROW_ID", "SUBJECT_ID", "HADM_ID"), INTEGER) | {"ISERROR": FLAG}
+    for batch in stream_table(path, columns):
         category = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(batch["CATEGORY"], "unknown")))
         yield pa.RecordBatch.from_pydict(
             {
-                "note_id": pc.binary_join_element_wise("mimic-iii", batch["ROW_ID"], "-"),
+                "note_id": pc.binary_join_element_wise("mimic-iii", pc.cast(batch["ROW_ID"], TEXT), "-"),
                 "subject_id": batch["SUBJECT_ID"],
                 "hadm_id": batch["HADM_ID"],
                 "kind": pc.if_else(pc.equal(category, "discharge summary"), "discharge", category),

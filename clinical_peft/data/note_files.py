@@ -1,16 +1,16 @@
 """A corpus from a user's own file of notes."""
 
-import gzip
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from clinical_peft.data.json_lines import read_json_lines
 from clinical_peft.data.near_duplicates import SHINGLE_WORDS, THRESHOLD, near_duplicate_groups
 from clinical_peft.data.note_cleaning import clean_structured
 from clinical_peft.data.note_table import write_notes
 from clinical_peft.data.seen_texts import SeenTexts
-from clinical_peft.data.tables import look_like_names, stream_table
+from clinical_peft.data.tables import stream_table
+from clinical_peft.data.whole_numbers import whole_number
 from clinical_peft.errors import DataError
 
 KIND = "imported"
@@ -35,9 +35,10 @@ def import_notes(
     Args:
         source: ``.jsonl``, ``.csv``, or either with ``.gz``.
         output: Parquet file to write.
-        id_column: Key or column of the note's id; ids must be unique.
+        id_column: Key or column of the note's id, a text or a whole number; ids must be unique.
         text_column: Key or column of the text.
-        subject_column: Key or column of the patient's id, a whole number.
+        subject_column: Key or column of the patient's id, a whole number in any spelling of
+            `clinical_peft.data.whole_numbers`.
         near_duplicate_threshold: Share of the shorter note's shingles that makes two notes overlap; used without
             ``subject_column`` only, when every note is held in memory.
         shingle_words: Words of a shingle.
@@ -46,8 +47,8 @@ def import_notes(
         Counts: rows_read, empty_dropped, duplicates_dropped, written, subjects.
 
     Raises:
-        DataError: A line is not JSON or lacks a key, an id is missing or repeated, a patient's id is not a whole
-            number, or no note is left.
+        DataError: The table is malformed (`stream_table`, `read_json_lines`), a text is another value than a string,
+            an id is missing, repeated or of another kind, or no note is left.
     """
     counts = Counter(rows_read=0, empty_dropped=0, duplicates_dropped=0)
     notes = _notes(Path(source), id_column, text_column, subject_column, counts)
@@ -76,71 +77,73 @@ def _notes(
     columns = [id_column, text_column] + ([subject_column] if subject_column else [])
     ids: set[str] = set()
     seen = SeenTexts()
-    for where, row in _rows(source, columns):
+    for where, row in _rows(source, columns, text_column):
         counts["rows_read"] += 1
-        note_id, text = row[id_column], clean_structured(str(row[text_column] or ""))
-        if note_id in (None, "") or str(note_id) in ids:
-            raise DataError(
-                f"{source}: {where}: expected a note id of its own in {id_column}, found none or a repeated one"
-            )
-        ids.add(str(note_id))
-        if not text:
+        place = f"{source}: {where}"
+        note_id, text = _note_id(row[id_column], place, id_column), _text(row[text_column], place, text_column)
+        if not note_id or note_id in ids:
+            raise DataError(f"{place}: expected a note id of its own in {id_column}, found none or a repeated one")
+        ids.add(note_id)
+        note: dict[str, object] = {"note_id": note_id, "kind": KIND, "text": clean_structured(text)}
+        if subject_column:
+            note["subject_id"] = _subject(row[subject_column], place, subject_column)
+        if not note["text"]:
             counts["empty_dropped"] += 1
-        elif not seen.add(text):
+        elif not seen.add(str(note["text"])):
             counts["duplicates_dropped"] += 1
         else:
-            note: dict[str, object] = {"note_id": str(note_id), "kind": KIND, "text": text}
-            if subject_column:
-                note["subject_id"] = _whole_number(row[subject_column], source, where, subject_column)
             yield note
 
 
-def _whole_number(value: object, source: Path, where: str, column: str) -> int:
-    try:
-        return int(str(value))
-    except ValueError:
-        raise DataError(f"{source}: {where}: expected a whole number in {column}") from None
+def _text(value: object, place: str, column: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(
+            f"{place}: expected a string in {column}, found {_kind(value)}; write its text, or leave out the line"
+        )
+    return value
 
 
-def _rows(source: Path, columns: list[str]) -> Iterator[tuple[str, dict[str, object]]]:
+def _note_id(value: object, place: str, column: str) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    number = whole_number(value)
+    if number is None:
+        raise DataError(
+            f"{place}: expected a string or a whole number of 64 bits in {column}, found {_kind(value)}; write the id "
+            "as a string"
+        )
+    return str(number)
+
+
+def _subject(value: object, place: str, column: str) -> int:
+    number = whole_number(value)
+    if number is None:
+        raise DataError(
+            f"{place}: expected a whole number in {column} (64 bits, without an exponent), found {_kind(value)}; "
+            "number the patients"
+        )
+    return number
+
+
+def _kind(value: object) -> str:
+    """Name the type of a value in the words of JSON, never its content."""
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "another number", float: "another number", str: "another string", list: "a list"}
+    return names.get(type(value), "an object")
+
+
+def _rows(source: Path, columns: list[str], text_column: str) -> Iterator[tuple[str, dict[str, object]]]:
     """Rows with a word on where each stands."""
     suffixes = [suffix.lower() for suffix in source.suffixes]
     if ".jsonl" in suffixes:
-        yield from _json_lines(source, columns)
+        for number, line in read_json_lines(source, columns):
+            yield f"line {number}", line
     elif ".csv" in suffixes:
         number = 1  # the header's row
         for batch in stream_table(source, columns):
             for row in batch.to_pylist():
                 number += 1
-                yield f"row {number}", row
+                yield f"row {number}", row | {text_column: row[text_column] or ""}  # an empty field is a missing value
     else:
         raise DataError(f"{source}: expected a file of notes ending in .jsonl, .csv, .jsonl.gz or .csv.gz")
-
-
-def _json_lines(source: Path, columns: list[str]) -> Iterator[tuple[str, dict[str, object]]]:
-    opener = gzip.open if source.suffix.lower() == ".gz" else open
-    number = 0
-    try:
-        with opener(source, "rb") as handle:  # bytes, so that only "\n" ends a line
-            for number, line in enumerate(handle, start=1):
-                if line.strip():
-                    yield f"line {number}", _json_row(line, columns, source, number)
-    except FileNotFoundError:
-        raise DataError(f"{source}: expected a file of notes, found none") from None
-    except (OSError, EOFError) as error:
-        raise DataError(f"{source}: cannot be read after line {number} ({type(error).__name__})") from None
-
-
-def _json_row(line: bytes, columns: list[str], source: Path, number: int) -> dict[str, object]:
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{source}: line {number}: expected a JSON object ({type(error).__name__})") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{source}: line {number}: expected a JSON object, found {type(row).__name__}")
-    missing = [column for column in columns if column not in row]
-    if missing:
-        # Keys may be note ids, in a file of one note per id.
-        found = ", ".join(row) if look_like_names(row) else f"{len(row)} keys that do not look like names"
-        raise DataError(f"{source}: line {number}: expected key {', '.join(missing)}; found {found}")
-    return row

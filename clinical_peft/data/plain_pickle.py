@@ -102,7 +102,7 @@ class _Machine:
             if opcode.name == "STOP":
                 break
             if not self._step(opcode.name, argument):
-                shown = f" '{str(argument)[:_SHOWN]}'" if opcode.name == "INST" else ""
+                shown = f" '{_shown(str(argument))}'" if opcode.name == "INST" else ""
                 raise _Refused(f"the opcode {opcode.name}{shown} at byte {position}")
         (value,) = self._stack
         return value
@@ -182,8 +182,14 @@ class _Machine:
 
 def _known_name(name: str) -> _Name:
     if name not in (*_SCALAR, *_DTYPE, *_ENCODE):
-        raise _Refused(f"the global '{name[:_SHOWN].replace(' ', '.')}'")
+        raise _Refused(f"the global '{_shown(name.replace(' ', '.'))}'")
     return _Name(name)
+
+
+def _shown(name: str) -> str:
+    """A global's name, unless it has not the form of one: any text of a file can be taken for a name."""
+    parts = name.replace(" ", ".").split(".")
+    return name[:_SHOWN] if all(map(str.isidentifier, parts)) else f"a name of {len(name)} characters"
 
 
 def _number(function: Any, arguments: Any) -> Any:

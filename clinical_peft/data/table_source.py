@@ -6,12 +6,14 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
-from isal import igzip
+from isal import igzip, igzip_lib
 
 from clinical_peft.data.quotation_marks import QuotationMarks
 from clinical_peft.errors import DataError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What reading a damaged archive raises.
+UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
 REPAIR = "the file is cut off or damaged: fetch it again and compare its checksum"
 
 
@@ -50,7 +52,7 @@ class TableSource(io.RawIOBase):
             data = self._held + self._source.read(size - len(self._held) if size > 0 else size)
             if data == b"\r":
                 data += self._source.read(1)
-        except (OSError, EOFError, zlib.error) as error:
+        except UNREADABLE as error:
             raise DataError(
                 f"{self._path}: it cannot be read beyond byte {self._position} of the uncompressed file "
                 f"({type(error).__name__}); {REPAIR}"
@@ -96,7 +98,7 @@ def read_header(path: Path) -> list[str]:
         "".join(header or ()).encode()
     except FileNotFoundError:
         raise DataError(f"{path}: expected a CSV file, found none") from None
-    except (OSError, EOFError, zlib.error, UnicodeEncodeError, csv.Error) as error:
+    except (*UNREADABLE, UnicodeEncodeError, csv.Error) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeEncodeError) else type(error).__name__
         raise DataError(f"{path}: the header cannot be read ({reason}); {REPAIR}") from None
     if not header:

@@ -8,7 +8,7 @@ of bad input.
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from clinical_peft.data.column_names import describe_names, known_names
 from clinical_peft.data.table_source import REPAIR, TableSource, read_header
+from clinical_peft.data.whole_numbers import flags, whole_numbers
 from clinical_peft.errors import DataError
 
 # Bytes; also the longest row that can be read. pyarrow decompresses up to 32 blocks ahead of a slow consumer, so that
@@ -24,9 +26,9 @@ from clinical_peft.errors import DataError
 BLOCK_SIZE = 2 << 20
 TEXT = pa.string()
 INTEGER = pa.int64()
+FLAG = pa.bool_()  # of a column that holds 0, 1 or nothing
 TIME = pa.timestamp("s")  # seconds, because shifted dates reach the year 2200 and births of the oldest 1800
 HEADER_ROWS = 1  # rows are counted from 1, the header's, as pyarrow counts them
-_COLUMN_NAME = re.compile(r"[A-Za-z_]\w{0,39}", re.ASCII)
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,8 @@ def stream_table(path: Path, columns: Columns, *, block_size: int = BLOCK_SIZE) 
 
     Args:
         path: CSV file, gzipped when its name ends in ``.gz``.
-        columns: Canonical column names, or a mapping from them to a type: `TEXT` (the default), `INTEGER` (also
-            accepts a trailing ``.0``, which radiology reports of MIMIC-IV-Note carry) or `TIME`.
+        columns: Canonical column names, or a mapping from them to a type: `TEXT` (the default), `INTEGER` (in any
+            spelling of `clinical_peft.data.whole_numbers`), `FLAG` (such a number that is 0 or 1) or `TIME`.
         block_size: Bytes read at a time; no row may be longer.
 
     Returns:
@@ -66,19 +68,19 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
         columns: As for `stream_table`.
 
     Returns:
-        One column per name asked for, in file order: ``str``, nullable ``Int64`` or ``datetime64[s]``.
+        One column per name asked for, in file order: ``str``, nullable ``Int64`` or ``boolean``, or ``datetime64[s]``.
 
     Raises:
         DataError: As for `stream_table`.
     """
     types = dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, TEXT)
     table = pa.Table.from_batches(stream_table(path, types), schema=pa.schema(list(types.items())))
-    return table.to_pandas(types_mapper={INTEGER: pd.Int64Dtype()}.get)
+    return table.to_pandas(types_mapper={INTEGER: pd.Int64Dtype(), FLAG: pd.BooleanDtype()}.get)
 
 
-def marked_as_error(flags: pa.StringArray) -> pa.BooleanArray:
-    """Return which rows of MIMIC-III have a 1 in a column of type `TEXT` that marks errors (ISERROR, ERROR)."""
-    return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(flags), "1"), False)
+def marked_as_error(marks: pa.BooleanArray) -> pa.BooleanArray:
+    """Return which rows of MIMIC-III have a 1 in a column of type `FLAG` that marks errors (ISERROR, ERROR)."""
+    return pc.fill_null(marks, False)
 
 
 def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
@@ -89,7 +91,7 @@ def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
         spellings.setdefault(name.strip().lower(), []).append(name)
     missing = [name for name in names if name.lower() not in spellings]
     if missing:
-        raise DataError(f"{path}: expected column {', '.join(missing)}; found {_describe_header(header)}")
+        raise DataError(f"{path}: expected column {', '.join(missing)}; found {_describe_header(header, names)}")
     repeated = [name for name in names if len(spellings[name.lower()]) > 1]
     if repeated:
         raise DataError(
@@ -98,16 +100,11 @@ def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
     return {name: spellings[name.lower()][0] for name in names}
 
 
-def look_like_names(found: Iterable[str]) -> bool:
-    """Whether all strings read like names of columns: others may be data, of which no message says anything."""
-    return all(_COLUMN_NAME.fullmatch(name.strip()) for name in found)
-
-
-def _describe_header(header: list[str]) -> str:
-    """Name the columns, unless the row may be data: a file without a header begins with a note."""
-    if look_like_names(header):
-        return f"{', '.join(header)}; if the column has another name, rename it in the header"
-    return f"a first row of {len(header)} fields that does not look like a header; add one"
+def _describe_header(header: list[str], asked: list[str]) -> str:
+    """Say which columns there are; the row may be data, since a file without a header begins with a note."""
+    if known_names(header, asked):
+        return f"{describe_names(header, asked)}; if the column has another name, rename it in the header"
+    return f"a first row of {len(header)} fields that does not hold any known name; add a header, or rename its columns"
 
 
 def _stream(
@@ -182,12 +179,9 @@ def _convert(array: pa.Array, kind: pa.DataType, where: str, rows: int) -> pa.Ar
 
 
 def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    try:
-        return pc.cast(array, kind)
-    except pa.ArrowInvalid:
-        if kind != INTEGER:
-            raise
-        return pc.cast(pc.replace_substring_regex(array, r"\.0+$", ""), INTEGER)
+    if kind in (INTEGER, FLAG):
+        return whole_numbers(array) if kind == INTEGER else flags(array)
+    return pc.cast(array, kind)
 
 
 def _first_misfit(array: pa.Array, kind: pa.DataType) -> int:
@@ -203,4 +197,4 @@ def _first_misfit(array: pa.Array, kind: pa.DataType) -> int:
     return low
 
 
-_KIND_NAMES = {INTEGER: "whole numbers", TIME: "times as YYYY-MM-DD HH:MM:SS"}
+_KIND_NAMES = {INTEGER: "whole numbers", FLAG: "0 or 1", TIME: "times as YYYY-MM-DD HH:MM:SS"}

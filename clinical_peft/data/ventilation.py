@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clinical_peft.data.table_files import find_table, locate_table
-from clinical_peft.data.tables import INTEGER, TEXT, TIME, marked_as_error, read_table, stream_table
+from clinical_peft.data.tables import FLAG, INTEGER, TEXT, TIME, marked_as_error, read_table, stream_table
 from clinical_peft.data.ventilation_items import (
     EXTUBATION_PROCEDURES,
     EXTUBATION_VALUES,
@@ -104,7 +104,7 @@ def _charted_events(path: Path) -> pd.DataFrame:
     item_ids = VENTILATOR_SETTINGS | VENTILATOR_EXCLUDED_VALUES.keys() | VENTILATOR_VALUES.keys()
     item_ids = item_ids | OXYGEN_VALUES.keys() | EXTUBATION_VALUES.keys()
     wanted_items = pa.array(sorted(item_ids), INTEGER)
-    columns = {"ICUSTAY_ID": INTEGER, "ITEMID": INTEGER, "CHARTTIME": TEXT, "VALUE": TEXT, "ERROR": TEXT}
+    columns = {"ICUSTAY_ID": INTEGER, "ITEMID": INTEGER, "CHARTTIME": TEXT, "VALUE": TEXT, "ERROR": FLAG}
     parts = [pd.DataFrame({"icustay_id": [], "seconds": []}, dtype="int64").assign(**dict.fromkeys(_FLAGS, False))]
     for batch in stream_table(path, columns):
         wanted = pc.is_in(batch["ITEMID"], value_set=wanted_items)

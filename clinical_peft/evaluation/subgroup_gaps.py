@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clinical_peft.data.column_names import describe_names
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.areas import AreasByClass, areas_by_class, over_shared
 from clinical_peft.evaluation.calibration import calibration_figures
@@ -143,7 +144,7 @@ def _read_attributes(path: Path) -> pa.Table:
     except (FileNotFoundError, pa.ArrowInvalid):
         raise DataError(f"{path}: expected the attributes of admissions, found none; build the file again") from None
     if "hadm_id" not in table.column_names:
-        raise DataError(f"{path}: expected a column hadm_id, found {', '.join(table.column_names)}")
+        raise DataError(f"{path}: expected a column hadm_id, found {describe_names(table.column_names, ())}")
     return table
 
 

@@ -53,6 +53,8 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "half of a gzip file": ("csv.gz", ZIPPED[: len(ZIPPED) // 2], r"cannot be read beyond byte \d+ of .* \(EOFError\)"),
     "gzip file without its checksum": ("csv.gz", ZIPPED[:-4], "cannot be read beyond byte"),
     "gzip file with a flipped bit": ("csv.gz", flipped(ZIPPED), "cut off or damaged"),
+    "gzip file with a block of no kind": ("csv.gz", ZIPPED[:600] + b"\xff" * 8 + ZIPPED[608:], "cut off or damaged"),
+    "gzip file whose first block is of no kind": ("csv.gz", ZIPPED[:10] + b"\xff" * 8, "header cannot be read"),
     "gzip file with bytes after its end": ("csv.gz", ZIPPED + b"more", "cannot be read beyond byte"),
     "plain text named gzip": ("csv.gz", GOOD, r"header cannot be read \(BadGzipFile\)"),
     "gzip named plain text": ("csv", ZIPPED, r"header cannot be read \(not UTF-8\)"),
@@ -154,7 +156,7 @@ def test_an_imported_file_is_held_to_the_same(tmp_path, name):
     if name == "missing column":
         path.write_bytes(GOOD.replace(b"subject_id", b"patient", 1))
     elif name == "not a whole number":
-        message = f"row {LAST + 1}: expected a whole number in subject_id"
+        message = f"row {LAST + 1}: expected a whole number in subject_id .* found another string"
     with pytest.raises(DataError, match=message) as caught:
         import_notes(path, tmp_path / "out" / "n.parquet", **columns)
     assert SECRET not in str(caught.value)
@@ -186,7 +188,7 @@ def test_the_first_of_several_misfits_is_named(tmp_path):
 def test_a_missing_column_is_reported_before_any_row_is_read(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b"A,B,C\n")
-    with pytest.raises(DataError, match=r"expected column TEXT, X; found A, B, C"):
+    with pytest.raises(DataError, match=r"expected column TEXT, X; found A and 2 columns of other names"):
         stream_table(path, ["A", "TEXT", "X"])
 
 

@@ -215,6 +215,10 @@ def test_size_presence_and_length_are_checked(tmp_path):
         ({}, "found dict of 0"),
         ({"1": (1, "train")}, "entry 1: expected a HADM_ID as key, found str of 1"),
         ({1.5: (1, "train")}, "expected a HADM_ID as key, found float"),
+        ({True: (1, "train")}, "expected a HADM_ID as key, found bool"),
+        ({2**63: (1, "train")}, "expected a HADM_ID as key, found int"),
+        ({1: (True, "train")}, "expected the label 0 or 1 first, found bool"),
+        ({1: ("1e0", "train")}, "expected the label 0 or 1 first, found str of 3"),
         ({-1: (1, "train")}, "expected a HADM_ID as key, found int"),
         ({float("inf"): (1, "train")}, "expected a HADM_ID as key, found float"),
         ({1: (1, "train"), 2: "train"}, r"entry 2: expected \(label, ..., split\), found str of 5"),
@@ -237,3 +241,19 @@ def test_admissions_that_the_hospital_does_not_know_are_counted(tmp_path):
     assert labels.to_dict("list") == {"hadm_id": [100001, 100003], "subject_id": [5, 5], "label": [1, 1]}
     assert split_of == {100001: "train", 100003: "test"}
     assert [(step["rows"], step["patients"]) for step in attrition.steps] == [(3, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("label", [1, 1.0, "1", "1.0", " 1"])
+def test_a_label_in_any_spelling(tmp_path, label):
+    assert read_beep_labels(stored(tmp_path, {7.0: (label, "train")}, 4)).to_dict("list") == {
+        "hadm_id": [7],
+        "label": [1],
+        "split": ["train"],
+    }
+
+
+def test_a_global_that_is_no_name_is_not_printed(tmp_path):
+    (tmp_path / "p.pkl").write_bytes(b"\x80\x04\x8c\x0cMrs Smith, 5\x8c\x04seen\x93.")
+    with pytest.raises(DataError, match=r"the global 'a name of 17 characters'") as caught:
+        load_plain_pickle(tmp_path / "p.pkl")
+    assert "Smith" not in str(caught.value)

@@ -88,7 +88,7 @@ def test_a_survivor_without_times_is_an_error(hospital, tmp_path, switches):
 @PROTOCOLS
 def test_a_flag_that_is_neither_0_nor_1_is_an_error(hospital, switches):
     hospital.admissions[1][5] = 2
-    with pytest.raises(DataError, match=r"column HOSPITAL_EXPIRE_FLAG: expected 0 or 1"):
+    with pytest.raises(DataError, match=r"column HOSPITAL_EXPIRE_FLAG, row 3: expected 0 or 1"):
         label_table("mortality", hospital.write(), switches)
 
 

@@ -263,7 +263,10 @@ def test_import_reads_csv_with_patient_ids(tmp_path):
     [
         ('{"id": 2, "text"', "line 2: expected a JSON object"),
         ('{"id": 2, "txt": "Mrs Smith"}', "line 2: expected key text; found id, txt"),
-        ('{"10000032-DS-21": "Mrs Smith", "Mrs Smith": 1}', "line 2: expected key id, text; found 2 keys that do not"),
+        (
+            '{"10000032-DS-21": "Mrs Smith", "Mrs Smith": 1}',
+            "line 2: expected key id, text; found 2 keys of other names",
+        ),
         ('["Mrs Smith"]', "line 2: expected a JSON object, found list"),
         ('{"id": 1, "text": "Mrs Smith"}', "line 2: expected a note id of its own"),
     ],
