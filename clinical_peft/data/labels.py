@@ -11,6 +11,7 @@ import pandas as pd
 from clinical_peft.data.attrition import CODES, Attrition
 from clinical_peft.data.consistency import check_key, check_one_patient
 from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
+from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.original_reader import MISSING_WORDS, read_as_numbers
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.data.table_files import find_table
@@ -158,7 +159,7 @@ def code_table(
     procedure_codes_as_integers is on, when codes of different procedures fall together ("0331" and "3310") and one
     missing code turns all into decimals ("54" into "54."). Unless malformed_codes_kept is on, rows are left out whose
     code has not the form of ICD-9-CM, and rows without admission or patient; otherwise their codes count for the
-    label space.
+    label space. A table whose codes lost their leading zeros is warned of (`clinical_peft.data.lost_zeros`).
 
     Args:
         task: diagnoses or procedures.
@@ -179,6 +180,7 @@ def code_table(
     table = attrition.record(f"rows of {name}", table.rename(columns={"ICD9_CODE": "code"} | _IDS), unit=CODES)
     coded = table[table["code"].notna() & ~table["code"].isin(MISSING_WORDS)]
     attrition.record("with a code", coded, unit=CODES)
+    warn_of_lost_zeros(coded["code"], task, path, "ICD9_CODE")
     rows = coded
     if not kept:
         rows = attrition.record("of the form of ICD-9-CM", rows[has_icd9_form(rows["code"], task)], unit=CODES)

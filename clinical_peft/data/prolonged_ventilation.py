@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from clinical_peft.data.attrition import ICU_STAYS, Attrition
 from clinical_peft.data.consistency import check_key
+from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table, stream_table
 
@@ -50,7 +51,9 @@ def ventilated_admissions(mimic_iii: Path, episodes: pd.DataFrame, attrition: At
             nothing.
     """
     stays = _adult_stays(mimic_iii, attrition)
-    codes = read_table(find_table(mimic_iii, "DIAGNOSES_ICD"), {"HADM_ID": INTEGER, "ICD9_CODE": TEXT})
+    path = find_table(mimic_iii, "DIAGNOSES_ICD")
+    codes = read_table(path, {"HADM_ID": INTEGER, "ICD9_CODE": TEXT})
+    warn_of_lost_zeros(codes["ICD9_CODE"], "diagnoses", path, "ICD9_CODE")  # 0140 would be excluded as 140
     excluded = codes["HADM_ID"][codes["ICD9_CODE"].str.match(EXCLUDED_ICD9, na=False)]
     return long_ventilation(stays, excluded, episodes.rename(columns={"icustay_id": "stay_id"}), attrition)
 

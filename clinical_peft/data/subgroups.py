@@ -1,11 +1,13 @@
 """Who an admission's patient is: the attributes by which a study's figures are compared between groups of patients.
 
 Values are grouped, so that few groups are small: ethnicity as the concepts of mimic-code group it, admission types of
-MIMIC-IV by their urgency. Neither database gives real dates. The era of a stay is therefore, for MIMIC-III, the system
-that charted its intensive care, CareVue (2001 to 2008) or MetaVision (2008 to 2012), and for MIMIC-IV the three years
-around the patient's anchor year.
+MIMIC-IV by their urgency. A group has one of the names below, whatever stands in a table: a value that is not known is
+``other``, so that no field reaches a figure. Neither database gives real dates. The era of a stay is therefore, for
+MIMIC-III, the system that charted its intensive care, CareVue (2001 to 2008) or MetaVision (2008 to 2012), and for
+MIMIC-IV the three years around the patient's anchor year.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,15 @@ SCHEMA = pa.schema([("hadm_id", pa.int64()), *((name, pa.string()) for name in A
 AGE_BANDS = ((18, "under 18"), (40, "18 to 39"), (60, "40 to 59"), (80, "60 to 79"), (np.inf, "80 and over"))
 _YEAR_DAYS = 365.242
 _DAY_SECONDS = 86_400
-_SEXES = {"F": "female", "M": "male"}
+OTHER = "other"
+# Values in lower case -> group: those of the two databases' documentation.
+_SEXES = {"f": "female", "m": "male"}
+_INSURANCE = {
+    **{"medicare": "Medicare", "medicaid": "Medicaid", "private": "Private", "government": "Government"},
+    **{"self pay": "Self pay", "no charge": "No charge"},
+}
+_SYSTEMS = {"carevue": "CareVue", "metavision": "MetaVision", "both": "carevue and metavision"}
+_ERAS = {years: years for years in ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022")}
 # First match wins.
 _ETHNICITY = (
     (r"WHITE", "white"),
@@ -39,7 +49,6 @@ _ADMISSION_TYPES = (
     (r"ELECTIVE|SURGICAL SAME DAY", "elective"),
     (r"NEWBORN", "newborn"),
 )
-_SYSTEMS = {"carevue": "CareVue", "metavision": "MetaVision"}
 
 
 def build_subgroups(source: str, folder: Path, output: Path) -> int:
@@ -72,14 +81,22 @@ def _of_mimic_iii(folder: Path) -> pd.DataFrame:
     rows = rows.merge(people, on="subject_id", how="left")
     # Whole seconds, because ages over 89 are shifted to about 300 years, which overflows nanoseconds.
     rows["age"] = (rows["admittime"] - rows["dob"]).dt.total_seconds() / (_DAY_SECONDS * _YEAR_DAYS)
-    rows["sex"] = rows["gender"].map(_SEXES)
+    rows["sex"] = _named(rows["gender"], _SEXES)
     path = locate_table(folder, "ICUSTAYS")
     if path is None:
         return rows.assign(era=None)
     stays = read_table(path, {"HADM_ID": INTEGER, "DBSOURCE": TEXT}).dropna().rename(columns=str.lower)
-    systems = stays.groupby("hadm_id")["dbsource"].agg(lambda found: " and ".join(sorted(set(found))))
-    rows["era"] = rows["hadm_id"].map(systems).replace(_SYSTEMS)
+    systems = stays.assign(system=_named(stays["dbsource"], _SYSTEMS)).groupby("hadm_id")["system"].agg(_era)
+    rows["era"] = rows["hadm_id"].map(systems)
     return rows
+
+
+def _era(systems: "pd.Series[str]") -> str:
+    """Name the systems that charted the stays of an admission."""
+    found = set(systems)
+    if len(found) == 1:
+        return str(found.pop())
+    return OTHER if OTHER in found else _SYSTEMS["both"]
 
 
 def _of_mimic_iv(folder: Path) -> pd.DataFrame:
@@ -90,8 +107,8 @@ def _of_mimic_iv(folder: Path) -> pd.DataFrame:
     rows = rows.merge(people, on="subject_id", how="left")
     # As in mimic-code's concept `age`.
     rows["age"] = (rows["anchor_age"] + rows["admittime"].dt.year - rows["anchor_year"]).astype("Float64")
-    rows["sex"] = rows["gender"].map(_SEXES)
-    return rows.assign(era=rows["anchor_year_group"])
+    rows["sex"] = _named(rows["gender"], _SEXES)
+    return rows.assign(era=_named(rows["anchor_year_group"], _ERAS))
 
 
 def _admissions(folder: Path, ethnicity: str) -> pd.DataFrame:
@@ -101,9 +118,9 @@ def _admissions(folder: Path, ethnicity: str) -> pd.DataFrame:
     rows = check_key(read_table(path, columns | dict.fromkeys(texts, TEXT)), "HADM_ID", path)
     rows = rows.dropna(subset=["HADM_ID", "SUBJECT_ID"]).rename(columns=str.lower)
     rows = rows.astype({"hadm_id": "int64", "subject_id": "int64"})
-    rows["ethnicity"] = _grouped(rows[ethnicity.lower()], _ETHNICITY, "other")
-    rows["admission_type"] = _grouped(rows["admission_type"], _ADMISSION_TYPES, "other")
-    rows["insurance"] = rows["insurance"].str.strip().str.capitalize()
+    rows["ethnicity"] = _grouped(rows[ethnicity.lower()], _ETHNICITY)
+    rows["admission_type"] = _grouped(rows["admission_type"], _ADMISSION_TYPES)
+    rows["insurance"] = _named(rows["insurance"], _INSURANCE)
     return rows
 
 
@@ -116,9 +133,15 @@ def _patients(folder: Path, columns: dict[str, pa.DataType]) -> pd.DataFrame:
     return frame.dropna(subset=["SUBJECT_ID"]).rename(columns=str.lower).astype({"subject_id": "int64"})
 
 
-def _grouped(values: pd.Series, groups: tuple[tuple[str, str | None], ...], other: str) -> pd.Series:
+def _named(values: "pd.Series[str]", groups: Mapping[str, str]) -> "pd.Series[str]":
+    """Name the group of each value, in any letter case; one that is missing stays so."""
+    names = values.astype(object).str.split().str.join(" ").str.lower().map(groups)
+    return names.where(names.notna(), OTHER).where(values.notna(), None)
+
+
+def _grouped(values: "pd.Series[str]", groups: tuple[tuple[str, str | None], ...]) -> "pd.Series[str]":
     """Name the group of each value by the first pattern that it holds; one that is missing stays so."""
-    found = pd.Series(other, index=values.index, dtype=object).where(values.notna(), None)
+    found = pd.Series(OTHER, index=values.index, dtype=object).where(values.notna(), None)
     for pattern, group in reversed(groups):
         found = found.mask(values.str.contains(pattern, case=False, na=False), group)
     return found

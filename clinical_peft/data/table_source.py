@@ -13,7 +13,7 @@ from clinical_peft.errors import DataError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What reading a damaged archive raises.
-UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
+UNREADABLE = (OSError, EOFError, zlib.error, cast(type[Exception], igzip_lib.error))
 REPAIR = "the file is cut off or damaged: fetch it again and compare its checksum"
 
 

@@ -92,8 +92,52 @@ def test_attributes_of_mimic_iv(tmp_path):
     build_subgroups("mimic-iv", tmp_path, tmp_path / "subgroups.parquet")
     found = attributes(tmp_path / "subgroups.parquet")
     assert list(found[10].values()) == ["male", "60 to 79", "black", "Medicare", "emergency", "2011 - 2013"]
-    assert list(found[11].values()) == ["male", "80 and over", "asian", "Other", "elective", "2011 - 2013"]
+    assert list(found[11].values()) == ["male", "80 and over", "asian", "other", "elective", "2011 - 2013"]
     assert list(found[12].values()) == [None, None, None, "Medicaid", "observation", None]
+
+
+SECRET = "Aunt Smith"
+KNOWN_GROUPS = {
+    "other",
+    *("female", "male", "white", "black", "hispanic", "asian", "native"),
+    *("Medicare", "Medicaid", "Private", "Government", "Self pay", "No charge"),
+    *("observation", "emergency", "urgent", "elective", "newborn"),
+    *("CareVue", "MetaVision", "carevue and metavision"),
+    *("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022"),
+    *("under 18", "18 to 39", "40 to 59", "60 to 79", "80 and over"),
+}
+
+
+def test_unknown_values_of_mimic_iii_are_other(tmp_path):
+    rows = [[number, number, "2150-06-01 12:00:00", *[SECRET] * 3] for number in range(1, 5)]
+    write(tmp_path, "ADMISSIONS", ADMISSIONS, [*rows, [5, 5, "2150-06-01 12:00:00", "SELF  PAY ", "URGENT", "ASIAN"]])
+    people = [[number, SECRET, "2100-01-01 00:00:00"] for number in range(1, 5)] + [[5, " f", "2100-01-01 00:00:00"]]
+    write(tmp_path, "PATIENTS", "SUBJECT_ID,GENDER,DOB", people)
+    stays = [[1, SECRET], [2, SECRET], [2, "carevue"], [3, "both"], [4, "metavision"], [4, "both"], [5, "CareVue"]]
+    write(tmp_path, "ICUSTAYS", "HADM_ID,DBSOURCE", stays)
+    build_subgroups("mimic-iii", tmp_path, tmp_path / "subgroups.parquet")
+    found = attributes(tmp_path / "subgroups.parquet")
+    assert [list(found[number].values()) for number in (1, 5)] == [
+        ["other", "40 to 59", "other", "other", "other", "other"],
+        ["female", "40 to 59", "asian", "Self pay", "urgent", "CareVue"],
+    ]
+    assert [found[number]["era"] for number in (2, 3, 4)] == ["other", *["carevue and metavision"] * 2]
+    assert {name for row in found.values() for name in row.values()} <= KNOWN_GROUPS
+
+
+def test_unknown_values_of_mimic_iv_are_other(tmp_path):
+    header = "subject_id,hadm_id,admittime,insurance,admission_type,race"
+    rows = [
+        [1, 10, "2155-01-01 00:00:00", *[SECRET] * 3],
+        [2, 11, "2155-01-01 00:00:00", "No charge", "EU OBSERVATION", ""],
+    ]
+    write(tmp_path, "hosp/admissions", header, rows)
+    people = [[1, SECRET, 55, 2150, SECRET], [2, "F", 55, 2150, "2020 - 2022"]]
+    write(tmp_path, "hosp/patients", "subject_id,gender,anchor_age,anchor_year,anchor_year_group", people)
+    build_subgroups("mimic-iv", tmp_path, tmp_path / "subgroups.parquet")
+    found = attributes(tmp_path / "subgroups.parquet")
+    assert list(found[10].values()) == ["other", "60 to 79", "other", "other", "other", "other"]
+    assert list(found[11].values()) == ["female", "60 to 79", None, "No charge", "observation", "2020 - 2022"]
 
 
 def test_an_admission_in_two_rows_is_refused(tmp_path):

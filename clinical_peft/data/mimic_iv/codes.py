@@ -10,6 +10,7 @@ from clinical_peft.data.attrition import CODES, Attrition
 from clinical_peft.data.consistency import check_one_patient
 from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
 from clinical_peft.data.labels import find_task, switch_on
+from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, read_table
 from clinical_peft.errors import ConfigError, DataError
@@ -70,6 +71,10 @@ def _read_rows(mimic_iv: Path, table: str) -> pd.DataFrame:
     other = int((~rows["version"].dropna().isin(_VERSIONS)).sum())
     if other:
         raise DataError(f"{path}: column icd_version: expected 9 or 10, found another number in {other} rows")
+    kind = table.lower().removesuffix("_icd")
+    for version in _VERSIONS if kind == "procedures" else _VERSIONS[:1]:  # diagnoses of ICD-10 begin with a letter
+        codes = rows["code"][rows["version"].eq(version).fillna(False)]
+        warn_of_lost_zeros(codes, kind, path, "icd_code", f"codes of ICD-{version}")
     return rows.assign(code=rows["code"].str.strip().str.upper())
 
 
@@ -146,6 +151,7 @@ def _mapped(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]
 def _read_map(path: Path) -> pd.DataFrame:
     """code (of ICD-10) and icd9, one row per pair."""
     pairs = read_table(path, {"icd10_code": TEXT, "icd9_code": TEXT}).dropna()
+    warn_of_lost_zeros(pairs["icd9_code"], "diagnoses", path, "icd9_code")
     pairs = pairs.apply(lambda column: column.str.strip().str.replace(".", "", regex=False).str.upper())
     pairs = pairs[(pairs["icd9_code"] != "") & ~pairs["icd9_code"].str.startswith("NO")]
     malformed = int((~pairs["icd9_code"].str.fullmatch(_ICD9_CODE)).sum())
