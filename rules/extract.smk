@@ -105,6 +105,7 @@ rule derive_ventilation:
     params:
         source=STUDY.cohorts.source,
         tables=outcome_folder,
+        adjusted=STUDY.cohorts.ventilation == "adjusted",
     script:
         "../workflow_scripts/derive_ventilation.py"
 

@@ -9,5 +9,9 @@ with job(snakemake.log[0]):
     from clinical_peft.data.ventilation import find_episodes
     from clinical_peft.data.ventilation_table import write_intervals
 
-    find = find_periods if snakemake.params.source == "mimic-iv" else find_episodes
-    write_intervals(Path(snakemake.output[0]), *find(Path(snakemake.params.tables)))
+    tables = Path(snakemake.params.tables)
+    if snakemake.params.source == "mimic-iv":
+        found = find_periods(tables, adjusted=snakemake.params.adjusted)
+    else:
+        found = find_episodes(tables)
+    write_intervals(Path(snakemake.output[0]), *found)

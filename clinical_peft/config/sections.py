@@ -104,11 +104,18 @@ class Cohorts(Section):
     icd_map: UserPath | None = Field(
         None, description="CSV file with icd10_code and icd9_code, for `icd: map-to-9`; none comes with this package"
     )
+    ventilation: Literal["adjusted"] | None = Field(
+        None,
+        description="of mimic-iv: null follows mimic-code's published query of ventilation; `adjusted` measures gaps "
+        "in elapsed time and counts oxygen devices without an oxygen flow",
+    )
 
     @model_validator(mode="after")
-    def _check_icd(self) -> "Cohorts":
+    def _check_source(self) -> "Cohorts":
         if self.source == "mimic-iii" and (self.icd != "separate" or self.icd_map):
             raise ValueError("icd and icd_map are for the source mimic-iv; MIMIC-III holds ICD-9 alone")
+        if self.source == "mimic-iii" and self.ventilation:
+            raise ValueError("ventilation is for the source mimic-iv; remove it, or choose another source")
         if self.icd == "map-to-9" and self.icd_map is None:
             raise ValueError(
                 "icd: map-to-9 needs icd_map, a CSV file with the columns icd10_code and icd9_code, such as one made "

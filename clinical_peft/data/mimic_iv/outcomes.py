@@ -36,11 +36,13 @@ class MimicIV:
         folder: Folder with the tables of the task.
         ventilation: What `write_intervals` wrote, for pmv; found anew when None.
         coding: What becomes of the two versions of the ICD in the multilabel tasks.
+        ventilation_adjusted: As for `find_periods`, where periods are found anew.
     """
 
     folder: Path
     ventilation: Path | None = None
     coding: IcdCoding = field(default_factory=IcdCoding)
+    ventilation_adjusted: bool = False
 
     def labels(self, task: str, switches: Mapping[str, bool], salt: str) -> pd.DataFrame:
         """See `clinical_peft.data.outcomes.Outcomes`."""
@@ -57,7 +59,11 @@ class MimicIV:
     def ventilated(self, attrition: Attrition) -> pd.DataFrame:
         """See `clinical_peft.data.outcomes.Outcomes`; invasive ventilation of adults, without a condition on notes."""
         stays = self._adult_stays(attrition)
-        periods = read_intervals(self.ventilation) if self.ventilation else find_periods(self.folder)[0]
+        periods = (
+            read_intervals(self.ventilation)
+            if self.ventilation
+            else find_periods(self.folder, adjusted=self.ventilation_adjusted)[0]
+        )
         codes = read_codes(self.folder, "diagnoses_icd").dropna(subset=["code"])
         is_9 = codes["version"] == 9
         excluded = (is_9 & codes["code"].str.match(EXCLUDED_ICD9)) | (~is_9 & codes["code"].str.match(EXCLUDED_ICD10))

@@ -1,13 +1,16 @@
-"""Items of MIMIC-IV that tell how a patient is ventilated, as in mimic-code's concept ``ventilation``."""
+"""Items of MIMIC-IV that tell how a patient is ventilated, as in mimic-code's concept ``ventilation`` of July 2026."""
 
 OXYGEN_DEVICE = 226732
 VENTILATOR_MODE = 223849
 HAMILTON_MODE = 229314
-ITEMS = (VENTILATOR_MODE, OXYGEN_DEVICE, HAMILTON_MODE)  # in order of their numbers
+ITEMS = (VENTILATOR_MODE, OXYGEN_DEVICE, HAMILTON_MODE)
+OXYGEN_FLOWS = (223834, 227582, 227287)  # of a device, of a BiPAP mask, additional
+SLOTS = 4  # devices of one time that the concept ``oxygen_delivery`` keeps
 
 INVASIVE = "InvasiveVent"
 # In order of rising precedence: of several charted at one time the last counts.
 STATUSES = ("None", "SupplementalOxygen", "HFNC", "NonInvasiveVent", INVASIVE, "Tracheostomy")
+STATUS_OF_ANY_SLOT = ("NonInvasiveVent",)  # shown by a device in any of the four; others by the first alone
 
 # Charted value -> status. Trailing spaces are the database's own; a value that is not listed tells nothing.
 _DEVICES = {
