@@ -109,7 +109,7 @@ def test_schema_is_current():
         ({"cohorts": {"source": "mimic-2"}}, "cohorts.source: "),
         ({"cohorts": {"icd": "only-9"}}, "cohorts: icd and icd_map are for the source mimic-iv"),
         ({"cohorts": {"ventilation": "adjusted"}}, "cohorts: ventilation is for the source mimic-iv"),
-        ({"cohorts": {"source": "mimic-iv", "ventilation": "elapsed"}}, "cohorts.ventilation: Input should be 'adjusted'"),
+        ({"cohorts": {"source": "mimic-iv", "ventilation": "elapsed"}}, "cohorts.ventilation: Input should be"),
         ({"cohorts": {"source": "mimic-iv", "icd": "both"}}, "cohorts.icd: "),
         ({"cohorts": {"source": "mimic-iv", "icd": "map-to-9"}}, "map-to-9 needs icd_map, a CSV file with the columns"),
         ({"cohorts": {"source": "mimic-iv", "icd_map": "x.csv"}}, "icd_map is for icd: map-to-9, not for separate"),

@@ -8,9 +8,15 @@ import pytest
 from cohort_fixtures import CORRECTED, PAPER, Hospital, build
 from hypothesis import given
 from hypothesis import strategies as st
+from mimic_iv_tables import stamp, write, write_chart, write_notes
 from tables_fixtures import write_csv
 
+from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.labels import label_table
+from clinical_peft.data.mimic_iv.admission_notes import build_admission_notes
+from clinical_peft.data.mimic_iv.codes import IcdCoding, code_groups
+from clinical_peft.data.mimic_iv.outcomes import MimicIV
+from clinical_peft.data.mimic_iv.ventilation import find_periods
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.splits import read_split_lists
 from clinical_peft.data.tables import FLAG, INTEGER, read_table
@@ -171,3 +177,40 @@ def test_split_lists_in_any_spelling(tmp_path):
     write_csv(tmp_path / "mimic_val.csv", "SUBJECT_ID", [["2"], ["0x1F"]])
     with pytest.raises(DataError, match=r"mimic_val\.csv: column SUBJECT_ID, row 3: expected whole numbers"):
         read_split_lists(tmp_path)
+
+
+def mimic_iv(folder, spelling):
+    """Tables of four admissions, every id, flag and count in one spelling; what is read from them."""
+
+    def spelt(*numbers):
+        return [spelling.format(number) for number in numbers]
+
+    admissions = [[*spelt(n, 10 * n), stamp(0), stamp(99), *spelt(n % 2)] for n in range(1, 5)]
+    write(folder, "hosp/admissions", "subject_id,hadm_id,admittime,dischtime,hospital_expire_flag", admissions)
+    people = [spelt(n, 17 + n % 2, 2150) for n in range(1, 5)]
+    write(folder, "hosp/patients", "subject_id,anchor_age,anchor_year", people)
+    codes = [[*spelt(n, 10 * n, 1), code, *spelt(version)] for n in range(1, 5) for code, version in CODES]
+    write(folder, "hosp/diagnoses_icd", "subject_id,hadm_id,seq_num,icd_code,icd_version", codes)
+    write_chart(folder, [(*spelt(n), hours, *spelt(223849), "CMV") for n in range(1, 5) for hours in (0, 2)])
+    notes = [(*spelt(n, 10 * n), "DS", *spelt(1), f"Chief Complaint:\nPain {n}\n") for n in range(1, 5)]
+    write_notes(folder, notes)
+    build_admission_notes(folder, folder, folder / "notes.parquet", addenda_searched=False)
+    return {
+        "mortality": MimicIV(folder).labels("mortality", CORRECTED, "").to_dict("list"),
+        "codes": code_groups(folder, "diagnoses", IcdCoding(), CORRECTED, Attrition()).to_dict("list"),
+        "periods": find_periods(folder)[0].astype("str").to_dict("list"),
+        "notes": pq.read_table(folder / "notes.parquet").to_pylist(),
+    }
+
+
+CODES = (("4280", 9), ("I509", 10))
+
+
+@pytest.mark.parametrize("spelling", ["{}.0", " {}", "0{}.00"])
+def test_tables_of_mimic_iv_in_any_spelling(tmp_path, spelling):
+    plain = mimic_iv(tmp_path / "plain", "{}")
+    assert plain["mortality"]["label"] == [1, 0, 1, 0]
+    assert [note["hadm_id"] for note in plain["notes"]] == [10, 30]
+    assert len(plain["codes"]["code"]) == 8
+    assert len(plain["periods"]["stay_id"]) == 4
+    assert mimic_iv(tmp_path / "respelt", spelling) == plain
