@@ -32,7 +32,8 @@ _INSURANCE = {
     **{"self pay": "Self pay", "no charge": "No charge"},
 }
 _SYSTEMS = {"carevue": "CareVue", "metavision": "MetaVision", "both": "carevue and metavision"}
-_ERAS = {years: years for years in ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022")}
+_YEARS = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022")
+_ERAS = {spelt: years for years in _YEARS for spelt in (years, years.replace(" ", ""))}
 # First match wins.
 _ETHNICITY = (
     (r"WHITE", "white"),

@@ -132,7 +132,7 @@ def test_unknown_values_of_mimic_iv_are_other(tmp_path):
         [2, 11, "2155-01-01 00:00:00", "No charge", "EU OBSERVATION", ""],
     ]
     write(tmp_path, "hosp/admissions", header, rows)
-    people = [[1, SECRET, 55, 2150, SECRET], [2, "F", 55, 2150, "2020 - 2022"]]
+    people = [[1, SECRET, 55, 2150, SECRET], [2, "F", 55, 2150, "2020-2022"]]
     write(tmp_path, "hosp/patients", "subject_id,gender,anchor_age,anchor_year,anchor_year_group", people)
     build_subgroups("mimic-iv", tmp_path, tmp_path / "subgroups.parquet")
     found = attributes(tmp_path / "subgroups.parquet")
