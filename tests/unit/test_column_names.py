@@ -10,9 +10,9 @@ from clinical_peft.data.column_names import KNOWN, describe_names, known_names
 from clinical_peft.data.held_out import open_parquet
 from clinical_peft.data.note_files import import_notes
 from clinical_peft.data.splits import read_split_lists
-from clinical_peft.synthetic.tables import MIMIC_III_COLUMNS, MIMIC_IV_COLUMNS, MIMIC_IV_TABLES
 from clinical_peft.data.tables import read_table
 from clinical_peft.errors import DataError
+from clinical_peft.synthetic.tables import MIMIC_III_COLUMNS, MIMIC_IV_COLUMNS, MIMIC_IV_TABLES
 
 WORDS = ["Smith", "pneumonia", "F", "Boston", "text"]  # the last of them is a known name
 
