@@ -42,7 +42,13 @@ onstart:
     refuse_real_weights_on_synthetic_notes()
     # With its mode said, for a default access list on the folder above would overrule the umask.
     private_directory(Path(ROOT))
+    take_lease()
 
 
 onsuccess:
+    LEASE.release()
     print_results()
+
+
+onerror:
+    LEASE.release()

@@ -27,3 +27,11 @@ class StorageError(ClinicalPeftError):
 
 class StoppedError(ClinicalPeftError):
     """The job was asked to stop and has saved how far it is; the same command goes on from there."""
+
+
+class StudyInUseError(ClinicalPeftError):
+    """Another command runs this study, or jobs of an earlier one are still in a queue."""
+
+
+class WorkLostError(ClinicalPeftError):
+    """Another process has taken over this job, which must write no more."""

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,27 @@ PRIVATE_DIRECTORY = 0o700
 PARTIAL = ".partial-"
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_guards: list[Callable[[], None]] = []
+
+
+@contextmanager
+def guarded_writes(check: Callable[[], None]) -> Iterator[None]:
+    """Let no file of this process take its place during the block unless a check passes.
+
+    Args:
+        check: Called before anything is replaced; what it raises leaves everything as it was.
+    """
+    _guards.append(check)
+    try:
+        yield
+    finally:
+        _guards.remove(check)
+
+
+def _check_guards() -> None:
+    for check in _guards:
+        check()
 
 
 def private_directory(path: Path) -> Path:
@@ -46,9 +67,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises:
         StorageError: The disk is full, whatever the library in the block says of it.
+        WorkLostError: Another process has taken over the job that writes; see `clinical_peft.ownership`.
     """
     path = Path(path)
     try:
+        _check_guards()
         private_directory(path.parent)
         for left in path.parent.glob(f"{PARTIAL}*/{glob.escape(path.name)}"):
             shutil.rmtree(left.parent, ignore_errors=True)
@@ -56,6 +79,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary = Path(holder) / path.name
             yield temporary
             _synchronise(temporary)
+            _check_guards()
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             temporary.replace(path)

@@ -26,6 +26,7 @@ from typing import Any, NoReturn, TextIO, cast
 from clinical_peft.errors import ClinicalPeftError, StoppedError
 from clinical_peft.files import full_disk, private_directory
 from clinical_peft.privacy import protect_process
+from clinical_peft.processes import end_with_parent
 from clinical_peft.signals import Terminated, sigterm_raises
 
 MESSAGES_VARIABLE = "CLINICAL_PEFT_LOG_MESSAGES"
@@ -66,6 +67,7 @@ def job(log: str | Path, *, network: bool = False) -> Iterator[None]:
         stack.enter_context(_logging_to(stream))
         stack.enter_context(_errors_of_threads_to(stream))
         stack.enter_context(sigterm_raises())
+        end_with_parent()
         try:
             yield
         except BaseException as error:

@@ -1,5 +1,6 @@
 """The validated study, wildcard domains, and what is said before and after a run."""
 
+import atexit
 import re
 import shlex
 import sys
@@ -13,11 +14,14 @@ from clinical_peft import arms, experiments, settings
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.files import private_directory
+from clinical_peft.lease import Lease
 from clinical_peft.privacy import protect_process
+from clinical_peft.processes import announce_parent
 from clinical_peft.signals import ignore_notice
 
 protect_process()
 ignore_notice()
+announce_parent()
 
 # Snakemake puts it into the shell commands of jobs as it is, where a path with spaces falls apart.
 sys.executable = shlex.quote(sys.executable)
@@ -32,6 +36,7 @@ def load_study():
 
 STUDY = load_study()
 ROOT = f"results/{STUDY.study}"
+LEASE = Lease(Path(ROOT), study=STUDY.study)
 SEEDS = STUDY.matrix.seeds
 SYNTHETIC_FOLDER = f"{ROOT}/hospital"
 SCRATCH_BASES = [
@@ -73,6 +78,16 @@ def refuse_real_weights_on_synthetic_notes():
         experiments.check_runnable(STUDY)
     except ClinicalPeftError as error:
         raise WorkflowError(str(error)) from None
+
+
+def take_lease():
+    """Refuse a second controller. Only a command that runs jobs gets here, and not the processes it starts for them."""
+    try:
+        LEASE.take(run=getattr(workflow.scheduler._executor, "run_uuid", None))
+    except ClinicalPeftError as error:
+        raise WorkflowError(str(error)) from None
+    # The hooks are not called when the scheduler itself fails.
+    atexit.register(LEASE.release)
 
 
 def print_results():

@@ -11,9 +11,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clinical_peft.jobs import job
+from clinical_peft.ownership import owned_work
 
 # Importing a deep-learning library makes hundreds of thousands of objects that stay. Looking through them for garbage
 # again and again takes a seventh of the import, which every short job would pay.
 gc.set_threshold(100_000, 50, 50)
 
-__all__ = ["job"]
+__all__ = ["job", "owned_work"]

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from script_entry import job
+from script_entry import job, owned_work
 
-with job(snakemake.log[0]):
+share = f"{snakemake.params.work}/worker{snakemake.wildcards.worker}"
+with job(snakemake.log[0]), owned_work(share, snakemake.output):
     from clinical_peft.job_records import job_from_record
     from clinical_peft.recipes import PretrainJob
     from clinical_peft.search.objectives import PretrainObjective

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from script_entry import job
+from script_entry import job, owned_work
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
     from clinical_peft.config.sections import ScratchSource
     from clinical_peft.events import JsonlLog
     from clinical_peft.lineage import Usage

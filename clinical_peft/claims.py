@@ -1,0 +1,181 @@
+"""A file that one process at a time may hold: taken whole or not at all, given up or taken over by its token.
+
+It needs no locks, which network file systems may lack: a file is created by a hard link, which fails where one exists,
+and a holder that is judged dead is moved aside only if it is still the one that was judged. The holder renews the
+file's time; who cannot see the holder's process watches that time change, so clocks need not agree.
+
+This module imports the standard library and this package's light modules alone.
+"""
+
+import json
+import os
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clinical_peft.files import private_directory
+from clinical_peft.processes import Process
+
+TOKEN = "token"
+
+
+class UnreadableClaim(Exception):
+    """A claim's file does not say who holds it."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a claim.
+
+    Attributes:
+        token: Drawn at random for every holder.
+        process: The holder.
+        details: What it said of itself besides.
+    """
+
+    token: str
+    process: Process
+    details: Mapping[str, Any]
+
+
+class Claim:
+    """One process's side of a claim.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        token: This process's token, drawn when it is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.token = secrets.token_hex(8)
+
+    def holder(self) -> Holder | None:
+        """Return who holds the claim; None if nobody does.
+
+        Raises:
+            UnreadableClaim: The file is damaged.
+        """
+        try:
+            record = json.loads(self.path.read_text(encoding="utf-8"))
+            return Holder(str(record[TOKEN]), Process.from_record(record["process"]), record)
+        except FileNotFoundError:
+            return None
+        except (KeyError, TypeError, ValueError):
+            raise UnreadableClaim(str(self.path)) from None
+
+    def try_to_take(self, details: Mapping[str, Any]) -> bool:
+        """Take the claim unless somebody holds it; return whether it was taken.
+
+        Args:
+            details: JSON-ready values for those who find it held.
+        """
+        private_directory(self.path.parent)
+        record = {**details, TOKEN: self.token, "process": Process.of(os.getpid()).record()}
+        draft = self._beside("new")
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(record, indent=2, sort_keys=True) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            return _link(draft, self.path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def displace(self, holder: Holder | None) -> None:
+        """Remove the claim of a holder that was judged dead, or an unreadable file (None), if it is still that one."""
+        aside = self._beside("old")
+        try:
+            self.path.rename(aside)
+        except FileNotFoundError:
+            return
+        found = Claim(aside)
+        with suppress(UnreadableClaim):
+            displaced = found.holder()
+            if holder is None or (displaced is not None and displaced.token != holder.token):
+                _link(aside, self.path)  # somebody took it in between
+        aside.unlink(missing_ok=True)
+
+    def is_mine(self) -> bool:
+        """Whether this process holds the claim."""
+        try:
+            holder = self.holder()
+        except UnreadableClaim:
+            return False
+        return holder is not None and holder.token == self.token
+
+    def release(self) -> None:
+        """Give the claim up, if this process holds it."""
+        if self.is_mine():
+            self.path.unlink(missing_ok=True)
+
+    def beat(self) -> int | None:
+        """Return the time of the holder's last sign of life, by the file system's clock; None if nobody holds it.
+
+        Opening the file makes a network file system ask its server anew.
+        """
+        try:
+            with self.path.open("rb") as file:
+                return os.fstat(file.fileno()).st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def seconds_since_beat(self) -> float:
+        """Return how long ago the last sign of life was, both times by the clock of the file system."""
+        draft = self._beside("now")
+        draft.touch(mode=0o600)
+        now = draft.stat().st_mtime_ns
+        draft.unlink(missing_ok=True)
+        return max(0, now - (self.beat() or now)) / 1e9
+
+    def keep_alive(
+        self, seconds: float, when_lost: Callable[[], None], *, may_be_deleted: bool = False
+    ) -> Callable[[], None]:
+        """Give a sign of life from time to time, in a thread.
+
+        Args:
+            seconds: Time between two of them.
+            when_lost: Called once, in the thread, if this process does not hold the claim any more.
+            may_be_deleted: Whether a file that is gone does not count as lost.
+
+        Returns:
+            Ends it.
+        """
+        ended = threading.Event()
+
+        def run() -> None:
+            while not ended.wait(seconds):
+                with suppress(OSError):  # a file system that is away for a while
+                    if self.is_mine():
+                        os.utime(self.path)
+                    elif self.path.exists() or not may_be_deleted:
+                        when_lost()
+                        return
+
+        threading.Thread(target=run, name=f"alive-{self.path.name}", daemon=True).start()
+        return ended.set
+
+    def _beside(self, end: str) -> Path:
+        return self.path.with_name(f".{self.path.name}.{self.token}.{end}")
+
+
+def _link(draft: Path, path: Path) -> bool:
+    """Give a complete file a second name, unless there is one of that name; return whether it was given."""
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without hard links: readers may see the file before it is complete, for an instant.
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(draft.read_text(encoding="utf-8"))
+        except FileExistsError:
+            return False
+    return True
