@@ -42,9 +42,9 @@ def owned_work(work: str | Path, outputs: Iterable[str | Path]) -> Iterator[None
         SystemExit: With code 0, where another process of this job has finished it meanwhile.
         WorkLostError: Another process has taken the job over.
     """
-    work, outputs = Path(work), [Path(output) for output in outputs]
+    work, declared = Path(work), [Path(output) for output in outputs]
     claim = Claim(work.with_name(work.name + SUFFIX))
-    if _take(claim, work) and _is_finished(work, outputs):
+    if _take(claim, work) and _is_finished(work, declared):
         claim.release()
         _end_finished(work)
     token = f"{claim.token}:{claim.path.absolute()}"
@@ -56,7 +56,7 @@ def owned_work(work: str | Path, outputs: Iterable[str | Path]) -> Iterator[None
     except BaseException:
         if not _is_lost(claim):
             raise
-        if _is_finished(work, outputs):
+        if _is_finished(work, declared):
             _end_finished(work)
         raise _lost(claim) from None
     finally:

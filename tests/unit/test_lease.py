@@ -128,7 +128,7 @@ def test_an_unseen_controller_is_believed_alive_while_it_beats(unseen, tmp_path)
 def test_an_unseen_controller_without_beat_names_the_file_to_delete(tmp_path):
     process = changed(Process.of(os.getpid()), host="node17")
     file = left_behind(tmp_path / "x", process, seconds_ago=2 * STALE_SECONDS)
-    with pytest.raises(StudyInUseError, match="on node17, .* 6 min ago; .*, delete the file"):
+    with pytest.raises(StudyInUseError, match=r"on node17, .* 6 min ago; .*, delete the file"):
         take(tmp_path / "x")
     file.unlink()
     take(tmp_path / "x").release()
@@ -149,7 +149,7 @@ def test_the_holder_beats_and_a_clock_that_is_wrong_does_not_matter(tmp_path, mo
 
 def test_jobs_in_the_queue_refuse_and_name_the_command(tmp_path, monkeypatch, sleeper):
     called = fake_squeue(
-        tmp_path / "bin", monkeypatch, "for n in 1 2 3 4; do echo \"$n|RUNNING|rule_train_adapter_wildcards_a\"; done"
+        tmp_path / "bin", monkeypatch, 'for n in 1 2 3 4; do echo "$n|RUNNING|rule_train_adapter_wildcards_a"; done'
     )
     left_behind(tmp_path / "x", changed(Process.of(sleeper.pid), boot="an earlier start"), run=RUN)
     with pytest.raises(StudyInUseError) as error:

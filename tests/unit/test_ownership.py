@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,13 +152,18 @@ def taken_over(work: Path) -> None:
 def test_a_job_that_was_taken_over_replaces_no_file(when, tmp_path):
     work, file = tmp_path / "adapter", tmp_path / "output"
     file.write_text("theirs")
-    with pytest.raises(WorkLostError, match="process .* on node17 has taken this job over"), owned_work(work, [file]):
-        work.mkdir()
-        if when == "before":
-            taken_over(work)
-        with atomic_path(file) as temporary:
-            temporary.write_text("ours")
-            taken_over(work)
+
+    def job() -> None:
+        with owned_work(work, [file]):
+            work.mkdir()
+            if when == "before":
+                taken_over(work)
+            with atomic_path(file) as temporary:
+                temporary.write_text("ours")
+                taken_over(work)
+
+    with pytest.raises(WorkLostError, match=r"process \d+ on node17 has taken this job over"):
+        job()
     assert file.read_text() == "theirs"
     assert json.loads(owner_file(work).read_text())["token"] == "theirs"
     write_text(file, "a later job's")
@@ -243,8 +249,7 @@ def test_a_job_that_wakes_after_its_successor_finished_fails_nothing(tmp_path):
     process = stopped_job(tmp_path)
     take_over(tmp_path)
     (tmp_path / "output").write_text("theirs")
-    (tmp_path / "work" / "checkpoint").unlink()
-    (tmp_path / "work").rmdir()
+    shutil.rmtree(tmp_path / "work")
     owner_file(tmp_path / "work").unlink()
     process.send_signal(signal.SIGCONT)
     _, errors = process.communicate(timeout=60)
