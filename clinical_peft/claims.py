@@ -21,6 +21,8 @@ from clinical_peft.files import private_directory
 from clinical_peft.processes import Process
 
 TOKEN = "token"
+# Looking at a file takes no longer, unless its file system is away.
+JOIN_SECONDS = 10.0
 
 
 class UnreadableClaim(Exception):
@@ -145,7 +147,7 @@ class Claim:
             may_be_deleted: Whether a file that is gone does not count as lost.
 
         Returns:
-            Ends it.
+            Ends it: once it has returned, `when_lost` is called no more, unless the file system hangs.
         """
         ended = threading.Event()
 
@@ -158,8 +160,15 @@ class Claim:
                         when_lost()
                         return
 
-        threading.Thread(target=run, name=f"alive-{self.path.name}", daemon=True).start()
-        return ended.set
+        thread = threading.Thread(target=run, name=f"alive-{self.path.name}", daemon=True)
+        thread.start()
+
+        def end() -> None:
+            ended.set()
+            if thread is not threading.current_thread():
+                thread.join(JOIN_SECONDS)
+
+        return end
 
     def _beside(self, end: str) -> Path:
         return self.path.with_name(f".{self.path.name}.{self.token}.{end}")

@@ -11,6 +11,7 @@ This module imports the standard library and this package's light modules alone.
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -54,7 +55,11 @@ def owned_work(work: str | Path, outputs: Iterable[str | Path]) -> Iterator[None
         with guarded_writes(lambda: _require(claim)):
             yield
     except BaseException:
-        if not _is_lost(claim):
+        # The thread that beats may find out at this moment, too, and its signal would hide the reason.
+        with _sigterm_ignored():
+            stop_beating()
+            lost = _is_lost(claim)
+        if not lost:
             raise
         if _is_finished(work, declared):
             _end_finished(work)
@@ -64,6 +69,18 @@ def owned_work(work: str | Path, outputs: Iterable[str | Path]) -> Iterator[None
         os.environ.pop(VARIABLE, None)
         with suppress(OSError):
             claim.release()
+
+
+@contextmanager
+def _sigterm_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -131,10 +148,13 @@ def _waiting(work: Path, holder: Holder, existence: str) -> str:
 
 def _is_finished(work: Path, outputs: list[Path]) -> bool:
     """Whether another process has finished the job: its work folder goes last, and this one began without outputs."""
-    return bool(outputs) and not work.exists() and all(output.exists() for output in outputs)
+    left = any(path.is_file() for path in work.rglob("*"))
+    return bool(outputs) and not left and all(output.exists() for output in outputs)
 
 
 def _end_finished(work: Path) -> NoReturn:
+    with suppress(OSError):
+        work.rmdir()  # what this process may have made while it did not know
     print(f"{work}: another process has finished this job; nothing is left to do", file=sys.stderr, flush=True)
     raise SystemExit(0)
 
