@@ -6,6 +6,8 @@ CORES ?= all
 STUDY ?= config/config.yaml
 STUDIES := $(sort $(wildcard config/*.yaml))
 export PYTHONDONTWRITEBYTECODE := 1
+# Packages in ~/.local would shadow the locked ones.
+export PYTHONNOUSERSITE := 1
 
 .PHONY: help install real-weights demo readme-results plan test check unit workflow slow lock schema clean
 

@@ -23,7 +23,7 @@ PYTHON = "3.11"
 MODELLING = ["accelerate", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers"]
 ENVIRONMENTS = {
     "data": ["isal", "numpy", "pandas", "pyarrow", "pydantic", "xxhash"],
-    "train": [*MODELLING, "datasets", "fastokens", "gguf", "numpy", "optuna", "pydantic", "scikit-learn"],
+    "train": [*MODELLING, "datasets", "fastokens", "gguf", "numpy", "nvidia-ml-py", "optuna", "pydantic", "scikit-learn"],
     "report": [
         *("jinja2", "matplotlib", "numba", "numpy", "pandas", "pyarrow", "pydantic"),
         *("pyyaml", "safetensors", "scikit-learn", "umap-learn"),
@@ -81,7 +81,7 @@ def environment(names: list[str]) -> str:
     pins = "".join(f"      - {name}=={versions[name]}\n" for name in closure(names, versions))
     return (
         "# Written by envs/lock.py from envs/requirements.lock; do not edit.\n"
-        "channels:\n  - conda-forge\n  - nodefaults\n"
+        "channels:\n  - conda-forge\n"
         f"dependencies:\n  - python={PYTHON}\n  - pip\n  - pip:\n{pins}"
     )
 

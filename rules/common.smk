@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import snakemake
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
@@ -18,10 +19,12 @@ from clinical_peft.lease import Lease
 from clinical_peft.privacy import protect_process
 from clinical_peft.processes import announce_parent
 from clinical_peft.signals import ignore_notice
+from clinical_peft.user_site import ignore_user_site
 
 protect_process()
 ignore_notice()
 announce_parent()
+ignore_user_site(installation=Path(snakemake.__file__))
 
 # Snakemake puts it into the shell commands of jobs as it is, where a path with spaces falls apart.
 sys.executable = shlex.quote(sys.executable)

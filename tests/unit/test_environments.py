@@ -93,6 +93,17 @@ def test_an_environment_covers_what_its_rules_import(name):
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in ENVS.glob("*.yaml")))
+def test_an_environment_names_only_channels_that_exist(name):
+    # `nodefaults` was once a word and is a channel's name to conda now, which answers "not found".
+    assert yaml.safe_load((ENVS / f"{name}.yaml").read_text())["channels"] == ["conda-forge"]
+
+
+def test_the_environment_that_trains_can_read_a_gpus_sensors():
+    assert "nvidia-ml-py" in pins("train")
+    assert importlib.util.find_spec("pynvml")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in ENVS.glob("*.yaml")))
 def test_an_environment_never_differs_from_the_lock(name):
     versions = lock_module().locked_versions()
     assert pins(name).items() <= versions.items()

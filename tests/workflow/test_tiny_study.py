@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import stat
 import zipfile
@@ -207,6 +208,26 @@ def test_a_second_run_does_nothing(tiny_run):
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_no_parameter_of_a_rule_hangs_on_the_order_of_a_set(tiny_run, seed):
     plan = snakemake(tiny_run.folder, "--dry-run", environment={"PYTHONHASHSEED": seed})
+    assert "Nothing to be done" in plan.output
+
+
+CONDA = """#!/bin/sh
+case "$*" in
+    "info --json") echo '{"conda_prefix": "/opt/conda", "platform": "linux-64"}' ;;
+    --version) echo "conda 26.7.0" ;;
+    *channel_priority*) echo '{"get": {"channel_priority": "strict"}}' ;;
+esac
+"""
+
+
+def test_where_packages_lie_reruns_nothing(tiny_run, tmp_path):
+    conda = tmp_path / "conda"
+    conda.write_text(CONDA)  # what Snakemake asks it before a dry run
+    conda.chmod(0o755)
+    path = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    flags = ("--software-deployment-method", "conda", "--conda-prefix", str(tmp_path / "environments"))
+    plan = snakemake(tiny_run.folder, "--dry-run", *flags, environment=path)
+    assert plan.returncode == 0, plan.output
     assert "Nothing to be done" in plan.output
 
 
