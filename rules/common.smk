@@ -3,7 +3,9 @@
 import atexit
 import re
 import shlex
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import snakemake
@@ -91,6 +93,9 @@ def take_lease():
         raise WorkflowError(str(error)) from None
     # The hooks are not called when the scheduler itself fails.
     atexit.register(LEASE.release)
+    # Snakemake's own handler waits for a lock that the main thread may hold at this moment, and then for ever.
+    end = workflow.scheduler.exit_gracefully
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end).start())
 
 
 def print_results():
