@@ -19,7 +19,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
@@ -53,7 +53,7 @@ def job(log: str | Path, *, network: bool = False) -> Iterator[None]:
 
     Raises:
         SystemExit: With code 1 after an error, 75 (`os.EX_TEMPFAIL`) after a stop that was asked for and from which the
-            same command goes on, 130 after an interrupt and 143 after SIGTERM elsewhere.
+            same command goes on, 130 after an interrupt, and 143 or 129 after SIGTERM or SIGHUP elsewhere.
     """
     protect_process(network=network)
     log = Path(log)
@@ -93,7 +93,8 @@ def _line_and_code(error: BaseException, log: Path) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 128 + signal.SIGINT
     if isinstance(error, Terminated):
-        return "stopped by SIGTERM, as at the end of its wall time or when it is cancelled", 128 + signal.SIGTERM
+        name = signal.Signals(error.number).name
+        return f"stopped by {name}, as at the end of its wall time or when it is cancelled", 128 + error.number
     return f"{_name(error)} in {_place(error)}; see {log}", 1
 
 
@@ -197,13 +198,16 @@ class _Tee:
         """Write to both."""
         if not self._log.closed:
             self._log.write(text)
-        return self._terminal.write(text)
+        with suppress(OSError):  # a terminal that was closed must not end the job before its checkpoint
+            self._terminal.write(text)
+        return len(text)
 
     def flush(self) -> None:
         """Flush both."""
         if not self._log.closed:
             self._log.flush()
-        self._terminal.flush()
+        with suppress(OSError):
+            self._terminal.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._terminal, name)

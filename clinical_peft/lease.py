@@ -41,7 +41,9 @@ class Lease:
     """
 
     def __init__(self, folder: Path, *, study: str) -> None:
-        self.claim = Claim(Path(folder) / FILE_NAME)
+        self.path = Path(folder) / FILE_NAME
+        # Snakemake returns to the folder it was started in before the process ends.
+        self.claim = Claim(self.path.absolute())
         self.study = study
         self._end: Callable[[], None] | None = None
 
@@ -62,7 +64,7 @@ class Lease:
                 self.claim.displace(self._dead_holder())
         except OSError as error:
             raise StorageError(
-                f"{self.claim.path}: cannot be written ({(error.strerror or 'error').lower()}); a study that runs "
+                f"{self.path}: cannot be written ({(error.strerror or 'error').lower()}); a study that runs "
                 "writes its results there"
             ) from None
         self._end = self.claim.keep_alive(BEAT_SECONDS, self._lost, may_be_deleted=True)
@@ -76,7 +78,7 @@ class Lease:
 
     def _lost(self) -> None:
         print(
-            f"error: {self.claim.path}: another command has taken study {self.study} over while this one gave no sign "
+            f"error: {self.path}: another command has taken study {self.study} over while this one gave no sign "
             "of life; this one ends",
             file=sys.stderr,
             flush=True,
@@ -89,7 +91,7 @@ class Lease:
         Raises:
             StudyInUseError: It may be alive.
         """
-        path = self.claim.path
+        path = self.path
         try:
             holder = self.claim.holder()
         except UnreadableClaim:
@@ -121,7 +123,7 @@ class Lease:
                 listed = ", ".join(f"{job.number} {job.state} {job.comment}".strip() for job in jobs[:SHOWN])
                 more = f" and {len(jobs) - SHOWN} more" if len(jobs) > SHOWN else ""
                 raise StudyInUseError(
-                    f"{self.claim.path}: jobs of an earlier command on study {self.study} are still in the queue "
+                    f"{self.path}: jobs of an earlier command on study {self.study} are still in the queue "
                     f"({listed}{more}); wait for them, or end them with: scancel --me --name {run}"
                 )
             time.sleep(PAUSE_SECONDS)
@@ -131,7 +133,7 @@ class Lease:
             return queued_jobs(run)
         except _QueueUnknown as reason:
             raise StudyInUseError(
-                f"{self.claim.path}: an earlier command on study {self.study} submitted jobs named {run}, and squeue "
+                f"{self.path}: an earlier command on study {self.study} submitted jobs named {run}, and squeue "
                 f"does not say whether they are still in the queue ({reason}); try again where it does, or delete the "
                 "file once none is left"
             ) from None
@@ -147,12 +149,12 @@ class Lease:
         where = f"process {process.pid} on {process.host}"
         if age < STALE_SECONDS:
             raise StudyInUseError(
-                f"{self.claim.path}: {where} runs study {self.study} already, by a sign of life {age:.0f} s ago; wait "
+                f"{self.path}: {where} runs study {self.study} already, by a sign of life {age:.0f} s ago; wait "
                 f"for it, or end it there with: kill {process.pid}"
             )
         if not remote:
             raise StudyInUseError(
-                f"{self.claim.path}: {where}, which this machine cannot see, ran study {self.study} and gave its last "
+                f"{self.path}: {where}, which this machine cannot see, ran study {self.study} and gave its last "
                 f"sign of life {age / 60:.0f} min ago; if it and its jobs have ended, delete the file and run the same "
                 "command again"
             )

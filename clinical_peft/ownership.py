@@ -61,7 +61,7 @@ def owned_work(work: str | Path, outputs: Iterable[str | Path]) -> Iterator[None
             lost = _is_lost(claim)
         if not lost:
             raise
-        if _is_finished(work, declared):
+        if claim.beat() is None and _is_finished(work, declared):
             _end_finished(work)
         raise _lost(claim) from None
     finally:

@@ -2,7 +2,8 @@
 
 A scheduler sends SIGUSR1 some time before it ends a job (`sbatch --signal=USR1@120`) and SIGTERM when it does. A
 training loop notes both, finishes its update, saves a checkpoint and ends. What cannot be resumed ignores a notice, as
-it may finish in the time left, and unwinds the stack at SIGTERM.
+it may finish in the time left, and unwinds the stack at SIGTERM. A terminal that closes sends SIGHUP, which means the
+same as SIGTERM unless it is ignored, as under `nohup`.
 
 This module imports the standard library alone.
 """
@@ -14,14 +15,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 # Notice that came before any loop could heed it.
 _early: list[str] = []
 
 
 class Terminated(SystemExit):
-    """The process was told to end by SIGTERM."""
+    """The process was told to end by SIGTERM or SIGHUP.
+
+    Attributes:
+        number: Number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
 
 
 @dataclass
@@ -52,13 +61,14 @@ def sigterm_raises() -> Iterator[None]:
     """Let SIGTERM unwind the stack, so that temporary files go and open files are complete; keep notice for a loop."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the clean-up short
-        raise Terminated(128 + number)
+        for each in (signal.SIGTERM, signal.SIGHUP):  # a second one must not cut the clean-up short
+            signal.signal(each, signal.SIG_IGN)
+        raise Terminated(number)
 
     def keep(number: int, frame: FrameType | None) -> None:
         _early.append(signal.Signals(number).name)
 
-    with _handled({signal.SIGTERM: end, signal.SIGUSR1: keep}):
+    with _handled({signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGUSR1: keep}):
         yield
     _early.clear()
 
@@ -85,6 +95,8 @@ def _handled(handlers: dict[signal.Signals, object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        handlers = {number: handler for number, handler in handlers.items() if number != signal.SIGHUP}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}  # type: ignore[arg-type]
     try:
         yield

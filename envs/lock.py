@@ -23,7 +23,17 @@ PYTHON = "3.11"
 MODELLING = ["accelerate", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers"]
 ENVIRONMENTS = {
     "data": ["isal", "numpy", "pandas", "pyarrow", "pydantic", "xxhash"],
-    "train": [*MODELLING, "datasets", "fastokens", "gguf", "numpy", "nvidia-ml-py", "optuna", "pydantic", "scikit-learn"],
+    "train": [
+        *MODELLING,
+        "datasets",
+        "fastokens",
+        "gguf",
+        "numpy",
+        "nvidia-ml-py",
+        "optuna",
+        "pydantic",
+        "scikit-learn",
+    ],
     "report": [
         *("jinja2", "matplotlib", "numba", "numpy", "pandas", "pyarrow", "pydantic"),
         *("pyyaml", "safetensors", "scikit-learn", "umap-learn"),

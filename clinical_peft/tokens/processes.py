@@ -46,6 +46,7 @@ def _begin(work: Callable[[int], Any], parent: int) -> None:
     global _work
     _work = work
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
     threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -144,8 +144,9 @@ class _Worker:
                 self.said = self.said or (time.monotonic(), line.split(": ", 1)[1].strip())
             elif sys.__stderr__ is not None:
                 # The worker writes to the job's log itself; this is for the terminal alone.
-                sys.__stderr__.write(line)
-                sys.__stderr__.flush()
+                with suppress(OSError):  # closed; the worker must not wait for a reader that has ended
+                    sys.__stderr__.write(line)
+                    sys.__stderr__.flush()
 
     def end(self) -> None:
         """End the process, if it still runs, and wait until its last words are read."""

@@ -1,5 +1,7 @@
 """Jobs end with one line on the terminal, and no message of a library reaches a log."""
 
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -179,6 +181,54 @@ def test_notice_ends_a_loop_and_nothing_else(tmp_path: Path):
     assert (result.returncode, result.stdout) == (0, "SIGUSR1\nSIGTERM\n")
 
 
+TRAINS_AND_TALKS = """
+import signal, sys, time
+from clinical_peft.errors import StoppedError
+from clinical_peft.jobs import job
+from clinical_peft.signals import stop_signals_noted
+signal.signal(signal.SIGHUP, signal.{disposition})
+with job("logs/job.log"), stop_signals_noted() as stop:
+    for step in range(int(sys.argv[1])):
+        print("step", step, file=sys.stderr, flush=True)
+        time.sleep(0.01)
+        if stop:
+            raise StoppedError(f"training, asked by {{stop.signal}}; a checkpoint is saved")
+    print("finished", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("disposition", "steps", "code", "last"),
+    [
+        ("SIG_DFL", 6000, 75, "stopped: training, asked by SIGHUP; a checkpoint is saved"),
+        ("SIG_IGN", 50, 0, "finished"),
+    ],
+)
+def test_a_terminal_that_closes_costs_no_training(disposition, steps, code, last, tmp_path: Path):
+    ours, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [
+            "setsid",
+            "--ctty",
+            "--wait",
+            sys.executable,
+            "-c",
+            TRAINS_AND_TALKS.format(disposition=disposition),
+            str(steps),
+        ],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )
+    os.close(terminal)
+    assert b"step" in os.read(ours, 100)
+    os.close(ours)
+    assert process.wait(timeout=60) == code
+    assert log_of(tmp_path).splitlines()[-1] == last
+
+
 def test_ignored_notice_is_ignored_by_children_too(tmp_path: Path):
     body = (
         "import os, signal, subprocess; from clinical_peft.signals import ignore_notice; ignore_notice()\n"
@@ -197,7 +247,7 @@ def test_a_job_that_runs_again_appends(tmp_path: Path):
     assert len(re.findall(r"^--- ", log_of(tmp_path), re.MULTILINE)) == 2
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_job_after_its_clean_up(number: int, code: int, tmp_path: Path):
     # A test run in the background starts with interrupts ignored, and so would its children.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n    "

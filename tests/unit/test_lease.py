@@ -73,6 +73,14 @@ def test_a_lease_names_its_process_and_goes_when_released(tmp_path):
     lease.release()
 
 
+def test_a_lease_is_released_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lease = take(Path("results/x"))
+    monkeypatch.chdir("/")
+    lease.release()
+    assert list((tmp_path / "results" / "x").iterdir()) == []
+
+
 def test_a_second_controller_is_refused_while_the_first_lives(tmp_path, sleeper):
     left_behind(tmp_path / "x", Process.of(sleeper.pid))
     with pytest.raises(StudyInUseError, match=rf"process {sleeper.pid} runs study x .* kill {sleeper.pid} "):
