@@ -37,7 +37,8 @@ def guarded_writes(check: Callable[[], None]) -> Iterator[None]:
         _guards.remove(check)
 
 
-def _check_guards() -> None:
+def check_guards() -> None:
+    """Raise what a check of `guarded_writes` finds wrong, before something is renamed without `atomic_path`."""
     for check in _guards:
         check()
 
@@ -71,7 +72,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     try:
-        _check_guards()
+        check_guards()
         private_directory(path.parent)
         for left in path.parent.glob(f"{PARTIAL}*/{glob.escape(path.name)}"):
             shutil.rmtree(left.parent, ignore_errors=True)
@@ -79,7 +80,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary = Path(holder) / path.name
             yield temporary
             _synchronise(temporary)
-            _check_guards()
+            check_guards()
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             temporary.replace(path)

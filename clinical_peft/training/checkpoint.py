@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from clinical_peft.errors import StoppedError, StorageError
-from clinical_peft.files import atomic_path, remove_partial
+from clinical_peft.files import atomic_path, check_guards, remove_partial
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.signals import StopRequest
 
@@ -77,7 +77,9 @@ def save_checkpoint(
         logger.warning("no checkpoint of %d bytes was saved (%s); the one before stays, training goes on", size, error)
         return False
     if (work / FILE_NAME).exists():
+        check_guards()
         (work / FILE_NAME).replace(work / PREVIOUS)
+    check_guards()
     (work / NEW).replace(work / FILE_NAME)
     return True
 

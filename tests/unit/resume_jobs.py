@@ -15,6 +15,7 @@ from clinical_peft.events import JsonlLog
 from clinical_peft.files import write_json
 from clinical_peft.jobs import job
 from clinical_peft.method_settings import AdaLora, Lora
+from clinical_peft.ownership import owned_work
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.training.classification import finetune, prepare
 from clinical_peft.training.language import pretrain
@@ -126,7 +127,7 @@ def signal_after_checkpoints(process: "subprocess.Popen[str]", out: Path, count:
 
 if __name__ == "__main__":
     study, out = map(Path, sys.argv[1:3])
-    with job(out / "job.log"):
+    with job(out / "job.log"), owned_work(out / "work", []):
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[5]), hard))
         KINDS[sys.argv[3]](study, out, **json.loads(sys.argv[4]))

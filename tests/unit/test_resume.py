@@ -1,6 +1,7 @@
 """Training that is killed, stopped or runs out of disk goes on to the bytes of a run that was left in peace."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -12,8 +13,10 @@ from models_fixtures import write_base, write_clinical, write_cohort
 from resume_jobs import checkpoints, signal_after_checkpoints, start
 from safetensors import safe_open
 
+from clinical_peft.claims import Claim
 from clinical_peft.events import read_events
-from clinical_peft.files import read_json
+from clinical_peft.files import PARTIAL, read_json, sha256_file
+from clinical_peft.ownership import SUFFIX
 
 STOPPED = 75
 JOBS = {
@@ -82,6 +85,11 @@ def figures(file: Path) -> dict[tuple[str, int | None], float]:
     }
 
 
+def generations(out: Path) -> set[str]:
+    """Digests of all checkpoints of a job, whatever their names."""
+    return {sha256_file(file) for file in out.glob("work/**/checkpoint*.safetensors") if PARTIAL not in str(file)}
+
+
 def lose_outputs(out: Path) -> None:
     """Delete the run logs, as the workflow deletes the outputs of a failed job."""
     for file in out.glob("*.jsonl"):
@@ -127,6 +135,27 @@ def test_a_job_that_is_asked_to_stop_saves_and_says_so(number, name, study, in_p
     with safe_open(folder / "checkpoint.safetensors", framework="pt") as file:
         state = json.loads(file.metadata()["state"])
     assert state.get("run", state)["step"] == step
+    lose_outputs(tmp_path)
+    finish(study, tmp_path, name)
+    assert results(tmp_path) == results(in_peace(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adapter with LoRA and dropout", "two seeds of a classifier"])
+def test_training_that_was_taken_over_leaves_its_successors_files(name, study, in_peace, tmp_path):
+    process = begin(study, tmp_path, name)
+    assert signal_after_checkpoints(process, tmp_path, 3, signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    claim = Claim(tmp_path / f"work{SUFFIX}")
+    claim.displace(claim.holder())
+    assert claim.try_to_take({})
+    before = generations(tmp_path)
+    process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 1, errors
+    assert "has taken this job over" in errors.splitlines()[-1]
+    assert generations(tmp_path) <= before
+    claim.release()
     lose_outputs(tmp_path)
     finish(study, tmp_path, name)
     assert results(tmp_path) == results(in_peace(name))

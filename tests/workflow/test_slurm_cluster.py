@@ -102,6 +102,18 @@ with job(snakemake.log[0]):
 """
 
 
+WAITS = """
+import time
+from pathlib import Path
+from clinical_peft.jobs import job
+with job(snakemake.log[0]):
+    Path("begun").touch()
+    while not Path("go_on").exists():
+        time.sleep(0.1)
+    Path(snakemake.output[0]).write_text("trained once\\n")
+"""
+
+
 @pytest.fixture
 def workflow(tmp_path: Path) -> Path:
     """A workflow of three rules, under this project's profiles."""
@@ -287,6 +299,22 @@ def test_after_a_killed_controller_the_same_command_goes_on(slurm_cluster: Slurm
     result = run(slurm_cluster, training)
     assert result.returncode == 0, result.stderr
     assert f"went on from {first}" in (training / "results" / "summary.txt").read_text()
+
+
+@pytest.mark.slow
+def test_a_job_that_outlives_its_controller_counts(slurm_cluster: SlurmCluster, training: Path):
+    (training / "train.py").write_text(WAITS)
+    process = start(slurm_cluster, training)
+    wait_for((training / "begun").exists)
+    process.kill()
+    process.communicate(timeout=60)
+    (job,) = (number for number, state in slurm_cluster.states().items() if state == "RUNNING")
+    (training / "go_on").touch()
+    wait_for(lambda: slurm_cluster.states()[job] == "COMPLETED")
+    result = run(slurm_cluster, training)
+    assert result.returncode == 0, result.stderr
+    assert job_ids(result.stderr) == []
+    assert "trained once" in (training / "results" / "summary.txt").read_text()
 
 
 def test_the_cluster_listens_on_loopback_alone_and_leaves_nothing(slurm_cluster: SlurmCluster):
