@@ -45,6 +45,8 @@ class Lease:
         # Snakemake returns to the folder it was started in before the process ends.
         self.claim = Claim(self.path.absolute())
         self.study = study
+        # The executor of SLURM jobs removes the variable.
+        self.slurm_job = os.environ.get("SLURM_JOB_ID")
         self._end: Callable[[], None] | None = None
 
     def take(self, *, run: str | None) -> None:
@@ -59,8 +61,9 @@ class Lease:
         """
         if self._end is not None:
             return
+        details = {"study": self.study, "run": run, "slurm_job": self.slurm_job}
         try:
-            while not self.claim.try_to_take({"study": self.study, "run": run}):
+            while not self.claim.try_to_take(details):
                 self.claim.displace(self._dead_holder())
         except OSError as error:
             raise StorageError(
@@ -111,7 +114,7 @@ class Lease:
         run = holder.details.get("run")
         if run:
             self._require_no_jobs(str(run))
-        if existence == "unknown":
+        if existence == "unknown" and not self._job_has_ended(holder.details.get("slurm_job")):
             self._require_stale(holder, remote=bool(run))
         return holder
 
@@ -131,12 +134,23 @@ class Lease:
     def _jobs(self, run: str) -> list["_QueuedJob"]:
         try:
             return queued_jobs(run)
-        except _QueueUnknown as reason:
+        except _QueueUnknownError as reason:
             raise StudyInUseError(
                 f"{self.path}: an earlier command on study {self.study} submitted jobs named {run}, and squeue "
                 f"does not say whether they are still in the queue ({reason}); try again where it does, or delete the "
                 "file once none is left"
             ) from None
+
+    def _job_has_ended(self, number: object) -> bool:
+        """Whether a controller that was itself a SLURM job has ended; this may be the same job on another node."""
+        if not isinstance(number, str):
+            return False
+        if number == self.slurm_job:
+            return True
+        try:
+            return not _squeue("--jobs", number)
+        except _QueueUnknownError as reason:
+            return "Invalid job id" in str(reason)
 
     def _require_stale(self, holder: Holder, *, remote: bool) -> None:
         """Check that a controller that this machine cannot see gives no sign of life.
@@ -169,7 +183,7 @@ class _QueuedJob:
     comment: str
 
 
-class _QueueUnknown(Exception):
+class _QueueUnknownError(Exception):
     """Why the queue could not be read."""
 
 
@@ -179,15 +193,21 @@ def queued_jobs(run: str) -> list[_QueuedJob]:
     Args:
         run: Name under which a controller submitted its jobs.
     """
+    lines = _squeue("--name", run)
+    fields = [line.split("|", 2) for line in lines if line.count("|") >= 2]
+    return [_QueuedJob(number, state, comment) for number, state, comment in fields]
+
+
+def _squeue(*which: str) -> list[str]:
+    """Return number, state and comment of the user's jobs of some kind, a line each."""
     program = shutil.which("squeue")
     if program is None:
-        raise _QueueUnknown("squeue is not installed")
-    command = [program, "--me", "--noheader", "--name", run, "--format=%i|%T|%k"]
+        raise _QueueUnknownError("squeue is not installed")
+    command = [program, "--me", "--noheader", *which, "--format=%i|%T|%k"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SQUEUE_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise _QueueUnknown(type(error).__name__) from None
+        raise _QueueUnknownError(type(error).__name__) from None
     if done.returncode != 0:
-        raise _QueueUnknown((done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1])
-    fields = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
-    return [_QueuedJob(number, state, comment) for number, state, comment in fields]
+        raise _QueueUnknownError((done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1])
+    return done.stdout.splitlines()

@@ -29,11 +29,15 @@ def sleeper():
     process.wait()
 
 
-def left_behind(folder: Path, process: Process, *, run: str | None = None, seconds_ago: float = 0) -> Path:
+def left_behind(
+    folder: Path, process: Process, *, run: str | None = None, seconds_ago: float = 0, slurm_job: str | None = None
+) -> Path:
     """Write the lease of a controller that has not released it."""
     file = folder / FILE_NAME
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"token": "theirs", "process": process.record(), "study": "x", "run": run}))
+    file.write_text(
+        json.dumps({"token": "theirs", "process": process.record(), "study": "x", "run": run, "slurm_job": slurm_job})
+    )
     then = file.stat().st_mtime - seconds_ago
     os.utime(file, (then, then))
     return file
@@ -199,6 +203,29 @@ def test_a_queue_that_does_not_answer_refuses(script, tmp_path, monkeypatch, sle
     left_behind(tmp_path / "x", changed(Process.of(sleeper.pid), start=1), run=RUN)
     with pytest.raises(StudyInUseError, match=rf"named {RUN}, and squeue does not say"):
         take(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("now", "script", "ended"),
+    [
+        ("7", "exit 1", True),
+        ("8", "true", True),
+        (None, "echo slurm_load_jobs error: Invalid job id specified >&2; exit 1", True),
+        (None, "echo '7|RUNNING|'", False),
+        (None, "echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit 1", False),
+    ],
+)
+def test_a_controller_that_was_a_slurm_job_ended_with_it(now, script, ended, tmp_path, monkeypatch):
+    fake_squeue(tmp_path / "bin", monkeypatch, script)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    if now is not None:
+        monkeypatch.setenv("SLURM_JOB_ID", now)
+    left_behind(tmp_path / "x", changed(Process.of(os.getpid()), host="node17"), slurm_job="7")
+    if ended:
+        take(tmp_path / "x").release()
+    else:
+        with pytest.raises(StudyInUseError, match="on node17 runs study x"):
+            take(tmp_path / "x")
 
 
 def test_a_damaged_lease_names_the_file_to_delete(tmp_path):
