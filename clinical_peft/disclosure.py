@@ -9,6 +9,7 @@ Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statist
 - A reader is not told which of the two hid a cell: both read `HIDDEN`.
 - A metric is published where every count that it rests on is, to `DIGITS` significant digits, so that the fraction
   behind it does not show its denominator.
+- Metrics of a whole split with a hidden count, which a study cannot do without, have `COARSE_DIGITS` digits.
 - A figure of steps (a curve, a bar chart of shares) has no step of fewer than `SMALLEST_CELL` positives or negatives.
 
 `clinical_peft.group_disclosure` applies them to groups of patients over several tasks.
@@ -16,17 +17,24 @@ Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statist
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 SMALLEST_CELL = 10
 DIGITS = 3
+COARSE_DIGITS = 2
 HIDDEN = f"fewer than {SMALLEST_CELL}, or would give away such a count"
 
 
 def is_small(count: int | None) -> bool:
     """Whether a count is too small to be published."""
     return count is not None and count < SMALLEST_CELL
+
+
+def few(counts: Iterable[int]) -> bool:
+    """Whether any of some counts is too small to be published."""
+    return any(is_small(count) for count in counts)
 
 
 def shown(count: int | None) -> int | None:
@@ -51,6 +59,20 @@ def significant(value: float | None, digits: int = DIGITS) -> float | None:
     if value is None or not math.isfinite(value) or value == 0:
         return value
     return round(value, digits - 1 - math.floor(math.log10(abs(value))))
+
+
+def coarse(value: Any) -> Any:
+    """The same with every number that is no whole one to `COARSE_DIGITS` significant digits, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: coarse(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [coarse(part) for part in value]
+    return significant(value, COARSE_DIGITS) if isinstance(value, float) else value
+
+
+def has_hidden(counts: Any) -> bool:
+    """Whether a count of a split, alone or by class, is hidden."""
+    return counts is None or (isinstance(counts, list | tuple) and None in counts)
 
 
 def hidden_in_margin(counts: Sequence[int], hidden: Collection[int] = ()) -> frozenset[int]:

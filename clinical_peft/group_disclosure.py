@@ -6,13 +6,13 @@ difference may be published too; otherwise the task for which fewer groups can b
 admissions hide the same groups. What is decided rests on counts alone, never on a metric.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from clinical_peft.disclosure import SMALLEST_CELL, hidden_in_margin, is_small
+from clinical_peft.disclosure import SMALLEST_CELL, hidden_in_margin
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,18 +177,19 @@ class _Tasks:
         self.veiled[task] = found
 
     def _hide_what_outcomes_share(self) -> None:
-        """Hide counts of a task that are, or give away, positives or negatives which another task hides."""
+        """Hide what is, or gives away, positives or negatives that another task hides."""
         for task, members in self.members.items():
             for kind, outcome in enumerate(members.outcomes):
                 for other in self.order:
                     if other == task:
                         continue
-                    theirs = self.members[other]
-                    if theirs.everyone == outcome:
-                        self.hidden[other] |= self.veiled[task]
-                    elif theirs.everyone < members.everyone and members.everyone - theirs.everyone == outcome:
-                        self._last_of(task, other, self.hidden).update(self.veiled[task] - self.hidden[task])
-                    if kind < len(theirs.outcomes):
+                    if self.members[other].everyone == outcome:
+                        together = self.hidden[other] | self.veiled[task]
+                        self.hidden[other] |= together
+                        self.veiled[task] |= together
+                    if outcome in self.members[other].outcomes:
+                        self.veiled[task] |= self.veiled[other]
+                    elif kind < len(self.members[other].outcomes):
                         self._compare_outcomes(task, other, kind)
 
     def _compare_outcomes(self, task: str, other: str, kind: int) -> None:
@@ -204,8 +205,3 @@ class _Tasks:
     def _last_of(self, task: str, other: str, which: dict[str, set[int]]) -> set[int]:
         """What is hidden of the one of two tasks that comes later in the order."""
         return which[max(task, other, key=self.order.index)]
-
-
-def few(counts: Iterable[int | None]) -> bool:
-    """Whether any of the counts of a group on its own is too small."""
-    return any(is_small(count) for count in counts)

@@ -315,9 +315,7 @@ def _defined(data: Predictions, compared: np.ndarray) -> bool:
     return int(compared.sum()) >= (2 if data.type == "multiclass" else 1)
 
 
-def _by_group(
-    data: Predictions, rows: Mapping[str, np.ndarray], weights: np.ndarray, shared: np.ndarray
-) -> np.ndarray:
+def _by_group(data: Predictions, rows: Mapping[str, np.ndarray], weights: np.ndarray, shared: np.ndarray) -> np.ndarray:
     """AUROC of each group of rows over the classes that all may show, float64 of shape (G, 1 + R)."""
     parts = [(data.of_rows(place), weights[place]) for place in rows.values()]
     areas = [areas_by_class(part, weigh(part, drawn)) for part, drawn in parts]

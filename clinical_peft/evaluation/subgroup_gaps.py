@@ -185,9 +185,7 @@ def _decisions(
     """By attribute and task, what may be published."""
     attributes = list(next(iter(values.values()), {}))
     return {
-        attribute: decide(
-            {task: task_members(example, values[task][attribute]) for task, example in examples.items()}
-        )
+        attribute: decide({task: task_members(example, values[task][attribute]) for task, example in examples.items()})
         for attribute in attributes
     }
 

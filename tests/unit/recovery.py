@@ -8,9 +8,11 @@ the groups of one task with its metrics; `by_admissions` solves for the admissio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.signal import fftconvolve
 
 
 @dataclass(frozen=True)
@@ -55,25 +57,31 @@ def by_task(groups: Sequence[Published], admissions: int, positives: int | None)
                 if p <= n and all(admissible(a, p, n - p, group.seeds, group.digits) for a in group.aurocs)
             }
         )
-    before = [_reachable(choices[:place], total) for place in range(len(groups))]
-    after = [_reachable(choices[place + 1 :], total) for place in range(len(groups))]
+    grids = [_grid(found, total) for found in choices]
+    before, after = [_grid({(0, 0)}, total)], [_grid({(0, 0)}, total)]
+    for grid in grids[:-1]:
+        before.append(_sums(before[-1], grid))
+    for grid in grids[:0:-1]:
+        after.insert(0, _sums(after[0], grid))
+    others = [_sums(left, right) for left, right in zip(before, after, strict=True)]
     return [
-        {(n, p) for n, p in found if any((total[0] - n - a, total[1] - p - b) in right for a, b in left)}
-        for found, left, right in zip(choices, before, after, strict=True)
+        {(n, p) for n, p in found if n <= total[0] and p <= total[1] and other[total[0] - n, total[1] - p]}
+        for found, other in zip(choices, others, strict=True)
     ]
 
 
-def _reachable(choices: Sequence[set[tuple[int, int]]], total: tuple[int, int]) -> set[tuple[int, int]]:
-    """Every sum of one choice each, no greater than the total."""
+def _grid(choices: set[tuple[int, int]], total: tuple[int, int]) -> np.ndarray:
+    """Where the choices lie, bool over (admissions, positives), none greater than the total."""
     grid = np.zeros((total[0] + 1, total[1] + 1), bool)
-    grid[0, 0] = True
-    for found in choices:
-        moved = np.zeros_like(grid)
-        for n, p in found:
-            if n <= total[0] and p <= total[1]:
-                moved[n:, p:] |= grid[: total[0] + 1 - n, : total[1] + 1 - p]
-        grid = moved
-    return {(int(n), int(p)) for n, p in np.argwhere(grid)}
+    for n, p in choices:
+        if n <= total[0] and p <= total[1]:
+            grid[n, p] = True
+    return grid
+
+
+def _sums(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Sums of a choice of each, no greater than the total."""
+    return fftconvolve(one.astype(float), other.astype(float))[: one.shape[0], : one.shape[1]] > 0.5
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,9 @@ def by_admissions(tasks: Mapping[str, Task]) -> dict[tuple[str, str, str], tuple
     # Where the number of positives is hidden, he does not know that there are none, or no negatives.
     for number, task in enumerate(tasks.values()):
         if task.positive is not None and task.positives is None:
-            found |= {kind[:number] + mark + kind[number + 1 :] for kind in found if kind[number] in "np" for mark in "np"}
+            found |= {
+                kind[:number] + mark + kind[number + 1 :] for kind in found if kind[number] in "np" for mark in "np"
+            }
     kinds = sorted(found)
     place = {key: number for number, key in enumerate(product(groups, kinds))}
     names = list(tasks)
@@ -153,3 +163,55 @@ def _extreme(row: np.ndarray, sign: int, constraint: LinearConstraint) -> int:
     found = milp(sign * row, integrality=np.ones(len(row)), bounds=Bounds(0, np.inf), constraints=constraint)
     assert found.success, found.message
     return round(float(row @ found.x))
+
+
+def published_groups(result: Mapping[str, Any], task: str, attribute: str, digits: int = 3) -> dict[str, Published]:
+    """What a subgroups.json says of a task's groups: counts, and the AUROCs of every model."""
+    found = {}
+    for cell in result["cells"]:
+        if (cell["task"], cell["attribute"]) != (task, attribute):
+            continue
+        rows = [
+            row
+            for row in result["gaps"]
+            if (row["task"], row["attribute"], row["group"]) == (task, attribute, cell["group"]) and row["figures"]
+        ]
+        binary = any(one["positives"] is not None for one in result["cells"] if one["task"] == task)
+        areas = tuple(row["figures"]["auroc"]["value"] for row in rows) if binary else ()
+        seeds = rows[0]["seeds"] if rows else 1
+        found[cell["group"]] = Published(
+            cell["admissions"], cell["positives"], cell["patients"], areas, seeds=seeds, digits=digits
+        )
+    return found
+
+
+def recovered(
+    result: Mapping[str, Any], tasks: Mapping[str, tuple[frozenset[int], frozenset[int] | None]], **options: Any
+) -> set[tuple[str, ...]]:
+    """Hidden counts that one can tell from a subgroups.json and the numbers of whole tasks.
+
+    Args:
+        result: Content of the file.
+        tasks: By task, its test admissions and, of a binary task, the positive ones.
+        options: For `published_groups`.
+
+    Returns:
+        Attribute, task, group and count of each.
+    """
+    found = set()
+    for attribute in sorted({cell["attribute"] for cell in result["cells"]}):
+        shown = {
+            name: Task(everyone, positive, published_groups(result, name, attribute, **options))
+            for name, (everyone, positive) in tasks.items()
+        }
+        found |= {(attribute, *key) for key, (low, high) in by_admissions(shown).items() if low == high}
+        for name, task in shown.items():
+            if task.positive is not None and task.positives is None:
+                continue
+            possible = by_task(list(task.shown.values()), len(task.everyone), task.positives)
+            for (group, one), pairs in zip(task.shown.items(), possible, strict=True):
+                if one.admissions is None and len({n for n, _ in pairs}) < 2:
+                    found.add((attribute, name, group, "admissions"))
+                if task.positive is not None and one.positives is None and len({p for _, p in pairs}) < 2:
+                    found.add((attribute, name, group, "positives"))
+    return found

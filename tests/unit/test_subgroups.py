@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mimic_iv_tables import write
+from recovery import recovered
 from simulated_study import CLASSES, LABELS, simulate_study
 from sklearn.metrics import roc_auc_score
 
@@ -385,3 +386,26 @@ def test_the_table_shows_no_count_below_ten(study):
     for record in table.records:
         if record["auroc_percent"] is not None:
             assert record["auroc_percent"] == pytest.approx(round(record["auroc_percent"], 1))
+
+
+def test_no_hidden_count_follows_from_a_whole_file(study, tmp_path):
+    """Counts, sums, other tasks and AUROCs together leave every hidden count at least two values."""
+    random = np.random.default_rng(5)
+    ids = np.arange(1_000, 1_300)
+    values = {
+        "two": random.choice(["a", "b"], 300, p=[0.04, 0.96]).tolist(),
+        "five": random.choice(list("abcde"), 300, p=[0.4, 0.3, 0.2, 0.05, 0.05]).tolist(),
+    }
+    attributes = write_attributes(tmp_path / "a.parquet", ids, values)
+    result = gaps_of(study, attributes=attributes, resamples=20)
+    tasks = {}
+    for task, kind in (("mortality", "binary"), ("procedures", "multilabel")):
+        test = read_predictions(study["predictions"]["llama", task][0], CLASSES[task], kind)["test"]
+        positive = frozenset(test.hadm_id[test.target[:, 1]].tolist()) if kind == "binary" else None
+        tasks[task] = (frozenset(test.hadm_id.tolist()), positive)
+    assert any(cell["admissions"] is None for cell in result["cells"])
+    assert recovered(result, tasks) == set()
+    for row in result["gaps"]:
+        if row["figures"]:
+            value = row["figures"]["auroc"]["value"]
+            assert value == round(value, 3)
