@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from clinical_peft.disclosure import coarse, has_hidden, publishable_classes, shown, shown_margin, significant
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.areas import (
+    BANDS,
     HEAD_ABOVE,
     TAIL_BELOW,
     area_figures,
@@ -182,6 +183,14 @@ def _published(result: Mapping[str, Any], splits: Mapping[str, Predictions]) -> 
             for split, n in result["labels_outside_classes"].items()
         },
     }
+    for band in BANDS:
+        if (result.get("bands") or {}).get(band, {}).get("scored") == 1:
+            # The mean over one label is that label's.
+            alone = {f"{area}_{band}": None for area in ("auroc", "auprc")}
+            found |= {
+                name: {**found[name], "test": {**found[name]["test"], **alone}}
+                for name in ("metrics", "intervals", "intervals_99", "intervals_bca")
+            }
     if "test" in few:
         # A resample lacks a rare class as often as the class is rare.
         undefined_in = dict.fromkeys(result["bootstrap"]["undefined"])
@@ -286,7 +295,8 @@ def _label_records(test: Predictions, frequency: np.ndarray | None, bands: Bands
     scored = scored_classes(test.target)
     columns = np.flatnonzero(scored)
     areas: dict[str, list[float | None]] = {name: [None] * len(scored) for name in ("auroc", "auprc")}
-    fine = publishable_classes(test.target, exclusive=False)
+    # All labels' positives together are published, which makes those of single labels a margin.
+    fine = publishable_classes(test.target, exclusive=True)
     for name, values in class_areas(test, weigh(test), columns).items():
         for column, value in zip(columns, values[:, 0], strict=True):
             areas[name][column] = significant(float(value)) if fine[column] else None
@@ -301,7 +311,7 @@ def _label_records(test: Predictions, frequency: np.ndarray | None, bands: Bands
         "labels": {
             **areas,
             "positives": [int(n) if kept else None for n, kept in zip(test.target.sum(axis=0), fine, strict=True)],
-            "train_positives": None if frequency is None else [shown(count) for count in frequency.tolist()],
+            "train_positives": None if frequency is None else shown_margin(frequency.tolist()),
         },
         "bands": described,
     }

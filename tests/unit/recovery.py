@@ -165,8 +165,8 @@ def _extreme(row: np.ndarray, sign: int, constraint: LinearConstraint) -> int:
     return round(float(row @ found.x))
 
 
-def published_groups(result: Mapping[str, Any], task: str, attribute: str, digits: int = 3) -> dict[str, Published]:
-    """What a subgroups.json says of a task's groups: counts, and the AUROCs of every model."""
+def published_groups(result: Mapping[str, Any], task: str, attribute: str) -> dict[str, Published]:
+    """What a subgroups.json says of a task's groups: counts, and the AUROCs of every model to the digits they have."""
     found = {}
     for cell in result["cells"]:
         if (cell["task"], cell["attribute"]) != (task, attribute):
@@ -179,6 +179,7 @@ def published_groups(result: Mapping[str, Any], task: str, attribute: str, digit
         binary = any(one["positives"] is not None for one in result["cells"] if one["task"] == task)
         areas = tuple(row["figures"]["auroc"]["value"] for row in rows) if binary else ()
         seeds = rows[0]["seeds"] if rows else 1
+        digits = min(12, max((len(repr(value).partition(".")[2]) for value in areas), default=0))
         found[cell["group"]] = Published(
             cell["admissions"], cell["positives"], cell["patients"], areas, seeds=seeds, digits=digits
         )
@@ -186,14 +187,13 @@ def published_groups(result: Mapping[str, Any], task: str, attribute: str, digit
 
 
 def recovered(
-    result: Mapping[str, Any], tasks: Mapping[str, tuple[frozenset[int], frozenset[int] | None]], **options: Any
+    result: Mapping[str, Any], tasks: Mapping[str, tuple[frozenset[int], frozenset[int] | None]]
 ) -> set[tuple[str, ...]]:
     """Hidden counts that one can tell from a subgroups.json and the numbers of whole tasks.
 
     Args:
         result: Content of the file.
         tasks: By task, its test admissions and, of a binary task, the positive ones.
-        options: For `published_groups`.
 
     Returns:
         Attribute, task, group and count of each.
@@ -201,7 +201,7 @@ def recovered(
     found = set()
     for attribute in sorted({cell["attribute"] for cell in result["cells"]}):
         shown = {
-            name: Task(everyone, positive, published_groups(result, name, attribute, **options))
+            name: Task(everyone, positive, published_groups(result, name, attribute))
             for name, (everyone, positive) in tasks.items()
         }
         found |= {(attribute, *key) for key, (low, high) in by_admissions(shown).items() if low == high}

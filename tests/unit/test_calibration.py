@@ -244,11 +244,13 @@ def test_alerts_and_calibration_are_printed_with_their_intervals(tmp_path):
     nobody = {"smallest_cell": 10, "cells": [], "gaps": []}
     table = build_evidence_tables(aggregate=empty, calibration=found, subgroups=nobody, labels=LABELS)["calibration"]
     assert set(table.records[0]) == set(CALIBRATION_FIELDS)
-    record = next(one for one in table.records if (one["model"], one["scores"]) == ("llama+lora", "raw"))
+    # The alerts of some models are too few to be shown, or miss too few.
+    record = next(one for one in table.records if one["alerts_per_100"] is not None)
+    assert record["scores"] == "raw"
     rows = [
         row["alerts_per_100"]
         for run in found["runs"]
-        if run["model"] == "llama+lora"
+        if run["model"] == record["model"]
         for row in run["alert_burden"]
         if row["sensitivity_aimed"] == 0.9
     ]

@@ -7,6 +7,7 @@ import pytest
 from simulated_study import CLASSES, simulate_predictions
 from test_evaluate import rewrite, run_evaluation
 
+from clinical_peft.disclosure import shown_margin
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.cohort_check import read_cohort, train_positives
 from clinical_peft.evaluation.metrics import figure_names
@@ -78,7 +79,8 @@ def test_bands_and_labels_stand_in_the_metrics_file(tmp_path):
     result, _, _ = run_evaluation(tmp_path, "diagnoses", cohort=cohort)
     classes = CLASSES["diagnoses"]
     counted = train_positives(read_cohort(cohort), classes, "cohort")
-    shown = [count if count >= 10 else None for count in counted.tolist()]
+    shown = shown_margin(counted.tolist())
+    assert None in shown
     assert result["labels"]["train_positives"] == shown == result["labels"]["positives"]
     bands = result["bands"]
     assert bands["tail"]["classes"] == int((counted < 20).sum())

@@ -269,7 +269,10 @@ def test_a_group_that_a_task_has_nobody_of_is_hidden_there(study, tmp_path):
     """A group without a row would be a group of none."""
     ids = np.arange(1_000, 1_300)
     test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
-    inside = np.isin(ids, test.hadm_id[:40])
+    other = read_predictions(study["predictions"]["llama", "procedures"][0], CLASSES["procedures"], "multilabel")[
+        "test"
+    ]
+    inside = np.isin(ids, np.setdiff1d(test.hadm_id, other.hadm_id))
     only = {"a": np.where(inside, "some", "others").tolist()}
     attributes = write_attributes(tmp_path / "a.parquet", ids, only)
     cells = {(cell["task"], cell["group"]) for cell in gaps_of(study, attributes=attributes)["cells"]}
@@ -278,7 +281,7 @@ def test_a_group_that_a_task_has_nobody_of_is_hidden_there(study, tmp_path):
 
 def test_the_order_of_hidden_groups_is_that_of_their_names(study, tmp_path):
     ids = np.arange(1_000, 1_300)
-    names = np.select([ids < 1_008, ids < 1_030], ["b", "a"], "c").tolist()
+    names = np.select([ids < 1_008, ids < 1_030], ["a", "b"], "c").tolist()
     attributes = write_attributes(tmp_path / "order.parquet", ids, {"x": names})
     found = [cell for cell in gaps_of(study, attributes=attributes)["cells"] if cell["task"] == "mortality"]
     assert [(cell["group"], cell["admissions"] is None) for cell in found] == [("c", False), ("a", True), ("b", True)]
@@ -388,12 +391,19 @@ def test_the_table_shows_no_count_below_ten(study):
             assert record["auroc_percent"] == pytest.approx(round(record["auroc_percent"], 1))
 
 
+def _with_label(task, study, label):
+    """Test admissions of a binary task with one label."""
+    test = read_predictions(study["predictions"]["llama", task][0], [0, 1], "binary")["test"]
+    return test.hadm_id[test.target[:, label]]
+
+
 def test_no_hidden_count_follows_from_a_whole_file(study, tmp_path):
     """Counts, sums, other tasks and AUROCs together leave every hidden count at least two values."""
     random = np.random.default_rng(5)
     ids = np.arange(1_000, 1_300)
     values = {
         "two": random.choice(["a", "b"], 300, p=[0.04, 0.96]).tolist(),
+        "few": np.where(np.isin(ids, _with_label("mortality", study, 0)[:5]), "five", "others").tolist(),
         "five": random.choice(list("abcde"), 300, p=[0.4, 0.3, 0.2, 0.05, 0.05]).tolist(),
     }
     attributes = write_attributes(tmp_path / "a.parquet", ids, values)
