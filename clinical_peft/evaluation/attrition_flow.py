@@ -149,7 +149,7 @@ def _draw_box(axes: Axes, step: Step, column: float, row: int, task: str | None)
     name = f"{TASK_LABELS[task]}: {step['step']}" if task else step["step"]
     names = textwrap.wrap(name, LINE_CHARACTERS, max_lines=2, placeholder=" …")
     counts = [_counted(step["rows"], step["unit"]), _counted(step["patients"], "patients")]
-    lines = [*names, ", ".join(filter(None, counts)) or "few left out, shown with the next"]
+    lines = [*names, ", ".join(filter(None, counts)) or "counts not shown"]
     for place, line in enumerate(lines):
         height = y + BOX_HEIGHT / 2 + (place - (len(lines) - 1) / 2) * LINE_PITCH
         weight = "bold" if task and place < len(names) else "normal"

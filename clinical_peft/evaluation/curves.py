@@ -55,7 +55,7 @@ def ranking_curves(scores: np.ndarray, positive: np.ndarray) -> Curves:
 
 
 def published_curves(scores: np.ndarray, positive: np.ndarray) -> Curves | None:
-    """Curves of one ranking as they may be published; None where it has too few positives or negatives.
+    """Curves of one ranking as they may be published; None where positives or negatives are too few for a corner.
 
     Args:
         scores: Scores of shape (N,).
@@ -72,11 +72,11 @@ def published_curves(scores: np.ndarray, positive: np.ndarray) -> Curves | None:
 
 
 def ranges_of_scores(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """The range of each score, 0 for the highest, each of enough positives and negatives; empty where there is none."""
+    """The range of each score, 0 for the highest, each of enough positives and negatives; empty without two of them."""
     _, place = np.unique(-scores, return_inverse=True)
     counts = [np.bincount(place.ravel()[kind.ravel()], minlength=place.max() + 1) for kind in (positive, ~positive)]
     merged = merged_ranges(*counts)
-    return merged[place] if len(merged) else merged
+    return merged[place] if len(merged) and merged[-1] else np.empty(0, np.int64)
 
 
 def between_points(hits: np.ndarray, false_alarms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

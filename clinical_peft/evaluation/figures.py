@@ -177,7 +177,7 @@ def roc_pr(
         for axes in (roc, precision):
             axes.set(xlim=(0, 1), ylim=(0, 1.01))
         if not curves:
-            say(figure, f"Fewer than {SMALLEST_CELL} positives or negatives.")
+            say(figure, f"Too few positives or negatives for points that lie {SMALLEST_CELL} of both apart.")
         else:
             legend_below(figure, roc)
         save(figure, output)

@@ -71,7 +71,8 @@ FURTHER: tuple[dict[str, Any], ...] = (
         "id": "subgroups",
         "short": "Subgroups",
         "title": "Groups of patients",
-        "text": "Differences between groups of patients, with intervals; groups of fewer than ten are not shown.",
+        "text": "Differences between groups of patients, with intervals; groups of fewer than ten are not shown, nor "
+        "others that would give their counts away.",
         "tables": ("subgroups",),
         "figures": (),
     },
