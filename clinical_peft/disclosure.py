@@ -24,6 +24,7 @@ import numpy as np
 SMALLEST_CELL = 10
 DIGITS = 3
 COARSE_DIGITS = 2
+FEWEST_IN_PAIRS = 3  # classes whose pairs an AUROC of a group is the mean of
 HIDDEN = f"fewer than {SMALLEST_CELL}, or would give away such a count"
 
 

@@ -27,7 +27,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure import DIGITS, HIDDEN, SMALLEST_CELL, is_small, publishable_classes
+from clinical_peft.disclosure import (
+    DIGITS,
+    FEWEST_IN_PAIRS,
+    HIDDEN,
+    SMALLEST_CELL,
+    coarse,
+    few,
+    is_small,
+    publishable_classes,
+)
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.areas import area_figures, areas_by_class, over_shared, scored_classes, weigh
 from clinical_peft.evaluation.comparisons import SeedVariances, Total, correct_over_table, seed_variances
@@ -117,7 +126,9 @@ def measure_contamination(
         carevue.append(names | _rounded_groups(compared))
         without, matched = _pair(runs, models.disjoint, models.matched, task)
         names = facts | {"matched": models.matched, "disjoint": models.disjoint}
-        disjoint.append(names | compare_arms(without, matched, **draw))
+        arms = compare_arms(without, matched, **draw)
+        rare = without[0].type == "multiclass" and few(without[0].target.sum(axis=0).tolist())
+        disjoint.append(names | (coarse(arms) if rare else arms))
     gains = [group["gain"] for row in carevue for group in row["groups"].values()]
     differences = [row["difference"] for row in (*carevue, *disjoint)]
     correct_over_table([tested for tested in (*gains, *differences) if tested is not None])
@@ -256,15 +267,16 @@ def compare_arms(
         has them, but for p_holm and significant.
     """
     example = disjoint[0]
-    compared = _compared_classes(example)
+    compared = example.target.any(axis=0) if example.type == "multiclass" else scored_classes(example.target)
+    least = 2 if example.type == "multiclass" else 1
     counts = _counts(example)
-    few = is_small(counts["admissions"]) or is_small(counts["patients"])
-    few = few or (example.type == "binary" and not publishable_classes(example.target, exclusive=True).all())
-    why = HIDDEN if few else None if _defined(example, compared) else NO_CLASS_AT_ALL
+    hidden = is_small(counts["admissions"]) or is_small(counts["patients"])
+    hidden = hidden or (example.type == "binary" and not publishable_classes(example.target, exclusive=True).all())
+    why = HIDDEN if hidden else None if compared.sum() >= least else NO_CLASS_AT_ALL
     result: dict[str, Any] = {
         "seeds": len(disjoint),
         "classes": int(compared.sum()),
-        **(dict.fromkeys(counts) if few else counts),
+        **(dict.fromkeys(counts) if hidden else counts),
         "auroc": {"matched": None, "disjoint": None},
         "difference": None,
         "undefined": why,
@@ -303,7 +315,7 @@ def _with_estimate(weights: np.ndarray) -> np.ndarray:
 
 def _compared_classes(data: Predictions) -> np.ndarray:
     """Classes that have a figure which may be published, bool of shape (K,)."""
-    fine = publishable_classes(data.target, exclusive=data.type != "multilabel")
+    fine = publishable_classes(data.target, exclusive=False)
     return np.asarray(fine & (data.target.any(axis=0) if data.type == "multiclass" else scored_classes(data.target)))
 
 
@@ -312,7 +324,7 @@ def _members(data: Predictions, inside: np.ndarray) -> Members:
 
 
 def _defined(data: Predictions, compared: np.ndarray) -> bool:
-    return int(compared.sum()) >= (2 if data.type == "multiclass" else 1)
+    return int(compared.sum()) >= (FEWEST_IN_PAIRS if data.type == "multiclass" else 1)
 
 
 def _by_group(data: Predictions, rows: Mapping[str, np.ndarray], weights: np.ndarray, shared: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ Layout: level, resamples, smallest_cell;
         protocol, cohort_sha256, seeds, classes (which the compared AUROCs are of), classes_with_few (those that both
         groups have and that are left out because one of them has fewer than `SMALLEST_CELL` positives or negatives),
         `figures` and `gaps`, each {auroc, brier, calibration_intercept} of {value, interval} (gaps: group minus
-        reference, AUROC over the classes, of a multiclass task the pairs of classes), undefined (resamples without the
-        AUROC gap), p_value and p_holm of the AUROC gap (adjusted over the whole list), significant, suppressed (null,
-        or why figures and gaps are null).
+        reference, AUROC over the classes, of a multiclass task the pairs of at least three), undefined (resamples
+        without the AUROC gap), p_value and p_holm of the AUROC gap (adjusted over the whole list), significant,
+        suppressed (null, or why figures and gaps are null).
 A figure is the mean over seeds, its interval a percentile bootstrap over patients, the same ones for every group; both
 are rounded to `DIGITS` digits. What is hidden, `clinical_peft.group_disclosure` decides for all tasks at once: an
 attribute has the same groups in every task, also those that a task has nobody of. The reference is the largest group
@@ -29,7 +29,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clinical_peft.data.column_names import describe_names
-from clinical_peft.disclosure import DIGITS, HIDDEN, SMALLEST_CELL, publishable_classes, rounded_interval, significant
+from clinical_peft.disclosure import (
+    DIGITS,
+    FEWEST_IN_PAIRS,
+    HIDDEN,
+    SMALLEST_CELL,
+    publishable_classes,
+    rounded_interval,
+    significant,
+)
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.areas import AreasByClass, areas_by_class, over_shared
 from clinical_peft.evaluation.calibration import calibration_figures
@@ -246,7 +254,7 @@ def _score(data: Predictions, group: Group, weights: np.ndarray, compiled: bool)
     once = np.ones((len(part), 1), np.uint8)
     weighting = Weighting(np.concatenate([once, weights[group.rows]], axis=1), compiled=compiled)
     figures = calibration_figures(part, weighting)
-    fine = publishable_classes(part.target, exclusive=part.type != "multilabel")
+    fine = publishable_classes(part.target, exclusive=False)
     areas = areas_by_class(part, weighting)
     kept = {columns: values for columns, values in areas.items() if fine[list(columns)].all()}
     others = {name: figures[name] if fine.all() else np.full(weighting.width, np.nan) for name in FIGURES[1:]}
@@ -299,7 +307,9 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
     classes = {column for columns in group.areas.keys() & base.areas.keys() for column in columns}
     few = (group.few | base.few) & (_columns(group) & _columns(base))
     counted = {"classes": len(classes), "classes_with_few": len(few)}
-    if not classes:
+    # The AUROC of a single pair of classes has few possible values, which tell how many admissions it is of.
+    pairs = any(len(columns) > 1 for columns in group.areas)
+    if len(classes) < (FEWEST_IN_PAIRS if pairs else 1):
         nothing = {"figures": None, "gaps": None, "undefined": None, "p_value": None}
         return counted | nothing | {"suppressed": TOO_FEW_IN_EVERY_CLASS}
     own_auroc, base_auroc = over_shared(group.areas, base.areas, width=len(group.others["brier"]))

@@ -224,7 +224,7 @@ def one_versus_one(data, classes):
 
 
 def test_gaps_of_several_classes_are_over_pairs_that_both_groups_show(tmp_path):
-    """One group has no stay of the longest class, which another class must cover: only two are compared."""
+    """One group has no stay of the longest class: its gap must not come from the pairs that the other one has more."""
     study = simulate_study(tmp_path, seeds=1, resamples=20, tasks=("los",))
     paths = [study["predictions"][run["model"], "los"][0] for run in study["metrics"]]
     metrics = [tmp_path / f"metrics/{run['model']}/los/seed0.json" for run in study["metrics"]]
@@ -241,9 +241,9 @@ def test_gaps_of_several_classes_are_over_pairs_that_both_groups_show(tmp_path):
         parts = {"female": test.of_rows(inside), "male": test.of_rows(~inside)}
         assert not parts["female"].target[:, 3].any()
         (row,) = [row for row in result["gaps"] if row["model"] == run["model"] and row["gaps"]]
-        (kept,) = [tuple(np.flatnonzero(publishable_classes(parts["female"].target, exclusive=True)))]
-        expected = {name: one_versus_one(part, kept) for name, part in parts.items()}
-        assert (row["group"], row["reference"], row["classes"], row["classes_with_few"]) == ("female", "male", 2, 1)
+        assert publishable_classes(parts["female"].target, exclusive=False).tolist() == [True, True, True, False]
+        expected = {name: one_versus_one(part, range(3)) for name, part in parts.items()}
+        assert (row["group"], row["reference"], row["classes"], row["classes_with_few"]) == ("female", "male", 3, 0)
         assert row["figures"]["auroc"]["value"] == pytest.approx(expected["female"], abs=0.000501)
         assert row["gaps"]["auroc"]["value"] == pytest.approx(expected["female"] - expected["male"], abs=0.001001)
         assert row["figures"]["brier"]["value"] is None
@@ -327,6 +327,8 @@ def test_a_class_that_one_of_two_groups_lacks_is_left_out_of_both():
     base, group = scored(combinations(range(4), 2), ()), scored(combinations(range(3), 2), ())
     found = _gap(group, base, 0.95, own=False)
     assert (found["classes"], found["classes_with_few"]) == (3, 0)
+    # A single pair of classes has too few possible AUROCs.
+    assert _gap(scored([(0, 1)], ()), base, 0.95, own=False)["suppressed"] == TOO_FEW_IN_EVERY_CLASS
 
 
 def test_every_gap_has_its_interval_in_the_table(study):
