@@ -195,3 +195,15 @@ def test_a_split_of_few_cases_has_coarse_metrics_and_no_counts(tmp_path):
 
 def test_counts_of_classes_hide_another(tmp_path):
     assert shown_margin([40, 3, 12]) == [40, None, None]
+
+
+def test_a_run_log_holds_coarse_metrics_of_few_cases():
+    torch = pytest.importorskip("torch")
+    from clinical_peft.training.fitting import Fit
+
+    figures = {"validation_auroc": 0.123456, "validation_loss": 1.23456}
+    fit = Fit.__new__(Fit)
+    fit.type, fit.classes, fit.validation_rows = "binary", 2, np.arange(40)
+    for positives, shown in ((9, {"validation_auroc": 0.12, "validation_loss": 1.2}), (10, figures)):
+        fit.targets = torch.tensor([1] * positives + [0] * (40 - positives))
+        assert fit._logged(figures) == shown
