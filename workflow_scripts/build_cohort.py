@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
     from clinical_peft.data.mimic_iv.codes import IcdCoding
     from clinical_peft.data.mimic_iv.outcomes import MimicIV
     from clinical_peft.data.outcomes import MimicIII, Outcomes
+    from clinical_peft.disclosure import shown_counts
     from clinical_peft.events import JsonlLog
 
     params, given = snakemake.params, snakemake.input
@@ -34,4 +35,4 @@ with job(snakemake.log[0]):
         attrition_output=Path(snakemake.output.attrition),
     )
     log.params({"task": params.task, **params.switches})
-    log.metrics({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]})
+    log.metrics(shown_counts({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]}))

@@ -5,11 +5,11 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.data.statistics import dataset_statistics
+    from clinical_peft.data.statistics import dataset_statistics, publishable
     from clinical_peft.files import write_json
 
     statistics = dataset_statistics(
         (Path(path) for path in snakemake.input.cohorts),
         {Path(folder).name: Path(folder) for folder in snakemake.input.bases},
     )
-    write_json(Path(snakemake.output[0]), statistics)
+    write_json(Path(snakemake.output[0]), [publishable(row) for row in statistics])

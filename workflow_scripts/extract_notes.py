@@ -6,6 +6,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
+    from clinical_peft.data.corpus_counts import published_counts
     from clinical_peft.data.note_extraction import extract_notes
     from clinical_peft.data.releases import release_warnings
     from clinical_peft.events import JsonlLog
@@ -21,6 +22,6 @@ with job(snakemake.log[0]):
         whole_release=params.whole_release,
     )
     log.params({"corpus": corpus, "flattened": params.flattened})
-    log.metrics(counts)
+    log.metrics(published_counts(counts))
     for warning in release_warnings(counts):
         print(f"warning: {warning}", file=sys.stderr)

@@ -5,6 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
+    from clinical_peft.data.corpus_counts import published_counts
     from clinical_peft.data.note_files import import_notes
     from clinical_peft.events import JsonlLog
 
@@ -17,4 +18,4 @@ with job(snakemake.log[0]):
         near_duplicate_threshold=repetition["threshold"],
         shingle_words=repetition["shingle_words"],
     )
-    log.metrics(counts)
+    log.metrics(published_counts(counts))

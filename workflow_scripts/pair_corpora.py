@@ -5,6 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
+    from clinical_peft.data.corpus_counts import published_counts
     from clinical_peft.data.disjoint import write_paired_corpora
     from clinical_peft.data.held_out import Repetition
     from clinical_peft.events import JsonlLog
@@ -22,4 +23,4 @@ with job(snakemake.log[0]):
     for path in map(Path, output.run_logs):
         log = JsonlLog(path, kind="notes", name=path.stem, parent="data")
         log.params({"corpus": path.stem, "seed": params.seed, **params.repetition})
-        log.metrics(counts)
+        log.metrics(published_counts(counts))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from clinical_peft.disclosure import shown, shown_margin
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
 from clinical_peft.hash_split import SPLITS
@@ -36,6 +37,31 @@ def dataset_statistics(cohorts: Iterable[Path], tokenizers: Mapping[str, Path] |
         DataError: A file is missing or is not a cohort, or a base has no tokenizer.json.
     """
     return [_describe(Path(path), tokenizers or {}) for path in cohorts]
+
+
+def publishable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be published of a cohort's description: counts and shares of few are None.
+
+    Args:
+        row: One of those that `dataset_statistics` returned.
+
+    Returns:
+        The same, with `admissions`, those of all splits together.
+    """
+    admissions = sum(row[split] for split in SPLITS)
+    splits = dict(zip(SPLITS, shown_margin([row[split] for split in SPLITS]), strict=True))
+    shares = row["class_shares"]
+    if shares is not None:
+        counts = shown_margin([round(share * admissions) for share in shares])
+        shares = [None if count is None else share for share, count in zip(shares, counts, strict=True)]
+    return {
+        **row,
+        **splits,
+        "admissions": shown(admissions),
+        **{name: shown(row[name]) for name in ("patients", "without_code")},
+        "class_shares": shares,
+        "prevalence": None if shares is None or row["prevalence"] is None else shares[1],
+    }
 
 
 def _describe(path: Path, tokenizers: Mapping[str, Path]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Metrics of all runs -> means over seeds with intervals, macro averages, and paired differences of models."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from clinical_peft.disclosure import coarse, has_hidden
 from clinical_peft.evaluation.cells import mean_cell, with_seed_variances
 from clinical_peft.evaluation.comparisons import Cell, Key, Placements, Total, compare_models
 from clinical_peft.evaluation.delong import contributions
@@ -53,7 +54,9 @@ def aggregate(
         interval_99, interval_bca, standard_error, degrees_of_freedom (null when infinite) and interval_total (of
         patients, and of seeds where there are several), undefined, n, patients, classes, classes_scored, positives
         (the last five null for macro_average)}; differences: what
-        `clinical_peft.evaluation.comparisons.compare_models` returns. AUROCs are fractions, not percent.
+        `clinical_peft.evaluation.comparisons.compare_models` returns. AUROCs are fractions, not percent. Figures of a
+        task whose test split has a hidden count, and macro averages over it, have two digits and undefined is null
+        (`clinical_peft.disclosure`).
 
     Raises:
         DataError: Runs may not stand in one table (`clinical_peft.evaluation.runs.check_comparable`), lists of files
@@ -74,17 +77,25 @@ def aggregate(
     tasks = [task for task in PAPER_TASKS if any(key[1] == task for key in cells)]
     cells |= _macro_cells(cells, tasks)
     placements = None if predictions is None else _placements(runs, metrics, predictions, classes or {})
+    few = {run["task"] for run in runs if has_hidden(run["positives"]["test"])}
+    few |= {MACRO} if few & set(tasks) else set()
+    summaries = [_summary(key, cell, first_run.get(key), level) for key, cell in sorted(cells.items())]
     result = {
         "level": level,
         "resamples": runs[0]["bootstrap"]["resamples"] if runs else 0,
         "protocol": runs[0]["protocol"] if runs else None,
         "cohorts": {run["task"]: run["cohort_sha256"] for run in runs},
         "macro_tasks": tasks,
-        "summaries": [_summary(key, cell, first_run.get(key), level) for key, cell in sorted(cells.items())],
-        "differences": compare_models(cells, groups, level, placements),
+        "summaries": [_published(row, few) for row in summaries],
+        "differences": [_published(row, few) for row in compare_models(cells, groups, level, placements)],
     }
     write_json(output, result)
     return result
+
+
+def _published(row: dict[str, Any], few: Collection[str]) -> dict[str, Any]:
+    """A row as it may be published, given the tasks whose test split has a hidden count."""
+    return coarse(row) | {"undefined": None} if row["task"] in few else row
 
 
 def _placements(

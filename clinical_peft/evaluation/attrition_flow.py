@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from clinical_peft.evaluation.cohort_tables import Step, also_left_out, left_out_between
+from clinical_peft.evaluation.cohort_tables import also_left_out, left_out_between
+from clinical_peft.evaluation.published_steps import Step, published_attrition
 from clinical_peft.evaluation.style import COLOURS, STYLE, save
 from clinical_peft.evaluation.tables import TASK_LABELS
 
@@ -59,7 +60,8 @@ def group_by_trunk(attrition: Mapping[str, Sequence[Step]]) -> list[Group]:
 def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path) -> None:
     """Draw every cohort's steps from top to bottom: a box per step, beside each arrow what the step left out.
 
-    Cohorts that begin alike share a trunk; the last box of each column is the cohort. A table that a step joins has
+    Counts that may not be published are left out (`clinical_peft.evaluation.published_steps`). Cohorts that begin alike
+    share a trunk; the last box of each column is the cohort. A table that a step joins has
     a column of its own on the right, which ends beside the step.
 
     Args:
@@ -67,7 +69,7 @@ def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path) -> Non
             joined (the steps of a table).
         output: SVG file to write.
     """
-    groups = group_by_trunk({task: steps for task, steps in attrition.items() if steps})
+    groups = group_by_trunk(published_attrition({task: steps for task, steps in attrition.items() if steps}))
     columns = sum(_width(group) for group in groups)
     rows = max(_rows(steps, len(group.trunk))[-1] + 1 for group in groups for steps in group.branches.values())
     with matplotlib.rc_context(STYLE):
@@ -146,7 +148,8 @@ def _draw_box(axes: Axes, step: Step, column: float, row: int, task: str | None)
     )
     name = f"{TASK_LABELS[task]}: {step['step']}" if task else step["step"]
     names = textwrap.wrap(name, LINE_CHARACTERS, max_lines=2, placeholder=" …")
-    lines = [*names, f"{_counted(step['rows'], step['unit'])}, {_counted(step['patients'], 'patients')}"]
+    counts = [_counted(step["rows"], step["unit"]), _counted(step["patients"], "patients")]
+    lines = [*names, ", ".join(filter(None, counts)) or "counts not shown"]
     for place, line in enumerate(lines):
         height = y + BOX_HEIGHT / 2 + (place - (len(lines) - 1) / 2) * LINE_PITCH
         weight = "bold" if task and place < len(names) else "normal"
@@ -181,10 +184,13 @@ def _draw_head(axes: Axes, start: tuple[float, float], end: tuple[float, float])
 def _left_out_lines(before: Step, after: Step) -> list[str]:
     rows, patients = left_out_between(before, after)
     parts = [f"−{_counted(rows, before['unit'])}"] if rows else []
-    parts += [f"−{_counted(patients, 'patients')}"] if patients > 0 else []
+    parts += [f"−{_counted(patients, 'patients')}"] if patients else []
     lines = [", ".join(parts)] if parts else []
     return [*lines, *textwrap.wrap(also_left_out(after), LINE_CHARACTERS, max_lines=2 - len(lines), placeholder=" …")]
 
 
-def _counted(number: int, plural: str) -> str:
+def _counted(number: int | None, plural: str) -> str:
+    """A count with its noun; nothing where it is hidden."""
+    if number is None:
+        return ""
     return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"

@@ -155,7 +155,7 @@ def _auroc_notes(records: Sequence[Record], aggregate: Mapping[str, Any]) -> tup
         notes.append(fewer)
     printed = {record["model"] for record in records}
     counted = (row for row in aggregate["summaries"] if row["model"] in printed and row["task"] != MACRO)
-    skipped = sum(row["undefined"] for row in counted)
+    skipped = sum(row.get("undefined") or 0 for row in counted)
     if skipped:
         notes.append(f"Resamples left out because an AUROC was undefined in them, over all cells: {skipped:,}.")
     if 0 < len(aggregate["macro_tasks"]) < len(PAPER_TASKS):

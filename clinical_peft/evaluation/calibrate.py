@@ -5,11 +5,14 @@ Layout: level, resamples, bins, sensitivities, `runs`: a list by model, task and
     figures.{raw, temperature, isotonic}.{auroc, brier, log_loss, ece, calibration_slope, calibration_intercept}, each
         {value, interval} on test, null where undefined,
     reliability.{raw, temperature, isotonic}: bins by rising score, each {pairs, low, high, mean_score, observed,
-        interval}; pairs of row and class if multilabel, the predicted class if multiclass,
+        interval}; pairs of row and class if multilabel, the predicted class if multiclass; joined until each may be
+        published (`clinical_peft.disclosure`), and to three digits,
 and of binary tasks, null for the others:
     decision_curve.{raw, temperature, isotonic}.{thresholds, net_benefit, low, high, treat_all} (lists),
-    alert_burden: see `clinical_peft.evaluation.decisions.alert_burden`; thresholds are of scores as they are.
-Intervals are percentile bootstraps over patients, with the map that was fitted held fixed.
+    alert_burden: see `clinical_peft.evaluation.decisions.alert_burden`; thresholds are of scores as they are. Of both,
+    what `published_curve` and `published_alerts` leave.
+Figures of a split with a hidden count of a class have two digits. Intervals are percentile bootstraps over patients,
+with the map that was fitted held fixed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +21,16 @@ from typing import Any
 
 import numpy as np
 
+from clinical_peft.disclosure import coarse, publishable_classes, rounded_interval, significant
 from clinical_peft.evaluation.areas import area_figures
 from clinical_peft.evaluation.calibration import BINS, calibration_figures, reliability_bins
-from clinical_peft.evaluation.decisions import SENSITIVITIES, alert_burden, decision_curve
+from clinical_peft.evaluation.decisions import (
+    SENSITIVITIES,
+    alert_burden,
+    decision_curve,
+    published_alerts,
+    published_curve,
+)
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.recalibration import fit_temperature, isotonic_map, temperature_map
 from clinical_peft.evaluation.resampling import patient_weights, percentile_interval
@@ -89,15 +99,24 @@ def _describe(splits: Mapping[str, Predictions], weighting: Weighting, level: fl
         "isotonic": isotonic_map(validation)(test),
     }
     binary = test.type == "binary"
+    figures = {name: _figures(data, weighting, level) for name, data in versions.items()}
+    few = {name: _has_few(data) for name, data in splits.items()}
     return {
-        "temperature": temperature,
-        "figures": {name: _figures(data, weighting, level) for name, data in versions.items()},
+        "temperature": coarse(temperature) if few["validation"] else temperature,
+        "figures": coarse(figures) if few["test"] else figures,
         "reliability": {name: _bins(data, weighting, level) for name, data in versions.items()},
-        "decision_curve": {name: decision_curve(data, weighting, level) for name, data in versions.items()}
+        "decision_curve": {
+            name: published_curve(decision_curve(data, weighting, level), data) for name, data in versions.items()
+        }
         if binary
         else None,
-        "alert_burden": alert_burden(validation, test, weighting, level) if binary else None,
+        "alert_burden": published_alerts(alert_burden(validation, test, weighting, level), test) if binary else None,
     }
+
+
+def _has_few(data: Predictions) -> bool:
+    """Whether the number of a class of a split is hidden."""
+    return data.type != "multilabel" and not publishable_classes(data.target, exclusive=True).all()
 
 
 def _figures(data: Predictions, weighting: Weighting, level: float) -> dict[str, dict[str, Any]]:
@@ -114,7 +133,8 @@ def _figures(data: Predictions, weighting: Weighting, level: float) -> dict[str,
 
 
 def _bins(data: Predictions, weighting: Weighting, level: float) -> list[dict[str, Any]]:
-    bins = reliability_bins(data, weighting)
+    bins = reliability_bins(data, weighting, joined=True)
     for row in bins:
-        row["interval"] = percentile_interval(row.pop("observed_replicates"), level)
+        row["interval"] = rounded_interval(percentile_interval(row.pop("observed_replicates"), level))
+        row |= {name: significant(row[name]) for name in ("low", "high", "mean_score", "observed")}
     return bins

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from clinical_peft.disclosure import merged_ranges
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.weighting import Weighting
 
@@ -186,12 +187,14 @@ def _calibration_error(pairs: Pairs, weighting: Weighting) -> np.ndarray:
     return np.asarray(distance / np.where(number > 0, number, np.nan))
 
 
-def reliability_bins(data: Predictions, weighting: Weighting) -> list[dict[str, Any]]:
+def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = False) -> list[dict[str, Any]]:
     """What a reliability diagram shows.
 
     Args:
         data: Predictions of N rows.
         weighting: Row weights of R resamples.
+        joined: Join neighbours until a bin has enough outcomes and enough pairs without one to be published; there is
+            no bin where all of them have too few.
 
     Returns:
         One mapping per bin that is not empty, by rising score: `pairs` (number of scores), `low`, `high` (their
@@ -199,6 +202,11 @@ def reliability_bins(data: Predictions, weighting: Weighting) -> list[dict[str, 
     """
     pairs = binned_pairs(data)
     bins = _bin_of(pairs.scores)
+    if joined:
+        merged = merged_ranges(*(np.bincount(bins[kind], minlength=BINS) for kind in (pairs.target, ~pairs.target)))
+        if not len(merged):
+            return []
+        bins = merged[bins]
     found = weighting.sum(_by_bin(pairs.target.astype(np.float64), bins))
     number = weighting.sum(_by_bin(np.ones_like(pairs.scores), bins))
     with np.errstate(invalid="ignore"):

@@ -210,8 +210,8 @@ def _events(facts: RunFacts) -> str:
     return f"Test admissions (events): {'; '.join(parts) or 'none'}. Training: table dataset_statistics."
 
 
-def _positives(count: int | Sequence[int]) -> str:
-    return number(count) if isinstance(count, int) else " / ".join(map(number, count))
+def _positives(count: int | Sequence[int | None] | None) -> str:
+    return " / ".join(map(number, count)) if isinstance(count, Sequence) else number(count)
 
 
 def _specification(facts: RunFacts) -> str:

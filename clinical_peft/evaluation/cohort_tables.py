@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clinical_peft.disclosure import SMALLEST_CELL
 from clinical_peft.evaluation.published import published_statistics
+from clinical_peft.evaluation.published_steps import Step, published_attrition
 from clinical_peft.evaluation.tables import (
     MISSING,
     PAPER,
@@ -16,8 +18,6 @@ from clinical_peft.evaluation.tables import (
     signed,
 )
 from clinical_peft.hash_split import SPLITS
-
-Step = Mapping[str, Any]
 
 DETAIL_FIELDS = (
     "task",
@@ -75,18 +75,28 @@ def build_cohort_tables(
     """
     order = list(TASK_LABELS)
     rows = sorted(statistics, key=lambda row: order.index(row["task"]))
-    tasks = sorted(attrition, key=order.index)
+    steps = published_attrition({task: attrition[task] for task in sorted(attrition, key=order.index)})
     return {
         "cohort_details": _detail_table(protocol, rows),
         "text_lengths": _length_table(rows),
-        "attrition": _attrition_table(protocol, {task: attrition[task] for task in tasks}),
+        "attrition": _attrition_table(protocol, steps),
     }
 
 
-def left_out_between(before: Step, after: Step) -> tuple[int | None, int]:
-    """Rows (None where a row becomes something else, as when notes are joined) and patients that a step left out."""
+def left_out_between(before: Step, after: Step) -> tuple[int | None, int | None]:
+    """Rows and patients that a step left out.
+
+    None where a total is hidden, and for rows where a row becomes something else, as when notes are joined.
+    """
     same_unit = before["unit"] == after["unit"]
-    return before["rows"] - after["rows"] if same_unit else None, before["patients"] - after["patients"]
+    return (
+        _dropped(before["rows"], after["rows"]) if same_unit else None,
+        _dropped(before["patients"], after["patients"]),
+    )
+
+
+def _dropped(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else before - after
 
 
 def also_left_out(step: Step) -> str:
@@ -94,12 +104,22 @@ def also_left_out(step: Step) -> str:
     return "; ".join(f"{count:,} {reason}" for reason, count in sorted(step.get("left_out", {}).items()))
 
 
+def admissions_of(row: Mapping[str, Any]) -> int | None:
+    """Admissions of a cohort in all splits, None where they are hidden."""
+    counts = [row[split] for split in SPLITS]
+    return row.get("admissions") or (None if None in counts else sum(counts))
+
+
 def _signed(value: float | None) -> str:
     return MISSING if value is None else signed(value, 0) if value else "0"
 
 
-def _percentages(shares: Sequence[float]) -> str:
-    return " / ".join(f"{100 * share:.1f}" for share in shares)
+def _share(share: float | None) -> str:
+    return MISSING if share is None else f"{share:.4f}"
+
+
+def _percentages(shares: Sequence[float | None]) -> str:
+    return " / ".join(number(None if share is None else 100 * share, 1) for share in shares)
 
 
 def _published_admissions(task: str) -> int | None:
@@ -109,7 +129,7 @@ def _published_admissions(task: str) -> int | None:
 
 def _detail_record(protocol: str, row: Mapping[str, Any]) -> Record:
     printed = published_statistics(row["task"]) or {}
-    admissions, published_admissions = sum(row[split] for split in SPLITS), _published_admissions(row["task"])
+    admissions, published_admissions = admissions_of(row), _published_admissions(row["task"])
     shares = row.get("class_shares")
     return {
         "task": row["task"],
@@ -117,7 +137,9 @@ def _detail_record(protocol: str, row: Mapping[str, Any]) -> Record:
         "admissions": admissions,
         **{field: row.get(field) for field in ("patients", "classes", "multilabel", "without_code")},
         **{field: rounded(row.get(field)) for field in ("prevalence", "mean_cardinality")},
-        "class_shares": None if shares is None else " ".join(f"{share:.4f}" for share in shares),
+        "class_shares": None
+        if shares is None
+        else " ".join(MISSING if share is None else f"{share:.4f}" for share in shares),
         "published_admissions": published_admissions,
         "difference_admissions": difference(admissions, published_admissions),
         "published_classes": printed.get("classes"),
@@ -156,6 +178,7 @@ def _detail_table(protocol: str, statistics: Sequence[Mapping[str, Any]]) -> Tab
         rows=tuple(rows),
         notes=(
             OF_MIMIC_III,
+            f"A dash in our columns: fewer than {SMALLEST_CELL}, or a count that would give such a one away.",
             "Without a code: admissions all of whose codes lie outside the label space; they count as having none.",
         ),
         text_columns=2,
@@ -238,6 +261,10 @@ def _attrition_table(protocol: str, attrition: Mapping[str, Sequence[Step]]) -> 
             *("Rows", "Rows left out", "Patients", "Patients left out", PAPER, "Difference"),
         ),
         rows=tuple(rows),
-        notes=(OF_MIMIC_III,),
+        notes=(
+            OF_MIMIC_III,
+            f"A step that leaves out fewer than {SMALLEST_CELL} is shown together with its neighbours: a dash stands "
+            "for the counts between.",
+        ),
         text_columns=4,
     )

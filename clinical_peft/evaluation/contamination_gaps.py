@@ -12,9 +12,9 @@ interval_total, p_total, p_holm, significant}, an AUROC {value, interval}. Every
 is of percentiles over resamples of the patients. standard_error, interval_total and p_total are of patients, and of
 seeds where there are several: what seeds add is the spread of differences by seed, pooled over both groups of a task,
 and a difference of gains has that of both. p_holm adjusts p_total over the whole file. AUROCs inside and outside are
-over the classes (of a multiclass task, pairs of classes) that both groups define, in each resample anew. Counts below
-`SMALLEST_CELL` are null, with the figures of such a group, and the counts of the other group, which would give them
-away.
+over the classes (of a multiclass task, pairs of classes) that both groups define, in each resample anew, and of which
+both have enough positives and negatives. Counts that may not be published (`clinical_peft.group_disclosure`, over all
+tasks) are null, with the figures of such a group; figures of the groups are rounded to `DIGITS` digits.
 """
 
 from collections import defaultdict
@@ -27,14 +27,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clinical_peft.disclosure import (
+    DIGITS,
+    FEWEST_IN_PAIRS,
+    HIDDEN,
+    SMALLEST_CELL,
+    coarse,
+    few,
+    is_small,
+    publishable_classes,
+)
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.areas import area_figures, areas_by_class, over_shared, scored_classes, weigh
 from clinical_peft.evaluation.comparisons import SeedVariances, Total, correct_over_table, seed_variances
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.resampling import patient_weights, percentile_interval, undefined
 from clinical_peft.evaluation.runs import read_runs
-from clinical_peft.evaluation.subgroup_gaps import SMALLEST_CELL, TOO_FEW
+from clinical_peft.evaluation.subgroup_gaps import task_members
 from clinical_peft.files import read_json, write_json
+from clinical_peft.group_disclosure import Decision, Members, decide
 
 INSIDE, OUTSIDE = "inside", "outside"
 GAIN = "gain"
@@ -106,14 +117,18 @@ def measure_contamination(
     subset = read_membership(membership)
     draw: dict[str, Any] = {"resamples": resamples, "bootstrap_seed": bootstrap_seed, "level": level}
     carevue, disjoint = [], []
+    pairs = {task: _pair(runs, models.unadapted, models.adapted, task) for task in sorted(stated)}
+    places = {task: is_inside(first[0].subject_id, subset, str(membership)) for task, (first, _) in pairs.items()}
+    decisions = decide({task: _members(pairs[task][0][0], inside) for task, inside in places.items()})
     for task, facts in sorted(stated.items()):
-        unadapted, adapted = _pair(runs, models.unadapted, models.adapted, task)
-        inside = is_inside(unadapted[0].subject_id, subset, str(membership))
         names = facts | {"unadapted": models.unadapted, "adapted": models.adapted}
-        carevue.append(names | compare_gains(unadapted, adapted, inside, **draw))
+        compared = compare_gains(*pairs[task], places[task], decision=decisions[task], **draw)
+        carevue.append(names | _rounded_groups(compared))
         without, matched = _pair(runs, models.disjoint, models.matched, task)
         names = facts | {"matched": models.matched, "disjoint": models.disjoint}
-        disjoint.append(names | compare_arms(without, matched, **draw))
+        arms = compare_arms(without, matched, **draw)
+        rare = without[0].type == "multiclass" and few(without[0].target.sum(axis=0).tolist())
+        disjoint.append(names | (coarse(arms) if rare else arms))
     gains = [group["gain"] for row in carevue for group in row["groups"].values()]
     differences = [row["difference"] for row in (*carevue, *disjoint)]
     correct_over_table([tested for tested in (*gains, *differences) if tested is not None])
@@ -174,6 +189,7 @@ def compare_gains(
     resamples: int,
     bootstrap_seed: int,
     level: float = 0.95,
+    decision: Decision | None = None,
 ) -> dict[str, Any]:
     """Compare what adaptation gains outside the CareVue subset and inside it.
 
@@ -186,6 +202,7 @@ def compare_gains(
         resamples: Bootstrap resamples of the patients.
         bootstrap_seed: Their seed.
         level: Coverage of the intervals.
+        decision: What may be published of the two groups; None for a task that stands alone.
 
     Returns:
         seeds, classes, groups, difference and undefined, as the module's description has them, but for p_holm and
@@ -194,10 +211,13 @@ def compare_gains(
     example = unadapted[0]
     rows = {INSIDE: np.flatnonzero(inside), OUTSIDE: np.flatnonzero(~inside)}
     shared = np.logical_and(*(_compared_classes(example.of_rows(place)) for place in rows.values()))
-    counts = {name: _counts(example.of_rows(place)) for name, place in rows.items()}
-    why = _too_few(counts) or (None if _defined(example, shared) else NO_CLASS)
-    if _too_few(counts):
-        counts = {name: dict.fromkeys(count) for name, count in counts.items()}
+    decision = decision or decide({"": _members(example, inside)})[""]
+    counts = {
+        name: _counts(example.of_rows(place), counted=name in decision.counts, compared=name in decision.outcomes)
+        for name, place in rows.items()
+    }
+    why = None if decision.outcomes >= rows.keys() else HIDDEN
+    why = why or (None if _defined(example, shared) else NO_CLASS)
     result: dict[str, Any] = {
         "seeds": len(unadapted),
         "classes": int(shared.sum()),
@@ -208,7 +228,9 @@ def compare_gains(
     if why is not None:
         return result
     weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
-    before, after = (np.stack([_by_group(run, rows, weights) for run in runs], axis=1) for runs in (unadapted, adapted))
+    before, after = (
+        np.stack([_by_group(run, rows, weights, shared) for run in runs], axis=1) for runs in (unadapted, adapted)
+    )
     gains = dict(zip(rows, after - before, strict=True))
     by_seed = {name: gain[:, 0].tolist() for name, gain in gains.items()}
     # Pooled, so that the gains of both groups share one estimate.
@@ -245,14 +267,16 @@ def compare_arms(
         has them, but for p_holm and significant.
     """
     example = disjoint[0]
-    compared = _compared_classes(example)
+    compared = example.target.any(axis=0) if example.type == "multiclass" else scored_classes(example.target)
+    least = 2 if example.type == "multiclass" else 1
     counts = _counts(example)
-    few = _too_few({"all": counts})
-    why = few or (None if _defined(example, compared) else NO_CLASS_AT_ALL)
+    hidden = is_small(counts["admissions"]) or is_small(counts["patients"])
+    hidden = hidden or (example.type == "binary" and not publishable_classes(example.target, exclusive=True).all())
+    why = HIDDEN if hidden else None if compared.sum() >= least else NO_CLASS_AT_ALL
     result: dict[str, Any] = {
         "seeds": len(disjoint),
         "classes": int(compared.sum()),
-        **(dict.fromkeys(counts) if few else counts),
+        **(dict.fromkeys(counts) if hidden else counts),
         "auroc": {"matched": None, "disjoint": None},
         "difference": None,
         "undefined": why,
@@ -290,36 +314,53 @@ def _with_estimate(weights: np.ndarray) -> np.ndarray:
 
 
 def _compared_classes(data: Predictions) -> np.ndarray:
-    """Classes that have a figure, bool of shape (K,): with both labels; of a multiclass task, those that occur."""
-    return np.asarray(data.target.any(axis=0)) if data.type == "multiclass" else scored_classes(data.target)
+    """Classes that have a figure which may be published, bool of shape (K,)."""
+    fine = publishable_classes(data.target, exclusive=False)
+    return np.asarray(fine & (data.target.any(axis=0) if data.type == "multiclass" else scored_classes(data.target)))
+
+
+def _members(data: Predictions, inside: np.ndarray) -> Members:
+    return task_members(data, np.where(inside, INSIDE, OUTSIDE))
 
 
 def _defined(data: Predictions, compared: np.ndarray) -> bool:
-    return int(compared.sum()) >= (2 if data.type == "multiclass" else 1)
+    return int(compared.sum()) >= (FEWEST_IN_PAIRS if data.type == "multiclass" else 1)
 
 
-def _by_group(data: Predictions, rows: Mapping[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """AUROC of each group of rows over the classes that all define, float64 of shape (G, 1 + R)."""
+def _by_group(data: Predictions, rows: Mapping[str, np.ndarray], weights: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """AUROC of each group of rows over the classes that all may show, float64 of shape (G, 1 + R)."""
     parts = [(data.of_rows(place), weights[place]) for place in rows.values()]
-    return np.stack(
-        over_shared(*(areas_by_class(part, weigh(part, drawn)) for part, drawn in parts), width=weights.shape[1])
-    )
+    areas = [areas_by_class(part, weigh(part, drawn)) for part, drawn in parts]
+    kept = [{columns: found for columns, found in one.items() if shared[list(columns)].all()} for one in areas]
+    return np.stack(over_shared(*kept, width=weights.shape[1]))
 
 
-def _counts(data: Predictions) -> dict[str, int | None]:
-    positives = int(data.target[:, 1].sum()) if data.type == "binary" else None
-    return {"admissions": len(data), "patients": data.patients, "positives": positives}
+def _counts(data: Predictions, *, counted: bool = True, compared: bool = True) -> dict[str, int | None]:
+    positives = int(data.target[:, 1].sum()) if data.type == "binary" and compared else None
+    return {
+        "admissions": len(data) if counted else None,
+        "patients": data.patients if counted else None,
+        "positives": positives,
+    }
 
 
-def _too_few(counts: Mapping[str, Mapping[str, int | None]]) -> str | None:
-    """Why counts cannot be shown, or None."""
-    for count in counts.values():
-        admissions, patients, positives = (count[name] or 0 for name in ("admissions", "patients", "positives"))
-        if min(admissions, patients) < SMALLEST_CELL:
-            return TOO_FEW
-        if count["positives"] is not None and min(positives, admissions - positives) < SMALLEST_CELL:
-            return f"{TOO_FEW} positives or negatives"
-    return None
+def _rounded_groups(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A comparison of groups with its AUROCs, gains and their intervals no finer than figures of groups may be."""
+
+    def rounded(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: rounded(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [rounded(part) for part in value]
+        return round(value, DIGITS) if isinstance(value, float) else value
+
+    groups, difference = rounded(row["groups"]), rounded(row["difference"])
+    if difference is None:
+        return {**row, "groups": groups}
+    for group in groups.values():
+        group["gain"]["value"] = round(group["adapted"]["value"] - group["unadapted"]["value"], DIGITS)
+    value = round(groups[OUTSIDE]["gain"]["value"] - groups[INSIDE]["gain"]["value"], DIGITS)
+    return {**row, "groups": groups, "difference": {**difference, "value": value}}
 
 
 def _figure(values: np.ndarray, level: float) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from clinical_peft.data.corpus_counts import published_counts
+from clinical_peft.disclosure import SMALLEST_CELL
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.tables import Record, Table, number
 from clinical_peft.events import read_events
@@ -19,11 +21,10 @@ CORPUS_FIELDS = (
     "drawn_out",
     "notes",
 )
-_ERRORS = "marked_as_error_dropped"
 
 
 def read_corpus_counts(run_log: Path) -> dict[str, int]:
-    """Return what the job that wrote a corpus counted, from its run log.
+    """Return what the job that wrote a corpus counted, from its run log, as it may be published.
 
     Raises:
         DataError: The log holds no counts.
@@ -35,7 +36,7 @@ def read_corpus_counts(run_log: Path) -> dict[str, int]:
         counts |= {name: int(value) for name, value in event.get("metrics", {}).items()}
     if not counts:
         raise DataError(f"{run_log}: expected counts of notes, found none; write the corpus again")
-    return counts
+    return published_counts(counts)
 
 
 def build_corpus_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
@@ -58,28 +59,33 @@ def build_corpus_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
         rows=tuple((record["corpus"], *(number(record[field]) for field in CORPUS_FIELDS[1:])) for record in records),
         notes=(
             "Of the release: what its tables should hold; empty where the tables are no release. Drawn out: notes that "
-            "a matched corpus loses by lot, so that it is as large as the disjoint one.",
+            "a matched corpus loses by lot, so that it is as large as the disjoint one. A dash also stands for counts "
+            f"below {SMALLEST_CELL} and for those that would give them away.",
         ),
     )
 
 
-def _record(corpus: str, counts: Mapping[str, int]) -> Record:
+def _record(corpus: str, given: Mapping[str, int]) -> Record:
+    counts = published_counts(given)
     if "left" in counts:
         matched = corpus.partition("@")[0].endswith("-matched")
         removed = (
-            {"drawn_out": counts["notes"] - counts["left"]}
+            {"drawn_out": counts["notes"] - counts["left"] if "notes" in counts else None}
             if matched
-            else {"of_held_out_patients": counts["of_held_out_patients"], "repeating_held_out": counts["repeating"]}
+            else {
+                "of_held_out_patients": counts.get("of_held_out_patients"),
+                "repeating_held_out": counts.get("repeating"),
+            }
         )
-        found = {"notes_read": counts["notes"], **removed, "notes": counts["left"]}
+        found = {"notes_read": counts.get("notes"), **removed, "notes": counts["left"]}
     else:
         expected = [count for name, count in counts.items() if name.endswith("_rows_expected")]
         found = {
-            "notes_read": counts["rows_read"],
+            "notes_read": counts.get("rows_read"),
             **({"notes_of_release": sum(expected)} if expected else {}),
-            "empty": counts["empty_dropped"],
-            "duplicates": counts["duplicates_dropped"],
-            **({"marked_as_error": counts[_ERRORS]} if _ERRORS in counts else {}),
-            "notes": counts["written"],
+            "empty": counts.get("empty_dropped"),
+            "duplicates": counts.get("duplicates_dropped"),
+            "marked_as_error": counts.get("marked_as_error_dropped"),
+            "notes": counts.get("written"),
         }
     return {"corpus": corpus} | {field: found.get(field) for field in CORPUS_FIELDS[1:]}

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clinical_peft.evaluation.areas import scored_classes
-from clinical_peft.evaluation.curves import GRID
-from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
+from clinical_peft.evaluation.curves import GRID, between_points, ranges_of_scores, rankings
+from clinical_peft.evaluation.predictions import read_classes, read_predictions
 from clinical_peft.evaluation.resampling import patient_weights
 from clinical_peft.recipes import TASK_TYPES
 
@@ -53,10 +52,11 @@ def curve_bands(
     for path in predictions:
         data = read_predictions(path, space, kind, patients_apart=False)["test"]
         weights = patient_weights(data.subject_id, resamples=resamples, seed=seed).astype(np.float64)
-        for scores, positive in _rankings(data):
-            rate, precision = resampled_curves(scores, positive, weights)
-            rates.append(rate)
-            precisions.append(precision)
+        for scores, positive in rankings(data):
+            found = published_resamples(scores, positive, weights)
+            if found is not None:
+                rates.append(found[0])
+                precisions.append(found[1])
     tails = [(1 - level) / 2, (1 + level) / 2]
     return Bands(
         true_positive_rate=np.nanquantile(np.mean(rates, axis=0), tails, axis=0),
@@ -64,13 +64,23 @@ def curve_bands(
     )
 
 
-def _rankings(data: Predictions) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Scores and positives, of shape (N, M), of every ranking that a task's curve averages."""
-    scored = np.flatnonzero(scored_classes(data.target))
-    if data.type == "multilabel":
-        return [(data.scores[:, scored], data.target[:, scored])]
-    columns = scored if data.type == "multiclass" else scored[-1:]
-    return [(data.scores[:, [column]], data.target[:, [column]]) for column in columns]
+def published_resamples(
+    scores: np.ndarray, positive: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The same curves as `resampled_curves`, between the points that `published_curves` shows; None without any.
+
+    Arguments as for `resampled_curves`.
+    """
+    places = ranges_of_scores(scores, positive)
+    if not len(places):
+        return None
+    places = places.reshape(scores.shape)
+    hits, misses = (_cumulated(places, kind, weights) for kind in (positive, ~positive))
+    rate, precision = np.full((2, weights.shape[1], len(GRID)), np.nan)
+    for resample in range(weights.shape[1]):
+        if hits[resample, -1] > 0 and misses[resample, -1] > 0:
+            rate[resample], precision[resample] = between_points(hits[resample], misses[resample])
+    return rate, precision
 
 
 def resampled_curves(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

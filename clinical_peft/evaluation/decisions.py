@@ -1,9 +1,11 @@
 """What a binary prediction is worth at the bedside: net benefit of acting on it, and the alerts that it raises."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from clinical_peft.disclosure import few, merged_ranges, rounded_interval, significant
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.resampling import percentile_interval
 from clinical_peft.evaluation.weighting import Weighting
@@ -54,6 +56,32 @@ def decision_curve(data: Predictions, weighting: Weighting, level: float) -> dic
         "high": [interval[1] for interval in intervals],
         "treat_all": net_benefit(np.ones(len(data)), positive, once)[:, 0].tolist(),
     }
+
+
+def published_curve(curve: Mapping[str, Any], data: Predictions) -> dict[str, Any]:
+    """What may be published of a decision curve: a net benefit tells how many positives and negatives are treated.
+
+    Args:
+        curve: What `decision_curve` returned.
+        data: The predictions that it is of.
+
+    Returns:
+        The same to three digits; null where fewer than `SMALLEST_CELL` positives or negatives have scores between a
+        threshold and the next one that is shown, or beyond it. Treating all is null where there are so few at all.
+    """
+    positive = data.target[:, 1]
+    # Number of thresholds that a score reaches: 0 below the first, all from the last on.
+    reached = np.searchsorted(THRESHOLDS, data.scores[:, 1].astype(np.float64), side="right")
+    merged = merged_ranges(
+        *(np.bincount(reached[kind], minlength=len(THRESHOLDS) + 1) for kind in (positive, ~positive))
+    )
+    kept = merged[1:] != merged[:-1] if len(merged) else np.zeros(len(THRESHOLDS), bool)
+    shown = {
+        name: [significant(value) if fine else None for value, fine in zip(curve[name], kept, strict=True)]
+        for name in ("net_benefit", "low", "high")
+    }
+    treat_all = curve["treat_all"] if len(merged) else [None] * len(THRESHOLDS)
+    return {**curve, **shown, "treat_all": treat_all}
 
 
 def threshold_at_sensitivity(data: Predictions, sensitivity: float) -> float | None:
@@ -107,3 +135,35 @@ def _alerts(data: Predictions, threshold: float, weighting: Weighting) -> dict[s
             "alerts_per_case": alerts / hits,
         }
     return {name: np.where(np.isfinite(value), value, np.nan) for name, value in figures.items()}
+
+
+def published_alerts(rows: Sequence[Mapping[str, Any]], test: Predictions) -> list[dict[str, Any]]:
+    """What may be published of the alerts: nothing where hits, false alarms, misses or rejections are few.
+
+    Args:
+        rows: What `alert_burden` returned.
+        test: The predictions that it measured.
+
+    Returns:
+        The same to three digits, with null values where hidden.
+    """
+    return [
+        {
+            name: _published_alert(part, fine=_is_publishable(test, row["threshold"]))
+            if isinstance(part, dict)
+            else part
+            for name, part in row.items()
+        }
+        for row in rows
+    ]
+
+
+def _published_alert(part: Mapping[str, Any], *, fine: bool) -> dict[str, Any]:
+    if not fine:
+        return {"value": None, "interval": None}
+    return {"value": significant(part["value"]), "interval": rounded_interval(part["interval"])}
+
+
+def _is_publishable(data: Predictions, threshold: float) -> bool:
+    alerted, positive = data.scores[:, 1] >= threshold, data.target[:, 1]
+    return not few(int((alarm & case).sum()) for alarm in (alerted, ~alerted) for case in (positive, ~positive))

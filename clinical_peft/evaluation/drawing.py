@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from clinical_peft.disclosure import coarse, few
 from clinical_peft.evaluation.adapter_figures import learning_curves, perplexity_change, perplexity_cost
 from clinical_peft.evaluation.attrition_flow import attrition_flow
 from clinical_peft.evaluation.embedding_maps import embedding_maps, read_pooled_set
 from clinical_peft.evaluation.figures import downstream_auroc, roc_pr, validation_curves
 from clinical_peft.evaluation.label_frequency import label_frequency
+from clinical_peft.evaluation.predictions import read_classes
 from clinical_peft.evaluation.tables import Labels
 from clinical_peft.evaluation.use_figures import (
     decision_curves,
@@ -80,6 +84,8 @@ def _draw_models(folder: Path, sources: FigureSources, labels: Labels) -> None:
         downstream_auroc(sources.aggregate, labels, folder / "downstream_auroc.svg")
     histories = [record for record in sources.training if all("epoch" in point for point in record["curve"])]
     if histories:
+        rare = {task for task in {record["task"] for record in histories} if _has_few(sources, task)}
+        histories = [coarse(record) if record["task"] in rare else record for record in histories]
         models = [record["model"] for record in sources.training]
         validation_curves(histories, labels, folder / "validation_auroc.svg", models=models)
     predictions = {task: by_model for task, by_model in sources.predictions.items() if by_model}
@@ -97,6 +103,15 @@ def _draw_models(folder: Path, sources: FigureSources, labels: Labels) -> None:
         )
     if any(TASK_TYPES[task] == "multilabel" for task in predictions):
         label_frequency(predictions, sources.classes, sources.cohorts, labels, folder / "label_frequency.svg")
+
+
+def _has_few(sources: FigureSources, task: str) -> bool:
+    """Whether the number of a class in a task's validation split is hidden."""
+    if TASK_TYPES[task] == "multilabel" or task not in sources.cohorts:
+        return False
+    table = pq.read_table(sources.cohorts[task], columns=["label"], filters=[("split", "=", "validation")])
+    labels = table["label"].to_numpy()
+    return few(int((labels == label).sum()) for label in range(len(read_classes(sources.classes[task]))))
 
 
 def _draw_use(folder: Path, calibration: Mapping[str, Any], labels: Labels) -> None:

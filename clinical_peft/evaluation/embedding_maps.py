@@ -19,6 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
+from clinical_peft.disclosure import hidden_in_margin
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.style import COLOURS, MARKERS, STYLE, save
 from clinical_peft.evaluation.tables import TASK_LABELS
@@ -109,6 +110,7 @@ def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], outpu
     base, adapted = pairs[0]
     inside = [place for place, digest in enumerate(digests) if digest in base.features and digest in adapted.features]
     chosen = np.random.default_rng(SEED).permutation(inside)[:NOTES]
+    chosen = chosen[_publishable(outcome[chosen])] if len(chosen) else chosen
     if len(chosen) < FEWEST_NOTES:
         return False
     columns = {f"{base.base}, frozen": base, f"with {adapted.clinical}": adapted}
@@ -126,6 +128,13 @@ def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], outpu
         figure.legend(handles, texts, title=TASK_LABELS[task], loc="outside lower center", ncols=4)
         save(figure, output)
     return True
+
+
+def _publishable(outcome: np.ndarray) -> np.ndarray:
+    """Which points have an outcome whose points may be counted, bool of shape (N,)."""
+    _, place, counts = np.unique(outcome, return_inverse=True, return_counts=True)
+    hidden = hidden_in_margin(counts.tolist())
+    return ~np.isin(place, list(hidden)) if hidden else np.ones(len(place), bool)
 
 
 def _test_notes(cohort: Path) -> tuple[list[bytes], np.ndarray]:

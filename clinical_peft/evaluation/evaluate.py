@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from clinical_peft.disclosure import coarse, has_hidden, publishable_classes, shown, shown_margin, significant
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.areas import (
+    BANDS,
     HEAD_ABOVE,
     TAIL_BELOW,
     area_figures,
@@ -98,7 +100,9 @@ def evaluate(
         labels_outside_classes.{split}, threshold.{value, chosen_on}, calibration_bins; of a multilabel task
         labels.{auroc, auprc, positives} on test and labels.train_positives, lists in the order of the classes, and
         bands.{head, middle, tail}.{classes, scored} with bands.{head_above, tail_below}, both null without `cohort`;
-        recipe, protocol, cohort_sha256, predictions_sha256, versions, provenance.
+        counts that may not be published are null (`clinical_peft.disclosure`), figures of single labels have three
+        digits and those of such labels are null, and figures of a split with a hidden count of a class have two, its
+        bootstrap.undefined null; recipe, protocol, cohort_sha256, predictions_sha256, versions, provenance.
 
     Raises:
         DataError: The predictions are malformed or not those of the cohort, or AUROC is undefined on the test split.
@@ -142,7 +146,6 @@ def evaluate(
         "variants": _variants(splits),
         "n": {name: len(split) for name, split in splits.items()},
         "patients": {name: split.patients for name, split in splits.items()},
-        "positives": {name: _positives(split) for name, split in splits.items()},
         "classes": test.target.shape[1],
         "classes_scored": {name: int(scored_classes(split.target).sum()) for name, split in splits.items()},
         "labels_outside_classes": {name: split.labels_outside_classes for name, split in splits.items()},
@@ -157,8 +160,52 @@ def evaluate(
         "provenance": {key: value for key, value in provenance.items() if key != "versions"},
     }
     _write_replicates(replicates, (values, left_out), run_key(result))
+    result |= _published(result, splits)
     write_json(output, result)
     return result
+
+
+def _published(result: Mapping[str, Any], splits: Mapping[str, Predictions]) -> dict[str, Any]:
+    """The parts of a metrics file that say more of few admissions than may be said, as they may be."""
+    positives = {name: _published_positives(split) for name, split in splits.items()}
+    few = [name for name, counts in positives.items() if has_hidden(counts)]
+
+    def rounded(part: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: coarse(values) if name in few else values for name, values in part.items()}
+
+    found: dict[str, Any] = {
+        **{name: rounded(result[name]) for name in ("metrics", "intervals", "intervals_99", "intervals_bca")},
+        "variants": {version: rounded(part) for version, part in result["variants"].items()},
+        **{name: {split: shown(n) for split, n in result[name].items()} for name in ("n", "patients")},
+        "positives": positives,
+        "labels_outside_classes": {
+            split: shown(n) if result["task_type"] == "multilabel" else n
+            for split, n in result["labels_outside_classes"].items()
+        },
+    }
+    for band in BANDS:
+        if (result.get("bands") or {}).get(band, {}).get("scored") == 1:
+            # The mean over one label is that label's.
+            alone = {f"{area}_{band}": None for area in ("auroc", "auprc")}
+            found |= {
+                name: {**found[name], "test": {**found[name]["test"], **alone}}
+                for name in ("metrics", "intervals", "intervals_99", "intervals_bca")
+            }
+    if "test" in few:
+        # A resample lacks a rare class as often as the class is rare.
+        undefined_in = dict.fromkeys(result["bootstrap"]["undefined"])
+        found["bootstrap"] = {**result["bootstrap"], "undefined": undefined_in}
+    if "validation" in few:
+        found["threshold"] = coarse(result["threshold"])
+    return found
+
+
+def _published_positives(split: Predictions) -> int | list[int | None] | None:
+    by_class = split.target.sum(axis=0)
+    if split.type == "multilabel":
+        return shown(int(by_class.sum()))
+    by_place = shown_margin([int(count) for count in by_class])
+    return by_place if split.type == "multiclass" else by_place[1]
 
 
 def run_key(metrics: Mapping[str, Any]) -> str:
@@ -248,9 +295,11 @@ def _label_records(test: Predictions, frequency: np.ndarray | None, bands: Bands
     scored = scored_classes(test.target)
     columns = np.flatnonzero(scored)
     areas: dict[str, list[float | None]] = {name: [None] * len(scored) for name in ("auroc", "auprc")}
+    # All labels' positives together are published, which makes those of single labels a margin.
+    fine = publishable_classes(test.target, exclusive=True)
     for name, values in class_areas(test, weigh(test), columns).items():
         for column, value in zip(columns, values[:, 0], strict=True):
-            areas[name][column] = float(value)
+            areas[name][column] = significant(float(value)) if fine[column] else None
     described = None
     if bands is not None:
         counts = {
@@ -261,18 +310,11 @@ def _label_records(test: Predictions, frequency: np.ndarray | None, bands: Bands
     return {
         "labels": {
             **areas,
-            "positives": test.target.sum(axis=0).tolist(),
-            "train_positives": None if frequency is None else frequency.tolist(),
+            "positives": [int(n) if kept else None for n, kept in zip(test.target.sum(axis=0), fine, strict=True)],
+            "train_positives": None if frequency is None else shown_margin(frequency.tolist()),
         },
         "bands": described,
     }
-
-
-def _positives(split: Predictions) -> int | list[int]:
-    by_class = split.target.sum(axis=0)
-    if split.type == "multiclass":
-        return [int(count) for count in by_class]
-    return int(by_class[1] if split.type == "binary" else by_class.sum())
 
 
 def _threshold_record(kind: str, used: float | None, fixed: float | None) -> dict[str, Any]:

@@ -223,12 +223,12 @@ def _subgroup_table(subgroups: Mapping[str, Any], labels: Labels) -> Table:
         ),
         rows=tuple(_subgroup_row(cells[key], by_cell[key]) for key in keys),
         notes=(
-            f"Counts below {subgroups['smallest_cell']}, and others that would give them away, are not shown, nor are "
-            "figures of so few admissions, patients, positives or negatives: an en dash stands for them. Models with a "
-            "gap: those whose gap is significant, over patients alone, after Holm's correction over the whole table. "
+            f"An en dash stands for counts below {subgroups['smallest_cell']}, for others that would give them away, "
+            "beside this table's counts or those of another task, and for figures of such groups. Models with a gap: "
+            "those whose gap is significant, over patients alone, after Holm's correction over the whole table. "
             "The CSV file holds every model's figures and gaps with their intervals, and why a figure is missing.",
-            f"{FEWER} Some of its classes have fewer than {subgroups['smallest_cell']} positives or negatives in the "
-            "group or in the one compared with; the CSV file says how many of how many.",
+            f"{FEWER} Without classes of fewer than {subgroups['smallest_cell']} positives or negatives in the group "
+            "or in the one compared with; the CSV file says how many these are.",
         ),
         text_columns=4,
     )

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from clinical_peft.disclosure import SMALLEST_CELL
 from clinical_peft.evaluation.aggregate import MACRO
 from clinical_peft.evaluation.curve_bands import curve_bands
 from clinical_peft.evaluation.curves import GRID, Curves, mean_curves
@@ -151,7 +152,8 @@ def roc_pr(
     """
     models = in_order(list(predictions), labels)
     averaging = {"binary": "", "multiclass": ", mean over classes", "multilabel": ", all labels pooled"}
-    curves = {model: mean_curves(predictions[model], classes, task) for model in models}
+    found = {model: mean_curves(predictions[model], classes, task) for model in models}
+    curves = {model: curve for model, curve in found.items() if curve is not None}
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 3.5 + legend_height(models)), layout="constrained")
         roc, precision = figure.subplots(1, 2)
@@ -163,6 +165,8 @@ def roc_pr(
             roc.fill_between(GRID, *bands.true_positive_rate, **fill)
             precision.fill_between(GRID[1:], *bands.precision[:, 1:], **fill)
         for position, model in enumerate(models):
+            if model not in curves:
+                continue
             roc.plot(GRID, curves[model].true_positive_rate, label=label_of(model, labels), **line_style(position))
             precision.plot(GRID[1:], curves[model].precision[1:], **line_style(position))
         roc.plot([0, 1], [0, 1], **GUIDE)
@@ -172,7 +176,10 @@ def roc_pr(
         precision.set(title=f"Precision and recall{suffix}", xlabel="recall", ylabel="precision")
         for axes in (roc, precision):
             axes.set(xlim=(0, 1), ylim=(0, 1.01))
-        legend_below(figure, roc)
+        if not curves:
+            say(figure, f"Too few positives or negatives for points that lie {SMALLEST_CELL} of both apart.")
+        else:
+            legend_below(figure, roc)
         save(figure, output)
 
 

@@ -9,6 +9,7 @@ several; p_holm is adjusted over the whole table.
 from collections.abc import Mapping
 from typing import Any
 
+from clinical_peft.disclosure import SMALLEST_CELL
 from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.tables import (
     TASK_LABELS,
@@ -130,6 +131,9 @@ def _cells(record: Record) -> tuple[str, ...]:
     ]
     if record["corrected_classes"] != record["arm_classes"]:
         changed.append(f"{record['corrected_classes']} → {record['arm_classes']} classes")
+    few = [record[name] is None for name in ("texts_changed", "labels_changed", "admissions_joined", "admissions_left")]
+    if not changed and any(few):
+        changed.append(f"fewer than {SMALLEST_CELL}")
     return (
         record["switch"],
         record["concerns"],

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
+from clinical_peft.disclosure import SMALLEST_CELL, whole_table
 from clinical_peft.evaluation.areas import scored_classes
 from clinical_peft.evaluation.predictions import read_classes, read_predictions
 from clinical_peft.evaluation.style import (
@@ -64,7 +65,8 @@ def label_frequency(
     """Test AUROC of the labels against their training admissions: a panel per multilabel task, a line per model.
 
     A point is the mean over one fifth of the labels, a model's AUROC of a label the mean over its seeds. Dots show the
-    single labels of the first model in print.
+    single labels of the first model in print, of those whose counts may be published (`clinical_peft.disclosure`); a
+    fifth of labels that are too rare even together joins the next.
 
     Args:
         predictions: By task and model, the predictions files of its seeds.
@@ -84,8 +86,10 @@ def label_frequency(
             counts = training_counts(cohorts[task], space)
             for position, model in enumerate(models):
                 files = predictions[task].get(model, ())
-                values = _mean_aurocs(files, space) if files else np.full(len(space), np.nan)
-                _labels_of_model(axes, counts, values, position, label_of(model, labels))
+                values, cases = (
+                    _mean_aurocs(files, space) if files else (np.full(len(space), np.nan), np.zeros((2, len(space))))
+                )
+                _labels_of_model(axes, counts, values, cases, position, label_of(model, labels))
             axes.axhline(50, **GUIDE)
             log_scale(axes, "x")
             axes.set(title=TASK_LABELS[task], xlabel="training admissions with the label")
@@ -94,20 +98,37 @@ def label_frequency(
         save(figure, output)
 
 
-def _mean_aurocs(files: Sequence[Path], space: tuple[Any, ...]) -> np.ndarray:
-    """AUROC of each label in percent, mean over seeds."""
+def _mean_aurocs(files: Sequence[Path], space: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC of each label in percent, mean over seeds, and test positives and negatives, of shape (2, K)."""
     runs = [read_predictions(path, space, "multilabel", patients_apart=False)["test"] for path in files]
     scored = scored_classes(runs[0].target)
     values = np.full(len(space), np.nan)
     values[scored] = 100 * np.mean([label_aurocs(run.scores[:, scored], run.target[:, scored]) for run in runs], axis=0)
-    return values
+    positives = runs[0].target.sum(axis=0)
+    return values, np.stack([positives, len(runs[0].target) - positives])
 
 
-def _labels_of_model(axes: Axes, counts: np.ndarray, values: np.ndarray, position: int, label: str) -> None:
+def _labels_of_model(
+    axes: Axes, counts: np.ndarray, values: np.ndarray, cases: np.ndarray, position: int, label: str
+) -> None:
     known = np.flatnonzero(~np.isnan(values) & (counts > 0))
     order = known[np.argsort(counts[known], kind="stable")]
-    groups = [group for group in np.array_split(order, GROUPS) if len(group)]
+    groups = _publishable_groups([group for group in np.array_split(order, GROUPS) if len(group)], counts, cases)
+    fine = order[whole_table(counts[order], *cases[:, order])]
     style = {"marker": marker(position), "markersize": 3.5, **line_style(position)}
     axes.plot([counts[g].mean() for g in groups], [values[g].mean() for g in groups], label=label, **style)
     if position == 0:
-        axes.plot(counts[order], values[order], ".", markersize=2.5, alpha=0.5, color=style["color"])
+        axes.plot(counts[fine], values[fine], ".", markersize=2.5, alpha=0.5, color=style["color"])
+
+
+def _publishable_groups(groups: Sequence[np.ndarray], counts: np.ndarray, cases: np.ndarray) -> list[np.ndarray]:
+    """Groups of labels, joined until the rare ones of each cover each other; without those that never do."""
+    found: list[np.ndarray] = []
+    open_group = np.array([], np.int64)
+    for group in groups:
+        open_group = np.concatenate([open_group, group])
+        few = [counts[open_group], *cases[:, open_group]]
+        if all(count.sum() >= SMALLEST_CELL + len(open_group) for count in few) and len(open_group) > 1:
+            found.append(open_group)
+            open_group = np.array([], np.int64)
+    return found

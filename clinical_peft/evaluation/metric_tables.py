@@ -122,6 +122,8 @@ class Cell:
             return "labels in training were not counted"
         if band in BANDS and not first["bands"][band]["scored"]:
             return f"none of {first['bands'][band]['classes']} labels of the band has positives and negatives in test"
+        if band in BANDS and first["bands"][band]["scored"] == 1:
+            return "it would be the metric of a single label"
         return f"undefined in {undefined} of {len(self.runs)} seeds"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clinical_peft.disclosure import SMALLEST_CELL
 from clinical_peft.evaluation.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
 from clinical_peft.evaluation.tables import CONTROL, Labels, Record, Table, counted, number
 
@@ -90,9 +91,12 @@ def _after(row: Record) -> float:
     return float(row["test_perplexity_after"])
 
 
-def range_of(counts: Sequence[int]) -> str:
+def range_of(counts: Sequence[int | None]) -> str:
     """Smallest and largest of some counts; tasks share admissions, so that a sum would count them several times."""
-    low, high = min(counts, default=0), max(counts, default=0)
+    known = [count for count in counts if count is not None]
+    if len(known) < len(counts):
+        return f"up to {number(max(known))}" if known else f"fewer than {SMALLEST_CELL}"
+    low, high = min(known, default=0), max(known, default=0)
     return number(low) if low == high else f"{number(low)} to {number(high)}"
 
 

@@ -14,6 +14,7 @@ from clinical_peft.evaluation.tables import (
     Record,
     Table,
     beside,
+    difference,
     number,
     rounded,
 )
@@ -81,9 +82,7 @@ def _statistics_table(statistics: Sequence[Mapping[str, Any]]) -> Table:
         ours |= {field: rounded(row.get(field)) for field in EXTRA_STATISTICS_FIELDS}
         printed = published_statistics(row["task"]) or {}
         published_fields = {f"published_{field}": printed.get(field) for field in STATISTICS_FIELDS}
-        differences = {
-            f"difference_{field}": row[field] - printed[field] if printed else None for field in COUNTED_FIELDS
-        }
+        differences = {f"difference_{field}": difference(row[field], printed.get(field)) for field in COUNTED_FIELDS}
         records.append({"task": row["task"], **ours, **published_fields, **differences})
     rows = [
         (

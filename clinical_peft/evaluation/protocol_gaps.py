@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from clinical_peft.disclosure import coarse, has_hidden, shown
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.cells import mean_cell
 from clinical_peft.evaluation.comparisons import Cell, Key, compare_pair, correct_over_table, seed_variances
@@ -85,10 +86,13 @@ def measure_protocol_gaps(
                 "task": run.task,
                 "corrected": _described(reference, first[CORRECTED, run.task][1]),
                 "arm": _described(arm, first[run.switch, run.task][1]),
-                "changed": cohort_changes(first[CORRECTED, run.task][0].cohort, run.cohort),
+                "changed": _published_changes(cohort_changes(first[CORRECTED, run.task][0].cohort, run.cohort)),
                 **compare_pair(reference, arm, LEVEL),
             }
         )
+        counts = [first[switch, run.task][1]["positives"]["test"] for switch in (CORRECTED, run.switch)]
+        if any(map(has_hidden, counts)):
+            rows[-1] = coarse(rows[-1]) | {"undefined": None}
     correct_over_table(rows)
     result = {
         "level": LEVEL,
@@ -112,6 +116,13 @@ def _with_paired_seeds(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
         for switch, variance in seed_variances(members).items():
             found[switch, task] = replace(cells[switch, task], seed_variances={task: variance})
     return found
+
+
+def _published_changes(changes: Mapping[str, int]) -> dict[str, int | None]:
+    """Changes as they may be published; nothing changed where both protocols have one cohort, which is no secret."""
+    if not any(changes.values()):
+        return dict(changes)
+    return {name: shown(count) for name, count in changes.items()}
 
 
 def cohort_changes(before: Path, after: Path) -> dict[str, int]:

@@ -71,7 +71,8 @@ FURTHER: tuple[dict[str, Any], ...] = (
         "id": "subgroups",
         "short": "Subgroups",
         "title": "Groups of patients",
-        "text": "Differences between groups of patients, with intervals; groups of fewer than ten are not shown.",
+        "text": "Differences between groups of patients, with intervals; groups of fewer than ten are not shown, nor "
+        "others that would give their counts away.",
         "tables": ("subgroups",),
         "figures": (),
     },
@@ -195,7 +196,7 @@ def _stages(
 ) -> list[tuple[str, str]]:
     """The chain from hospital to report, each stage with what came out of it."""
     cohorts = tables["dataset_statistics"].records
-    admissions = range_of([sum(row[split] for split in ("train", "validation", "test")) for row in cohorts])
+    admissions = range_of([row["admissions"] for row in tables["cohort_details"].records])
     each = " each" if len(cohorts) > 1 else ""
     models = counted(len({run["model"] for run in metrics}), "model")
     hospital = "synthetic" if study["synthetic"] else "MIMIC" if study["hospital"] else "none: notes from a file"

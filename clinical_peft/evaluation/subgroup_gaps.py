@@ -2,19 +2,20 @@
 
 Layout: level, resamples, smallest_cell;
     `cells`, by task, attribute and group: task, attribute, group, reference (whether the others are compared with it),
-        admissions, patients, positives (rows of the second class of a binary task), each null where suppressed,
-        suppressed (null, or why);
+        admissions, patients, positives (rows of the second class of a binary task), each null where hidden, suppressed
+        (null, or why the group has no figures);
     `gaps`, by model, task, attribute and group: model, task, attribute, group, reference (the group compared with),
-        protocol, cohort_sha256, seeds, classes (which the compared AUROCs are of), classes_with_few (those among them
-        with fewer than `SMALLEST_CELL` positives or negatives in the group or in the reference), `figures` and `gaps`,
-        each {auroc, brier, calibration_intercept} of {value, interval} (gaps: group minus reference, AUROC over the
-        classes, of a multiclass task the pairs of classes, that both define), undefined (resamples without the AUROC
-        gap), p_value and p_holm of the AUROC gap (adjusted over the whole list), significant, suppressed (null, or why
-        figures and gaps are null).
-The reference is an attribute's largest group in the task's test split. A figure is the mean over seeds, its interval a
-percentile bootstrap over patients, the same ones for every group. Counts below `SMALLEST_CELL`, and figures of so few
-admissions, patients, positives or negatives (of several classes: in every class), are suppressed; where a single count
-of an attribute is, so is the next smallest, which would give it away.
+        protocol, cohort_sha256, seeds, classes (which the compared AUROCs are of), classes_with_few (those that both
+        groups have and that are left out because one of them has fewer than `SMALLEST_CELL` positives or negatives),
+        `figures` and `gaps`, each {auroc, brier, calibration_intercept} of {value, interval} (gaps: group minus
+        reference, AUROC over the classes, of a multiclass task the pairs of at least three), undefined (resamples
+        without the AUROC gap), p_value and p_holm of the AUROC gap (adjusted over the whole list), significant,
+        suppressed (null, or why figures and gaps are null).
+A figure is the mean over seeds, its interval a percentile bootstrap over patients, the same ones for every group; both
+are rounded to `DIGITS` digits. What is hidden, `clinical_peft.group_disclosure` decides for all tasks at once: an
+attribute has the same groups in every task, also those that a task has nobody of. The reference is the largest group
+that has figures. Groups stand by size, hidden ones by name behind them. Brier score and intercept, which are over all
+classes, are null where any class of a group has few positives or negatives.
 """
 
 from collections import defaultdict
@@ -28,6 +29,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clinical_peft.data.column_names import describe_names
+from clinical_peft.disclosure import (
+    DIGITS,
+    FEWEST_IN_PAIRS,
+    HIDDEN,
+    SMALLEST_CELL,
+    publishable_classes,
+    rounded_interval,
+    significant,
+)
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.areas import AreasByClass, areas_by_class, over_shared
 from clinical_peft.evaluation.calibration import calibration_figures
@@ -38,23 +48,31 @@ from clinical_peft.evaluation.resampling import patient_weights, percentile_inte
 from clinical_peft.evaluation.runs import Run, read_runs
 from clinical_peft.evaluation.weighting import Weighting, kernel_pays
 from clinical_peft.files import write_json
+from clinical_peft.group_disclosure import Counts, Decision, Members, decide
 
-SMALLEST_CELL = 10
 NOT_RECORDED = "not recorded"
 FIGURES = ("auroc", "brier", "calibration_intercept")
-TOO_FEW = f"fewer than {SMALLEST_CELL}"
-COMPLEMENTARY = "would give away another count"
-TOO_FEW_IN_EVERY_CLASS = f"{TOO_FEW} positives or negatives in every class"
-NO_REFERENCE = f"reference group with {TOO_FEW}"
+TOO_FEW_IN_EVERY_CLASS = f"fewer than {SMALLEST_CELL} positives or negatives in every class"
+NO_REFERENCE = "no group to compare with"
 
 
 @dataclass(frozen=True)
 class Group:
-    """The test admissions of a task with one value of an attribute, int rows of shape (n,)."""
+    """The test admissions of a task with one value of an attribute.
+
+    Attributes:
+        attribute: Name of the attribute.
+        name: The value.
+        rows: Rows of the test split, int of shape (n,).
+        counted: Whether its admissions and patients may be published.
+        compared: Whether its positives may be, and its figures.
+    """
 
     attribute: str
     name: str
     rows: np.ndarray
+    counted: bool
+    compared: bool
 
 
 @dataclass(frozen=True)
@@ -63,8 +81,8 @@ class Scored:
 
     Attributes:
         areas: AUROC by class or pair of classes, float64 of shape (1 + R,), the estimate first.
-        others: The other figures, of the same shape.
-        few: Columns of the classes with fewer than `SMALLEST_CELL` positives or negatives.
+        others: The other figures, of the same shape; NaN where a class may not be published.
+        few: Columns of the classes that may not be published.
     """
 
     areas: AreasByClass
@@ -113,15 +131,18 @@ def compare_subgroups(
             raise DataError(
                 f"{run['model']}: {run['task']} was scored on other admissions than by another model; run both again"
             )
+    examples = {task: next(iter(models.values()))[0] for task, models in sorted(runs.items())}
+    values = {task: _attribute_values(table, example, str(subgroups)) for task, example in examples.items()}
+    decisions = _decisions(examples, values)
     cells: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
-    for task, models in sorted(runs.items()):
-        example = next(iter(models.values()))[0]
-        groups = _groups(table, example, str(subgroups))
-        described = _cells(task, example, groups)
+    for task, example in examples.items():
+        groups = _groups(values[task], {attribute: found[task] for attribute, found in decisions.items()})
+        described = [_cell(task, example, group) for group in groups]
+        _mark_references(described)
         weights = patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed)
-        compiled = _kernel_pays(models, resamples, len({group.attribute for group in groups}))
-        for model, data in sorted(models.items()):
+        compiled = _kernel_pays(runs[task], resamples, len(decisions))
+        for model, data in sorted(runs[task].items()):
             scored = [_mean([_score(one, group, weights, compiled) for one in data]) for group in groups]
             stated = {name: first[task][name] for name in ("protocol", "cohort_sha256")}
             gaps += [row | stated for row in _gaps(model, task, described, scored, len(data), level)]
@@ -131,7 +152,7 @@ def compare_subgroups(
         "level": level,
         "resamples": resamples,
         "smallest_cell": SMALLEST_CELL,
-        "cells": [_printable(cell) for cell in cells],
+        "cells": cells,
         "gaps": gaps,
     }
     write_json(output, result)
@@ -148,8 +169,8 @@ def _read_attributes(path: Path) -> pa.Table:
     return table
 
 
-def _groups(table: pa.Table, data: Predictions, place_of: str) -> list[Group]:
-    """Groups of a test split by every attribute, the largest of each first, those not recorded last."""
+def _attribute_values(table: pa.Table, data: Predictions, place_of: str) -> dict[str, np.ndarray]:
+    """By attribute, the value of each row of a test split, str of shape (N,)."""
     ids = table["hadm_id"].to_numpy()
     order = np.argsort(ids, kind="stable")
     place = np.minimum(np.searchsorted(ids[order], data.hadm_id), len(ids) - 1)
@@ -159,56 +180,64 @@ def _groups(table: pa.Table, data: Predictions, place_of: str) -> list[Group]:
             f"{place_of}: expected attributes of all {len(data):,} test admissions, found {missing} without; the "
             "predictions and this file are of different hospitals: build both again"
         )
-    found = []
+    found = {}
     for attribute in (name for name in table.column_names if name != "hadm_id"):
         values = np.array(table[attribute].to_pylist(), dtype=object)[order[place]]
-        values = np.where(values == None, NOT_RECORDED, values)  # noqa: E711 (element by element)
-        rows = {str(name): np.flatnonzero(values == name) for name in sorted(set(values))}
-        ordered = sorted(rows, key=lambda name: (name == NOT_RECORDED, -len(rows[name]), name))
-        found += [Group(attribute, name, rows[name]) for name in ordered]
+        found[attribute] = np.array([NOT_RECORDED if value is None else str(value) for value in values], dtype=object)
     return found
 
 
-def _cells(task: str, data: Predictions, groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """Counts of the groups, true ones, with what has to be suppressed."""
-    cells: list[dict[str, Any]] = []
-    for group in groups:
-        target = data.target[group.rows]
-        positives = int(target[:, 1].sum()) if data.type == "binary" else None
-        counts = [len(group.rows), len(np.unique(data.subject_id[group.rows]))]
-        small = min(counts) < SMALLEST_CELL
-        few = positives is not None and min(positives, len(group.rows) - positives) < SMALLEST_CELL
-        cells.append(
-            {
-                **{"task": task, "attribute": group.attribute, "group": group.name},
-                "reference": group.name != NOT_RECORDED and all(cell["attribute"] != group.attribute for cell in cells),
-                **{"admissions": counts[0], "patients": counts[1], "positives": positives},
-                "suppressed": TOO_FEW if small else f"{TOO_FEW} positives or negatives" if few else None,
-                "hidden": ("admissions", "patients", "positives") if small else ("positives",) if few else (),
-            }
-        )
-    for attribute in {group.attribute for group in groups}:
-        for count in ("admissions", "positives"):
-            _hide_complement([cell for cell in cells if cell["attribute"] == attribute], count)
-    return cells
+def _decisions(
+    examples: Mapping[str, Predictions], values: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, dict[str, Decision]]:
+    """By attribute and task, what may be published."""
+    attributes = list(next(iter(values.values()), {}))
+    return {
+        attribute: decide({task: task_members(example, values[task][attribute]) for task, example in examples.items()})
+        for attribute in attributes
+    }
 
 
-def _hide_complement(cells: Sequence[dict[str, Any]], count: str) -> None:
-    """Hide a second count where a single one is hidden, since the sum of all is known."""
-    # A hidden zero veils no other count, and follows from the sum itself where nothing else is hidden.
-    hidden = [cell[count] for cell in cells if count in cell["hidden"] and cell[count] is not None]
-    shown = [cell for cell in cells if count not in cell["hidden"] and cell[count]]
-    if hidden and sum(value > 0 for value in hidden) < 2 and shown:
-        smallest = min(shown, key=lambda cell: (cell[count], cell["group"]))
-        more = ("admissions", "patients") if count == "admissions" else (count,)
-        smallest["hidden"] = (*smallest["hidden"], *more)
+def task_members(data: Predictions, groups: np.ndarray) -> Members:
+    """Rows of a task by group, as `clinical_peft.group_disclosure.decide` takes them."""
+    positive = data.target[:, 1] if data.type == "binary" else None
+    return Members(data.hadm_id, data.subject_id, groups, positive)
 
 
-def _printable(cell: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {name: None if name in cell["hidden"] else value for name, value in cell.items() if name != "hidden"}
-    if cell["hidden"] and cell["suppressed"] is None:
-        shown["suppressed"] = COMPLEMENTARY
-    return shown
+def _groups(values: Mapping[str, np.ndarray], decisions: Mapping[str, Decision]) -> list[Group]:
+    """Groups of a test split by every attribute: by size, then hidden ones by name, those not recorded last."""
+    found = []
+    for attribute, decision in decisions.items():
+        rows = {name: np.flatnonzero(values[attribute] == name) for name in decision.groups}
+        # The place of a hidden group must not tell its size.
+        size = {name: len(rows[name]) if name in decision.counts else 0 for name in decision.groups}
+        ordered = sorted(rows, key=lambda name: (name == NOT_RECORDED, -size[name], name))
+        found += [
+            Group(attribute, name, rows[name], name in decision.counts, name in decision.outcomes) for name in ordered
+        ]
+    return found
+
+
+def _cell(task: str, data: Predictions, group: Group) -> dict[str, Any]:
+    """What may be published of a group's counts."""
+    counts = Counts.of(task_members(data.of_rows(group.rows), np.full(len(group.rows), group.name)), [group.name])
+    positives = int(counts.outcomes[0][0]) if counts.outcomes and group.compared else None
+    return {
+        **{"task": task, "attribute": group.attribute, "group": group.name, "reference": False},
+        "admissions": int(counts.admissions[0]) if group.counted else None,
+        "patients": int(counts.patients[0]) if group.counted else None,
+        "positives": positives,
+        "suppressed": None if group.compared else HIDDEN,
+    }
+
+
+def _mark_references(cells: Sequence[dict[str, Any]]) -> None:
+    """Choose the group of each attribute with which the others are compared: the largest that has figures."""
+    chosen: set[str] = set()
+    for cell in cells:
+        if cell["attribute"] not in chosen and cell["suppressed"] is None and cell["group"] != NOT_RECORDED:
+            cell["reference"] = True
+            chosen.add(cell["attribute"])
 
 
 def _kernel_pays(models: Mapping[str, Sequence[Predictions]], resamples: int, attributes: int) -> bool:
@@ -218,17 +247,19 @@ def _kernel_pays(models: Mapping[str, Sequence[Predictions]], resamples: int, at
 
 
 def _score(data: Predictions, group: Group, weights: np.ndarray, compiled: bool) -> Scored | None:
-    """A run's figures of a group, None if it is too small."""
-    if len(group.rows) < SMALLEST_CELL:
+    """A run's figures of a group, None if they may not be published."""
+    if not group.compared:
         return None
     part = data.of_rows(group.rows)
     once = np.ones((len(part), 1), np.uint8)
     weighting = Weighting(np.concatenate([once, weights[group.rows]], axis=1), compiled=compiled)
     figures = calibration_figures(part, weighting)
-    positives = part.target.sum(axis=0)
-    few = np.flatnonzero(np.minimum(positives, len(part) - positives) < SMALLEST_CELL)
-    others = {name: figures[name] for name in FIGURES[1:]}
-    return Scored(areas_by_class(part, weighting), others, frozenset(few.tolist()))
+    fine = publishable_classes(part.target, exclusive=False)
+    areas = areas_by_class(part, weighting)
+    kept = {columns: values for columns, values in areas.items() if fine[list(columns)].all()}
+    others = {name: figures[name] if fine.all() else np.full(weighting.width, np.nan) for name in FIGURES[1:]}
+    dropped = {column for columns in areas for column in columns if not fine[column]}
+    return Scored(kept, others, frozenset(dropped))
 
 
 def _mean(scored: Sequence[Scored | None]) -> Scored | None:
@@ -257,9 +288,7 @@ def _gaps(
     rows = []
     for cell, figures in zip(cells, scored, strict=True):
         base, base_figures = reference.get(cell["attribute"], (None, None))
-        why = cell["suppressed"]
-        if why is None and (base is None or base["suppressed"] is not None):
-            why = NO_REFERENCE
+        why = cell["suppressed"] or (NO_REFERENCE if base is None else None)
         row: dict[str, Any] = {
             **{"model": model, "task": task, "attribute": cell["attribute"], "group": cell["group"]},
             "reference": None if base is None else base["group"],
@@ -276,9 +305,11 @@ def _gaps(
 def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, Any]:
     """Figures of a group, and how far they are from those of the reference."""
     classes = {column for columns in group.areas.keys() & base.areas.keys() for column in columns}
-    few = classes & (group.few | base.few)
+    few = (group.few | base.few) & (_columns(group) & _columns(base))
     counted = {"classes": len(classes), "classes_with_few": len(few)}
-    if few and few == classes:
+    # The AUROC of a single pair of classes has few possible values, which tell how many admissions it is of.
+    pairs = any(len(columns) > 1 for columns in group.areas)
+    if len(classes) < (FEWEST_IN_PAIRS if pairs else 1):
         nothing = {"figures": None, "gaps": None, "undefined": None, "p_value": None}
         return counted | nothing | {"suppressed": TOO_FEW_IN_EVERY_CLASS}
     own_auroc, base_auroc = over_shared(group.areas, base.areas, width=len(group.others["brier"]))
@@ -287,19 +318,40 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
     replicates = gaps["auroc"][1:]
     testable = not own and np.isfinite(gaps["auroc"][0]) and np.isfinite(replicates).sum() > 1
     error = float(np.nanstd(replicates, ddof=1)) if testable else 0.0
+    shown = {name: _with_interval(values, level) for name, values in mine.items()}
+    base_shown = {name: _with_interval(values, level) for name, values in theirs.items()}
+    distances = {name: _gap_with_interval(shown[name], base_shown[name], gaps[name], level) for name in FIGURES}
     return {
         **counted,
-        "figures": {name: _with_interval(values, level) for name, values in mine.items()},
-        "gaps": None if own else {name: _with_interval(values, level) for name, values in gaps.items()},
+        "figures": shown,
+        "gaps": None if own else distances,
         "undefined": undefined(replicates),
-        "p_value": normal_p_value(float(gaps["auroc"][0]), error) if testable else None,
+        "p_value": significant(normal_p_value(float(gaps["auroc"][0]), error)) if testable else None,
         "suppressed": None,
     }
+
+
+def _columns(scored: Scored) -> set[int]:
+    """Classes that a group has, those that are left out among them."""
+    return {column for columns in scored.areas for column in columns} | scored.few
 
 
 def _with_interval(values: np.ndarray, level: float) -> dict[str, Any]:
     defined = bool(np.isfinite(values[0]))
     return {
-        "value": float(values[0]) if defined else None,
-        "interval": percentile_interval(values[1:], level) if defined else None,
+        "value": significant(float(values[0])) if defined else None,
+        "interval": rounded_interval(percentile_interval(values[1:], level)) if defined else None,
+    }
+
+
+def _gap_with_interval(
+    group: Mapping[str, Any], base: Mapping[str, Any], values: np.ndarray, level: float
+) -> dict[str, Any]:
+    """The difference of two figures as they are published, and its interval."""
+    if group["value"] is None or base["value"] is None:
+        return {"value": None, "interval": None}
+    interval = percentile_interval(values[1:], level)
+    return {
+        "value": round(group["value"] - base["value"], DIGITS),
+        "interval": None if interval is None else [round(end, DIGITS) for end in interval],
     }

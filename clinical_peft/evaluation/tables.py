@@ -173,5 +173,5 @@ def intervals(row: Mapping[str, Any]) -> Record:
         **ends(row["interval_total"], "total_"),
         "standard_error_percent": percent(row["standard_error"]),
         "degrees_of_freedom": rounded(row["degrees_of_freedom"]),
-        "undefined_resamples": row["undefined"],
+        "undefined_resamples": row.get("undefined"),
     }

@@ -111,16 +111,28 @@ def decision_curves_of(runs: Sequence[Mapping[str, Any]]) -> DecisionCurves | No
         return None
     first = next(iter(curves.values()))[0]
     means = {
-        name: {model: np.mean([one[name] for one in found], axis=0) for model, found in curves.items()}
+        name: {
+            model: np.mean([_between(one["thresholds"], one[name]) for one in found], axis=0)
+            for model, found in curves.items()
+        }
         for name in ("net_benefit", "low", "high")
     }
-    best = max(curves, key=lambda model: float(means["net_benefit"][model].mean()))
+    best = max(curves, key=lambda model: float(np.nan_to_num(means["net_benefit"][model]).mean()))
     return DecisionCurves(
         thresholds=np.array(first["thresholds"]),
         models=means["net_benefit"],
-        treat_all=np.array(first["treat_all"]),
+        treat_all=np.array(first["treat_all"], dtype=np.float64),
         bands={best: np.stack([means["low"][best], means["high"][best]])},
     )
+
+
+def _between(thresholds: Sequence[float], values: Sequence[float | None]) -> np.ndarray:
+    """A curve over all thresholds, straight between those at which it may be published, NaN outside them."""
+    known = np.array([value is not None for value in values])
+    if not known.any():
+        return np.full(len(values), np.nan)
+    at, found = np.asarray(thresholds), np.array(values, dtype=np.float64)
+    return np.interp(at, at[known], found[known], left=np.nan, right=np.nan)
 
 
 def reliability_diagram(
@@ -178,7 +190,8 @@ def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: P
                 axes.fill_between(curves.thresholds, *curves.bands[name], color=colour, alpha=BAND_OPACITY, linewidth=0)
         axes.plot(curves.thresholds, curves.treat_all, label="treat everybody", **{**GUIDE, "linestyle": "-"})
         axes.axhline(0, label="treat nobody", **GUIDE)
-        highest = max([float(np.max(values)) for values in curves.models.values()] + [float(curves.treat_all.max())])
+        known = np.concatenate([*curves.models.values(), curves.treat_all])
+        highest = float(np.nanmax(known, initial=0))
         axes.set(title=f"{TASK_LABELS[task]}: decision curves", xlabel="risk threshold", ylabel="net benefit")
         # Treating everybody does unlimited harm at high thresholds; the panel shows where the models are.
         axes.set_ylim(-0.25 * max(highest, 0.01), 1.1 * max(highest, 0.01))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from clinical_peft.disclosure import coarse, few
 from clinical_peft.events import RunLog
 from clinical_peft.models.heads import HEAD_MODULES
 from clinical_peft.progress import Progress
@@ -160,7 +161,7 @@ class Fit:
         self.classifier, self.objective, self.job = classifier, objective, job
         self.features: Features = features
         self.recipe, self.seed, self.work, self.identity, self.log = job.recipe, seed, work, identity, log
-        self.type = data.type
+        self.type, self.classes = data.type, len(data.classes)
         self.targets = torch.from_numpy(data.targets)
         self.train_rows, self.validation_rows = data.rows("train"), data.rows("validation")
         self.steps_per_epoch = math.ceil(len(self.train_rows) / self.recipe.batch_size)
@@ -314,13 +315,20 @@ class Fit:
                 "validation_auroc": None if math.isnan(auroc) else auroc,
             }
         )
-        self.log.metrics({**figures, "epoch": state.epoch}, step=state.step)
+        self.log.metrics({**self._logged(figures), "epoch": state.epoch}, step=state.step)
         value = {"auroc": auroc, "loss": -loss, "last": float(state.epoch)}[self.selection]
         if state.best_value is None or value > state.best_value:
             state.best_epoch, state.best_value = state.epoch, value
             self.best = {name: parameter.detach().cpu().clone() for name, parameter in self.parameters.items()}
         if self.on_epoch is not None and state.epoch < self.recipe.epochs:
             self.on_epoch(state.curve)
+
+    def _logged(self, figures: Mapping[str, float]) -> Mapping[str, float]:
+        """Validation metrics as they may leave with the run log: coarse where a class has few admissions."""
+        if self.type == "multilabel":
+            return figures
+        counts = torch.bincount(self.targets[self.validation_rows], minlength=self.classes)
+        return {name: coarse(value) for name, value in figures.items()} if few(counts.tolist()) else figures
 
     def _validate(self) -> Mapping[str, float]:
         logits = predict_logits(self.classifier, self.features, self.validation_rows)

@@ -244,11 +244,13 @@ def test_alerts_and_calibration_are_printed_with_their_intervals(tmp_path):
     nobody = {"smallest_cell": 10, "cells": [], "gaps": []}
     table = build_evidence_tables(aggregate=empty, calibration=found, subgroups=nobody, labels=LABELS)["calibration"]
     assert set(table.records[0]) == set(CALIBRATION_FIELDS)
-    record = next(one for one in table.records if (one["model"], one["scores"]) == ("llama+lora", "raw"))
+    # The alerts of some models are too few to be shown, or miss too few.
+    record = next(one for one in table.records if one["alerts_per_100"] is not None)
+    assert record["scores"] == "raw"
     rows = [
         row["alerts_per_100"]
         for run in found["runs"]
-        if run["model"] == "llama+lora"
+        if run["model"] == record["model"]
         for row in run["alert_burden"]
         if row["sensitivity_aimed"] == 0.9
     ]
@@ -286,7 +288,7 @@ def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
         for name in ("auroc", "brier", "ece"):
             assert run["figures"]["raw"][name]["value"] == pytest.approx(stored["metrics"]["test"][name])
         assert (run["decision_curve"] is None) == (run["task"] != "mortality")
-        assert len(run["reliability"]["temperature"]) == BINS
+        assert 0 < len(run["reliability"]["temperature"]) <= BINS
     for task in ("mortality", "procedures"):
         members = [run for run in result["runs"] if run["task"] == task]
         panels = reliability_of(members)
@@ -297,7 +299,9 @@ def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
         assert (curves is None) == (task != "mortality")
         if curves is not None:
             run = members[0]
-            assert curves.models[run["model"]].tolist() == run["decision_curve"]["isotonic"]["net_benefit"]
+            stored = run["decision_curve"]["isotonic"]["net_benefit"]
+            kept = [place for place, value in enumerate(stored) if value is not None]
+            assert curves.models[run["model"]][kept].tolist() == [stored[place] for place in kept]
             decision_curves(task, curves, LABELS, tmp_path / "decision.svg")
     simulate_predictions(predictions[0], runs[0][1], signal=0.0, seed=9)
     with pytest.raises(DataError, match="found others; evaluate it again"):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from clinical_peft.disclosure import HIDDEN, SMALLEST_CELL
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.contamination_gaps import (
     NO_CLASS,
@@ -26,7 +27,6 @@ from clinical_peft.evaluation.contamination_gaps import (
 from clinical_peft.evaluation.contamination_table import CONTAMINATION_FIELDS, build_contamination_table
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.resampling import holm
-from clinical_peft.evaluation.subgroup_gaps import SMALLEST_CELL, TOO_FEW
 from clinical_peft.evaluation.tables import signed
 from clinical_peft.files import sha256_file
 from clinical_peft.recipes import TaskType
@@ -155,11 +155,11 @@ def test_counts_of_few_are_hidden_with_those_that_give_them_away() -> None:
     few[: SMALLEST_CELL - 1] = True
     data = predictions("multiclass", 240, 0.5, 1, 3)
     found = compare_gains([data], [data], few, **DRAW)
-    assert found["undefined"] == TOO_FEW
+    assert found["undefined"] == HIDDEN
     assert {group["admissions"] for group in found["groups"].values()} == {None}
     binary = predictions("binary", 240, 0.5, 1)
     rare = replace(binary, target=np.stack([np.arange(240) != 3, np.arange(240) == 3], axis=1))
-    assert compare_arms([rare], [rare], **DRAW)["undefined"] == f"{TOO_FEW} positives or negatives"
+    assert compare_arms([rare], [rare], **DRAW)["undefined"] == HIDDEN
     assert compare_arms([rare], [rare], **DRAW)["positives"] is None
 
 
@@ -257,9 +257,9 @@ def test_the_table_shows_dashes_for_what_is_undefined(study: dict[str, Any]) -> 
     pq.write_table(pa.table({"subject_id": members, "in_subset": [one < 922 for one in members]}), study["membership"])
     found = measure_contamination(**study, **DRAW)
     table = build_contamination_table(found, {})
-    assert found["carevue"][0]["undefined"] == TOO_FEW
+    assert found["carevue"][0]["undefined"] == HIDDEN
     assert table.rows[0][2:] == ("–",) * 6
-    assert {record["undefined"] for record in table.records[:3]} == {TOO_FEW}
+    assert {record["undefined"] for record in table.records[:3]} == {HIDDEN}
 
 
 def test_models_must_have_the_same_runs(study: dict[str, Any]) -> None:

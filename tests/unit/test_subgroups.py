@@ -11,24 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mimic_iv_tables import write
+from recovery import recovered
 from simulated_study import CLASSES, LABELS, simulate_study
 from sklearn.metrics import roc_auc_score
 
 from clinical_peft.data.subgroups import ATTRIBUTES, build_subgroups
+from clinical_peft.disclosure import HIDDEN, publishable_classes
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.evidence_tables import SUBGROUP_FIELDS, build_evidence_tables
 from clinical_peft.evaluation.predictions import read_predictions
 from clinical_peft.evaluation.render import to_csv, to_markdown
-from clinical_peft.evaluation.subgroup_gaps import (
-    COMPLEMENTARY,
-    NOT_RECORDED,
-    TOO_FEW,
-    Group,
-    Scored,
-    _cells,
-    _gap,
-    compare_subgroups,
-)
+from clinical_peft.evaluation.subgroup_gaps import NOT_RECORDED, TOO_FEW_IN_EVERY_CLASS, Scored, _gap, compare_subgroups
 
 ADMISSIONS = "HADM_ID,SUBJECT_ID,ADMITTIME,INSURANCE,ADMISSION_TYPE,ETHNICITY"
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
@@ -211,8 +204,9 @@ def test_gaps_are_differences_of_figures_over_shared_classes(study):
             inside = test.hadm_id % 2 == odd
             areas.append(roc_auc_score(test.target[inside, 1], test.scores[inside, 1]))
         expected[group] = np.mean(areas)
-    assert row["figures"]["auroc"]["value"] == pytest.approx(expected[row["group"]])
-    assert row["gaps"]["auroc"]["value"] == pytest.approx(expected[row["group"]] - expected[reference["group"]])
+    value = round(expected[row["group"]], 3)
+    assert row["figures"]["auroc"]["value"] == value
+    assert row["gaps"]["auroc"]["value"] == pytest.approx(value - round(expected[reference["group"]], 3))
     low, high = row["gaps"]["auroc"]["interval"]
     assert low < row["gaps"]["auroc"]["value"] < high
     several = rows["llama+lora", "procedures", "female"]
@@ -229,7 +223,7 @@ def one_versus_one(data, classes):
     return np.mean(areas)
 
 
-def test_gaps_of_several_classes_are_over_the_pairs_that_both_groups_define(tmp_path):
+def test_gaps_of_several_classes_are_over_pairs_that_both_groups_show(tmp_path):
     """One group has no stay of the longest class: its gap must not come from the pairs that the other one has more."""
     study = simulate_study(tmp_path, seeds=1, resamples=20, tasks=("los",))
     paths = [study["predictions"][run["model"], "los"][0] for run in study["metrics"]]
@@ -247,29 +241,53 @@ def test_gaps_of_several_classes_are_over_the_pairs_that_both_groups_define(tmp_
         parts = {"female": test.of_rows(inside), "male": test.of_rows(~inside)}
         assert not parts["female"].target[:, 3].any()
         (row,) = [row for row in result["gaps"] if row["model"] == run["model"] and row["gaps"]]
+        assert publishable_classes(parts["female"].target, exclusive=False).tolist() == [True, True, True, False]
         expected = {name: one_versus_one(part, range(3)) for name, part in parts.items()}
-        assert (row["group"], row["reference"], row["classes"]) == ("female", "male", 3)
-        assert row["figures"]["auroc"]["value"] == pytest.approx(expected["female"])
-        assert row["gaps"]["auroc"]["value"] == pytest.approx(expected["female"] - expected["male"])
+        assert (row["group"], row["reference"], row["classes"], row["classes_with_few"]) == ("female", "male", 3, 0)
+        assert row["figures"]["auroc"]["value"] == pytest.approx(expected["female"], abs=0.000501)
+        assert row["gaps"]["auroc"]["value"] == pytest.approx(expected["female"] - expected["male"], abs=0.001001)
+        assert row["figures"]["brier"]["value"] is None
 
 
-def test_small_groups_are_marked_and_their_counts_hidden(study):
+def test_small_groups_and_those_that_give_them_away_show_nothing(study):
     result = gaps_of(study)
     cells = {(cell["task"], cell["group"]): cell for cell in result["cells"]}
-    few = cells["mortality", "few"]
-    assert (few["admissions"], few["patients"], few["positives"], few["suppressed"]) == (None, None, None, TOO_FEW)
-    # One hidden count would follow from the others and the sum: the next smallest is hidden too.
-    other = cells["mortality", NOT_RECORDED]
-    assert (other["admissions"], other["suppressed"]) == (None, COMPLEMENTARY)
+    for task in ("mortality", "procedures"):
+        for group in ("few", NOT_RECORDED):
+            cell = cells[task, group]
+            assert (cell["admissions"], cell["patients"], cell["positives"]) == (None, None, None)
+            assert cell["suppressed"] == HIDDEN
     assert cells["mortality", "many"]["admissions"] > 10
     for row in result["gaps"]:
-        if row["group"] == "few":
-            assert row["suppressed"] == TOO_FEW
+        if row["group"] in ("few", NOT_RECORDED):
+            assert row["suppressed"] == HIDDEN
             assert row["figures"] is row["gaps"] is row["p_value"] is None
             assert row["significant"] is False
 
 
-def test_classes_with_few_cases_are_counted(study):
+def test_a_group_that_a_task_has_nobody_of_is_hidden_there(study, tmp_path):
+    """A group without a row would be a group of none."""
+    ids = np.arange(1_000, 1_300)
+    test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
+    other = read_predictions(study["predictions"]["llama", "procedures"][0], CLASSES["procedures"], "multilabel")[
+        "test"
+    ]
+    inside = np.isin(ids, np.setdiff1d(test.hadm_id, other.hadm_id))
+    only = {"a": np.where(inside, "some", "others").tolist()}
+    attributes = write_attributes(tmp_path / "a.parquet", ids, only)
+    cells = {(cell["task"], cell["group"]) for cell in gaps_of(study, attributes=attributes)["cells"]}
+    assert cells == {(task, group) for task in ("mortality", "procedures") for group in ("some", "others")}
+
+
+def test_the_order_of_hidden_groups_is_that_of_their_names(study, tmp_path):
+    ids = np.arange(1_000, 1_300)
+    names = np.select([ids < 1_008, ids < 1_030], ["a", "b"], "c").tolist()
+    attributes = write_attributes(tmp_path / "order.parquet", ids, {"x": names})
+    found = [cell for cell in gaps_of(study, attributes=attributes)["cells"] if cell["task"] == "mortality"]
+    assert [(cell["group"], cell["admissions"] is None) for cell in found] == [("c", False), ("a", True), ("b", True)]
+
+
+def test_classes_with_few_cases_are_left_out_and_counted(study):
     result = gaps_of(study)
     rows = {(row["model"], row["task"], row["group"]): row for row in result["gaps"]}
     test = read_predictions(study["predictions"]["llama", "procedures"][0], CLASSES["procedures"], "multilabel")["test"]
@@ -277,11 +295,12 @@ def test_classes_with_few_cases_are_counted(study):
     smallest = [
         np.minimum(target.sum(axis=0), (~target).sum(axis=0)) for target in (test.target[female], test.target[~female])
     ]
-    shared = (smallest[0] > 0) & (smallest[1] > 0)
-    few = shared & ((smallest[0] < 10) | (smallest[1] < 10))
+    both = (smallest[0] > 0) & (smallest[1] > 0)
+    few = both & ((smallest[0] < 10) | (smallest[1] < 10))
+    shared = both & ~few
     row = next(rows["llama", "procedures", g] for g in ("female", "male") if rows["llama", "procedures", g]["gaps"])
     assert (row["classes"], row["classes_with_few"]) == (shared.sum(), few.sum())
-    assert 0 < row["classes_with_few"] < row["classes"]
+    assert row["classes_with_few"] > 0
     assert rows["llama", "mortality", "female"]["classes_with_few"] == 0
     table = subgroup_table(result)
     marked = {(line[0], line[2]) for line in table.rows if "†" in line[6]}
@@ -296,20 +315,20 @@ def scored(areas, few):
 
 
 def test_a_figure_of_few_cases_in_every_class_is_not_shown():
-    both = ((0,), (1,))
-    base = scored(both, ())
-    found = _gap(scored(both, (0, 1)), base, 0.95, own=False)
-    assert found["suppressed"] == f"{TOO_FEW} positives or negatives in every class"
+    base = scored(((0,), (1,)), ())
+    found = _gap(scored((), (0, 1)), base, 0.95, own=False)
+    assert found["suppressed"] == TOO_FEW_IN_EVERY_CLASS
     assert found["figures"] is found["gaps"] is found["p_value"] is None
-    # One large class is enough for a figure, which is marked.
-    rough = _gap(scored(both, (1,)), base, 0.95, own=False)
-    assert (rough["suppressed"], rough["classes"], rough["classes_with_few"]) == (None, 2, 1)
+    rough = _gap(scored(((0,),), (1,)), base, 0.95, own=False)
+    assert (rough["suppressed"], rough["classes"], rough["classes_with_few"]) == (None, 1, 1)
 
 
 def test_a_class_that_one_of_two_groups_lacks_is_left_out_of_both():
-    base, group = scored(combinations(range(4), 2), ()), scored(combinations(range(3), 2), (2, 3))
+    base, group = scored(combinations(range(4), 2), ()), scored(combinations(range(3), 2), ())
     found = _gap(group, base, 0.95, own=False)
-    assert (found["classes"], found["classes_with_few"]) == (3, 1)
+    assert (found["classes"], found["classes_with_few"]) == (3, 0)
+    # A single pair of classes has too few possible AUROCs.
+    assert _gap(scored([(0, 1)], ()), base, 0.95, own=False)["suppressed"] == TOO_FEW_IN_EVERY_CLASS
 
 
 def test_every_gap_has_its_interval_in_the_table(study):
@@ -317,33 +336,27 @@ def test_every_gap_has_its_interval_in_the_table(study):
     assert found
     for record in found:
         for name in ("brier", "brier_gap", "calibration_intercept", "calibration_intercept_gap"):
+            if record["task"] == "procedures":  # over all labels, of which some are rare
+                assert record[name] is None
+                continue
             assert record[f"{name}_low"] <= record[name] <= record[f"{name}_high"]
 
 
-def test_few_positives_hide_the_figures_but_not_the_admissions(study):
+def test_few_positives_hide_the_figures_but_not_the_admissions(study, tmp_path):
     test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
-    positive = np.flatnonzero(test.target[:, 1])
-    negative = np.flatnonzero(~test.target[:, 1])
-    groups = [
-        Group("a", "all but nine", np.concatenate([positive[9:], negative[:30]])),
-        Group("a", "nine", np.concatenate([positive[:9], negative[30:]])),
-    ]
-    large, small = _cells("mortality", test, groups)
-    assert small["suppressed"] == f"{TOO_FEW} positives or negatives"
-    assert "admissions" not in small["hidden"]
-    assert "positives" in small["hidden"]
-    assert "positives" in large["hidden"]
-    assert large["suppressed"] is None
-
-
-def test_a_hidden_zero_does_not_follow_from_the_sum(study):
-    test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
-    positive, negative = (np.flatnonzero(test.target[:, 1] == value) for value in (True, False))
-    groups = [Group("a", "most", np.concatenate([positive, negative[5:]])), Group("a", "none", negative[:5])]
-    large, small = _cells("mortality", test, groups)
-    assert small["positives"] == 0
-    assert "positives" in small["hidden"]
-    assert "positives" in large["hidden"]
+    positive = test.hadm_id[test.target[:, 1]]
+    negative = test.hadm_id[~test.target[:, 1]]
+    nine = np.concatenate([positive[:9], negative[30:]])
+    ids = np.arange(1_000, 1_300)
+    attributes = write_attributes(
+        tmp_path / "a.parquet", ids, {"a": np.where(np.isin(ids, nine), "nine", "all but nine").tolist()}
+    )
+    cells = [cell for cell in gaps_of(study, attributes=attributes)["cells"] if cell["task"] == "mortality"]
+    assert len(cells) == 2
+    for cell in cells:
+        assert cell["admissions"] >= 10
+        assert cell["positives"] is None
+        assert cell["suppressed"] == HIDDEN
 
 
 def test_both_ways_of_ranking_give_the_same_gaps(study, monkeypatch):
@@ -375,3 +388,36 @@ def test_the_table_shows_no_count_below_ten(study):
     counts = [record[name] for record in table.records for name in ("admissions", "patients", "positives")]
     assert all(count is None or count >= 10 for count in counts)
     assert "| few | many | – | – |" in to_markdown(table)
+    for record in table.records:
+        if record["auroc_percent"] is not None:
+            assert record["auroc_percent"] == pytest.approx(round(record["auroc_percent"], 1))
+
+
+def _with_label(task, study, label):
+    """Test admissions of a binary task with one label."""
+    test = read_predictions(study["predictions"]["llama", task][0], [0, 1], "binary")["test"]
+    return test.hadm_id[test.target[:, label]]
+
+
+def test_no_hidden_count_follows_from_a_whole_file(study, tmp_path):
+    """Counts, sums, other tasks and AUROCs together leave every hidden count at least two values."""
+    random = np.random.default_rng(5)
+    ids = np.arange(1_000, 1_300)
+    values = {
+        "two": random.choice(["a", "b"], 300, p=[0.04, 0.96]).tolist(),
+        "few": np.where(np.isin(ids, _with_label("mortality", study, 0)[:5]), "five", "others").tolist(),
+        "five": random.choice(list("abcde"), 300, p=[0.4, 0.3, 0.2, 0.05, 0.05]).tolist(),
+    }
+    attributes = write_attributes(tmp_path / "a.parquet", ids, values)
+    result = gaps_of(study, attributes=attributes, resamples=20)
+    tasks = {}
+    for task, kind in (("mortality", "binary"), ("procedures", "multilabel")):
+        test = read_predictions(study["predictions"]["llama", task][0], CLASSES[task], kind)["test"]
+        positive = frozenset(test.hadm_id[test.target[:, 1]].tolist()) if kind == "binary" else None
+        tasks[task] = (frozenset(test.hadm_id.tolist()), positive)
+    assert any(cell["admissions"] is None for cell in result["cells"])
+    assert recovered(result, tasks) == set()
+    for row in result["gaps"]:
+        if row["figures"]:
+            value = row["figures"]["auroc"]["value"]
+            assert value == round(value, 3)

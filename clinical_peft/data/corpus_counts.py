@@ -1,0 +1,21 @@
+"""What may be published of the counts of a corpus; see `clinical_peft.disclosure`."""
+
+from collections.abc import Mapping
+
+from clinical_peft.disclosure import SMALLEST_CELL, hidden_in_margin, shown_counts
+
+_READ = ("rows_read", "notes")
+_REMOVED = ("of_held_out_patients", "repeating", "repeating_source")
+
+
+def published_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts of a corpus that may be published.
+
+    What is dropped for each reason is, with what is kept, a margin of the notes read: small ones and those that cover
+    them are left out, and so are the notes read where all that is dropped is too little.
+    """
+    dropped = [name for name in counts if name.endswith("_dropped") or name in _REMOVED]
+    hidden = {dropped[place] for place in hidden_in_margin([counts[name] for name in dropped])}
+    if hidden and sum(counts[name] for name in hidden) < SMALLEST_CELL + len(hidden):
+        hidden |= {name for name in counts if name in _READ or name.endswith("_rows")}
+    return shown_counts({name: count for name, count in counts.items() if name not in hidden})

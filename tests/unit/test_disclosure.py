@@ -1,0 +1,209 @@
+"""What may be published of counts: margins, chains of steps, curves and shares."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated_study import simulate_predictions
+
+from clinical_peft.data.corpus_counts import published_counts
+from clinical_peft.data.statistics import publishable
+from clinical_peft.disclosure import (
+    SMALLEST_CELL,
+    coarse,
+    hidden_in_margin,
+    merged_ranges,
+    shown_margin,
+    shown_totals,
+    significant,
+)
+from clinical_peft.evaluation.calibration import reliability_bins
+from clinical_peft.evaluation.curves import GRID, published_curves
+from clinical_peft.evaluation.decisions import alert_burden, decision_curve, published_alerts, published_curve
+from clinical_peft.evaluation.evaluate import evaluate
+from clinical_peft.evaluation.predictions import read_predictions
+from clinical_peft.evaluation.published_steps import published_attrition
+from clinical_peft.evaluation.weighting import Weighting
+
+counts = st.lists(st.integers(0, 60), min_size=1, max_size=8)
+
+
+@given(counts)
+def test_hidden_cells_of_a_margin_cover_each_other(cells):
+    hidden = hidden_in_margin(cells)
+    assert all(count >= SMALLEST_CELL for place, count in enumerate(cells) if place not in hidden)
+    if hidden and len(hidden) < len(cells):
+        assert len(hidden) > 1
+        assert sum(cells[place] for place in hidden) >= SMALLEST_CELL + len(hidden)
+    assert bool(hidden) == any(count < SMALLEST_CELL for count in cells)
+
+
+@given(counts)
+def test_no_two_shown_totals_of_a_chain_differ_by_few(drops):
+    totals = (100 + np.cumsum([0, *drops]))[::-1].tolist()
+    shown = shown_totals(totals)
+    kept = [place for place, flag in enumerate(shown) if flag]
+    assert shown[-1]
+    for first, second in pairwise(kept):
+        steps = second - first
+        assert totals[first] - totals[second] >= SMALLEST_CELL + (steps if steps > 1 else 0)
+    if totals[0] - totals[-1] >= SMALLEST_CELL + len(totals):
+        assert shown[0]
+
+
+def step(name, rows, patients, unit="admissions", **more):
+    return {"step": name, "unit": unit, "rows": rows, "patients": patients, **more}
+
+
+def test_a_step_that_drops_three_is_shown_with_its_neighbours():
+    trunk = [step("rows", 1000, 900, "notes"), step("with text", 997, 899, "notes"), step("adults", 900, 800, "notes")]
+    left_out = {"codes": 3, "repeated rows": 40}
+    cohort = [*trunk, step("joined", 880, 800), step("with a label", 850, 770, left_out=left_out)]
+    other = [*trunk, step("joined", 880, 800), step("alive", 878, 799)]
+    shown = published_attrition({"a": cohort, "b": other})
+    assert [one["rows"] for one in shown["a"]] == [1000, None, 900, None, 850]
+    # What the cohorts share is hidden for both: the one would tell what the other drops.
+    assert [one["rows"] for one in shown["b"]] == [1000, None, 900, None, 878]
+    assert [one["patients"] for one in shown["a"]] == [900, None, None, None, 770]
+    assert shown["a"][-1]["left_out"] == {"repeated rows": 40}
+
+
+def test_counts_of_dropped_notes_cover_each_other():
+    counts = {"rows_read": 500, "empty_dropped": 2, "duplicates_dropped": 30, "marked_as_error_dropped": 11}
+    assert published_counts({**counts, "written": 457}) == {
+        "rows_read": 500, "duplicates_dropped": 30, "written": 457}  # fmt: skip
+    few = {"rows_read": 500, "discharge_rows": 500, "empty_dropped": 2, "duplicates_dropped": 1, "written": 497}
+    assert published_counts(few) == {"written": 497}
+
+
+def test_shares_and_splits_of_few_are_hidden():
+    row = {"train": 100, "validation": 8, "test": 30, "patients": 120, "without_code": 3, "prevalence": 4 / 138}
+    found = publishable(row | {"class_shares": [134 / 138, 4 / 138]})
+    assert [found[name] for name in ("train", "validation", "test", "admissions")] == [100, None, None, 138]
+    assert found["class_shares"] == [None, None]
+    assert (found["prevalence"], found["without_code"], found["patients"]) == (None, None, 120)
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), min_size=1, max_size=20))
+def test_joined_ranges_have_enough_of_both(pairs):
+    positives, negatives = (np.array(part) for part in zip(*pairs, strict=True))
+    places = merged_ranges(positives, negatives)
+    if min(positives.sum(), negatives.sum()) < SMALLEST_CELL:
+        assert len(places) == 0
+    # Positives alone do not make a range: all may lie before the tenth negative.
+    for place in set(places.tolist()):
+        assert min(positives[places == place].sum(), negatives[places == place].sum()) >= SMALLEST_CELL
+    assert sorted(places.tolist()) == places.tolist()
+
+
+def test_numbers_are_rounded_at_any_depth():
+    assert coarse({"a": [0.123456, 7, None, {"b": 12.3456}], "c": True}) == {
+        "a": [0.12, 7, None, {"b": 12.0}],
+        "c": True,
+    }
+    assert [significant(value) for value in (0.756896551724138, 0.0, None, float("inf"))] == [
+        0.757, 0.0, None, float("inf")]  # fmt: skip
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(30, 200))
+def test_corners_of_a_curve_are_ten_of_both_apart(seed, rows):
+    random = np.random.default_rng(seed)
+    positive = random.random(rows) < 0.3
+    scores = np.round(random.normal(size=rows) + positive, 1)
+    curves = published_curves(scores, positive)
+    few = min(positive.sum(), rows - positive.sum()) < SMALLEST_CELL
+    if few:
+        assert curves is None
+    if curves is None:
+        return
+    # Where the ROC curve bends, as many negatives lie between as a corner needs.
+    slopes = np.diff(curves.true_positive_rate)
+    bends = GRID[1:-1][~np.isclose(np.diff(slopes), 0, atol=1e-9)] * (rows - positive.sum())
+    assert len(bends) <= 2 * (positive.sum() // SMALLEST_CELL)
+    assert curves.precision[-1] == pytest.approx(positive.mean())
+
+
+@pytest.fixture
+def splits(tmp_path):
+    path = tmp_path / "p.parquet"
+    simulate_predictions(path, "mortality", signal=1.0, seed=0, rows=400)
+    return read_predictions(path, [0, 1], "binary")
+
+
+def ones(data):
+    return Weighting(np.ones((len(data), 3), np.uint8))
+
+
+def test_bins_alerts_and_decisions_rest_on_ten_of_each(splits):
+    test = splits["test"]
+    positive, scores = test.target[:, 1], test.scores[:, 1].astype(float)
+    for row in reliability_bins(test, ones(test), joined=True):
+        observed = round(row["observed"] * row["pairs"])
+        assert min(observed, row["pairs"] - observed) >= SMALLEST_CELL
+    curve = published_curve(decision_curve(test, ones(test), 0.95), test)
+    kept = [t for t, value in zip(curve["thresholds"], curve["net_benefit"], strict=True) if value is not None]
+    assert 0 < len(kept) < 30
+    borders = np.searchsorted([-np.inf, *kept, np.inf], scores, side="right")
+    for kind in (positive, ~positive):
+        assert (np.bincount(borders[kind])[1:] >= SMALLEST_CELL).all()
+    for row in published_alerts(alert_burden(splits["validation"], test, ones(test), 0.95), test):
+        alerted = scores >= row["threshold"]
+        cells = [(a & c).sum() for a in (alerted, ~alerted) for c in (positive, ~positive)]
+        assert (row["sensitivity"]["value"] is None) == (min(cells) < SMALLEST_CELL)
+
+
+def scored(folder: Path, task, rows, classes):
+    path, space = folder / "p.parquet", folder / "classes.json"
+    simulate_predictions(path, task, signal=1.0, seed=0, rows=rows, classes=classes)
+    space.write_text(str(classes).replace("'", '"'))
+    files = {"output": folder / "m.json", "replicates": folder / "r.parquet"}
+    job = {"model": "m", "task": task, "switches": {}}
+    return read_predictions(path, classes, {"diagnoses": "multilabel"}.get(task, "binary")), evaluate(
+        path, space, task=task, job=job, protocol="corrected", cohort_sha256="0", seed=0, resamples=20,
+        bootstrap_seed=0, provenance={}, **files,
+    )  # fmt: skip
+
+
+def test_metrics_of_rare_labels_are_hidden(tmp_path):
+    splits, found = scored(tmp_path, "diagnoses", 200, [f"{code:03d}" for code in range(12)])
+    positives = splits["test"].target.sum(axis=0)
+    rare = np.array([count is None for count in shown_margin(positives.tolist())])
+    assert 0 < rare.sum() < len(rare)
+    for name in ("positives", "auroc", "auprc"):
+        assert [value is None for value in found["labels"][name]] == rare.tolist()
+
+
+def test_a_split_of_few_cases_has_coarse_metrics_and_no_counts(tmp_path):
+    splits, found = scored(tmp_path, "mortality", 30, [0, 1])
+    few = [
+        name
+        for name, data in splits.items()
+        if min(data.target[:, 1].sum(), (~data.target[:, 1]).sum()) < SMALLEST_CELL
+    ]
+    assert "validation" in few
+    assert "test" in few
+    for name in few:
+        assert found["positives"][name] is None
+        for value in found["metrics"][name].values():
+            assert value is None or value == significant(value, 2)
+    assert set(found["bootstrap"]["undefined"].values()) == {None}
+
+
+def test_counts_of_classes_hide_another(tmp_path):
+    assert shown_margin([40, 3, 12]) == [40, None, None]
+
+
+def test_a_run_log_holds_coarse_metrics_of_few_cases():
+    torch = pytest.importorskip("torch")
+    from clinical_peft.training.fitting import Fit
+
+    figures = {"validation_auroc": 0.123456, "validation_loss": 1.23456}
+    fit = Fit.__new__(Fit)
+    fit.type, fit.classes, fit.validation_rows = "binary", 2, np.arange(40)
+    for positives, shown in ((9, {"validation_auroc": 0.12, "validation_loss": 1.2}), (10, figures)):
+        fit.targets = torch.tensor([1] * positives + [0] * (40 - positives))
+        assert fit._logged(figures) == shown

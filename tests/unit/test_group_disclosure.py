@@ -1,0 +1,117 @@
+"""No hidden count of a group follows from what is published beside it."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from recovery import Published, Task, by_admissions, by_task
+
+from clinical_peft.group_disclosure import Counts, Members, decide
+
+
+def members(sizes, positives=None, first=0):
+    """Rows of groups with these sizes; the first of each group are positive."""
+    groups = np.repeat([f"g{place}" for place in range(len(sizes))], sizes)
+    inside = np.concatenate([np.arange(size) for size in sizes]) if sizes else np.array([], int)
+    positive = None if positives is None else inside < np.repeat(positives, sizes)
+    ids = np.arange(len(groups)) + first
+    return Members(ids, ids, groups, positive)
+
+
+def published(tasks):
+    """What the decision publishes, by task and group."""
+    shown = {}
+    for name, decision in decide(tasks).items():
+        rows = tasks[name]
+        counts = Counts.of(rows, decision.groups)
+        by_group = {}
+        for place, group in enumerate(decision.groups):
+            positives = counts.outcomes[0][place] if counts.outcomes else None
+            by_group[group] = Published(
+                int(counts.admissions[place]) if group in decision.counts else None,
+                int(positives) if counts.outcomes and group in decision.outcomes else None,
+            )
+        positive = None if rows.positive is None else rows.outcomes[0]
+        shown[name] = Task(rows.everyone, positive, by_group)
+    return shown
+
+
+def pinned(tasks):
+    """Hidden counts that an attacker knows."""
+    shown = published(tasks)
+    return {key for key, (low, high) in by_admissions(shown).items() if low == high}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hidden"),
+    [
+        ([50, 1, 1], {"g0", "g1", "g2"}),
+        ([50, 40, 5], {"g1", "g2"}),
+        ([50, 12, 10], set()),
+        ([9, 9, 60], {"g0", "g1"}),
+    ],
+)
+def test_small_groups_and_their_cover_are_hidden(sizes, hidden):
+    (decision,) = decide({"t": members(sizes)}).values()
+    assert set(decision.groups) - decision.counts == hidden
+
+
+def test_the_group_of_a_small_one_has_no_metric():
+    """Emergency 49 of 54 admissions and 29 of 29 positives: its AUROC told both counts of the elective five."""
+    rows = members([49, 5], [29, 0])
+    (decision,) = decide({"pmv": rows}).values()
+    assert not decision.counts
+    assert not decision.outcomes
+    # The metric in full leaves two pairs of counts, and no other count of positives, ties included.
+    told = by_task([Published(None, None, aurocs=(0.756896551724138,), digits=15), Published(None, None)], 54, 29)
+    assert told == [{(49, 29), (39, 29)}, {(5, 0), (15, 0)}]
+
+
+def test_a_task_of_survivors_does_not_give_away_deaths():
+    deaths = [4, 12, 3, 15]
+    mortality = members([60, 50, 40, 45], deaths)
+    alive = ~mortality.positive
+    los = Members(mortality.admissions[alive], mortality.patients[alive], mortality.groups[alive])
+    tasks = {"mortality": mortality, "los": los}
+    found = decide(tasks)
+    for group, count in zip(("g0", "g2"), (4, 3), strict=True):
+        assert group not in found["mortality"].counts & found["los"].counts, count
+    assert pinned(tasks) == set()
+
+
+def test_tasks_of_the_same_admissions_hide_the_same_groups():
+    tasks = {"a": members([60, 50, 5, 30], [30, 25, 2, 15]), "b": members([60, 50, 5, 30])}
+    found = decide(tasks)
+    assert found["a"].counts == found["b"].counts
+
+
+@st.composite
+def studies(draw):
+    """Tasks over groups: the same admissions, a part of them, those without an outcome, and others."""
+    sizes = draw(st.lists(st.integers(1, 45), min_size=2, max_size=5))
+    shares = draw(st.lists(st.sampled_from([0, 0.1, 0.3, 0.5, 0.9, 1]), min_size=len(sizes), max_size=len(sizes)))
+    whole = members(sizes, [round(size * share) for size, share in zip(sizes, shares, strict=True)])
+    patients = whole.admissions // draw(st.integers(1, 2))
+    whole = Members(whole.admissions, patients, whole.groups, whole.positive)
+    tasks = {"whole": whole}
+    random = np.random.default_rng(draw(st.integers(0, 10)))
+    for kind in draw(st.lists(st.sampled_from(["same", "part", "negatives", "positives", "most"]), max_size=3)):
+        keep = {
+            "same": np.ones(len(sizes) and len(whole.admissions), bool),
+            "part": random.random(len(whole.admissions)) < 0.5,
+            "most": random.random(len(whole.admissions)) < 0.95,
+            "negatives": ~whole.positive,
+            "positives": whole.positive,
+        }[kind]
+        label = random.random(int(keep.sum())) < 0.4 if draw(st.booleans()) else None
+        if draw(st.booleans()):
+            label = whole.positive[keep]
+        tasks[f"{kind}{len(tasks)}"] = Members(whole.admissions[keep], whole.patients[keep], whole.groups[keep], label)
+    return tasks
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(studies())
+def test_no_hidden_count_can_be_recovered(tasks):
+    # Of no admission at all there is nothing to hide.
+    assert {key for key in pinned(tasks) if len(tasks[key[0]].admissions)} == set()
