@@ -32,7 +32,7 @@ from clinical_peft.tokens.encoding import Encoder, EncodersDifferError, fast_enc
 from clinical_peft.tokens.parts import COLUMNS, PartSettings, finished_part, write_part
 from clinical_peft.tokens.processes import in_processes
 from clinical_peft.tokens.rows import describe_counts
-from clinical_peft.tokens.tokenizer import frame_ids, load_tokenizer
+from clinical_peft.tokens.tokenizer import frame_ids, highest_id, load_tokenizer
 
 # About three million tokens: enough that best fit leaves little empty, and a few dozen megabytes of memory.
 NOTES_PER_PART = 8192
@@ -94,7 +94,7 @@ def tokenise(
             split_salt=split_salt,
             pad=tokenizer.pad_token_id if truncate_and_pad else None,
             frame=frame_ids(tokenizer),
-            dtype=token_type(len(tokenizer)),
+            dtype=token_type(highest_id(tokenizer) + 1),
         )
         if work is not None:
             _drop_parts_of_another_run(settings, tokenizer)

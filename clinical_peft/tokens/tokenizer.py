@@ -75,7 +75,46 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def frame_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
-    """Return the ids before and after a text: its start and end tokens, or [CLS] and [SEP]; none where it has none."""
-    start = tokenizer.bos_token_id if tokenizer.cls_token_id is None else tokenizer.cls_token_id
+    """Return the ids before and after every text: in token shards, in fine-tuning and in pooled features alike.
+
+    They are what the tokenizer's own template adds. Where it puts nothing in front of a text, the start token (or
+    [CLS]) comes first; where it puts nothing behind one, the end token (or [SEP]) comes last, and for a causal network
+    also where the template ends with another token.
+    """
+    before, after = template_ids(tokenizer)
+    is_causal = tokenizer.cls_token_id is None
+    start = tokenizer.bos_token_id if is_causal else tokenizer.cls_token_id
     end = tokenizer.eos_token_id if tokenizer.sep_token_id is None else tokenizer.sep_token_id
-    return [] if start is None else [start], [] if end is None else [end]
+    if not before and start is not None:
+        before = [start]
+    if end is not None and (not after or (is_causal and after[-1] != end)):
+        after = [*after, end]
+    return before, after
+
+
+def template_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer's own template puts before and after a text."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    framed = backend.encode("a")
+    added = framed.special_tokens_mask
+    before = next((place for place, special in enumerate(added) if not special), len(added))
+    after = next((place for place, special in enumerate(reversed(added)) if not special), 0)
+    return framed.ids[:before], framed.ids[len(added) - after :]
+
+
+def room_for_text(tokenizer: PreTrainedTokenizerFast, context: int) -> int:
+    """Return how many tokens of a note's text a classifier reads beside the frame, within its context.
+
+    Where the template of a causal tokenizer ends a text itself, one position more stays free, since `docs/models.md`
+    lets the tokenizer cut a note as if the end token had still to be added.
+    """
+    start, end = frame_ids(tokenizer)
+    has_own_end = tokenizer.cls_token_id is None and template_ids(tokenizer)[1][-1:] == [tokenizer.eos_token_id]
+    return context - len(start) - len(end) - has_own_end
+
+
+def highest_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Return the largest token id; ids may have gaps, so it can exceed the number of tokens."""
+    return max(tokenizer.get_vocab().values())

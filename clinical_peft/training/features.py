@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -116,7 +117,7 @@ class TokenisedNotes:
 
 
 def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end: bool = False) -> TokenisedNotes:
-    """Tokenise notes with the tokenizer's special tokens, keeping at most `context` tokens of each.
+    """Tokenise notes, framed as in token shards, keeping at most `context` tokens of each.
 
     A note for a causal network ends with the end-of-text token, also when it is cut off: the state that is pooled
     then belongs to the same token in every note, not to whatever piece of a word happens to be the last. A note that
@@ -126,27 +127,40 @@ def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end
         texts: Notes.
         tokenizer: Fast tokenizer of `transformers` with a padding token.
         context: Most tokens of a note, special ones included.
-        pad_with_end: As the original: no token ends a note, and the end-of-text token, where the tokenizer has one,
-            pads it.
+        pad_with_end: As the original: the tokenizer's own template alone frames a note, and the end-of-text token,
+            where the tokenizer has one, pads it.
     """
     end = tokenizer.eos_token_id
-    closed = end is not None and tokenizer.cls_token_id is None and not pad_with_end
-    encoded = tokenizer(
+    notes = _by_template(texts, tokenizer, context) if pad_with_end else _framed(texts, tokenizer, context)
+    lengths = np.asarray([len(note) for note in notes], dtype=np.int64)
+    return TokenisedNotes(
+        ids=np.concatenate([np.asarray(note, dtype=np.int32) for note in notes]),
+        starts=np.concatenate([[0], np.cumsum(lengths)]),
+        pad=end if pad_with_end and end is not None else tokenizer.pad_token_id,
+    )
+
+
+def _framed(texts: Sequence[str], tokenizer: Any, context: int) -> list[list[int]]:
+    # Heads on kept features import this module, and need no tokenizer.
+    from clinical_peft.tokens.encoding import reference_encoder
+    from clinical_peft.tokens.tokenizer import frame_ids, room_for_text
+
+    start, end = frame_ids(tokenizer)
+    room = room_for_text(tokenizer, context)
+    ids, offsets = reference_encoder(tokenizer)(texts)
+    spans = pairwise(offsets.tolist())
+    return [[*start, *ids[first : min(last, first + room)].tolist(), *end] for first, last in spans]
+
+
+def _by_template(texts: Sequence[str], tokenizer: Any, context: int) -> list[list[int]]:
+    return tokenizer(
         list(texts),
         truncation=True,
-        max_length=context - closed,
+        max_length=context,
         return_attention_mask=False,
         return_token_type_ids=False,
         split_special_tokens=True,
     )["input_ids"]
-    if closed:
-        encoded = [note if note[-1:] == [end] else [*note, end] for note in encoded]
-    lengths = np.asarray([len(note) for note in encoded], dtype=np.int64)
-    return TokenisedNotes(
-        ids=np.concatenate([np.asarray(note, dtype=np.int32) for note in encoded]),
-        starts=np.concatenate([[0], np.cumsum(lengths)]),
-        pad=end if pad_with_end and end is not None else tokenizer.pad_token_id,
-    )
 
 
 class KeptFeatures:

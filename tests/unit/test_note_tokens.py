@@ -1,15 +1,22 @@
 """Admission notes as tokens: framed and cut, and encoded as token shards are."""
 
+from itertools import pairwise
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from language_fixtures import CLINICAL, GENERAL
+from language_fixtures import CLINICAL, GENERAL, SALT
 from models_fixtures import write_tokenizer
+from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from clinical_peft.tokens.encoding import AWKWARD_TEXTS, reference_encoder
-from clinical_peft.tokens.tokenizer import SPECIAL, load_tokenizer, train_tokenizer
+from clinical_peft.tokens.reading import TokenShards
+from clinical_peft.tokens.shards import tokenise as write_shards
+from clinical_peft.tokens.tokenizer import SPECIAL, frame_ids, load_tokenizer, train_tokenizer
 from clinical_peft.training.features import tokenise
 
 CONTEXT = 12
@@ -69,3 +76,58 @@ def test_many_notes_are_one_array_and_their_starts(tokenizers):
     ids, lengths = notes.batch(np.array([1, 0]))
     assert ids.tolist() == [[*notes.ids[4:7].tolist(), 0], notes.ids[:4].tolist()]
     assert lengths.tolist() == [3, 4]
+
+
+# Template of a tokenizer that has a start and an end token, and the frame of its notes.
+TEMPLATES = {
+    None: (["<s>"], ["</s>"]),
+    "<s> $A": (["<s>"], ["</s>"]),
+    "$A </s>": (["<s>"], ["</s>"]),
+    "<s> $A </s>": (["<s>"], ["</s>"]),
+    "<unk> <s> $A": (["<unk>", "<s>"], ["</s>"]),
+}
+
+
+def tokenizer_with(folder, template: str | None) -> PreTrainedTokenizerFast:
+    write_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
+    special = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("<unk>", "<s>", "</s>")]
+    # A template that adds nothing: tokenizers cannot drop one.
+    single = template or "$A"
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=special)
+    tokenizer.save_pretrained(folder)
+    return load_tokenizer(folder)
+
+
+@pytest.mark.parametrize(("template", "frame"), TEMPLATES.items())
+def test_shards_and_fine_tuning_frame_a_note_alike(template, frame, tmp_path):
+    tokenizer = tokenizer_with(tmp_path, template)
+    texts = [f"word{number} word3 word4" for number in range(30)]
+    rows = [{"note_id": f"n{number}", "subject_id": number, "text": text} for number, text in enumerate(texts)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
+    write_shards(tmp_path / "notes.parquet", tmp_path, tmp_path / "tokens", context=CONTEXT, split_salt=SALT)
+    shards = TokenShards(tmp_path / "tokens")
+    stored = {tuple(document) for row in range(len(shards.lengths)) for document in map(list, shards.documents(row))}
+    notes = tokenise(texts, tokenizer, CONTEXT)
+    read = {tuple(notes.ids[first:last].tolist()) for first, last in pairwise(notes.starts.tolist())}
+    assert read == stored
+    start, end = ([tokenizer.convert_tokens_to_ids(token) for token in part] for part in frame)
+    assert frame_ids(tokenizer) == (start, end)
+    assert all(list(ids[: len(start)]) == start and list(ids[len(ids) - len(end) :]) == end for ids in read)
+
+
+@pytest.mark.parametrize(("template", "frame"), TEMPLATES.items())
+def test_a_long_note_keeps_its_frame_within_the_context(template, frame, tmp_path):
+    tokenizer = tokenizer_with(tmp_path, template)
+    start, end = (list(map(tokenizer.convert_tokens_to_ids, part)) for part in frame)
+    ids = ids_of("word3 " * 50, tokenizer)
+    assert ids[: len(start)] == start
+    assert ids[len(ids) - len(end) :] == end
+    assert CONTEXT - 1 <= len(ids) <= CONTEXT
+
+
+def test_a_tokenizer_without_start_and_end_has_no_frame(tmp_path):
+    tokenizer = tokenizer_with(tmp_path, None)
+    tokenizer.bos_token = tokenizer.eos_token = None
+    assert frame_ids(tokenizer) == ([], [])
+    assert len(ids_of("word3 " * 50, tokenizer)) == CONTEXT

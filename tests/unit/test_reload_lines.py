@@ -101,10 +101,10 @@ def test_the_printed_lines_give_the_written_logits(family, name, study, tmp_path
     check(study, make_job(name, family=family), tmp_path, study[family])
 
 
-def test_a_model_with_two_adapters_takes_ten_lines(study, tmp_path):
+def test_a_model_with_two_adapters_takes_13_lines(study, tmp_path):
     run(make_job("clinical-frozen+task"), study, tmp_path)
     lines = [line for line in lines_for(tmp_path / "model") if line and not line.startswith(("import ", "from "))]
-    assert len(lines) == 10
+    assert len(lines) == 13
 
 
 @pytest.mark.parametrize("template", ["<s> $A", "<s> $A </s>"])
@@ -123,8 +123,9 @@ def with_template(base: Path, folder: Path, template: str) -> Path:
     return folder
 
 
-def test_they_do_where_the_tokenizer_ends_a_note_itself(study, tmp_path):
-    base = with_template(study["causal"], tmp_path / "causal", "<s> $A </s>")
+@pytest.mark.parametrize("template", ["<s> $A </s>", "$A", "$A </s>"])
+def test_they_do_whatever_the_tokenizer_puts_around_a_note(template, study, tmp_path):
+    base = with_template(study["causal"], tmp_path / "causal", template)
     check(study, make_job("clinical-trainable+task"), tmp_path / "out", base)
 
 
