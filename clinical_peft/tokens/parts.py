@@ -1,7 +1,7 @@
 """One part of a corpus: a range of notes as the rows of one Arrow file."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinical_peft.errors import DataError
-from clinical_peft.files import atomic_path, read_json, write_json
+from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
 from clinical_peft.hash_split import SPLITS, hash_split
 from clinical_peft.tokens.encoding import Encoder
 from clinical_peft.tokens.rows import EncodedNotes, Ids, Offsets, count_rows, packed_rows, padded_rows
@@ -71,7 +71,7 @@ def write_part(settings: PartSettings, number: int, encode: Encoder) -> dict[str
         encode: Gives the ids of texts.
 
     Returns:
-        Counts per split, the digest of the rows and the size of the file.
+        Counts per split, the digests of the rows and of the file, and the file's size.
 
     Raises:
         DataError: A note has no text.
@@ -86,18 +86,31 @@ def write_part(settings: PartSettings, number: int, encode: Encoder) -> dict[str
     with atomic_path(file) as temporary, pa.ipc.new_stream(temporary, rows.schema) as stream:
         for start in range(0, rows.num_rows, ROWS_PER_BATCH):
             stream.write_batch(rows.slice(start, ROWS_PER_BATCH))
-    digest = hashlib.sha256()
-    for name in ("input_ids", "document_lengths"):
-        if name in rows.schema.names:
-            digest.update(rows[name].value_lengths().to_numpy())
-            digest.update(rows[name].values.to_numpy())
     record = {
         "splits": count_rows(notes, rows, settings.context),
-        "sha256": digest.hexdigest(),
+        "sha256": rows_digest(pa.Table.from_batches([rows])),
+        "file_sha256": sha256_file(file),
         "bytes": file.stat().st_size,
     }
     write_json(file.with_suffix(".json"), record)
     return record
+
+
+def rows_digest(rows: pa.Table) -> str:
+    """Return the SHA-256 of a part's tokens and documents, however its rows are divided into batches."""
+    digest = hashlib.sha256()
+    for name in ("input_ids", "document_lengths"):
+        if name in rows.schema.names:
+            for lists in rows[name].chunks:
+                digest.update(lists.value_lengths().to_numpy())
+            for lists in rows[name].chunks:
+                digest.update(lists.flatten().to_numpy())
+    return digest.hexdigest()
+
+
+def fingerprint(digests: Iterable[str]) -> str:
+    """Return the SHA-256 that stands for a corpus, from the digests of its parts' rows in their order."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _read_notes(settings: PartSettings, number: int, encode: Encoder) -> EncodedNotes:

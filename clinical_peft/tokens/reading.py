@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
 from clinical_peft.hash_split import SPLITS
+from clinical_peft.tokens.integrity import check_shards, read_shard
 from clinical_peft.tokens.rows import describe_counts
 
 Ids = npt.NDArray[np.integer]
@@ -22,6 +23,7 @@ class TokenShards:
 
     Args:
         folder: What `tokenise` wrote.
+        verify: Whether every byte is compared with the digests in tokens.json; of several processes one is enough.
 
     Attributes:
         summary: Contents of tokens.json.
@@ -31,15 +33,18 @@ class TokenShards:
         DataError: A file is missing, truncated, or does not agree with tokens.json.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, verify: bool = True) -> None:
         self.folder = Path(folder)
         self.summary: dict[str, Any] = read_json(self.folder / "tokens.json")
         self._values: list[Ids] = []
         self._offsets: list[npt.NDArray[np.int32]] = []
         self._documents: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]] = []
         splits = []
-        for entry in read_json(self.folder / "state.json")["_data_files"]:
-            table = self._open(self.folder / entry["filename"])
+        names = [entry["filename"] for entry in read_json(self.folder / "state.json")["_data_files"]]
+        if verify:
+            check_shards(self.folder, names, self.summary)
+        for name in names:
+            table = read_shard(self.folder / name)
             for ids, split in zip(table["input_ids"].chunks, table["split"].chunks, strict=True):
                 self._values.append(ids.values.to_numpy(zero_copy_only=True))
                 self._offsets.append(ids.offsets.to_numpy(zero_copy_only=True))
@@ -53,12 +58,6 @@ class TokenShards:
         expected = sum(count["rows"] for count in self.summary["splits"].values())
         if len(self.lengths) != expected:
             raise DataError(f"{self.folder}: expected {expected} rows, found {len(self.lengths)}; tokenise again")
-
-    def _open(self, path: Path) -> pa.Table:
-        try:
-            return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{path}: missing or damaged shard ({type(error).__name__}); tokenise again") from None
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
         """Return the numbers of a split's rows, ascending."""

@@ -29,7 +29,7 @@ from clinical_peft.files import atomic_path, private_directory, read_json, sha25
 from clinical_peft.hash_split import SPLITS
 from clinical_peft.progress import Progress
 from clinical_peft.tokens.encoding import Encoder, EncodersDifferError, fast_encoder, reference_encoder
-from clinical_peft.tokens.parts import COLUMNS, PartSettings, finished_part, write_part
+from clinical_peft.tokens.parts import COLUMNS, PartSettings, finished_part, fingerprint, write_part
 from clinical_peft.tokens.processes import in_processes
 from clinical_peft.tokens.rows import describe_counts
 from clinical_peft.tokens.tokenizer import frame_ids, highest_id, load_tokenizer
@@ -37,7 +37,7 @@ from clinical_peft.tokens.tokenizer import frame_ids, highest_id, load_tokenizer
 # About three million tokens: enough that best fit leaves little empty, and a few dozen megabytes of memory.
 NOTES_PER_PART = 8192
 COUNTS = ("notes", "documents", "rows", "tokens", "dropped_tokens")
-FORMAT = 2  # raised when the same inputs give other files
+FORMAT = 3  # raised when the same inputs give other files
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def tokenise(
 
     Returns:
         What is also written to tokens.json: notes, documents, rows, tokens and dropped tokens (padding not counted)
-        per split, and settings.
+        per split, settings, and the digests that readers check.
 
     Raises:
         DataError: The notes lack a column, a text is missing, or a split ends up empty.
@@ -108,11 +108,15 @@ def tokenise(
             "vocabulary": len(tokenizer),
             "pad_token_id": tokenizer.pad_token_id,
             "splits": counts,
-            "fingerprint": hashlib.sha256("".join(part["sha256"] for part in parts).encode()).hexdigest(),
+            "fingerprint": fingerprint(part["sha256"] for part in parts),
         }
+        files = [f"data-{number:05d}-of-{len(parts):05d}.arrow" for number in range(len(parts))]
+        summary["files"] = [
+            {"name": name, "bytes": part["bytes"], "sha256": part["file_sha256"], "rows_sha256": part["sha256"]}
+            for name, part in zip(files, parts, strict=True)
+        ]
         with atomic_path(output) as shards:
             shards.mkdir()
-            files = [f"data-{number:05d}-of-{len(parts):05d}.arrow" for number in range(len(parts))]
             for number, name in enumerate(files):
                 _link(settings.file(number), shards / name)
             _write_descriptions(shards, files, summary)

@@ -81,7 +81,7 @@ def pretrain(
     require_shardable(job)
     device = prepare_torch(job.seed, job.recipe.threads)
     identity = read_identity(base)
-    shards = TokenShards(tokens)
+    shards = TokenShards(tokens, verify=workers.first)
     _require_fit(job, identity, shards, base)
     text = _general_text(job, general, base, shards, measured=job.recipe.general_tokens)
     way = adaptation(job, base, identity)
