@@ -29,7 +29,7 @@ from clinical_peft.files import atomic_path, private_directory, read_json, sha25
 from clinical_peft.hash_split import SPLITS
 from clinical_peft.progress import Progress
 from clinical_peft.tokens.encoding import Encoder, EncodersDifferError, fast_encoder, reference_encoder
-from clinical_peft.tokens.parts import COLUMNS, PartSettings, finished_part, fingerprint, write_part
+from clinical_peft.tokens.parts import COLUMNS, PartSettings, fingerprint, finished_part, write_part
 from clinical_peft.tokens.processes import in_processes
 from clinical_peft.tokens.rows import describe_counts
 from clinical_peft.tokens.tokenizer import frame_ids, highest_id, load_tokenizer
