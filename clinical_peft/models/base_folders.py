@@ -1,13 +1,14 @@
 """Writing a base folder: network, tokenizer, and base.json, which says where they come from."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from clinical_peft.errors import DataError
 from clinical_peft.files import atomic_path, sha256_file, write_json
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.bases import special_ids
@@ -16,7 +17,12 @@ PAD = "<|padding|>"
 
 
 def write_base(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, output: Path, record: Mapping[str, Any]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    output: Path,
+    record: Mapping[str, Any],
+    *,
+    check: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
     """Write a base folder, in which tokenizer and network agree on a padding token used for nothing else.
 
@@ -25,6 +31,7 @@ def write_base(
         tokenizer: Its tokenizer.
         output: Folder to write, whole or not at all.
         record: What is known of the base; counts and a digest of the weights are added.
+        check: Looks at the written folder before it takes its place; what it raises leaves no folder.
 
     Returns:
         The record that is also written to base.json.
@@ -49,6 +56,8 @@ def write_base(
             "parameters": trainable_parameters(model)[1],
         }
         write_json(folder / "base.json", written)
+        if check is not None:
+            check(folder)
     return written
 
 
@@ -56,13 +65,22 @@ def _dedicate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
     """Give the tokenizer a padding token that stands for nothing else; return whether one had to be added."""
     others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id not in others:
-        return False
+        before = len(model.get_input_embeddings().weight)
+        _grow(model, rows=tokenizer.pad_token_id + 1)
+        return len(model.get_input_embeddings().weight) > before
     tokenizer.add_special_tokens({"pad_token": PAD})
-    embeddings = model.get_input_embeddings().weight
-    if len(tokenizer) > len(embeddings):
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    tokens = tokenizer.get_vocab()
+    if [name for name, number in tokens.items() if number == tokens[PAD]] != [PAD]:
+        raise DataError("tokenizer: its ids have gaps, and no id is free for padding; add a padding token to it first")
+    _grow(model, rows=tokens[PAD] + 1)
+    return True
+
+
+def _grow(model: PreTrainedModel, *, rows: int) -> None:
+    """Give the embedding and the head a row for the padding token, unless they have one."""
+    if rows > len(model.get_input_embeddings().weight):
+        model.resize_token_embeddings(rows, mean_resizing=False)
         # The mean of the others: a row of zeros would make padding a likelier prediction than most words.
         for layer in filter(None, (model.get_input_embeddings(), model.get_output_embeddings())):
             with torch.no_grad():
                 layer.weight[-1] = layer.weight[:-1].float().mean(0).to(layer.weight.dtype)
-    return True

@@ -27,11 +27,13 @@ from transformers.utils import logging
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
+from clinical_peft.models.checkpoint_files import check_weights, ignored_adapter
 from clinical_peft.models.four_bit import four_bit_loading
 from clinical_peft.recipes import Family, Precision, Shape
 
 # With nf4 the matrices are quantised when they are loaded; this is the type of everything else, and on disk.
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16}
+PREPARE_AGAIN = "prepare the base again: delete its folder, then run the same command"
 NEW_IN_A_CLASSIFIER = ("score.", "classifier.", "bert.pooler.")
 
 logging.disable_progress_bar()
@@ -148,9 +150,9 @@ def load_causal(folder: Path, *, precision: Precision = "fp32") -> PreTrainedMod
         TrainingError: The folder has no safetensors weights, some weights are missing in them, or nf4 is not possible
             here.
     """
-    _require_safetensors(folder)
+    _require_whole(folder)
     with quiet_transformers():
-        model, info = AutoModelForCausalLM.from_pretrained(folder, **_loading(precision))
+        model, info = AutoModelForCausalLM.from_pretrained(folder, **_loading(precision), **ignored_adapter(folder))
     require_weights(folder, info, new=())
     return model
 
@@ -178,11 +180,11 @@ def load_classifier(
         TrainingError: The folder has no safetensors weights, some weights of the base are missing in them, or nf4 is
             not possible here.
     """
-    _require_safetensors(folder)
+    _require_whole(folder)
     with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(seed)
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder, num_labels=classes, **_loading(precision), **settings
+            folder, num_labels=classes, **_loading(precision), **ignored_adapter(folder), **settings
         )
     require_weights(folder, info, new=new)
     return model
@@ -200,18 +202,22 @@ def _loading(precision: Precision) -> dict[str, Any]:
     }
 
 
-def _require_safetensors(folder: Path) -> None:
+def _require_whole(folder: Path) -> None:
     if not any(Path(folder).glob("*.safetensors")):
         raise TrainingError(f"{folder}: expected weights as *.safetensors, found none; pickled weights are not read")
+    check_weights(folder, remedy=PREPARE_AGAIN)
 
 
-def require_weights(folder: Path, info: dict[str, Any], *, new: tuple[str, ...]) -> None:
+def require_weights(
+    folder: Path, info: dict[str, Any], *, new: tuple[str, ...], remedy: str = "prepare the base again"
+) -> None:
     """Check that transformers found every weight of a network.
 
     Args:
         folder: Where the weights were read, for the message.
         info: What `from_pretrained(..., output_loading_info=True)` returned beside the network.
         new: Beginnings of the names of weights that may be freshly drawn.
+        remedy: What a user does about it.
 
     Raises:
         TrainingError: A weight is missing or has another shape.
@@ -221,7 +227,7 @@ def require_weights(folder: Path, info: dict[str, Any], *, new: tuple[str, ...])
     if missing or mismatched:
         raise TrainingError(
             f"{folder}: {len(missing)} weights are missing and {len(mismatched)} have another shape, "
-            f"for instance {(missing + mismatched)[0]}; prepare the base again"
+            f"for instance {(missing + mismatched)[0]}; {remedy}"
         )
 
 

@@ -32,6 +32,7 @@ from clinical_peft.method_settings import (
     PTuning,
 )
 from clinical_peft.models.adapters import TaskType, quiet_peft
+from clinical_peft.models.positions import longest_sequence
 
 SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
@@ -203,8 +204,8 @@ def require_positions(model: PreTrainedModel, *, context: int, prompt: int = 0) 
     Raises:
         TrainingError: It has too few.
     """
-    longest = model.config.max_position_embeddings
-    if prompt + context <= longest:
+    longest = longest_sequence(model)
+    if longest is None or prompt + context <= longest:
         return
     if not prompt:
         raise TrainingError(f"context is {context} tokens, but the base has {longest} positions; lower context")

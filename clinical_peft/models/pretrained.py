@@ -1,25 +1,46 @@
-"""Preparing base folders from pretrained networks: a local folder, a GGUF file, the Hugging Face Hub."""
+"""Preparing base folders from pretrained networks: a local folder, a GGUF file, the Hugging Face Hub.
+
+Before a base folder takes its place, its files, architecture, head, positions and tokenizer are checked, a few tokens
+pass through the network, and the written folder is loaded again and must give the same.
+"""
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, snapshot_download
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-)
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from clinical_peft.errors import DataError
 from clinical_peft.models.base_folders import write_base
-from clinical_peft.models.bases import DTYPES, quiet_transformers, require_weights
+from clinical_peft.models.bases import DTYPES, load_causal, load_classifier, quiet_transformers
+from clinical_peft.models.checkpoint_files import (
+    check_checkpoint,
+    ignored_adapter,
+    require_content,
+    require_safetensors,
+)
+from clinical_peft.models.import_checks import (
+    agree,
+    probe,
+    probe_ids,
+    require_architecture,
+    require_finite,
+    require_positions_for,
+    require_tokenizer,
+)
+from clinical_peft.models.text_networks import load_network, load_source_tokenizer
 from clinical_peft.recipes import Family, Precision
+
+__all__ = [
+    "package_folder",
+    "prepare_gguf_base",
+    "prepare_hub_base",
+    "prepare_local_base",
+    "require_safetensors",
+    "write_base",
+]
 
 HUB_FILES = (
     "config.json",
@@ -50,7 +71,14 @@ def package_folder(package: str) -> Path:
 
 
 def prepare_local_base(
-    folder: Path, output: Path, *, name: str, family: Family, source: str | None = None, precision: Precision = "fp32"
+    folder: Path,
+    output: Path,
+    *,
+    name: str,
+    family: Family,
+    source: str | None = None,
+    precision: Precision = "fp32",
+    context: int | None = None,
 ) -> dict[str, Any]:
     """Prepare a base from a Hugging Face folder on this machine.
 
@@ -61,26 +89,30 @@ def prepare_local_base(
         family: `causal` keeps the language-model head; `encoder` keeps the network below any head.
         source: Where the weights come from, for the record; the folder's name by default.
         precision: Type in which the weights are stored.
+        context: Most tokens that the study reads at once; None if unknown.
 
     Returns:
         The record that is also written to base.json.
 
     Raises:
-        DataError: There is no such folder, or it holds pickled weights only or a network of another family or
-            architecture.
+        DataError: There is no such folder, or it holds what cannot be a base of this family: pickled, quantised or
+            damaged weights, another architecture, no head, too few positions, a tokenizer of another network.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: expected the folder of a base, found none")
-    require_safetensors([file.name for file in folder.glob("*")], where=str(folder))
-    model = _load(folder, family, precision)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     record = {"name": name, "family": family, "source": source or folder.name, "note": ""}
-    return write_base(model, tokenizer, output, record)
+    return _prepare_folder(folder, output, record, family, precision, context)
 
 
 def prepare_gguf_base(
-    file: Path, output: Path, *, name: str, source: str | None = None, precision: Precision = "fp32"
+    file: Path,
+    output: Path,
+    *,
+    name: str,
+    source: str | None = None,
+    precision: Precision = "fp32",
+    context: int | None = None,
 ) -> dict[str, Any]:
     """Prepare a causal base from a GGUF file, its quantised weights converted to plain tensors.
 
@@ -90,35 +122,51 @@ def prepare_gguf_base(
         name: Name of the base in the study.
         source: Where the file comes from, for the record; the file's name by default.
         precision: Type in which the weights are stored; float32 keeps the quantised values exactly.
+        context: Most tokens that the study reads at once; None if unknown.
 
     Returns:
         The record that is also written to base.json.
 
     Raises:
-        DataError: The file does not exist or the package `gguf` is missing.
+        DataError: The file does not exist, is not whole or holds what cannot be a causal base, or the package `gguf`
+            is missing.
     """
     file = Path(file)
     if not file.is_file():
         raise DataError(f"{file}: expected a GGUF file, found none")
     if importlib.util.find_spec("gguf") is None:
         raise DataError("reading a GGUF file needs the package gguf; run `pip install gguf`")
+    _require_gguf(file)
     options = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
-    with quiet_transformers():
-        model = _forget_quantisation(
-            AutoModelForCausalLM.from_pretrained(file.parent, dtype=DTYPES[precision], **options)
-        )
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, **options)
+    try:
+        with quiet_transformers():
+            model = AutoModelForCausalLM.from_pretrained(
+                file.parent, dtype=DTYPES[precision], **options, **ignored_adapter(file.parent)
+            )
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, **options)
+    except Exception as error:  # each architecture has errors of its own
+        raise DataError(
+            f"{file}: expected a network that the installed transformers can read from GGUF, found one that ends with "
+            f"{type(error).__name__}; use its safetensors repository"
+        ) from error
+    require_architecture(str(file), model.config, "causal")
     record = {
         "name": name,
         "family": "causal",
         "source": source or file.name,
         "note": f"weights of {file.name} dequantised to {precision}",
     }
-    return write_base(model, tokenizer, output, record)
+    return _write(_forget_quantisation(model), tokenizer, output, record, str(file), precision, context)
 
 
 def prepare_hub_base(
-    repository: str, revision: str, output: Path, *, family: Family, precision: Precision = "fp32"
+    repository: str,
+    revision: str,
+    output: Path,
+    *,
+    family: Family,
+    precision: Precision = "fp32",
+    context: int | None = None,
 ) -> dict[str, Any]:
     """Download a base from the Hugging Face Hub: safetensors, configuration and tokenizer, nothing that runs.
 
@@ -128,18 +176,17 @@ def prepare_hub_base(
         output: Base folder to write, whole or not at all.
         family: `causal` keeps the language-model head; `encoder` keeps the network below any head.
         precision: Type in which the weights are stored.
+        context: Most tokens that the study reads at once; None if unknown.
 
     Returns:
         The record that is also written to base.json.
 
     Raises:
-        DataError: The repository publishes pickled weights only, or a network of another family or architecture.
+        DataError: The repository publishes what cannot be a base of this family; see `prepare_local_base`.
     """
     info = HfApi().model_info(repository, revision=revision)
     require_safetensors([file.rfilename for file in info.siblings or []], where=f"{repository} at {revision}")
     folder = Path(snapshot_download(repository, revision=info.sha, allow_patterns=list(HUB_FILES)))
-    model = _load(folder, family, precision)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     record = {
         "name": repository,
         "family": family,
@@ -147,55 +194,80 @@ def prepare_hub_base(
         "revision": info.sha,
         "note": "",
     }
-    return write_base(model, tokenizer, output, record)
+    return _prepare_folder(folder, output, record, family, precision, context)
 
 
-def require_safetensors(names: Iterable[str], *, where: str) -> None:
-    """Refuse a base that has no weights as safetensors.
+def _prepare_folder(
+    folder: Path,
+    output: Path,
+    record: Mapping[str, Any],
+    family: Family,
+    precision: Precision,
+    context: int | None,
+) -> dict[str, Any]:
+    check_checkpoint(folder)
+    tokenizer = load_source_tokenizer(folder)
+    model = load_network(folder, family, precision)
+    return _write(model, tokenizer, output, record, str(folder), precision, context)
 
-    Raises:
-        DataError: Among the file names is no *.safetensors.
-    """
-    names = list(names)
-    if any(name.endswith(".safetensors") for name in names):
-        return
-    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
-    found = f"pickled weights only ({pickled[0]})" if pickled else "no weights"
-    raise DataError(
-        f"{where}: expected weights as *.safetensors, found {found}; pickles can run code, so they are not read: "
-        "choose a revision with safetensors or convert the weights yourself"
+
+def _write(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    output: Path,
+    record: Mapping[str, Any],
+    where: str,
+    precision: Precision,
+    context: int | None,
+) -> dict[str, Any]:
+    """Check a network, write it as a base folder, and check that the folder gives the same."""
+    family: Family = record["family"]
+    require_tokenizer(where, model, tokenizer)
+    require_positions_for(where, model, context)
+    require_finite(where, model)
+    ids = probe_ids(model, tokenizer)
+    expected = probe(where, model, ids, family)
+
+    def check(folder: Path) -> None:
+        model.to("meta")  # so that memory holds one network
+        try:
+            if family == "causal":
+                again = load_causal(folder, precision=precision)
+            else:
+                again = load_classifier(folder, 2, seed=0, precision=precision).base_model
+        except Exception as error:  # each architecture has errors of its own
+            raise _written_otherwise(where, model, f"a folder that ends with {type(error).__name__}") from error
+        found = probe(where, again, ids, family)[..., : expected.shape[-1]]
+        if not agree(expected.to(again.dtype), found):
+            raise _written_otherwise(where, model, "other values")
+
+    return write_base(model, tokenizer, output, record, check=check)
+
+
+def _written_otherwise(where: str, model: PreTrainedModel, found: str) -> DataError:
+    return DataError(
+        f"{where}: expected the written base to give the same as the checkpoint, found {found}; the installed "
+        f"transformers cannot read back what it writes of {type(model).__name__} with a padding token of its own: "
+        "choose another base"
     )
 
 
-def _load(folder: Path, family: Family, precision: Precision) -> PreTrainedModel:
-    options = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(folder, **options)
-    _require_architecture(folder, config, family)
-    kind = AutoModelForCausalLM if family == "causal" else AutoModel
-    with quiet_transformers():
-        model, info = kind.from_pretrained(
-            folder, config=config, dtype=DTYPES[precision], use_safetensors=True, output_loading_info=True, **options
-        )
-    require_weights(folder, info, new=("pooler.",))
-    if any(key.startswith("pooler.") for key in info["missing_keys"]):
-        # transformers has drawn one at random. Left out here, every classifier draws its own by its seed.
-        model.pooler = None
-    return model
+def _require_gguf(file: Path) -> None:
+    """Refuse a file that is not a whole GGUF file.
 
+    Raises:
+        DataError: It is not.
+    """
+    from gguf import GGUFReader
 
-def _require_architecture(folder: Path, config: PretrainedConfig, family: Family) -> None:
-    if family == "encoder":
-        # Pooler and head of a classifier are BERT's; RoBERTa and others have neither in that form.
-        expected, fits = "an encoder of architecture bert", config.model_type == "bert"
-    else:
-        # An encoder that transformers would also load as a language model says that it is no decoder.
-        known = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        expected, fits = "a causal language model", known and getattr(config, "is_decoder", True)
-    if not fits:
+    require_content(file)
+    try:
+        GGUFReader(file)
+    except Exception as error:  # the reader takes what it finds for lengths and places
         raise DataError(
-            f"{folder}: expected {expected} (family {family}), found architecture {config.model_type}; choose another "
-            "base or family"
-        )
+            f"{file}: expected a whole GGUF file, found one cut short or of another format ({type(error).__name__}); "
+            "download it again"
+        ) from error
 
 
 def _forget_quantisation(model: PreTrainedModel) -> PreTrainedModel:
