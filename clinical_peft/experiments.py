@@ -233,6 +233,21 @@ def token_context(study: Study, base: str, corpus: str) -> int:
     return contexts.pop() if contexts else LanguageRecipe(learning_rate=1.0).context
 
 
+def longest_reading(study: Study, base: str) -> int | None:
+    """Most positions of a base that the study's adapters and runs in use read at once; None if none reads it."""
+    found = []
+    for name in adapters_in_use(study):
+        if study.adapters[plain(name)].base == base:
+            job = pretrain_job(study, name)
+            found.append(job.recipe.context + getattr(job.method, "num_virtual_tokens", 0))
+    found += [
+        finetune_job(study, model, plain(task)).recipe.context
+        for model, task in runs_in_use(study)
+        if study.models[plain(model)].base == base
+    ]
+    return max(found, default=None)
+
+
 def load_study(config: Mapping[str, Any]) -> Study:
     """Validate a configuration and every recipe in it.
 

@@ -159,12 +159,16 @@ def pull_adapter(
 
     Raises:
         ConfigError: No repository is configured.
-        DataError: The server refuses, or a file is missing there; weights other than safetensors are never fetched.
+        DataError: The server refuses, or a file is missing there or not whole; weights other than safetensors are
+            never fetched.
+        TrainingError: A tensor is empty, not finite, or zero where it cannot be after training.
     """
     if repository is None:
         raise ConfigError(f"config: hub.repository: expected owner/name to fetch {adapter} from, found none")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
+
+    from clinical_peft.models.adapters import require_whole_adapter
 
     api = HfApi(endpoint=endpoint)
     try:
@@ -179,6 +183,7 @@ def pull_adapter(
                 api.hf_hub_download(repository, name, revision=found.sha, local_dir=folder)
             # The Hub's library keeps its own records beside the files.
             shutil.rmtree(folder / ".cache", ignore_errors=True)
+            require_whole_adapter(folder, where=f"{repository} at {found.sha}")
     except (HfHubHTTPError, OSError) as error:
         raise _refusal(repository, error) from None
     files = {name: sha256_file(output / name) for name in (*FILES, CARD)}

@@ -22,11 +22,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from clinical_peft.errors import TrainingError
+from clinical_peft.checkpoint_files import require_content, safetensors_header
+from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.files import atomic_path
 from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from clinical_peft.models.four_bit import parameter_size
+
+TRAIN_AGAIN = "train the adapter again, or fetch it again"
 
 # Parts of tensor names: what begins at zero, and so is zero in an adapter that was never trained.
 BEGIN_AT_ZERO = {"LORA": ("lora_B", "lora_embedding_B"), "ADALORA": ("lora_E",), "ADAPTION_PROMPT": ("adaption_gate",)}
@@ -168,17 +171,41 @@ def read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """
     folder = Path(folder)
     try:
+        safetensors_header(folder / ADAPTER_WEIGHTS, remedy=TRAIN_AGAIN)
         tensors = load_file(folder / ADAPTER_WEIGHTS)
-    except SafetensorError as error:
-        raise TrainingError(f"{folder / ADAPTER_WEIGHTS}: damaged file ({error}); train the adapter again") from None
+    except DataError as error:
+        raise TrainingError(str(error)) from None
+    except SafetensorError:
+        raise TrainingError(f"{folder / ADAPTER_WEIGHTS}: damaged file; {TRAIN_AGAIN}") from None
     _check_tensors(tensors, _read_config_record(folder), where=str(folder))
     return tensors
+
+
+def require_whole_adapter(folder: Path, *, where: str) -> None:
+    """Check an adapter that comes from elsewhere, whatever base it belongs to.
+
+    Args:
+        folder: Adapter folder.
+        where: Where it comes from, for the message.
+
+    Raises:
+        TrainingError: A file is not whole, the configuration is malformed, or a tensor is empty, not finite or zero
+            where it cannot be after training.
+    """
+    try:
+        read_adapter_tensors(folder)
+    except TrainingError as error:
+        what = str(error).replace(f"{folder}/", "").replace(f"{folder}: ", "")
+        raise TrainingError(f"{where}: {what}") from None
 
 
 def _read_config_record(folder: Path) -> dict[str, Any]:
     """Read adapter_config.json and check the form of what is used of it here."""
     try:
+        require_content(folder / ADAPTER_CONFIG, remedy=TRAIN_AGAIN)
         record = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except DataError as error:
+        raise TrainingError(str(error)) from None
     except ValueError as error:
         raise _malformed(folder, f"not valid JSON ({type(error).__name__})") from None
     if not isinstance(record, dict):

@@ -25,15 +25,14 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from clinical_peft.checkpoint_files import PREPARE_AGAIN, check_weights, ignored_adapter
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
-from clinical_peft.models.checkpoint_files import check_weights, ignored_adapter
 from clinical_peft.models.four_bit import four_bit_loading
 from clinical_peft.recipes import Family, Precision, Shape
 
 # With nf4 the matrices are quantised when they are loaded; this is the type of everything else, and on disk.
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16}
-PREPARE_AGAIN = "prepare the base again: delete its folder, then run the same command"
 NEW_IN_A_CLASSIFIER = ("score.", "classifier.", "bert.pooler.")
 
 logging.disable_progress_bar()

@@ -12,15 +12,15 @@ from typing import Any
 from huggingface_hub import HfApi, snapshot_download
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from clinical_peft.checkpoint_files import (
+    check_checkpoint,
+    ignored_adapter,
+    require_safetensors,
+)
 from clinical_peft.errors import DataError
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import DTYPES, load_causal, load_classifier, quiet_transformers
-from clinical_peft.models.checkpoint_files import (
-    check_checkpoint,
-    ignored_adapter,
-    require_content,
-    require_safetensors,
-)
+from clinical_peft.models.gguf_files import require_whole_gguf
 from clinical_peft.models.import_checks import (
     agree,
     probe,
@@ -136,7 +136,7 @@ def prepare_gguf_base(
         raise DataError(f"{file}: expected a GGUF file, found none")
     if importlib.util.find_spec("gguf") is None:
         raise DataError("reading a GGUF file needs the package gguf; run `pip install gguf`")
-    _require_gguf(file)
+    require_whole_gguf(file)
     options = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
         with quiet_transformers():
@@ -250,24 +250,6 @@ def _written_otherwise(where: str, model: PreTrainedModel, found: str) -> DataEr
         f"transformers cannot read back what it writes of {type(model).__name__} with a padding token of its own: "
         "choose another base"
     )
-
-
-def _require_gguf(file: Path) -> None:
-    """Refuse a file that is not a whole GGUF file.
-
-    Raises:
-        DataError: It is not.
-    """
-    from gguf import GGUFReader
-
-    require_content(file)
-    try:
-        GGUFReader(file)
-    except Exception as error:  # the reader takes what it finds for lengths and places
-        raise DataError(
-            f"{file}: expected a whole GGUF file, found one cut short or of another format ({type(error).__name__}); "
-            "download it again"
-        ) from error
 
 
 def _forget_quantisation(model: PreTrainedModel) -> PreTrainedModel:

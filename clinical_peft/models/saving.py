@@ -139,9 +139,9 @@ def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> An
         if adapted is None:
             adapted = load_adapter(network, folder / TASK, base=identity, adapter_name=TASK, task_type=None)
         else:
+            stored = read_adapter_tensors(folder / TASK)
             with quiet_peft():
                 adapted.load_adapter(str(folder / TASK), adapter_name=TASK, use_safetensors=True)
-            stored = read_adapter_tensors(folder / TASK)
             require_loaded(adapted, stored, adapter_name=TASK, where=str(folder / TASK))
     if adapted is not None:
         adapted.base_model.set_adapter(record["active_adapters"])

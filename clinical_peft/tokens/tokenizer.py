@@ -6,6 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from clinical_peft.checkpoint_files import PREPARE_AGAIN, check_json
 from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.recipes import Family
 
@@ -63,10 +64,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
     Raises:
         TrainingError: There is no tokenizer, or it has no padding token of its own.
+        DataError: tokenizer.json is empty, cut short or a Git LFS pointer.
     """
     folder = Path(folder)
     if not (folder / "tokenizer.json").exists():
         raise TrainingError(f"{folder}: expected tokenizer.json, found none; prepare the base again")
+    check_json(folder / "tokenizer.json", remedy=PREPARE_AGAIN)
     # The generic class takes tokenizer.json as it is; a model's own class may rebuild the pipeline around it.
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:

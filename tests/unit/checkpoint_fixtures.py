@@ -68,7 +68,9 @@ def build(kind: str, **changes: Any) -> Any:
     return network
 
 
-def write_word_tokenizer(folder: Path, *, words: int = ROWS, special: tuple[str, ...] = (), pad: str | None = None) -> None:
+def write_word_tokenizer(
+    folder: Path, *, words: int = ROWS, special: tuple[str, ...] = (), pad: str | None = None
+) -> None:
     """Write a tokenizer of `words` ids, whose first is the end of text, and of further special tokens.
 
     It has no padding token unless one of its words is named as that, and no template adds the start token.

@@ -247,3 +247,14 @@ def test_a_task_can_be_left_to_some_models():
     assert left_out == {(model, "mortality") for model in everything.matrix.models if model != "tfidf"}
     with pytest.raises(ConfigError, match=r"tasks\.mortality\.models: 'tfidff' is not among the models"):
         study({"tasks": {"mortality": {"models": ["tfidff"]}}})
+
+
+def test_a_base_is_read_as_far_as_the_longest_context_in_use():
+    longer = {"finetuning": {"context": 99}, "pretraining": {"context": 64}, "models": {"llama": {"recipe": {}}}}
+    assert experiments.longest_reading(study(longer), "tiny-llama") == 99
+    prompted = {"pretraining": {"context": 120}, "finetuning": {"context": 99}}
+    prompted["methods"] = {"prompt": {"settings": {"type": "prompt_tuning", "num_virtual_tokens": 7}, "label": "P"}}
+    prompted["adapters"] = {"tiny-llama-prompted": {"base": "tiny-llama", "method": "prompt", "corpus": "mimic-iv"}}
+    prompted["matrix"] = {"adapters": ["tiny-llama-prompted"]}
+    assert experiments.longest_reading(study(prompted), "tiny-llama") == 127
+    assert experiments.longest_reading(study({"matrix": {"adapters": [], "models": []}}), "tiny-llama") is None

@@ -11,8 +11,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import torch
+from safetensors.torch import save, save_file
 
-from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.errors import ClinicalPeftError, ConfigError, DataError
 from clinical_peft.hub import plan_shipments, pull_adapter, push_adapters
 
 COMMIT = "c" * 40
@@ -123,7 +125,8 @@ def adapters(tmp_path: Path) -> tuple[dict[str, Path], dict[str, Path]]:
         folder = tmp_path / "adapters" / name
         folder.mkdir(parents=True)
         (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-        (folder / "adapter_model.safetensors").write_bytes(f"weights of {name}".encode())
+        tensors = {"layer.lora_A.weight": torch.ones(2, 4), "layer.lora_B.weight": torch.ones(len(name), 2)}
+        save_file(tensors, folder / "adapter_model.safetensors")
         (folder / "notes_of_a_patient.txt").write_text("must stay")
         cards[name] = tmp_path / f"{name}.md"
         cards[name].write_text(f"---\nlibrary_name: peft\nlicense: mit\n---\n\n# {name}\n")
@@ -151,7 +154,7 @@ def test_an_adapter_comes_back_as_it_was_pushed(hub: FakeHub, adapters: Any, tmp
 
 
 def test_without_a_repository_nothing_leaves_and_the_message_says_what_would(hub: FakeHub, adapters: Any):
-    with pytest.raises(ConfigError, match=r"hub\.repository.*nothing was sent.*safetensors \(15 bytes\)"):
+    with pytest.raises(ConfigError, match=r"hub\.repository.*nothing was sent.*safetensors \(\d+ bytes\)"):
         push(hub, None, adapters)
     assert hub.requests == []
 
@@ -193,3 +196,24 @@ def test_an_adapter_that_lacks_a_file_is_refused(adapters: Any):
     (adapters[0]["lora"] / "adapter_config.json").unlink()
     with pytest.raises(DataError, match="expected a file of the adapter lora, found none"):
         plan_shipments("me/{adapter}", *adapters)
+
+
+BROKEN = {
+    "pointer": ("adapter_model.safetensors", b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+    "empty": ("adapter_model.safetensors", b"", "an empty file"),
+    "truncated": ("adapter_model.safetensors", save({"a.lora_A.weight": torch.ones(9)})[:-1], r"expected 1\d\d bytes"),
+    "zero": ("adapter_model.safetensors", save({"a.lora_B.weight": torch.zeros(9)}), "the adapter does nothing"),
+    "no tensors": ("adapter_model.safetensors", save({}), "the adapter has no tensors"),
+    "configuration": ("adapter_config.json", b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_a_pulled_adapter_that_is_not_whole_is_one_line(damage: str, hub: FakeHub, adapters: Any, tmp_path: Path):
+    push(hub, "me/{adapter}", adapters)
+    name, content, expected = BROKEN[damage]
+    hub.files["me/lora"][name] = content
+    with pytest.raises(ClinicalPeftError, match=f"me/lora at c+: .*{expected}.*again") as caught:
+        pull_adapter("lora", repository="me/lora", revision=None, output=tmp_path / "out", endpoint=hub.address)
+    assert str(tmp_path) not in str(caught.value)
+    assert not (tmp_path / "out").exists()

@@ -26,6 +26,7 @@ FLOATS = {"F64", "F32", "F16", "BF16"}
 # Parts of names that only packed matrices have.
 PACKED = (".qweight", ".qzeros", ".weight_packed", ".SCB", ".absmax", ".weight_scale", ".weight_scale_inv")
 FETCH = "fetch it again (`git lfs pull` in a clone, or a new download)"
+PREPARE_AGAIN = "prepare the base again: delete its folder, then run the same command"
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def safetensors_header(file: Path, *, remedy: str = FETCH) -> Header:
         header.pop("__metadata__", None)
         end = 8 + length + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        raise DataError(f"{file}: expected a safetensors file, found one cut short or damaged; {remedy}") from None
+        raise DataError(f"{file}: expected a safetensors file, found a damaged file; {remedy}") from None
     if size != end:
         raise DataError(f"{file}: expected {end:,} bytes, found {size:,}; {remedy}")
     return header
