@@ -241,7 +241,7 @@ def longest_reading(study: Study, base: str) -> int | None:
             job = pretrain_job(study, name)
             found.append(job.recipe.context + getattr(job.method, "num_virtual_tokens", 0))
     found += [
-        finetune_job(study, model, plain(task)).recipe.context
+        finetune_job(study, model, task).recipe.context
         for model, task in runs_in_use(study)
         if study.models[plain(model)].base == base
     ]

@@ -39,6 +39,10 @@ def truncate(file, by=1):
     file.write_bytes(file.read_bytes()[:-by])
 
 
+def keep(file, size):
+    file.write_bytes(file.read_bytes()[:size])
+
+
 def last_shard(folder):
     return max(folder.glob("model-*.safetensors"))
 
