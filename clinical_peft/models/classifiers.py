@@ -20,6 +20,7 @@ from clinical_peft.models.adapters import load_adapter, quiet_peft, read_adapter
 from clinical_peft.models.bases import BaseIdentity, load_classifier, read_identity
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.encoding import pooled_features
+from clinical_peft.models.gradients import check_reached
 from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits
 from clinical_peft.models.methods import peft_config, require_targets
 from clinical_peft.models.variants import CLINICAL, TASK, Variant
@@ -194,16 +195,7 @@ def check_gradients(classifier: Classifier, loss: Tensor) -> None:
     Raises:
         TrainingError: A parameter has a gradient that should have none, or the reverse.
     """
-    loss.backward()
-    reached = {name for name, value in classifier.network.named_parameters() if value.grad is not None}
-    classifier.network.zero_grad(set_to_none=True)
-    expected = trained_names(classifier.network, classifier.variant)
-    if reached != expected:
-        wrong = sorted(reached ^ expected)
-        raise TrainingError(
-            f"{len(wrong)} parameters are trained that should not be, or the reverse, for instance {wrong[0]}; "
-            "the installed versions of peft or transformers treat adapters differently"
-        )
+    check_reached(classifier.network, loss, expected=trained_names(classifier.network, classifier.variant))
 
 
 def frozen_digest(classifier: Classifier) -> str:

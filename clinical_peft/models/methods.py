@@ -203,8 +203,8 @@ def require_positions(model: PreTrainedModel, *, context: int, prompt: int = 0) 
     Raises:
         TrainingError: It has too few.
     """
-    longest = model.config.max_position_embeddings
-    if prompt + context <= longest:
+    longest = longest_position(model)
+    if longest is None or prompt + context <= longest:
         return
     if not prompt:
         raise TrainingError(f"context is {context} tokens, but the base has {longest} positions; lower context")
@@ -212,6 +212,13 @@ def require_positions(model: PreTrainedModel, *, context: int, prompt: int = 0) 
         f"a prompt of {prompt} virtual tokens and a context of {context} tokens make {prompt + context} "
         f"positions, but the base has {longest}; lower num_virtual_tokens or context"
     )
+
+
+def longest_position(model: PreTrainedModel) -> int | None:
+    """Return how many positions a base has; None for one without a limit, such as a recurrence."""
+    config = model.config.get_text_config()
+    found = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+    return next((value for value in found if isinstance(value, int) and value > 0), None)
 
 
 def allocate_ranks(model: PeftModel, step: int) -> None:

@@ -25,6 +25,7 @@ from clinical_peft.models.classifiers import (
     frozen_digest,
 )
 from clinical_peft.models.digests import tensor_digest
+from clinical_peft.models.methods import longest_position
 from clinical_peft.models.saving import save_classifier
 from clinical_peft.models.variants import Variant, variant_of
 from clinical_peft.recipes import FinetuneJob
@@ -204,8 +205,8 @@ def _pools_last_position(job: FinetuneJob, variant: Variant) -> bool:
 
 
 def _require_context(classifier: Classifier, job: FinetuneJob) -> None:
-    longest = classifier.network.config.max_position_embeddings
-    if job.recipe.context > longest:
+    longest = longest_position(classifier.network)
+    if longest is not None and job.recipe.context > longest:
         raise TrainingError(
             f"model {job.model}, task {job.task}: context is {job.recipe.context} tokens, but the base has {longest} "
             "positions; lower context"

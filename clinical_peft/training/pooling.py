@@ -15,6 +15,7 @@ from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.classifiers import build_classifier, frozen_digest
 from clinical_peft.models.folders import parts_digests
 from clinical_peft.models.heads import HEAD_MODULES
+from clinical_peft.models.methods import longest_position
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import PoolJob
 from clinical_peft.tokens.tokenizer import load_tokenizer
@@ -56,8 +57,8 @@ def pool_notes(
     variant = Variant(family=job.family, clinical=job.clinical_mode)
     classifier = build_classifier(variant, base, adapter, classes=ANY_CLASSES, seed=ANY_SEED, precision=job.precision)
     to_device(classifier.network, device)
-    longest = classifier.network.config.max_position_embeddings
-    if job.context > longest:
+    longest = longest_position(classifier.network)
+    if longest is not None and job.context > longest:
         raise TrainingError(f"{base}: context is {job.context} tokens, but the base has {longest} positions; lower it")
     last_position = job.switches.get("pool_last_position", False)
     texts, rows = _distinct_texts(cohorts)
