@@ -21,7 +21,7 @@ from clinical_peft.models.bases import BaseIdentity, load_classifier, read_ident
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.gradients import check_reached
-from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits
+from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits, head_spread
 from clinical_peft.models.methods import peft_config, require_targets
 from clinical_peft.models.variants import CLINICAL, TASK, Variant
 from clinical_peft.recipes import Family, Precision
@@ -37,6 +37,7 @@ class Classifier:
         variant: What the classifier consists of.
         base: Base that it belongs to.
         clinical_folder: Folder of the clinical adapter that was loaded, or None.
+        every_position: Let the last layer compute more than the position that is pooled.
     """
 
     network: Any
@@ -44,6 +45,7 @@ class Classifier:
     variant: Variant
     base: BaseIdentity
     clinical_folder: Path | None
+    every_position: bool = False
 
     @property
     def family(self) -> Family:
@@ -52,7 +54,14 @@ class Classifier:
 
     def features(self, input_ids: Tensor, lengths: Tensor, *, last_position: bool = False) -> Tensor:
         """Pooled features of shape (batch, hidden); see `clinical_peft.models.encoding.pooled_features`."""
-        return pooled_features(self.network, self.variant.family, input_ids, lengths, last_position=last_position)
+        return pooled_features(
+            self.network,
+            self.variant.family,
+            input_ids,
+            lengths,
+            last_position=last_position,
+            every_position=self.every_position,
+        )
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits of shape (batch, classes); see `clinical_peft.models.heads.head_logits`."""
@@ -101,7 +110,7 @@ def build_classifier(
     if clinical is not None:
         _check_clinical_kind(variant, clinical, identity)
     network: Any = load_classifier(base, classes, seed=seed, precision=precision)
-    draw_head(float32_head(network, variant.family), spread=network.config.initializer_range, seed=seed)
+    draw_head(float32_head(network, variant.family), spread=head_spread(network), seed=seed)
     adapted: PeftModel | None = None
     if clinical is not None:
         adapted = load_adapter(network, clinical, base=identity, adapter_name=CLINICAL, task_type=None)

@@ -8,8 +8,7 @@ after some tokens have been changed. Nothing is drawn at random and no state is 
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from clinical_peft.training.checkpoint import generator_tensors, restore_generat
 from clinical_peft.training.general_text import TokenRows
 from clinical_peft.training.language_loss import CausalLoss, Sequences
 from clinical_peft.training.language_run import LanguageRun
+from clinical_peft.training.modes import training_mode
 from clinical_peft.training.optimisation import autocast
 
 SHORT = (24, 17, 9)  # lengths of the documents whose states are compared
@@ -59,7 +59,7 @@ def settle_loss(model: nn.Module, run: LanguageRun) -> None:
     documents = _sample(run.shards, loss.pad, _longest(model, run))
     if not documents:
         return
-    with _mode(model, training=False), torch.no_grad(), autocast(run.recipe, run.device):
+    with training_mode(model, on=False), torch.no_grad(), autocast(run.recipe, run.device):
         _in_memory(lambda few: _settle(model, run, loss, few), documents, title=run.title)
 
 
@@ -217,21 +217,9 @@ def require_gradients(model: nn.Module, run: LanguageRun) -> None:
         check_reached(model, loss, expected=expected)
 
     # A recurrent prompt encoder has no backward pass on a GPU but in training.
-    with _mode(model, training=True):
+    with training_mode(model, on=True):
         try:
             _in_memory(check, documents, title=run.title)
         finally:
             model.zero_grad(set_to_none=True)
             restore_generators(generators)
-
-
-@contextmanager
-def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Set a network's mode and put back that of each of its modules, which may differ."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, was_training in modes:
-            module.training = was_training
