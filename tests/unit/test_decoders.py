@@ -1,6 +1,7 @@
 """Decoders of every architecture: the loss of a job is that of the network's own logits, or the base is refused."""
 
 import logging
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.method_settings import Lora
 from clinical_peft.models.methods import add_adapter, peft_config
 from clinical_peft.recipes import LanguageRecipe
+from clinical_peft.training.activations import recomputed
 from clinical_peft.training.attention import Documents, layout_now, packed_attention
 from clinical_peft.training.decoder_checks import require_gradients, settle_loss
 from clinical_peft.training.language_loss import CausalLoss
@@ -23,6 +25,7 @@ PAD = 1
 CONTEXT = 40
 MICRO = 128
 PACKED = "packed"
+DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 
 
 class Rows:
@@ -107,6 +110,14 @@ def test_bfloat16_is_within_a_thousandth_or_five_where_experts_are_chosen(name):
     assert total == pytest.approx(expected, rel=5e-3 if routed else 1e-3)
 
 
+def test_the_docs_say_what_becomes_of_each_architecture():
+    rows = DOCS.read_text(encoding="utf-8").splitlines()
+    for word, packs in (("packed", True), ("grouped", False)):
+        (row,) = (row for row in rows if row.startswith(f"| {word} |"))
+        expected = {made.kind or name for name, made in DECODERS.items() if made.packs == packs}
+        assert set(re.findall("`([a-z0-9_]+)`", row)) == expected
+
+
 def test_a_network_that_sees_later_tokens_is_refused_by_name():
     model = decoder("xlnet", settings=XLNET)
     for packed in (True, False):
@@ -141,6 +152,36 @@ def test_after_a_packed_pass_a_network_attends_as_loaded(implementation):
     loss(model, Rows().texts, key=(0,))
     assert model.config._attn_implementation == implementation
     assert layout_now(model) == "grouped"
+
+
+def test_packed_attention_drops_what_the_loaded_one_drops():
+    model = decoder("llama", attention_dropout=0.5).train()
+    text = Rows().texts[0]
+    found = []
+    for packed in (True, False):
+        torch.manual_seed(3)
+        found.append(CausalLoss(PAD, CPU, packed=packed)(model, [text], key=(0,))[0].item())
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert found[0] != pytest.approx(own_loss(model.eval(), [text]), rel=1e-6)
+
+
+def test_layers_computed_again_attend_as_in_the_forward_pass():
+    gradients = []
+    for count in (0, 2):
+        model = decoder("llama", attn_implementation="eager").train()
+        with recomputed(model, count):
+            CausalLoss(PAD, CPU, packed=True)(model, Rows().texts, key=(0,))[0].backward()
+        assert layout_now(model) == "grouped"
+        gradients.append(torch.cat([value.grad.flatten() for value in model.parameters()]))
+    assert torch.linalg.norm(gradients[1] - gradients[0]) <= 1e-6 * torch.linalg.norm(gradients[0])
+
+
+def test_a_networks_own_logits_are_never_computed_for_all_tokens(monkeypatch):
+    monkeypatch.setattr("clinical_peft.training.vocabulary.LOGITS_AT_ONCE", {"cpu": 10 * VOCABULARY})
+    model, sizes = decoder("phi"), []
+    model.lm_head.register_forward_hook(lambda layer, inputs, output: sizes.append(output.numel()))
+    CausalLoss(PAD, CPU, packed=True)(model, Rows().texts, key=(0,))[0].backward()
+    assert max(sizes) == 10 * VOCABULARY
 
 
 def adapted(name, targets):

@@ -63,6 +63,15 @@ def test_a_base_without_a_classifier_is_refused_by_name(name, tmp_path):
         load_classifier(base, 2, seed=0)
 
 
+def test_a_head_of_another_name_is_refused_by_architecture(tmp_path):
+    settings = {"vocab_size": len(WORDS) + 4, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "dff": 64}
+    decoder("ctrl", settings=settings).save_pretrained(tmp_path / "source")
+    write_tokenizer(tmp_path / "source")
+    prepare_local_base(tmp_path / "source", tmp_path / "base", name="ctrl", family="causal")
+    with pytest.raises(TrainingError, match="architecture ctrl: expected a classifier with a head `score`"):
+        build_classifier(Variant(family="causal"), tmp_path / "base", None, classes=2, seed=0)
+
+
 def test_a_last_layer_that_does_more_is_computed_whole(tmp_path, caplog):
     features = features_of(write_base(tmp_path / "causal", "causal"), tmp_path)
     layers = features.classifier.network.base_model.layers
