@@ -154,7 +154,7 @@ def test_a_row_added_for_padding_is_known_wherever_weights_go(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_base_folder_of_before_shows_its_added_row_by_its_weights(precision, tmp_path):
+def test_an_older_base_folder_shows_its_added_row_by_weights(precision, tmp_path):
     tokens = make_unpadded(tmp_path / "source")
     prepare_local_base(tmp_path / "source", tmp_path / "base", name="padded", family="causal")
     config = read_json(tmp_path / "base" / "config.json")

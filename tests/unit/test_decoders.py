@@ -98,7 +98,7 @@ def test_a_decoders_gradients_are_those_of_its_own_logits(name):
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_bfloat16_is_within_a_thousandth_or_five_where_experts_are_chosen(name):
+def test_bfloat16_is_near_float32(name):
     model, run = decoder(name), run_of(packed=True, precision="bf16")
     expected = own_loss(model, run.shards.texts)
     model = model.to(torch.bfloat16)
@@ -137,7 +137,7 @@ def test_the_check_changes_neither_network_nor_generators():
 
 
 @pytest.mark.parametrize("keyword", ["s_aux", "softcap", "anything_new"])
-def test_a_keyword_that_packed_attention_does_not_know_is_refused(keyword):
+def test_an_unknown_keyword_of_packed_attention_is_refused(keyword):
     heads, where = torch.randn(1, 2, 8, 4), Documents.of([3, 5], CPU)
     with pytest.raises(ValueError, match=f"expected no keyword {keyword}"):
         packed_attention(None, heads, heads, heads, None, documents=where, **{keyword: torch.zeros(2)})
@@ -176,7 +176,7 @@ def test_layers_computed_again_attend_as_in_the_forward_pass():
     assert torch.linalg.norm(gradients[1] - gradients[0]) <= 1e-6 * torch.linalg.norm(gradients[0])
 
 
-def test_a_networks_own_logits_are_never_computed_for_all_tokens(monkeypatch):
+def test_own_logits_are_never_computed_for_all_tokens(monkeypatch):
     monkeypatch.setattr("clinical_peft.training.vocabulary.LOGITS_AT_ONCE", {"cpu": 10 * VOCABULARY})
     model, sizes = decoder("phi"), []
     model.lm_head.register_forward_hook(lambda layer, inputs, output: sizes.append(output.numel()))
