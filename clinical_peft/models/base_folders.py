@@ -9,11 +9,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from clinical_peft.errors import DataError
-from clinical_peft.files import atomic_path, sha256_file, write_json
+from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.bases import special_ids
 
 PAD = "<|padding|>"
+SCORED = "scored_tokens"  # in config.json
 
 
 def write_base(
@@ -27,7 +28,8 @@ def write_base(
     """Write a base folder, in which tokenizer and network agree on a padding token used for nothing else.
 
     Args:
-        model: The network; its embeddings grow by one row if the tokenizer had no padding token of its own.
+        model: The network; its embeddings grow by one row if the tokenizer had no padding token of its own. Its
+            configuration then says how many rows it had; see `scored_tokens`.
         tokenizer: Its tokenizer.
         output: Folder to write, whole or not at all.
         record: What is known of the base; counts and a digest of the weights are added.
@@ -61,6 +63,27 @@ def write_base(
     return written
 
 
+def scored_tokens(folder: Path, model: PreTrainedModel) -> int | None:
+    """Return how many tokens, the first, share the probability in a base; None for all.
+
+    A row that was added for padding is none of the base's own: it would take part of the probability of real tokens.
+
+    Args:
+        folder: Base folder. If its configuration does not say so, a row that was added shows by its weights: they are
+            the mean of the others.
+        model: The network in it, as it was loaded.
+    """
+    if (written := getattr(model.config, SCORED, None)) is not None:
+        return int(written)
+    record, head = read_json(Path(folder) / "base.json"), model.get_output_embeddings()
+    rows = len(model.get_input_embeddings().weight)
+    if head is None or not record.get("padding_token_added") or record.get("vocabulary") != rows:
+        return None
+    weight = head.weight.detach()
+    others = weight[:-1].float().mean(0)
+    return rows - 1 if torch.allclose(weight[-1].float(), others, rtol=1e-2, atol=1e-5) else None
+
+
 def _dedicate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> bool:
     """Give the tokenizer a padding token that stands for nothing else; return whether one had to be added."""
     others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
@@ -78,7 +101,10 @@ def _dedicate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 
 def _grow(model: PreTrainedModel, *, rows: int) -> None:
     """Give the embedding and the head a row for the padding token, unless they have one."""
-    if rows > len(model.get_input_embeddings().weight):
+    before = len(model.get_input_embeddings().weight)
+    if rows > before:
+        # In the configuration, since that goes along with the weights wherever these are saved again.
+        setattr(model.config, SCORED, before)
         model.resize_token_embeddings(rows, mean_resizing=False)
         # The mean of the others: a row of zeros would make padding a likelier prediction than most words.
         for layer in filter(None, (model.get_input_embeddings(), model.get_output_embeddings())):

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BertConfig,
@@ -23,6 +24,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 from transformers.utils import logging
 
 from clinical_peft.checkpoint_files import PREPARE_AGAIN, check_weights, ignored_adapter
@@ -176,10 +178,16 @@ def load_classifier(
         **settings: Further settings of the network's configuration, for instance dropout rates.
 
     Raises:
-        TrainingError: The folder has no safetensors weights, some weights of the base are missing in them, or nf4 is
-            not possible here.
+        TrainingError: The folder has no safetensors weights, some weights of the base are missing in them, transformers
+            has no classifier of its architecture, or nf4 is not possible here.
     """
     _require_whole(folder)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if config.model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+        raise TrainingError(
+            f"{folder}: transformers has no classifier of architecture {config.model_type}; adapters can be trained on "
+            "this base, a model cannot be fine-tuned: choose another base for it"
+        )
     with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(seed)
         model, info = AutoModelForSequenceClassification.from_pretrained(

@@ -20,7 +20,8 @@ from clinical_peft.models.adapters import load_adapter, quiet_peft, read_adapter
 from clinical_peft.models.bases import BaseIdentity, load_classifier, read_identity
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.encoding import pooled_features
-from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits
+from clinical_peft.models.gradients import check_reached
+from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits, head_spread
 from clinical_peft.models.methods import peft_config, require_targets
 from clinical_peft.models.variants import CLINICAL, TASK, Variant
 from clinical_peft.recipes import Family, Precision
@@ -36,6 +37,7 @@ class Classifier:
         variant: What the classifier consists of.
         base: Base that it belongs to.
         clinical_folder: Folder of the clinical adapter that was loaded, or None.
+        every_position: Let the last layer compute more than the position that is pooled.
     """
 
     network: Any
@@ -43,6 +45,7 @@ class Classifier:
     variant: Variant
     base: BaseIdentity
     clinical_folder: Path | None
+    every_position: bool = False
 
     @property
     def family(self) -> Family:
@@ -51,7 +54,14 @@ class Classifier:
 
     def features(self, input_ids: Tensor, lengths: Tensor, *, last_position: bool = False) -> Tensor:
         """Pooled features of shape (batch, hidden); see `clinical_peft.models.encoding.pooled_features`."""
-        return pooled_features(self.network, self.variant.family, input_ids, lengths, last_position=last_position)
+        return pooled_features(
+            self.network,
+            self.variant.family,
+            input_ids,
+            lengths,
+            last_position=last_position,
+            every_position=self.every_position,
+        )
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits of shape (batch, classes); see `clinical_peft.models.heads.head_logits`."""
@@ -100,7 +110,7 @@ def build_classifier(
     if clinical is not None:
         _check_clinical_kind(variant, clinical, identity)
     network: Any = load_classifier(base, classes, seed=seed, precision=precision)
-    draw_head(float32_head(network, variant.family), spread=network.config.initializer_range, seed=seed)
+    draw_head(float32_head(network, variant.family), spread=head_spread(network), seed=seed)
     adapted: PeftModel | None = None
     if clinical is not None:
         adapted = load_adapter(network, clinical, base=identity, adapter_name=CLINICAL, task_type=None)
@@ -194,16 +204,7 @@ def check_gradients(classifier: Classifier, loss: Tensor) -> None:
     Raises:
         TrainingError: A parameter has a gradient that should have none, or the reverse.
     """
-    loss.backward()
-    reached = {name for name, value in classifier.network.named_parameters() if value.grad is not None}
-    classifier.network.zero_grad(set_to_none=True)
-    expected = trained_names(classifier.network, classifier.variant)
-    if reached != expected:
-        wrong = sorted(reached ^ expected)
-        raise TrainingError(
-            f"{len(wrong)} parameters are trained that should not be, or the reverse, for instance {wrong[0]}; "
-            "the installed versions of peft or transformers treat adapters differently"
-        )
+    check_reached(classifier.network, loss, expected=trained_names(classifier.network, classifier.variant))
 
 
 def frozen_digest(classifier: Classifier) -> str:

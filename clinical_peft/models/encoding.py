@@ -10,7 +10,7 @@ thirty-two a fiftieth, and the result is the same.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -20,7 +20,15 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from clinical_peft.recipes import Family
 
 
-def pooled_features(network: Any, family: Family, input_ids: Tensor, lengths: Tensor, *, last_position: bool) -> Tensor:
+def pooled_features(
+    network: Any,
+    family: Family,
+    input_ids: Tensor,
+    lengths: Tensor,
+    *,
+    last_position: bool,
+    every_position: bool = False,
+) -> Tensor:
     """Encode notes into one vector each.
 
     A causal network gives the state of a note's last token, an encoder its pooler's output at the first token.
@@ -31,6 +39,7 @@ def pooled_features(network: Any, family: Family, input_ids: Tensor, lengths: Te
         input_ids: Token ids padded on the right, int64 of shape (batch, longest).
         lengths: Real tokens of each note, int64 of shape (batch,).
         last_position: Take a causal network's state at the last position, padding included.
+        every_position: Let the last layer compute all of them, also where the pooled one would do.
 
     Returns:
         Features of shape (batch, hidden).
@@ -40,7 +49,7 @@ def pooled_features(network: Any, family: Family, input_ids: Tensor, lengths: Te
     if family == "encoder":
         return body(input_ids=input_ids, attention_mask=mask).pooler_output
     positions = torch.full_like(lengths, input_ids.shape[1] - 1) if last_position else lengths - 1
-    with _last_layer_at(body, positions) as only_these:
+    with nullcontext(False) if every_position else _last_layer_at(body, positions) as only_these:
         states = body(
             input_ids=input_ids, attention_mask=mask if last_position else None, use_cache=False
         ).last_hidden_state

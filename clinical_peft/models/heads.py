@@ -5,14 +5,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import Family
 
+DEFAULT_SPREAD = 0.02
 HEAD_MODULES: dict[Family, str] = {"causal": "score", "encoder": "classifier"}
 
 
 def float32_head(network: Any, family: Family) -> nn.Linear:
-    """Make the head of a network of any type compute in float32; to be called before adapters are added."""
-    return getattr(network, HEAD_MODULES[family]).float()
+    """Make the head of a network of any type compute in float32; to be called before adapters are added.
+
+    Raises:
+        TrainingError: The network has no such head.
+    """
+    name = HEAD_MODULES[family]
+    head = getattr(network, name, None)
+    if not isinstance(head, nn.Linear):
+        raise TrainingError(
+            f"a base of architecture {network.config.model_type}: expected a classifier with a head `{name}`, found "
+            "none; choose another base for fine-tuning"
+        )
+    return head.float()
+
+
+def head_spread(network: Any) -> float:
+    """Return the standard deviation with which an architecture draws new weights; its name differs."""
+    config = network.config
+    return float(getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or DEFAULT_SPREAD)
 
 
 def draw_head(head: nn.Linear, *, spread: float, seed: int) -> None:
@@ -22,7 +41,7 @@ def draw_head(head: nn.Linear, *, spread: float, seed: int) -> None:
 
     Args:
         head: Classification head.
-        spread: Standard deviation, a network's `initializer_range`.
+        spread: Standard deviation, see `head_spread`.
         seed: Seed of the weights.
     """
     generator = torch.Generator().manual_seed(seed)

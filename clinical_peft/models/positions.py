@@ -11,8 +11,9 @@ def longest_sequence(model: PreTrainedModel) -> int | None:
 
     Tables of the RoBERTa kind keep their first rows, up to that of padding, for other ends: of 514 rows 512 are left.
     """
-    stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    found = [int(stated)] if stated is not None else []
+    config = model.config.get_text_config()
+    stated = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+    found = [value for value in stated if isinstance(value, int) and value > 0]
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding) and name.rsplit(".", 1)[-1] in POSITION_TABLES:
             kept = getattr(module, "offset", 0) if module.padding_idx is None else module.padding_idx + 1

@@ -6,7 +6,7 @@ layers are recomputed as memory demands, and no more.
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import Checkpointing
-from clinical_peft.training.attention import base_network
+from clinical_peft.training.attention import base_network, laid_out, layout_now
 
 PROBE_TOKENS = (64, 192)
 USABLE = 0.85  # of free memory: the allocator leaves gaps, and a backward pass holds temporaries
@@ -40,9 +40,14 @@ def recomputed(model: nn.Module, count: int) -> Iterator[None]:
     chosen = [
         layer for index, layer in enumerate(layers) if (index + 1) * count // len(layers) > index * count // len(layers)
     ]
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """Let a layer attend in the backward pass, when the network's layout may be another, as it does now."""
+        return nullcontext(), laid_out(model, layout_now(model))
+
     for layer in chosen:
         # Reentrant checkpoints give no gradients where a layer's input needs none, as that of the first.
-        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, context_fn=contexts)
         layer.gradient_checkpointing = True
     try:
         yield
@@ -75,7 +80,7 @@ def layers_to_recompute(
                 "does not see; set checkpointing to none and lower micro_batch_tokens if memory is short"
             )
         return 0
-    if wanted == "full":
+    if wanted == "full" or not layers:
         return layers
     if wanted == "none" or (wanted == "auto" and free is None):
         return 0

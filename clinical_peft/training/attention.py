@@ -11,7 +11,8 @@ which every layer hands on to the attention function, PEFT's layers too; without
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -23,7 +24,7 @@ import torch
 from peft import PeftModel, PeftType
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
 from clinical_peft.method_settings import Method, PrefixTuning, PromptTuning, PTuning
 from clinical_peft.recipes import LanguageRecipe
@@ -32,6 +33,18 @@ PACKED = "packed_documents"
 FLASH_CAPABILITY = (8, 0)  # of a CUDA device: flash attention needs Ampere or newer
 PROBE = (5, 130, 64)  # lengths of the documents on which a kernel proves itself
 PROBE_TOLERANCE = 0.03  # bfloat16 keeps 8 bits, and the values are averages of standard normal ones
+# What layers hand on to every attention function and what says nothing of the scores: positions are already in queries
+# and keys, and the shapes of these tell whether there is a cache.
+WITHOUT_EFFECT = frozenset(
+    {
+        "cache_position",
+        "num_items_in_batch",
+        "output_hidden_states",
+        "output_router_logits",
+        "position_ids",
+        "use_cache",
+    }
+)
 
 Layout = Literal["grouped", "packed"]
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, int], Tensor]
@@ -87,15 +100,19 @@ def packed_attention(
         scaling: Factor of the scores; None for 1 / sqrt(width).
         documents: Where the documents lie.
         sliding_window: Tokens that a token sees, itself included; None for all before it.
-        **kwargs: What else layers hand on; not used.
+        **kwargs: What else layers hand on.
 
     Returns:
         Outputs of shape (1, tokens, heads, width), and None for the attention weights.
 
     Raises:
-        ValueError: The documents are missing, do not fill the sequence or are longer than the window, or there is a
-            mask, a cache or a batch.
+        ValueError: The documents are missing, do not fill the sequence or are longer than the window, there is a
+            mask, a cache or a batch, or a layer hands on what this function does not compute: attention sinks, a cap
+            of the scores and the like.
     """
+    unknown = sorted(name for name, value in kwargs.items() if value is not None and name not in WITHOUT_EFFECT)
+    if unknown:
+        raise ValueError(f"packed attention: expected no keyword {', '.join(unknown)} from the network's layers")
     if documents is None:
         raise ValueError("packed attention: expected the keyword `documents` in the forward pass, found none")
     if sliding_window is not None and sliding_window < max(documents.lengths):
@@ -221,16 +238,40 @@ def hands_on_cache(model: nn.Module) -> bool:
     return isinstance(model, PeftModel) and model.active_peft_config.peft_type == PeftType.PREFIX_TUNING
 
 
-def set_layout(model: nn.Module, layout: Layout) -> None:
-    """Let a causal network attend within packed documents, or as it was loaded to.
+def layout_now(model: nn.Module) -> Layout:
+    """Return how a causal network attends at the moment."""
+    return "packed" if base_network(model).config._attn_implementation == PACKED else "grouped"
 
-    The setting outlives the forward pass, since layers whose activations were not kept are computed again in the
-    backward pass.
-    """
-    config = base_network(model).config
-    wanted = PACKED if layout == "packed" else "sdpa"
-    if config._attn_implementation != wanted and (layout == "packed" or config._attn_implementation == PACKED):
-        config._attn_implementation = wanted
+
+def set_layout(model: nn.Module, layout: Layout) -> None:
+    """Let a causal network attend within packed documents, or by the implementation that it was loaded with."""
+    network: Any = base_network(model)
+    if layout == layout_now(model):
+        return
+    if layout == "packed":
+        network.loaded_attention = _implementations(network.config)
+        network.config._attn_implementation = PACKED
+    else:
+        for config, implementation in network.loaded_attention:
+            config._attn_implementation = implementation
+
+
+@contextmanager
+def laid_out(model: nn.Module, layout: Layout) -> Iterator[None]:
+    """Set a layout for a forward pass, or for layers that a backward pass computes again."""
+    before = layout_now(model)
+    set_layout(model, layout)
+    try:
+        yield
+    finally:
+        set_layout(model, before)
+
+
+def _implementations(config: PretrainedConfig) -> list[tuple[PretrainedConfig, Any]]:
+    """List a configuration and those inside it, each after the one that holds it, with their implementations."""
+    inner = (getattr(config, name, None) for name in config.sub_configs)
+    found = [pair for each in inner if each is not None for pair in _implementations(each)]
+    return [(config, config._attn_implementation), *found]
 
 
 def takes_packed(method: Method | None) -> bool:
@@ -253,18 +294,25 @@ def layout_of(network: PreTrainedModel, recipe: LanguageRecipe, method: Method |
 
     Returns:
         `grouped` for methods that cannot pack, for a base whose tokens do not see all of the context, and on a GPU
-        without a kernel for packed documents.
+        without a kernel for packed documents. Whether the base computes what it should is not looked at here; see
+        `clinical_peft.training.decoder_checks`.
     """
     if recipe.attention == "grouped" or not takes_packed(method):
         return "grouped"
-    window = getattr(network.config, "sliding_window", None)
+    config = network.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
     if window is not None and window < recipe.context:
         _log.info(
             "attention: layers of this base see %d tokens back, fewer than the context; grouped by length", window
         )
         return "grouped"
-    width = network.config.hidden_size // network.config.num_attention_heads
-    if device.type == "cuda" and (recipe.precision == "fp32" or not varlen_works(device, width)):
+    if device.type == "cuda" and (recipe.precision == "fp32" or not varlen_works(device, _head_width(config))):
         _log.info("attention: no kernel for packed %s documents on this GPU; grouped by length", recipe.precision)
         return "grouped"
     return "packed"
+
+
+def _head_width(config: PretrainedConfig) -> int:
+    """Return the width of an attention head; 1, which no kernel takes, for a network that has none."""
+    heads = getattr(config, "num_attention_heads", None)
+    return getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 1)

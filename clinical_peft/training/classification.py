@@ -33,6 +33,7 @@ from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import KeptFeatures, NoteFeatures, TokenisedNotes, tokenise
 from clinical_peft.training.fitting import Fit
 from clinical_peft.training.optimisation import prepare_torch, to_device
+from clinical_peft.training.pooling_checks import settle_pooling
 from clinical_peft.training.run_outputs import (
     log_summary,
     objective,
@@ -154,6 +155,7 @@ def finetune(
         title=f"finetune {job.model} {job.task} seed {seed}",
         last_position=_pools_last_position(job, prepared.variant),
     )
+    settle_pooling(features)
     fit = Fit(
         classifier,
         features,

@@ -18,13 +18,15 @@ from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path, read_json, write_json
 from clinical_peft.hash_split import SPLITS
 from clinical_peft.models.adapters import trainable_parameters
+from clinical_peft.models.base_folders import scored_tokens
 from clinical_peft.models.bases import BaseIdentity, load_causal, read_identity
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.adaptation import Adaptation, adaptation
-from clinical_peft.training.attention import Layout, layout_of
+from clinical_peft.training.attention import layout_of
 from clinical_peft.training.cards import adapter_card
 from clinical_peft.training.checkpoint import remove_checkpoint
+from clinical_peft.training.decoder_checks import require_gradients, settle_loss
 from clinical_peft.training.distributed import ALONE, Workers, prepare_to_save, require_shardable
 from clinical_peft.training.general_text import GeneralRows, RowsWithReplay, read_general_text
 from clinical_peft.training.language_loop import train_language_model
@@ -88,8 +90,9 @@ def pretrain(
 
     network = to_device(load_causal(base, precision=job.recipe.precision), device)
     network.requires_grad_(False)
-    layout = layout_of(network, job.recipe, job.method, device)
-    run = replace(_language_run(job, identity, shards, text, device, work, log, layout), workers=workers)
+    loss = _loss(job, base, network, shards, device)
+    run = replace(_language_run(job, identity, shards, text, device, work, log, loss), workers=workers)
+    settle_loss(network, run)
     measurements = Measurements(replace(run, shards=shards), text)
     before = measurements.perplexities(network, of=BASE)
     parameters = matrix_parameters(network)
@@ -104,7 +107,9 @@ def pretrain(
         way.save(model, draft)
     workers.wait()
     del model, network
-    after = measurements.perplexities(to_device(way.load(draft), device), of=weights_digest(draft))
+    trained = to_device(way.load(draft), device)
+    settle_loss(trained, run)
+    after = measurements.perplexities(trained, of=weights_digest(draft))
 
     result = {
         "adapter": job.adapter,
@@ -125,7 +130,7 @@ def pretrain(
         **measurements.cost(state),
         **_usage(job, state, parameters, device, workers),
         "device": device.type,
-        "attention": layout,
+        "attention": "packed" if loss.packed else "grouped",
         "job": asdict(job),
     }
     if workers.first:
@@ -184,8 +189,8 @@ def validate(
     text = _general_text(job, general, base, shards, measured=0)
     network = to_device(load_causal(base, precision=job.recipe.precision), device)
     network.requires_grad_(False)
-    layout = layout_of(network, job.recipe, job.method, device)
-    run = _language_run(job, identity, shards, text, device, work, log, layout)
+    loss = _loss(job, base, network, shards, device)
+    run = _language_run(job, identity, shards, text, device, work, log, loss)
     _, state = _train(network, replace(run, on_evaluation=on_evaluation), adaptation(job, base, identity))
     remove_checkpoint(work)
     return state
@@ -194,6 +199,8 @@ def validate(
 def _train(network: PreTrainedModel, run: LanguageRun, way: Adaptation) -> tuple[nn.Module, RunState]:
     updates = len(plan_updates(run.shards, run.recipe, run.seed))
     model = to_device(way.prepare(network, updates=updates), run.device)
+    settle_loss(model, run)
+    require_gradients(model, run)
     return model, train_language_model(model, way.during(run, model))
 
 
@@ -216,6 +223,14 @@ def _general_text(
     return read_general_text(file, base, context=recipe.context, salt=job.general_salt, wanted=wanted)
 
 
+def _loss(
+    job: PretrainJob, base: Path, network: PreTrainedModel, shards: TokenShards, device: torch.device
+) -> CausalLoss:
+    layout = layout_of(network, job.recipe, job.method, device)
+    columns = scored_tokens(base, network)
+    return CausalLoss(shards.summary["pad_token_id"], device, packed=layout == "packed", columns=columns)
+
+
 def _language_run(
     job: PretrainJob,
     identity: BaseIdentity,
@@ -224,7 +239,7 @@ def _language_run(
     device: torch.device,
     work: Path,
     log: RunLog,
-    layout: Layout,
+    loss: CausalLoss,
 ) -> LanguageRun:
     replayed = text if job.recipe.replay else None
     decides: dict[str, Any] = {"job": asdict(job), "base": asdict(identity), "tokens": shards.summary}
@@ -235,7 +250,7 @@ def _language_run(
         recipe=job.recipe,
         seed=job.seed,
         shards=shards if replayed is None else RowsWithReplay(shards, replayed),
-        loss=CausalLoss(shards.summary["pad_token_id"], device, packed=layout == "packed"),
+        loss=loss,
         device=device,
         work=work,
         identity=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),

@@ -14,7 +14,7 @@ from clinical_peft.files import write_json
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.classifiers import build_classifier, frozen_digest
 from clinical_peft.models.folders import parts_digests
-from clinical_peft.models.heads import HEAD_MODULES
+from clinical_peft.models.heads import HEAD_MODULES, head_spread
 from clinical_peft.models.positions import longest_sequence
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import PoolJob
@@ -22,6 +22,7 @@ from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import NoteFeatures, tokenise
 from clinical_peft.training.optimisation import prepare_torch, to_device
 from clinical_peft.training.pooled_notes import PooledBy, write_pooled
+from clinical_peft.training.pooling_checks import settle_pooling
 from clinical_peft.training.throughput import peak_memory_bytes
 
 # Features depend on neither the number of classes nor the seed of the head; a network needs both to be built.
@@ -64,6 +65,7 @@ def pool_notes(
     texts, rows = _distinct_texts(cohorts)
     notes = tokenise(texts, load_tokenizer(base), job.context, pad_with_end=last_position)
     features = NoteFeatures(classifier, notes, job, device, title="pool notes", last_position=last_position)
+    settle_pooling(features)
     classifier.eval_mode()
     started = time.perf_counter()
     stored = features.all()
@@ -76,7 +78,7 @@ def pool_notes(
         parts=parts_digests(base, adapter),
         frozen_sha256=frozen_digest(classifier),
         parameters=trainable_parameters(classifier.network)[1] - head,
-        spread=classifier.network.config.initializer_range,
+        spread=head_spread(classifier.network),
     )
     write_pooled(output, texts, stored, notes.lengths, by)
     tokens = int(notes.lengths.sum())

@@ -24,6 +24,7 @@ from clinical_peft.tokens.shards import tokenise
 from clinical_peft.tokens.tokenizer import train_tokenizer
 from clinical_peft.training.attention import layout_of
 from clinical_peft.training.checkpoint import remove_checkpoint
+from clinical_peft.training.decoder_checks import settle_loss
 from clinical_peft.training.language_loop import measure_perplexity, train_language_model
 from clinical_peft.training.language_loss import CausalLoss, LanguageLoss, MaskedLoss
 from clinical_peft.training.language_run import LanguageRun
@@ -95,6 +96,7 @@ def prepare_scratch_base(
         log=log,
         salt=split_salt,
     )
+    settle_loss(network, run)
     state = train_language_model(network, run)
     record = {
         "name": name,

@@ -23,7 +23,8 @@ from clinical_peft.training.activations import (
 )
 from clinical_peft.training.attention import hands_on_cache, takes_packed
 from clinical_peft.training.batching import passes
-from clinical_peft.training.language_loss import CausalLoss, linear_cross_entropy
+from clinical_peft.training.language_loss import CausalLoss
+from clinical_peft.training.vocabulary import linear_cross_entropy
 
 
 def forward_of(model, *, packed=True):
@@ -166,7 +167,7 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("trained", [False, True])
 def test_no_operation_ever_holds_the_logits_of_all_tokens(dtype, trained, monkeypatch):
-    monkeypatch.setattr("clinical_peft.training.language_loss.LOGITS_AT_ONCE", {"cpu": 3000})
+    monkeypatch.setattr("clinical_peft.training.vocabulary.LOGITS_AT_ONCE", {"cpu": 3000})
     hidden = torch.randn(200, 16).to(dtype).requires_grad_()
     weight = torch.randn(300, 16).to(dtype).requires_grad_(trained)
     with Largest() as largest:

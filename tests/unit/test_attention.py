@@ -18,7 +18,7 @@ from clinical_peft.recipes import LanguageRecipe
 from clinical_peft.training import attention
 from clinical_peft.training.attention import Documents, layout_of, packed_attention, set_layout, takes_packed
 from clinical_peft.training.batching import passes
-from clinical_peft.training.language_loss import last_hidden
+from clinical_peft.training.vocabulary import last_hidden
 
 
 def reference(model, texts):

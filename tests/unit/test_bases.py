@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from clinical_peft.errors import DataError, TrainingError
-from clinical_peft.files import read_json, sha256_file
-from clinical_peft.models.base_folders import PAD, write_base
+from clinical_peft.files import read_json, sha256_file, write_json
+from clinical_peft.models.base_folders import PAD, scored_tokens, write_base
 from clinical_peft.models.bases import (
     build_causal,
     build_encoder,
@@ -124,6 +124,43 @@ def test_a_missing_padding_token_is_added_without_changing_what_the_base_compute
         before, after = network(IDS).logits, loaded(IDS).logits
     assert torch.equal(after[..., : len(tokenizer)], before[..., : len(tokenizer)])
     assert after[..., padded.pad_token_id].max() < after.max()
+    # The token took a row that the base had.
+    assert len(loaded.get_input_embeddings().weight) == SHAPE.vocabulary > len(padded)
+    assert scored_tokens(tmp_path / "base", loaded) is None
+
+
+def make_unpadded(folder):
+    """Write a base with a row for each token and none for padding; return how many."""
+    make_base(folder)
+    tokenizer = load_tokenizer(folder)
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(folder)
+    network = LlamaForCausalLM.from_pretrained(folder)
+    network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    network.save_pretrained(folder)
+    return len(tokenizer)
+
+
+def test_a_row_added_for_padding_is_known_wherever_weights_go(tmp_path):
+    tokens = make_unpadded(tmp_path / "source")
+    assert prepare_local_base(tmp_path / "source", tmp_path / "base", name="x", family="causal")["padding_token_added"]
+    assert not prepare_local_base(tmp_path / "base", tmp_path / "again", name="x", family="causal")[
+        "padding_token_added"
+    ]
+    for folder in (tmp_path / "base", tmp_path / "again"):
+        network = load_causal(folder)
+        assert len(network.get_output_embeddings().weight) == tokens + 1
+        assert scored_tokens(folder, network) == tokens
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_older_base_folder_shows_its_added_row_by_weights(precision, tmp_path):
+    tokens = make_unpadded(tmp_path / "source")
+    prepare_local_base(tmp_path / "source", tmp_path / "base", name="padded", family="causal")
+    config = read_json(tmp_path / "base" / "config.json")
+    assert config.pop("scored_tokens") == tokens
+    write_json(tmp_path / "base" / "config.json", config)
+    assert scored_tokens(tmp_path / "base", load_causal(tmp_path / "base", precision=precision)) == tokens
 
 
 def test_a_repository_with_pickles_only_is_refused_before_any_download(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ from language_fixtures import SHAPE
 from torch.nn import functional
 
 from clinical_peft.models.bases import build_causal, build_encoder
-from clinical_peft.training.language_loss import CausalLoss, MaskedLoss, linear_cross_entropy
+from clinical_peft.training.language_loss import CausalLoss, MaskedLoss
+from clinical_peft.training.vocabulary import linear_cross_entropy
 
 CPU = torch.device("cpu")
 
@@ -20,7 +21,7 @@ def test_chunked_cross_entropy_equals_the_plain_one_with_its_gradients(tokens, v
     inputs = [torch.randn(tokens, 8, generator=generator), torch.randn(vocabulary, 8, generator=generator)]
     results = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("clinical_peft.training.language_loss.LOGITS_AT_ONCE", {"cpu": at_once})
+        patch.setattr("clinical_peft.training.vocabulary.LOGITS_AT_ONCE", {"cpu": at_once})
         for loss in (linear_cross_entropy, lambda h, w, t: functional.cross_entropy(h @ w.T, t, reduction="sum")):
             hidden, weight = (value.clone().requires_grad_() for value in inputs)
             value = loss(hidden, weight, targets)
