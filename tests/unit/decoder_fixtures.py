@@ -91,7 +91,7 @@ DECODERS = {
         packs=False,
     ),
     "gptj": Decoder(NARROW | {"rotary_dim": 4}, packs=False, matrix=False),
-    "gpt_neox": Decoder(PLAIN | {"is_decoder": True}),
+    "gpt_neox": Decoder(PLAIN),
     "gpt_oss": Decoder(WIDE | {"num_local_experts": 4, "sliding_window": 64}, packs=False),
     "opt": Decoder(
         IDS
