@@ -127,7 +127,7 @@ def rankings(data: Predictions) -> list[tuple[np.ndarray, np.ndarray]]:
     """Log-odds and positives, of shape (N, M), of every ranking that a task's curve averages."""
     if data.type == "multilabel":
         scored = np.flatnonzero(scored_classes(data.target))
-        return [(data.log_odds[:, scored], data.target[:, scored])]
+        return [(data.log_odds[:, scored], data.target[:, scored])] if len(scored) else []
     fine = np.flatnonzero(publishable_classes(data.target, exclusive=True))
     columns = fine if data.type == "multiclass" else fine[-1:]
     return [(data.log_odds[:, [column]], data.target[:, [column]]) for column in columns]
