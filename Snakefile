@@ -42,6 +42,7 @@ onstart:
     refuse_real_weights_on_synthetic_notes()
     # With its mode said, for a default access list on the folder above would overrule the umask.
     private_directory(Path(ROOT))
+    keep_to_owner(Path(".snakemake"))
     take_lease()
 
 

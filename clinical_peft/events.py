@@ -1,7 +1,8 @@
 """A job's run log as JSON lines: parameters, tags, metrics by step.
 
 Jobs on compute nodes write such a file and need no tracking server; `clinical_peft.tracking` sends the files
-to MLflow. A step written twice counts once, the last value winning.
+to MLflow. A step written twice counts once, the last value winning. The line that begins a log says
+with which versions and on which machine its process computes.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 
 from clinical_peft.errors import DataError
 from clinical_peft.files import full_disk, private_directory, write_text
+from clinical_peft.provenance import environment
 
 
 class RunLog(Protocol):
@@ -73,7 +75,9 @@ class JsonlLog:
             drop_cut_line(each)
         if self.kept is not None:
             write_text(self.path, self.kept.read_text(encoding="utf-8") if self.kept.exists() else "")
-        self._write({"run": {"kind": kind, "name": name, "parent": parent, "tags": dict(tags or {})}})
+        self._write(
+            {"run": {"kind": kind, "name": name, "parent": parent, "tags": dict(tags or {})}, "system": environment()}
+        )
 
     @classmethod
     def begun(cls, path: Path, *, kept: Path | None = None) -> "JsonlLog":
@@ -104,13 +108,16 @@ class JsonlLog:
     def rewind(self, step: int) -> None:
         """Forget what an earlier, interrupted run recorded after an optimizer step; zero forgets all of it.
 
-        Parameters and figures for the whole run of an earlier run are forgotten too; this run records them anew.
+        Parameters and figures for the whole run of an earlier run are forgotten too; this run records them anew. Where
+        its steps are kept, so are its versions and machine.
         """
         events = read_events(self.path)
         begun = max(number for number, event in enumerate(events) if "run" in event)
         earlier, fresh = events[:begun], events[begun:]
         head = [event for event in fresh if "metrics" not in event]
         known = [event for event in earlier if event.get("step") is not None and event["step"] <= step]
+        if known:
+            head = [_with_earlier(head[0], earlier), *head[1:]]
         events = [*head, *known, *(event for event in fresh if "metrics" in event)]
         for file in self._files():
             write_text(file, "".join(map(_line, events)))
@@ -123,6 +130,15 @@ class JsonlLog:
         for file in self._files():
             _append(file, "".join(map(_line, self._waiting)))
         self._waiting.clear()
+
+
+def _with_earlier(header: dict[str, Any], earlier: list[dict[str, Any]]) -> dict[str, Any]:
+    """The line that begins a run, with versions and machine of those that it continues, the first one first."""
+    before: list[dict[str, Any]] = []
+    for event in earlier:
+        if "run" in event:
+            before += [one for one in (*event.get("systems_before", ()), event.get("system", {})) if one not in before]
+    return {**header, "systems_before": before}
 
 
 def append_metrics(path: Path, values: Mapping[str, float | None], step: int | None = None) -> None:

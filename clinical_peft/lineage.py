@@ -1,4 +1,4 @@
-"""What a run read and what it took from the machine, added to its run log.
+"""What a run read and what it took from the machine, added to its run log, and what trained a study.
 
 This module imports the standard library alone.
 """
@@ -6,10 +6,15 @@ This module imports the standard library alone.
 import json
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from clinical_peft.events import read_events
+from clinical_peft.provenance import Environment, environments_of
+
 MEBI = 2**20
+# Kinds of run logs whose jobs train, or run a network.
+TRAINING = ("bases", "adapters", "features", "models", "search")
 
 
 def append_inputs(path: Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
@@ -22,6 +27,29 @@ def append_inputs(path: Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
     """
     with Path(path).open("a", encoding="utf-8") as handle:
         handle.write(json.dumps({"inputs": {name: dict(each) for name, each in inputs.items()}}, sort_keys=True) + "\n")
+
+
+def training_environments(run_logs: Iterable[Path]) -> dict[str, list[Environment]]:
+    """Versions and machine of every job that trained, by the identity of its run.
+
+    Args:
+        run_logs: Files that `clinical_peft.events.JsonlLog` wrote; those of other jobs are passed over.
+    """
+    found = {}
+    for path in run_logs:
+        events = read_events(path)
+        header = next((event["run"] for event in events if "run" in event), None)
+        if header is not None and header["kind"] in TRAINING:
+            found[f"{header['kind']}/{header['parent'] or ''}/{header['name']}"] = environments_of(events)
+    return found
+
+
+def run_log_files(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the run logs among files and folders of run logs."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        found += sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
+    return found
 
 
 class Usage:

@@ -6,6 +6,7 @@ imports the standard library alone.
 
 import os
 import resource
+from pathlib import Path
 
 PRIVATE_UMASK = 0o077
 
@@ -57,6 +58,24 @@ def protect_process(*, network: bool = False) -> None:
         return
     ours = [name for name in OFFLINE if os.environ.get(name, "").upper() not in TRUE]
     os.environ.update({**OFFLINE, OURS: " ".join([os.environ.get(OURS, ""), *ours]).strip()})
+
+
+def keep_to_owner(folder: Path) -> bool:
+    """Let nobody but its owner enter a folder, whatever mode it was made with; one that is missing is left missing.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Whether it is closed to others now: not if it belongs to another user.
+    """
+    try:
+        folder.chmod(0o700)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return not folder.stat().st_mode & 0o077
+    return True
 
 
 def opt_out_of_telemetry() -> None:

@@ -51,7 +51,7 @@ def summarise(study: Path) -> dict[str, Any]:
         model = models.setdefault(row["model"], {"model": row["model"], "label": row["label"], "auroc": {}})
         if row["auroc_percent"]:
             ends = (row["auroc_percent"], row["low_percent"], row["high_percent"])
-            model["auroc"][row["task"]] = [round(float(end), 1) for end in ends]
+            model["auroc"][row["task"]] = [round(float(end), 1) if end else None for end in ends]
     adapters = [
         {
             "adapter": row["adapter"],

@@ -87,7 +87,7 @@ def publish_study(
         }
         client.set_terminated(run)
     except MlflowException as error:
-        raise refusal(uri, error.error_code) from error
+        raise refusal(uri, error) from error
     return {"run": run, "artifacts": sum(map(len, artifacts.values())), "registered": registered}
 
 
@@ -177,7 +177,7 @@ def read_study(uri: str, study: str) -> tuple[dict[str, Any], dict[str, Mapping[
         found = client.get_experiment_by_name(study)
         runs = known_runs(client, str(found.experiment_id)) if found else {}
     except MlflowException as error:
-        raise refusal(uri, error.error_code) from error
+        raise refusal(uri, error) from error
     if STUDY_IDENTITY not in runs:
         raise DataError(f"MLflow holds no finished study {study!r}; run the workflow to its end")
     facts = json.loads(runs[STUDY_IDENTITY].data.tags[FACTS])

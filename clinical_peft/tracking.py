@@ -10,24 +10,30 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.events import read_events
 from clinical_peft.files import private_directory
+from clinical_peft.moved_store import artifact_folder, check_schema, follow_move, upgrade_command
 from clinical_peft.privacy import opt_out_of_telemetry
+from clinical_peft.provenance import (
+    RECORDED_PACKAGES,
+    UNKNOWN,
+    environment_tags,
+    environments_of,
+)
+from clinical_peft.stores import EXPECTED, SQLITE, is_store, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Param, Run
-
-SQLITE = "sqlite:///"
-SERVERS = {"http", "https", "postgresql", "mysql", "mssql", "databricks"}
+    from mlflow.exceptions import MlflowException
 
 # Tags by which a run is found again, and what of its log it holds.
 IDENTITY = "clinical_peft.run"
@@ -59,6 +65,7 @@ class _Log:
     digest: str
     params: dict[str, Any] = field(default_factory=dict)
     metrics: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
@@ -85,7 +92,7 @@ def sync_runs(run_logs: Iterable[Path], *, uri: str, study: str, tags: Mapping[s
         run_logs: Files written by `clinical_peft.events.JsonlLog`.
         uri: `sqlite:///FILE`, whose artifacts go to `mlartifacts` beside the file, or a tracking server.
         study: Name of the experiment.
-        tags: Short strings for every run, such as the git revision and versions of libraries.
+        tags: Short strings for every run, such as the git revision; versions and machine are those of its log.
 
     Returns:
         MLflow run id by `kind/parent/name`, and by `group/parent` those of the groups.
@@ -108,13 +115,18 @@ def sync_runs(run_logs: Iterable[Path], *, uri: str, study: str, tags: Mapping[s
         runs = {log.identity: _sync(client, experiment, known, log, parents, tags) for log in logs}
         return runs | {group_identity(name): run_id for name, run_id in parents.items()}
     except MlflowException as error:
-        raise refusal(uri, error.error_code) from error
+        raise refusal(uri, error) from error
 
 
-def refusal(uri: str, code: str) -> DataError:
-    """The error for a store that cannot be reached or written."""
+def refusal(uri: str, error: "MlflowException") -> DataError:
+    """The error for a store that cannot be reached or written, or that another MLflow wrote."""
+    if "out-of-date database schema" in str(error):
+        return DataError(
+            f"MLflow at {shown(uri)} has the tables of another version; back it up, then upgrade it with: "
+            f"{upgrade_command(shown(uri))}"
+        )
     return DataError(
-        f"MLflow at {_without_credentials(uri)} refused with {code}; check that it can be reached and written, "
+        f"MLflow at {shown(uri)} refused with {error.error_code}; check that it can be reached and written, "
         "then run the same command again"
     )
 
@@ -122,14 +134,6 @@ def refusal(uri: str, code: str) -> DataError:
 def group_identity(name: str) -> str:
     """Identity of a group's run, under which its own runs stand."""
     return f"group/{name}"
-
-
-def run_log_files(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the run logs among files and folders of run logs."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        found += sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
-    return found
 
 
 def _read_logs(run_logs: Iterable[Path]) -> list[_Log]:
@@ -147,6 +151,7 @@ def _parse(path: Path, events: list[dict[str, Any]]) -> _Log:
     if header is None:
         raise DataError(f"{path}: expected a run log that starts with its name, found {len(events)} other events")
     log = _Log(header["kind"], header["name"], header["parent"], header["tags"], len(events), _digest(events))
+    log.environment = environment_tags([environments_of(events)])
     for event in events:
         log.params |= event.get("params", {})
         log.inputs |= event.get("inputs", {})
@@ -161,25 +166,41 @@ def _digest(events: list[dict[str, Any]]) -> str:
 
 
 def connect(uri: str) -> "MlflowClient":
-    """Return a client of a store; see `sync_runs` for its URI and errors."""
-    scheme = urlsplit(uri).scheme.split("+")[0]
-    if uri.startswith(SQLITE):
-        database = Path(uri.removeprefix(SQLITE))
-        private_directory(database.parent)
-        # SQLite gives its journal the mode of the file.
-        database.touch(mode=0o600)
-    elif scheme not in SERVERS:
-        raise ConfigError(f"MLflow store {_without_credentials(uri)!r}: expected sqlite:///FILE or a server's URL")
+    """Return a client of a store; see `sync_runs` for its URI and errors.
+
+    Artifacts of a store's file that lies in another folder than before are pointed there, which one line says.
+    """
+    if not is_store(uri):
+        raise ConfigError(f"MLflow store {shown(uri)!r}: {EXPECTED}")
     opt_out_of_telemetry()
     # MLflow's own seven retries double their pauses: minutes before a wrong address is told.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    if uri.startswith(SQLITE):
+        _prepare_file(Path(uri.removeprefix(SQLITE)))
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
-    return MlflowClient(tracking_uri=uri)
+    try:
+        return MlflowClient(tracking_uri=uri)
+    except MlflowException as error:
+        raise refusal(uri, error) from error
 
 
-def _without_credentials(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", uri)
+def _prepare_file(database: Path) -> None:
+    """Create a store's file where it is missing, refuse one of another MLflow, and follow one that was moved."""
+    private_directory(database.parent)
+    # SQLite gives its journal the mode of the file.
+    database.touch(mode=0o600)
+    if database.stat().st_size == 0:
+        return
+    import mlflow
+    from alembic.script import ScriptDirectory
+
+    revisions = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    known = {revision.revision for revision in revisions.walk_revisions()}
+    check_schema(database, latest=str(revisions.get_current_head()), known=known, installed=mlflow.__version__)
+    if (move := follow_move(database)) is not None:
+        print(move, file=sys.stderr, flush=True)
 
 
 def experiment_of(client: "MlflowClient", uri: str, study: str) -> str:
@@ -195,7 +216,7 @@ def experiment_of(client: "MlflowClient", uri: str, study: str) -> str:
 def _artifact_location(uri: str) -> str | None:
     if not uri.startswith(SQLITE):
         return None
-    return private_directory(Path(uri.removeprefix(SQLITE)).resolve().parent / "mlartifacts").as_uri()
+    return private_directory(artifact_folder(Path(uri.removeprefix(SQLITE)))).as_uri()
 
 
 def known_runs(client: "MlflowClient", experiment: str) -> dict[str, "Run"]:
@@ -232,6 +253,7 @@ def _sync(
     """Bring one run up to its log and return its id."""
     run = known.get(log.identity)
     if run is not None and run.data.tags.get(DIGEST) == log.digest:
+        _correct_environment(client, run, log, tags)
         return str(run.info.run_id)
     if run is not None and _contradicts(client, run, log):
         client.delete_run(run.info.run_id)
@@ -244,6 +266,16 @@ def _sync(
         )
     _send(client, run.info.run_id, log, tags, _sent_metrics(client, run))
     return str(run.info.run_id)
+
+
+def _correct_environment(client: "MlflowClient", run: "Run", log: _Log, tags: Mapping[str, str]) -> None:
+    """Give a run that was sent before the versions and the machine that its log says, or `unknown`."""
+    from mlflow.entities import RunTag
+
+    told = {name: UNKNOWN for name in RECORDED_PACKAGES if name in run.data.tags} | clean_tags(log.environment)
+    wrong = {name: value for name, value in told.items() if name not in tags and run.data.tags.get(name) != value}
+    if wrong:
+        client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in wrong.items()])
 
 
 def _contradicts(client: "MlflowClient", run: "Run", log: _Log) -> bool:
@@ -278,7 +310,7 @@ def _send(
         Metric(key, value, time, step) for (key, step), (value, time) in log.metrics.items() if (key, step) not in sent
     ]
     # What was sent is marked last: a sync that is cut off is repeated, and repeating a value changes nothing.
-    marks = {**clean_tags({**tags, **log.tags}), EVENTS: str(log.events), DIGEST: log.digest}
+    marks = {**clean_tags({**log.environment, **tags, **log.tags}), EVENTS: str(log.events), DIGEST: log.digest}
     params = _params(log.params)
     if log.inputs:
         client.log_inputs(run_id, _dataset_inputs(log.inputs))

@@ -18,12 +18,19 @@ from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.files import private_directory
 from clinical_peft.lease import Lease
-from clinical_peft.privacy import protect_process
+from clinical_peft.privacy import keep_to_owner, protect_process
 from clinical_peft.processes import announce_parent
 from clinical_peft.signals import ignore_notice
+from clinical_peft.stores import how_to_look
 from clinical_peft.user_site import ignore_user_site
 
 protect_process()
+# Snakemake made it before it read this file; it holds its logs and what it remembers of every job.
+if not keep_to_owner(Path(".snakemake")):
+    print(
+        "note: .snakemake belongs to another user and is open to others",
+        file=sys.stderr,
+    )
 ignore_notice()
 announce_parent()
 ignore_user_site(installation=Path(snakemake.__file__))
@@ -103,4 +110,4 @@ def print_results():
     if not page.exists():
         return
     print(f"Tables: {ROOT}/tables", f"Report: {page}", sep="\n")
-    print(f"Runs:   mlflow ui --backend-store-uri {tracking_uri()}")
+    print(f"Runs:   {how_to_look(tracking_uri())}")

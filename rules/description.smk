@@ -91,7 +91,7 @@ def models_by_adapter():
 
 
 def printed_config():
-    """The study's settings for the report; a server's address may hold a password."""
+    """The study's settings for the report, without the address of its tracking server."""
     return STUDY.model_dump(mode="json", exclude={"tracking": {"uri"}})
 
 

@@ -185,6 +185,10 @@ rule write_cards:
     input:
         perplexities=perplexities_in_use,
         comparison="<study>/comparison.json",
+        run_logs=expand(
+            "<study>/runs/adapters/{adapter}.jsonl",
+            adapter=experiments.adapters_in_use(STUDY),
+        ),
     output:
         expand(
             "<study>/cards/{adapter}.md",
@@ -223,6 +227,7 @@ rule write_report:
         replicates=replicates_in_use,
         figures="<study>/figures",
         runs="<study>/runs/tracked.json",
+        run_logs=run_logs_in_use,
         template=f"{workflow.basedir}/report/report.html.j2",
     output:
         report("<study>/report.html", caption="../report/report.rst", category="Report"),
@@ -266,6 +271,7 @@ rule track_study:
     """Give MLflow the study's figures by model, and its tables, figures and report."""
     input:
         runs="<study>/runs/tracked.json",
+        run_logs=run_logs_in_use,
         comparison="<study>/comparison.json",
         tables=rules.tabulate.output,
         figures="<study>/figures",

@@ -7,13 +7,13 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.evaluation.evaluate import evaluate
-    from clinical_peft.events import append_metrics
+    from clinical_peft.events import append_metrics, read_events
     from clinical_peft.files import atomic_path, read_json, sha256_file
     from clinical_peft.lineage import append_inputs
-    from clinical_peft.provenance import git_revision, package_versions
+    from clinical_peft.provenance import environments_of, git_revision, together
 
     recipe = read_json(Path(snakemake.input.recipe))
-    provenance = {"git_revision": git_revision(Path(__file__).parent), "versions": package_versions()}
+    revision = {"git_revision": git_revision(Path(__file__).parent)}
     cohort = Path(snakemake.input.cohort)
     digest = sha256_file(cohort)
     for index, seed in enumerate(snakemake.params.seeds):
@@ -31,7 +31,7 @@ with job(snakemake.log[0]):
             bootstrap_seed=snakemake.params.bootstrap_seed,
             output=Path(snakemake.output.metrics[index]),
             replicates=Path(snakemake.output.replicates[index]),
-            provenance=provenance,
+            provenance=revision | together([environments_of(read_events(Path(snakemake.input.run_logs[index])))]),
         )
         with atomic_path(Path(snakemake.output.run_logs[index])) as copy:
             shutil.copyfile(snakemake.input.run_logs[index], copy)

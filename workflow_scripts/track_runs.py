@@ -6,9 +6,10 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.files import write_json
-    from clinical_peft.provenance import git_revision, package_versions
-    from clinical_peft.tracking import run_log_files, sync_runs
+    from clinical_peft.lineage import run_log_files
+    from clinical_peft.provenance import git_revision
+    from clinical_peft.tracking import sync_runs
 
-    tags = {"git_revision": git_revision(Path(__file__).parent), **package_versions()}
+    tags = {"git_revision": git_revision(Path(__file__).parent)}
     runs = sync_runs(run_log_files(snakemake.input), uri=snakemake.params.uri, study=snakemake.params.study, tags=tags)
     write_json(Path(snakemake.output[0]), runs)

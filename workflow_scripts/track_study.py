@@ -6,7 +6,8 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.files import read_json, write_json
-    from clinical_peft.provenance import git_revision, package_versions
+    from clinical_peft.lineage import run_log_files, training_environments
+    from clinical_peft.provenance import environment_tags, git_revision
     from clinical_peft.tracked_study import publish_study
 
     given, params = snakemake.input, snakemake.params
@@ -16,6 +17,7 @@ with job(snakemake.log[0]):
         "figures": sorted(Path(given.figures).glob("*.svg")),
         "cards": [Path(path) for path in given.cards],
     }
+    trained = training_environments(run_log_files(given.run_logs))
     result = publish_study(
         uri=params.uri,
         study=params.study["study"],
@@ -24,6 +26,6 @@ with job(snakemake.log[0]):
         labels=params.labels,
         artifacts=artifacts if params.artifacts else {},
         adapters={Path(path).name: Path(path) for path in given.adapters} if params.register else {},
-        tags={"git_revision": git_revision(Path(__file__).parent), **package_versions()},
+        tags={"git_revision": git_revision(Path(__file__).parent), **environment_tags(trained.values())},
     )
     write_json(Path(snakemake.output[0]), result)

@@ -7,16 +7,19 @@ from script_entry import job
 with job(snakemake.log[0]):
     from clinical_peft.evaluation.model_cards import CardFacts, model_card
     from clinical_peft.files import read_json, write_text
-    from clinical_peft.provenance import git_revision, package_versions
+    from clinical_peft.lineage import training_environments
+    from clinical_peft.provenance import git_revision, together
 
     params = snakemake.params
+    trained = training_environments(map(Path, snakemake.input.run_logs))
     facts = CardFacts(
         study=params.study,
         sources=params.sources,
         models=params.models,
         aggregate=read_json(Path(snakemake.input.comparison)),
         labels=params.labels,
-        provenance={"git revision": git_revision(Path(__file__).parent), "versions": package_versions()},
+        provenance={"git revision": git_revision(Path(__file__).parent)},
+        environments={identity.rpartition("/")[2]: together([found]) for identity, found in trained.items()},
     )
     cards = {Path(path).stem: Path(path) for path in snakemake.output}
     for path in snakemake.input.perplexities:

@@ -17,6 +17,7 @@ with job(snakemake.log[0]):
             figures=Path(given.figures),
             metrics=[Path(path) for path in given.metrics],
             runs=Path(given.runs),
+            run_logs=[Path(path) for path in given.run_logs],
             inputs=[Path(path) for path in [*given.cohorts, *filter(None, [params.hospital])]],
         ),
         TableSources.of(given),

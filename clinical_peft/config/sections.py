@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from clinical_peft.method_settings import Method
 from clinical_peft.recipes import Family, LanguageRecipe, Shape
+from clinical_peft.stores import EXPECTED, is_store
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
 Task = Literal["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
@@ -273,11 +274,20 @@ class Evaluation(Section):
 class Tracking(Section):
     """MLflow."""
 
-    uri: str | None = Field(None, description="tracking server; null keeps runs in `<study>/mlflow.db`")
+    uri: str | None = Field(
+        None, description="tracking server, without a user or password; null keeps runs in `<study>/mlflow.db`"
+    )
     artifacts: bool = Field(True, description="keep tables, figures and the report with the study's run")
     register_adapters: bool = Field(
         False, description="copy adapters into the store and register them as models; weights derive from the notes"
     )
+
+    @field_validator("uri")
+    @classmethod
+    def _is_a_store(cls, uri: str | None) -> str | None:
+        if uri is not None and not is_store(uri):
+            raise ValueError(EXPECTED)
+        return uri
 
 
 class Hub(Section):

@@ -31,6 +31,7 @@ from clinical_peft.config.sections import (
 )
 from clinical_peft.config.switches import MIMIC_III_SWITCHES, SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
+from clinical_peft.stores import credentials_in, is_printable
 
 MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
 PAIRED_ARMS = ("disjoint", "matched")
@@ -202,9 +203,17 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         The study.
 
     Raises:
-        ConfigError: A key is unknown, missing or of the wrong type, or names something that does not exist;
-            the message has one line per problem.
+        ConfigError: A key is unknown, missing or of the wrong type, names something that does not exist, or holds a
+            password; the message names every problem, and quotes no password.
     """
+    # Before pydantic, whose messages quote what they found.
+    leaks = [
+        f"{place}: expected an address without a user name, password or token, found one that holds some (not shown "
+        f"here); {what}: an address is printed and kept with the results"
+        for place, what in credentials_in(config)
+    ]
+    if leaks:
+        raise ConfigError("config: " + "; ".join(leaks))
     try:
         return Study.model_validate(dict(config))
     except ValidationError as error:
@@ -225,5 +234,6 @@ def describe_problem(problem: Any, *where: str) -> str:
         return f"missing key {place}"
     message = problem["msg"].removeprefix("Value error, ")
     found = problem["input"]
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) or found is None else ""
+    quoted = isinstance(found, int | float | bool) or found is None or (isinstance(found, str) and is_printable(found))
+    shown = f" (found {found!r})" if quoted else ""
     return f"{place}: {message}{shown}" if place else message

@@ -1,5 +1,6 @@
 """Metrics of all runs -> means over seeds with intervals, macro averages, and paired differences of models."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -53,7 +54,8 @@ def aggregate(
         summaries: list of {model, task (or `macro_average`), auroc, seed_sd (null for one seed), seeds, interval,
         interval_99, interval_bca, standard_error, degrees_of_freedom (null when infinite) and interval_total (of
         patients, and of seeds where there are several), undefined, n, patients, classes, classes_scored, positives
-        (the last five null for macro_average)}; differences: what
+        (the last five null for macro_average; a figure is null where it is undefined in a seed, or a macro average
+        where it is on a task)}; differences: what
         `clinical_peft.evaluation.comparisons.compare_models` returns. AUROCs are fractions, not percent. Figures of a
         task whose test split has a hidden count, and macro averages over it, have two digits and undefined is null
         (`clinical_peft.disclosure`).
@@ -109,7 +111,9 @@ def _placements(
             continue
         test = read_scored(run, place, path, classes)["test"]
         positive = test.target[:, 1]
-        values = contributions(test.scores[:, 1], positive)
+        if positive.all() or not positive.any():
+            continue
+        values = contributions(test.log_odds[:, 1], positive)
         found[run["model"], run["task"]].append(Placements(values, positive, test.subject_id))
     return {
         key: Placements(np.mean([part.values for part in parts], axis=0), parts[0].positive, parts[0].subject_id)
@@ -140,19 +144,21 @@ def _macro_cells(cells: Mapping[Key, Cell], tasks: Sequence[str]) -> dict[Key, C
 
 
 def _summary(key: Key, cell: Cell, run: Mapping[str, Any] | None, level: float) -> dict[str, Any]:
-    total = Total.of(cell.replicates, cell.seed_variances)
+    defined = math.isfinite(cell.estimate)
+    total = Total.described(cell.estimate, cell.replicates, cell.seed_variances, level=level)
+    ends = total["interval_total"]
     return {
         "model": key[0],
         "task": key[1],
-        "auroc": cell.estimate,
-        "seed_sd": float(np.std(cell.by_seed, ddof=1)) if len(cell.by_seed) > 1 else None,
+        "auroc": cell.estimate if defined else None,
+        "seed_sd": float(np.std(cell.by_seed, ddof=1)) if len(cell.by_seed) > 1 and defined else None,
         "seeds": len(cell.by_seed),
-        "interval": percentile_interval(cell.replicates, level),
-        "interval_99": percentile_interval(cell.replicates, STRICT_LEVEL),
+        "interval": percentile_interval(cell.replicates, level) if defined else None,
+        "interval_99": percentile_interval(cell.replicates, STRICT_LEVEL) if defined else None,
         "interval_bca": bca_interval(cell.estimate, cell.replicates, cell.left_out, level),
-        "standard_error": total.standard_error,
-        "degrees_of_freedom": total.finite_degrees,
-        "interval_total": [float(np.clip(end, 0, 1)) for end in total.interval(cell.estimate, level)],
+        "standard_error": total["standard_error"],
+        "degrees_of_freedom": total["degrees_of_freedom"],
+        "interval_total": None if ends is None else [float(np.clip(end, 0, 1)) for end in ends],
         "undefined": undefined(cell.replicates),
         "n": run["n"]["test"] if run else None,
         "patients": run["patients"]["test"] if run else None,

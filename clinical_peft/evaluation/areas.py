@@ -76,7 +76,7 @@ def class_areas(data: Predictions, weighting: Weighting, columns: Sequence[int] 
     Returns:
         `auroc` and `auprc`, float64 of shape (C, R) for C columns, NaN where undefined.
     """
-    areas = [weighting.rank(data.scores[:, column], data.target[:, column]) for column in columns]
+    areas = [weighting.rank(data.log_odds[:, column], data.target[:, column]) for column in columns]
     shape = (len(areas), weighting.width)
     return {
         name: np.array([pair[place] for pair in areas]).reshape(shape) for place, name in enumerate(("auroc", "auprc"))
@@ -122,7 +122,7 @@ def label_figures(data: Predictions, weighting: Weighting, bands: Mapping[str, n
     by_class = class_areas(data, weighting, columns)
     positives = weighting.count(data.target[:, columns].T)
     rows = np.repeat(np.arange(len(data)), len(columns))
-    micro = weighting.rank(data.scores[:, columns].ravel(), data.target[:, columns].ravel(), rows)
+    micro = weighting.rank(data.log_odds[:, columns].ravel(), data.target[:, columns].ravel(), rows)
     figures = {}
     for place, (name, areas) in enumerate(by_class.items()):
         figures[name] = mean_of_defined(areas)
@@ -143,8 +143,8 @@ def pair_areas(data: Predictions, weighting: Weighting) -> AreasByClass:
     areas: AreasByClass = {}
     for first, second in combinations(np.flatnonzero(data.target.any(axis=0)).tolist(), 2):
         rows = np.flatnonzero(data.target[:, first] | data.target[:, second])
-        towards_first, _ = weighting.rank(data.scores[rows, first], data.target[rows, first], rows)
-        towards_second, _ = weighting.rank(data.scores[rows, second], data.target[rows, second], rows)
+        towards_first, _ = weighting.rank(data.log_odds[rows, first], data.target[rows, first], rows)
+        towards_second, _ = weighting.rank(data.log_odds[rows, second], data.target[rows, second], rows)
         areas[first, second] = (towards_first + towards_second) / 2
     return areas
 

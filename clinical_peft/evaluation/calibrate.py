@@ -1,9 +1,11 @@
 """A study's predictions -> calibration.json: scores as they are, recalibrated on validation, and what they are worth.
 
 Layout: level, resamples, bins, sensitivities, `runs`: a list by model, task and seed of
-    model, task, seed, task_type, protocol, cohort_sha256, predictions_sha256, temperature (fitted on validation),
+    model, task, seed, task_type, protocol, cohort_sha256, predictions_sha256, link (of logits to scores: softmax or
+        sigmoid), temperature (fitted on validation),
     figures.{raw, temperature, isotonic}.{auroc, brier, log_loss, ece, calibration_slope, calibration_intercept}, each
-        {value, interval} on test, null where undefined,
+        {value, interval} on test, null where undefined, and undefined (resamples that the interval leaves out; null
+        where their number would tell a hidden count),
     reliability.{raw, temperature, isotonic}: bins by rising score, each {pairs, low, high, mean_score, observed,
         interval}; pairs of row and class if multilabel, the predicted class if multiclass; joined until each may be
         published (`clinical_peft.disclosure`), and to three digits,
@@ -33,10 +35,11 @@ from clinical_peft.evaluation.decisions import (
 )
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.recalibration import fit_temperature, isotonic_map, temperature_map
-from clinical_peft.evaluation.resampling import patient_weights, percentile_interval
+from clinical_peft.evaluation.resampling import patient_weights, percentile_interval, undefined
 from clinical_peft.evaluation.runs import read_runs
 from clinical_peft.evaluation.weighting import Weighting
 from clinical_peft.files import write_json
+from clinical_peft.scores import link_of
 
 FIGURES = ("auroc", "brier", "log_loss", "ece", "calibration_slope", "calibration_intercept")
 SCORES = ("raw", "temperature", "isotonic")
@@ -52,7 +55,7 @@ def calibrate(
     output: Path,
     level: float = 0.95,
 ) -> dict[str, Any]:
-    """Measure and mend the calibration of every run of a study.
+    """Measure and recalibrate every run of a study.
 
     Args:
         metrics: Metrics files of all runs.
@@ -78,7 +81,8 @@ def calibrate(
         if key not in draws:
             draws[key] = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed)
         names = ("model", "task", "seed", "task_type", "protocol", "cohort_sha256", "predictions_sha256")
-        runs.append({name: run[name] for name in names} | _describe(splits, Weighting(draws[key]), level))
+        link = {"link": link_of(run["task_type"], run["recipe"].get("switches", {}))}
+        runs.append({name: run[name] for name in names} | link | _describe(splits, Weighting(draws[key]), level))
     result = {
         "level": level,
         "resamples": resamples,
@@ -101,6 +105,9 @@ def _describe(splits: Mapping[str, Predictions], weighting: Weighting, level: fl
     binary = test.type == "binary"
     figures = {name: _figures(data, weighting, level) for name, data in versions.items()}
     few = {name: _has_few(data) for name, data in splits.items()}
+    if few["test"]:
+        # A resample lacks a rare class as often as the class is rare.
+        figures = {name: {k: v | {"undefined": None} for k, v in one.items()} for name, one in figures.items()}
     return {
         "temperature": coarse(temperature) if few["validation"] else temperature,
         "figures": coarse(figures) if few["test"] else figures,
@@ -127,6 +134,7 @@ def _figures(data: Predictions, weighting: Weighting, level: float) -> dict[str,
         name: {
             "value": float(values[name][0]) if np.isfinite(values[name][0]) else None,
             "interval": percentile_interval(replicates[name], level) if name in replicates else None,
+            "undefined": undefined(replicates[name]) if name in replicates else None,
         }
         for name in FIGURES
     }

@@ -1,5 +1,6 @@
 """From the metrics and replicates of single seeds to what a comparison of models takes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,8 @@ def mean_cell(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> Cell:
         DataError: A replicates file is missing or belongs to another run.
     """
     order = sorted(range(len(runs)), key=lambda index: runs[index]["seed"])
-    by_seed = tuple(float(runs[index]["metrics"]["test"]["auroc"]) for index in order)
+    found = (runs[index]["metrics"]["test"]["auroc"] for index in order)
+    by_seed = tuple(math.nan if value is None else float(value) for value in found)
     values, left_out = (
         np.stack([read_replicates(paths[index], runs[index], drawn=drawn) for index in order])
         for drawn in ("bootstrap", "jackknife")

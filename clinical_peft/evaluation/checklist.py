@@ -7,6 +7,7 @@ from typing import Any
 from clinical_peft.evaluation.aggregate import MACRO
 from clinical_peft.evaluation.tables import TASK_LABELS, Table, counted, number, unit_of_split
 from clinical_peft.evaluation.tripod_items import ITEMS, Item
+from clinical_peft.provenance import UNKNOWN, UNKNOWN_ENVIRONMENT
 
 FILLED, PARTLY, OPEN, NONE = "from the run", "partly: authors", "authors", "does not apply"
 # What only a study that predicts outcomes can answer; one that trains adapters alone has no such evidence.
@@ -30,7 +31,7 @@ class RunFacts:
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
         metrics: Content of the metrics files.
         tables: Names of the study's tables.
-        provenance: git revision and versions.
+        provenance: git revision, versions and machine of the training jobs.
     """
 
     study: Mapping[str, Any]
@@ -190,7 +191,10 @@ def _data_access(facts: RunFacts) -> str:
 
 
 def _code(facts: RunFacts) -> str:
-    return f"This repository, git revision {facts.provenance.get('git revision', 'unknown')}; versions in the report."
+    versions = facts.provenance.get("versions of the training jobs") or UNKNOWN_ENVIRONMENT["versions"]
+    listed = ", ".join(f"{name} {versions.get(name, UNKNOWN)}" for name in ("torch", "transformers", "peft"))
+    revision = facts.provenance.get("git revision", UNKNOWN)
+    return f"This repository, git revision {revision}; trained with {listed}; all versions in the report."
 
 
 def _flow(facts: RunFacts) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from clinical_peft.evaluation.delong import compare_areas
-from clinical_peft.evaluation.resampling import bca_interval, holm, paired_difference
+from clinical_peft.evaluation.resampling import bca_interval, defined_replicates, holm, paired_difference
 
 SIGNIFICANCE = 0.05
 BEST, TIED = "best", "tied"
@@ -39,7 +39,7 @@ class Cell:
     """A model's AUROC on a task, or its macro average: the mean over seeds.
 
     Attributes:
-        estimate: The mean over seeds.
+        estimate: The mean over seeds, NaN where it is undefined.
         by_seed: AUROC of each seed.
         replicates: Its bootstrap over patients, float64 of shape (R,).
         left_out: Its jackknife over groups of patients, float64 of shape (G,).
@@ -78,8 +78,9 @@ def seed_variances(by_seed: Mapping[K, Sequence[float]]) -> dict[K, tuple[float,
         by_seed: Figures by seed that are pooled; of differences whose seeds are paired, the differences.
 
     Returns:
-        By key, those that depend on the seed; see `pooled_seed_variance`.
+        By key, those that depend on the seed and are defined for all; see `pooled_seed_variance`.
     """
+    by_seed = {key: values for key, values in by_seed.items() if np.isfinite(values).all()}
     pooled = pooled_seed_variance(by_seed)
     if pooled is None:
         return {}
@@ -94,7 +95,7 @@ def correct_over_table(rows: Sequence[dict[str, Any]], p_value: str = "p_total",
         p_value: Where a row has its p-value, None where there is none.
         adjusted: Where the corrected one goes, beside `significant` (at most `SIGNIFICANCE`).
     """
-    found = holm({place: row[p_value] for place, row in enumerate(rows) if row[p_value] is not None})
+    found = holm({place: row[p_value] for place, row in enumerate(rows)})
     for place, row in enumerate(rows):
         row[adjusted] = found.get(place)
         row["significant"] = place in found and found[place] <= SIGNIFICANCE
@@ -116,10 +117,16 @@ class Total:
     degrees_of_freedom: float
 
     @classmethod
-    def of(cls, replicates: np.ndarray, *seed_variances: SeedVariances) -> "Total":
-        """Add the variances of bootstrap replicates of shape (R,), and of the seeds of each model compared."""
-        known = replicates[np.isfinite(replicates)]
-        patients = float(np.var(known, ddof=1)) if len(known) > 1 else 0.0
+    def of(cls, replicates: np.ndarray, *seed_variances: SeedVariances) -> "Total | None":
+        """Add the variances of bootstrap replicates of shape (R,), and of the seeds of each model compared.
+
+        Returns:
+            None where too few replicates are defined.
+        """
+        known = defined_replicates(replicates)
+        if known is None or len(known) < 2:
+            return None
+        patients = float(np.var(known, ddof=1))
         # Models share the estimate of a task's variance: added up, it has the same degrees of freedom.
         parts: dict[str, tuple[float, int]] = {}
         for one in seed_variances:
@@ -127,6 +134,31 @@ class Total:
         variance = patients + sum(part for part, _ in parts.values())
         unsure = sum(part**2 / degrees for part, degrees in parts.values())
         return cls(math.sqrt(variance), variance**2 / unsure if unsure > 0 else math.inf)
+
+    @classmethod
+    def described(
+        cls, estimate: float, replicates: np.ndarray, *seed_variances: SeedVariances, level: float
+    ) -> dict[str, Any]:
+        """What the files say of a figure or a difference: all None where it, or its variance, is undefined.
+
+        Args:
+            estimate: The figure on the data.
+            replicates: Its bootstrap, of shape (R,).
+            seed_variances: As for `of`.
+            level: Coverage of the interval.
+
+        Returns:
+            standard_error, degrees_of_freedom (None when infinite), interval_total and p_total (of no difference).
+        """
+        total = cls.of(replicates, *seed_variances)
+        if total is None or not math.isfinite(estimate):
+            return dict.fromkeys(("standard_error", "degrees_of_freedom", "interval_total", "p_total"))
+        return {
+            "standard_error": total.standard_error,
+            "degrees_of_freedom": total.finite_degrees,
+            "interval_total": total.interval(estimate, level),
+            "p_total": total.p_value(estimate),
+        }
 
     @property
     def finite_degrees(self) -> float | None:
@@ -171,14 +203,15 @@ def compare_models(
         degrees_of_freedom (null when infinite), interval_total and p_total, of patients, and of seeds where there are
         several; p_holm_table (p_total adjusted over all pairs and tasks of the group); significant
         (p_holm_table at most `SIGNIFICANCE`); delong.{difference, standard_error, interval, p_value}, over patients
-        (null unless the task is binary).
+        (null unless the task is binary). What is undefined is null. A model whose figure on a task is undefined stands
+        in no pair of that task.
     """
     rows = []
     for group, models in groups.items():
         table = [
             row
             for task in sorted({key[1] for key in cells})
-            for row in _family(group, task, [model for model in models if (model, task) in cells], cells, level)
+            for row in _family(group, task, [one for one in models if _is_defined(cells, one, task)], cells, level)
         ]
         correct_over_table(table, adjusted="p_holm_table")
         for row in table:
@@ -187,13 +220,17 @@ def compare_models(
     return rows
 
 
+def _is_defined(cells: Mapping[Key, Cell], model: str, task: str) -> bool:
+    return (model, task) in cells and math.isfinite(cells[model, task].estimate)
+
+
 def _family(
     group: str, task: str, models: Sequence[str], cells: Mapping[Key, Cell], level: float
 ) -> list[dict[str, Any]]:
     pairs = {pair: compare_pair(cells[pair[0], task], cells[pair[1], task], level) for pair in combinations(models, 2)}
     adjusted = holm({pair: row["p_value"] for pair, row in pairs.items()})
     return [
-        {"group": group, "task": task, "first": pair[0], "second": pair[1], **row, "p_holm": adjusted[pair]}
+        {"group": group, "task": task, "first": pair[0], "second": pair[1], **row, "p_holm": adjusted.get(pair)}
         for pair, row in pairs.items()
     ]
 
@@ -203,19 +240,15 @@ def compare_pair(first: Cell, second: Cell, level: float) -> dict[str, Any]:
 
     Returns:
         difference (second minus first), interval, undefined, p_value, interval_bca, standard_error,
-        degrees_of_freedom, interval_total and p_total; see `compare_models`.
+        degrees_of_freedom, interval_total and p_total, each None where undefined; see `compare_models`.
     """
     patients = paired_difference((first.estimate, second.estimate), (first.replicates, second.replicates), level)
-    difference = patients["difference"]
+    difference = second.estimate - first.estimate
     replicates = second.replicates - first.replicates
-    total = Total.of(replicates, first.seed_variances, second.seed_variances)
     return {
         **patients,
         "interval_bca": bca_interval(difference, replicates, second.left_out - first.left_out, level),
-        "standard_error": total.standard_error,
-        "degrees_of_freedom": total.finite_degrees,
-        "interval_total": total.interval(difference, level),
-        "p_total": total.p_value(difference),
+        **Total.described(difference, replicates, first.seed_variances, second.seed_variances, level=level),
     }
 
 
@@ -245,6 +278,7 @@ def best_and_tied(aggregate: Mapping[str, Any]) -> dict[Key, str]:
         highest and all that do not differ significantly from it where there is no such lead; the others are absent.
     """
     values = {(row["model"], row["task"]): row["auroc"] for row in aggregate["summaries"]}
+    # Every model of a pair has a figure.
     families: dict[Key, dict[frozenset[str], bool]] = {}
     for row in aggregate.get("differences", ()):
         pair = frozenset((row["first"], row["second"]))

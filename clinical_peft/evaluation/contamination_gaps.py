@@ -364,7 +364,11 @@ def _rounded_groups(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _figure(values: np.ndarray, level: float) -> dict[str, Any]:
-    return {"value": float(values[0]), "interval": percentile_interval(values[1:], level)}
+    defined = bool(np.isfinite(values[0]))
+    return {
+        "value": float(values[0]) if defined else None,
+        "interval": percentile_interval(values[1:], level) if defined else None,
+    }
 
 
 def _tested(by_seed: np.ndarray, level: float, *variances: SeedVariances) -> dict[str, Any]:
@@ -372,13 +376,4 @@ def _tested(by_seed: np.ndarray, level: float, *variances: SeedVariances) -> dic
     values = by_seed.mean(axis=0)
     replicates = values[1:]
     found = _figure(values, level) | {"undefined_resamples": undefined(replicates)}
-    if np.isfinite(replicates).sum() < 2:
-        unknown = ("standard_error", "degrees_of_freedom", "interval_total", "p_total")
-        return found | dict.fromkeys(unknown)
-    total = Total.of(replicates, *variances)
-    return found | {
-        "standard_error": total.standard_error,
-        "degrees_of_freedom": total.finite_degrees,
-        "interval_total": total.interval(float(values[0]), level),
-        "p_total": total.p_value(float(values[0])),
-    }
+    return found | Total.described(float(values[0]), replicates, *variances, level=level)

@@ -15,6 +15,7 @@ from clinical_peft.evaluation.curves import GRID, between_points, ranges_of_scor
 from clinical_peft.evaluation.predictions import read_classes, read_predictions
 from clinical_peft.evaluation.resampling import patient_weights
 from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.scores import Link
 
 BINS = 512
 
@@ -33,7 +34,14 @@ class Bands:
 
 
 def curve_bands(
-    predictions: Sequence[Path], classes: Path, task: str, *, resamples: int, seed: int, level: float
+    predictions: Sequence[Path],
+    classes: Path,
+    task: str,
+    *,
+    resamples: int,
+    seed: int,
+    level: float,
+    link: Link | None = None,
 ) -> Bands:
     """Percentile bands of a model's test curves, averaged like `clinical_peft.evaluation.curves.mean_curves`.
 
@@ -46,11 +54,12 @@ def curve_bands(
         resamples: Number of resamples R.
         seed: Seed of the study's bootstrap.
         level: Coverage at each point of the grid.
+        link: As for `clinical_peft.evaluation.predictions.read_predictions`.
     """
     space, kind = read_classes(classes), TASK_TYPES[task]
     rates, precisions = [], []
     for path in predictions:
-        data = read_predictions(path, space, kind, patients_apart=False)["test"]
+        data = read_predictions(path, space, kind, link=link, patients_apart=False)["test"]
         weights = patient_weights(data.subject_id, resamples=resamples, seed=seed).astype(np.float64)
         for scores, positive in rankings(data):
             found = published_resamples(scores, positive, weights)
@@ -87,7 +96,7 @@ def resampled_curves(scores: np.ndarray, positive: np.ndarray, weights: np.ndarr
     """True-positive rate by false-positive rate and precision by recall, in every resample.
 
     Args:
-        scores: Scores of shape (N, M), all ranked together.
+        scores: Scores, or log-odds, of shape (N, M), all ranked together.
         positive: True where positive, of shape (N, M).
         weights: Row weights of shape (N, R).
 

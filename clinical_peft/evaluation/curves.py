@@ -15,6 +15,7 @@ from clinical_peft.disclosure import merged_ranges, publishable_classes
 from clinical_peft.evaluation.areas import scored_classes
 from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
 from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.scores import Link
 
 GRID = np.linspace(0, 1, 101)
 
@@ -38,7 +39,7 @@ def ranking_curves(scores: np.ndarray, positive: np.ndarray) -> Curves:
     """Curves of one ranking.
 
     Args:
-        scores: Scores of shape (N,).
+        scores: Scores, or log-odds, of shape (N,).
         positive: True where positive, of shape (N,), with both values present.
     """
     order = np.argsort(-scores, kind="stable")
@@ -93,19 +94,20 @@ def between_points(hits: np.ndarray, false_alarms: np.ndarray) -> tuple[np.ndarr
     return rate, found / (found + alarms)
 
 
-def mean_curves(predictions: Sequence[Path], classes: Path, task: str) -> Curves | None:
+def mean_curves(predictions: Sequence[Path], classes: Path, task: str, *, link: Link | None = None) -> Curves | None:
     """A model's test curves, averaged over seeds (and, for a multiclass task, over classes); None for too few rows.
 
     Args:
         predictions: Predictions files of the seeds.
         classes: JSON list, the ordered label space.
         task: Name of the task.
+        link: As for `clinical_peft.evaluation.predictions.read_predictions`.
     """
     space, kind = read_classes(classes), TASK_TYPES[task]
     curves = [
         curve
         for path in predictions
-        for curve in _curves(read_predictions(path, space, kind, patients_apart=False)["test"])
+        for curve in _curves(read_predictions(path, space, kind, link=link, patients_apart=False)["test"])
     ]
     if not curves:
         return None
@@ -122,10 +124,10 @@ def _curves(data: Predictions) -> list[Curves]:
 
 
 def rankings(data: Predictions) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Scores and positives, of shape (N, M), of every ranking that a task's curve averages."""
+    """Log-odds and positives, of shape (N, M), of every ranking that a task's curve averages."""
     if data.type == "multilabel":
         scored = np.flatnonzero(scored_classes(data.target))
-        return [(data.scores[:, scored], data.target[:, scored])]
+        return [(data.log_odds[:, scored], data.target[:, scored])] if len(scored) else []
     fine = np.flatnonzero(publishable_classes(data.target, exclusive=True))
     columns = fine if data.type == "multiclass" else fine[-1:]
-    return [(data.scores[:, [column]], data.target[:, [column]]) for column in columns]
+    return [(data.log_odds[:, [column]], data.target[:, [column]]) for column in columns]

@@ -9,6 +9,7 @@ from clinical_peft.disclosure import few, merged_ranges, rounded_interval, signi
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.resampling import percentile_interval
 from clinical_peft.evaluation.weighting import Weighting
+from clinical_peft.scores import sigmoid
 
 # Risks from which one would act.
 THRESHOLDS = np.round(np.linspace(0.01, 0.99, 99), 2)
@@ -28,7 +29,7 @@ def net_benefit(scores: np.ndarray, positive: np.ndarray, weighting: Weighting) 
     Returns:
         Float64 of shape (T, R), one row per risk of `THRESHOLDS`; NaN in an empty resample.
     """
-    treated = scores.astype(np.float64)[None, :] >= THRESHOLDS[:, None]
+    treated = scores[None, :] >= THRESHOLDS[:, None]
     hits, alarms = weighting.count(treated & positive), weighting.count(treated & ~positive)
     total = np.where(weighting.total > 0, weighting.total, np.nan)
     odds = (THRESHOLDS / (1 - THRESHOLDS))[:, None]
@@ -84,9 +85,9 @@ def published_curve(curve: Mapping[str, Any], data: Predictions) -> dict[str, An
     return {**curve, **shown, "treat_all": treat_all}
 
 
-def threshold_at_sensitivity(data: Predictions, sensitivity: float) -> float | None:
-    """The highest threshold that finds a share of the positives of a (validation) split; None without positives."""
-    found = np.sort(data.scores[data.target[:, 1], 1])
+def cutoff_at_sensitivity(data: Predictions, sensitivity: float) -> float | None:
+    """The highest log-odds that find a share of the positives of a (validation) split; None without positives."""
+    found = np.sort(data.log_odds[data.target[:, 1], 1])
     if len(found) == 0:
         return None
     return float(found[len(found) - int(np.ceil(sensitivity * len(found) - 1e-9))])
@@ -104,17 +105,19 @@ def alert_burden(
         level: Coverage of the intervals.
 
     Returns:
-        One mapping per sensitivity of `SENSITIVITIES`: sensitivity_aimed, threshold, and, each with `value` and
+        One mapping per sensitivity of `SENSITIVITIES`: sensitivity_aimed, threshold (a score), and, where there is
+        one, threshold_log_odds, by which alerts are raised, and, each with `value` and
         `interval`, alerts_per_100 (admissions), sensitivity, precision (of an alert) and alerts_per_case (alerts for
         one case found); values are null where undefined.
     """
     once = Weighting(np.ones((len(test), 1), np.uint8))
     rows = []
     for aimed in SENSITIVITIES:
-        threshold = threshold_at_sensitivity(validation, aimed)
-        row: dict[str, Any] = {"sensitivity_aimed": aimed, "threshold": threshold}
-        if threshold is not None:
-            values, replicates = (_alerts(test, threshold, weights) for weights in (once, weighting))
+        cutoff = cutoff_at_sensitivity(validation, aimed)
+        row: dict[str, Any] = {"sensitivity_aimed": aimed, "threshold": None}
+        if cutoff is not None:
+            row |= {"threshold": float(sigmoid(cutoff)), "threshold_log_odds": cutoff}
+            values, replicates = (_alerts(test, cutoff, weights) for weights in (once, weighting))
             for name, value in values.items():
                 row[name] = {
                     "value": float(value[0]) if np.isfinite(value[0]) else None,
@@ -124,8 +127,8 @@ def alert_burden(
     return rows
 
 
-def _alerts(data: Predictions, threshold: float, weighting: Weighting) -> dict[str, np.ndarray]:
-    alerted, positive = data.scores[:, 1] >= threshold, data.target[:, 1]
+def _alerts(data: Predictions, cutoff: float, weighting: Weighting) -> dict[str, np.ndarray]:
+    alerted, positive = data.log_odds[:, 1] >= cutoff, data.target[:, 1]
     alerts, hits, cases = weighting.count(np.stack([alerted, alerted & positive, positive]))
     with np.errstate(divide="ignore", invalid="ignore"):
         figures = {
@@ -149,7 +152,7 @@ def published_alerts(rows: Sequence[Mapping[str, Any]], test: Predictions) -> li
     """
     return [
         {
-            name: _published_alert(part, fine=_is_publishable(test, row["threshold"]))
+            name: _published_alert(part, fine=_is_publishable(test, row["threshold_log_odds"]))
             if isinstance(part, dict)
             else part
             for name, part in row.items()
@@ -164,6 +167,6 @@ def _published_alert(part: Mapping[str, Any], *, fine: bool) -> dict[str, Any]:
     return {"value": significant(part["value"]), "interval": rounded_interval(part["interval"])}
 
 
-def _is_publishable(data: Predictions, threshold: float) -> bool:
-    alerted, positive = data.scores[:, 1] >= threshold, data.target[:, 1]
+def _is_publishable(data: Predictions, cutoff: float) -> bool:
+    alerted, positive = data.log_odds[:, 1] >= cutoff, data.target[:, 1]
     return not few(int((alarm & case).sum()) for alarm in (alerted, ~alerted) for case in (positive, ~positive))

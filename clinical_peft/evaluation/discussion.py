@@ -14,6 +14,7 @@ from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.published import published_auroc, row_mean
 from clinical_peft.evaluation.tables import (
     CONTROL,
+    MISSING,
     TASK_LABELS,
     Labels,
     Table,
@@ -43,8 +44,8 @@ class Comparison:
 
 
 def excludes_zero(row: Mapping[str, Any]) -> bool:
-    """Whether a difference's interval over patients and seeds lies on one side of zero."""
-    return bool(row["interval_total"][0] * row["interval_total"][1] > 0)
+    """Whether a difference's interval over patients and seeds is defined and lies on one side of zero."""
+    return row["interval_total"] is not None and bool(row["interval_total"][0] * row["interval_total"][1] > 0)
 
 
 def compare_groups(aggregate: Mapping[str, Any], labels: Labels) -> list[Comparison]:
@@ -164,13 +165,15 @@ def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, ove
     for row in sorted(pairs, key=lambda row: (-abs(row["difference"]), row["first"], row["second"])):
         upward = row["difference"] >= 0
         lower, higher = (row["first"], row["second"]) if upward else (row["second"], row["first"])
-        low, high = row["interval_total"] if upward else (-end for end in reversed(row["interval_total"]))
+        ends = row["interval_total"]
+        if ends is not None and not upward:
+            ends = [-end for end in reversed(ends)]
         rows.append(
             (
                 label_of(higher, labels),
                 label_of(lower, labels),
                 f"{100 * abs(row['difference']):.2f}",
-                f"[{number(100 * low, 2)}, {number(100 * high, 2)}]",
+                MISSING if ends is None else f"[{number(100 * ends[0], 2)}, {number(100 * ends[1], 2)}]",
                 p_text(row["p_total"]),
                 p_text(row["p_holm_table"]),
                 "yes" if row["significant"] else "no",

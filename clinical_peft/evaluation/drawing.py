@@ -89,6 +89,7 @@ def _draw_models(folder: Path, sources: FigureSources, labels: Labels) -> None:
         models = [record["model"] for record in sources.training]
         validation_curves(histories, labels, folder / "validation_auroc.svg", models=models)
     predictions = {task: by_model for task, by_model in sources.predictions.items() if by_model}
+    links = {(run["model"], run["task"]): run["link"] for run in sources.calibration["runs"]}
     for task, by_model in predictions.items():
         output = folder / f"roc_pr_{task}.svg"
         level = sources.aggregate["level"]
@@ -100,9 +101,11 @@ def _draw_models(folder: Path, sources: FigureSources, labels: Labels) -> None:
             output,
             bootstrap_seed=sources.bootstrap_seed,
             level=level,
+            links=links,
         )
     if any(TASK_TYPES[task] == "multilabel" for task in predictions):
-        label_frequency(predictions, sources.classes, sources.cohorts, labels, folder / "label_frequency.svg")
+        output = folder / "label_frequency.svg"
+        label_frequency(predictions, sources.classes, sources.cohorts, labels, output, links=links)
 
 
 def _has_few(sources: FigureSources, task: str) -> bool:

@@ -32,16 +32,16 @@ from clinical_peft.evaluation.cohort_check import check_against_cohort, read_coh
 from clinical_peft.evaluation.metrics import (
     FIGURES,
     all_figures,
-    choose_threshold,
+    choose_cutoff,
     f1_figures,
     figure_names,
     paper_figures,
-    sigmoid,
 )
 from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
 from clinical_peft.evaluation.resampling import bca_interval, bootstrap, jackknife, percentile_interval, undefined
 from clinical_peft.files import atomic_path, sha256_file, write_json
 from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.scores import Link, link_of, sigmoid
 
 STRICT_LEVEL = 0.99
 METADATA_KEY = b"run"
@@ -83,7 +83,8 @@ def evaluate(
         bootstrap_seed: Seed of the resamples. Runs with the same one are paired.
         output: Metrics file to write.
         replicates: Parquet file to write.
-        provenance: Versions (key `versions`), revision and whatever else identifies the computation.
+        provenance: Versions of the training job (key `versions`), its machine, revision and whatever else identifies
+            the computation.
         cohort: The cohort, to check the predictions against and to count labels in training; without it neither.
         patients_apart: As for `clinical_peft.evaluation.predictions.read_predictions`.
         level: Coverage of `intervals`; 99 % intervals are always stored as well.
@@ -97,7 +98,7 @@ def evaluate(
         corrected}.{validation,test}.{auroc, auprc, f1_micro, f1_macro}, under either protocol's scores and threshold
         whatever the run's; n.{split}, patients.{split}, positives.{split} (binary: rows of the second class;
         multiclass: rows per class; multilabel: labels in all), classes, classes_scored.{split},
-        labels_outside_classes.{split}, threshold.{value, chosen_on}, calibration_bins; of a multilabel task
+        labels_outside_classes.{split}, threshold.{value, log_odds, chosen_on}, calibration_bins; of a multilabel task
         labels.{auroc, auprc, positives} on test and labels.train_positives, lists in the order of the classes, and
         bands.{head, middle, tail}.{classes, scored} with bands.{head_above, tail_below}, both null without `cohort`;
         counts that may not be published are null (`clinical_peft.disclosure`), figures of single labels have three
@@ -105,22 +106,19 @@ def evaluate(
         bootstrap.undefined null; recipe, protocol, cohort_sha256, predictions_sha256, versions, provenance.
 
     Raises:
-        DataError: The predictions are malformed or not those of the cohort, or AUROC is undefined on the test split.
+        DataError: The predictions are malformed or not those of the cohort.
     """
     kind = TASK_TYPES[task]
-    splits = read_predictions(predictions, read_classes(classes), kind, patients_apart=patients_apart)
+    link = link_of(kind, job.get("switches", {}))
+    space = read_classes(classes)
+    splits = read_predictions(predictions, space, kind, link=link, patients_apart=patients_apart)
     test = splits["test"]
     frequency = _check_and_count(splits, cohort, predictions) if cohort else None
     bands = None if frequency is None else frequency_bands(frequency)
-    used = choose_threshold(splits["validation"]) if threshold is None or kind == "multiclass" else threshold
-    metrics = {name: _estimates(split, used, job, bands) for name, split in splits.items()}
-    if metrics["test"]["auroc"] is None:
-        raise DataError(
-            f"{predictions}: AUROC is undefined on the test split of {task}: none of {test.target.shape[1]} classes "
-            f"has both a positive and a negative row among {len(test)}; a larger cohort is needed"
-        )
-    values = bootstrap(test, used, resamples=resamples, seed=bootstrap_seed, bands=bands)
-    left_out = jackknife(test, used, seed=bootstrap_seed, bands=bands)
+    cutoff = choose_cutoff(splits["validation"]) if threshold is None else _log_odds(threshold)
+    metrics = {name: _estimates(split, cutoff, link, bands) for name, split in splits.items()}
+    values = bootstrap(test, cutoff, resamples=resamples, seed=bootstrap_seed, bands=bands)
+    left_out = jackknife(test, cutoff, seed=bootstrap_seed, bands=bands)
     names = figure_names(kind, test.target.shape[1], bands=bands is not None)
     result = {
         "model": job["model"],
@@ -149,7 +147,7 @@ def evaluate(
         "classes": test.target.shape[1],
         "classes_scored": {name: int(scored_classes(split.target).sum()) for name, split in splits.items()},
         "labels_outside_classes": {name: split.labels_outside_classes for name, split in splits.items()},
-        "threshold": _threshold_record(kind, used, threshold),
+        "threshold": _threshold_record(kind, cutoff, threshold),
         "calibration_bins": {"number": BINS, "kind": "equally many scores"},
         **_label_records(test, frequency, bands),
         "recipe": dict(job),
@@ -256,13 +254,11 @@ def _check_and_count(splits: Mapping[str, Predictions], cohort: Path, prediction
     return train_positives(table, test.classes, str(cohort)) if test.type == "multilabel" else None
 
 
-def _estimates(
-    split: Predictions, threshold: float | None, job: Mapping[str, Any], bands: Bands | None
-) -> dict[str, float | None]:
-    values = all_figures(split, threshold, bands=bands)
-    if split.type == "multilabel" and job.get("switches", {}).get("multilabel_softmax"):
-        # A softmax over labels changes how rows rank within a label; the sigmoid's ranking is that of the logits.
-        values["auroc_sigmoid"] = area_figures(split.with_scores(split.logits))["auroc"]
+def _estimates(split: Predictions, cutoff: float | None, link: Link, bands: Bands | None) -> dict[str, float | None]:
+    values = all_figures(split, cutoff, bands=bands)
+    if split.type == "multilabel" and link == "softmax":
+        # A softmax over labels changes how rows rank within a label.
+        values["auroc_sigmoid"] = area_figures(split.scored_by("sigmoid"))["auroc"]
     return _finite(values)
 
 
@@ -278,12 +274,12 @@ def _variants(splits: Mapping[str, Predictions]) -> dict[str, dict[str, dict[str
     """Areas and F1 as the paper computes them, and corrected, for every split."""
     corrected = dict(splits)
     if splits["test"].type == "multilabel":
-        corrected = {name: split.with_scores(sigmoid(split.logits)) for name, split in splits.items()}
-    threshold = choose_threshold(corrected["validation"])
+        corrected = {name: split.scored_by("sigmoid") for name, split in splits.items()}
+    cutoff = choose_cutoff(corrected["validation"])
     return {
         "paper": {name: _finite(paper_figures(split)) for name, split in splits.items()},
         "corrected": {
-            name: _finite(area_figures(split) | f1_figures(split, threshold)) for name, split in corrected.items()
+            name: _finite(area_figures(split) | f1_figures(split, cutoff)) for name, split in corrected.items()
         },
     }
 
@@ -317,7 +313,13 @@ def _label_records(test: Predictions, frequency: np.ndarray | None, bands: Bands
     }
 
 
-def _threshold_record(kind: str, used: float | None, fixed: float | None) -> dict[str, Any]:
-    if kind == "multiclass":
-        return {"value": None, "chosen_on": "highest score"}
-    return {"value": used, "chosen_on": "validation" if fixed is None else "fixed"}
+def _threshold_record(kind: str, cutoff: float | None, fixed: float | None) -> dict[str, Any]:
+    if kind == "multiclass" or cutoff is None:
+        return {"value": None, "log_odds": None, "chosen_on": "highest score"}
+    value, chosen_on = (float(sigmoid(cutoff)), "validation") if fixed is None else (fixed, "fixed")
+    return {"value": value, "log_odds": cutoff if math.isfinite(cutoff) else None, "chosen_on": chosen_on}
+
+
+def _log_odds(probability: float) -> float:
+    with np.errstate(divide="ignore"):
+        return float(np.log(probability) - np.log1p(-probability))

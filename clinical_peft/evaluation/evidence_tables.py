@@ -2,8 +2,9 @@
 
 Machine-readable columns (CSV), one row per ...:
     calibration, per model, task and version of the scores (raw, temperature, isotonic): `CALIBRATION_FIELDS`, means
-        over seeds, with intervals over patients (low and high: the ends of the seeds' intervals, averaged); alerts at
-        90 % sensitivity on validation, of raw scores of a binary task.
+        over seeds, with intervals over patients (low and high: the ends of the seeds' intervals, averaged); undefined
+        says which intervals leave out resamples; alerts at 90 % sensitivity on validation, of raw scores of a binary
+        task.
     subgroups, per model, task, attribute and group: `SUBGROUP_FIELDS`; gaps are the group's figure minus the
         reference group's, AUROCs in percent; suppressed says why a row has no figures.
 """
@@ -46,6 +47,7 @@ CALIBRATION_FIELDS = (
     *(f"{figure}{end}" for figure in CALIBRATION_FIGURES for end in ("", "_low", "_high")),
     "alert_sensitivity_aimed",
     *(f"{figure}{end}" for figure in ALERT_FIGURES for end in ("", "_low", "_high")),
+    "undefined",
     *STATED,
 )
 SUBGROUP_FIELDS = (
@@ -107,7 +109,18 @@ def _calibration_record(runs: Sequence[Mapping[str, Any]], scores: str, labels: 
         **{k: v for name in CALIBRATION_FIGURES for k, v in _over_seeds(name, [one[name] for one in figures]).items()},
         "alert_sensitivity_aimed": None if burden["alerts_per_100"]["alerts_per_100"] is None else ALERT_SENSITIVITY,
         **{key: value for columns in burden.values() for key, value in columns.items()},
+        "undefined": _left_out(figures),
     }
+
+
+def _left_out(seeds: Sequence[Mapping[str, Any]]) -> str | None:
+    """Which figures have resamples that their intervals leave out, and how many in a seed at most."""
+    counts = {
+        name: max(one[name]["undefined"] or 0 for one in seeds)
+        for name in CALIBRATION_FIGURES
+        if all(one[name]["value"] is not None for one in seeds)
+    }
+    return "; ".join(f"{name}: {count} resamples left out" for name, count in counts.items() if count) or None
 
 
 def _over_seeds(column: str, seeds: Sequence[Mapping[str, Any] | None]) -> Record:
@@ -159,8 +172,19 @@ def _calibration_table(calibration: Mapping[str, Any], labels: Labels) -> Table:
             "right, below it scores are too extreme. Intercept: 0 is right, negative when scores are too high. In "
             "brackets the interval over patients, the ends of the seeds' intervals averaged. A dash stands where a "
             "figure is undefined in any seed; alerts are counted on scores as they are, of binary tasks.",
+            *_left_out_note(records, calibration),
         ),
         text_columns=3,
+    )
+
+
+def _left_out_note(records: Sequence[Record], calibration: Mapping[str, Any]) -> tuple[str, ...]:
+    if not any(record["undefined"] for record in records):
+        return ()
+    drawn = calibration["resamples"]
+    return (
+        f"An interval leaves out the resamples, of {drawn:,}, in which its figure is undefined (a slope where they "
+        "hold one outcome or the scores separate the outcomes); the CSV file says how many.",
     )
 
 

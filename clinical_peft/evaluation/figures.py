@@ -29,6 +29,7 @@ from clinical_peft.evaluation.style import (
 )
 from clinical_peft.evaluation.tables import CONTROL, TASK_LABELS, Labels, in_order, label_of
 from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.scores import Links
 
 BAND_RESAMPLES = 200
 
@@ -56,7 +57,7 @@ def downstream_auroc(aggregate: Mapping[str, Any], labels: Labels, output: Path)
         for task, axes in zip(tasks, panels, strict=True):
             axes.axvline(50, **GUIDE)
             for place, model in enumerate(models):
-                if (row := found.get((model, task))) is not None:
+                if (row := found.get((model, task))) is not None and row["auroc"] is not None:
                     _interval_point(axes, row, place)
             title = TASK_LABELS[task].replace(" ", "\n")
             axes.set_title(title, fontweight="bold" if task == MACRO else "normal")
@@ -134,6 +135,7 @@ def roc_pr(
     *,
     bootstrap_seed: int = 0,
     level: float = 0.95,
+    links: Links | None = None,
 ) -> None:
     """ROC and precision-recall curves on the test split, one line per model.
 
@@ -149,17 +151,29 @@ def roc_pr(
         output: SVG file to write.
         bootstrap_seed: Seed of the study's bootstrap.
         level: Coverage of the bands.
+        links: By model and task, as for `clinical_peft.evaluation.predictions.read_predictions`.
     """
-    models = in_order(list(predictions), labels)
+    link_of_model = {model: (links or {}).get((model, task)) for model in predictions}
+    drawn = {model: mean_curves(predictions[model], classes, task, link=link_of_model[model]) for model in predictions}
+    curves = {model: curve for model, curve in drawn.items() if curve is not None}
+    models = in_order(list(curves), labels)
     averaging = {"binary": "", "multiclass": ", mean over classes", "multilabel": ", all labels pooled"}
-    found = {model: mean_curves(predictions[model], classes, task) for model in models}
-    curves = {model: curve for model, curve in found.items() if curve is not None}
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 3.5 + legend_height(models)), layout="constrained")
+        if not models:
+            say(figure, "No class has both outcomes among the test admissions.")
+            save(figure, output)
+            return
         roc, precision = figure.subplots(1, 2)
         for model in _extremes(curves):
             bands = curve_bands(
-                predictions[model], classes, task, resamples=BAND_RESAMPLES, seed=bootstrap_seed, level=level
+                predictions[model],
+                classes,
+                task,
+                resamples=BAND_RESAMPLES,
+                seed=bootstrap_seed,
+                level=level,
+                link=link_of_model[model],
             )
             fill = {"color": line_style(models.index(model))["color"], "alpha": BAND_OPACITY, "linewidth": 0}
             roc.fill_between(GRID, *bands.true_positive_rate, **fill)

@@ -12,6 +12,7 @@ from typing import Any
 from clinical_peft.disclosure import SMALLEST_CELL
 from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.tables import (
+    MISSING,
     TASK_LABELS,
     Labels,
     Record,
@@ -140,7 +141,7 @@ def _cells(record: Record) -> tuple[str, ...]:
         TASK_LABELS[record["task"]],
         number(record["corrected_percent"], 1),
         number(record["arm_percent"], 1),
-        with_interval(record["difference_percent"], low, high),
+        MISSING if record["difference_percent"] is None else with_interval(record["difference_percent"], low, high),
         p_text(record["p_holm"]),
         ", ".join(changed) or "nothing",
     )

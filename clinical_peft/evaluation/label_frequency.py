@@ -28,6 +28,7 @@ from clinical_peft.evaluation.style import (
 )
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of
 from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.scores import Link, Links
 
 GROUPS = 5  # of equally many labels, by rising frequency
 
@@ -36,7 +37,7 @@ def label_aurocs(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
     """AUROC of each label: the share of pairs of a positive and a negative row that are ranked rightly, ties half.
 
     Args:
-        scores: Scores of shape (N, K).
+        scores: Scores, or log-odds, of shape (N, K).
         target: True where positive, of shape (N, K).
 
     Returns:
@@ -61,6 +62,8 @@ def label_frequency(
     cohorts: Mapping[str, Path],
     labels: Labels,
     output: Path,
+    *,
+    links: Links | None = None,
 ) -> None:
     """Test AUROC of the labels against their training admissions: a panel per multilabel task, a line per model.
 
@@ -74,6 +77,7 @@ def label_frequency(
         cohorts: By task, the cohort file.
         labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
         output: SVG file to write.
+        links: By model and task, as for `clinical_peft.evaluation.predictions.read_predictions`.
     """
     tasks = [task for task in TASK_LABELS if TASK_TYPES.get(task) == "multilabel" and predictions.get(task)]
     models = in_order([model for task in tasks for model in predictions[task]], labels)
@@ -84,33 +88,41 @@ def label_frequency(
         for task, axes in zip(tasks, panels, strict=True):
             space = read_classes(classes[task])
             counts = training_counts(cohorts[task], space)
+            found = False
             for position, model in enumerate(models):
                 files = predictions[task].get(model, ())
+                link = (links or {}).get((model, task))
                 values, cases = (
-                    _mean_aurocs(files, space) if files else (np.full(len(space), np.nan), np.zeros((2, len(space))))
+                    _mean_aurocs(files, space, link)
+                    if files
+                    else (np.full(len(space), np.nan), np.zeros((2, len(space))))
                 )
-                _labels_of_model(axes, counts, values, cases, position, label_of(model, labels))
+                found |= _labels_of_model(axes, counts, values, cases, position, label_of(model, labels))
             axes.axhline(50, **GUIDE)
-            log_scale(axes, "x")
+            if found:
+                log_scale(axes, "x")
             axes.set(title=TASK_LABELS[task], xlabel="training admissions with the label")
         panels[0].set_ylabel("test AUROC (%)")
         legend_below(figure, panels[0])
         save(figure, output)
 
 
-def _mean_aurocs(files: Sequence[Path], space: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _mean_aurocs(files: Sequence[Path], space: tuple[Any, ...], link: Link | None) -> tuple[np.ndarray, np.ndarray]:
     """AUROC of each label in percent, mean over seeds, and test positives and negatives, of shape (2, K)."""
-    runs = [read_predictions(path, space, "multilabel", patients_apart=False)["test"] for path in files]
+    runs = [read_predictions(path, space, "multilabel", link=link, patients_apart=False)["test"] for path in files]
     scored = scored_classes(runs[0].target)
     values = np.full(len(space), np.nan)
-    values[scored] = 100 * np.mean([label_aurocs(run.scores[:, scored], run.target[:, scored]) for run in runs], axis=0)
+    values[scored] = 100 * np.mean(
+        [label_aurocs(run.log_odds[:, scored], run.target[:, scored]) for run in runs], axis=0
+    )
     positives = runs[0].target.sum(axis=0)
     return values, np.stack([positives, len(runs[0].target) - positives])
 
 
 def _labels_of_model(
     axes: Axes, counts: np.ndarray, values: np.ndarray, cases: np.ndarray, position: int, label: str
-) -> None:
+) -> bool:
+    """Draw the labels that may be shown; whether there are any."""
     known = np.flatnonzero(~np.isnan(values) & (counts > 0))
     order = known[np.argsort(counts[known], kind="stable")]
     groups = _publishable_groups([group for group in np.array_split(order, GROUPS) if len(group)], counts, cases)
@@ -119,6 +131,7 @@ def _labels_of_model(
     axes.plot([counts[g].mean() for g in groups], [values[g].mean() for g in groups], label=label, **style)
     if position == 0:
         axes.plot(counts[fine], values[fine], ".", markersize=2.5, alpha=0.5, color=style["color"])
+    return len(groups) > 0 or (position == 0 and len(fine) > 0)
 
 
 def _publishable_groups(groups: Sequence[np.ndarray], counts: np.ndarray, cases: np.ndarray) -> list[np.ndarray]:

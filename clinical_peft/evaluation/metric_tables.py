@@ -9,7 +9,7 @@ Machine-readable columns (CSV), one row per model and task:
 Figures are means over seeds. An interval (`_low`, `_high`, at `level`) is over patients: of the mean over seeds where
 resamples are stored (`clinical_peft.evaluation.metrics.FIGURES`), and otherwise the ends of the seeds' intervals,
 averaged, which is about as wide or wider, since a mean varies no more than its parts. `undefined` says which figures
-are missing, and why.
+are missing, and why, and which intervals leave out resamples.
 """
 
 from collections import defaultdict
@@ -126,6 +126,10 @@ class Cell:
             return "it would be the metric of a single label"
         return f"undefined in {undefined} of {len(self.runs)} seeds"
 
+    def left_out(self, figure: str) -> int:
+        """How many resamples a figure's interval leaves out in a seed, at most; 0 where a hidden count would follow."""
+        return max(run["bootstrap"]["undefined"].get(figure) or 0 for run in self.runs)
+
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
@@ -185,8 +189,12 @@ def _figures(cell: Cell, figures: Sequence[str]) -> Record:
 
 
 def _undefined(cell: Cell, figures: Sequence[str]) -> str | None:
-    found = {figure: cell.missing(figure) for figure in figures}
+    found = {figure: cell.missing(figure) or _skipped(cell.left_out(figure)) for figure in figures}
     return "; ".join(f"{figure}: {why}" for figure, why in found.items() if why) or None
+
+
+def _skipped(resamples: int) -> str | None:
+    return f"{resamples} resamples left out" if resamples else None
 
 
 def _shown(record: Record, figure: str, digits: int = 1) -> str:
@@ -209,17 +217,28 @@ def _counts(record: Record, figure: str) -> tuple[int | None, int | None]:
 
 
 def _notes(cells: Sequence[Cell], records: Sequence[Record], figures: Sequence[str]) -> tuple[str, ...]:
-    """Which classes are left out, which intervals are shifted, and why a dash stands where it stands."""
+    """Which classes and resamples are left out, which intervals are shifted, and why a dash stands where it stands."""
     fewer = fewer_note((record["task"], record["classes_scored"], record["classes"]) for record in records)
     reasons: dict[str, None] = {}
+    skipped: dict[str, int] = {}
     for cell, record in zip(cells, records, strict=True):
         for figure in figures:
-            why = cell.missing(figure)
-            if why:
-                reasons.setdefault(f"{TASK_LABELS[record['task']]}, {figure.replace('_', ' ')}: {why}")
+            name = f"{TASK_LABELS[record['task']]}, {figure.replace('_', ' ')}"
+            if why := cell.missing(figure):
+                reasons.setdefault(f"{name}: {why}")
+            elif count := cell.left_out(figure):
+                skipped[name] = max(count, skipped.get(name, 0))
+    left_out = None
+    if skipped:
+        listed = "; ".join(f"{name}: {count}" for name, count in skipped.items())
+        drawn = cells[0].runs[0]["bootstrap"]["resamples"]
+        left_out = (
+            f"Resamples of {drawn:,} that an interval leaves out because the figure "
+            f"is undefined in them, at most in any model and seed: {listed}."
+        )
     dashes = f"A dash: {'; '.join(reasons)}." if reasons else None
     shifted = any(_is_shifted(record, figure) for record in records for figure in figures)
-    return tuple(note for note in (fewer, SHIFTED_NOTE if shifted else None, dashes) if note)
+    return tuple(note for note in (fewer, SHIFTED_NOTE if shifted else None, left_out, dashes) if note)
 
 
 def _is_shifted(record: Record, figure: str) -> bool:

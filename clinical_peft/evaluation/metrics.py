@@ -3,7 +3,8 @@
 Every figure takes weights of shape (N, R) and returns R values: a column of ones gives the figure itself, a column of
 counts gives the figure of a bootstrap resample. One definition thus serves the estimate and its interval. On a
 resample written out row by row the values equal those of scikit-learn, where it has the figure; slopes and intercepts
-of a resample are one Newton step from those of the data.
+of a resample are one Newton step from those of the data. Rows are ranked, and decided on, by log-odds (see
+`clinical_peft.scores`), so that no two scores tie because both round to 1.
 """
 
 from collections.abc import Mapping
@@ -15,11 +16,14 @@ from clinical_peft.evaluation.calibration import calibration_figures
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.weighting import Weighting
 from clinical_peft.recipes import TaskType
+from clinical_peft.scores import log_sigmoid
 
 # The figures that every task has, and whose resamples are stored.
 FIGURES = ("auroc", "auprc", "f1_micro", "f1_macro", "brier", "log_loss")
 CALIBRATION = ("calibration_slope", "calibration_intercept", "ece")
 PRECISION_AT = (1, 5, 10)
+# Log-odds of a probability of one half.
+EVEN = 0.0
 
 
 def figure_names(kind: TaskType, classes: int, *, bands: bool = False) -> tuple[str, ...]:
@@ -32,36 +36,36 @@ def figure_names(kind: TaskType, classes: int, *, bands: bool = False) -> tuple[
     return tuple(names)
 
 
-def predicted(data: Predictions, threshold: float | None) -> np.ndarray:
+def predicted(data: Predictions, cutoff: float | None) -> np.ndarray:
     """Predicted classes, bool of shape (N, K).
 
-    Binary: the second class where its score reaches the threshold. Multilabel: every class whose score does.
-    Multiclass: the class with the highest score, whatever the threshold.
+    Binary: the second class where its log-odds reach the cutoff. Multilabel: every class whose log-odds do.
+    Multiclass: the class with the highest score, whatever the cutoff.
     """
-    if data.type == "multiclass" or threshold is None:
-        chosen: np.ndarray = data.scores.argmax(axis=1)[:, None] == np.arange(data.scores.shape[1])
+    if data.type == "multiclass" or cutoff is None:
+        chosen: np.ndarray = data.log_odds.argmax(axis=1)[:, None] == np.arange(data.log_odds.shape[1])
         return chosen
     if data.type == "binary":
-        positive = data.scores[:, 1] >= threshold
+        positive = data.log_odds[:, 1] >= cutoff
         return np.stack([~positive, positive], axis=1)
-    return np.asarray(data.scores >= threshold)
+    return np.asarray(data.log_odds >= cutoff)
 
 
 def f1_figures(
-    data: Predictions, threshold: float | None, weights: np.ndarray | Weighting | None = None
+    data: Predictions, cutoff: float | None, weights: np.ndarray | Weighting | None = None
 ) -> dict[str, np.ndarray]:
     """F1 over all decisions (micro; accuracy for one label per row) and its mean over the classes that occur (macro).
 
     Args:
         data: Predictions of N rows.
-        threshold: Decision threshold of a binary or multilabel task.
+        cutoff: Decision threshold of a binary or multilabel task, in log-odds.
         weights: Row weights of shape (N, R), or None for one column of ones.
 
     Returns:
         `f1_micro` and `f1_macro`, float64 of shape (R,); NaN where no class occurs.
     """
     weighting = weigh(data, weights)
-    chosen = predicted(data, threshold)
+    chosen = predicted(data, cutoff)
     hits = weighting.count((chosen & data.target).T)
     errors = weighting.count((chosen ^ data.target).T)
     occurs = weighting.count(data.target.T) > 0
@@ -82,7 +86,7 @@ def precision_at(scores: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
     Labels tied at the last place count with their share of true ones, so that no order among them is made up.
 
     Args:
-        scores: Scores of shape (N, K), K at least k.
+        scores: Scores, or log-odds, of shape (N, K), K at least k.
         target: True labels, bool of shape (N, K).
         k: Number of labels to take.
     """
@@ -95,7 +99,7 @@ def precision_at(scores: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
 
 def all_figures(
     data: Predictions,
-    threshold: float | None,
+    cutoff: float | None,
     weights: np.ndarray | Weighting | None = None,
     bands: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
@@ -103,7 +107,7 @@ def all_figures(
 
     Args:
         data: Predictions of N rows and K classes.
-        threshold: Decision threshold of a binary or multilabel task.
+        cutoff: Decision threshold of a binary or multilabel task, in log-odds.
         weights: Row weights of shape (N, R), or None for one column of ones.
         bands: Labels of each band of training frequency, bool of shape (K,), of a multilabel task.
 
@@ -113,11 +117,11 @@ def all_figures(
     weighting = weigh(data, weights)
     multilabel = data.type == "multilabel"
     figures = label_figures(data, weighting, bands) if multilabel else area_figures(data, weighting)
-    figures |= f1_figures(data, threshold, weighting) | calibration_figures(data, weighting)
+    figures |= f1_figures(data, cutoff, weighting) | calibration_figures(data, weighting)
     if multilabel:
         for k in PRECISION_AT:
-            if k <= data.scores.shape[1]:
-                figures[f"precision_at_{k}"] = weighting.mean(precision_at(data.scores, data.target, k))
+            if k <= data.log_odds.shape[1]:
+                figures[f"precision_at_{k}"] = weighting.mean(precision_at(data.log_odds, data.target, k))
     return figures
 
 
@@ -128,28 +132,16 @@ def paper_figures(data: Predictions) -> dict[str, np.ndarray]:
     classes without both labels; on other tasks the areas equal the corrected ones.
     """
     if data.type == "multilabel":
-        data = data.with_scores(softmax(data.logits))
-    figures = area_figures(data) | f1_figures(data, 0.5)
+        data = data.scored_by("softmax")
+    figures = area_figures(data) | f1_figures(data, EVEN)
     if data.type == "multilabel":
         scored = scored_classes(data.target)
-        figures["f1_macro"] = f1_figures(data.of_classes(scored), 0.5)["f1_macro"]
+        figures["f1_macro"] = f1_figures(data.of_classes(scored), EVEN)["f1_macro"]
     return figures
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Logistic function, float64, without overflow."""
-    small = np.exp(-np.abs(logits.astype(np.float64)))
-    return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
-
-
-def choose_threshold(data: Predictions) -> float | None:
-    """The decision threshold with the highest F1 on the given (validation) rows.
+def choose_cutoff(data: Predictions) -> float | None:
+    """The decision threshold with the highest F1 on the given (validation) rows, in log-odds.
 
     Binary: highest macro F1. Multilabel: one threshold for all classes, highest micro F1, since many classes are too
     rare for one of their own. Among equals the highest threshold wins. It lies midway between two scores.
@@ -158,14 +150,14 @@ def choose_threshold(data: Predictions) -> float | None:
         data: Predictions of the validation split.
 
     Returns:
-        The threshold; 0.5 when no row is positive; None for a multiclass task, which takes the highest score.
+        The threshold; `EVEN` when no row is positive; None for a multiclass task, which takes the highest score.
     """
     if data.type == "multiclass":
         return None
     columns = slice(1, 2) if data.type == "binary" else slice(None)
-    scores, positive = data.scores[:, columns].ravel().astype(np.float64), data.target[:, columns].ravel()
+    scores, positive = data.log_odds[:, columns].ravel(), data.target[:, columns].ravel()
     if not positive.any():
-        return 0.5
+        return EVEN
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
     hits = np.cumsum(positive[order])[ends].astype(np.float64)
@@ -177,4 +169,20 @@ def choose_threshold(data: Predictions) -> float | None:
         quality = quality + _f1(rejected, false_alarms + misses)
     best = int(quality.argmax())
     lowest = scores[order][ends]
-    return float(lowest[best] if best == len(ends) - 1 else (lowest[best] + lowest[best + 1]) / 2)
+    return float(lowest[best]) if best == len(ends) - 1 else midway(float(lowest[best]), float(lowest[best + 1]))
+
+
+def midway(high: float, low: float) -> float:
+    """Log-odds that divide two others: those of the mean of their probabilities, as far as it still lies between.
+
+    Args:
+        high: The higher log-odds.
+        low: The lower ones.
+
+    Returns:
+        A value above `low` and at most `high`.
+    """
+    ends = np.array([high, low])
+    mean = float(np.logaddexp(*log_sigmoid(ends)) - np.logaddexp(*log_sigmoid(-ends)))
+    candidates = (mean, high / 2 + low / 2)
+    return next((one for one in candidates if low < one <= high), high)

@@ -5,7 +5,7 @@ adapter predict. It is Markdown with the metadata block of the Hugging Face Hub.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -13,6 +13,7 @@ import yaml
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of, number, unit_of_split
 from clinical_peft.hash_split import SPLITS
+from clinical_peft.provenance import UNKNOWN, UNKNOWN_ENVIRONMENT, Environment, describe_machines
 
 MIMIC_LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
 MIMIC_METADATA = {
@@ -33,7 +34,9 @@ class CardFacts:
         models: By adapter, the models built on it.
         aggregate: What `clinical_peft.evaluation.aggregate.aggregate` returned.
         labels: As for `clinical_peft.evaluation.paper_tables.build_tables`.
-        provenance: git revision and versions (mapping).
+        provenance: git revision.
+        environments: By adapter, versions and machine of the job that trained it, as
+            `clinical_peft.provenance.together` returns them; unknown for those left out.
     """
 
     study: Mapping[str, Any]
@@ -42,6 +45,7 @@ class CardFacts:
     aggregate: Mapping[str, Any]
     labels: Labels
     provenance: Mapping[str, Any]
+    environments: Mapping[str, Environment] = field(default_factory=dict)
 
 
 def model_card(adapter: Mapping[str, Any], facts: CardFacts) -> str:
@@ -118,7 +122,8 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
 def _downstream(name: str, facts: CardFacts) -> list[Mapping[str, Any]]:
     models = in_order(facts.models.get(name, ()), facts.labels)
     rows = {(row["model"], row["task"]): row for row in facts.aggregate["summaries"]}
-    return [rows[model, task] for model in models for task in TASK_LABELS if (model, task) in rows]
+    found = [rows[model, task] for model in models for task in TASK_LABELS if (model, task) in rows]
+    return [row for row in found if row["auroc"] is not None]
 
 
 def _summary(adapter: Mapping[str, Any], facts: CardFacts) -> str:
@@ -221,11 +226,14 @@ def _licence(adapter: Mapping[str, Any], facts: CardFacts) -> str:
 
 
 def _provenance(adapter: Mapping[str, Any], facts: CardFacts) -> str:
-    versions = facts.provenance.get("versions", {})
-    listed = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "peft") if name in versions)
+    trained = facts.environments.get(adapter["adapter"], UNKNOWN_ENVIRONMENT)
+    versions = ", ".join(
+        f"{name} {trained['versions'].get(name, UNKNOWN)}" for name in ("torch", "transformers", "peft")
+    )
+    machine = describe_machines(trained["machine"])
     revision, seed = facts.provenance.get("git revision", "unknown"), adapter.get("job", {}).get("seed", "unknown")
     return (
-        f"Code at git revision `{revision}`; {listed or 'versions not recorded'}. "
+        f"Code at git revision `{revision}`; trained with {versions} on: {machine}. "
         f"Protocol `{facts.study['protocol']}`, seed {seed}. The resolved recipe, the curves and the run in MLflow lie "
         "with the study."
     )

@@ -1,5 +1,6 @@
 """What each of the original's choices is worth: the same model with one of them turned on, and with all."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,7 +158,7 @@ def _by_admission(path: Path) -> dict[int, tuple[str, Any]]:
 
 def _described(cell: Cell, run: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "auroc": cell.estimate,
+        "auroc": cell.estimate if math.isfinite(cell.estimate) else None,
         "protocol": run["protocol"],
         "cohort_sha256": run["cohort_sha256"],
         "n": run["n"]["test"],

@@ -1,13 +1,13 @@
 """Recalibration of scores: one temperature, or an isotonic map, fitted on the validation split."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from clinical_peft.evaluation.calibration import SMALLEST_PROBABILITY
-from clinical_peft.evaluation.metrics import sigmoid, softmax
+from clinical_peft.evaluation.calibration import log_losses
 from clinical_peft.evaluation.predictions import Predictions
+from clinical_peft.scores import link_of, sigmoid
 
 Recalibration = Callable[[Predictions], Predictions]
 
@@ -15,10 +15,9 @@ Recalibration = Callable[[Predictions], Predictions]
 _LOG_RANGE, _GOLDEN, _STEPS = (-4.0, 4.0), (5**0.5 - 1) / 2, 60
 
 
-def scores_at(data: Predictions, temperature: float) -> np.ndarray:
-    """Probabilities of logits divided by a temperature: a sigmoid per label if multilabel, otherwise a softmax."""
-    logits = data.logits.astype(np.float64) / temperature
-    return sigmoid(logits) if data.type == "multilabel" else softmax(logits)
+def at_temperature(data: Predictions, temperature: float) -> Predictions:
+    """The rows with logits divided by a temperature: a sigmoid per label if multilabel, otherwise a softmax."""
+    return data.scored_by(link_of(data.type, {}), temperature=temperature)
 
 
 def fit_temperature(data: Predictions) -> float:
@@ -29,11 +28,7 @@ def fit_temperature(data: Predictions) -> float:
     """
 
     def loss(log_temperature: float) -> float:
-        scores = scores_at(data, float(np.exp(log_temperature)))
-        if data.type != "multilabel":
-            return -float(np.log(np.maximum(scores[data.target], SMALLEST_PROBABILITY)).sum())
-        scores = np.clip(scores, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-        return -float(np.log(np.where(data.target, scores, 1 - scores)).sum())
+        return float(log_losses(at_temperature(data, float(np.exp(log_temperature)))).sum())
 
     low, high = _LOG_RANGE
     inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
@@ -52,7 +47,7 @@ def fit_temperature(data: Predictions) -> float:
 
 def temperature_map(temperature: float) -> Recalibration:
     """What puts scores at a temperature in the place of a run's own."""
-    return lambda data: data.with_scores(scores_at(data, temperature))
+    return lambda data: at_temperature(data, temperature)
 
 
 def isotonic_map(validation: Predictions) -> Recalibration:
@@ -66,33 +61,66 @@ def isotonic_map(validation: Predictions) -> Recalibration:
         validation: Predictions of the validation split.
     """
     if validation.type == "multilabel":
-        pooled = _fit_isotonic(validation.scores, validation.target)
-        return lambda data: data.with_scores(_apply(pooled, data.scores))
+        pooled = Isotonic.fit(validation.log_odds, validation.target)
+        return lambda data: data.with_scores(pooled(data.log_odds))
     if validation.type == "binary":
-        second = _fit_isotonic(validation.scores[:, 1], validation.target[:, 1])
+        second = Isotonic.fit(validation.log_odds[:, 1], validation.target[:, 1])
 
         def map_binary(data: Predictions) -> Predictions:
-            scores = _apply(second, data.scores[:, 1])
+            scores = second(data.log_odds[:, 1])
             return data.with_scores(np.stack([1 - scores, scores], axis=1))
 
         return map_binary
-    columns = range(validation.scores.shape[1])
-    fitted = [_fit_isotonic(validation.scores[:, column], validation.target[:, column]) for column in columns]
+    columns = range(validation.log_odds.shape[1])
+    fitted = [Isotonic.fit(validation.log_odds[:, column], validation.target[:, column]) for column in columns]
 
     def map_classes(data: Predictions) -> Predictions:
-        scores = np.stack([_apply(one, data.scores[:, column]) for column, one in enumerate(fitted)], axis=1)
+        scores = np.stack([one(data.log_odds[:, column]) for column, one in enumerate(fitted)], axis=1)
         total = scores.sum(axis=1, keepdims=True)
         return data.with_scores(np.where(total > 0, scores / np.where(total > 0, total, 1), data.scores))
 
     return map_classes
 
 
-def _fit_isotonic(scores: np.ndarray, target: np.ndarray) -> Any:
-    from sklearn.isotonic import IsotonicRegression
+@dataclass(frozen=True)
+class Isotonic:
+    """A rising function of log-odds, fitted by least squares; between its knots it is linear in the probability.
 
-    regression = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-    return regression.fit(scores.ravel().astype(np.float64), target.ravel().astype(np.float64))
+    Attributes:
+        knots: Rising log-odds, float64 of shape (B,).
+        values: Its values there, from 0 to 1, float64 of shape (B,).
+    """
+
+    knots: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def fit(cls, log_odds: np.ndarray, target: np.ndarray) -> "Isotonic":
+        """Fit outcomes, bool, to log-odds of the same shape."""
+        from sklearn.isotonic import isotonic_regression
+
+        knots, place, counts = np.unique(log_odds.ravel(), return_inverse=True, return_counts=True)
+        means = np.bincount(place.ravel(), weights=target.ravel(), minlength=len(knots)) / counts
+        values = isotonic_regression(means, sample_weight=counts.astype(np.float64), y_min=0, y_max=1)
+        return cls(knots, np.asarray(values))
+
+    def __call__(self, log_odds: np.ndarray) -> np.ndarray:
+        """Values at log-odds of any shape; beyond the outermost knots, those of the knots."""
+        above = np.clip(np.searchsorted(self.knots, log_odds), 0, len(self.knots) - 1)
+        below = np.maximum(above - 1, 0)
+        part = _part_of_the_way(log_odds, self.knots[below], self.knots[above])
+        return np.asarray(self.values[below] + part * (self.values[above] - self.values[below]))
 
 
-def _apply(regression: Any, scores: np.ndarray) -> np.ndarray:
-    return np.asarray(regression.predict(scores.ravel().astype(np.float64))).reshape(scores.shape)
+def _part_of_the_way(place: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """How far log-odds lie from lower to higher ones, as probabilities, from 0 to 1.
+
+    Where the probabilities are next to 1, their complements are compared; where those round to 0, log-odds are.
+    """
+    sign = np.where(low > 0, -1.0, 1.0)
+    ends = [sigmoid(sign * one) for one in (place, low, high)]
+    flat = ends[1] == ends[2]
+    start, stop = np.where(flat, low, ends[1]), np.where(flat, high, ends[2])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = (np.where(flat, place, ends[0]) - start) / (stop - start)
+    return np.clip(np.where(high > low, part, 1.0), 0.0, 1.0)

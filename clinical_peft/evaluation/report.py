@@ -16,6 +16,7 @@ from clinical_peft.evaluation.html_tables import to_html
 from clinical_peft.evaluation.opening import in_short, question, range_of
 from clinical_peft.evaluation.published import published
 from clinical_peft.evaluation.tables import (
+    MISSING,
     TASK_LABELS,
     Labels,
     Table,
@@ -265,7 +266,7 @@ def _run_table(metrics: Sequence[Mapping[str, Any]], labels: Labels) -> Table:
     rows = []
     ordered = sorted(metrics, key=lambda run: (run["model"], run["task"], run["seed"]))
     for run in ordered:
-        interval = run["intervals"]["test"]["auroc"]
+        auroc, interval = run["metrics"]["test"]["auroc"], run["intervals"]["test"]["auroc"]
         rows.append(
             (
                 label_of(run["model"], labels),
@@ -273,8 +274,8 @@ def _run_table(metrics: Sequence[Mapping[str, Any]], labels: Labels) -> Table:
                 str(run["seed"]),
                 number(run["n"]["test"]),
                 f"{run['classes_scored']['test']} of {run['classes']}",
-                f"{100 * run['metrics']['test']['auroc']:.2f}",
-                f"[{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else "–",
+                number(None if auroc is None else 100 * auroc, 2),
+                f"[{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else MISSING,
                 number(run["bootstrap"]["undefined"]["auroc"]),
                 _recipe_hash(run["recipe"]),
                 run["cohort_sha256"][:SHORT],

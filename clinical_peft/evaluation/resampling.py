@@ -8,8 +8,13 @@ a common job.
 
 The same holds for the jackknife, which leaves out one of `GROUPS` groups of patients at a time: a patient's group is a
 hash of the patient. It gives the acceleration of BCa intervals (Efron 1987, J Am Stat Assoc 82:171-185).
+
+A resample can leave a figure undefined (NaN or infinite): it draws no positive, or its scores separate the outcomes. It
+says nothing of where the figure lies, so it is left out and counted. Where fewer than `LEAST_DEFINED` of the resamples
+are left, there is no interval and no p-value: they would describe which resamples are defined, not the figure.
 """
 
+import math
 from collections.abc import Mapping
 from statistics import NormalDist
 from typing import Any
@@ -24,6 +29,7 @@ from clinical_peft.evaluation.predictions import Predictions
 # Weights held in memory at a time: 64 MiB in the widest form.
 CHUNK = 8_388_608
 GROUPS = 200
+LEAST_DEFINED = 0.5
 _NORMAL = NormalDist()
 
 
@@ -79,7 +85,7 @@ def _generator(seed: int, patient: int) -> np.random.Generator:
 
 def replicate(
     data: Predictions,
-    threshold: float | None,
+    cutoff: float | None,
     weights: np.ndarray,
     bands: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
@@ -87,7 +93,7 @@ def replicate(
 
     Args:
         data: Predictions of N rows.
-        threshold: Decision threshold of a binary or multilabel task.
+        cutoff: Decision threshold of a binary or multilabel task, in log-odds.
         weights: Row weights of shape (N, R).
         bands: As for `clinical_peft.evaluation.metrics.all_figures`.
 
@@ -97,41 +103,51 @@ def replicate(
     width = max(1, CHUNK // max(1, len(data)))
     starts = range(0, weights.shape[1], width)
     weightings = [weigh(data, weights[:, start : start + width]) for start in starts]
-    parts = [all_figures(data, threshold, weighting, bands) for weighting in weightings]
+    parts = [all_figures(data, cutoff, weighting, bands) for weighting in weightings]
     return {figure: np.concatenate([part[figure] for part in parts]) for figure in parts[0]}
 
 
 def bootstrap(
     data: Predictions,
-    threshold: float | None,
+    cutoff: float | None,
     *,
     resamples: int,
     seed: int,
     bands: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Every figure in every resample of the patients; see `replicate` and `patient_weights`."""
-    return replicate(data, threshold, patient_weights(data.subject_id, resamples=resamples, seed=seed), bands)
+    return replicate(data, cutoff, patient_weights(data.subject_id, resamples=resamples, seed=seed), bands)
 
 
 def jackknife(
-    data: Predictions, threshold: float | None, *, seed: int, bands: Mapping[str, np.ndarray] | None = None
+    data: Predictions, cutoff: float | None, *, seed: int, bands: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
     """Every figure without each group of patients, float64 of shape (`GROUPS`,); see `replicate`."""
-    return replicate(data, threshold, leave_out_weights(data.subject_id, seed=seed), bands)
+    return replicate(data, cutoff, leave_out_weights(data.subject_id, seed=seed), bands)
+
+
+def defined_replicates(replicates: np.ndarray) -> np.ndarray | None:
+    """The replicates that are finite, or None where they are too few to stand for all.
+
+    Args:
+        replicates: Values of shape (R,), not finite where undefined.
+    """
+    defined = replicates[np.isfinite(replicates)]
+    return defined if len(defined) and len(defined) >= LEAST_DEFINED * len(replicates) else None
 
 
 def percentile_interval(replicates: np.ndarray, level: float) -> list[float] | None:
     """Central percentile interval of the defined replicates.
 
     Args:
-        replicates: Values of shape (R,), NaN where undefined.
+        replicates: Values of shape (R,), not finite where undefined.
         level: Coverage, between 0 and 1.
 
     Returns:
-        Lower and upper end, or None when no replicate is defined.
+        Lower and upper end, finite; None when too few replicates are defined.
     """
-    defined = replicates[~np.isnan(replicates)]
-    if len(defined) == 0:
+    defined = defined_replicates(replicates)
+    if defined is None:
         return None
     tail = (1 - level) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
@@ -146,16 +162,16 @@ def bca_interval(estimate: float, replicates: np.ndarray, left_out: np.ndarray, 
 
     Args:
         estimate: The figure on the data.
-        replicates: Its bootstrap, of shape (R,), NaN where undefined.
+        replicates: Its bootstrap, of shape (R,), not finite where undefined.
         left_out: Its jackknife, of shape (G,).
         level: Coverage, between 0 and 1.
 
     Returns:
-        Lower and upper end; None when no replicate is defined, all lie on one side of the estimate, or a group's
+        Lower and upper end; None when too few replicates are defined, all lie on one side of the estimate, or a group's
         absence leaves the figure undefined.
     """
-    defined = replicates[~np.isnan(replicates)]
-    if len(defined) == 0 or not np.isfinite(left_out).all() or not np.isfinite(estimate):
+    defined = defined_replicates(replicates)
+    if defined is None or not np.isfinite(left_out).all() or not np.isfinite(estimate):
         return None
     if (defined == estimate).all():
         return [float(estimate), float(estimate)]
@@ -178,7 +194,7 @@ def bca_interval(estimate: float, replicates: np.ndarray, left_out: np.ndarray, 
 
 def undefined(replicates: np.ndarray) -> int:
     """Number of resamples that leave a figure undefined."""
-    return int(np.isnan(replicates).sum())
+    return int((~np.isfinite(replicates)).sum())
 
 
 def paired_difference(
@@ -193,24 +209,36 @@ def paired_difference(
 
     Returns:
         `difference`, `interval`, `undefined` (resamples left out) and `p_value`: two-sided, twice the smaller share of
-        resamples on either side of zero, which cannot be below 2 / (R + 1).
+        resamples on either side of zero, which cannot be below 2 / (R + 1); difference, interval and p_value are None
+        where undefined.
     """
-    difference = replicates[1] - replicates[0]
-    defined = difference[~np.isnan(difference)]
-    sides = min((defined <= 0).sum(), (defined >= 0).sum())
-    return {
-        "difference": estimates[1] - estimates[0],
-        "interval": percentile_interval(difference, level),
-        "undefined": undefined(difference),
-        "p_value": min(1.0, 2 * (int(sides) + 1) / (len(defined) + 1)),
-    }
+    with np.errstate(invalid="ignore"):
+        difference = replicates[1] - replicates[0]
+    estimate = estimates[1] - estimates[0]
+    found: dict[str, Any] = {"difference": None, "interval": None, "undefined": undefined(difference), "p_value": None}
+    if not math.isfinite(estimate):
+        return found
+    found |= {"difference": estimate, "interval": percentile_interval(difference, level)}
+    defined = defined_replicates(difference)
+    if defined is not None:
+        sides = min((defined <= 0).sum(), (defined >= 0).sum())
+        found["p_value"] = min(1.0, 2 * (int(sides) + 1) / (len(defined) + 1))
+    return found
 
 
-def holm(p_values: Mapping[Any, float]) -> dict[Any, float]:
-    """Holm's step-down adjustment of a family of p-values, by key (Holm 1979, Scand J Stat 6:65-70)."""
+def holm(p_values: Mapping[Any, float | None]) -> dict[Any, float]:
+    """Holm's step-down adjustment of a family of p-values, by key (Holm 1979, Scand J Stat 6:65-70).
+
+    Args:
+        p_values: The family; what is None or NaN was not tested, and is no part of it.
+
+    Returns:
+        Adjusted p-values of those that were tested.
+    """
+    tested = {key: value for key, value in p_values.items() if value is not None and math.isfinite(value)}
     adjusted: dict[Any, float] = {}
     running = 0.0
-    for rank, (key, value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        running = max(running, min(1.0, value * (len(p_values) - rank)))
+    for rank, (key, value) in enumerate(sorted(tested.items(), key=lambda item: item[1])):
+        running = max(running, min(1.0, value * (len(tested) - rank)))
         adjusted[key] = running
     return adjusted

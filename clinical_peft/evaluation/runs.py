@@ -8,6 +8,7 @@ from typing import Any
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
 from clinical_peft.files import read_json, sha256_file
+from clinical_peft.scores import link_of
 
 Run = Mapping[str, Any]
 
@@ -118,7 +119,8 @@ def read_scored(run: Run, place: Path, predictions: Path, classes: Mapping[str, 
     if sha256_file(predictions) != run["predictions_sha256"]:
         raise DataError(f"{predictions}: expected the predictions that {place} scored, found others; evaluate it again")
     space = read_classes(classes[run["task"]])
-    return read_predictions(predictions, space, run["task_type"], patients_apart=False)
+    link = link_of(run["task_type"], run["recipe"].get("switches", {}))
+    return read_predictions(predictions, space, run["task_type"], link=link, patients_apart=False)
 
 
 def read_runs(

@@ -13,7 +13,8 @@ from clinical_peft.evaluation.report import build_report
 from clinical_peft.evaluation.study_tables import TableSources, study_tables
 from clinical_peft.evaluation.tables import Labels
 from clinical_peft.files import read_json, sha256_file, write_text
-from clinical_peft.provenance import machine, package_versions
+from clinical_peft.lineage import run_log_files, training_environments
+from clinical_peft.provenance import together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class ReportSources:
         metrics: Metrics files of all runs.
         runs: MLflow run id by identity.
         inputs: Files whose checksums identify the study's data.
+        run_logs: Run logs of the study's jobs, or folders of them; those that train say with what and where.
     """
 
     template: Path
@@ -33,6 +35,7 @@ class ReportSources:
     metrics: Sequence[Path]
     runs: Path
     inputs: Sequence[Path]
+    run_logs: Sequence[Path] = ()
 
 
 def write_study_report(
@@ -65,6 +68,7 @@ def write_study_report(
     """
     built = study_tables(tables, labels=labels, protocol=study["protocol"])
     text = json.dumps(config, indent=1, sort_keys=True)
+    trained = together(training_environments(run_log_files(sources.run_logs)).values())
     facts = RunFacts(
         study=study,
         statistics=read_json(tables.statistics),
@@ -76,8 +80,8 @@ def write_study_report(
         provenance={
             "git revision": revision,
             "configuration (SHA-256)": hashlib.sha256(text.encode()).hexdigest(),
-            "versions": package_versions(),
-            "machine": machine(),
+            "versions of the training jobs": trained["versions"],
+            "machine of the training jobs": trained["machine"],
             "input checksums (SHA-256)": {path.stem: sha256_file(path) for path in sources.inputs},
         },
     )

@@ -44,7 +44,7 @@ from clinical_peft.evaluation.calibration import calibration_figures
 from clinical_peft.evaluation.comparisons import correct_over_table
 from clinical_peft.evaluation.delong import normal_p_value
 from clinical_peft.evaluation.predictions import Predictions
-from clinical_peft.evaluation.resampling import patient_weights, percentile_interval, undefined
+from clinical_peft.evaluation.resampling import defined_replicates, patient_weights, percentile_interval, undefined
 from clinical_peft.evaluation.runs import Run, read_runs
 from clinical_peft.evaluation.weighting import Weighting, kernel_pays
 from clinical_peft.files import write_json
@@ -316,8 +316,10 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
     mine, theirs = {"auroc": own_auroc, **group.others}, {"auroc": base_auroc, **base.others}
     gaps = {name: mine[name] - theirs[name] for name in FIGURES}
     replicates = gaps["auroc"][1:]
-    testable = not own and np.isfinite(gaps["auroc"][0]) and np.isfinite(replicates).sum() > 1
-    error = float(np.nanstd(replicates, ddof=1)) if testable else 0.0
+    known = defined_replicates(replicates)
+    p_value = None
+    if not own and np.isfinite(gaps["auroc"][0]) and known is not None and len(known) > 1:
+        p_value = significant(normal_p_value(float(gaps["auroc"][0]), float(np.std(known, ddof=1))))
     shown = {name: _with_interval(values, level) for name, values in mine.items()}
     base_shown = {name: _with_interval(values, level) for name, values in theirs.items()}
     distances = {name: _gap_with_interval(shown[name], base_shown[name], gaps[name], level) for name in FIGURES}
@@ -326,7 +328,7 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
         "figures": shown,
         "gaps": None if own else distances,
         "undefined": undefined(replicates),
-        "p_value": significant(normal_p_value(float(gaps["auroc"][0]), error)) if testable else None,
+        "p_value": p_value,
         "suppressed": None,
     }
 

@@ -109,7 +109,7 @@ def _members(aggregate: Mapping[str, Any], labels: Labels) -> dict[str | None, l
 
 
 def _cell(found: Mapping[str, Any] | None, kind: str, mark: str | None) -> str:
-    if found is None:
+    if found is None or found["auroc"] is None:
         return MISSING
     interval = found["interval"] if kind == PATIENTS else found["interval_total"]
     text = f"{100 * found['auroc']:.1f}{_printed(interval)}"

@@ -20,6 +20,7 @@ from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path, write_json
 from clinical_peft.hash_split import HELD_OUT_SPLITS
 from clinical_peft.recipes import FinetuneJob
+from clinical_peft.scores import link_of, log_odds
 from clinical_peft.training.objectives import scores_from_logits
 from clinical_peft.training.predictions import write_predictions
 from clinical_peft.training.selection import selection_auroc
@@ -71,18 +72,18 @@ def fit_tfidf(
         raise TrainingError(f"{cohort}: no word occurs in two training notes; TF-IDF needs more notes") from None
     unseen = vectoriser.transform(texts[predicted])
     inside = np.isin(predicted, validation)
-    softmax = job.switches.get("multilabel_softmax", False)
     curve: list[dict[str, float | None]] = []
     best: tuple[float, float, np.ndarray] | None = None
     for penalty in penalties:
         logits = _logits(known, unseen, data, train, penalty, balanced=job.recipe.class_weights, seed=seed)
-        scores = scores_from_logits(logits, data.type, multilabel_softmax=softmax)
-        auroc = selection_auroc(scores[inside], data.targets[validation], data.type)
+        odds = log_odds(logits[inside], link_of(data.type, job.switches))
+        auroc = selection_auroc(odds, data.targets[validation], data.type)
         curve.append({"penalty": penalty, "validation_auroc": None if np.isnan(auroc) else auroc})
         if best is None or auroc > best[0]:
             best = (auroc, penalty, logits)
     assert best is not None
     _, chosen, logits = best
+    softmax = job.switches.get("multilabel_softmax", False)
     scores = scores_from_logits(logits, data.type, multilabel_softmax=softmax)
     write_predictions(predictions, data, predicted, logits, scores)
     summary = {

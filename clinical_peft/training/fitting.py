@@ -17,6 +17,7 @@ from clinical_peft.events import RunLog
 from clinical_peft.models.heads import HEAD_MODULES
 from clinical_peft.progress import Progress
 from clinical_peft.recipes import Family, FinetuneJob, FinetuneRecipe
+from clinical_peft.scores import link_of, log_odds
 from clinical_peft.signals import StopRequest, stop_signals_noted
 from clinical_peft.training.batching import Rows, row_batches
 from clinical_peft.training.checkpoint import (
@@ -31,7 +32,7 @@ from clinical_peft.training.checkpoint import (
 )
 from clinical_peft.training.features import Features, KeptFeatures, read_forward
 from clinical_peft.training.guards import MicroBatch, first_not_finite, kept_checkpoint, require_finite_weights
-from clinical_peft.training.objectives import Objective, scores_from_logits
+from clinical_peft.training.objectives import Objective
 from clinical_peft.training.optimisation import (
     build_optimizer,
     clip_gradients,
@@ -334,13 +335,12 @@ class Fit:
         logits = predict_logits(self.classifier, self.features, self.validation_rows)
         targets = self.targets[self.validation_rows]
         loss = float(self.objective(torch.from_numpy(logits), targets)) / max(self.objective.weight(targets), 1e-12)
-        softmax = self.job.switches.get("multilabel_softmax", False)
-        scores = scores_from_logits(logits, self.type, multilabel_softmax=softmax)
         place = f"validation loss of epoch {self.state.epoch + 1}"
         require_finite(loss, what=place, step=self.state.step, note=kept_checkpoint(self.saved_step))
+        odds = log_odds(logits, link_of(self.type, self.job.switches))
         return {
             "validation_loss": loss,
-            "validation_auroc": selection_auroc(scores, targets.numpy(), self.type),
+            "validation_auroc": selection_auroc(odds, targets.numpy(), self.type),
         }
 
     def _restore_best(self) -> None:

@@ -13,7 +13,7 @@ def column_auroc(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """Area under the ROC curve of every column, tied scores counting half.
 
     Args:
-        scores: Scores of shape (N, K).
+        scores: Scores, or log-odds, of shape (N, K).
         positive: True where a row belongs to a class, of shape (N, K).
 
     Returns:
@@ -40,7 +40,7 @@ def selection_auroc(scores: np.ndarray, targets: np.ndarray, type: TaskType) -> 
     Classes without both a positive and a negative row are left out of a mean.
 
     Args:
-        scores: Scores of shape (N, K).
+        scores: Log-odds of shape (N, K), see `clinical_peft.scores`: probabilities next to 1 tie.
         targets: Class indices of shape (N,), or 0/1 of shape (N, K).
         type: Kind of label.
 

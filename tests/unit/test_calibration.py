@@ -13,10 +13,11 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from clinical_peft.evaluation.calibrate import calibrate
-from clinical_peft.evaluation.calibration import BINS, calibration_figures, fit_logistic, logit, reliability_bins
-from clinical_peft.evaluation.decisions import THRESHOLDS, alert_burden, decision_curve, threshold_at_sensitivity
+from clinical_peft.evaluation.calibration import BINS, calibration_figures, reliability_bins
+from clinical_peft.evaluation.decisions import THRESHOLDS, alert_burden, cutoff_at_sensitivity, decision_curve
+from clinical_peft.evaluation.logistic import fit_logistic
 from clinical_peft.evaluation.predictions import read_predictions
-from clinical_peft.evaluation.recalibration import fit_temperature, isotonic_map, scores_at
+from clinical_peft.evaluation.recalibration import at_temperature, fit_temperature, isotonic_map
 from clinical_peft.evaluation.resampling import patient_weights
 from clinical_peft.evaluation.weighting import Weighting
 from clinical_peft.recipes import TASK_TYPES
@@ -47,7 +48,7 @@ def binary(data, scores):
 def test_slope_and_intercept_equal_an_unpenalised_logistic_regression(splits):
     for task, columns in (("mortality", slice(1, 2)), ("diagnoses", slice(None))):
         data = splits(task)["test"]
-        x, y = logit(data.scores[:, columns].astype(float)).ravel(), data.target[:, columns].ravel()
+        x, y = data.log_odds[:, columns].ravel(), data.target[:, columns].ravel()
         oracle = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, None], y)
         found = figures(data)
         assert found["calibration_slope"] == pytest.approx(oracle.coef_[0, 0], rel=1e-4)
@@ -122,8 +123,7 @@ def test_a_temperature_undoes_a_scaling_of_the_logits(splits, task):
     assert scaled == pytest.approx(3 * plain, rel=1e-4)
 
     def loss(temperature):
-        data = validation.with_scores(scores_at(validation, temperature))
-        return figures(data)["log_loss"]
+        return figures(at_temperature(validation, temperature))["log_loss"]
 
     assert loss(plain) <= min(loss(plain * 1.05), loss(plain / 1.05))
 
@@ -188,7 +188,7 @@ def test_without_a_case_there_is_no_threshold(splits):
     none = np.zeros_like(data["test"].target)
     none[:, 0] = True
     without = replace(data["test"], target=none)
-    assert threshold_at_sensitivity(without, 0.9) is None
+    assert cutoff_at_sensitivity(without, 0.9) is None
     assert alert_burden(without, data["test"], once(without), 0.95)[0] == {
         "sensitivity_aimed": 0.8,
         "threshold": None,

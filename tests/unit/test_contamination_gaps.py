@@ -43,15 +43,14 @@ def predictions(kind: TaskType, rows: int, signal: np.ndarray | float, seed: int
     else:
         target = fixed.integers(0, classes, rows)[:, None] == np.arange(classes)
     logits = np.reshape(signal, (-1, 1)) * target + draws.normal(size=(rows, classes))
-    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return Predictions(
+    return Predictions.of_logits(
+        logits.astype(np.float32),
+        link="softmax",
         type=kind,
         classes=tuple(range(classes)),
         hadm_id=np.arange(rows) + 100,
         subject_id=np.arange(rows) // 2 + 900,
         target=target,
-        scores=scores.astype(np.float32),
-        logits=logits.astype(np.float32),
     )
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.special import softmax
 from simulated_study import CLASSES, simulate_predictions
+from sklearn.metrics import roc_auc_score
 
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.aggregate import MACRO, aggregate
@@ -156,38 +158,54 @@ def test_threshold_is_chosen_on_validation_unless_fixed(tmp_path):
     chosen, _, _ = run_evaluation(tmp_path, "procedures")
     fixed, _, _ = run_evaluation(tmp_path, "procedures", threshold=0.5)
     assert chosen["threshold"]["chosen_on"] == "validation"
-    assert fixed["threshold"] == {"value": 0.5, "chosen_on": "fixed"}
+    assert fixed["threshold"] == {"value": 0.5, "log_odds": 0.0, "chosen_on": "fixed"}
     assert chosen["metrics"]["validation"]["f1_micro"] > fixed["metrics"]["validation"]["f1_micro"]
 
 
 def test_softmax_scores_of_a_multilabel_task_are_reported_beside_the_sigmoid(tmp_path):
     job = {"model": "m", "switches": {"multilabel_softmax": True}}
-    result, _, _ = run_evaluation(tmp_path, "procedures", job=job)
-    # The simulated scores are sigmoids already, so the two agree here.
-    assert result["metrics"]["test"]["auroc_sigmoid"] == pytest.approx(result["metrics"]["test"]["auroc"], abs=1e-3)
+    with pytest.raises(DataError, match="expected scores that are the softmax of the logits, found a distance of"):
+        run_evaluation(tmp_path, "procedures", job=job)
+    path = tmp_path / "m-procedures-0.parquet"
+    logits = np.array(pq.read_table(path)["logits"].to_pylist())
+    scores = softmax(logits, axis=1)
+    rewrite(path, "scores", lambda values: scores.tolist())
+    settings = {"task": "procedures", "job": job, "protocol": "paper", "cohort_sha256": "ab", "seed": 0}
+    settings |= {"resamples": 20, "bootstrap_seed": 0, "provenance": {}, "output": tmp_path / "x.json"}
+    files = (path, tmp_path / "procedures.classes.json")
+    found = evaluate(*files, replicates=tmp_path / "x.parquet", **settings)["metrics"]["test"]
+    with pytest.raises(DataError, match="expected scores that are the sigmoid of the logits"):
+        evaluate(*files, replicates=tmp_path / "x.parquet", **settings | {"job": {"model": "m"}})
+    table = pq.read_table(path)
+    test = np.array(table["split"].to_pylist()) == "test"
+    target = np.array([[code in row for code in CLASSES["procedures"]] for row in table["label"].to_pylist()])[test]
+    scored = target.any(axis=0) & ~target.all(axis=0)
+    for name, values in (("auroc", scores), ("auroc_sigmoid", logits)):
+        assert found[name] == pytest.approx(roc_auc_score(target[:, scored], values[test][:, scored]))
 
 
-def test_undefined_test_auroc_stops(tmp_path):
+def test_an_undefined_test_auroc_is_null(tmp_path):
     path = tmp_path / "m-mortality-0.parquet"
     _, output, replicates = run_evaluation(tmp_path)
-    output.unlink()
     rewrite(path, "label", lambda values: [0] * len(values))
-    with pytest.raises(DataError, match="undefined on the test split"):
-        evaluate(
-            path,
-            tmp_path / "mortality.classes.json",
-            task="mortality",
-            job={"model": "m"},
-            protocol="corrected",
-            cohort_sha256="ab",
-            seed=0,
-            resamples=100,
-            bootstrap_seed=0,
-            provenance={},
-            output=output,
-            replicates=replicates,
-        )
-    assert not output.exists()
+    evaluate(
+        path,
+        tmp_path / "mortality.classes.json",
+        task="mortality",
+        job={"model": "m"},
+        protocol="corrected",
+        cohort_sha256="ab",
+        seed=0,
+        resamples=100,
+        bootstrap_seed=0,
+        provenance={},
+        output=output,
+        replicates=replicates,
+    )
+    stored = json.loads(output.read_text())
+    assert stored["metrics"]["test"]["auroc"] is stored["intervals"]["test"]["auroc"] is None
+    assert stored["bootstrap"]["undefined"]["auroc"] is None  # a hidden count would follow
+    assert stored["metrics"]["test"]["brier"] is not None
 
 
 def test_aggregate_averages_seeds_and_tasks_over_the_same_patients(tmp_path):

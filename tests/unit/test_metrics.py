@@ -20,7 +20,7 @@ from sklearn.metrics import (
 
 from clinical_peft.evaluation.areas import over_shared, rank_figures, scored_classes
 from clinical_peft.evaluation.curves import GRID, ranking_curves
-from clinical_peft.evaluation.metrics import all_figures, choose_threshold, f1_figures
+from clinical_peft.evaluation.metrics import EVEN, all_figures, choose_cutoff, f1_figures
 from clinical_peft.evaluation.predictions import read_predictions
 from clinical_peft.evaluation.resampling import (
     bootstrap,
@@ -74,8 +74,8 @@ def test_rank_figures_equal_scikit_learn_on_every_resample(ranks, positive, weig
 def test_figures_equal_scikit_learn_on_the_data_and_on_resamples(split, task):
     data = split(task)
     weights = np.column_stack([np.ones(len(data)), patient_weights(data.subject_id, resamples=4, seed=1)])
-    threshold = None if task == "los" else 0.3
-    found = all_figures(data, threshold, weights)
+    cutoff = None if task == "los" else np.log(0.3 / 0.7)
+    found = all_figures(data, cutoff, weights)
     for column in range(weights.shape[1]):
         label, scores, target = written_out(data, weights[:, column])
         for name, expected in reference(data.type, label, scores, target).items():
@@ -129,13 +129,13 @@ def test_a_class_without_both_labels_is_left_out_of_the_macro_average(split):
     scored = scored_classes(target)
     assert not scored[[3, 4]].any()
     expected = np.mean([roc_auc_score(target[:, k], data.scores[:, k]) for k in np.flatnonzero(scored)])
-    assert all_figures(changed, 0.5)["auroc"][0] == pytest.approx(expected)
+    assert all_figures(changed, EVEN)["auroc"][0] == pytest.approx(expected)
 
 
 def test_a_length_of_stay_class_that_does_not_occur_is_left_out_of_the_pairs(split):
     data = split("los")
     kept = ~data.target[:, 2]
-    fewer = replace(data, scores=data.scores[kept], target=data.target[kept], subject_id=data.subject_id[kept])
+    fewer = data.of_rows(kept)
     normalised = fewer.scores.astype(np.float64) / fewer.scores.sum(axis=1, keepdims=True)
     expected = roc_auc_score(
         fewer.target.argmax(axis=1), normalised, multi_class="ovo", average="macro", labels=range(4)
@@ -148,14 +148,14 @@ def test_no_other_threshold_is_better_on_validation(split, task, figure):
     data = split(task, name="validation")
     columns = slice(1, 2) if task == "mortality" else slice(None)
     ones = np.ones((len(data), 1))
-    chosen = f1_figures(data, choose_threshold(data), ones)[figure][0]
-    others = [f1_figures(data, float(t), ones)[figure][0] for t in np.unique(data.scores[:, columns])]
+    chosen = f1_figures(data, choose_cutoff(data), ones)[figure][0]
+    others = [f1_figures(data, float(t), ones)[figure][0] for t in np.unique(data.log_odds[:, columns])]
     assert chosen == pytest.approx(max(others))
 
 
 def test_threshold_without_a_positive_row_is_a_half(split):
     data = split("diagnoses", name="validation")
-    assert choose_threshold(replace(data, target=np.zeros_like(data.target))) == 0.5
+    assert choose_cutoff(replace(data, target=np.zeros_like(data.target))) == EVEN
 
 
 def test_curves_pass_through_scikit_learns_points(split):
@@ -190,16 +190,16 @@ def test_weights_are_poisson():
 def test_repeating_every_admission_of_a_patient_adds_no_certainty(split):
     data = split("mortality")
     rows = np.repeat(np.arange(len(data)), 4)
-    repeated = replace(data, **{k: getattr(data, k)[rows] for k in ("subject_id", "hadm_id", "target", "scores")})
-    once = bootstrap(data, 0.5, resamples=100, seed=0)
-    assert bootstrap(repeated, 0.5, resamples=100, seed=0)["auroc"] == pytest.approx(once["auroc"])
+    repeated = data.of_rows(rows)
+    once = bootstrap(data, EVEN, resamples=100, seed=0)
+    assert bootstrap(repeated, EVEN, resamples=100, seed=0)["auroc"] == pytest.approx(once["auroc"])
 
 
 def test_chunks_do_not_change_the_bootstrap(split, monkeypatch):
     data = split("procedures")
-    whole = bootstrap(data, 0.4, resamples=50, seed=0)
+    whole = bootstrap(data, -0.4, resamples=50, seed=0)
     monkeypatch.setattr("clinical_peft.evaluation.resampling.CHUNK", 7 * len(data))
-    parts = bootstrap(data, 0.4, resamples=50, seed=0)
+    parts = bootstrap(data, -0.4, resamples=50, seed=0)
     for name in whole:
         assert parts[name] == pytest.approx(whole[name], nan_ok=True)
 
@@ -223,7 +223,7 @@ def test_undefined_resamples_are_left_out_and_counted(split):
     target[:, 0] = True
     target[0] = [False, True]
     alone = replace(data, target=target, subject_id=np.arange(len(data)))
-    values = bootstrap(alone, 0.5, resamples=300, seed=0)["auroc"]
+    values = bootstrap(alone, EVEN, resamples=300, seed=0)["auroc"]
     absent = (patient_weights(np.array([0]), resamples=300, seed=0)[0] == 0).sum()
     assert undefined(values) == absent > 50
     assert percentile_interval(values, 0.95) is not None
@@ -255,14 +255,11 @@ def test_groups_are_compared_over_the_classes_that_all_define_in_a_resample(seed
 
 def test_paired_difference_is_narrower_than_that_of_independent_samples(split):
     data = split("diagnoses")
-    noisy = replace(
-        data,
-        scores=np.clip(
-            data.scores + 0.02 * np.sin(np.arange(data.scores.size)).reshape(data.scores.shape), 0, 1
-        ).astype(np.float32),
+    noisy = data.with_scores(
+        np.clip(data.scores + 0.02 * np.sin(np.arange(data.scores.size)).reshape(data.scores.shape), 0, 1)
     )
-    one, two = (bootstrap(d, 0.5, resamples=200, seed=0)["auroc"] for d in (data, noisy))
-    other = bootstrap(noisy, 0.5, resamples=200, seed=1)["auroc"]
+    one, two = (bootstrap(d, EVEN, resamples=200, seed=0)["auroc"] for d in (data, noisy))
+    other = bootstrap(noisy, EVEN, resamples=200, seed=1)["auroc"]
     paired = np.ptp(paired_difference((0.0, 0.0), (one, two), 0.95)["interval"])
     assert paired < np.ptp(paired_difference((0.0, 0.0), (one, other), 0.95)["interval"]) / 2
 

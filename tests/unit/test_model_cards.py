@@ -23,7 +23,11 @@ STUDY = {
     "note_files": ["mine"],
     "switches": {"los_rounded": True, "task_adapter_inactive": False},
 }
-PROVENANCE = {"git revision": "0123abc", "versions": {"torch": "2.13.0", "peft": "0.21.2"}}
+PROVENANCE = {"git revision": "0123abc"}
+TRAINED = {
+    "versions": {"torch": "2.13.0", "transformers": "5.1.0", "peft": "0.21.2"},
+    "machine": {"processor": "Chip", "cores": 4},
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,7 @@ def facts(simulated):
         aggregate=simulated["aggregate"],
         labels=LABELS,
         provenance=PROVENANCE,
+        environments={"tiny-lora": TRAINED},
     )
 
 
@@ -59,6 +64,9 @@ def test_a_card_says_what_the_adapter_is_made_of_and_what_it_gives(adapter, fact
     card = model_card(adapter, facts)
     for text in ("meta-llama/Llama-7b", "f" * 40, "- r: 16", "- learning_rate: 0.0003", "`disjoint`", "0123abc"):
         assert text in card
+    assert "trained with torch 2.13.0, transformers 5.1.0, peft 0.21.2 on: Chip, 4 cores." in card
+    before = model_card(adapter | {"adapter": "another"}, facts)
+    assert "trained with torch unknown, transformers unknown, peft unknown on: unknown." in before
     row = next(
         row
         for row in simulated["aggregate"]["summaries"]
@@ -110,7 +118,7 @@ def run_facts(simulated):
         aggregate=simulated["aggregate"],
         metrics=simulated["metrics"],
         tables=["attrition", "downstream_main"],
-        provenance=PROVENANCE,
+        provenance=PROVENANCE | {"versions of the training jobs": TRAINED["versions"]},
     )
 
 

@@ -318,6 +318,27 @@ def test_a_job_run_anew_that_used_the_machine_otherwise_keeps_its_run(uri: str, 
     assert sync(uri, tmp_path / "a.jsonl") == first
 
 
+def test_versions_are_those_of_the_job_not_of_the_sender(uri: str, tmp_path: Path):
+    write_log(tmp_path / "a.jsonl")
+    lines = (tmp_path / "a.jsonl").read_text().splitlines()
+    header = json.loads(lines[0])
+    header["system"] = {"versions": {"peft": "1.2.3"}, "machine": {"processor": "chip", "cores": 3}}
+    (tmp_path / "a.jsonl").write_text("\n".join([json.dumps(header), *lines[1:], ""]))
+    (run_id,) = sync(uri, tmp_path / "a.jsonl").values()
+    client = MlflowClient(tracking_uri=uri)
+    tags = client.get_run(run_id).data.tags
+    assert (tags["peft"], tags["machine"]) == ("1.2.3", "chip, 3 cores")
+    # A log that does not say, of a run that was sent with the sender's own versions.
+    header = {"run": header["run"]}
+    (tmp_path / "b.jsonl").write_text(json.dumps({"run": header["run"] | {"name": "old"}}) + "\n")
+    old = sync(uri, tmp_path / "a.jsonl", tmp_path / "b.jsonl")["finetune/llama+lora/old"]
+    for name in ("peft", "mlflow"):
+        client.set_tag(old, name, "9.9.9")
+    sync(uri, tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    tags = client.get_run(old).data.tags
+    assert [tags[name] for name in ("peft", "mlflow", "machine")] == ["unknown"] * 3
+
+
 def test_use_of_the_machine_is_measured():
     usage = Usage()
     sum(number * number for number in range(300_000))

@@ -50,6 +50,19 @@ def test_every_rule_that_runs_a_network_gets_a_gpu():
     assert set(re.findall(r"(\w+):gpu=1", one_machine)) == measured
 
 
+def test_a_password_is_refused_unquoted_and_snakemakes_folder_is_closed(tmp_path):
+    (tmp_path / ".snakemake").mkdir(mode=0o755)
+    secret = "correct-horse"
+    given = f'tracking={{"uri": "http://me:{secret}@mlflow.example.org"}}'
+    run = snakemake(tmp_path, "--dry-run", "--config", given)
+    assert run.returncode == 1
+    assert "MLFLOW_TRACKING_USERNAME" in run.output
+    assert secret not in run.output
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and secret in path.read_text(errors="replace")]
+    assert kept == []
+    assert (tmp_path / ".snakemake").stat().st_mode & 0o777 == 0o700
+
+
 def test_any_file_can_be_asked_for_by_its_path(tmp_path):
     run = snakemake(tmp_path, "results/tiny/cohorts/los.parquet", "--dry-run")
     assert run.returncode == 0
