@@ -177,10 +177,12 @@ rule pair_corpora:
     priority: 100
     conda:
         "../envs/data.yaml"
+    threads: unless_synthetic(2)
     params:
         repetition=repetition_of_notes(),
         flattened=STUDY.resolved_switches["notes_flattened"],
         seed=STUDY.seed,
+        work=f"{ROOT}/work/notes/{{source}}-paired",
     script:
         "../workflow_scripts/pair_corpora.py"
 
@@ -217,6 +219,7 @@ rule check_leakage:
     priority: 200
     conda:
         "../envs/data.yaml"
+    threads: unless_synthetic(2)
     params:
         corpora=experiments.corpora_in_use(STUDY),
         forbidden=STUDY.paired_corpora[:1],
@@ -225,6 +228,7 @@ rule check_leakage:
         fail_on_stated_outcomes=STUDY.leakage.fail_on_stated_outcomes,
         repetition=repetition_of_notes(),
         flattened=STUDY.resolved_switches["notes_flattened"],
+        work=f"{ROOT}/work/leakage",
     script:
         "../workflow_scripts/check_leakage.py"
 

@@ -20,4 +20,6 @@ with job(snakemake.log[0]):
         repetition=Repetition(**params.repetition),
         flattened=params.flattened,
         fail_on_stated_outcomes=params.fail_on_stated_outcomes,
+        work=Path(params.work),
+        processes=snakemake.threads,
     )

@@ -19,6 +19,8 @@ with job(snakemake.log[0]):
         repetition=Repetition(**params.repetition),
         flattened=params.flattened,
         seed=params.seed,
+        work=Path(params.work),
+        processes=snakemake.threads,
     )
     for path in map(Path, output.run_logs):
         log = JsonlLog(path, kind="notes", name=path.stem, parent="data")

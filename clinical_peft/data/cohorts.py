@@ -13,7 +13,7 @@ from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.consistency import check_same_patient
 from clinical_peft.data.death_phrases import without_death_phrases
 from clinical_peft.data.labels import Task, code_labels, find_task, stays_left_out, switch_on
-from clinical_peft.data.note_table import parquet_writer
+from clinical_peft.data.note_table import ROW_GROUP_ROWS, parquet_writer
 from clinical_peft.data.outcomes import Outcomes
 from clinical_peft.data.prolonged_ventilation import random_split
 from clinical_peft.data.splits import assign_splits
@@ -208,4 +208,5 @@ def _write(output: Path, frame: pd.DataFrame, kind: Task) -> None:
         ]
     )
     with parquet_writer(output, schema) as writer:
-        writer.write_table(pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False))
+        table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+        writer.write_table(table, row_group_size=ROW_GROUP_ROWS)  # so that a reader can take a part of them

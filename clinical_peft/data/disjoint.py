@@ -8,16 +8,24 @@ of patients drawn at random from the same cohorts, whatever their split, so that
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
-from clinical_peft.data.held_out import HeldOut, Repetition, open_parquet, read_held_out
+from clinical_peft.data.held_out import HeldOut, Repetition, count_parts, groups_of_part, open_parquet, read_held_out, read_rows
 from clinical_peft.data.note_table import NOTE_SCHEMA, parquet_writer
 from clinical_peft.data.source_notes import SourceNotes, read_source_notes
 from clinical_peft.errors import DataError
+from clinical_peft.files import sha256_file
+from clinical_peft.kept_parts import KeptParts, removed_when_done
+
+FORMAT = 1  # of what is kept of a part; raised when the same inputs give another
+_REASONS = {"of_held_out_patients": "h", "repeating": "r", "repeating_source": "s", "left": "."}
+"""Why the disjoint arm loses a note, or that it is left, as a letter each."""
 
 
 def write_paired_corpora(
@@ -29,8 +37,13 @@ def write_paired_corpora(
     repetition: Repetition,
     flattened: bool,
     seed: int,
+    work: Path | None = None,
+    processes: int = 1,
 ) -> dict[str, int]:
     """Write the disjoint and the matched arm of a corpus.
+
+    The corpus is compared in parts. Time grows with its notes, not with these times the held-out ones, and memory with
+    the notes of held-out patients alone.
 
     Args:
         notes: Table of notes of the hospital that the cohorts come from.
@@ -40,6 +53,9 @@ def write_paired_corpora(
         repetition: When a note repeats a held-out one.
         flattened: Whether the notes were cleaned as in the original.
         seed: Decides which patients' notes the matched arm loses.
+        work: Folder in which what the parts gave outlives a job that is killed; it is removed at the end. None to
+            keep nothing.
+        processes: Processes that share the parts; the arms do not depend on them.
 
     Returns:
         Counts: notes, of_held_out_patients, repeating (an admission note, of other patients), repeating_source (of
@@ -49,16 +65,26 @@ def write_paired_corpora(
     Raises:
         DataError: A file is missing or malformed, a note is of no patient, or the disjoint arm would be empty.
     """
+    cohorts = [Path(path) for path in cohorts]
+    identity = {
+        "format": FORMAT,
+        "files": {str(path): sha256_file(path) for path in [Path(notes), *cohorts] if path.is_file()},
+        "repetition": asdict(repetition),
+        "flattened": flattened,
+    }
     held_out = read_held_out(cohorts, repetition, flattened=flattened)
     source = read_source_notes(notes, held_out.subjects, repetition)
-    reasons = dict.fromkeys(("of_held_out_patients", "repeating", "repeating_source", "left"), 0)
-    counts = Counter(notes=0, held_out_left_in_matched=0, **reasons)
-    notes_of: Counter[int] = Counter()
-    with ExitStack() as stack:
+    compare = partial(_reasons_of_part, notes, held_out, source, repetition)
+    found = KeptParts(work, identity, processes).results(f"notes of {Path(notes).stem}", compare, count_parts(notes))
+    reasons = [group for part in found for group in part]
+    counts = Counter({reason: sum(group.count(mark) for group in reasons) for reason, mark in _REASONS.items()})
+    counts |= Counter(notes=sum(map(len, reasons)))
+    notes_of = _notes_of_patients(notes, held_out.subjects | held_out.others)
+    with removed_when_done(work), ExitStack() as stack:
         first = stack.enter_context(parquet_writer(disjoint, NOTE_SCHEMA))
         second = stack.enter_context(parquet_writer(matched, NOTE_SCHEMA))
-        for group in _row_groups(notes):
-            first.write_table(group.filter(_kept_in_disjoint(group, held_out, source, repetition, counts, notes_of)))
+        for group, marks in zip(_row_groups(notes), reasons, strict=True):
+            first.write_table(group.filter(pa.array([mark == _REASONS["left"] for mark in marks])))
         if not counts["left"]:
             raise DataError(f"{notes}: expected notes of other patients than those held out, found none")
         removed = counts["notes"] - counts["left"]
@@ -74,13 +100,13 @@ def write_paired_corpora(
                 subject_id in held_out.subjects for subject_id in kept["subject_id"].to_pylist()
             )
             second.write_table(kept)
-    return dict(counts)
+    return {name: counts[name] for name in ("notes", "held_out_left_in_matched", *_REASONS)}
 
 
-def _row_groups(notes: Path) -> Iterator[pa.Table]:
-    """Read a table of notes in the portions in which it was written."""
+def _row_groups(notes: Path, part: int | None = None) -> Iterator[pa.Table]:
+    """Read a table of notes, or a part of one, in the portions in which it was written."""
     file = open_parquet(notes, NOTE_SCHEMA.names)
-    for number in range(file.num_row_groups):
+    for number in range(file.num_row_groups) if part is None else groups_of_part(file, part):
         group = file.read_row_group(number, columns=NOTE_SCHEMA.names).select(NOTE_SCHEMA.names)
         if without := group["subject_id"].null_count:
             raise DataError(
@@ -90,30 +116,32 @@ def _row_groups(notes: Path) -> Iterator[pa.Table]:
         yield group
 
 
-def _kept_in_disjoint(
-    group: pa.Table,
-    held_out: HeldOut,
-    source: SourceNotes,
-    repetition: Repetition,
-    counts: Counter[str],
-    notes_of: Counter[int],
-) -> pa.Array:
-    """Tell which notes the disjoint arm keeps; count them, and the notes of every patient of the cohorts."""
-    kept = []
-    for subject_id, text in zip(group["subject_id"].to_pylist(), group["text"].to_pylist(), strict=True):
-        if subject_id in held_out.subjects:
-            reason = "of_held_out_patients"
-        else:
-            codes = repetition.codes(text)
-            repeated, _ = held_out.index.repeated(codes, repetition.threshold)
-            repeats_source = not len(repeated) and source.repeated_by(codes)
-            reason = "repeating" if len(repeated) else "repeating_source" if repeats_source else "left"
-        if subject_id in held_out.subjects or subject_id in held_out.others:
-            notes_of[subject_id] += 1
-        counts["notes"] += 1
-        counts[reason] += 1
-        kept.append(reason == "left")
-    return pa.array(kept)
+def _reasons_of_part(
+    notes: Path, held_out: HeldOut, source: SourceNotes, repetition: Repetition, part: int
+) -> list[str]:
+    """Tell of the notes of each portion of a part why the disjoint arm loses them, a letter of `_REASONS` a note."""
+    return [
+        "".join(
+            _REASONS[_reason(subject_id, text, held_out, source, repetition)]
+            for subject_id, text in zip(group["subject_id"].to_pylist(), group["text"].to_pylist(), strict=True)
+        )
+        for group in _row_groups(notes, part)
+    ]
+
+
+def _reason(subject_id: int, text: str, held_out: HeldOut, source: SourceNotes, repetition: Repetition) -> str:
+    if subject_id in held_out.subjects:
+        return "of_held_out_patients"
+    codes = repetition.codes(text)
+    if len(held_out.index.repeated(codes)[0]):
+        return "repeating"
+    return "repeating_source" if source.repeated_by(codes) else "left"
+
+
+def _notes_of_patients(notes: Path, patients: Collection[int]) -> Counter[int]:
+    """Count the notes of each of some patients, in the order of their first notes."""
+    rows = read_rows(notes, ["subject_id"])
+    return Counter(subject_id for (subject_id,) in rows if subject_id in patients)
 
 
 def _draw(notes_of: Counter[int], wanted: int, seed: int) -> Counter[int]:

@@ -1,21 +1,24 @@
 """The notes and patients that a study validates and tests with, and the texts that repeat them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from clinical_peft.data.column_names import describe_names
-from clinical_peft.data.near_duplicates import Codes, ShingleIndex, shingle_codes
+from clinical_peft.data.near_duplicates import shingle_codes
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
 from clinical_peft.data.sections import split_admission_note
+from clinical_peft.data.shingle_index import Codes, RepeatedNotes, distinct
 from clinical_peft.errors import DataError
 from clinical_peft.hash_split import HELD_OUT_SPLITS
 
 BATCH_ROWS = 1024
+GROUPS_PER_PART = 4  # row groups of 8 MB of text: half a minute or less, so that a killed job loses little
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,16 @@ class HeldOut:
     Attributes:
         subjects: Their patients.
         others: Patients of the same cohorts who are in no validation or test split.
-        index: Shingles of their admission notes, one entry per distinct text.
+        index: Finds their admission notes, one entry per distinct text.
         admissions: For each entry of the index, the (task, split) of each admission with that text.
+        training: By digest of a training note's text, the tasks that train with it, in the order of the cohorts.
     """
 
     subjects: frozenset[int]
     others: frozenset[int]
-    index: ShingleIndex
+    index: RepeatedNotes
     admissions: Sequence[Sequence[tuple[str, str]]]
+    training: Mapping[bytes, tuple[str, ...]]
 
 
 def read_held_out(cohorts: Iterable[Path], repetition: Repetition, *, flattened: bool) -> HeldOut:
@@ -76,19 +81,41 @@ def read_held_out(cohorts: Iterable[Path], repetition: Repetition, *, flattened:
         DataError: A file is missing or is not a cohort.
     """
     subjects: dict[bool, set[int]] = {True: set(), False: set()}
-    admissions: dict[str, list[tuple[str, str]]] = {}
+    admissions: dict[bytes, list[tuple[str, str]]] = {}
+    training: dict[bytes, tuple[str, ...]] = {}
+    task_lists: dict[tuple[str, ...], tuple[str, ...]] = {}  # a few, each held once
+    codes: list[Codes] = []
     for path in map(Path, cohorts):
         for subject_id, split, text in read_rows(path, ["subject_id", "split", "text"]):
             subjects[split in HELD_OUT_SPLITS].add(subject_id)
-            if split in HELD_OUT_SPLITS:
-                admissions.setdefault(text, []).append((path.stem, split))
-    codes = (repetition.codes_of_admission_note(text, flattened=flattened) for text in admissions)
+            digest = text_digest(text)
+            if split not in HELD_OUT_SPLITS:
+                tasks = training.get(digest, ())
+                with_task = tasks if path.stem in tasks else (*tasks, path.stem)
+                training[digest] = task_lists.setdefault(with_task, with_task)
+                continue
+            if digest not in admissions:
+                codes.append(distinct(repetition.codes_of_admission_note(text, flattened=flattened)))
+            admissions.setdefault(digest, []).append((path.stem, split))
     return HeldOut(
         subjects=frozenset(subjects[True]),
         others=frozenset(subjects[False] - subjects[True]),
-        index=ShingleIndex(codes),
+        index=RepeatedNotes(_handed_over(codes), repetition.threshold),
         admissions=list(admissions.values()),
+        training=training,
     )
+
+
+def text_digest(text: str) -> bytes:
+    """Return 128 bits that stand for a text."""
+    return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
+
+
+def _handed_over(codes: list[Codes]) -> Iterator[Codes]:
+    """Yield the items of a list in order, and let go of each."""
+    codes.reverse()
+    while codes:
+        yield codes.pop()
 
 
 def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
@@ -108,15 +135,28 @@ def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
     return file
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def read_rows(path: Path, columns: Sequence[str], part: int | None = None) -> Iterator[tuple[Any, ...]]:
     """Read the rows of a table of notes or of a cohort at constant memory.
 
     Args:
         path: Parquet file.
         columns: Columns, in the order of the values in a row.
+        part: Number of a part, of as many as `count_parts` gives; None for all rows.
 
     Raises:
         DataError: As for `open_parquet`.
     """
-    for batch in open_parquet(path, columns).iter_batches(BATCH_ROWS, columns=list(columns)):
+    file = open_parquet(path, columns)
+    groups = range(file.num_row_groups) if part is None else groups_of_part(file, part)
+    for batch in file.iter_batches(BATCH_ROWS, columns=list(columns), row_groups=list(groups)):
         yield from zip(*(batch[column].to_pylist() for column in columns), strict=True)
+
+
+def count_parts(path: Path) -> int:
+    """Return how many parts the row groups of a file make."""
+    return -(-open_parquet(path, []).num_row_groups // GROUPS_PER_PART)
+
+
+def groups_of_part(file: pq.ParquetFile, part: int) -> range:
+    """Return the row groups of a part."""
+    return range(part * GROUPS_PER_PART, min((part + 1) * GROUPS_PER_PART, file.num_row_groups))

@@ -7,21 +7,28 @@ the other pretraining corpora repeat, and patients of a task that is split by ad
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from clinical_peft.data.held_out import HeldOut, Repetition, read_held_out, read_rows
+from clinical_peft.data.held_out import HeldOut, Repetition, count_parts, read_held_out, read_rows, text_digest
+from clinical_peft.data.shingle_index import Positions
+from clinical_peft.data.shingle_index import Positions
 from clinical_peft.data.source_notes import SourceNotes, read_source_notes
 from clinical_peft.data.stated_outcomes import RELATIVES_SECTION, stated_outcomes
 from clinical_peft.errors import DataError
-from clinical_peft.files import write_json
+from clinical_peft.files import sha256_file, write_json
 from clinical_peft.hash_split import HELD_OUT_SPLITS, SPLITS
+from clinical_peft.kept_parts import KeptParts, removed_when_done
 
-Shares = npt.NDArray[np.float64]
+FORMAT = 1  # of what is kept of a part; raised when the same inputs give another
+Best = dict[int, float]
+"""By entry of the index of held-out notes, the greatest share of it that a text holds."""
 SplitsOf = Mapping[int, Set[str]]
 
 
@@ -37,8 +44,13 @@ def check_leakage(
     repetition: Repetition,
     flattened: bool,
     fail_on_stated_outcomes: bool = False,
+    work: Path | None = None,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Check the cohorts and pretraining corpora of a study.
+
+    Cohorts and corpora are read in parts. Time grows with their notes, not with these times the held-out ones, and
+    memory with the held-out notes alone.
 
     Args:
         cohorts: Files ``{task}.parquet``.
@@ -54,6 +66,9 @@ def check_leakage(
         repetition: When a text repeats a note.
         flattened: Whether the corpora's notes were cleaned as in the original.
         fail_on_stated_outcomes: Whether an outcome that a note states, family history apart, is a leak too.
+        work: Folder in which what the parts gave outlives a job that is killed; it is removed at the end. None to
+            keep nothing.
+        processes: Processes that share the parts; the result does not depend on them.
 
     Returns:
         What ``output`` holds.
@@ -61,17 +76,30 @@ def check_leakage(
     Raises:
         DataError: There is a leak of a kind that is not allowed, or a file is missing or malformed.
     """
-    splits_of = {path.stem: _splits_of_patients(path) for path in map(Path, cohorts)}
-    tasks = {
-        path.stem: _check_cohort(path, splits_of[path.stem], repetition)
-        | {"patients_split_otherwise": _split_otherwise(path.stem, splits_of, crossing_allowed)}
-        for path in map(Path, cohorts)
+    cohorts = [Path(path) for path in cohorts]
+    splits_of = {path.stem: _splits_of_patients(path) for path in cohorts}
+    inputs = {*cohorts, *map(Path, corpora.values()), *(Path(sources[name]) for name in forbidden if name in corpora)}
+    identity = {
+        "format": FORMAT,
+        "files": {str(path): sha256_file(path) for path in sorted(inputs) if path.is_file()},
+        "repetition": asdict(repetition),
+        "flattened": flattened,
+        "with_patients": sorted(with_patients),
+        "forbidden": sorted(forbidden),
     }
-    held_out = read_held_out(cohorts, repetition, flattened=flattened)
+    parts = KeptParts(work, identity, processes)
+    held_out = read_held_out(cohorts, repetition, flattened=False)
+    tasks = {
+        name: found | {"patients_split_otherwise": _split_otherwise(name, splits_of, crossing_allowed)}
+        for name, found in _check_cohorts(cohorts, splits_of, held_out, repetition, parts).items()
+    }
+    if flattened:
+        del held_out  # one index at a time
+        held_out = read_held_out(cohorts, repetition, flattened=True)
     overlaps = {}
     for name, path in corpora.items() if tasks else ():  # without a cohort nothing is held out
         source = read_source_notes(sources[name], held_out.subjects, repetition) if name in forbidden else None
-        compared = _compare(path, held_out, source, repetition, has_patients=name in with_patients)
+        compared = _compare(name, path, held_out, source, repetition, parts, has_patients=name in with_patients)
         overlaps[name] = {"forbidden": name in forbidden} | compared
     leaks = [leak for task in tasks if task not in crossing_allowed and (leak := _crossing(task, tasks[task]))]
     leaks += [leak for name in forbidden if name in overlaps and (leak := _leak(name, overlaps[name]))]
@@ -87,7 +115,8 @@ def check_leakage(
         "tasks": tasks,
         "corpora": overlaps,
     }
-    write_json(output, report)
+    with removed_when_done(work):
+        write_json(output, report)
     return report
 
 
@@ -143,84 +172,160 @@ def _split_otherwise(task: str, splits_of: Mapping[str, SplitsOf], crossing_allo
     return sum(any(other.get(subject, own) != own for other in others) for subject, own in splits_of[task].items())
 
 
-def _check_cohort(path: Path, splits_of: SplitsOf, repetition: Repetition) -> dict[str, Any]:
-    """Count a cohort's patients per split, its held-out notes that training notes repeat, and stated outcomes."""
+def _check_cohorts(
+    cohorts: Sequence[Path],
+    splits_of: Mapping[str, SplitsOf],
+    held_out: HeldOut,
+    repetition: Repetition,
+    parts: KeptParts,
+) -> dict[str, dict[str, Any]]:
+    """Count each cohort's patients per split, its held-out notes that training notes repeat, and stated outcomes.
+
+    A text that several tasks train with is compared once, where the first of them has it.
+    """
+    best: dict[str, Best] = defaultdict(dict)
+    counted = {}
+    for path in cohorts:
+        found = parts.results(
+            f"admissions of {path.stem}",
+            partial(_cohort_part, path, held_out, repetition),
+            count_parts(path),
+        )
+        for part in found:
+            for task, shares in part["best"].items():
+                _note_shares(best[task], _by_entry(shares))
+        counted[path.stem] = found
+    return {
+        task: {
+            "admissions": {split: sum(part["admissions"].get(split, 0) for part in found) for split in SPLITS},
+            "patients": {split: sum(split in splits for splits in splits_of[task].values()) for split in SPLITS},
+            "patients_in_several_splits": sum(len(splits) > 1 for splits in splits_of[task].values()),
+            "repeated_in_training": _repeated_admissions(held_out, best[task], [task]).get(task, {}),
+            "stated_outcomes": _added_statements(part["stated_outcomes"] for part in found),
+        }
+        for task, found in counted.items()
+    }
+
+
+def _cohort_part(path: Path, held_out: HeldOut, repetition: Repetition, part: int) -> dict[str, Any]:
+    """Count a part of a cohort, and what its training notes hold of held-out ones, by task."""
     admissions: Counter[str] = Counter()
+    statements: list[list[Any]] = []
+    best: dict[str, Best] = defaultdict(dict)
+    for split, text in read_rows(path, ["split", "text"], part):
+        admissions[split] += 1
+        if found := stated_outcomes(path.stem, text):
+            statements.append([split, found])
+        if split not in HELD_OUT_SPLITS and (tasks := held_out.training[text_digest(text)])[0] == path.stem:
+            codes = repetition.codes_of_admission_note(text)
+            repeated = _shares(*held_out.index.repeated(codes))
+            for task in tasks if repeated else ():
+                _note_shares(best[task], repeated)
+    return {"admissions": admissions, "best": best, "stated_outcomes": statements}
+
+
+def _added_statements(parts: Iterable[Sequence[Sequence[Any]]]) -> dict[str, dict[str, Any]]:
+    """Count admissions that state an outcome, by split and section."""
     stating: Counter[str] = Counter()
     outside_family_history: Counter[str] = Counter()
-    statements = {split: defaultdict[str, Counter[str]](Counter) for split in SPLITS}
-    held_out = read_held_out([path], repetition, flattened=False)
-    best = np.zeros(len(held_out.index.sizes))
-    for split, text in read_rows(path, ["split", "text"]):
-        admissions[split] += 1
-        found = stated_outcomes(path.stem, text)
-        stating[split] += bool(found)
+    sections = {split: defaultdict[str, Counter[str]](Counter) for split in SPLITS}
+    for split, found in (row for part in parts for row in part):
+        stating[split] += 1
         outside_family_history[split] += any(section != RELATIVES_SECTION for section, _ in found)
         for section, statement in found:
-            statements[split][section][statement] += 1
-        if split not in HELD_OUT_SPLITS:
-            codes = repetition.codes_of_admission_note(text)
-            _note_shares(best, *held_out.index.repeated(codes, repetition.threshold))
+            sections[split][section][statement] += 1
     return {
-        "admissions": {split: admissions[split] for split in SPLITS},
-        "patients": {split: sum(split in splits for splits in splits_of.values()) for split in SPLITS},
-        "patients_in_several_splits": sum(len(splits) > 1 for splits in splits_of.values()),
-        "repeated_in_training": _repeated_admissions(held_out, best).get(path.stem, {}),
-        "stated_outcomes": {
-            split: {
-                "admissions": stating[split],
-                "outside_family_history": outside_family_history[split],
-                "sections": {name: dict(sections[name]) for name in sections},
-            }
-            for split, sections in statements.items()
-        },
+        split: {
+            "admissions": stating[split],
+            "outside_family_history": outside_family_history[split],
+            "sections": {name: dict(of_split[name]) for name in of_split},
+        }
+        for split, of_split in sections.items()
     }
 
 
 def _compare(
-    notes: Path, held_out: HeldOut, source: SourceNotes | None, repetition: Repetition, *, has_patients: bool
+    name: str,
+    notes: Path,
+    held_out: HeldOut,
+    source: SourceNotes | None,
+    repetition: Repetition,
+    parts: KeptParts,
+    *,
+    has_patients: bool,
 ) -> dict[str, Any]:
     """Count what a corpus holds of the held-out patients and, with a source, of more than their admission notes."""
-    best = np.zeros(len(held_out.index.sizes))
-    repeating = {"exact": 0, "near": 0}
-    total = of_held_out = without_patient = of_source = 0
-    subjects: set[int] = set()
-    for subject_id, text in read_rows(notes, ["subject_id", "text"]):
-        total += 1
-        without_patient += subject_id is None
-        if has_patients and subject_id in held_out.subjects:
-            of_held_out += 1
-            subjects.add(subject_id)
-        codes = repetition.codes(text)
-        positions, shares = held_out.index.repeated(codes, repetition.threshold)
-        if len(positions):
-            repeating["exact" if shares.max() == 1 else "near"] += 1
-            _note_shares(best, positions, shares)
-        elif source:
-            of_source += source.repeated_by(codes)
+    found = parts.results(
+        f"notes of {name}", partial(_corpus_part, notes, held_out, source, repetition), count_parts(notes)
+    )
+    counts = sum((Counter(part["counts"]) for part in found), Counter())
+    best: Best = {}
+    for part in found:
+        _note_shares(best, _by_entry(part["best"]))
+    subjects = {subject_id for part in found for subject_id in part["held_out_patients"]}
     return {
-        "notes": total,
-        "notes_of_held_out_patients": of_held_out if has_patients else None,
+        "notes": counts["notes"],
+        "notes_of_held_out_patients": counts["of_held_out_patients"] if has_patients else None,
         "held_out_patients": len(subjects) if has_patients else None,
-        "notes_without_patient": without_patient if has_patients else None,
-        "notes_that_repeat": repeating,
-        "notes_that_repeat_source": of_source if source else None,
-        "repeated": _repeated_admissions(held_out, best),
+        "notes_without_patient": counts["without_patient"] if has_patients else None,
+        "notes_that_repeat": {kind: counts[kind] for kind in ("exact", "near")},
+        "notes_that_repeat_source": counts["of_source"] if source else None,
+        "repeated": _repeated_admissions(held_out, best, list(_tasks_of(held_out))),
     }
 
 
-def _note_shares(best: Shares, positions: npt.NDArray[np.int64], shares: Shares) -> None:
-    best[positions] = np.maximum(best[positions], shares)
+def _corpus_part(
+    notes: Path, held_out: HeldOut, source: SourceNotes | None, repetition: Repetition, part: int
+) -> dict[str, Any]:
+    """Count a part of a corpus, and what its notes hold of held-out ones."""
+    counts: Counter[str] = Counter()
+    best: Best = {}
+    subjects: set[int] = set()
+    for subject_id, text in read_rows(notes, ["subject_id", "text"], part):
+        counts["notes"] += 1
+        counts["without_patient"] += subject_id is None
+        if subject_id in held_out.subjects:
+            counts["of_held_out_patients"] += 1
+            subjects.add(subject_id)
+        codes = repetition.codes(text)
+        if repeated := _shares(*held_out.index.repeated(codes)):
+            counts["exact" if max(repeated.values()) == 1 else "near"] += 1
+            _note_shares(best, repeated)
+        elif source:
+            counts["of_source"] += source.repeated_by(codes)
+    return {"counts": counts, "best": best, "held_out_patients": sorted(subjects)}
 
 
-def _repeated_admissions(held_out: HeldOut, best: Shares) -> dict[str, dict[str, dict[str, int]]]:
+def _shares(positions: Positions, shares: npt.NDArray[np.float64]) -> Best:
+    return dict(zip(positions.tolist(), shares.tolist(), strict=True))
+
+
+def _by_entry(shares: Mapping[str | int, float]) -> Best:
+    """Return shares as they were before their keys became JSON's."""
+    return {int(entry): share for entry, share in shares.items()}
+
+
+def _note_shares(best: Best, shares: Best) -> None:
+    for entry, share in shares.items():
+        best[entry] = max(best.get(entry, 0.0), share)
+
+
+def _tasks_of(held_out: HeldOut) -> Set[str]:
+    return {task for admissions in held_out.admissions for task, _ in admissions}
+
+
+def _repeated_admissions(
+    held_out: HeldOut, best: Best, tasks: Collection[str]
+) -> dict[str, dict[str, dict[str, int]]]:
     """Count admissions by task and split, and those whose note is repeated exactly or nearly."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
-    for share, admissions in zip(best, held_out.admissions, strict=True):
+    for entry, admissions in enumerate(held_out.admissions):
         for task, split in admissions:
+            if task not in tasks:
+                continue
             splits = counts.setdefault(task, {})
             count = splits.setdefault(split, {"admissions": 0, "exact": 0, "near": 0})
             count["admissions"] += 1
-            if share:
-                count["exact" if share == 1 else "near"] += 1
+            if entry in best:
+                count["exact" if best[entry] == 1 else "near"] += 1
     return counts

@@ -3,8 +3,8 @@
 How far a text repeats a note is the share of the note's shingles that the text holds: the containment of Broder, "On
 the resemblance and containment of documents" (1997). It finds a short note inside a long one, as an admission note
 inside the discharge summary that it was cut from, which resemblance (Jaccard) does not. MinHash would estimate such a
-share from a sample of the shingles; an inverted index over all of them counts it, so that no decision is left to
-chance. Only the notes that are looked for are held in memory; the texts that may repeat them are streamed.
+share from a sample of the shingles; the indexes of `clinical_peft.data.shingle_index` count it. Only the notes that are
+looked for are held in memory; the texts that may repeat them are streamed.
 """
 
 import string
@@ -12,19 +12,13 @@ from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
+
+from clinical_peft.data.shingle_index import Codes, RepeatedNotes
 
 SHINGLE_WORDS = 5
 THRESHOLD = 0.5
-LEAST_SHARED = 10
-"""Shingles that a text must share with a note at least, or all of the note's: one common phrase repeats nothing."""
-
-Codes = npt.NDArray[np.uint64]
-Positions = npt.NDArray[np.int64]
 
 _MULTIPLIER = 0x9E3779B97F4A7C15  # odd, and its bits well mixed: 2**64 divided by the golden ratio
-_FILTER_BITS_PER_SHINGLE = 64  # of a hundred shingles that no note holds, one or two pass the filter
-_LARGEST_FILTER = 1 << 30  # bits
 _PUNCTUATION_TO_SPACES = bytes.maketrans(string.punctuation.encode(), b" " * len(string.punctuation))
 
 
@@ -49,72 +43,6 @@ def shingle_codes(blocks: Iterable[str], words: int = SHINGLE_WORDS) -> Codes:
     return _combine(everything, len(everything)) if len(everything) else everything
 
 
-class ShingleIndex:
-    """Tells which of a set of notes a text repeats. Memory: about 20 bytes per shingle of the notes.
-
-    Args:
-        notes: Shingles of each note, from `shingle_codes`.
-
-    Attributes:
-        sizes: Distinct shingles of each note, shape (notes,).
-    """
-
-    def __init__(self, notes: Iterable[Codes]) -> None:
-        held = [np.unique(codes) for codes in notes]
-        self.sizes: Positions = np.array([len(codes) for codes in held], dtype=np.int64)
-        codes = np.concatenate([np.zeros(0, np.uint64), *held])
-        order = np.argsort(codes, kind="stable")
-        self._codes = codes[order]
-        self._notes = np.repeat(np.arange(len(held), dtype=np.int32), self.sizes)[order]
-        # Most shingles of a text are in no note. One bit per slot says so in a single look, where a search in the
-        # sorted codes takes many.
-        slot_bits = min(_FILTER_BITS_PER_SHINGLE * len(codes) + 8, _LARGEST_FILTER).bit_length() - 1
-        self._shift = np.uint64(64 - slot_bits)
-        self._filter = np.zeros(1 << (slot_bits - 3), np.uint8)
-        byte, bit = self._slots(self._codes)
-        np.bitwise_or.at(self._filter, byte, bit)
-
-    def _slots(self, codes: Codes) -> tuple[Codes, npt.NDArray[np.uint8]]:
-        """Return the byte and the bit in the filter that stand for each code."""
-        slots = codes >> self._shift
-        return slots >> np.uint64(3), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8)
-
-    def shared(self, codes: Codes) -> tuple[Positions, Positions]:
-        """Count the distinct shingles that a text shares with each note.
-
-        Args:
-            codes: Shingles of the text.
-
-        Returns:
-            Positions of the notes that share any, ascending, and how many each shares.
-        """
-        byte, bit = self._slots(codes)
-        codes = np.unique(codes[(self._filter[byte] & bit) != 0])
-        first = np.searchsorted(self._codes, codes, "left")
-        counts = np.searchsorted(self._codes, codes, "right") - first
-        before = np.cumsum(counts) - counts
-        entries = np.arange(counts.sum()) + np.repeat(first - before, counts)
-        positions, shared = np.unique(self._notes[entries], return_counts=True)
-        return positions.astype(np.int64), shared
-
-    def repeated(self, codes: Codes, threshold: float) -> tuple[Positions, npt.NDArray[np.float64]]:
-        """Find the notes that a text repeats.
-
-        Args:
-            codes: Shingles of the text.
-            threshold: Least share of a note's shingles, above 0, at most 1. `LEAST_SHARED` of them, or all of a
-                shorter note, are needed too.
-
-        Returns:
-            Positions of the notes, ascending, and the share of each that the text holds.
-        """
-        positions, shared = self.shared(codes)
-        sizes = self.sizes[positions]
-        share = shared / sizes
-        enough = (share >= threshold) & (shared >= np.minimum(sizes, LEAST_SHARED))
-        return positions[enough], share[enough]
-
-
 def near_duplicate_groups(texts: Sequence[str], threshold: float = THRESHOLD, words: int = SHINGLE_WORDS) -> list[int]:
     """Group texts that overlap.
 
@@ -130,7 +58,7 @@ def near_duplicate_groups(texts: Sequence[str], threshold: float = THRESHOLD, wo
         For each text the position of the first text of its group.
     """
     codes = [shingle_codes([text], words) for text in texts]
-    index = ShingleIndex(codes)
+    index = RepeatedNotes(codes, threshold, least=1)
     group = list(range(len(texts)))
 
     def root(position: int) -> int:
@@ -139,10 +67,9 @@ def near_duplicate_groups(texts: Sequence[str], threshold: float = THRESHOLD, wo
             position = group[position]
         return position
 
+    # A link is found from the text of the two that has more shingles: it holds the share of the other's.
     for position, own in enumerate(codes):
-        others, shared = index.shared(own)
-        linked = shared / np.minimum(index.sizes[others], index.sizes[position]) >= threshold
-        for other in others[linked & (others < position)].tolist():
+        for other in index.repeated(own)[0].tolist():
             first, second = sorted((root(position), root(other)))
             group[second] = first
     return [root(position) for position in range(len(texts))]
@@ -155,6 +82,7 @@ def _word_codes(text: str) -> Codes:
 
 def _combine(word_codes: Codes, words: int) -> Codes:
     """Return a code for every run of so many words: a polynomial in 64-bit arithmetic, which wraps around."""
-    factors = np.array([pow(_MULTIPLIER, place, 2**64) for place in range(words)], np.uint64)
-    runs = np.lib.stride_tricks.sliding_window_view(word_codes, words)
-    return runs @ factors
+    combined = np.zeros(len(word_codes) - words + 1, np.uint64)
+    for place in range(words):
+        combined += word_codes[place : place + len(combined)] * np.uint64(pow(_MULTIPLIER, place, 2**64))
+    return combined

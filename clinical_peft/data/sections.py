@@ -27,7 +27,8 @@ SECTION_HEADERS = {
     "SOCIAL HISTORY": "social history",
 }
 MAIN_SECTIONS = ("CHIEF COMPLAINT", "PRESENT ILLNESS", "MEDICAL HISTORY")
-_TITLES = re.compile(rf"(?:\A|\n\n)({'|'.join(SECTION_HEADERS)}): ")
+_TITLE = re.compile(rf"({'|'.join(SECTION_HEADERS)}): ")
+_LATER_TITLES = re.compile(rf"\n\n{_TITLE.pattern}")
 
 # The unanchored way looks at a text whose newlines are written as a backslash and an n. A section ends at a blank line
 # that is followed, on one line, by text without parentheses, bars, full stops or digits and then a colon.
@@ -141,6 +142,7 @@ def split_admission_note(note: str) -> dict[str, str]:
     Returns:
         A body per title that the note has; a text without any title is one body under an empty title.
     """
-    parts = _TITLES.split(note)
+    first = _TITLE.match(note)
+    parts = ["", first[1], *_LATER_TITLES.split(note[first.end() :])] if first else _LATER_TITLES.split(note)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     return ({"": parts[0]} if parts[0].strip() else {}) | sections

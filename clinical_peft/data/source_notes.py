@@ -6,7 +6,7 @@ two passages (the hospital course, and the rest), and the exact words of every o
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import xxhash
 
 from clinical_peft.data.held_out import Repetition, read_rows
-from clinical_peft.data.near_duplicates import Codes, ShingleIndex
+from clinical_peft.data.shingle_index import Codes, ShingleIndex, distinct
 
 LEAST_PASSAGE = 20
 """Shingles that a text must share with a passage at least, and of a copied note: fewer are a common phrase."""
@@ -62,17 +62,17 @@ class SourceNotes:
             return True
         least = LEAST_PASSAGE if not self.halvings else max(_LEAST_SAMPLED, LEAST_PASSAGE >> self.halvings)
         sampled = _sample(codes, self.halvings)
-        positions, shared = self.passages.shared(sampled)
-        if not len(shared) or shared.max() < least:
+        positions, shared = self.passages.shared(sampled, least)
+        if not len(positions):
             return False
-        shorter = np.minimum(self.passages.sizes[positions], len(np.unique(sampled)))
-        return bool(((shared >= least) & (shared >= self.threshold * shorter)).any())
+        shorter = np.minimum(self.passages.sizes[positions], len(distinct(sampled)))
+        return bool((shared >= self.threshold * shorter).any())
 
 
 def read_source_notes(notes: Path, patients: Collection[int], repetition: Repetition) -> SourceNotes:
     """Read the notes of held-out patients.
 
-    Memory: up to 80 bytes a shingle while the index is built and 20 afterwards, of `MOST_SHINGLES` at most, and some
+    Memory: up to 40 bytes a shingle while the index is built and 20 afterwards, of `MOST_SHINGLES` at most, and some
     100 bytes for each note that is no discharge summary.
 
     Args:
@@ -95,7 +95,7 @@ def read_source_notes(notes: Path, patients: Collection[int], repetition: Repeti
                 copies.add(_digest(codes))
             continue
         for blocks in _passages(text):
-            passages.append(np.unique(_sample(repetition.codes(*blocks), halvings)))
+            passages.append(distinct(_sample(repetition.codes(*blocks), halvings)))
             held += len(passages[-1])
         while held > MOST_SHINGLES:
             halvings += 1
@@ -114,10 +114,17 @@ def _passages(summary: str) -> Iterable[list[str]]:
     return [[summary[heading.end() : end]], [summary[: heading.start()], summary[end:]]]
 
 
-def _without_common(passages: list[Codes]) -> list[Codes]:
+def _without_common(passages: list[Codes]) -> Iterator[Codes]:
+    """Yield the passages without the shingles of too many, and let go of each."""
     codes, counts = np.unique(np.concatenate([np.zeros(0, np.uint64), *passages]), return_counts=True)
     common = codes[counts > MOST_SHARING]
-    return [codes[~np.isin(codes, common, assume_unique=True)] for codes in passages]
+    del codes, counts
+    passages.reverse()
+    while passages:
+        passage = passages.pop()
+        places = np.searchsorted(common, passage)
+        places[places == len(common)] = 0
+        yield passage[common[places] != passage] if len(common) else passage
 
 
 def _sample(codes: Codes, halvings: int) -> Codes:

@@ -27,10 +27,10 @@ from transformers import PreTrainedTokenizerFast
 from clinical_peft.errors import DataError
 from clinical_peft.files import atomic_path, private_directory, read_json, sha256_file, write_json
 from clinical_peft.hash_split import SPLITS
+from clinical_peft.process_pool import in_processes
 from clinical_peft.progress import Progress
 from clinical_peft.tokens.encoding import Encoder, EncodersDifferError, fast_encoder, reference_encoder
 from clinical_peft.tokens.parts import COLUMNS, PartSettings, fingerprint, finished_part, write_part
-from clinical_peft.tokens.processes import in_processes
 from clinical_peft.tokens.rows import describe_counts
 from clinical_peft.tokens.tokenizer import frame_ids, highest_id, load_tokenizer
 

@@ -3,47 +3,46 @@
 import random
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_peft.data.near_duplicates import (
-    LEAST_SHARED,
-    SHINGLE_WORDS,
-    ShingleIndex,
-    near_duplicate_groups,
-    shingle_codes,
-)
+from clinical_peft.data import shingle_index
+from clinical_peft.data.near_duplicates import SHINGLE_WORDS, near_duplicate_groups, shingle_codes
+from clinical_peft.data.shingle_index import LEAST_SHARED, RepeatedNotes, ShingleIndex, _least_share
 
 DOCUMENTS = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=30), min_size=1, max_size=12)
-THRESHOLDS = st.sampled_from([0.1, 0.3, 0.5, 1])
+THRESHOLDS = st.sampled_from([0.1, 0.3, 0.5, 0.7, 1])
 
 
 def shingles(words: list[str], size: int = SHINGLE_WORDS) -> set[tuple[str, ...]]:
     return {tuple(words[start : start + size]) for start in range(max(len(words) - size + 1, 1))}
 
 
-def index_of(texts: list[str]) -> ShingleIndex:
-    return ShingleIndex(shingle_codes([text]) for text in texts)
+def index_of(texts: list[str], threshold: float) -> RepeatedNotes:
+    return RepeatedNotes((shingle_codes([text]) for text in texts), threshold)
 
 
 def share(text: str, note: str) -> float:
     """How far a text repeats a note; 0 below the least threshold."""
-    _, shares = index_of([note]).repeated(shingle_codes([text]), 1e-9)
+    _, shares = index_of([note], 1e-9).repeated(shingle_codes([text]))
     return float(shares[0]) if len(shares) else 0.0
 
 
+@pytest.mark.parametrize("rare", [0, 1, 3, 100])
 @settings(deadline=None)
 @given(DOCUMENTS, st.lists(st.sampled_from("abcd"), min_size=1, max_size=60), THRESHOLDS)
-def test_the_index_finds_what_counting_every_pair_finds(documents, query, threshold):
+def test_the_index_finds_what_counting_every_pair_finds(rare, documents, query, threshold):
     expected = {}
     for position, words in enumerate(documents):
         own = shingles(words)
         shared = len(own & shingles(query))
         if shared / len(own) >= threshold and shared >= min(len(own), LEAST_SHARED):
             expected[position] = shared / len(own)
-    positions, shares = index_of([" ".join(words) for words in documents]).repeated(
-        shingle_codes([" ".join(query)]), threshold
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shingle_index, "RARE", rare)
+        index = index_of([" ".join(words) for words in documents], threshold)
+    positions, shares = index.repeated(shingle_codes([" ".join(query)]))
     assert positions.tolist() == list(expected)
     assert shares.tolist() == list(expected.values())
 
@@ -60,10 +59,10 @@ def test_every_altered_copy_is_found_among_unrelated_notes():
     for position, words in enumerate(held_out):  # each stands in one text, with up to a fifth of its words changed
         changed = [random.choice(vocabulary) if random.random() < position / 1000 else word for word in words]
         texts[position] = note(50) + changed + note(50)
-    index = index_of([" ".join(words) for words in held_out])
     for threshold in (0.3, 0.5, 0.8):
+        index = index_of([" ".join(words) for words in held_out], threshold)
         for words in texts:
-            found, _ = index.repeated(shingle_codes([" ".join(words)]), threshold)
+            found, _ = index.repeated(shingle_codes([" ".join(words)]))
             present = shingles(words)
             expected = [
                 position
@@ -126,5 +125,34 @@ def test_grouping_is_symmetric(documents, threshold):
 
 
 def test_an_index_may_be_empty():
-    positions, shares = ShingleIndex([]).repeated(shingle_codes(["one two three four five six"]), 0.5)
-    assert len(positions) == len(shares) == 0
+    text = shingle_codes(["one two three four five six"])
+    for found in (ShingleIndex([]).shared(text), RepeatedNotes([], 0.5).repeated(text)):
+        assert [len(array) for array in found] == [0, 0]
+
+
+@given(st.integers(0, 3000), st.floats(0.001, 1))
+def test_the_least_share_is_the_least_quotient_that_reaches_it(size, threshold):
+    (least,) = _least_share(np.array([size]), threshold).tolist()
+    assert least == next((shared for shared in range(1, size + 1) if shared / size >= threshold), size)
+
+
+def test_what_a_search_reads_does_not_grow_with_the_notes_that_share_a_phrase(monkeypatch):
+    """Half as many notes or all: a text of template phrases alone, and copies, are looked up among as few."""
+    template = [f"t{number}" for number in range(60)]
+    own = [[f"n{note}w{word}" for word in range(120)] for note in range(400)]
+    notes = [[*template, *words] for words in own]
+    read: list[int] = []
+    entries = shingle_index._Postings.entries
+
+    def counted(postings, numbers):
+        found = entries(postings, numbers)
+        read.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(shingle_index._Postings, "entries", counted)
+    for some in (notes[:200], notes):
+        index = index_of([" ".join(words) for words in some], 0.5)
+        for text in (template, notes[7], [*template, *own[9][:80]]):
+            index.repeated(shingle_codes([" ".join(text)]))
+    assert read[:3] == read[3:]
+    assert 0 < max(read) < 10
