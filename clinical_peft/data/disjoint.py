@@ -16,7 +16,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from clinical_peft.data.held_out import HeldOut, Repetition, count_parts, groups_of_part, open_parquet, read_held_out, read_rows
+from clinical_peft.data.held_out import (
+    HeldOut,
+    Repetition,
+    count_parts,
+    groups_of_part,
+    open_parquet,
+    read_held_out,
+    read_rows,
+)
 from clinical_peft.data.note_table import NOTE_SCHEMA, parquet_writer
 from clinical_peft.data.source_notes import SourceNotes, read_source_notes
 from clinical_peft.errors import DataError

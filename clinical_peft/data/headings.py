@@ -3,13 +3,15 @@
 import re
 
 # A name and a colon at the start of a line, and what follows on it.
-NAME_LINE = re.compile(r"^[ \t]*([A-Za-z][A-Za-z0-9 /()&'-]{1,58}?)[ \t]*:([^\n]*)", re.MULTILINE)
+NAME_LINE = re.compile(r"^[ \t]*+([A-Za-z][A-Za-z0-9 /()&'-]{1,58}?)[ \t]*+:([^\n]*)", re.MULTILINE)
 
-# The heading of what was examined when the patient left or died, with or without a colon.
+# The heading of what was examined when the patient left or died, with or without a colon, and what may stand before it
+# from the beginning of a line on.
+_ORNAMENT = re.compile(r"[\s*_=>#.()-]+")
 _LEAVING = re.compile(
-    r"^[\s*_=>#.()-]*(?:(?:physical|general|neuro(?:logic(?:al)?)?|exam(?:ination)?|pe|vitals?|vital signs|vs|weight|"
-    r"on|at|upon|prior|to|the|day|time|of)[ \t:,/-]+){0,6}(?:discharge|d/c|dc|death)\b",
-    re.IGNORECASE | re.MULTILINE,
+    r"(?:(?:physical|general|neuro(?:logic(?:al)?)?|exam(?:ination)?|pe|vitals?|vital signs|vs|weight|"
+    r"on|at|upon|prior|to|the|day|time|of)[ \t:,/-]++){0,6}(?:discharge|d/c|dc|death)\b",
+    re.IGNORECASE,
 )
 
 _CONNECTING = frozenset(
@@ -69,5 +71,11 @@ def reads_like_heading(line: re.Match[str]) -> bool:
 
 def before_discharge(exam: str) -> str:
     """Return the findings of an exam that stand above those made when the patient left or died."""
-    leaving = _LEAVING.search(exam)
-    return exam[: leaving.start()] if leaving else exam
+    if _LEAVING.match(exam):
+        return ""
+    for ornament in _ORNAMENT.finditer(exam):
+        # The first line that begins within it; a run is looked at once, however many lines it has.
+        newline = -1 if ornament.start() == 0 else exam.find("\n", *ornament.span())
+        if (newline >= 0 or ornament.start() == 0) and _LEAVING.match(exam, ornament.end()):
+            return exam[: newline + 1]
+    return exam

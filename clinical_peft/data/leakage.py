@@ -314,9 +314,7 @@ def _tasks_of(held_out: HeldOut) -> Set[str]:
     return {task for admissions in held_out.admissions for task, _ in admissions}
 
 
-def _repeated_admissions(
-    held_out: HeldOut, best: Best, tasks: Collection[str]
-) -> dict[str, dict[str, dict[str, int]]]:
+def _repeated_admissions(held_out: HeldOut, best: Best, tasks: Collection[str]) -> dict[str, dict[str, dict[str, int]]]:
     """Count admissions by task and split, and those whose note is repeated exactly or nearly."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for entry, admissions in enumerate(held_out.admissions):

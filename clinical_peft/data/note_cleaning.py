@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 MARK = "___"
-_BRACKETED_MARK = re.compile(r"\[\*\*.*?\*\*\]", re.DOTALL)
+_MARK_BEGINS, _MARK_ENDS = "[**", "**]"
+_BRACKETED_MARK = r"(?s)\[\*\*.*?\*\*\]"  # for RE2, whose time is linear
 _SPACES = re.compile("  +")
 _UNUSUAL_LINE_ENDS = [end.encode() for end in "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"]
 _PIECE = 512 << 10  # bytes
@@ -26,7 +27,7 @@ _SPACE, _TAB, _NEWLINE = b" \t\n"
 
 def clean_flattened(text: str) -> str:
     """Clean a note as the original study does: bracket marks and ``\\n`` become spaces, runs of spaces one."""
-    text = text.replace("[**", " ").replace("**]", " ").replace("\n", " ")
+    text = text.replace(_MARK_BEGINS, " ").replace(_MARK_ENDS, " ").replace("\n", " ")
     return _SPACES.sub(" ", text)
 
 
@@ -42,7 +43,15 @@ def clean_structured(text: str) -> str:
 
 def normalise_marks(text: str) -> str:
     """Write every de-identification mark of MIMIC-III, ``[**...**]``, as ``___``."""
-    return _BRACKETED_MARK.sub(MARK, text)
+    # Without a regular expression, which would look for an end after every beginning when there is none.
+    pieces, done = [], 0
+    while (begin := text.find(_MARK_BEGINS, done)) >= 0:
+        end = text.find(_MARK_ENDS, begin + len(_MARK_BEGINS))
+        if end < 0:
+            break
+        pieces += text[done:begin], MARK
+        done = end + len(_MARK_ENDS)
+    return "".join([*pieces, text[done:]])
 
 
 def flatten_texts(texts: pa.StringArray) -> pa.StringArray:
@@ -65,7 +74,7 @@ def _in_pieces(texts: pa.StringArray, clean: Callable[[pa.StringArray], pa.Strin
 def _flatten(texts: pa.StringArray) -> pa.StringArray:
     offsets, content = _text_bytes(texts)
     if b"[" in content or b"]" in content:
-        for mark in ("[**", "**]"):
+        for mark in (_MARK_BEGINS, _MARK_ENDS):
             texts = pc.replace_substring(texts, pattern=mark, replacement=" ")
         offsets, content = _text_bytes(texts)
     data = np.frombuffer(content.replace(b"\n", b" "), np.uint8)
@@ -79,7 +88,7 @@ def _flatten(texts: pa.StringArray) -> pa.StringArray:
 def _structure(texts: pa.StringArray) -> pa.StringArray:
     offsets, content = _text_bytes(texts)
     if b"[" in content and b"[**" in content:  # a single byte is found ten times as fast
-        texts = pc.replace_substring_regex(texts, pattern=f"(?s){_BRACKETED_MARK.pattern}", replacement=MARK)
+        texts = pc.replace_substring_regex(texts, pattern=_BRACKETED_MARK, replacement=MARK)
         offsets, content = _text_bytes(texts)
     data = np.frombuffer(content, np.uint8)
     trailing, unfinished = _blanks_before_newlines(data)

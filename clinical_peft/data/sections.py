@@ -32,9 +32,8 @@ _LATER_TITLES = re.compile(rf"\n\n{_TITLE.pattern}")
 
 # The unanchored way looks at a text whose newlines are written as a backslash and an n. A section ends at a blank line
 # that is followed, on one line, by text without parentheses, bars, full stops or digits and then a colon.
-_UNANCHORED = {
-    title: re.compile(rf"(?i){header}:(.+?)\\n\\n[^(\\|\d.)]+?:") for title, header in SECTION_HEADERS.items()
-}
+_UNANCHORED_HEADERS = {title: re.compile(rf"(?i){header}:") for title, header in SECTION_HEADERS.items()}
+_UNANCHORED_END = re.compile(r"\\n\\n[^(\\|\d.)]+?:")
 
 # The anchored way takes a header at the start of a line, with the words that usually stand before it or after it, and
 # takes the header of one section twice in a row ("Physical Exam:", then "Admission Physical Exam:") for one.
@@ -48,7 +47,7 @@ _ANCHORED_HEADERS = SECTION_HEADERS | {
     "PHYSICAL EXAM": r"physical exam(?:ination)?(?: (?:on|at|upon) admission)?",
 }
 _HEADER_LINES = {
-    title: rf"[ \t]*{_BEFORE.get(title, '')}{header}[ \t]*:" for title, header in _ANCHORED_HEADERS.items()
+    title: rf"[ \t]*+{_BEFORE.get(title, '')}{header}[ \t]*+:" for title, header in _ANCHORED_HEADERS.items()
 }
 _ANCHORED = {
     title: re.compile(rf"^(?:{line}\s*^)*{line}", re.IGNORECASE | re.MULTILINE) for title, line in _HEADER_LINES.items()
@@ -71,7 +70,7 @@ _OTHER_HEADERS = (
     "follow-?up [a-z]+",
 )
 _KNOWN_HEADERS = (
-    re.compile(rf"^[ \t]*(?:{'|'.join(_OTHER_HEADERS)})[^\n:]{{0,40}}:", re.IGNORECASE | re.MULTILINE),
+    re.compile(rf"^[ \t]*+(?:{'|'.join(_OTHER_HEADERS)})[^\n:]{{0,40}}:", re.IGNORECASE | re.MULTILINE),
     *_ANCHORED.values(),
 )
 _BLANKS = re.compile(r"\s*")
@@ -90,8 +89,14 @@ def unanchored_sections(text: str) -> dict[str, str]:
         A text without newlines per section title, empty where the section is not found.
     """
     escaped = text.replace("\n", "\\n")
-    found = {title: pattern.search(escaped) for title, pattern in _UNANCHORED.items()}
-    return {title: match.group(1).replace("\\n", " ").strip() if match else "" for title, match in found.items()}
+    return {title: _unanchored_body(escaped, header) for title, header in _UNANCHORED_HEADERS.items()}
+
+
+def _unanchored_body(escaped: str, header: re.Pattern[str]) -> str:
+    """The section of the first header, of a character at least; none ends after a later one if not after the first."""
+    begin = header.search(escaped)
+    end = _UNANCHORED_END.search(escaped, begin.end() + 1) if begin else None
+    return escaped[begin.end() : end.start()].replace("\\n", " ").strip() if begin and end else ""
 
 
 def anchored_sections(text: str) -> dict[str, str]:

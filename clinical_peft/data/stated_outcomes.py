@@ -18,7 +18,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
-_POSTOPERATIVE_DAY = _pattern(r"\b(?:pod|post-?\s?op(?:erative)?\s+day)\s*#?\s*\d+")
+_POSTOPERATIVE_DAY = _pattern(r"\b(?:pod|post-?\s?op(?:erative)?\s+day)\s*+(?:#\s*+)?\d+")
 
 STATEMENTS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
     "mortality": {
@@ -31,7 +31,7 @@ STATEMENTS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
     },
     "los": {
         "length_of_stay": _pattern(r"\blength of (?:hospital )?stay\b|\blos\b\W{0,3}\d+"),
-        "hospital_day": _pattern(r"\bhosp(?:ital|\.)? day\s*(?:#|number\b|no\.?)?\s*\d+|\bhd\s?#\s*\d+"),
+        "hospital_day": _pattern(r"\bhosp(?:ital|\.)? day\s*+(?:(?:#|number\b|no\.?)\s*+)?\d+|\bhd\s?#\s*+\d+"),
         "postoperative_day": _POSTOPERATIVE_DAY,
         "stay_in_days": _pattern(
             r"\b(?:hospitali[sz](?:ed|ation)|stayed|(?:hospital|icu) (?:stay|course))\b[^.]{0,30}\bdays?\b"
@@ -44,7 +44,7 @@ STATEMENTS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
         "tracheostomy": _pattern(r"\btrach(?:eostomy|eotomy|ed)?\b"),
         "ventilator_days": _pattern(
             r"\b(?:vent(?:ilator|ilation|ilated)?|intubat(?:ed|ion))\b[^.]{0,30}\b\d+\s*(?:x\s*)?(?:days?|weeks?)\b"
-            r"|\bvent(?:ilator)? day\s*#?\s*\d+"
+            r"|\bvent(?:ilator)? day\s*+(?:#\s*+)?\d+"
         ),
         "weaning": _pattern(
             r"\b(?:fail(?:ed|ure)?|difficult(?:y)?|unable)\b[^.]{0,15}\bwean|\bvent(?:ilator)?[- ]dependen"
@@ -64,6 +64,28 @@ STATEMENTS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
 }
 """Task to name of a statement to its pattern. A task that is not here has an outcome that no note can state."""
 
+# In a note without any of its words a statement is not looked for, which most notes are spared by.
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "death": ("expired", "died", "passed", "deceased", "death"),
+    "disposition": ("disposition", "discharge condition"),
+    "end_of_life_care": ("comfort", "cmo", "hospice", "terminal", "autopsy", "withdraw"),
+    "length_of_stay": ("length of", "los"),
+    "hospital_day": ("hosp", "hd"),
+    "postoperative_day": ("pod", "post"),
+    "stay_in_days": ("hospitali", "stayed", "stay", "course"),
+    "discharge": ("discharge",),
+    "tracheostomy": ("trach",),
+    "ventilator_days": ("vent", "intubat"),
+    "weaning": ("wean", "vent", "prolonged"),
+    "extubation": ("extubat", "intubat"),
+    "diagnosis_list": ("diagnos",),
+    "code": ("icd",),
+    "procedure_list": ("procedure",),
+    "operation": ("taken to",),
+}
+# What stands for an ASCII letter where case does not count, and is not its upper case.
+_LETTERS = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s"})
+
 
 def stated_outcomes(task: str, note: str) -> list[tuple[str, str]]:
     """Return the statements of a task's outcome in an admission note.
@@ -71,12 +93,23 @@ def stated_outcomes(task: str, note: str) -> list[tuple[str, str]]:
     Returns:
         (section title, name of the statement), each pair once, in the order of the note.
     """
+    folded = fold(note)
+    patterns = {
+        name: pattern
+        for name, pattern in STATEMENTS.get(task, {}).items()
+        if any(word in folded for word in WORDS[name])
+    }
     return [
         (section, name)
-        for section, body in split_admission_note(note).items()
-        for name, pattern in STATEMENTS.get(task, {}).items()
+        for section, body in (split_admission_note(note).items() if patterns else ())
+        for name, pattern in patterns.items()
         if pattern.search(body)
     ]
+
+
+def fold(text: str) -> str:
+    """Return a text in which every letter that a pattern takes for an ASCII one, whatever the case, is that one."""
+    return (text if text.isascii() else text.translate(_LETTERS)).lower()
 
 
 def states_outcome(task: str, note: str) -> bool:
