@@ -106,6 +106,7 @@ rule derive_ventilation:
         source=STUDY.cohorts.source,
         tables=outcome_folder,
         adjusted=STUDY.cohorts.ventilation == "adjusted",
+        work=f"{ROOT}/work/ventilation",
     script:
         "../workflow_scripts/derive_ventilation.py"
 

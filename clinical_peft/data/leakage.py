@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from clinical_peft.data.held_out import HeldOut, Repetition, count_parts, read_held_out, read_rows, text_digest
 from clinical_peft.data.shingle_index import Positions
-from clinical_peft.data.shingle_index import Positions
 from clinical_peft.data.source_notes import SourceNotes, read_source_notes
 from clinical_peft.data.stated_outcomes import RELATIVES_SECTION, stated_outcomes
 from clinical_peft.errors import DataError

@@ -44,7 +44,8 @@ def clean_structured(text: str) -> str:
 def normalise_marks(text: str) -> str:
     """Write every de-identification mark of MIMIC-III, ``[**...**]``, as ``___``."""
     # Without a regular expression, which would look for an end after every beginning when there is none.
-    pieces, done = [], 0
+    pieces: list[str] = []
+    done = 0
     while (begin := text.find(_MARK_BEGINS, done)) >= 0:
         end = text.find(_MARK_ENDS, begin + len(_MARK_BEGINS))
         if end < 0:

@@ -26,7 +26,7 @@ _Value = TypeVar("_Value", np.int32, np.int64, np.uint64)
 
 _FILTER_BITS_PER_SHINGLE = 64  # of a hundred shingles that no note holds, one or two pass the filter
 _LARGEST_FILTER = 1 << 30  # bits
-# Odd. Multiplied by it, codes that differ in their last bits alone, as shingles of one beginning do, differ in the first.
+# Odd. Multiplied by it, codes that differ in their last bits alone, as those of like shingles do, differ in the first.
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _AT_A_TIME = 1 << 20  # codes, while an index is built: temporary arrays stay small
 # Shingles of more notes than this are looked at for candidates alone, unless a note has too few rarer ones. A larger

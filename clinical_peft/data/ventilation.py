@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clinical_peft.data.stay_partitions import by_stay
 from clinical_peft.data.table_files import find_table, locate_table
 from clinical_peft.data.tables import FLAG, INTEGER, TEXT, TIME, marked_as_error, read_table, stream_table
 from clinical_peft.data.ventilation_items import (
@@ -32,18 +33,19 @@ from clinical_peft.errors import DataError
 FROM_CHARTED_SETTINGS = "CHARTEVENTS"
 FROM_PROCEDURES = f"PROCEDUREEVENTS_MV {VENTILATION_PROCEDURE}"
 LONGEST_GAP_SECONDS = 8 * 3600
-PORTION_EVENTS = 500_000  # about, grouped at a time
 _FLAGS = ["ventilated", "oxygen", "extubated", "self_extubated"]
 _KEYS = ["icustay_id", "seconds"]
 
 
-def find_episodes(mimic_iii: Path) -> tuple[pd.DataFrame, str]:
+def find_episodes(mimic_iii: Path, work: Path | None = None) -> tuple[pd.DataFrame, str]:
     """Return the episodes of mechanical ventilation of every ICU stay, and the name of their source.
 
     Args:
         mimic_iii: Folder with PROCEDUREEVENTS_MV and, for both of the hospital's charting systems, CHARTEVENTS.
             Without CHARTEVENTS the ventilation intervals of PROCEDUREEVENTS_MV are taken, which exist for the
             MetaVision years only.
+        work: Folder for charted events while they are divided by stay (`by_stay`), so that memory does not grow with
+            them; None to keep them in memory.
 
     Returns:
         icustay_id, starttime, endtime, ordered; and the source.
@@ -56,11 +58,13 @@ def find_episodes(mimic_iii: Path) -> tuple[pd.DataFrame, str]:
     if charted is None:
         return procedure_intervals(procedures, "icustay_id"), FROM_PROCEDURES
     extubations = _extubations(procedures)
-    found = [
-        episodes_from_events(_merge(events), extubations[extubations["icustay_id"].isin(events["icustay_id"])])
-        for events in _portions(_charted_events(charted))
-    ]
-    return pd.concat(found, ignore_index=True), FROM_CHARTED_SETTINGS
+    with by_stay(_charted_events(charted), "icustay_id", work) as partitions:
+        found = [
+            episodes_from_events(_merge(events), extubations[extubations["icustay_id"].isin(events["icustay_id"])])
+            for events in partitions
+        ]
+    episodes = pd.concat(found, ignore_index=True)
+    return episodes.sort_values("icustay_id", kind="stable", ignore_index=True), FROM_CHARTED_SETTINGS
 
 
 def episodes_from_events(charted: pd.DataFrame, extubations: pd.DataFrame) -> pd.DataFrame:
@@ -99,31 +103,20 @@ def episodes_from_events(charted: pd.DataFrame, extubations: pd.DataFrame) -> pd
     )
 
 
-def _charted_events(path: Path) -> pd.DataFrame:
-    """Stream CHARTEVENTS and keep the times that show a ventilator, oxygen or an extubation, some more than once."""
+def _charted_events(path: Path) -> Iterator[pd.DataFrame]:
+    """Stream CHARTEVENTS and yield the times that show a ventilator, oxygen or an extubation, some more than once."""
     item_ids = VENTILATOR_SETTINGS | VENTILATOR_EXCLUDED_VALUES.keys() | VENTILATOR_VALUES.keys()
     item_ids = item_ids | OXYGEN_VALUES.keys() | EXTUBATION_VALUES.keys()
     wanted_items = pa.array(sorted(item_ids), INTEGER)
     columns = {"ICUSTAY_ID": INTEGER, "ITEMID": INTEGER, "CHARTTIME": TEXT, "VALUE": TEXT, "ERROR": FLAG}
-    parts = [pd.DataFrame({"icustay_id": [], "seconds": []}, dtype="int64").assign(**dict.fromkeys(_FLAGS, False))]
+    yield pd.DataFrame({"icustay_id": [], "seconds": []}, dtype="int64").assign(**dict.fromkeys(_FLAGS, False))
     for batch in stream_table(path, columns):
         wanted = pc.is_in(batch["ITEMID"], value_set=wanted_items)
         for column in ("ICUSTAY_ID", "CHARTTIME", "VALUE"):
             wanted = pc.and_(wanted, pc.is_valid(batch[column]))
         rows = batch.filter(pc.and_(wanted, pc.invert(marked_as_error(batch["ERROR"]))))
         if rows.num_rows:
-            parts.append(_merge(_flagged(rows, path)))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _portions(events: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the events of some stays at a time, in their order: grouping takes ten times the memory of the events."""
-    stays = np.unique(events["icustay_id"])
-    for some in np.array_split(stays, 1 + len(events) // PORTION_EVENTS):
-        if len(some):
-            yield events[events["icustay_id"].between(some[0], some[-1])]
-    if not len(stays):
-        yield events
+            yield _merge(_flagged(rows, path))
 
 
 def _flagged(rows: pa.RecordBatch, path: Path) -> pd.DataFrame:

@@ -146,12 +146,13 @@ import pyarrow as pa
 
 SIZE = 100_000
 repeated = [
-    " ", "\\n", "\\t", "\\r", "\\u2028", " \\n", "[**", "[", "*", "**]", "[** ", ":", "-", "=", "_", ".", "7", "A", "a", "a:", "a ",
-    "a\\n", "a:\\n", "on ", "on-", "on discharge ", "discharge ", "d/c\\n", "the ", "pt ", "patient\\t", "passed ", "had ",
-    "Allergies:", "Allergies:\\n", "physical exam:", "PHYSICAL EXAM: ", "medication on admission:\\n", "hospital course:",
-    "Hospital course ", "post op day ", "hospital day #", "vent day ", "intubated ", "wean", "\\n\\n", "\\\\n", "icd-", "(",
+    *(" ", "\\n", "\\t", "\\r", "\\u2028", " \\n", "[**", "[", "*", "**]", "[** ", ":", "-", "=", "_", ".", "7", "A", "a"),
+    *("a:", "a ", "a\\n", "a:\\n", "on ", "on-", "on discharge ", "discharge ", "d/c\\n", "the ", "pt ", "patient\\t"),
+    *("passed ", "had ", "Allergies:", "Allergies:\\n", "physical exam:", "PHYSICAL EXAM: ", "hospital course:"),
+    *("medication on admission:\\n", "Hospital course ", "post op day ", "hospital day #", "vent day ", "intubated "),
+    *("wean", "\\n\\n", "\\\\n", "icd-", "("),
 ]
-starts = ["", "Physical Exam: ", "PHYSICAL EXAM: pt", "Allergies:", "hospital day", "POD", "vent day #", "[**", "a", "on"]
+starts = ["", "Physical Exam: ", "PHYSICAL EXAM: pt", "Allergies:", "hospital day", "POD", "vent day #", "[**", "on"]
 ends = ["", "x", "died", ":", "discharge", "\\n\\nOther:"]
 functions = [
     clean_flattened, clean_structured, normalise_marks, before_discharge, known_at_admission, anchored_sections,

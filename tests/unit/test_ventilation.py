@@ -13,7 +13,6 @@ from peak_memory import needs_proc, peak_bytes
 from sklearn.model_selection import train_test_split
 from tables_fixtures import write_csv
 
-from clinical_peft.data import ventilation
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.labels import label_table
@@ -98,10 +97,11 @@ def hours_of(episodes: pd.DataFrame) -> list[tuple[int, float, float]]:
         ([(2, 0, PEEP, "5"), (1, 0, PEEP, "5"), (2, 1, PEEP, "5"), (1, 2, PEEP, "5")], [], [(1, 0, 2), (2, 0, 1)]),
     ],
 )
-@pytest.mark.parametrize("portion", [1, 500_000])
-def test_episodes(tmp_path, monkeypatch, portion, charted, procedures, expected):
-    monkeypatch.setattr(ventilation, "PORTION_EVENTS", portion)
-    episodes, source = find_episodes(charted_hospital(tmp_path, charted, procedures))
+@pytest.mark.parametrize("divided", [False, True])
+def test_episodes(tmp_path, divided, charted, procedures, expected):
+    work = tmp_path / "work" if divided else None
+    episodes, source = find_episodes(charted_hospital(tmp_path, charted, procedures), work)
+    assert not (tmp_path / "work").exists()
     assert source == "CHARTEVENTS"
     assert hours_of(episodes) == expected
 
@@ -254,7 +254,7 @@ FIND_EPISODES = """
 import sys
 from pathlib import Path
 from clinical_peft.data.ventilation import find_episodes
-assert len(find_episodes(Path(sys.argv[1]))[0]) == 1
+assert len(find_episodes(Path(sys.argv[1]), Path(sys.argv[2]))[0]) == int(sys.argv[3])
 """
 
 
@@ -270,9 +270,24 @@ def test_memory_does_not_grow_with_the_rows_of_other_items(tmp_path):
             handle.write("ICUSTAY_ID,ITEMID,CHARTTIME,VALUE,ERROR\n")
             handle.writelines([other] * count)
             handle.write("\n".join(ventilated))
-        peaks.append(peak_bytes(FIND_EPISODES, tmp_path))
+        peaks.append(peak_bytes(FIND_EPISODES, tmp_path, tmp_path / "work", 1))
     assert peaks[1] < 500e6
     assert peaks[1] < 1.15 * peaks[0]
+
+
+@pytest.mark.slow
+@needs_proc
+def test_memory_does_not_grow_with_the_charted_settings(tmp_path):
+    write_procedures(tmp_path, [])
+    hours = "".join(f"{{stay}},{PEEP},{stamp(hour)},5,\n" for hour in range(100))
+    peaks = []
+    for stays in (20_000, 60_000):
+        with gzip.open(tmp_path / "CHARTEVENTS.csv.gz", "wt", compresslevel=1) as handle:
+            handle.write("ICUSTAY_ID,ITEMID,CHARTTIME,VALUE,ERROR\n")
+            handle.writelines(hours.format(stay=stay) for stay in range(stays))
+        peaks.append(peak_bytes(FIND_EPISODES, tmp_path, tmp_path / "work", stays))
+    assert peaks[1] < 500e6
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 @pytest.mark.parametrize("size", [3, 10, 97, 7287])

@@ -7,6 +7,7 @@ it drops devices that are charted without an oxygen flow at the same time.
 """
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from clinical_peft.data.mimic_iv.ventilation_items import (
     STATUS_OF_ANY_SLOT,
     STATUSES,
 )
+from clinical_peft.data.stay_partitions import by_stay
 from clinical_peft.data.table_files import find_table, locate_table
 from clinical_peft.data.tables import INTEGER, TEXT, stream_table
 from clinical_peft.data.ventilation import procedure_intervals, seconds_since_1970
@@ -44,13 +46,16 @@ _AT = ["stay_id", "seconds"]
 logger = logging.getLogger(__name__)
 
 
-def find_periods(mimic_iv: Path, *, adjusted: bool = False) -> tuple[pd.DataFrame, str]:
+def find_periods(mimic_iv: Path, work: Path | None = None, *, adjusted: bool = False) -> tuple[pd.DataFrame, str]:
     """Return the periods of every ICU stay, and the name of their source.
 
     Args:
         mimic_iv: Folder with icu/chartevents, or without it with icu/procedureevents, whose intervals of invasive
             ventilation are then taken.
-        adjusted: Count gaps in elapsed time, and devices without an oxygen flow; otherwise as published.
+        work: Folder for charted rows while they are divided by stay (`by_stay`), so that memory does not grow with
+            them; None to keep them in memory.
+        adjusted: Count gaps in elapsed time, and devices without an oxygen flow; otherwise as published. A table
+            without any oxygen flow is an extract, in which every device counts.
 
     Returns:
         stay_id, starttime, endtime, status, ordered; and the source.
@@ -62,7 +67,16 @@ def find_periods(mimic_iv: Path, *, adjusted: bool = False) -> tuple[pd.DataFram
     if charted is None:
         intervals = procedure_intervals(find_table(mimic_iv, "procedureevents"), "stay_id")
         return intervals.assign(status=INVASIVE), FROM_PROCEDURES
-    return periods_from_statuses(charted_statuses(charted, adjusted=adjusted), adjusted=adjusted), FROM_CHARTED_STATUS
+    values: dict[str, int] = {}
+    items: set[int] = set()
+    with by_stay(_charted_rows(charted, values, items, adjusted=adjusted), "stay_id", work) as partitions:
+        every_device = adjusted or _has_no_flow(charted, items)
+        found = [
+            periods_from_statuses(_rank_per_time(rows, values, every_device=every_device), adjusted=adjusted)
+            for rows in partitions
+        ]
+    periods = pd.concat(found, ignore_index=True)
+    return periods.sort_values("stay_id", kind="stable", ignore_index=True), FROM_CHARTED_STATUS
 
 
 def periods_from_statuses(charted: pd.DataFrame, *, adjusted: bool = False) -> pd.DataFrame:
@@ -104,28 +118,21 @@ def periods_from_statuses(charted: pd.DataFrame, *, adjusted: bool = False) -> p
     )
 
 
-def charted_statuses(path: Path, *, adjusted: bool = False) -> pd.DataFrame:
-    """Return the status at every time at which one is charted.
-
-    Of several oxygen devices at one time the one stored last counts, and of those the greatest as text; a mask of
-    non-invasive ventilation counts among the four that come first in that order. Of several ventilator modes the
-    greatest counts. The table is streamed: memory grows with the rows of these items and of oxygen flows alone.
+def _charted_rows(path: Path, values: dict[str, int], items: set[int], *, adjusted: bool) -> Iterator[pd.DataFrame]:
+    """Stream chartevents and yield the rows that may tell a status, as integers.
 
     Args:
         path: The table chartevents.
-        adjusted: Count every charted device; otherwise those with an oxygen flow at the same time. A table without
-            any oxygen flow is an extract, in which every device counts.
-
-    Returns:
-        One row per ICU stay and time, ordered by both: stay_id, seconds (since 1970), rank (of `STATUSES`).
+        values: Gets the place of each charted value.
+        items: Gets the items that are charted, all oxygen flows as one.
+        adjusted: Leave out oxygen flows.
 
     Raises:
         DataError: The table is malformed.
     """
     wanted_items = pa.array(ITEMS if adjusted else ITEMS + OXYGEN_FLOWS, INTEGER)
     columns = {"stay_id": INTEGER, "itemid": INTEGER, "charttime": TEXT, "storetime": TEXT, "value": TEXT}
-    values: dict[str, int] = {}
-    parts = [pd.DataFrame(columns=[*_AT, "item", "stored", "value"], dtype="int64")]
+    yield pd.DataFrame(columns=[*_AT, "item", "stored", "value"], dtype="int64")
     for batch in stream_table(path, columns):
         wanted = pc.is_in(batch["itemid"], value_set=wanted_items)
         for column in ("stay_id", "charttime"):
@@ -134,17 +141,22 @@ def charted_statuses(path: Path, *, adjusted: bool = False) -> pd.DataFrame:
         has_value = pc.or_(pc.is_valid(batch["value"]), pc.fill_null(pc.equal(batch["itemid"], OXYGEN_DEVICE), False))
         rows = batch.filter(pc.and_(wanted, has_value))
         if rows.num_rows:
-            parts.append(_numbers(rows, values, path))
-    rows = pd.concat(parts, ignore_index=True)
-    if not adjusted and not (rows["item"] == _FLOW).any() and (rows["item"] == OXYGEN_DEVICE).any():
-        logger.warning(
-            "%s: no oxygen flow (items %s) is charted: every oxygen device counts, where mimic-code's query drops "
-            "those without a flow; right for an extract without these items",
-            path,
-            ", ".join(map(str, OXYGEN_FLOWS)),
-        )
-        adjusted = True
-    return _rank_per_time(rows, values, every_device=adjusted)
+            numbers = _numbers(rows, values, path)
+            items.update(numbers["item"].unique().tolist())
+            yield numbers
+
+
+def _has_no_flow(path: Path, items: set[int]) -> bool:
+    """Return whether devices are charted and no oxygen flow is, and say what follows."""
+    if _FLOW in items or OXYGEN_DEVICE not in items:
+        return False
+    logger.warning(
+        "%s: no oxygen flow (items %s) is charted: every oxygen device counts, where mimic-code's query drops "
+        "those without a flow; right for an extract without these items",
+        path,
+        ", ".join(map(str, OXYGEN_FLOWS)),
+    )
+    return True
 
 
 def _numbers(rows: pa.RecordBatch, values: dict[str, int], path: Path) -> pd.DataFrame:
@@ -167,7 +179,12 @@ def _numbers(rows: pa.RecordBatch, values: dict[str, int], path: Path) -> pd.Dat
 
 
 def _rank_per_time(rows: pd.DataFrame, values: dict[str, int], *, every_device: bool) -> pd.DataFrame:
-    """The highest rank of each stay and time, of the rows per item that count there."""
+    """The status at every time at which one is charted: one row per stay and time, ordered by both, with its rank.
+
+    Of several oxygen devices at one time the one stored last counts, and of those the greatest as text; a mask of
+    non-invasive ventilation counts among the four that come first in that order. Of several ventilator modes the
+    greatest counts. Unless every device counts, those with an oxygen flow at the same time do.
+    """
     place = np.full(len(values) + 1, _NO_VALUE)  # of a value among all, as text; that of none comes last, at -1
     place[[values[text] for text in sorted(values)]] = np.arange(len(values))
     stay, seconds, item, stored, value = (rows[name].to_numpy() for name in rows)
