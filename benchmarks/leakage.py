@@ -1,12 +1,13 @@
 """Measure the leakage check and the paired corpora at growing sizes, and extrapolate to the full releases.
 
-python benchmarks/leakage.py [--work FOLDER] [--sizes 2000 4000 8000]
+python benchmarks/leakage.py [--work FOLDER] [--sizes 1500 3000 6000]
 
 Two kinds of notes: of the synthetic hospital, and, where CLINICAL_PEFT_REAL_DATA names a folder with mtsamples/, of
 shuffled fragments of real transcriptions, as long as those of the releases: discharge summaries of 1,600 words, each
 with seven further notes of 200. A fifth of the admissions is held out in five tasks. Their admission notes are cut from
 the summaries as in a study. Every job is a process of its own; processor time is taken, since machines are shared.
-What it grows like from the last size but one to the last is taken for what it grows like up to the release.
+What it grows like from the last size but one to the last is taken for what it grows like up to the release. Memory is
+that of the indexes, which are built at full size.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from turns import peak_memory
 
@@ -33,6 +36,8 @@ from clinical_peft.data.leakage import check_leakage
 from clinical_peft.data.mimic_iv.sections import known_at_admission
 from clinical_peft.data.note_table import ROW_GROUP_ROWS, parquet_writer, write_notes
 from clinical_peft.data.sections import SECTION_HEADERS, admission_note
+from clinical_peft.data.shingle_index import RepeatedNotes, ShingleIndex
+from clinical_peft.data.source_notes import MOST_SHINGLES, _without_common
 from clinical_peft.data.synthetic.mimic_iv import MimicIV
 from clinical_peft.data.tables import stream_table
 from clinical_peft.files import write_json
@@ -40,16 +45,17 @@ from clinical_peft.hash_split import hash_split
 from clinical_peft.provenance import git_revision, machine, package_versions
 
 HERE = Path(__file__).resolve().parent
-SIZES = (2_000, 4_000, 8_000)  # summaries
+SIZES = (1_500, 3_000, 6_000)  # summaries
 OTHERS_PER_SUMMARY = 7
 TASKS = ("los", "mortality", "diagnoses", "procedures", "pmv")
 REPETITION = Repetition(threshold=0.5, shingle_words=5)
 SECTION_FRAGMENTS, COURSE_FRAGMENTS, OTHER_FRAGMENTS = 7, 60, 14  # of 14 words on average
 RELEASES = {  # summaries of 1,600 words, and other notes of 230 and of 200
-    "MIMIC-III 1.4": {"summaries": 59_652, "words": 59_652 * 1600 + 2_023_528 * 230},
-    "MIMIC-IV-Note 2.2": {"summaries": 331_793, "words": 331_793 * 1600 + 2_321_355 * 200},
+    "MIMIC-III 1.4": {"words": 59_652 * 1600 + 2_023_528 * 230},
+    "MIMIC-IV-Note 2.2": {"words": 331_793 * 1600 + 2_321_355 * 200},
 }
-CHECK, PAIR = "check_leakage", "pair_corpora"
+CHECK, PAIR, INDEXES = "check_leakage", "pair_corpora", "indexes"
+HELD_OUT, ADMISSION_NOTE = 331_793 // 5, 800  # summaries of MIMIC-IV-Note, and words of an admission note
 Note = tuple[int, str, str]
 
 
@@ -138,6 +144,23 @@ def job(name: str, folder: Path, processes: int) -> None:
     )
 
 
+def build_indexes() -> None:
+    """Build both indexes at the size of MIMIC-IV-Note, of random shingles, and print what it took.
+
+    No text is repeated, so that every shingle is one of its own: real notes need less. Of the summaries' passages as
+    many shingles are held as at most are.
+    """
+    draws = np.random.default_rng(0)
+
+    def notes(count: int, shingles: int) -> Iterator[npt.NDArray[np.uint64]]:
+        return (draws.integers(0, 2**64, shingles, np.uint64) for _ in range(count))
+
+    held_out = RepeatedNotes(notes(HELD_OUT, ADMISSION_NOTE), REPETITION.threshold)
+    source = ShingleIndex(_without_common(list(notes(MOST_SHINGLES // 1024, 1024))))
+    found = {"shingles": int(held_out.sizes.sum() + source.sizes.sum()), "peak_bytes": peak_memory()}
+    print(json.dumps(found | {"cpu_seconds": sum(os.times()[:2])}))
+
+
 def measure(name: str, folder: Path, processes: int) -> dict[str, float]:
     """Run `job` in a fresh process."""
     command = [sys.executable, __file__, "--job", name, str(folder), str(processes)]
@@ -149,9 +172,9 @@ def measure(name: str, folder: Path, processes: int) -> dict[str, float]:
 
 
 def extrapolated(sizes: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Minutes of processor time and memory of each release, by what both grew like between the last two sizes.
+    """Minutes of processor time of each release, by what it grew like between the last two sizes.
 
-    Time grows with a power of the words, at least the first; memory with the summaries, a fifth of which is held out.
+    It grows with a power of the words, at least the first.
     """
     before, last = sizes[-2:]
     found: dict[str, dict[str, float]] = {}
@@ -161,9 +184,7 @@ def extrapolated(sizes: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
             ratio = last[name]["cpu_seconds"] / before[name]["cpu_seconds"]
             power = max(1.0, math.log(ratio, last["words"] / before["words"]))
             seconds = last[name]["cpu_seconds"] * (size["words"] / last["words"]) ** power
-            more = (last[name]["peak_bytes"] - before[name]["peak_bytes"]) / (last["summaries"] - before["summaries"])
-            memory = last[name]["peak_bytes"] + max(0.0, more) * (size["summaries"] - last["summaries"])
-            figures |= {f"{name}_power": power, f"{name}_cpu_minutes": seconds / 60, f"{name}_gib": memory / 2**30}
+            figures |= {f"{name}_power": power, f"{name}_cpu_minutes": seconds / 60}
     return found
 
 
@@ -187,6 +208,7 @@ def run(work: Path, sizes: list[int], processes: int) -> dict[str, Any]:
         results[kind] = {"sizes": found, "releases": extrapolated(found)}
     return {
         "results": results,
+        "indexes_of_full_size": measure(INDEXES, work, 1),
         "processes": processes,
         "load_before": load_before,
         "git_revision": git_revision(HERE),
@@ -202,7 +224,9 @@ if __name__ == "__main__":
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--job", nargs=3, metavar=("NAME", "FOLDER", "PROCESSES"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.job:
+    if asked.job and asked.job[0] == INDEXES:
+        build_indexes()
+    elif asked.job:
         job(asked.job[0], Path(asked.job[1]), int(asked.job[2]))
     else:
         with tempfile.TemporaryDirectory(dir=asked.work) as folder:

@@ -52,10 +52,13 @@ class KnownShingles:
             byte, bit = self._slots(codes[start : start + _AT_A_TIME])
             np.bitwise_or.at(self._filter, byte, bit)
         # Mixed codes are spread evenly, so that the first bits of one tell nearly where it is.
-        bucket_bits = max(1, len(codes).bit_length())
+        bucket_bits = max(1, len(codes).bit_length() - 1)
         self._bucket_shift = np.uint64(64 - bucket_bits)
-        borders = np.arange(1 << bucket_bits, dtype=np.uint64) << self._bucket_shift
-        self._buckets = np.searchsorted(codes, borders).astype(np.int32)
+        self._buckets = np.empty(1 << bucket_bits, np.int32)
+        for start in range(0, len(self._buckets), _AT_A_TIME):
+            some = self._buckets[start : start + _AT_A_TIME]
+            borders = np.arange(start, start + len(some), dtype=np.uint64) << self._bucket_shift
+            some[:] = np.searchsorted(codes, borders)
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -127,7 +130,7 @@ class ShingleIndex:
 
     def __init__(self, notes: Iterable[Codes]) -> None:
         codes, self.sizes = _on_end(notes)
-        self._known = KnownShingles(np.unique(codes))
+        self._known = KnownShingles(_distinct_of_many(codes))
         numbers = self._known.numbers(codes)
         del codes
         owner = np.repeat(np.arange(len(self.sizes), dtype=np.int32), self.sizes)
@@ -170,7 +173,7 @@ class RepeatedNotes:
     def __init__(self, notes: Iterable[Codes], threshold: float, least: int = LEAST_SHARED) -> None:
         codes, self.sizes = _on_end(notes)
         self._needed = np.maximum(_least_share(self.sizes, threshold), np.minimum(self.sizes, least))
-        self._known = KnownShingles(np.unique(codes))
+        self._known = KnownShingles(_distinct_of_many(codes))
         numbers = self._known.numbers(codes)
         del codes
         self._group_of, owned = _grouped(numbers, self.sizes, len(self._known))
@@ -288,6 +291,14 @@ def _grouped(numbers: Numbers, sizes: Positions, known: int) -> tuple[Numbers, l
 def distinct(values: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
     """Return the distinct values, ascending; for a few thousand `np.unique` takes several times as long."""
     return _counted(values)[0]
+
+
+def _distinct_of_many(codes: Codes) -> Codes:
+    """Return the distinct codes, ascending, with little memory beside them."""
+    codes = np.sort(codes)
+    first = np.ones(len(codes), bool)
+    np.not_equal(codes[1:], codes[:-1], out=first[1:])
+    return codes[first]
 
 
 def _counted(values: npt.NDArray[_Value]) -> tuple[npt.NDArray[_Value], Positions]:

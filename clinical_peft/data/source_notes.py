@@ -116,9 +116,10 @@ def _passages(summary: str) -> Iterable[list[str]]:
 
 def _without_common(passages: list[Codes]) -> Iterator[Codes]:
     """Yield the passages without the shingles of too many, and let go of each."""
-    codes, counts = np.unique(np.concatenate([np.zeros(0, np.uint64), *passages]), return_counts=True)
-    common = codes[counts > MOST_SHARING]
-    del codes, counts
+    codes = np.concatenate([np.zeros(0, np.uint64), *passages])
+    codes.sort()
+    common = distinct(codes[:-MOST_SHARING][codes[:-MOST_SHARING] == codes[MOST_SHARING:]])
+    del codes
     passages.reverse()
     while passages:
         passage = passages.pop()

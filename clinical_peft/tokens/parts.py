@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from clinical_peft.tokens.encoding import Encoder
 from clinical_peft.tokens.rows import EncodedNotes, Ids, Offsets, count_rows, packed_rows, padded_rows
 
 NOTES_PER_BATCH = 1024
+BYTES_PER_BATCH = 2 << 20  # of text that is encoded at a time, unless a note has more: an encoder takes many times it
 ROWS_PER_BATCH = 4096
 COLUMNS = ["note_id", "subject_id", "text"]
 
@@ -30,7 +32,7 @@ class PartSettings:
     Attributes:
         notes: Parquet file of the corpus.
         folder: Where finished parts are kept.
-        notes_per_part: Notes of a part; these alone may share rows.
+        borders: Where the parts begin, and the number of all notes; notes of one part alone may share rows.
         context: Longest document, and length of a row, in tokens.
         split_salt: Salt of the hash split.
         pad: Id that a row is padded with after its note was cut to the context; None to pack instead.
@@ -40,7 +42,7 @@ class PartSettings:
 
     notes: Path
     folder: Path
-    notes_per_part: int
+    borders: tuple[int, ...]
     context: int
     split_salt: str
     pad: int | None
@@ -50,6 +52,24 @@ class PartSettings:
     def file(self, number: int) -> Path:
         """Return the path of a part's rows."""
         return self.folder / f"part-{number:05d}.arrow"
+
+
+def part_borders(notes: Path, notes_per_part: int, bytes_per_part: int) -> tuple[int, ...]:
+    """Return where parts of so many notes, or of fewer that have so much text, begin and the last one ends.
+
+    Args:
+        notes: Parquet file of the corpus.
+        notes_per_part: Most notes of a part.
+        bytes_per_part: Most bytes of text of a part of more than one note.
+    """
+    borders, held, total, size = [0], 0, 0, 0
+    for batch in pq.ParquetFile(notes).iter_batches(NOTES_PER_BATCH, columns=["text"], use_threads=False):
+        for length in pc.fill_null(pc.binary_length(batch["text"]), 0).to_pylist():
+            if held == notes_per_part or (held and size + length > bytes_per_part):
+                borders.append(total)
+                held = size = 0
+            held, total, size = held + 1, total + 1, size + length
+    return (*borders, total) if total else (0,)
 
 
 def finished_part(settings: PartSettings, number: int) -> dict[str, Any] | None:
@@ -115,7 +135,7 @@ def fingerprint(digests: Iterable[str]) -> str:
 
 def _read_notes(settings: PartSettings, number: int, encode: Encoder) -> EncodedNotes:
     note_ids, subject_ids, ids, lengths = [], [], [], []
-    first = number * settings.notes_per_part
+    first = settings.borders[number]
     for batch in _batches(settings, number):
         if batch["text"].null_count:
             row = first + pc.index(pc.is_null(batch["text"]), True).as_py()
@@ -123,9 +143,10 @@ def _read_notes(settings: PartSettings, number: int, encode: Encoder) -> Encoded
                 f"{settings.notes}, row {row}: expected a note with text, found none; extract the notes again"
             )
         first += batch.num_rows
-        encoded, offsets = encode(batch["text"].to_pylist())
-        ids.append(_framed(encoded, offsets, settings))
-        lengths.append(np.diff(offsets) + sum(map(len, settings.frame)))
+        for texts in _by_bytes(batch["text"]):
+            encoded, offsets = encode(texts.to_pylist())
+            ids.append(_framed(encoded, offsets, settings))
+            lengths.append(np.diff(offsets) + sum(map(len, settings.frame)))
         note_ids.append(batch["note_id"].cast(pa.string()))
         subject_ids.append(batch["subject_id"].cast(pa.int64()))
     note_id, subject_id = pa.concat_arrays(note_ids), pa.concat_arrays(subject_ids)
@@ -143,8 +164,7 @@ def _read_notes(settings: PartSettings, number: int, encode: Encoder) -> Encoded
 def _batches(settings: PartSettings, number: int) -> Iterator[pa.RecordBatch]:
     """Yield a part's notes; of the row groups, only those that hold some are read."""
     file = pq.ParquetFile(settings.notes)
-    first = number * settings.notes_per_part
-    end = first + settings.notes_per_part
+    first, end = settings.borders[number : number + 2]
     borders = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))])
     groups = np.flatnonzero((borders[:-1] < end) & (borders[1:] > first)).tolist()
     position = int(borders[groups[0]]) if groups else 0
@@ -153,6 +173,14 @@ def _batches(settings: PartSettings, number: int) -> Iterator[pa.RecordBatch]:
         if begin < stop:
             yield batch.slice(begin, stop - begin)
         position += batch.num_rows
+
+
+def _by_bytes(texts: pa.StringArray) -> Iterator[pa.StringArray]:
+    """Yield a batch's texts in slices of about so many bytes as are encoded at a time."""
+    before = np.concatenate([[0], np.cumsum(pc.binary_length(texts).to_numpy())])
+    starts = np.flatnonzero(np.diff(before[:-1] // BYTES_PER_BATCH, prepend=-1)).tolist()
+    for start, end in pairwise([*starts, len(texts)]):
+        yield texts.slice(start, end - start)
 
 
 def _framed(ids: npt.NDArray[np.uint32], offsets: Offsets, settings: PartSettings) -> Ids:

@@ -1,7 +1,8 @@
 """Writing token shards: notes as Arrow files that `datasets.load_from_disk` opens.
 
-A corpus is worked on in parts of `NOTES_PER_PART` notes, each of which becomes one file, so that memory does not grow
-with the corpus, processes can share the parts, and a job that is killed goes on with the parts it had not finished.
+A corpus is worked on in parts of `NOTES_PER_PART` notes, or of fewer that have `BYTES_PER_PART` of text, each of which
+becomes one file, so that memory grows neither with the corpus nor with its notes, processes can share the parts, and a
+job that is killed goes on with the parts it had not finished.
 What the files hold depends on the notes, the tokenizer and the settings alone, and not on the number of processes.
 
 Columns of packed rows: note_ids, subject_ids, document_lengths and document_starts (first token of the document in its
@@ -30,12 +31,20 @@ from clinical_peft.hash_split import SPLITS
 from clinical_peft.process_pool import in_processes
 from clinical_peft.progress import Progress
 from clinical_peft.tokens.encoding import Encoder, EncodersDifferError, fast_encoder, reference_encoder
-from clinical_peft.tokens.parts import COLUMNS, PartSettings, fingerprint, finished_part, write_part
+from clinical_peft.tokens.parts import (
+    COLUMNS,
+    PartSettings,
+    fingerprint,
+    finished_part,
+    part_borders,
+    write_part,
+)
 from clinical_peft.tokens.rows import describe_counts
 from clinical_peft.tokens.tokenizer import frame_ids, highest_id, load_tokenizer
 
 # About three million tokens: enough that best fit leaves little empty, and a few dozen megabytes of memory.
 NOTES_PER_PART = 8192
+BYTES_PER_PART = 32 << 20  # of text: parts of discharge summaries have fewer notes, of about as many tokens
 COUNTS = ("notes", "documents", "rows", "tokens", "dropped_tokens")
 FORMAT = 3  # raised when the same inputs give other files
 
@@ -58,6 +67,7 @@ def tokenise(
     processes: int = 1,
     work: Path | None = None,
     notes_per_part: int = NOTES_PER_PART,
+    bytes_per_part: int = BYTES_PER_PART,
 ) -> dict[str, Any]:
     """Write a corpus as token shards.
 
@@ -74,6 +84,7 @@ def tokenise(
         work: Folder in which finished parts outlive a job that is killed; it is removed at the end. None for a
             temporary one.
         notes_per_part: Notes of a part, which becomes one file; notes of different parts share no row.
+        bytes_per_part: Text of a part at most, unless a single note has more.
 
     Returns:
         What is also written to tokens.json: notes, documents, rows, tokens and dropped tokens (padding not counted)
@@ -89,7 +100,7 @@ def tokenise(
         settings = PartSettings(
             notes=notes,
             folder=folder,
-            notes_per_part=notes_per_part,
+            borders=part_borders(notes, notes_per_part, bytes_per_part),
             context=context,
             split_salt=split_salt,
             pad=tokenizer.pad_token_id if truncate_and_pad else None,
@@ -159,8 +170,7 @@ def _write_parts(settings: PartSettings, tokenizer: PreTrainedTokenizerFast, pro
 
 
 def _records(settings: PartSettings, encode: Encoder, processes: int) -> list[dict[str, Any]]:
-    notes = pq.read_metadata(settings.notes).num_rows
-    found = {number: finished_part(settings, number) for number in range(-(-notes // settings.notes_per_part))}
+    found = {number: finished_part(settings, number) for number in range(len(settings.borders) - 1)}
     records = {number: record for number, record in found.items() if record is not None}
     progress = Progress(f"tokens of {settings.notes.stem}", len(found), done=len(records))
 
@@ -179,7 +189,7 @@ def _drop_parts_of_another_run(settings: PartSettings, tokenizer: PreTrainedToke
         "format": FORMAT,
         "notes": sha256_file(settings.notes),
         "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
-        "notes_per_part": settings.notes_per_part,
+        "borders": list(settings.borders),
         "context": settings.context,
         "split_salt": settings.split_salt,
         "pad": settings.pad,

@@ -146,9 +146,10 @@ import pyarrow as pa
 
 SIZE = 100_000
 repeated = [
-    *(" ", "\\n", "\\t", "\\r", "\\u2028", " \\n", "[**", "[", "*", "**]", "[** ", ":", "-", "=", "_", ".", "7", "A", "a"),
-    *("a:", "a ", "a\\n", "a:\\n", "on ", "on-", "on discharge ", "discharge ", "d/c\\n", "the ", "pt ", "patient\\t"),
-    *("passed ", "had ", "Allergies:", "Allergies:\\n", "physical exam:", "PHYSICAL EXAM: ", "hospital course:"),
+    *(" ", "\\n", "\\t", "\\r", "\\u2028", " \\n", "[**", "[", "*", "**]", "[** ", ":", "-", "=", "_", "."),
+    *("7", "A", "a", "a:", "a ", "a\\n", "a:\\n", "on ", "on-", "on discharge ", "discharge ", "d/c\\n"),
+    *("the ", "pt ", "patient\\t", "passed ", "had "),
+    *("Allergies:", "Allergies:\\n", "physical exam:", "PHYSICAL EXAM: ", "hospital course:"),
     *("medication on admission:\\n", "Hospital course ", "post op day ", "hospital day #", "vent day ", "intubated "),
     *("wean", "\\n\\n", "\\\\n", "icd-", "("),
 ]

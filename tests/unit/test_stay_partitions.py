@@ -38,8 +38,16 @@ def test_rows_are_private_and_do_not_stay(tmp_path):
     work = tmp_path / "work"
     (work / ".partial-stays").mkdir(parents=True)
     (work / ".partial-stays" / "000.arrow").write_bytes(b"of a killed process")
-    with pytest.raises(ZeroDivisionError), by_stay(frames(50), "stay_id", work) as partitions:
-        assert stat.S_IMODE(work.stat().st_mode) == 0o700
+    modes = []
+
+    def fail(partitions):
+        modes.append(stat.S_IMODE(work.stat().st_mode))
+        raise ZeroDivisionError(sum(map(len, partitions)))
+
+    with by_stay(frames(50), "stay_id", work) as partitions:
         assert sum(map(len, partitions)) == 50
-        raise ZeroDivisionError
+    assert not work.exists()
+    with pytest.raises(ZeroDivisionError, match="50"), by_stay(frames(50), "stay_id", work) as partitions:
+        fail(partitions)
+    assert modes == [0o700]
     assert not work.exists()

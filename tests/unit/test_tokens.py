@@ -24,7 +24,9 @@ from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.hash_split import SPLITS, hash_split
 from clinical_peft.models.bases import build_causal, build_encoder, special_ids
 from clinical_peft.models.pretrained import write_base
+from clinical_peft.tokens import parts as parts_module
 from clinical_peft.tokens import shards as shards_module
+from clinical_peft.tokens.parts import part_borders
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import token_type, tokenise
 from clinical_peft.tokens.tokenizer import load_tokenizer, train_tokenizer
@@ -155,6 +157,48 @@ def test_parts_follow_the_notes_whatever_the_row_groups(base, notes, tmp_path):
             tmp_path / f"{rows}.parquet", base, tmp_path / f"{rows}", context=16, split_salt=SALT, notes_per_part=10
         )
     assert contents(tmp_path / "3") == contents(tmp_path / "40")
+
+
+def test_parts_of_long_notes_have_fewer_notes(base, notes, tmp_path):
+    texts = pq.read_table(notes)["text"].to_pylist()
+    size = 3 * max(len(text.encode()) for text in texts)
+    tokenise(notes, base, tmp_path / "tokens", context=16, split_salt=SALT, notes_per_part=10, bytes_per_part=size)
+    parts = [
+        {note for row in pq_rows for note in row["note_ids"]}
+        for pq_rows in (load_rows(file) for file in sorted((tmp_path / "tokens").glob("*.arrow")))
+    ]
+    names = pq.read_table(notes)["note_id"].to_pylist()
+    assert sorted(note for part in parts for note in part) == sorted(names)
+    sizes = [sum(len(text.encode()) for name, text in zip(names, texts, strict=True) if name in part) for part in parts]
+    assert max(sizes) <= size
+    assert 3 <= max(map(len, parts)) <= 10
+    assert len(parts) > len(names) / 10
+
+
+def load_rows(file):
+    with pa.ipc.open_stream(file) as stream:
+        return stream.read_all().to_pylist()
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=60), st.integers(1, 8), st.integers(1, 120))
+def test_a_part_ends_where_either_limit_is_reached(lengths, most_notes, most_bytes):
+    table = pa.table({"text": ["\u00e9" * (length // 2) + "e" * (length % 2) for length in lengths]})
+    file = pa.BufferOutputStream()
+    pq.write_table(table, file, row_group_size=7)
+    borders = part_borders(pa.BufferReader(file.getvalue()), most_notes, most_bytes)
+    assert (borders[0], borders[-1]) == (0, len(lengths))
+    for begin, end in pairwise(borders):
+        assert 1 <= end - begin <= most_notes
+        assert sum(lengths[begin:end]) <= most_bytes or end - begin == 1
+        full = end - begin == most_notes or sum(lengths[begin : end + 1]) > most_bytes
+        assert full or end == len(lengths)
+
+
+def test_long_batches_are_encoded_in_slices(base, notes, tmp_path, monkeypatch):
+    tokenise(notes, base, tmp_path / "whole", context=16, split_salt=SALT)
+    monkeypatch.setattr(parts_module, "BYTES_PER_BATCH", 50)
+    tokenise(notes, base, tmp_path / "sliced", context=16, split_salt=SALT)
+    assert contents(tmp_path / "whole") == contents(tmp_path / "sliced")
 
 
 def test_empty_notes_have_a_row_of_start_and_end(base, tmp_path):

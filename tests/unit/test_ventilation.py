@@ -281,7 +281,7 @@ def test_memory_does_not_grow_with_the_charted_settings(tmp_path):
     write_procedures(tmp_path, [])
     hours = "".join(f"{{stay}},{PEEP},{stamp(hour)},5,\n" for hour in range(100))
     peaks = []
-    for stays in (20_000, 60_000):
+    for stays in (15_000, 45_000):
         with gzip.open(tmp_path / "CHARTEVENTS.csv.gz", "wt", compresslevel=1) as handle:
             handle.write("ICUSTAY_ID,ITEMID,CHARTTIME,VALUE,ERROR\n")
             handle.writelines(hours.format(stay=stay) for stay in range(stays))
