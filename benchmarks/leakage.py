@@ -38,11 +38,11 @@ from clinical_peft.data.note_table import ROW_GROUP_ROWS, parquet_writer, write_
 from clinical_peft.data.sections import SECTION_HEADERS, admission_note
 from clinical_peft.data.shingle_index import RepeatedNotes, ShingleIndex
 from clinical_peft.data.source_notes import MOST_SHINGLES, _without_common
-from clinical_peft.data.synthetic.mimic_iv import MimicIV
 from clinical_peft.data.tables import stream_table
 from clinical_peft.files import write_json
 from clinical_peft.hash_split import hash_split
 from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.synthetic.mimic_iv import MimicIV
 
 HERE = Path(__file__).resolve().parent
 SIZES = (1_500, 3_000, 6_000)  # summaries

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.data.near_duplicates import LEAST_SHARED, SHINGLE_WORDS, ShingleIndex, shingle_codes
+from clinical_peft.data.near_duplicates import SHINGLE_WORDS, shingle_codes
+from clinical_peft.data.shingle_index import LEAST_SHARED, RepeatedNotes
 from clinical_peft.files import write_json
 from clinical_peft.provenance import git_revision, machine, package_versions
 
@@ -69,9 +70,9 @@ def shingles(text: str) -> set[str]:
 
 
 def ours(held_out: list[str], resemblance: float) -> Search:
-    """An index over all shingles."""
-    index = ShingleIndex(shingle_codes([note]) for note in held_out)
-    return lambda text: index.repeated(shingle_codes([text]), THRESHOLD)[0].tolist()
+    """An index over the rarest shingles, and the exact share of its candidates."""
+    index = RepeatedNotes((shingle_codes([note]) for note in held_out), THRESHOLD)
+    return lambda text: index.repeated(shingle_codes([text]))[0].tolist()
 
 
 def rensa(held_out: list[str], resemblance: float) -> Search:

@@ -212,6 +212,11 @@ def note_columns_of_corpus(wildcards):
     return STUDY.data.note_files[wildcards.corpus].model_dump(exclude={"path"})
 
 
+def memory_of_tokens(wildcards, threads):
+    """A gigabyte for each process, whatever the length of notes, and two for the first one's libraries."""
+    return f"{2 + threads}GB"
+
+
 def salt_of_tokens(wildcards):
     return experiments.token_salt(STUDY, wildcards.corpus)
 

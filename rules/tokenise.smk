@@ -64,6 +64,8 @@ rule tokenise_notes:
     conda:
         "../envs/train.yaml"
     threads: unless_synthetic(4)
+    resources:
+        mem=memory_of_tokens,
     params:
         context=context_of_tokens,
         split_salt=salt_of_tokens,
