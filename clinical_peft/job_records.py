@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from clinical_peft.recipes import FinetuneJob, PoolJob, PretrainJob
+from clinical_peft.config.switches import STAGES, TASKS_OF_SWITCH
+from clinical_peft.models.variants import variant_of
+from clinical_peft.recipes import IDLE_KEYS, TASK_TYPES, FinetuneJob, FinetuneRecipe, PoolJob, PretrainJob
 
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
@@ -19,15 +21,69 @@ def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     return record
 
 
+def read_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
+    """The part of a job's record that its result depends on; a workflow runs the job again when it changes.
+
+    Left out are the time between checkpoints, switches that the job does not look at, and keys of the recipe that its
+    kind of model does not use: TF-IDF has no learning rate, and a head alone has none but its own.
+
+    Args:
+        job: Resolved job.
+
+    Returns:
+        A record from which `job_from_record` makes a job with the same result.
+    """
+    record = as_record(job)
+    record["switches"] = {name: value for name, value in record["switches"].items() if _looks_at(job, name)}
+    if not isinstance(job, PoolJob):
+        unused = _unused_keys(job)
+        record["recipe"] = {key: value for key, value in record["recipe"].items() if key not in unused}
+    return record
+
+
+def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
+    """Keys of a job's recipe on which no result depends."""
+    unused = {*IDLE_KEYS}
+    if isinstance(job, PretrainJob):
+        return unused
+    if job.kind == "tfidf":
+        unused |= {field.name for field in fields(FinetuneRecipe)} - {"class_weights", "threads"}
+    elif variant_of(job).head_only and job.recipe.head_learning_rate is not None:
+        unused.add("learning_rate")
+    if TASK_TYPES[job.task] == "multilabel":
+        unused.add("class_weights")
+    return unused
+
+
+def _looks_at(job: PretrainJob | FinetuneJob | PoolJob, switch: str) -> bool:
+    """Whether a job's result may depend on a switch."""
+    if isinstance(job, PoolJob):
+        return switch == "pool_last_position"
+    if isinstance(job, PretrainJob):
+        return "adapter" in STAGES.get(switch, ())
+    if "model" not in STAGES.get(switch, ()) or job.task not in TASKS_OF_SWITCH.get(switch, (job.task,)):
+        return False
+    if job.kind == "tfidf":
+        return switch == "multilabel_softmax"
+    if switch == "task_adapter_inactive":
+        return job.task_method is not None and job.clinical_mode in ("frozen", "trainable")
+    return switch != "pool_last_position" or job.family == "causal"
+
+
 def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
-    """Rebuild a job from `as_record`; what a recipe says beside it, such as its search, is left out.
+    """Rebuild a job from `as_record` or `read_record`; what a recipe says beside it, such as its search, is left out.
+
+    Keys of the recipe that `read_record` leaves out get their defaults.
 
     Raises:
         TypeError: A part of the job has an unknown key, or one is missing.
         ValueError: A value is out of its range, or a method is unknown.
     """
     names = [field.name for field in fields(kind)]
-    job: Job = _built(kind, {name: record[name] for name in names if name in record})
+    values = {name: record[name] for name in names if name in record}
+    if kind is FinetuneJob and "learning_rate" not in values["recipe"]:
+        values["recipe"] = {"learning_rate": values["recipe"].get("head_learning_rate") or 1.0, **values["recipe"]}
+    job: Job = _built(kind, values)
     return job
 
 

@@ -18,6 +18,9 @@ Checkpointing = Literal["auto", "none", "full"] | int
 Strategy = Literal["ddp", "fsdp2"]
 TaskType = Literal["binary", "multiclass", "multilabel"]
 
+# Keys of a recipe on which no result depends.
+IDLE_KEYS = ("checkpoint_seconds",)
+
 TASK_TYPES: dict[str, TaskType] = {
     "los": "multiclass",
     "mortality": "binary",

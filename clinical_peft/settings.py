@@ -18,11 +18,11 @@ from clinical_peft.experiments import (
     searches_in_use,
 )
 from clinical_peft.job_records import as_record
+from clinical_peft.recipes import IDLE_KEYS
 from clinical_peft.search.spaces import as_record as search_record
 
 # Not here: the study's name, labels, tracking, the Hub, the budget, and what the matrix does not select.
 SECTIONS = {"contamination", "seed", "data", "synthetic", "cohorts", "leakage", "evaluation", "gaps"}
-IDLE = ("checkpoint_seconds",)
 
 
 def deciding_settings(study: Study) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def settings_digest(settings: Mapping[str, Any]) -> str:
 
 def _without_empty(value: Any) -> Any:
     if isinstance(value, Mapping):
-        kept = {key: _without_empty(below) for key, below in value.items() if key not in IDLE}
+        kept = {key: _without_empty(below) for key, below in value.items() if key not in IDLE_KEYS}
         return {key: below for key, below in kept.items() if below not in (None, {}, [])}
     if isinstance(value, list | tuple):
         return [_without_empty(below) for below in value]

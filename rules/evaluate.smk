@@ -27,7 +27,7 @@ rule evaluate_model:
     conda:
         "../envs/report.yaml"
     params:
-        seeds=SEEDS,
+        seeds=seeds_of_outputs,
         protocol=protocol_of_run,
         patients_apart=patients_apart,
         resamples=STUDY.evaluation.resamples,

@@ -44,8 +44,7 @@ rule extract_notes:
     threads: unless_synthetic(2)
     params:
         corpus=corpus_of_notes,
-        mimic_iii=mimic_iii_folder,
-        mimic_iv_note=mimic_iv_note_folder,
+        folders=folders_of_corpus,
         flattened=flattened_of_corpus,
         whole_release=STUDY.data.whole_release,
     script:
@@ -67,7 +66,7 @@ rule import_notes:
         "../envs/data.yaml"
     params:
         columns=note_columns_of_corpus,
-        repetition=repetition_of_notes(),
+        repetition=repetition_of_import,
     script:
         "../workflow_scripts/import_notes.py"
 
@@ -86,7 +85,7 @@ rule build_admission_notes:
     params:
         source=STUDY.cohorts.source,
         tables=outcome_folder,
-        mimic_iv_note=mimic_iv_note_folder,
+        mimic_iv_note=note_folder_of_admissions,
         switches=switches_of_admission_notes,
     script:
         "../workflow_scripts/build_admission_notes.py"
@@ -118,7 +117,7 @@ rule build_cohort:
         ventilation=ventilation_of_task,
         pmv_labels=pmv_labels_of_task,
         tables=tables_of_task,
-        icd_map=icd_map_of_study,
+        icd_map=icd_map_of_task,
         splits=split_lists,
     output:
         cohort=ensure("<study>/cohorts/{task}.parquet", non_empty=True),
@@ -133,10 +132,10 @@ rule build_cohort:
         task=task_of_cohort,
         source=STUDY.cohorts.source,
         tables=outcome_folder,
-        icd=STUDY.cohorts.icd,
+        icd=icd_of_task,
         splits=splits_of_cohort,
-        salt=STUDY.data.split_salt,
-        pmv_split=STUDY.data.pmv_split,
+        salt=salt_of_cohort,
+        pmv_split=pmv_split_of_task,
         switches=switches_of_cohort,
         drop_stated_outcomes=STUDY.leakage.drop_stated_outcomes,
     script:

@@ -53,7 +53,8 @@ rule finetune_model:
     threads: threads_of_model
     params:
         job=job_of_model,
-        seeds=SEEDS,
+        seeds=seeds_of_outputs,
+        checkpoint_seconds=checkpoint_seconds_of_model,
         work=f"{ROOT}/work/finetune/{{model}}/{{task}}",
     script:
         "../workflow_scripts/finetune_model.py"

@@ -1,6 +1,6 @@
 """Which tables, lists and files of notes each rule of the data stage reads, and its settings."""
 
-from clinical_peft.config.switches import DATA_SWITCHES, STAGES
+from clinical_peft.config.switches import STAGES, TASKS_OF_SWITCH
 from clinical_peft.data.table_files import table_files
 
 FROM_MIMIC_IV = STUDY.cohorts.source == "mimic-iv"
@@ -55,6 +55,22 @@ def mimic_iv_tables(names):
 
 def mimic_iv_note_tables(names=("discharge", "radiology")):
     return hospital_tables(STUDY.data.mimic_iv_note, "mimic_iv_note", names)
+
+
+def folders_of_corpus(wildcards):
+    """Folders of the tables that a corpus is made of, and null for the others."""
+    corpus = arms.plain(wildcards.corpus)
+    return {
+        "mimic_iii": mimic_iii_folder(wildcards) if corpus != "mimic-iv" else None,
+        "mimic_iv_note": (
+            mimic_iv_note_folder(wildcards) if corpus != "mimic-iii" else None
+        ),
+    }
+
+
+def note_folder_of_admissions(wildcards):
+    """Folder of MIMIC-IV-Note where admission notes come from there."""
+    return mimic_iv_note_folder(wildcards) if FROM_MIMIC_IV else None
 
 
 def mimic_iii_folder(wildcards):
@@ -152,8 +168,28 @@ def pmv_labels_of_task(wildcards):
     return str(STUDY.data.pmv_labels) if labelled_by_beep(wildcards) else []
 
 
-def icd_map_of_study(wildcards):
-    return str(STUDY.cohorts.icd_map) if STUDY.cohorts.icd_map else []
+def has_codes(wildcards):
+    return task_of_cohort(wildcards) in ("diagnoses", "procedures")
+
+
+def icd_of_task(wildcards):
+    return STUDY.cohorts.icd if has_codes(wildcards) else "separate"
+
+
+def icd_map_of_task(wildcards):
+    mapped = STUDY.cohorts.icd_map and has_codes(wildcards)
+    return str(STUDY.cohorts.icd_map) if mapped else []
+
+
+def pmv_split_of_task(wildcards):
+    pmv = task_of_cohort(wildcards) == "pmv"
+    return STUDY.data.pmv_split if pmv else "core-patient"
+
+
+def salt_of_cohort(wildcards):
+    """What the hash split and the control task's label depend on."""
+    salted = STUDY.data.splits == "hash" or task_of_cohort(wildcards) == "control"
+    return STUDY.data.split_salt if salted else ""
 
 
 def split_lists(wildcards):
@@ -165,8 +201,14 @@ def split_lists(wildcards):
 
 
 def switches_of_cohort(wildcards):
-    switches = arms.switches_under(STUDY, wildcards.task)
-    return {name: switches[name] for name in DATA_SWITCHES}
+    switches, task = arms.switches_under(STUDY, wildcards.task), task_of_cohort(
+        wildcards
+    )
+    return {
+        name: switches[name]
+        for name, stages in STAGES.items()
+        if "cohort" in stages and task in TASKS_OF_SWITCH.get(name, (task,))
+    }
 
 
 def switches_of_admission_notes(wildcards):
@@ -219,6 +261,17 @@ def memory_of_tokens(wildcards, threads):
 
 def salt_of_tokens(wildcards):
     return experiments.token_salt(STUDY, wildcards.corpus)
+
+
+def repetition_of_import(wildcards):
+    """What counts as a repeated note in a file that names no patients."""
+    if STUDY.data.note_files[wildcards.corpus].subject_column:
+        return {}
+    leakage = STUDY.leakage
+    return {
+        "near_duplicate_threshold": leakage.near_duplicate_threshold,
+        "shingle_words": leakage.shingle_words,
+    }
 
 
 def repetition_of_notes():

@@ -1,11 +1,14 @@
 """What the jobs of bases, adapters, models and searches read, and their recipes."""
 
-from clinical_peft.job_records import as_record
+from clinical_peft.job_records import read_record
 from clinical_peft.search import spaces
 
 
 def source_of_base(wildcards):
-    return STUDY.bases[wildcards.base].source.model_dump(mode="json")
+    source = STUDY.bases[wildcards.base].source.model_dump(mode="json")
+    recipe = {**source.get("recipe", {})}
+    recipe.pop("checkpoint_seconds", None)
+    return source | ({"recipe": recipe} if recipe else {})
 
 
 def family_of_base(wildcards):
@@ -39,7 +42,7 @@ def general_text_of_adapter(wildcards):
 
 
 def job_of_adapter(wildcards):
-    return as_record(experiments.pretrain_job(STUDY, wildcards.adapter))
+    return read_record(experiments.pretrain_job(STUDY, wildcards.adapter))
 
 
 def base_of_model(wildcards):
@@ -77,7 +80,7 @@ def cohorts_of_features(wildcards):
 
 
 def job_of_features(wildcards):
-    return as_record(feature_set_of(wildcards)[1])
+    return read_record(feature_set_of(wildcards)[1])
 
 
 def threads_of_features(wildcards):
@@ -100,7 +103,28 @@ def protocol_of_run(wildcards):
 
 
 def job_of_model(wildcards):
-    return as_record(finetune_job_of(wildcards))
+    return read_record(finetune_job_of(wildcards))
+
+
+# Snakemake compares no parameter of a function that asks for threads or outputs: a job is not run again for the time
+# between its checkpoints, nor because a seed is no longer asked for.
+
+
+def checkpoint_seconds_of_base(wildcards, threads):
+    source = experiments.scratch_source(STUDY, wildcards.base)
+    return source.recipe.checkpoint_seconds if source else None
+
+
+def checkpoint_seconds_of_adapter(wildcards, threads):
+    return experiments.pretrain_job(STUDY, wildcards.adapter).recipe.checkpoint_seconds
+
+
+def checkpoint_seconds_of_model(wildcards, threads):
+    return finetune_job_of(wildcards).recipe.checkpoint_seconds
+
+
+def seeds_of_outputs(wildcards, output):
+    return SEEDS
 
 
 def threads_of_adapter(wildcards):

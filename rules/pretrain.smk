@@ -19,6 +19,7 @@ rule train_adapter:
     threads: threads_of_adapter
     params:
         job=job_of_adapter,
+        checkpoint_seconds=checkpoint_seconds_of_adapter,
         work=f"{ROOT}/work/adapters/{{adapter}}",
     script:
         "../workflow_scripts/train_adapter.py"

@@ -18,6 +18,7 @@ rule search_model:
     threads: threads_of_model
     params:
         job=job_of_model,
+        checkpoint_seconds=checkpoint_seconds_of_model,
         search=search_of_model,
         work=f"{ROOT}/work/search/{{model}}/{{task}}",
     script:
@@ -61,6 +62,7 @@ rule search_adapter:
     threads: threads_of_adapter_trial
     params:
         job=job_of_adapter,
+        checkpoint_seconds=checkpoint_seconds_of_adapter,
         search=search_of_adapter,
         work=f"{ROOT}/work/search/adapters/{{adapter}}",
     script:

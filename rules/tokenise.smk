@@ -18,6 +18,7 @@ rule train_base:
     params:
         family=family_of_base,
         source=source_of_base,
+        checkpoint_seconds=checkpoint_seconds_of_base,
         seed=STUDY.seed,
         split_salt=STUDY.data.split_salt,
         work=f"{ROOT}/work/bases/{{base}}",

@@ -16,8 +16,7 @@ with job(snakemake.log[0]):
     counts = extract_notes(
         corpus,
         Path(snakemake.output.notes),
-        mimic_iv_note=Path(params.mimic_iv_note) if params.mimic_iv_note else None,
-        mimic_iii=Path(params.mimic_iii) if params.mimic_iii else None,
+        **{name: Path(folder) if folder else None for name, folder in params.folders.items()},
         flattened=params.flattened,
         whole_release=params.whole_release,
     )

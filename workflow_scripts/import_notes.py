@@ -10,12 +10,10 @@ with job(snakemake.log[0]):
     from clinical_peft.events import JsonlLog
 
     log = JsonlLog(Path(snakemake.output.run_log), kind="notes", name=snakemake.wildcards.corpus, parent="data")
-    repetition = snakemake.params.repetition
     counts = import_notes(
         Path(snakemake.input[0]),
         Path(snakemake.output.notes),
         **snakemake.params.columns,
-        near_duplicate_threshold=repetition["threshold"],
-        shingle_words=repetition["shingle_words"],
+        **snakemake.params.repetition,
     )
     log.metrics(published_counts(counts))

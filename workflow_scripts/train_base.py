@@ -6,6 +6,8 @@ from pathlib import Path
 from script_entry import job, owned_work
 
 with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
+    from dataclasses import replace
+
     from clinical_peft.config.sections import ScratchSource
     from clinical_peft.events import JsonlLog
     from clinical_peft.lineage import Usage
@@ -23,7 +25,7 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
         name=name,
         family=params.family,
         shape=source.shape,
-        recipe=source.recipe,
+        recipe=replace(source.recipe, checkpoint_seconds=params.checkpoint_seconds),
         seed=params.seed,
         split_salt=params.split_salt,
         work=work,

@@ -71,11 +71,12 @@ def _claims(run: Run, place: Path) -> dict[tuple[str, ...], Any]:
     if "protocol" not in run:
         raise DataError(f"{place}: expected the protocol of the run, found none; evaluate the run again")
     model, task, drawn = run["model"], run["task"], run["bootstrap"]
-    switches = sorted(name for name, on in run["recipe"].get("switches", {}).items() if on)
+    switches = run["recipe"].get("switches", {})
     return {
         ("cohort", task): (run["cohort_sha256"], run["n"]["test"], run["patients"]["test"]),
         ("recipe", model, task): run["recipe"],
-        ("protocol",): (run["protocol"], switches),
+        ("protocol",): run["protocol"],
+        **{("switch", name): on for name, on in switches.items()},
         ("bootstrap",): (drawn["resamples"], drawn["seed"]),
     }
 
@@ -89,10 +90,10 @@ def _difference(scope: tuple[str, ...], known: Any, found: Any, known_place: Pat
         return f"{' on '.join(members)} was trained by another recipe than in {known_place} ({keys}); run both again"
     if kind == "bootstrap":
         return f"its bootstrap differs in resamples or seed from {known_place}; evaluate both again"
-    protocols = [f"{protocol} (switches on: {', '.join(on) or 'none'})" for protocol, on in (found, known)]
+    what = f"switch {members[0]}" if members else "protocol"
     return (
-        f"expected the protocol of {known_place}, {protocols[1]}, found {protocols[0]}; a table holds runs of one "
-        "protocol, and `gaps` compares two"
+        f"expected the {what} of {known_place}, {known}, found {found}; a table holds runs of one protocol, and `gaps` "
+        "compares two"
     )
 
 

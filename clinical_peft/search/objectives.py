@@ -16,6 +16,7 @@ import numpy as np
 from clinical_peft.errors import DataError
 from clinical_peft.events import JsonlLog
 from clinical_peft.files import sha256_file
+from clinical_peft.job_records import read_record
 from clinical_peft.models.variants import variant_of
 from clinical_peft.recipes import FinetuneJob, PretrainJob
 from clinical_peft.search.outcome import RUN_LOG, trial_folder
@@ -178,7 +179,7 @@ def _weights(adapter: Path) -> Path:
 def _identity(job: PretrainJob | FinetuneJob, search: Search, inputs: Mapping[str, Any]) -> str:
     """Digest of what decides a trial's figure; neither the number of trials nor that of the workers does."""
     asked = as_record(replace(search, trials=1, workers=1))
-    text = json.dumps({"job": asdict(job), "search": asked, "inputs": inputs}, sort_keys=True)
+    text = json.dumps({"job": read_record(job), "search": asked, "inputs": inputs}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -4,14 +4,14 @@ import csv
 import io
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.events import append_metrics
 from clinical_peft.files import atomic_path, read_json, write_json, write_text
-from clinical_peft.job_records import as_record, job_from_record
+from clinical_peft.job_records import job_from_record, read_record
 from clinical_peft.search.spaces import Job, Search, apply_point
 from clinical_peft.search.spaces import as_record as record_of
 
@@ -104,21 +104,30 @@ def _csv(search: Search, trials: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def complete_job(kind: type[Job], record: Mapping[str, Any], best: str | Path | None) -> tuple[Job, dict[str, Any]]:
+def complete_job(
+    kind: type[Job],
+    record: Mapping[str, Any],
+    best: str | Path | None = None,
+    *,
+    checkpoint_seconds: float | None = None,
+) -> tuple[Job, dict[str, Any]]:
     """Put the best recipe of a search into a job.
 
     Args:
         kind: Kind of job.
-        record: The job as `clinical_peft.job_records.as_record` gives it.
+        record: The job as `clinical_peft.job_records.read_record` gives it.
         best: What `choose_best` wrote, or nothing where the study does not search.
+        checkpoint_seconds: Time between two checkpoints, on which no result depends; None leaves that of the record.
 
     Returns:
         The job, and its record, which says under `search` where the values come from.
     """
     job = job_from_record(kind, record)
+    if checkpoint_seconds is not None:
+        job = replace(job, recipe=replace(job.recipe, checkpoint_seconds=checkpoint_seconds))
     if not best:
         return job, dict(record)
     found = read_json(Path(best))
     job = apply_point(job, found["best"]["values"])
     kept = {key: found[key] for key in ("space", "sampler", "pruner", "seed", "metric", "trials", "best")}
-    return job, {**as_record(job), "search": kept}
+    return job, {**read_record(job), "search": kept}

@@ -17,6 +17,7 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path, read_json, write_json
 from clinical_peft.hash_split import SPLITS
+from clinical_peft.job_records import read_record
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.base_folders import scored_tokens
 from clinical_peft.models.bases import BaseIdentity, load_causal, read_identity
@@ -242,7 +243,7 @@ def _language_run(
     loss: CausalLoss,
 ) -> LanguageRun:
     replayed = text if job.recipe.replay else None
-    decides: dict[str, Any] = {"job": asdict(job), "base": asdict(identity), "tokens": shards.summary}
+    decides: dict[str, Any] = {"job": read_record(job), "base": asdict(identity), "tokens": shards.summary}
     if replayed is not None:
         decides["replayed"] = replayed.fingerprint()
     return LanguageRun(

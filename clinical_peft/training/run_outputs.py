@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from clinical_peft.hash_split import HELD_OUT_SPLITS
+from clinical_peft.job_records import read_record
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.training.features import Features
@@ -41,7 +41,7 @@ def run_identity(
         parts: Digests of the network's parts.
         arrays: What stands for the notes.
     """
-    record = {"job": asdict(job), "seed": seed, "splits": data.table.column("split").to_pylist(), **parts}
+    record = {"job": read_record(job), "seed": seed, "splits": data.table.column("split").to_pylist(), **parts}
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
     for array in (*arrays, data.targets):
         digest.update(np.ascontiguousarray(array).data)

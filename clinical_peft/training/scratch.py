@@ -18,7 +18,7 @@ from clinical_peft.files import private_directory, sha256_file
 from clinical_peft.hash_split import hash_split
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import build_causal, build_encoder, special_ids
-from clinical_peft.recipes import Family, LanguageRecipe, Shape
+from clinical_peft.recipes import IDLE_KEYS, Family, LanguageRecipe, Shape
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import tokenise
 from clinical_peft.tokens.tokenizer import train_tokenizer
@@ -83,7 +83,8 @@ def prepare_scratch_base(
     build = build_causal if family == "causal" else build_encoder
     network: PreTrainedModel = build(shape, seed=seed, special=special_ids(tokenizer))
     to_device(network, device)
-    decides = {"shape": asdict(shape), "recipe": asdict(recipe), "seed": seed, "family": family} | shards.summary
+    asked = {key: value for key, value in asdict(recipe).items() if key not in IDLE_KEYS}
+    decides = {"shape": asdict(shape), "recipe": asked, "seed": seed, "family": family} | shards.summary
     run = LanguageRun(
         title=f"base {name}",
         recipe=recipe,

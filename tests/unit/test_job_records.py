@@ -45,7 +45,9 @@ finetune_jobs = st.builds(
     clinical=st.none() | st.text(),
     clinical_mode=st.sampled_from(["merged", None]),
     task_method=st.sampled_from([METHODS[0], None]),
-    recipe=st.builds(FinetuneRecipe, learning_rate=st.floats(1e-6, 1), head_learning_rate=st.none() | st.floats(0, 1)),
+    recipe=st.builds(
+        FinetuneRecipe, learning_rate=st.floats(1e-6, 1), head_learning_rate=st.none() | st.floats(1e-6, 1)
+    ),
     switches=switches,
 )
 POOL = PoolJob(

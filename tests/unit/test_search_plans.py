@@ -9,7 +9,7 @@ import yaml
 
 from clinical_peft import experiments
 from clinical_peft.errors import ConfigError, TrainingError
-from clinical_peft.job_records import as_record, job_from_record
+from clinical_peft.job_records import as_record, job_from_record, read_record
 from clinical_peft.plan import plan
 from clinical_peft.recipes import FinetuneJob, PretrainJob
 from clinical_peft.search.outcome import choose_best, complete_job
@@ -180,7 +180,7 @@ def test_the_best_recipe_is_put_into_the_job_and_recorded(tmp_path):
     assert (found.task_method.r, found.recipe.learning_rate) == (4, 1e-3)
     assert (found.task_method.alpha, found.recipe.epochs) == (job.task_method.alpha, job.recipe.epochs)
     assert record["search"]["best"]["values"] == values
-    assert job_from_record(FinetuneJob, record) == found
+    assert read_record(job_from_record(FinetuneJob, record)) == read_record(found)
     assert complete_job(FinetuneJob, as_record(job), []) == (job, as_record(job))
 
 
