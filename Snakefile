@@ -39,9 +39,7 @@ rule all:
 
 
 onstart:
-    refuse_real_weights_on_synthetic_notes()
-    # With its mode said, for a default access list on the folder above would overrule the umask.
-    private_directory(Path(ROOT))
+    check_before_first_job()
     keep_to_owner(Path(".snakemake"))
     take_lease()
 

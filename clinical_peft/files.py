@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import pwd
 import re
 import shutil
 import tempfile
@@ -19,6 +20,8 @@ PRIVATE_DIRECTORY = 0o700
 PARTIAL = ".partial-"
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_TRIAL_BYTES = 1 << 16
 
 _guards: list[Callable[[], None]] = []
 
@@ -58,6 +61,62 @@ def private_directory(path: Path) -> Path:
     return path
 
 
+def require_writable(folder: Path) -> None:
+    """Create a folder where it is missing, and write a file into it and delete it.
+
+    Args:
+        folder: A folder that results go to. Folders that are in it already are looked at, too.
+
+    Raises:
+        StorageError: It cannot be created or written to; the message says why and whose it is.
+    """
+    folder = Path(folder)
+    try:
+        private_directory(folder)
+        with tempfile.TemporaryFile(prefix=PARTIAL, dir=folder) as file:
+            file.write(bytes(_TRIAL_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        closed = [path for path in folder.iterdir() if path.is_dir() and not _may_write(path)]
+    except OSError as error:
+        raise StorageError(not_writable(folder, error)) from None
+    if closed:
+        raise StorageError(not_writable(closed[0], PermissionError(errno.EACCES, os.strerror(errno.EACCES))))
+
+
+def _may_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def not_writable(path: Path, error: OSError) -> str:
+    """Say why a path cannot be written, and whose the nearest folder is that exists."""
+    if (reason := full_disk(error)) is not None:
+        return f"{path} is not writable: {reason}; free space, then run the same command again"
+    reason = os.strerror(error.errno).lower() if error.errno else type(error).__name__
+    there = next((each for each in (path, *path.parents) if _exists(each)), Path("/"))
+    whose = f" ({there} belongs to {_owner(there)}, this is {_user(os.geteuid())})"
+    owner = "" if error.errno == errno.EROFS else whose
+    return f"{path} is not writable: {reason}{owner}; give yourself access, or run in another folder (--directory)"
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _owner(path: Path) -> str:
+    return _user(path.stat().st_uid)
+
+
+def _user(number: int) -> str:
+    try:
+        return f"user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"user {number}"
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block ends without an error.
@@ -67,7 +126,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     it was. What a killed process left of an earlier attempt is removed, too: a path has one writer at a time.
 
     Raises:
-        StorageError: The disk is full, whatever the library in the block says of it.
+        StorageError: The disk is full, whatever the library in the block says of it, or this user may not write there.
         WorkLostError: Another process has taken over the job that writes; see `clinical_peft.ownership`.
     """
     path = Path(path)
@@ -85,9 +144,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 shutil.rmtree(path)
             temporary.replace(path)
     except Exception as error:
-        if (reason := full_disk(error)) is None:
-            raise
-        raise StorageError(f"{path}: {reason}; free space, then run the same command again") from error
+        if (reason := full_disk(error)) is not None:
+            raise StorageError(f"{path}: {reason}; free space, then run the same command again") from error
+        if (refused := _refused(error, path)) is not None:
+            raise StorageError(not_writable(path.parent, refused)) from error
+        raise
+
+
+def _refused(error: Exception, path: Path) -> OSError | None:
+    """The error itself if the system forbids to write beside a path; what the block does elsewhere is another's."""
+    named = error.filename if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike) else None
+    if not isinstance(error, OSError) or named is None or error.errno not in FORBIDDEN:
+        return None
+    beside = Path(named) == path.parent or path.parent in Path(named).parents or Path(named) in path.parent.parents
+    return error if beside else None
 
 
 def full_disk(error: BaseException) -> str | None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
 from clinical_peft.errors import ClinicalPeftError, StoppedError
-from clinical_peft.files import full_disk, private_directory
+from clinical_peft.files import full_disk, not_writable, private_directory
 from clinical_peft.privacy import protect_process
 from clinical_peft.processes import end_with_parent
 from clinical_peft.signals import Terminated, sigterm_raises
@@ -57,9 +57,8 @@ def job(log: str | Path, *, network: bool = False) -> Iterator[None]:
     """
     protect_process(network=network)
     log = Path(log)
-    private_directory(log.parent)
     with ExitStack() as stack:
-        stream = cast(TextIO, stack.enter_context(closing(_LogFile(log))))
+        stream = cast(TextIO, stack.enter_context(closing(_open_log(log))))
         stream.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()} on {os.uname().nodename}\n")
         faulthandler.enable(stream)
         stack.callback(faulthandler.disable)
@@ -153,6 +152,16 @@ def _place(error: BaseException) -> str:
     file, line = (ours or frames)[-1]
     module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) if ours else file.name
     return f"{module}:{line}"
+
+
+def _open_log(path: Path) -> "_LogFile":
+    """Open a job's log, or end the job with one line where it cannot be written."""
+    try:
+        private_directory(path.parent)
+        return _LogFile(path)
+    except OSError as error:
+        print(f"error: {not_writable(path, error)}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
 
 
 class _LogFile:

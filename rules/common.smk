@@ -13,10 +13,9 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from clinical_peft import arms, experiments, settings
+from clinical_peft import arms, experiments, settings, study_inputs
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
-from clinical_peft.files import private_directory
 from clinical_peft.lease import Lease
 from clinical_peft.privacy import keep_to_owner, protect_process
 from clinical_peft.processes import announce_parent
@@ -85,9 +84,18 @@ def unless_synthetic(threads):
     return 1 if experiments.reads_synthetic_notes(STUDY) else threads
 
 
-def refuse_real_weights_on_synthetic_notes():
+def check_before_first_job():
+    """Refuse a study that cannot run, and look at what its jobs will read."""
+    jobs = list(workflow.dag.needrun_jobs())
+    imported = {job.wildcards.base for job in jobs if job.rule.name == "import_base"}
     try:
         experiments.check_runnable(STUDY)
+        study_inputs.check_inputs(
+            STUDY,
+            Path(ROOT),
+            reads={str(file) for job in jobs for file in job.input},
+            bases=imported,
+        )
     except ClinicalPeftError as error:
         raise WorkflowError(str(error)) from None
 

@@ -251,7 +251,7 @@ def note_file_of_corpus(wildcards):
 
 
 def note_columns_of_corpus(wildcards):
-    return STUDY.data.note_files[wildcards.corpus].model_dump(exclude={"path"})
+    return STUDY.data.note_files[wildcards.corpus].columns
 
 
 def memory_of_tokens(wildcards, threads):

@@ -1,6 +1,7 @@
 """What the jobs of bases, adapters, models and searches read, and their recipes."""
 
 from clinical_peft.job_records import read_record
+from clinical_peft.models.base_sources import files_to_watch
 from clinical_peft.search import spaces
 
 
@@ -9,6 +10,15 @@ def source_of_base(wildcards):
     recipe = {**source.get("recipe", {})}
     recipe.pop("checkpoint_seconds", None)
     return source | ({"recipe": recipe} if recipe else {})
+
+
+def files_of_base(wildcards):
+    """Files that a base is imported from, where it lies on this machine and in no package."""
+    source = STUDY.bases[wildcards.base].source
+    if source.kind not in ("local", "gguf") or source.package:
+        return []
+    found = files_to_watch(source.path) if source.kind == "local" else [source.path]
+    return [str(path) for path in found]
 
 
 def family_of_base(wildcards):

@@ -28,6 +28,8 @@ rule train_base:
 
 rule import_base:
     """Bring a base with real weights into the study: from the Hub, a folder, a package or a GGUF file."""
+    input:
+        files_of_base,
     output:
         directory("<study>/bases/{base}"),
     log:

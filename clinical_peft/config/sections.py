@@ -41,6 +41,11 @@ class NoteFile(Section):
         None, description="patient identifier; without one, near-duplicate notes are kept in one split"
     )
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Names of the columns or keys that are read."""
+        return self.model_dump(exclude={"path"})
+
 
 class Data(Section):
     """Where the hospital's tables are; all three folders null means the synthetic hospital."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from clinical_peft.data.cohort_files import require_integer_ids
 from clinical_peft.data.column_names import describe_names
 from clinical_peft.data.near_duplicates import shingle_codes
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
@@ -122,7 +123,7 @@ def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
     """Open a table of notes or a cohort.
 
     Raises:
-        DataError: The file is missing, not Parquet, or lacks a column.
+        DataError: The file is missing, not Parquet, or lacks a column, or ids are no whole numbers.
     """
     try:
         file = pq.ParquetFile(path, pre_buffer=False)
@@ -132,6 +133,7 @@ def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
     if missing:
         found = describe_names(file.schema_arrow.names, columns)
         raise DataError(f"{path}: expected column {', '.join(missing)}; found {found}; build the file again")
+    require_integer_ids(path, file.schema_arrow, columns)
     return file
 
 

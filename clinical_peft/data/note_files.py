@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from clinical_peft.data.json_lines import read_json_lines
@@ -14,6 +15,7 @@ from clinical_peft.data.whole_numbers import whole_number
 from clinical_peft.errors import DataError
 
 KIND = "imported"
+FIRST_ROWS = 100
 
 
 def import_notes(
@@ -59,6 +61,27 @@ def import_notes(
         notes = iter([note | {"subject_id": group} for note, group in zip(held, groups, strict=True)])
     written = write_notes(output, _counting_subjects(notes, subjects, source))
     return dict(counts) | {"written": written, "subjects": len(subjects)}
+
+
+def look_at_note_file(
+    source: Path, *, id_column: str, text_column: str, subject_column: str | None = None, rows: int = FIRST_ROWS
+) -> None:
+    """Read the first rows of a user's file as `import_notes` does.
+
+    Args:
+        source: As for `import_notes`, like the other arguments.
+        id_column: Key or column of the note's id.
+        text_column: Key or column of the text.
+        subject_column: Key or column of the patient's id, or None.
+        rows: Notes to read at most.
+
+    Raises:
+        DataError: As for `import_notes`; or none of many first rows holds a text.
+    """
+    counts = Counter(rows_read=0, empty_dropped=0, duplicates_dropped=0)
+    notes = _notes(Path(source), id_column, text_column, subject_column, counts)
+    if next(islice(notes, rows, None), None) is None and counts["rows_read"] == counts["empty_dropped"]:
+        raise DataError(f"{source}: expected notes with text in {text_column}, found none")
 
 
 def _counting_subjects(

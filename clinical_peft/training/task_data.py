@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clinical_peft.data.cohort_files import require_integer_ids
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
 from clinical_peft.hash_split import SPLITS
@@ -59,6 +60,7 @@ def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] =
         splits: Splits to read; rows of others are left in the file.
 
     Raises:
+        DataError: An id is no whole number.
         TrainingError: A column, a split or a note is missing, a label is not in the label space, or every training
             admission has the same label.
     """
@@ -88,9 +90,11 @@ def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] =
 def _read_cohort(cohort: Path, splits: Sequence[str]) -> pa.Table:
     if not Path(cohort).is_file():
         raise TrainingError(f"{cohort}: expected a cohort file, found none; build the cohort first")
-    missing = set(COLUMNS) - set(pq.read_schema(cohort).names)
+    schema = pq.read_schema(cohort)
+    missing = set(COLUMNS) - set(schema.names)
     if missing:
         raise TrainingError(f"{cohort}: expected columns {', '.join(COLUMNS)}; missing: {', '.join(sorted(missing))}")
+    require_integer_ids(cohort, schema)
     chosen = [("split", "in", list(splits))] if set(splits) != set(SPLITS) else None
     table = pq.read_table(cohort, columns=list(COLUMNS), filters=chosen).sort_by("hadm_id").combine_chunks()
     for row, text in enumerate(table.column("text").to_pylist()):

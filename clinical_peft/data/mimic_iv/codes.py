@@ -136,7 +136,7 @@ def code_groups(
 
 def _mapped(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of ICD-9 and those of ICD-10 with a counterpart in it; and the same in ICD-9, one row per counterpart."""
-    counterparts = _read_map(path)
+    counterparts = read_icd_map(path)
     rows = rows.reset_index(names="place")
     is_10 = rows["version"] == 10
     known = rows[~is_10 | rows["code"].isin(counterparts["code"])]
@@ -148,8 +148,15 @@ def _mapped(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]
     return known, mapped.drop(columns="place")
 
 
-def _read_map(path: Path) -> pd.DataFrame:
-    """code (of ICD-10) and icd9, one row per pair."""
+def read_icd_map(path: Path) -> pd.DataFrame:
+    """Read the counterparts of ICD-10 codes in ICD-9.
+
+    Returns:
+        code (of ICD-10) and icd9, one row per pair.
+
+    Raises:
+        DataError: The file is missing or malformed, or holds something else than ICD-9 codes.
+    """
     pairs = read_table(path, {"icd10_code": TEXT, "icd9_code": TEXT}).dropna()
     warn_of_lost_zeros(pairs["icd9_code"], "diagnoses", path, "icd9_code")
     pairs = pairs.apply(lambda column: column.str.strip().str.replace(".", "", regex=False).str.upper())

@@ -1,0 +1,47 @@
+"""What every reader of a cohort file asks of it, whether the workflow or a user wrote the file."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clinical_peft.errors import DataError
+
+IDS = ("hadm_id", "subject_id")
+COHORT_COLUMNS = (*IDS, "split", "text", "label")
+
+
+def look_at_cohort(path: Path) -> None:
+    """Check a cohort file by its schema.
+
+    Raises:
+        DataError: The file is not Parquet, lacks a column, or holds ids that are no whole numbers.
+    """
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid):
+        raise DataError(f"{path}: expected a cohort as Parquet, found something else; build it again") from None
+    missing = [name for name in COHORT_COLUMNS if name not in schema.names]
+    if missing:
+        raise DataError(f"{path}: expected the columns {', '.join(COHORT_COLUMNS)}; missing: {', '.join(missing)}")
+    require_integer_ids(path, schema)
+
+
+def require_integer_ids(path: Path, schema: pa.Schema, columns: Collection[str] = IDS) -> None:
+    """Refuse a table whose admissions or patients are not whole numbers, which some readers would take and others not.
+
+    Args:
+        path: The file, for the message.
+        schema: Its schema.
+        columns: Columns that are read.
+
+    Raises:
+        DataError: A column of ids among them has another type.
+    """
+    for name in IDS:
+        if name in columns and name in schema.names and not pa.types.is_integer(schema.field(name).type):
+            raise DataError(
+                f"{path}: column {name}: expected whole numbers, found {schema.field(name).type}; number the "
+                "admissions and patients, and keep the list that tells them"
+            )
