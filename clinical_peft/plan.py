@@ -8,15 +8,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import yaml
+from typing import cast
 
 from clinical_peft import experiments
 from clinical_peft.arms import further, plain, switches_under
 from clinical_peft.config.sections import HubSource, Task
 from clinical_peft.config.study import Study
-from clinical_peft.errors import ClinicalPeftError, ConfigError
+from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.study_file import describe_unused, read_study_file
 from clinical_peft.synthetic.sizes import predicted_note_counts
 
 # Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks;
@@ -279,19 +278,15 @@ def _size(count: int) -> str:
 def main(paths: Sequence[Path]) -> int:
     """Print the plan of the study in a configuration file, laid over the embedded default."""
     try:
-        study = experiments.load_study(experiments.deep_merge(*(_read(path) for path in paths)))
+        study = experiments.load_study(experiments.deep_merge(*map(read_study_file, paths)))
+        unused = describe_unused(study, paths[1:])
     except ClinicalPeftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(render(study, plan(study)))
+    if unused:
+        print(f"\n{unused}")
     return 0
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({type(error).__name__})") from None
 
 
 if __name__ == "__main__":

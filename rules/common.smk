@@ -13,7 +13,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from clinical_peft import arms, experiments, settings, study_inputs
+from clinical_peft import arms, experiments, settings, study_file, study_inputs
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.lease import Lease
@@ -45,7 +45,15 @@ def load_study():
         raise WorkflowError(str(error)) from None
 
 
+def report_unused_entries():
+    """Say what the user's files define and the matrix leaves out, once and not in every job."""
+    unused = study_file.describe_unused(STUDY, workflow.overwrite_configfiles)
+    if unused and workflow.is_main_process:
+        print(unused, file=sys.stderr)
+
+
 STUDY = load_study()
+report_unused_entries()
 ROOT = f"results/{STUDY.study}"
 LEASE = Lease(Path(ROOT), study=STUDY.study)
 SEEDS = STUDY.matrix.seeds

@@ -1,5 +1,7 @@
 """How tables, cards and the report name and describe the study."""
 
+import json
+
 TABLE_NAMES = [
     "dataset_statistics",
     "domain_adaptation",
@@ -77,9 +79,9 @@ def hospital_provenance():
 
 
 def sources_of_bases():
-    """Identifiers on the Hub of bases that come from there."""
-    sources = {name: base.source for name, base in STUDY.bases.items()}
-    return {name: getattr(source, "id", None) for name, source in sources.items()}
+    """Identifiers on the Hub of bases in use that come from there."""
+    used = sorted(experiments.bases_in_use(STUDY))
+    return {name: getattr(STUDY.bases[name].source, "id", None) for name in used}
 
 
 def models_by_adapter():
@@ -92,7 +94,12 @@ def models_by_adapter():
 
 def printed_config():
     """The study's settings for the report, without the address of its tracking server."""
-    return STUDY.model_dump(mode="json", exclude={"tracking": {"uri"}})
+    return in_fixed_order(STUDY.model_dump(mode="json", exclude={"tracking": {"uri"}}))
+
+
+def in_fixed_order(mapping):
+    """The mapping with sorted keys, so that the order of a study file's lines makes no job run again."""
+    return json.loads(json.dumps(mapping, sort_keys=True))
 
 
 def mlflow_pages():

@@ -243,7 +243,7 @@ rule write_report:
         study=description_of_study(),
         hospital=hospital_provenance(),
         config=printed_config(),
-        settings=settings.deciding_settings(STUDY),
+        settings=in_fixed_order(settings.deciding_settings(STUDY)),
         mlflow=mlflow_pages(),
     script:
         "../workflow_scripts/write_report.py"

@@ -46,7 +46,7 @@ rule extract_notes:
         corpus=corpus_of_notes,
         folders=folders_of_corpus,
         flattened=flattened_of_corpus,
-        whole_release=STUDY.data.whole_release,
+        whole_release=whole_release_of_tables(),
     script:
         "../workflow_scripts/extract_notes.py"
 
@@ -224,7 +224,9 @@ rule check_leakage:
         corpora=experiments.corpora_in_use(STUDY),
         forbidden=STUDY.paired_corpora[:1],
         with_patients=corpora_with_patients(),
-        crossing_allowed=tasks_split_by_admission(),
+        crossing_allowed=[
+            task for task in tasks_split_by_admission() if task in STUDY.matrix.tasks
+        ],
         fail_on_stated_outcomes=STUDY.leakage.fail_on_stated_outcomes,
         repetition=repetition_of_notes(),
         flattened=STUDY.resolved_switches["notes_flattened"],

@@ -220,6 +220,11 @@ def switches_of_admission_notes(wildcards):
     }
 
 
+def whole_release_of_tables():
+    """Whether row counts are asserted; those of the synthetic hospital are not compared."""
+    return None if STUDY.data.synthetic else STUDY.data.whole_release
+
+
 def corpus_of_notes(wildcards):
     return arms.plain(wildcards.corpus)
 

@@ -1,0 +1,172 @@
+"""A study's file as its user wrote it: read with one line for whatever is wrong with it, and compared with its matrix.
+
+Snakemake reads the files of `--configfile` itself, before the Snakefile, and shows a traceback for a file that is not
+there. The profiles therefore call `check_command_line` when Snakemake reads them, which is earlier.
+"""
+
+import json
+import sys
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from clinical_peft.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clinical_peft.config.study import Study
+
+OPTIONS = ("--configfile", "--configfiles")
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def check_command_line(arguments: Sequence[str]) -> None:
+    """Read the study files of a Snakemake command, and end the process with one line if one cannot be read.
+
+    Args:
+        arguments: The command's arguments.
+
+    Raises:
+        SystemExit: With code 1 and after that line.
+    """
+    try:
+        for path in files_of_command(arguments):
+            read_study_file(path)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
+
+
+def files_of_command(arguments: Sequence[str]) -> list[Path]:
+    """Return what Snakemake takes for files of `--configfile`: everything up to the next option."""
+    found: list[Path] = []
+    follows = False
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        if argument.startswith("-"):
+            follows = argument in OPTIONS
+            found += [Path(value)] if equals and option in OPTIONS else []
+        elif follows:
+            found.append(Path(argument))
+    return found
+
+
+def read_study_file(path: Path) -> dict[str, Any]:
+    """Read a study's YAML or JSON.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: The file is missing, empty, not UTF-8, no YAML, names a key twice, or holds no mapping.
+    """
+    path = Path(path)
+    if not path.exists():
+        targets = "" if path.suffix in SUFFIXES else "; targets stand before --configfile, which takes all that follows"
+        raise ConfigError(f"{path}: expected a study file, found none{targets}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = f"found other bytes at byte {error.start}"
+        raise ConfigError(f"{path}: expected UTF-8 text, {found}; save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    content = _parsed(path, text)
+    if content is None:
+        raise ConfigError(f"{path}: the file is empty; it needs at least `study: NAME`")
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys at top level, such as `study: NAME`, found a {_kind(content)}")
+    return content
+
+
+def _parsed(path: Path, text: str) -> Any:
+    """Parse JSON, or else YAML, as Snakemake does."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        tabbed = mark is not None and "\t" in "".join(text.split("\n")[mark.line : mark.line + 1])
+        problem = "found a tab; indent with spaces" if tabbed else error.problem or "found something else"
+        raise ConfigError(f"{path}: {where}expected YAML, {problem}") from None
+    except yaml.YAMLError:
+        raise ConfigError(f"{path}: expected YAML, found a character that YAML does not allow") from None
+
+
+def _kind(value: object) -> str:
+    return "list" if isinstance(value, list) else "text" if isinstance(value, str) else type(value).__name__
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that refuses a key given twice, of which YAML's own would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) and key_node.value != "<<" else None
+            if key is not None and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"found the key {key!r} twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def unused_entries(study: "Study", written: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Name what a user's file defines and the study's matrix leaves out.
+
+    Args:
+        study: The whole study.
+        written: What the user's file says.
+
+    Returns:
+        Names by registry, in the file's order; registries without any are absent.
+    """
+    from clinical_peft import experiments
+
+    adapters, runs = experiments.adapters_in_use(study), experiments.runs_in_use(study)
+    models = dict.fromkeys(model for model, _ in runs)
+    methods = {study.adapters[name].method for name in adapters} | {study.models[name].task_method for name in models}
+    general = {experiments.general_corpus(study, study.adapters[name].base) for name in adapters}
+    searches = experiments.searches_in_use(study)
+    used: dict[str, set[str | None]] = {
+        "data.note_files": {*experiments.corpora_in_use(study), *general},
+        "bases": {*experiments.bases_in_use(study)},
+        "methods": {*methods},
+        "adapters": {*adapters},
+        "models": {*models},
+        "tasks": {*study.matrix.tasks},
+        "search.models": {path.rpartition("/")[0] for path in searches},
+        "search.adapters": {path.removeprefix("adapters/") for path in searches},
+    }
+    found = {place: [name for name in _entries(written, place) if name not in names] for place, names in used.items()}
+    return {place: names for place, names in found.items() if names}
+
+
+def _entries(written: Mapping[str, Any], place: str) -> Iterator[str]:
+    value: Any = written
+    for key in place.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    yield from map(str, value) if isinstance(value, Mapping) else ()
+
+
+def describe_unused(study: "Study", paths: Sequence[Path]) -> str | None:
+    """Say in one line what users' files define and the matrix leaves out; None if nothing.
+
+    Args:
+        study: The whole study.
+        paths: The users' files, not the default.
+
+    Raises:
+        ConfigError: See `read_study_file`.
+    """
+    lines = []
+    for path in paths:
+        unused = unused_entries(study, read_study_file(path))
+        if unused:
+            names = "; ".join(f"{place} {', '.join(entries)}" for place, entries in unused.items())
+            lines.append(f"{path.name}: defined, but not in the matrix, so not run: {names}")
+    return "\n".join(lines) or None

@@ -1,0 +1,153 @@
+"""What runs again after an edit of a finished study's file: the jobs whose results depend on what was edited."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow_run import REPOSITORY, snakemake
+
+from clinical_peft.experiments import deep_merge
+
+pytestmark = pytest.mark.workflow
+
+TINY = yaml.safe_load((REPOSITORY / "config" / "tiny.yaml").read_text())
+TFIDF, HEAD, TWO, BERT = "tfidf", "llama", "llama+clinical-trainable+downstream", "bert+lora"
+MODELS = [TFIDF, HEAD, TWO, BERT]
+LORA, PROMPT, FEATURES = "tiny-llama-lora", "tiny-llama-prompt-tuning", "tiny-llama-64-fp32"
+# Rules that describe, score and tabulate: seconds each. The others are listed by job.
+CHEAP = {
+    *("all", "evaluate_model", "describe_cohorts", "compare_models", "calibrate_models", "compare_subgroups"),
+    *("tabulate", "draw_figures", "write_cards", "write_report", "track_runs", "track_study", "check_leakage"),
+}
+REPORT = {"all", "write_report", "track_study"}
+LABELS = {*REPORT, "tabulate", "draw_figures", "write_cards"}
+
+
+def runs(models, tasks=("mortality", "diagnoses"), rule="finetune_model") -> set[str]:
+    return {f"{rule} {model} {task}" for model in models for task in tasks}
+
+
+def adapters(*names) -> set[str]:
+    return {f"train_adapter {name}" for name in names}
+
+
+TOKENS = {"tokenise_notes tiny-llama mimic-iv"}
+POOL = {f"pool_notes {FEATURES}"}
+OF_COHORTS = {*runs(MODELS), *POOL}
+
+# Each edit, and the jobs that take more than seconds; for some, all cheap rules too.
+EDITS: dict[str, tuple[dict, set[str], set[str] | None]] = {
+    "nothing": ({}, set(), set()),
+    "a label of a model": ({"models": {HEAD: {"label": "L"}}}, set(), LABELS),
+    "a label of a base": ({"bases": {"tiny-llama": {"label": "L"}}}, set(), LABELS),
+    "a label of a task": ({"tasks": {"mortality": {"label": "Death"}}}, set(), REPORT),
+    "the tracking server": ({"tracking": {"uri": "sqlite:////tmp/x.db"}}, set(), {*REPORT, "track_runs"}),
+    "speeds and the Hub": ({"budget": {"device": "x"}, "hub": {"repository": "a/b"}}, set(), REPORT),
+    "resamples": ({"evaluation": {"resamples": 120}}, set(), None),
+    "the order of tasks": ({"matrix": {"tasks": ["diagnoses", "mortality"]}}, set(), None),
+    "the order of models": ({"matrix": {"models": MODELS[::-1]}}, set(), None),
+    "a dropped model": ({"matrix": {"models": [TFIDF, HEAD]}}, set(), None),
+    "an added model": ({"matrix": {"models": [*MODELS, "llama+lora"]}}, runs(["llama+lora"]), None),
+    "an entry that nothing uses": (
+        {
+            "models": {"new": {"base": "tiny-llama", "label": "N"}},
+            "adapters": {"a": {"base": "tiny-llama", "method": "dora"}},
+        },
+        set(),
+        REPORT,
+    ),
+    "a space that nothing searches": ({"search": {"spaces": {"task-lora": {"trials": 3}}}}, set(), REPORT),
+    "an added seed": ({"matrix": {"seeds": [0, 1]}}, runs(MODELS), None),
+    "the fine-tuning rate": ({"finetuning": {"learning_rate": 1e-3}}, runs([TWO], ["mortality"]), None),
+    "the rate of heads": ({"finetuning": {"head_learning_rate": 1e-3}}, runs([TWO, BERT], ["mortality"]), None),
+    "epochs": ({"finetuning": {"epochs": 2}}, runs([TWO, BERT]), None),
+    "class weights": ({"finetuning": {"class_weights": False}}, runs(MODELS, ["mortality"]), None),
+    "a task's recipe": (
+        {"tasks": {"mortality": {"recipe": {"weight_decay": 0.5}}}},
+        runs([HEAD, TWO, BERT], ["mortality"]),
+        None,
+    ),
+    "time between checkpoints": (
+        {
+            "finetuning": {"checkpoint_seconds": 9},
+            "pretraining": {"checkpoint_seconds": 9},
+            "bases": {"tiny-llama": {"source": {"recipe": {"checkpoint_seconds": 7}}}},
+        },
+        set(),
+        REPORT,
+    ),
+    "an adapter's rate": ({"pretraining": {"learning_rate": 1e-3}}, {*adapters(LORA), *runs([TWO])}, None),
+    "switch los_rounded": ({"switches": {"los_rounded": True}}, set(), None),
+    "switch multilabel_softmax": ({"switches": {"multilabel_softmax": True}}, runs(MODELS, ["diagnoses"]), None),
+    "switch task_adapter_inactive": ({"switches": {"task_adapter_inactive": True}}, runs([TWO]), None),
+    "switch unclipped": (
+        {"switches": {"unclipped": True}},
+        {*adapters(LORA, PROMPT), *runs([HEAD, TWO, BERT])},
+        None,
+    ),
+    "switch pool_last_position": ({"switches": {"pool_last_position": True}}, {*POOL, *runs([HEAD, TWO])}, None),
+    "switch truncate_and_pad": (
+        {"switches": {"truncate_and_pad": True}},
+        {*TOKENS, *adapters(LORA, PROMPT), *runs([TWO])},
+        None,
+    ),
+    "switch malformed_codes_kept": (
+        {"switches": {"malformed_codes_kept": True}},
+        {"build_cohort diagnoses", *POOL, *runs(MODELS, ["diagnoses"]), *runs([HEAD])},
+        None,
+    ),
+    "the split of pmv": ({"data": {"pmv_split": "derived-random"}}, set(), REPORT),
+    "asserted row counts": ({"data": {"whole_release": False}}, set(), REPORT),
+    "near-duplicates": ({"leakage": {"near_duplicate_threshold": 0.6}}, set(), {*REPORT, "check_leakage", "tabulate"}),
+    "the salt of the split": (
+        {"data": {"split_salt": "x"}},
+        {
+            *("train_base tiny-bert", "train_base tiny-llama", "build_cohort mortality", "build_cohort diagnoses"),
+            *(*TOKENS, *adapters(LORA, PROMPT), *OF_COHORTS),
+        },
+        None,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def planned(tiny_run, tmp_path_factory) -> dict[str, list[str]]:
+    """The jobs of a dry run after each edit, all in one process."""
+    folder = tmp_path_factory.mktemp("edits")
+    files = []
+    for number, (changes, _, _) in enumerate(EDITS.values()):
+        files.append(folder / f"{number}.yaml")
+        files[-1].write_text(yaml.safe_dump(deep_merge(TINY, changes)))
+    script = Path(__file__).with_name("dry_runs.py")
+    command = [sys.executable, script, REPOSITORY / "Snakefile", tiny_run.folder, *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tiny_run.folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return dict(zip(EDITS, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_reruns_what_reads_it(edit, planned):
+    _, costly, cheap = EDITS[edit]
+    jobs = planned[edit]
+    assert {job for job in jobs if job.split()[0] not in CHEAP} == costly
+    if cheap is not None:
+        assert {job.split()[0] for job in jobs} & CHEAP == cheap
+
+
+def test_a_further_seed_and_its_removal_train_nothing_twice(tiny_run, tmp_path):
+    """One model on one task in a copy of the study, as its trained seeds take minutes."""
+    predictions = "results/tiny/predictions/tfidf/mortality/seed{}.parquet"
+    shutil.copytree(tiny_run.folder, tmp_path / "study", symlinks=True)
+    two = tmp_path / "two.yaml"
+    two.write_text(yaml.safe_dump(deep_merge(TINY, {"matrix": {"seeds": [0, 1]}})))
+    before = (tmp_path / "study/results/tiny/runs/finetune/tfidf/mortality/seed0.jsonl").read_bytes()
+    more = snakemake(tmp_path / "study", predictions.format(1), config=two)
+    assert more.returncode == 0, more.output[-2000:]
+    assert "seed 0 was trained before" in more.output
+    assert (tmp_path / "study/results/tiny/runs/finetune/tfidf/mortality/seed0.jsonl").read_bytes() == before
+    less = snakemake(tmp_path / "study", predictions.format(0), "--dry-run")
+    assert "Nothing to be done" in less.output
