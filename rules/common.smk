@@ -20,6 +20,7 @@ from clinical_peft.lease import Lease
 from clinical_peft.privacy import keep_to_owner, protect_process
 from clinical_peft.processes import announce_parent
 from clinical_peft.signals import ignore_notice
+from clinical_peft.training.kept_seeds import forget_seeds
 from clinical_peft.stores import how_to_look
 from clinical_peft.user_site import ignore_user_site
 
@@ -106,6 +107,9 @@ def check_before_first_job():
         )
     except ClinicalPeftError as error:
         raise WorkflowError(str(error)) from None
+    for job in jobs:
+        if job.rule.name == "finetune_model" and workflow.dag.reason(job).forced:
+            forget_seeds(Path(job.params.work))
 
 
 def take_lease():

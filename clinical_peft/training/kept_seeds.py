@@ -3,7 +3,10 @@
 A model on a task is one job for all of its seeds, and a workflow deletes a job's outputs before it runs the job again.
 So every finished seed is kept in the job's work folder, under a digest of everything that decides it. A further seed,
 or a touched input, then trains nothing that is there already: the files come back as they were. Kept files are hard
-links to the outputs where the file system has them, and take no space of their own.
+links to the outputs where the file system has them, and take no space of their own. As finished jobs do, finished seeds
+stay finished when the library changes; `forget_seeds` is for a job that is to run anew.
+
+This module imports no PyTorch by itself, so that the workflow can ask it.
 """
 
 import hashlib
@@ -13,20 +16,14 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from clinical_peft.errors import DataError, StorageError
 from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
-from clinical_peft.models.folders import parts_digests
 
 FINISHED = "finished"
 RECORD = "kept.json"
-# What a seed computes with. Another version of it trains anew whatever a job trains that runs again.
-CODE = ("training", "models", "tokens", "recipes.py", "method_settings.py", "hash_split.py", "job_records.py")
-LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "numpy", "scikit-learn")
-PACKAGE = Path(__file__).parents[1]
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +55,7 @@ class SeedOutputs:
 
 
 def inputs_digest(*, cohort: Path, classes: Path, base: Path | None, adapter: Path | None) -> str:
-    """Identify by their content the files that decide the seeds of a job, and the code that reads them.
+    """Identify by their content the files that decide the seeds of a job.
 
     Pooled features are not among them: base, adapter and cohort decide those of the cohort's notes, whatever other
     notes are pooled with them.
@@ -72,8 +69,10 @@ def inputs_digest(*, cohort: Path, classes: Path, base: Path | None, adapter: Pa
     Raises:
         DataError: A file of the base or of the adapter is missing.
     """
-    found = {"cohort": sha256_file(cohort), "classes": sha256_file(classes), "code": _code_digest()}
+    found = {"cohort": sha256_file(cohort), "classes": sha256_file(classes)}
     if base is not None:
+        from clinical_peft.models.folders import parts_digests
+
         found |= parts_digests(base, adapter)
         # The digest of the weights stands in base.json, beside figures that differ from one training to the next.
         small = [path for path in _files(base) if path.suffix != ".safetensors" and path.name != "base.json"]
@@ -137,7 +136,7 @@ def bring_back(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
     except DataError:
         return False
     if record["key"] != key:
-        logger.info("seed %d was kept of another recipe, input or version; it is trained anew", seed)
+        logger.info("seed %d was kept of another recipe or input; it is trained anew", seed)
         return False
     damaged = [name for name, digest in record["files"].items() if not _is_whole(folder / name, digest)]
     if damaged:
@@ -147,6 +146,11 @@ def bring_back(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
         with atomic_path(target) as temporary:
             _link(folder / name, temporary)
     return True
+
+
+def forget_seeds(work: Path) -> None:
+    """Delete the kept seeds of a job, which is going to be run anew by demand."""
+    shutil.rmtree(Path(work) / FINISHED, ignore_errors=True)
 
 
 def forget_checkpoints(work: Path) -> None:
@@ -178,20 +182,3 @@ def _link(source: Path, target: Path) -> None:
             os.link(file, place)
         except OSError:
             shutil.copyfile(file, place)
-
-
-def _code_digest() -> str:
-    """Digest of the library's code that trains, and of the versions of the libraries that it calls."""
-    digest = hashlib.sha256()
-    for path in (file for name in CODE for file in _files(PACKAGE / name) if file.suffix == ".py"):
-        digest.update(f"{path.relative_to(PACKAGE)}\0{sha256_file(path)}\n".encode())
-    for name in LIBRARIES:
-        digest.update(f"{name} {_version(name)}\n".encode())
-    return digest.hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs/models.md"
 
 def printed(title: str) -> list[str]:
     """Lines of the block of code below a comment of docs/models.md."""
-    (block,) = re.findall(rf"<!-- {title}.*?-->\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    (block,) = re.findall(rf"<!-- {title}.*?-->\n```python[^\n]*\n(.*?)```", DOCS.read_text(), re.DOTALL)
     return block.splitlines()
 
 

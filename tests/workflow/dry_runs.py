@@ -1,7 +1,7 @@
-"""Several dry runs in one process, which spares each the imports: which jobs would run under each configuration.
+"""Several dry runs in one process, which spares each the imports: which jobs would run by each command.
 
-Usage: python dry_runs.py SNAKEFILE FOLDER CONFIG... prints a JSON list with a list of jobs per configuration, each
-named by its rule and, where it has wildcards, by their values.
+Standard input is a JSON list of Snakemake's arguments, standard output a JSON list with, per command, its exit code,
+its jobs (the rule, and the values of its wildcards) and the end of what it printed.
 """
 
 import contextlib
@@ -9,26 +9,24 @@ import io
 import json
 import re
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from snakemake.cli import main
 
 JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", re.MULTILINE)
 
 
-def planned_jobs(snakefile: str, folder: str, config: str) -> list[str]:
-    """Names of the jobs of a dry run; a list of one line that begins with `error` when it fails."""
+def dry_run(arguments: Sequence[str]) -> dict[str, Any]:
+    """What a command would do."""
     output = io.StringIO()
-    arguments = ["--snakefile", snakefile, "--cores", "2", "--directory", folder, "--dry-run", "--quiet", "host"]
     with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
         try:
-            main([*arguments, "--configfile", config])
-            code = 0
+            code = main(["--dry-run", "--quiet", "host", *arguments]) or 0
         except SystemExit as end:
             code = end.code
     text = output.getvalue()
-    if code:
-        return [f"error: {text[-1500:]}"]
-    return sorted(name_of(rule, block) for rule, block in JOB.findall(text))
+    return {"code": code, "jobs": sorted(name_of(*found) for found in JOB.findall(text)), "output": text[-2000:]}
 
 
 def name_of(rule: str, block: str) -> str:
@@ -39,5 +37,4 @@ def name_of(rule: str, block: str) -> str:
 
 
 if __name__ == "__main__":
-    snakefile, folder, *configs = sys.argv[1:]
-    print(json.dumps([planned_jobs(snakefile, folder, config) for config in configs]))
+    json.dump([dry_run(arguments) for arguments in json.load(sys.stdin)], sys.stdout)

@@ -1,14 +1,10 @@
 """What runs again after an edit of a finished study's file: the jobs whose results depend on what was edited."""
 
-import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
-from workflow_run import REPOSITORY, snakemake
+from workflow_run import REPOSITORY, dry_runs, snakemake
 
 from clinical_peft.experiments import deep_merge
 
@@ -122,11 +118,10 @@ def planned(tiny_run, tmp_path_factory) -> dict[str, list[str]]:
     for number, (changes, _, _) in enumerate(EDITS.values()):
         files.append(folder / f"{number}.yaml")
         files[-1].write_text(yaml.safe_dump(deep_merge(TINY, changes)))
-    script = Path(__file__).with_name("dry_runs.py")
-    command = [sys.executable, script, REPOSITORY / "Snakefile", tiny_run.folder, *files]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tiny_run.folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return dict(zip(EDITS, json.loads(done.stdout), strict=True))
+    always = ["--snakefile", REPOSITORY / "Snakefile", "--cores", "2", "--directory", tiny_run.folder]
+    found = dry_runs([[*always, "--configfile", file] for file in files], tiny_run.folder)
+    assert [each["output"] for each in found if each["code"]] == []
+    return {edit: each["jobs"] for edit, each in zip(EDITS, found, strict=True)}
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -149,5 +144,8 @@ def test_a_further_seed_and_its_removal_train_nothing_twice(tiny_run, tmp_path):
     assert more.returncode == 0, more.output[-2000:]
     assert "seed 0 was trained before" in more.output
     assert (tmp_path / "study/results/tiny/runs/finetune/tfidf/mortality/seed0.jsonl").read_bytes() == before
+    forced = snakemake(tmp_path / "study", predictions.format(1), "--forcerun", "finetune_model", config=two)
+    assert forced.returncode == 0, forced.output[-2000:]
+    assert "was trained before" not in forced.output
     less = snakemake(tmp_path / "study", predictions.format(0), "--dry-run")
     assert "Nothing to be done" in less.output

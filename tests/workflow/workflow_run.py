@@ -1,10 +1,13 @@
 """Running the real workflow in a folder of its own."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
@@ -38,3 +41,15 @@ def snakemake(folder: Path, *arguments: str, config: Path | str = "tiny.yaml", e
         timeout=1800,
     )
     return Run(done.returncode, done.stdout + done.stderr, folder)
+
+
+def dry_runs(commands: Sequence[Sequence[str]], folder: Path) -> list[dict[str, Any]]:
+    """Dry runs of several commands, given by their arguments, in one process; see `dry_runs.py`."""
+    script = Path(__file__).with_name("dry_runs.py")
+    given = json.dumps([[str(argument) for argument in command] for command in commands])
+    done = subprocess.run(
+        [sys.executable, script], input=given, capture_output=True, text=True, check=False, cwd=folder, timeout=1800
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
