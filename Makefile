@@ -1,4 +1,4 @@
-# `make demo` runs the embedded default study; `make test` runs every check. Both set up what they need.
+# `make demo` runs the embedded default study; `make test` runs every check. Both set up what they need; `make plan` does not.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,8 +35,11 @@ demo: install ## run the default study and print where its tables and report lie
 readme-results: install ## write the results section of README.md from the demo study
 	$(BIN)/python -m clinical_peft.readme_results results/demo
 
-plan: install ## jobs, tokens, device hours and disk of a study: make plan STUDY=config/paper.yaml
-	$(BIN)/python -m clinical_peft.plan $(STUDY)
+plan: ## jobs, tokens, device hours and disk of a study: make plan STUDY=config/paper.yaml
+	@python="$(BIN)/python"; test -x "$$python" || python="$(PYTHON)"; \
+	$$python -c 'import pydantic, yaml' 2>/dev/null || \
+	{ echo 'error: make plan needs pydantic and PyYAML, which `make install` puts into .venv' >&2; exit 1; }; \
+	$$python -m clinical_peft.plan $(STUDY)
 
 test: check unit workflow ## every check that CI runs
 

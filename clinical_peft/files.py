@@ -20,7 +20,7 @@ PRIVATE_DIRECTORY = 0o700
 PARTIAL = ".partial-"
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TRIAL_BYTES = 1 << 16
 
 _guards: list[Callable[[], None]] = []
@@ -61,11 +61,12 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, *, inside: bool = False) -> None:
     """Create a folder where it is missing, and write a file into it and delete it.
 
     Args:
-        folder: A folder that results go to. Folders that are in it already are looked at, too.
+        folder: A folder that results go to.
+        inside: Whether all folders in it must be writable, too.
 
     Raises:
         StorageError: It cannot be created or written to; the message says why and whose it is.
@@ -77,7 +78,8 @@ def require_writable(folder: Path) -> None:
             file.write(bytes(_TRIAL_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        closed = [path for path in folder.iterdir() if path.is_dir() and not _may_write(path)]
+        found = os.walk(folder) if inside else ()
+        closed = [Path(path) for path, _, _ in found if not _may_write(Path(path))]
     except OSError as error:
         raise StorageError(not_writable(folder, error)) from None
     if closed:
@@ -92,11 +94,17 @@ def not_writable(path: Path, error: OSError) -> str:
     """Say why a path cannot be written, and whose the nearest folder is that exists."""
     if (reason := full_disk(error)) is not None:
         return f"{path} is not writable: {reason}; free space, then run the same command again"
+    reason = forbidden(path, error)
+    return f"{path} is not writable: {reason}; give yourself access, or run in another folder (--directory)"
+
+
+def forbidden(path: Path, error: OSError) -> str:
+    """The system's words for what it forbids, and whose the nearest folder is that exists."""
     reason = os.strerror(error.errno).lower() if error.errno else type(error).__name__
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return reason
     there = next((each for each in (path, *path.parents) if _exists(each)), Path("/"))
-    whose = f" ({there} belongs to {_owner(there)}, this is {_user(os.geteuid())})"
-    owner = "" if error.errno == errno.EROFS else whose
-    return f"{path} is not writable: {reason}{owner}; give yourself access, or run in another folder (--directory)"
+    return f"{reason} ({there} belongs to {_owner(there)}, this is {_user(os.geteuid())})"
 
 
 def _exists(path: Path) -> bool:
@@ -154,7 +162,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def _refused(error: Exception, path: Path) -> OSError | None:
     """The error itself if the system forbids to write beside a path; what the block does elsewhere is another's."""
     named = error.filename if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike) else None
-    if not isinstance(error, OSError) or named is None or error.errno not in FORBIDDEN:
+    if not isinstance(error, OSError) or named is None or error.errno not in (*DENIED, errno.ENOTDIR, errno.EEXIST):
         return None
     beside = Path(named) == path.parent or path.parent in Path(named).parents or Path(named) in path.parent.parents
     return error if beside else None

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
 from clinical_peft.errors import ClinicalPeftError, StoppedError
-from clinical_peft.files import full_disk, not_writable, private_directory
+from clinical_peft.files import DENIED, forbidden, full_disk, not_writable, private_directory
 from clinical_peft.privacy import protect_process
 from clinical_peft.processes import end_with_parent
 from clinical_peft.signals import Terminated, sigterm_raises
@@ -89,6 +89,9 @@ def _line_and_code(error: BaseException, log: Path) -> tuple[str, int]:
         return " ".join(str(error).split()), STOPPED if isinstance(error, StoppedError) else 1
     if (reason := full_disk(error)) is not None:
         return f"{reason} in {_place(error)}; free space, then run the same command again; see {log}", 1
+    if isinstance(error, OSError) and error.errno in DENIED and _message(error) is not None and _file_names(error):
+        path = _file_names(error)[-1]
+        return f"{path}: {forbidden(Path(path), error)}; give yourself access, then run the same command again", 1
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 128 + signal.SIGINT
     if isinstance(error, Terminated):

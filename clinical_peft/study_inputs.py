@@ -38,7 +38,7 @@ def check_inputs(
         DataError: Something is missing, unreadable or of another form; one line for each.
     """
     problems: list[str] = []
-    looks: list[Look] = [partial(require_writable, root), partial(_look_at_store, study)]
+    looks: list[Look] = [partial(require_writable, root, inside=True), partial(_look_at_store, study)]
     for base in real_bases_in_use(study) if bases is None else sorted(bases):
         looks.append(partial(_named, f"bases.{base}", partial(_look_at_base, study.bases[base].source)))
     for look in chain(looks, _file_looks(study, root, reads)):

@@ -97,12 +97,14 @@ def check_before_first_job():
     """Refuse a study that cannot run, and look at what its jobs will read."""
     jobs = list(workflow.dag.needrun_jobs())
     imported = {job.wildcards.base for job in jobs if job.rule.name == "import_base"}
+    reads = {str(file) for job in jobs for file in job.input}
+    writes = {str(file) for job in jobs for file in job.output}
     try:
         experiments.check_runnable(STUDY)
         study_inputs.check_inputs(
             STUDY,
             Path(ROOT),
-            reads={str(file) for job in jobs for file in job.input},
+            reads=reads - writes,
             bases=imported,
         )
     except ClinicalPeftError as error:

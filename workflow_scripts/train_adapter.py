@@ -17,12 +17,8 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
     run_log, tokens = Path(snakemake.output.run_log), Path(snakemake.input.tokens)
     log = JsonlLog(run_log, kind="adapters", name=name, parent="adapters", kept=work / "run.jsonl")
     general = snakemake.input.get("general")
-    recipe, resolved = complete_job(
-        PretrainJob,
-        snakemake.params.job,
-        snakemake.input.search,
-        checkpoint_seconds=snakemake.params.checkpoint_seconds,
-    )
+    params, best = snakemake.params, snakemake.input.search
+    recipe, resolved = complete_job(PretrainJob, params.job, best, checkpoint_seconds=params.checkpoint_seconds)
     log.params(resolved)
     run_pretraining(
         recipe,

@@ -1,7 +1,7 @@
 """Jobs as records and back, without the library that validates a configuration."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical_peft import experiments
-from clinical_peft.job_records import as_record, job_from_record
+from clinical_peft.job_records import as_record, job_from_record, read_record
 from clinical_peft.method_settings import AdaLora, AdaptionPrompt, Full, Lora, PrefixTuning, PromptTuning, PTuning
 from clinical_peft.recipes import Devices, FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 
@@ -90,3 +90,44 @@ def test_what_a_recipe_says_beside_the_job_is_left_out_and_strange_keys_inside_a
     with pytest.raises(ValueError, match="epochs must be at least 1"):
         job_from_record(PretrainJob, record | {"recipe": record["recipe"] | {"epochs": 0}})
     assert job_from_record(PretrainJob, as_record(replace(job, seed=3))).seed == 3
+
+
+def demo_jobs():
+    config = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
+    demo = experiments.load_study(config)
+    yield from (experiments.pretrain_job(demo, adapter) for adapter in demo.adapters)
+    yield from (experiments.finetune_job(demo, model, task) for model in demo.models for task in demo.tasks)
+
+
+def test_what_a_result_depends_on_makes_a_job_with_the_same_record():
+    for job in demo_jobs():
+        record = read_record(job)
+        again = job_from_record(type(job), json.loads(json.dumps(record)))
+        assert read_record(again) == record
+        assert {key: value for key, value in asdict(again).items() if key not in ("recipe", "switches")} == {
+            key: value for key, value in asdict(job).items() if key not in ("recipe", "switches")
+        }
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "unused"),
+    [
+        ("tfidf", "los", {"learning_rate", "head_learning_rate", "epochs", "context", "batch_size", "precision"}),
+        ("tfidf", "diagnoses", {"learning_rate", "class_weights"}),
+        ("llama", "los", {"learning_rate"}),
+        ("llama+clinical-frozen", "diagnoses", {"learning_rate", "class_weights"}),
+        ("llama+lora", "los", set()),
+        ("bert", "procedures", {"class_weights"}),
+    ],
+)
+def test_keys_of_a_recipe_that_no_result_depends_on_are_left_out(model, task, unused):
+    (job,) = (job for job in demo_jobs() if isinstance(job, FinetuneJob) and (job.model, job.task) == (model, task))
+    left_out = {field.name for field in fields(FinetuneRecipe)} - read_record(job)["recipe"].keys()
+    assert unused | {"checkpoint_seconds"} <= left_out
+    assert model == "tfidf" or left_out == unused | {"checkpoint_seconds"}
+
+
+def test_a_head_without_a_rate_of_its_own_depends_on_the_rate():
+    (job,) = (job for job in demo_jobs() if isinstance(job, FinetuneJob) and (job.model, job.task) == ("llama", "los"))
+    job = replace(job, recipe=replace(job.recipe, head_learning_rate=None))
+    assert read_record(job)["recipe"]["learning_rate"] == job.recipe.learning_rate

@@ -170,6 +170,23 @@ def test_a_full_disk_is_named_wherever_it_shows(tmp_path: Path):
     assert len(log_of(tmp_path)) <= 900
 
 
+NOT_PERMITTED = "(permission denied|operation not permitted|read-only file system)"
+
+
+def test_a_file_that_may_not_be_written_is_named_with_the_reason(tmp_path: Path):
+    result = run("open('/sys/new.json', 'w')", tmp_path)
+    assert result.returncode == 1
+    assert re.fullmatch(rf"error: /sys/new\.json: {NOT_PERMITTED}.*; give yourself access, .+\n", result.stderr)
+
+
+def test_a_log_that_may_not_be_written_is_one_line(tmp_path: Path):
+    script = write_script("pass", tmp_path)
+    script.write_text(script.read_text().replace("logs/job.log", "/sys/logs/job.log"))
+    result = subprocess.run([sys.executable, script], text=True, capture_output=True, cwd=tmp_path, check=False)
+    assert result.returncode == 1
+    assert re.fullmatch(rf"error: /sys/logs/job\.log is not writable: {NOT_PERMITTED}.*\n", result.stderr)
+
+
 def test_notice_ends_a_loop_and_nothing_else(tmp_path: Path):
     body = (
         "import os, signal; from clinical_peft.signals import stop_signals_noted\n"

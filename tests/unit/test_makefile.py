@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
@@ -26,3 +27,26 @@ def test_clean_removes_results(tmp_path: Path):
     (tmp_path / "results" / "demo").mkdir(parents=True)
     assert "remain" not in clean(tmp_path)
     assert not (tmp_path / "results").exists()
+
+
+def plan(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
+    """`make plan` in a checkout without .venv."""
+    for name in ("Makefile", "clinical_peft", "config", "envs", "pyproject.toml"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    command = ["make", "--silent", "plan", "STUDY=config/tiny.yaml", f"PYTHON={python}"]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+
+
+def test_plan_installs_nothing(tmp_path: Path):
+    done = plan(tmp_path, sys.executable)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Study tiny" in done.stdout
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_plan_without_its_packages_is_one_line(tmp_path: Path):
+    done = plan(tmp_path, f"{sys.executable} -I -S")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0].startswith("error: make plan needs pydantic and PyYAML, which `make install`")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / ".venv").exists()

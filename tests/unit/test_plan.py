@@ -83,7 +83,9 @@ def test_the_plan_is_printed(capsys):
         assert word in printed
 
 
-@pytest.mark.parametrize(("content", "expected"), [("studdy: x\n", "studdy"), ("a: [", "cannot be read as YAML")])
+@pytest.mark.parametrize(
+    ("content", "expected"), [("studdy: x\n", "studdy"), ("a: [", "mine.yaml: line 1: expected YAML")]
+)
 def test_a_wrong_file_is_one_line(tmp_path, capsys, content, expected):
     path = tmp_path / "mine.yaml"
     path.write_text(content)

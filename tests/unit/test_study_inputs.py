@@ -373,7 +373,8 @@ def test_results_of_another_user_inside_are_said(owned_by_another):
     owned_by_another.chmod(0o777)
     os.seteuid(65534)
     with pytest.raises(StorageError, match="notes is not writable: permission denied"):
-        require_writable(owned_by_another)
+        require_writable(owned_by_another, inside=True)
+    require_writable(owned_by_another)
 
 
 def test_a_file_in_the_place_of_results_is_said(tmp_path):

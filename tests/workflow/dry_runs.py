@@ -22,7 +22,8 @@ def dry_run(arguments: Sequence[str]) -> dict[str, Any]:
     output = io.StringIO()
     with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
         try:
-            code = main(["--dry-run", "--quiet", "host", *arguments]) or 0
+            sys.argv = ["snakemake", "--dry-run", "--quiet", "host", *arguments]
+            code = main(sys.argv[1:]) or 0
         except SystemExit as end:
             code = end.code
     text = output.getvalue()

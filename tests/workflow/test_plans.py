@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workflow_run import REPOSITORY, SNAKEMAKE, snakemake
+from workflow_run import REPOSITORY, SNAKEMAKE, dry_runs, snakemake
 
 from clinical_peft.experiments import deep_merge, load_study
 from clinical_peft.plan import plan
@@ -111,6 +111,68 @@ def test_a_wrong_study_is_one_message_before_any_job_starts(content, expected, t
     assert expected in run.output
     assert "Traceback" not in run.output
     assert not (tmp_path / "results").exists()
+
+
+UNREADABLE = {
+    "missing": (None, "expected a study file, found none"),
+    "empty": (b"", "the file is empty"),
+    "list": (b"- study: mine\n", "expected keys at top level, such as `study: NAME`, found a list"),
+    "tab": (b"study: mine\ndata:\n\tmimic_iii: /x\n", "line 3: expected YAML, found a tab; indent with spaces"),
+    "latin-1": (b"study: caf\xe9\n", "expected UTF-8 text, found other bytes at byte 10"),
+    "twice": (b"study: a\nstudy: b\n", "line 2: expected YAML, found the key 'study' twice"),
+}
+
+
+def test_a_study_file_that_cannot_be_read_is_one_line(tmp_path):
+    for name, (content, _) in UNREADABLE.items():
+        if content is not None:
+            (tmp_path / f"{name}.yaml").write_bytes(content)
+    start = ["--snakefile", REPOSITORY / "Snakefile", "--directory", tmp_path]
+    slurm = ["--workflow-profile", REPOSITORY / "profiles" / "slurm"]
+    commands = [[*start, "--configfile", tmp_path / f"{name}.yaml"] for name in UNREADABLE]
+    commands += [[*start, *slurm, f"--configfile={tmp_path}/missing.yaml"]]
+    commands += [[*start, "--configfile", CONFIG / "tiny.yaml", "push_to_hub"]]
+    expected = [f"{tmp_path}/{name}.yaml: {line}" for name, (_, line) in UNREADABLE.items()]
+    expected += [expected[0], "push_to_hub: expected a study file, found none; targets stand before --configfile"]
+    for found, line in zip(dry_runs(commands, tmp_path), expected, strict=True):
+        assert found["code"] == 1
+        assert f"error: {line}" in found["output"].splitlines()[-1]
+        assert "Traceback" not in found["output"]
+
+
+def test_what_a_study_defines_and_does_not_run_is_said_at_the_start(tmp_path):
+    content = {"adapters": {"mine-lora": {"base": "tiny-llama", "method": "lora"}}}
+    run = snakemake(tmp_path, "--dry-run", config=write_config(tmp_path, content))
+    assert "study.yaml: defined, but not in the matrix, so not run: adapters mine-lora\n" in run.output
+    assert "not in the matrix" not in snakemake(tmp_path, "--dry-run").output
+
+
+def test_a_base_folder_that_is_not_there_fails_the_dry_run(tmp_path):
+    source = {"kind": "local", "path": str(tmp_path / "nowhere")}
+    content = {
+        "data": {"synthetic_for_real_bases": True},
+        "bases": {"mine": {"family": "causal", "label": "Mine", "source": source}},
+        "adapters": {"mine-lora": {"base": "mine", "method": "lora"}},
+        "matrix": {"adapters": ["mine-lora"], "models": [], "tasks": []},
+    }
+    run = snakemake(tmp_path, "--dry-run", config=write_config(tmp_path, content))
+    assert run.returncode == 1
+    assert f"{tmp_path}/nowhere/config.json" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_wrong_column_of_notes_ends_the_run_before_any_job(tmp_path):
+    (tmp_path / "notes.csv").write_text("note_id,text\n1,cough\n")
+    content = {
+        "data": {"note_files": {"own": {"path": str(tmp_path / "notes.csv"), "text_column": "body"}}},
+        "adapters": {"own-lora": {"base": "tiny-llama", "method": "lora", "corpus": "own"}},
+        "matrix": {"adapters": ["own-lora"], "models": [], "tasks": []},
+    }
+    run = snakemake(tmp_path, config=write_config(tmp_path, content))
+    assert run.returncode == 1
+    assert f"data.note_files.own: {tmp_path}/notes.csv: expected column body; found note_id, text" in run.output
+    assert "Traceback" not in run.output
+    assert not (tmp_path / "results" / "mine" / "logs").exists()
 
 
 def test_a_recipe_that_the_study_does_not_search_is_refused_by_name(tmp_path):

@@ -128,6 +128,7 @@ def text_of(path: Path) -> str:
 def files_outside_the_data_folders(folder: Path) -> list[Path]:
     study = folder / "results" / "tiny"
     inside = {study / name for name in DATA_FOLDERS}
+    inside |= set((study / "work").rglob("finished"))  # predictions of finished seeds
     return [
         path
         for path in folder.rglob("*")

@@ -269,8 +269,8 @@ def test_two_runs_give_the_same_bytes(tiny_run, tmp_path):
 
 def test_a_job_that_fails_ends_in_one_line_and_leaves_nothing_half_written(tiny_run, tmp_path):
     shutil.copytree(tiny_run.results / "tiny", tmp_path / "results" / "tiny")
-    cohort = tmp_path / "results" / "tiny" / "cohorts" / "mortality.parquet"
-    cohort.write_bytes(b"not a cohort")
+    classes = tmp_path / "results" / "tiny" / "cohorts" / "mortality.classes.json"
+    classes.write_text("not JSON")
     run = snakemake(tmp_path, "results/tiny/predictions/tfidf/mortality/seed0.parquet", "--forcerun", "finetune_model")
     assert run.returncode == 1
     assert "error: " in run.output

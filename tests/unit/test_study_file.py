@@ -1,0 +1,123 @@
+"""A study's file is read with one line for whatever is wrong, and compared with its matrix."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clinical_peft.errors import ConfigError
+from clinical_peft.experiments import deep_merge, load_study
+from clinical_peft.study_file import (
+    check_command_line,
+    describe_unused,
+    files_of_command,
+    read_study_file,
+    unused_entries,
+)
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
+def test_a_study_of_the_repository_is_read_as_yaml_reads_it(path):
+    assert read_study_file(path) == yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "expected a study file, found none"),
+        (b"", "the file is empty"),
+        (b"# nothing\n", "the file is empty"),
+        (b"- a\n", "found a list"),
+        (b"hello\n", "found a text"),
+        (b"3\n", "found a int"),
+        (b"a:\n\tb: 1\n", "line 2: expected YAML, found a tab; indent with spaces"),
+        (b"a: [1\nb: 2\n", "line 2: expected YAML"),
+        (b"a: 1\nb: {c: 1, c: 2}\n", "line 2: expected YAML, found the key 'c' twice"),
+        (b"a: \xe9\n", "found other bytes at byte 3; save it as UTF-8"),
+        (b"a: \x00\n", "found a character that YAML does not allow"),
+        ("a: 1\n".encode("utf-16"), "expected UTF-8 text"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(content, expected, tmp_path):
+    path = tmp_path / "mine.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as raised:
+        read_study_file(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert expected in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_byte_order_marks_json_and_merge_keys_are_read(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"\xef\xbb\xbfa: &x {b: 1}\nc: {<<: *x, b: 2}\n")
+    assert read_study_file(path) == {"a": {"b": 1}, "c": {"b": 2}}
+    path.write_text('{"a":\t1}')
+    assert read_study_file(path) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["all", "--configfile", "a.yaml", "b.yaml", "-n"], ["a.yaml", "b.yaml"]),
+        (["--configfiles", "a.yaml", "--cores", "2", "c.yaml"], ["a.yaml"]),
+        (["--configfile=a.yaml", "all"], ["a.yaml"]),
+        (["--configfile", "a.yaml", "push_to_hub"], ["a.yaml", "push_to_hub"]),
+        (["--config", "study=x", "all"], []),
+    ],
+)
+def test_files_of_a_command_are_those_that_snakemake_takes(arguments, expected):
+    assert [str(path) for path in files_of_command(arguments)] == expected
+
+
+def test_a_target_behind_the_option_is_explained(tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("study: mine\n")
+    with pytest.raises(SystemExit) as end:
+        check_command_line(["--configfile", str(tmp_path / "mine.yaml"), "push_to_hub"])
+    assert end.value.code == 1
+    assert "push_to_hub: expected a study file, found none; targets stand before" in capsys.readouterr().err
+
+
+def unused(written: dict) -> dict[str, list[str]]:
+    default = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    return unused_entries(load_study(deep_merge(default, {"study": "mine"}, written)), written)
+
+
+OWN = {
+    "data": {"note_files": {"mine": {"path": "/data/notes.jsonl"}}},
+    "methods": {"narrow": {"label": "narrow", "settings": {"type": "lora", "r": 2, "target_modules": ["q_proj"]}}},
+    "adapters": {"mine-lora": {"base": "tiny-llama", "method": "narrow", "corpus": "mine"}},
+}
+
+
+def test_entries_that_the_matrix_leaves_out_are_named():
+    searched = {"search": {"models": {"bert+lora": {"space": "task-lora"}}}, "models": {"llama": {"label": "L"}}}
+    matrix = {"matrix": {"models": ["tfidf"], "tasks": ["los"]}, "tasks": {"pmv": {"label": "Ventilation"}}}
+    assert unused(OWN | searched | matrix) == {
+        "data.note_files": ["mine"],
+        "methods": ["narrow"],
+        "adapters": ["mine-lora"],
+        "models": ["llama"],
+        "tasks": ["pmv"],
+        "search.models": ["bert+lora"],
+    }
+
+
+def test_entries_that_the_matrix_selects_are_not_named():
+    assert unused(OWN | {"matrix": {"adapters": ["mine-lora"], "models": [], "tasks": []}}) == {}
+    forgetting = {"data": OWN["data"] | {"general_corpus": "mine"}}
+    assert unused(forgetting) == {}
+
+
+def test_the_line_names_the_file(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({"study": "mine", **OWN}))
+    default = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    study = load_study(deep_merge(default, read_study_file(path)))
+    assert describe_unused(study, [path]) == (
+        "own.yaml: defined, but not in the matrix, so not run: data.note_files mine; methods narrow; adapters mine-lora"
+    )
+    assert describe_unused(study, []) is None
