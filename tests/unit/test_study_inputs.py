@@ -28,11 +28,11 @@ from clinical_peft.data.mimic_iv.outcomes import MimicIV
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.subgroups import build_subgroups
-from clinical_peft.data.synthetic.hospital import generate_hospital
 from clinical_peft.errors import DataError, StorageError
 from clinical_peft.files import require_writable, write_text
 from clinical_peft.needed_tables import needed_tables
 from clinical_peft.study_inputs import check_inputs
+from clinical_peft.synthetic.hospital import generate_hospital
 
 CONFIG = Path(__file__).parents[2] / "config"
 TASKS = ["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
