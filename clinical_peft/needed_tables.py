@@ -101,7 +101,7 @@ class Need:
         """The table's files: one, unless it is missing or there twice."""
         return table_files(self.folder, self.table) if self.folder is not None else []
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Read the table's header and its first rows.
 
         Raises:
@@ -112,11 +112,11 @@ class Need:
         if self.folder is None:
             raise ConfigError(f"data.{self.key}: expected a folder with the table {self.table}, found null")
         path = locate_table(self.folder, self.table) if self.optional else find_table(self.folder, self.table)
-        if path is not None and look_at_table(path, self.columns) == 0 and self.notes:
+        if path is not None and check_table(path, self.columns) == 0 and self.notes:
             raise DataError(f"{path}: expected notes, found a header alone; fetch the whole table")
 
 
-def look_at_table(path: Path, columns: Columns) -> int:
+def check_table(path: Path, columns: Columns) -> int:
     """Read a table's header and its first rows.
 
     Args:

@@ -1,7 +1,7 @@
-"""What a study names, looked at before its first job: its files by their first rows, and folders by writing to them.
+"""What a study names, checked before its first job: its files by their first rows, and folders by writing to them.
 
 A wrong column would show only when its job runs, which may be hours after the start. Whether a file is there at all,
-the workflow knows from its inputs. On a cluster the look is the controller's: a file that compute nodes alone can see
+the workflow knows from its inputs. On a cluster the check is the controller's: a file that compute nodes alone can see
 counts as missing.
 """
 
@@ -18,15 +18,15 @@ from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.experiments import adapters_in_use, corpora_in_use, general_corpus, real_bases_in_use
 from clinical_peft.files import require_writable
-from clinical_peft.models.base_sources import look_at_folder, look_at_gguf
+from clinical_peft.models.base_sources import check_base_folder, check_gguf_file
 
-Look = Callable[[], Any]
+Check = Callable[[], Any]
 
 
 def check_inputs(
     study: Study, root: Path, *, reads: Collection[str] | None = None, bases: Collection[str] | None = None
 ) -> None:
-    """Look at everything that the jobs of a study will read, and at where they will write.
+    """Check everything that the jobs of a study will read, and where they will write.
 
     Args:
         study: The study.
@@ -38,12 +38,12 @@ def check_inputs(
         DataError: Something is missing, unreadable or of another form; one line for each.
     """
     problems: list[str] = []
-    looks: list[Look] = [partial(require_writable, root, inside=True), partial(_look_at_store, study)]
+    checks: list[Check] = [partial(require_writable, root, inside=True), partial(_check_store, study)]
     for base in real_bases_in_use(study) if bases is None else sorted(bases):
-        looks.append(partial(_named, f"bases.{base}", partial(_look_at_base, study.bases[base].source)))
-    for look in chain(looks, _file_looks(study, root, reads)):
+        checks.append(partial(_named, f"bases.{base}", partial(_check_base, study.bases[base].source)))
+    for check in chain(checks, _file_checks(study, root, reads)):
         try:
-            look()
+            check()
         except ClinicalPeftError as error:
             if str(error) not in problems:
                 problems.append(str(error))
@@ -65,14 +65,14 @@ def base_path(source: LocalSource | GgufSource) -> Path:
     return Path(spec.submodule_search_locations[0]) / source.path
 
 
-def _look_at_base(source: Source) -> None:
+def _check_base(source: Source) -> None:
     if isinstance(source, GgufSource):
-        look_at_gguf(base_path(source))
+        check_gguf_file(base_path(source))
     elif isinstance(source, LocalSource):
-        look_at_folder(base_path(source))
+        check_base_folder(base_path(source))
 
 
-def _look_at_store(study: Study) -> None:
+def _check_store(study: Study) -> None:
     """Check that an MLflow store in a file can be written; a server's address is left alone."""
     parts = urlsplit(study.tracking.uri or "")
     if parts.scheme in ("sqlite", "file"):
@@ -81,22 +81,22 @@ def _look_at_store(study: Study) -> None:
         require_writable(path.parent if parts.scheme == "sqlite" else path)
 
 
-def _file_looks(study: Study, root: Path, reads: Collection[str] | None) -> Iterator[Look]:
-    """Looks at the files that are read, whose readers bring libraries that the start of a run need not wait for."""
+def _file_checks(study: Study, root: Path, reads: Collection[str] | None) -> Iterator[Check]:
+    """Checks of the files that are read, whose readers bring libraries that the start of a run need not wait for."""
     from clinical_peft.data.beep_labels import read_beep_labels
-    from clinical_peft.data.cohort_files import look_at_cohort
+    from clinical_peft.data.cohort_files import check_cohort
     from clinical_peft.data.mimic_iv.codes import read_icd_map
     from clinical_peft.data.splits import LIST_FILES, read_split_lists
     from clinical_peft.data.tables import INTEGER
-    from clinical_peft.needed_tables import look_at_table, needed_tables
+    from clinical_peft.needed_tables import check_table, needed_tables
 
     def is_read(path: Path | None) -> bool:
         return path is not None and (reads is None or str(path) in reads)
 
     for need in needed_tables(study):
         if reads is None or any(map(is_read, need.files())):
-            yield need.look
-    yield from _note_file_looks(study, is_read)
+            yield need.check
+    yield from _note_file_checks(study, is_read)
     data, cohorts = study.data, study.cohorts
     if data.splits != "hash" and is_read(Path(data.splits) / LIST_FILES["train"]):
         yield partial(read_split_lists, Path(data.splits))
@@ -105,25 +105,25 @@ def _file_looks(study: Study, root: Path, reads: Collection[str] | None) -> Iter
     if cohorts.icd_map is not None and is_read(cohorts.icd_map):
         yield partial(read_icd_map, cohorts.icd_map)
     if data.carevue_patients is not None and is_read(data.carevue_patients):
-        yield partial(look_at_table, data.carevue_patients, {"SUBJECT_ID": INTEGER})
+        yield partial(check_table, data.carevue_patients, {"SUBJECT_ID": INTEGER})
     for path in (root / "cohorts" / f"{task}.parquet" for task in study.matrix.tasks):
         if path.exists() and is_read(path):
-            yield partial(look_at_cohort, path)
+            yield partial(check_cohort, path)
 
 
-def _note_file_looks(study: Study, is_read: Callable[[Path], bool]) -> Iterator[Look]:
-    from clinical_peft.data.note_files import look_at_note_file
+def _note_file_checks(study: Study, is_read: Callable[[Path], bool]) -> Iterator[Check]:
+    from clinical_peft.data.note_files import check_note_file
 
     general = (general_corpus(study, study.adapters[name].base) for name in adapters_in_use(study))
     for corpus in dict.fromkeys([*corpora_in_use(study), *general]):
         if corpus in study.data.note_files and is_read(study.data.note_files[corpus].path):
             entry = study.data.note_files[corpus]
-            yield partial(_named, f"data.note_files.{corpus}", partial(look_at_note_file, entry.path, **entry.columns))
+            yield partial(_named, f"data.note_files.{corpus}", partial(check_note_file, entry.path, **entry.columns))
 
 
-def _named(key: str, look: Look) -> None:
-    """Look, and name the key of the study in what is found wrong."""
+def _named(key: str, check: Check) -> None:
+    """Check, and name the key of the study in what is found wrong."""
     try:
-        look()
+        check()
     except DataError as error:
         raise DataError(f"{key}: {error}") from None

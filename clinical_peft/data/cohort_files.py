@@ -12,7 +12,7 @@ IDS = ("hadm_id", "subject_id")
 COHORT_COLUMNS = (*IDS, "split", "text", "label")
 
 
-def look_at_cohort(path: Path) -> None:
+def check_cohort(path: Path) -> None:
     """Check a cohort file by its schema.
 
     Raises:

@@ -63,7 +63,7 @@ def import_notes(
     return dict(counts) | {"written": written, "subjects": len(subjects)}
 
 
-def look_at_note_file(
+def check_note_file(
     source: Path, *, id_column: str, text_column: str, subject_column: str | None = None, rows: int = FIRST_ROWS
 ) -> None:
     """Read the first rows of a user's file as `import_notes` does.

@@ -15,7 +15,7 @@ GGUF = b"GGUF"
 _HEADER_LENGTH = 8  # bytes, little-endian, in which a safetensors file says how long its header is
 
 
-def look_at_folder(folder: Path) -> None:
+def check_base_folder(folder: Path) -> None:
     """Check that a folder holds a network's configuration, whole weights as safetensors, and a tokenizer.
 
     Args:
@@ -26,7 +26,7 @@ def look_at_folder(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: expected the folder of a base, found none; correct source.path")
-    _look_at_config(folder / CONFIG)
+    _check_config(folder / CONFIG)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         pickled = [path.name for path in sorted(folder.iterdir()) if path.suffix in (".bin", ".pt", ".pth", ".ckpt")]
@@ -36,12 +36,12 @@ def look_at_folder(folder: Path) -> None:
         if path not in weights:
             raise DataError(f"{path}: expected this part of the weights, which {INDEX} names, found none; fetch it")
     for path in weights:
-        _look_at_weights(path)
+        _check_weights(path)
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise DataError(f"{folder}: expected a tokenizer, such as {TOKENIZERS[0]}, found none; add that of the base")
 
 
-def look_at_gguf(file: Path) -> None:
+def check_gguf_file(file: Path) -> None:
     """Check that a file begins as GGUF does.
 
     Raises:
@@ -60,7 +60,7 @@ def files_to_watch(folder: Path) -> list[Path]:
     return [folder / CONFIG, *found, *(path for name in TOKENIZERS if (path := folder / name).is_file())]
 
 
-def _look_at_config(path: Path) -> None:
+def _check_config(path: Path) -> None:
     if not path.is_file():
         raise DataError(f"{path}: expected a network's configuration, found none; give the folder that holds it")
     _refuse_pointer(path)
@@ -81,7 +81,7 @@ def _indexed(path: Path) -> Iterable[str]:
     return sorted({str(name) for name in parts.values()})
 
 
-def _look_at_weights(path: Path) -> None:
+def _check_weights(path: Path) -> None:
     """Compare the length of a safetensors file with what its header says."""
     _refuse_pointer(path)
     size = path.stat().st_size
