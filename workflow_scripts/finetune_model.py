@@ -26,4 +26,4 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
     )
     if kept:
         seeds = ", ".join(map(str, kept))
-        print(f"{recipe.model} on {recipe.task}: seed {seeds} was trained before; see {params.work}", file=sys.stderr)
+        print(f"{recipe.model} on {recipe.task}: trained before, kept in {params.work}: seed {seeds}", file=sys.stderr)

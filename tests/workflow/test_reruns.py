@@ -142,10 +142,13 @@ def test_a_further_seed_and_its_removal_train_nothing_twice(tiny_run, tmp_path):
     before = (tmp_path / "study/results/tiny/runs/finetune/tfidf/mortality/seed0.jsonl").read_bytes()
     more = snakemake(tmp_path / "study", predictions.format(1), config=two)
     assert more.returncode == 0, more.output[-2000:]
-    assert "seed 0 was trained before" in more.output
+    assert (
+        "tfidf on mortality: trained before, kept in results/tiny/work/finetune/tfidf/mortality: seed 0\n"
+        in more.output
+    )
     assert (tmp_path / "study/results/tiny/runs/finetune/tfidf/mortality/seed0.jsonl").read_bytes() == before
     forced = snakemake(tmp_path / "study", predictions.format(1), "--forcerun", "finetune_model", config=two)
     assert forced.returncode == 0, forced.output[-2000:]
-    assert "was trained before" not in forced.output
+    assert "trained before" not in forced.output
     less = snakemake(tmp_path / "study", predictions.format(0), "--dry-run")
     assert "Nothing to be done" in less.output
