@@ -42,6 +42,7 @@ onstart:
     check_before_first_job()
     keep_to_owner(Path(".snakemake"))
     take_lease()
+    forget_forced_seeds()
 
 
 onsuccess:

@@ -21,6 +21,7 @@ from typing import NoReturn
 from clinical_peft.claims import Claim, Holder, UnreadableClaim
 from clinical_peft.errors import WorkLostError
 from clinical_peft.files import guarded_writes
+from clinical_peft.training.kept_seeds import FINISHED
 
 SUFFIX = ".owner.json"
 BEAT_SECONDS = 10.0
@@ -147,8 +148,11 @@ def _waiting(work: Path, holder: Holder, existence: str) -> str:
 
 
 def _is_finished(work: Path, outputs: list[Path]) -> bool:
-    """Whether another process has finished the job: its work folder goes last, and this one began without outputs."""
-    left = any(path.is_file() for path in work.rglob("*"))
+    """Whether another process has finished the job: its work folder goes last, and this one began without outputs.
+
+    Kept seeds of a fine-tuning job stay in the folder.
+    """
+    left = any(path.is_file() and path.relative_to(work).parts[0] != FINISHED for path in work.rglob("*"))
     return bool(outputs) and not left and all(output.exists() for output in outputs)
 
 

@@ -109,7 +109,11 @@ def check_before_first_job():
         )
     except ClinicalPeftError as error:
         raise WorkflowError(str(error)) from None
-    for job in jobs:
+
+
+def forget_forced_seeds():
+    """Delete the kept seeds of jobs that the command asks to run anew; only the study's one controller may."""
+    for job in workflow.dag.needrun_jobs():
         if job.rule.name == "finetune_model" and workflow.dag.reason(job).forced:
             forget_seeds(Path(job.params.work))
 
