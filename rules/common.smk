@@ -20,8 +20,8 @@ from clinical_peft.lease import Lease
 from clinical_peft.privacy import keep_to_owner, protect_process
 from clinical_peft.processes import announce_parent
 from clinical_peft.signals import ignore_notice
-from clinical_peft.training.kept_seeds import forget_seeds
 from clinical_peft.stores import how_to_look
+from clinical_peft.training.kept_seeds import forget_seeds
 from clinical_peft.user_site import ignore_user_site
 
 protect_process()
