@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.cohorts import build_cohort
-from clinical_peft.data.labels import TASKS, code_table, label_table
+from clinical_peft.data.labelling import label_table
+from clinical_peft.data.labels import code_table
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.splits import assign_splits
@@ -29,6 +30,7 @@ from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.files import read_json, write_json
 from clinical_peft.provenance import git_revision, machine, package_versions
 from clinical_peft.synthetic.hospital import generate_hospital
+from clinical_peft.tasks import TASKS
 
 HERE = Path(__file__).resolve().parent
 SALT = "clinical-peft"
@@ -149,7 +151,7 @@ def _ventilation(database: Database, work: Path) -> Path:
 
 def _without_notes(database: Database, task: str, switches: Mapping[str, bool]) -> Cohort:
     """Labels alone; the label space as a cohort's would be, of the whole table or of the training patients."""
-    labels = label_table(task, database.tables, switches, salt=SALT)
+    labels = label_table(task, MimicIII(database.tables), switches, salt=SALT)
     found = dict(zip(labels["hadm_id"], labels["label"], strict=True))
     if not TASKS[task].multilabel:
         return Cohort({}, found, len(TASKS[task].classes))

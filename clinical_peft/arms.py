@@ -8,7 +8,6 @@ What a switch does not reach, an arm takes from the study itself.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from clinical_peft.config.sections import Task
 from clinical_peft.config.study import Study
 from clinical_peft.config.switches import (
     MIMIC_III_SWITCHES,
@@ -39,7 +38,7 @@ class Arm:
     """
 
     switch: str
-    task: Task
+    task: str
     model: str
     cohort: str
     adapter: str | None
@@ -157,7 +156,7 @@ def _switched(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if switch_of(name)))
 
 
-def untouched_tasks(study: Study) -> dict[str, list[Task]]:
+def untouched_tasks(study: Study) -> dict[str, list[str]]:
     """By switch that `gaps` asks for, the tasks whose runs it cannot change; switches that change all are absent."""
     tasks = _tasks(study) if study.gaps.model else []
     found = {
@@ -166,11 +165,11 @@ def untouched_tasks(study: Study) -> dict[str, list[Task]]:
     return {switch: left for switch, left in found.items() if left}
 
 
-def _tasks(study: Study) -> list[Task]:
+def _tasks(study: Study) -> list[str]:
     return study.gaps.tasks or study.matrix.tasks
 
 
-def may_change(study: Study, switch: str, task: Task) -> bool:
+def may_change(study: Study, switch: str, task: str) -> bool:
     """Whether a switch can change the runs of the model of `gaps` on a task."""
     model = study.models[study.gaps.model or ""]
     if switch == ALL:
@@ -230,7 +229,7 @@ def _check_corpus(study: Study, key: str, model: str, corpus: str) -> None:
         )
 
 
-def _arm(study: Study, model: str, switch: str, task: Task) -> Arm:
+def _arm(study: Study, model: str, switch: str, task: str) -> Arm:
     clinical = study.models[model].clinical
     stages: tuple[Stage, ...] = ("model", *OF_ADAPTERS) if clinical else ("model",)
     name = _under(model, switch, *stages)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from clinical_peft.arms import adapter_of_model, check_gaps, plain, switch_of, switches_under
-from clinical_peft.config.sections import Partial, ScratchSource, Task
+from clinical_peft.config.sections import Partial, ScratchSource
 from clinical_peft.config.study import Study, describe_problem, parse_study
 from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
@@ -88,7 +88,7 @@ def token_salt(study: Study, corpus: str) -> str:
     return f"{salt}:pretraining" if plain(corpus) in study.paired_corpora else salt
 
 
-def finetune_job(study: Study, model: str, task: Task) -> FinetuneJob:
+def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
     """Resolve a model's recipe on a task: default, then task, then model, then the model's own for this task.
 
     The model's name may carry a switch.
@@ -115,7 +115,7 @@ def finetune_job(study: Study, model: str, task: Task) -> FinetuneJob:
     )
 
 
-def pool_job(study: Study, model: str, task: Task) -> PoolJob | None:
+def pool_job(study: Study, model: str, task: str) -> PoolJob | None:
     """The job that pools the notes of a run's cohort, or None where a run trains more than a head.
 
     Only what decides the features comes from the run; the rest is the same for all, so that equal features have
@@ -152,9 +152,9 @@ def feature_set(study: Study, model: str, task: str) -> str | None:
     return f"{study.models[model].base}{adapter}-{job.context}-{job.precision}"
 
 
-def feature_sets(study: Study) -> dict[str, tuple[str, list[Task]]]:
+def feature_sets(study: Study) -> dict[str, tuple[str, list[str]]]:
     """Every set of pooled features that the registry's models can read: one of them, and the tasks that need it."""
-    sets: dict[str, tuple[str, list[Task]]] = {}
+    sets: dict[str, tuple[str, list[str]]] = {}
     for model in study.models:
         for task in _tasks_of(study, model):
             name = feature_set(study, model, task)
@@ -164,7 +164,7 @@ def feature_sets(study: Study) -> dict[str, tuple[str, list[Task]]]:
     return sets
 
 
-def _task_method(study: Study, name: str | None, task: Task) -> Lora | None:
+def _task_method(study: Study, name: str | None, task: str) -> Lora | None:
     if name is None:
         return None
     place = f"tasks.{task}.task_adapter"
@@ -333,7 +333,7 @@ def adapter_labels(study: Study) -> dict[str, str]:
     return {name: f"{label} ({name})" if shared[label] > 1 else label for name, label in labels.items()}
 
 
-def runs_in_use(study: Study) -> list[tuple[str, Task]]:
+def runs_in_use(study: Study) -> list[tuple[str, str]]:
     """Model and task of every fine-tuning that the matrix selects, model by model."""
     return [(model, task) for model in study.matrix.models for task in _tasks_of(study, model)]
 
@@ -344,7 +344,7 @@ def feature_sets_in_use(study: Study) -> list[str]:
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
-def _tasks_of(study: Study, model: str) -> list[Task]:
+def _tasks_of(study: Study, model: str) -> list[str]:
     """Tasks of the matrix that a model may run."""
     allowed = {task: study.tasks[task].models for task in study.matrix.tasks}
     return [task for task, models in allowed.items() if models is None or model in models]

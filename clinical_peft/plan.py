@@ -8,35 +8,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from clinical_peft import experiments
 from clinical_peft.arms import further, plain, switches_under
-from clinical_peft.config.sections import HubSource, Task
+from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.study_file import describe_unused, read_study_file
 from clinical_peft.synthetic.sizes import predicted_note_counts
+from clinical_peft.tasks import find_task
 
-# Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks;
-# admissions per task from the paper's Table 1, training and all splits.
+# Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks.
 REAL_NOTES = {"mimic-iv": 331_793 + 2_321_355, "mimic-iii": 2_083_180}
-REAL_COHORTS: dict[str, tuple[int, int]] = {
-    "los": (30_421, 43_609),
-    "mortality": (33_954, 48_684),
-    "pmv": (5_666, 7_079),
-    "diagnoses": (33_994, 48_741),
-    "procedures": (30_030, 43_068),
-    "control": (33_997, 48_745),
-}
 MIMIC_IV_SUMMARIES = 331_793
 # Assumptions, printed with the plan.
 TOKENS_PER_REAL_NOTE = 360
 TOKENS_PER_SYNTHETIC_NOTE = 590
 SPLIT_SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 SPLIT_SHARE = SPLIT_SHARES["train"]
-COHORT_SHARE = {"pmv": 0.35, "los": 0.88}
-MIMIC_IV_COHORT_SHARE = {"pmv": 0.03, "procedures": 0.6}  # of all discharge summaries, most without intensive care
 FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
 FULL_SHARE = 3 / 2  # a step that trains every weight adds their gradients
 BYTES_PER_PARAMETER = 4
@@ -96,16 +85,16 @@ def corpus_tokens(study: Study, corpus: str) -> int:
     return TOKENS_PER_SYNTHETIC_NOTE * sum(notes[part] for part in parts)
 
 
-def cohort_rows(study: Study, task: Task) -> tuple[int, int]:
+def cohort_rows(study: Study, task: str) -> tuple[int, int]:
     """Estimate a cohort's admissions: those of the training split, and all."""
-    from_mimic_iv = study.cohorts.source == "mimic-iv"
-    if plans_for_mimic(study) and not from_mimic_iv:
-        return REAL_COHORTS[task]
+    kind, source = find_task(task), study.cohorts.source
+    if plans_for_mimic(study) and source == "mimic-iii":
+        return kind.release_rows
     if plans_for_mimic(study):
-        rows = round(MIMIC_IV_SUMMARIES * MIMIC_IV_COHORT_SHARE.get(task, 0.95))
+        rows = round(MIMIC_IV_SUMMARIES * kind.mimic_iv_share)
     else:
-        notes = predicted_note_counts(study.synthetic.size)[f"{study.cohorts.source}-discharge"]
-        rows = round(notes * COHORT_SHARE.get(task, 0.95))
+        notes = predicted_note_counts(study.synthetic.size)[f"{source}-discharge"]
+        rows = round(notes * kind.cohort_share)
     return round(rows * SPLIT_SHARE), rows
 
 
@@ -113,7 +102,8 @@ def _data(study: Study) -> Stage:
     corpora = experiments.corpora_in_use(study)
     characters = 4 * sum(corpus_tokens(study, corpus) for corpus in corpora)
     tasks = study.matrix.tasks
-    jobs = len(tasks) + bool(tasks) + ("pmv" in tasks and study.data.pmv_split != "beep")
+    reads_ventilation = any(find_task(task).reads_ventilation for task in tasks)
+    jobs = len(tasks) + bool(tasks) + (reads_ventilation and study.data.pmv_split != "beep")
     # Both arms of a paired corpus come from one job, which reads the extracted corpus.
     jobs += len({study.cohorts.source if corpus in study.paired_corpora else corpus for corpus in corpora})
     jobs += any(corpus in study.paired_corpora for corpus in corpora)
@@ -200,7 +190,7 @@ def _finetuning(study: Study) -> Stage:
         notes = max(cohort_rows(study, task)[1] for task in tasks)
         tokens += round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
     for model, cohort in (*experiments.runs_in_use(study), *further(study).runs):
-        entry, task = study.models[plain(model)], cast("Task", plain(cohort))
+        entry, task = study.models[plain(model)], plain(cohort)
         jobs += 1
         if entry.base is None:
             continue

@@ -14,19 +14,16 @@ from typing import Any
 from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.files import read_json, write_json, write_text
 from clinical_peft.settings import settings_digest
+from clinical_peft.tasks import CONTROL, PAPER_TASKS, TASKS
 
 SUMMARY = Path("benchmarks/results/demo.json")
 README = Path("README.md")
 BEGIN = "<!-- results of the demo study: written by `make readme-results` -->"
 END = "<!-- end of the results -->"
-TASKS = {
-    "pmv": "PMV",
-    "mortality": "MOR",
-    "los": "LOS",
-    "diagnoses": "DIAG",
-    "procedures": "PROC",
+COLUMNS = {
+    **{name: TASKS[name].short for name in PAPER_TASKS},
     "macro_average": "mean",
-    "control": "control",
+    CONTROL: "control",
 }
 AUROC_TABLES = ("downstream_main", "downstream_lora_baselines")
 
@@ -102,8 +99,8 @@ def section(summary: Mapping[str, Any]) -> str:
         "interval over patients alone, which leaves out what another seed would change (table `uncertainty` has both). "
         "The control's label is a coin: 50 is right.",
         "",
-        f"| model | {' | '.join(TASKS.values())} |",
-        "|---" + "|---:" * len(TASKS) + "|",
+        f"| model | {' | '.join(COLUMNS.values())} |",
+        "|---" + "|---:" * len(COLUMNS) + "|",
         *rows,
         "",
         "Perplexity of the test notes, per token, before and after an adapter is trained.",
@@ -118,7 +115,7 @@ def section(summary: Mapping[str, Any]) -> str:
 
 def _model_row(model: Mapping[str, Any]) -> str:
     cells = []
-    for task in TASKS:
+    for task in COLUMNS:
         value, low, high = model["auroc"].get(task, (None, None, None))
         interval = f" ({low:.1f} to {high:.1f})" if task == "macro_average" and low is not None else ""
         cells.append("–" if value is None else f"{value:.1f}{interval}")

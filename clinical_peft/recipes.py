@@ -16,19 +16,9 @@ Precision = Literal["fp32", "bf16", "nf4"]
 Attention = Literal["auto", "grouped", "packed"]
 Checkpointing = Literal["auto", "none", "full"] | int
 Strategy = Literal["ddp", "fsdp2"]
-TaskType = Literal["binary", "multiclass", "multilabel"]
 
 # Keys of a recipe on which no result depends.
 IDLE_KEYS = ("checkpoint_seconds",)
-
-TASK_TYPES: dict[str, TaskType] = {
-    "los": "multiclass",
-    "mortality": "binary",
-    "pmv": "binary",
-    "diagnoses": "multilabel",
-    "procedures": "multilabel",
-    "control": "binary",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +269,7 @@ class FinetuneJob:
 
     Attributes:
         model: Name of the model.
-        task: Name of the task; `TASK_TYPES` gives its type.
+        task: Name of the task (`clinical_peft.tasks`).
         kind: `adapted` trains a head and the adapters named below; `full` trains every weight; `tfidf` is
             logistic regression on TF-IDF features and uses no base.
         family: Kind of base network; null for `tfidf`.

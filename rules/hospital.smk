@@ -2,31 +2,10 @@
 
 from clinical_peft.config.switches import STAGES, TASKS_OF_SWITCH
 from clinical_peft.data.table_files import table_files
+from clinical_peft.tasks import TASKS, find_task
 
 FROM_MIMIC_IV = STUDY.cohorts.source == "mimic-iv"
 CORE_TABLES = ["NOTEEVENTS", "ADMISSIONS"]
-TASK_TABLES = {
-    "los": ["ADMISSIONS"],
-    "mortality": ["ADMISSIONS"],
-    "pmv": [
-        "ADMISSIONS",
-        "PATIENTS",
-        "ICUSTAYS",
-        "DIAGNOSES_ICD",
-        "NOTEEVENTS",
-    ],
-    "diagnoses": ["ADMISSIONS", "DIAGNOSES_ICD"],
-    "procedures": ["ADMISSIONS", "PROCEDURES_ICD"],
-    "control": ["ADMISSIONS"],
-}
-MIMIC_IV_TASK_TABLES = {
-    "los": ["admissions"],
-    "mortality": ["admissions"],
-    "pmv": ["admissions", "patients", "icustays", "diagnoses_icd"],
-    "diagnoses": ["diagnoses_icd"],
-    "procedures": ["procedures_icd"],
-    "control": ["admissions"],
-}
 
 
 def hospital_tables(folder, key, names):
@@ -131,13 +110,14 @@ def admission_notes_of_cohort(wildcards):
 
 
 def labelled_by_beep(wildcards):
-    return task_of_cohort(wildcards) == "pmv" and STUDY.data.pmv_split == "beep"
+    by_list = STUDY.data.pmv_split == "beep"
+    return by_list and find_task(task_of_cohort(wildcards)).has_own_split
 
 
 def tables_of_task(wildcards):
     if FROM_MIMIC_IV:
-        return mimic_iv_tables(MIMIC_IV_TASK_TABLES[task_of_cohort(wildcards)])
-    names = TASK_TABLES[task_of_cohort(wildcards)]
+        return mimic_iv_tables(find_task(task_of_cohort(wildcards)).tables["mimic-iv"])
+    names = find_task(task_of_cohort(wildcards)).tables["mimic-iii"]
     return mimic_iii_tables(["ADMISSIONS"] if labelled_by_beep(wildcards) else names)
 
 
@@ -159,8 +139,8 @@ def tables_of_subgroups(wildcards):
 
 
 def ventilation_of_task(wildcards):
-    pmv = task_of_cohort(wildcards) == "pmv"
-    derived = pmv and not labelled_by_beep(wildcards)
+    needed = find_task(task_of_cohort(wildcards)).reads_ventilation
+    derived = needed and not labelled_by_beep(wildcards)
     return f"{ROOT}/cohorts/ventilation.parquet" if derived else []
 
 
@@ -301,7 +281,8 @@ def source_of_disjoint_corpus():
 
 def tasks_split_by_admission():
     """Tasks of which a patient may be in several splits, because the study asks for a split by admission."""
-    return [] if STUDY.data.pmv_split == "core-patient" else ["pmv"]
+    by_admission = STUDY.data.pmv_split != "core-patient"
+    return [name for name, task in TASKS.items() if by_admission and task.has_own_split]
 
 
 def patients_apart(wildcards):

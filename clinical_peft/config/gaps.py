@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from clinical_peft.config.sections import Name, Section, Task
+from clinical_peft.config.sections import Name, Section, TaskName
 
 
 class ContaminationModels(Section):
@@ -20,7 +20,7 @@ class Gaps(Section):
     model: Name | None = Field(
         None, description="model of the matrix that is run again under each switch; null measures no switch"
     )
-    tasks: list[Task] | None = Field(None, description="tasks of the matrix on which it is run; null means all")
+    tasks: list[TaskName] | None = Field(None, description="tasks of the matrix on which it is run; null means all")
     switches: list[str] | None = Field(None, description="switches that are turned on alone; null means all")
     contamination: ContaminationModels | None = Field(
         None, description="models to compare inside and outside the CareVue subset, and between the two arms"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from clinical_peft.config.sections import Name, Section, Seed, Task
+from clinical_peft.config.sections import Name, Section, Seed, TaskName
 from clinical_peft.search.spaces import Pruner, Sampler, Value
 
 
@@ -45,7 +45,9 @@ class AdapterSearch(Section):
 class ModelSearch(AdapterSearch):
     """A search for a model's recipe on each of some tasks, by validation AUROC."""
 
-    tasks: list[Task] | None = Field(None, description="tasks whose recipes are searched; null means all that it runs")
+    tasks: list[TaskName] | None = Field(
+        None, description="tasks whose recipes are searched; null means all that it runs"
+    )
 
 
 class SearchSection(Section):

@@ -9,9 +9,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from clinical_peft.method_settings import Method
 from clinical_peft.recipes import Family, LanguageRecipe, Shape
 from clinical_peft.stores import EXPECTED, is_store
+from clinical_peft.tasks import TASKS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
-Task = Literal["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
+
+
+def _known_task(name: str) -> str:
+    if name not in TASKS:
+        raise ValueError(f"expected one of {', '.join(TASKS)}")
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_known_task), Field(json_schema_extra={"enum": [*TASKS]})]
+"""A task of `clinical_peft.tasks`."""
+
 Partial = dict[str, Any]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """A seed that every library takes."""
@@ -244,7 +255,7 @@ class Model(Section):
     table: Literal["main", "lora_baselines"] = "main"
     published: str | None = Field(None, description="row of the paper's Table 3 or 4 to print beside this one")
     recipe: Partial = Field({}, description="overrides of `finetuning` and of the task's recipe")
-    task_recipes: dict[Task, Partial] = Field({}, description="overrides of `recipe` on single tasks")
+    task_recipes: dict[TaskName, Partial] = Field({}, description="overrides of `recipe` on single tasks")
 
 
 class TaskEntry(Section):
@@ -261,7 +272,7 @@ class Matrix(Section):
 
     adapters: list[Name] = []
     models: list[Name] = []
-    tasks: list[Task] = []
+    tasks: list[TaskName] = []
     seeds: list[Seed] = Field([0], min_length=1)
 
 

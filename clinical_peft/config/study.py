@@ -25,8 +25,8 @@ from clinical_peft.config.sections import (
     Section,
     Seed,
     Synthetic,
-    Task,
     TaskEntry,
+    TaskName,
     Tracking,
 )
 from clinical_peft.config.switches import MIMIC_III_SWITCHES, SWITCHES, resolve_switches
@@ -55,7 +55,7 @@ class Study(Section):
     methods: dict[Name, MethodEntry] = Field({})
     adapters: dict[Name, Adapter] = Field({})
     models: dict[Name, Model] = Field({})
-    tasks: dict[Task, TaskEntry] = Field({})
+    tasks: dict[TaskName, TaskEntry] = Field({})
     pretraining: Partial = Field({}, description="default recipe of adapter training")
     finetuning: Partial = Field({}, description="default recipe of fine-tuning")
     matrix: Matrix = Matrix()

@@ -12,24 +12,19 @@ import pyarrow.parquet as pq
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.consistency import check_same_patient
 from clinical_peft.data.death_phrases import without_death_phrases
-from clinical_peft.data.labels import Task, code_labels, find_task, stays_left_out, switch_on
+from clinical_peft.data.labelling import LabelRequest, Labels
+from clinical_peft.data.labels import switch_on
 from clinical_peft.data.note_table import ROW_GROUP_ROWS, parquet_writer
 from clinical_peft.data.outcomes import Outcomes
-from clinical_peft.data.prolonged_ventilation import random_split
 from clinical_peft.data.splits import assign_splits
 from clinical_peft.data.stated_outcomes import states_outcome
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.files import write_json
 from clinical_peft.hash_split import SPLITS
+from clinical_peft.tasks import Task, find_task
 
 PMV_SPLITS = ("derived-random", "core-patient", "beep")
 UNKNOWN_CODES = "codes that are not in the label space"
-_LABELLED_STEP = {
-    "mortality": "with a survival flag",
-    "diagnoses": "with a diagnosis code",
-    "procedures": "with a procedure code",
-    "control": "with a coin",
-}
 
 
 def build_cohort(
@@ -77,14 +72,10 @@ def build_cohort(
         raise ConfigError(f"data.pmv_split: expected one of {', '.join(PMV_SPLITS)}, found {pmv_split}")
     table = pq.read_table(admission_notes)
     attrition, notes = Attrition.from_metadata(pq.read_metadata(admission_notes).metadata), table.to_pandas()
-    split_of: Mapping[int, str] | None = None
-    if task == "pmv":
-        attrition = Attrition()
-        labels, split_of = _ventilated(pmv_split, outcomes, attrition)
-        frame = attrition.record("with an admission note", _label(task, notes, labels))
-        frame = attrition.record("telling no death", _tell_no_death(frame, switches))
-    else:
-        frame = _labelled(kind, notes, outcomes, switches, salt, attrition)
+    labels = kind.label(LabelRequest(outcomes=outcomes, switches=switches, salt=salt, split=pmv_split))
+    if labels.begin_cohort:
+        attrition = labels.steps
+    frame = _labelled(kind, notes, labels, switches, attrition)
 
     if drop_stated_outcomes:
         states = [states_outcome(task, text) for text in frame["text"]]
@@ -93,8 +84,8 @@ def build_cohort(
     frame = frame[frame["split"].notna()]
     if splits != "hash":
         attrition.record("of a patient in the split lists", frame)
-    if split_of is not None:
-        frame = frame.assign(split=frame["hadm_id"].map(split_of))
+    if labels.split_of is not None:
+        frame = frame.assign(split=frame["hadm_id"].map(labels.split_of))
     frame = frame.sort_values("hadm_id", ignore_index=True)
     _check_splits(task, frame)
 
@@ -109,33 +100,21 @@ def build_cohort(
     return attrition.steps
 
 
-def _ventilated(
-    pmv_split: str, outcomes: Outcomes, attrition: Attrition
-) -> tuple[pd.DataFrame, Mapping[int, str] | None]:
-    """Labels of ventilated admissions, and their split where it is not the patient's."""
-    if pmv_split == "beep":
-        return outcomes.ventilated_by_list(attrition)
-    labels = outcomes.ventilated(attrition)
-    return labels, random_split(labels["hadm_id"]) if pmv_split == "derived-random" else None
-
-
 def _labelled(
-    kind: Task, notes: pd.DataFrame, outcomes: Outcomes, switches: Mapping[str, bool], salt: str, attrition: Attrition
+    kind: Task, notes: pd.DataFrame, labels: Labels, switches: Mapping[str, bool], attrition: Attrition
 ) -> pd.DataFrame:
     """The notes of the admissions that have a label, with it."""
-    if kind.name == "mortality":
+    if labels.begin_cohort:
+        notes = attrition.record("with an admission note", _label(kind.name, notes, labels.frame))
+    if kind.drops_death_statements:
         notes = attrition.record("telling no death", _tell_no_death(notes, switches))
-    if kind.name == "los":
-        for step, admissions in stays_left_out(outcomes.folder, switches).items():
-            notes = attrition.record(step, notes[~notes["hadm_id"].isin(admissions)])
-    table = Attrition()
-    if kind.multilabel:
-        labels = code_labels(outcomes.codes(kind.name, switches, table))
-    else:
-        labels = outcomes.labels(kind.name, switches, salt)
-    frame = _label(kind.name, notes, labels)
-    if kind.name in _LABELLED_STEP:
-        attrition.record(_LABELLED_STEP[kind.name], frame, joined=table)
+    if labels.begin_cohort:
+        return notes
+    for step, admissions in labels.dropped.items():
+        notes = attrition.record(step, notes[~notes["hadm_id"].isin(admissions)])
+    frame = _label(kind.name, notes, labels.frame)
+    if kind.labelled_step:
+        attrition.record(kind.labelled_step, frame, joined=labels.steps)
     return frame
 
 

@@ -18,10 +18,13 @@ _DEATH = r"(?:expired|died|passed\s+away|deceased)\b"
 _REMOVED = re.compile(
     rf"(?<!\s)\s*+\b(?:(?:the\s++)?(?:patient|pt)\s++)?(?:(?:had|has|is)\s++)?\b{_DEATH}", re.IGNORECASE
 )
-TELLS_DEATH = re.compile(
-    rf"\b(?:patient|pt)\s+(?:(?:had|has|is)\s+)?{_DEATH}|\bs?he\s+expired\b|\bpronounced\s+expired\b|\btime\s+of\s+death\b",
-    re.IGNORECASE,
+STATED_DEATH = (
+    rf"\b(?:patient|pt)\s+(?:(?:had|has|is)\s+)?{_DEATH}|\bs?he\s+expired\b|\bpronounced\s+expired\b"
+    r"|\btime\s+of\s+death\b"
 )
+"""Pattern of a statement that the patient died; case is ignored."""
+
+_STATED_DEATH = re.compile(STATED_DEATH, re.IGNORECASE)
 _REMOVED_FROM = ("PHYSICAL EXAM: ", "MEDICATION ON ADMISSION: ")
 _IGNORED_IN = "FAMILY HISTORY: "
 
@@ -46,7 +49,7 @@ def without_death_phrases(note: str, *, original: bool) -> str | None:
     sections = [
         _without_phrases(section) if section.startswith(_REMOVED_FROM) else section for section in note.split("\n\n")
     ]
-    told = any(TELLS_DEATH.search(section) for section in sections if not section.startswith(_IGNORED_IN))
+    told = any(_STATED_DEATH.search(section) for section in sections if not section.startswith(_IGNORED_IN))
     return None if told else "\n\n".join(sections)
 
 

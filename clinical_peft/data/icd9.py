@@ -2,25 +2,14 @@
 
 import pandas as pd
 
-# ICD-9-CM: diagnoses have three digits, or V and two, or E and three, before the dot, and up to two (E: one) after it;
-# procedures two before and up to two after.
-_FORMS = {
-    "diagnoses": r"[0-9]{3,5}|V[0-9]{2,4}|E[0-9]{3,4}",
-    "procedures": r"[0-9]{2,4}",
-}
+from clinical_peft.tasks.task import CodeTable
 
 
-def has_icd9_form(codes: "pd.Series[str]", task: str) -> "pd.Series[bool]":
-    """Return which codes have the form of an ICD-9-CM code, which does not mean that they exist.
-
-    Args:
-        codes: Codes, no nulls.
-        task: diagnoses or procedures.
-    """
-    return codes.str.fullmatch(_FORMS[task])
+def has_icd9_form(codes: "pd.Series[str]", kind: CodeTable) -> "pd.Series[bool]":
+    """Return which codes have the form of an ICD-9-CM code, which does not mean that they exist; no nulls."""
+    return codes.str.fullmatch(kind.icd9_form)
 
 
-def icd9_groups(codes: "pd.Series[str]", task: str) -> "pd.Series[str]":
+def icd9_groups(codes: "pd.Series[str]", kind: CodeTable) -> "pd.Series[str]":
     """Shorten codes to the groups that are a task's classes: 3 characters, 4 of a diagnosis beginning with V or E."""
-    long = codes.str.startswith(("V", "E")) & (task == "diagnoses")
-    return codes.str[:4].where(long, codes.str[:3])
+    return codes.str[:4].where(codes.str.startswith(kind.four_characters), codes.str[:3])

@@ -8,25 +8,22 @@ from pathlib import Path
 
 import pandas as pd
 
+from clinical_peft.tasks.task import CodeTable
 from clinical_peft.terminal import warn
 
-# Fewer codes of digits are no evidence: so many lack a leading zero by chance in at most one table of a thousand, if
-# codes are drawn with the demo's shares.
-LEAST_CODES = {"diagnoses": 200, "procedures": 100}
 
-
-def warn_of_lost_zeros(codes: "pd.Series[str]", kind: str, path: Path, column: str, what: str = "codes") -> None:
+def warn_of_lost_zeros(codes: "pd.Series[str]", kind: CodeTable, path: Path, column: str, what: str = "codes") -> None:
     """Warn where no code of a table begins with 0.
 
     Args:
         codes: Codes as they stand in the table; null where there is none. Those that begin with a letter do not count.
-        kind: diagnoses or procedures.
+        kind: Says how many codes are enough to tell.
         path: The table's file, for the message.
         column: The column of the codes, for the message.
         what: What the codes are, in the plural, for the message.
     """
     digits = codes[codes.str.match(r"\s*[0-9]", na=False)]
-    if len(digits) < LEAST_CODES[kind] or digits.str.match(r"\s*0").any():
+    if len(digits) < kind.enough_for_zeros or digits.str.match(r"\s*0").any():
         return
     warn(
         f"{path}: column {column}: none of {len(digits):,} {what} begins with 0, as some do in every release: a "

@@ -1,4 +1,4 @@
-"""What the builder of cohorts asks of a database: labels, codes, and who was ventilated."""
+"""What the builder of cohorts asks of a database: its tables, codes, and who was ventilated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.beep_labels import beep_admissions
-from clinical_peft.data.labels import code_table, label_table
+from clinical_peft.data.labels import code_table
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions, with_early_note
 from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.ventilation_table import read_intervals
@@ -22,10 +22,6 @@ class Outcomes(Protocol):
     @property
     def folder(self) -> Path:
         """The folder of its tables."""
-        ...
-
-    def labels(self, task: str, switches: Mapping[str, bool], salt: str) -> pd.DataFrame:
-        """Return hadm_id, subject_id and label of every admission that has one, whether it has a note or not."""
         ...
 
     def codes(self, task: str, switches: Mapping[str, bool], attrition: Attrition) -> pd.DataFrame:
@@ -57,10 +53,6 @@ class MimicIII:
     folder: Path
     ventilation: Path | None = None
     pmv_labels: Path | None = None
-
-    def labels(self, task: str, switches: Mapping[str, bool], salt: str) -> pd.DataFrame:
-        """See `Outcomes`."""
-        return label_table(task, self.folder, switches, ventilation=self.ventilation, salt=salt)
 
     def codes(self, task: str, switches: Mapping[str, bool], attrition: Attrition) -> pd.DataFrame:
         """See `Outcomes`."""

@@ -53,7 +53,7 @@ def ventilated_admissions(mimic_iii: Path, episodes: pd.DataFrame, attrition: At
     stays = _adult_stays(mimic_iii, attrition)
     path = find_table(mimic_iii, "DIAGNOSES_ICD")
     codes = read_table(path, {"HADM_ID": INTEGER, "ICD9_CODE": TEXT})
-    warn_of_lost_zeros(codes["ICD9_CODE"], "diagnoses", path, "ICD9_CODE")  # 0140 would be excluded as 140
+    warn_of_lost_zeros(codes["ICD9_CODE"], find_codes("diagnoses"), path, "ICD9_CODE")  # 0140 would be taken for 140
     excluded = codes["HADM_ID"][codes["ICD9_CODE"].str.match(EXCLUDED_ICD9, na=False)]
     return long_ventilation(stays, excluded, episodes.rename(columns={"icustay_id": "stay_id"}), attrition)
 

@@ -13,10 +13,10 @@ from clinical_peft.evaluation.cells import mean_cell, with_seed_variances
 from clinical_peft.evaluation.comparisons import Cell, Key, Placements, Total, compare_models
 from clinical_peft.evaluation.delong import contributions
 from clinical_peft.evaluation.evaluate import STRICT_LEVEL
-from clinical_peft.evaluation.published import PAPER_TASKS
 from clinical_peft.evaluation.resampling import bca_interval, percentile_interval, undefined
 from clinical_peft.evaluation.runs import check_comparable, check_pairs, read_scored
 from clinical_peft.files import read_json, write_json
+from clinical_peft.tasks import PAPER_TASKS
 
 MACRO = "macro_average"
 

@@ -6,14 +6,12 @@ from typing import Any
 from clinical_peft.evaluation.aggregate import MACRO
 from clinical_peft.evaluation.comparisons import BEST, best_and_tied
 from clinical_peft.evaluation.published import (
-    PAPER_TASKS,
     average_is_row_mean,
     published_auroc,
     published_table,
     row_mean,
 )
 from clinical_peft.evaluation.tables import (
-    CONTROL,
     MISSING,
     PAPER_DIFFERENCE,
     TASK_LABELS,
@@ -31,6 +29,7 @@ from clinical_peft.evaluation.tables import (
     rounded,
     stated,
 )
+from clinical_peft.tasks import CONTROL, PAPER_TASKS
 
 AUROC_FIELDS = (
     "model",

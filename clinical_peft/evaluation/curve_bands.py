@@ -14,8 +14,8 @@ import numpy as np
 from clinical_peft.evaluation.curves import GRID, between_points, ranges_of_scores, rankings
 from clinical_peft.evaluation.predictions import read_classes, read_predictions
 from clinical_peft.evaluation.resampling import patient_weights
-from clinical_peft.recipes import TASK_TYPES
 from clinical_peft.scores import Link
+from clinical_peft.tasks import find_task
 
 BINS = 512
 
@@ -56,7 +56,7 @@ def curve_bands(
         level: Coverage at each point of the grid.
         link: As for `clinical_peft.evaluation.predictions.read_predictions`.
     """
-    space, kind = read_classes(classes), TASK_TYPES[task]
+    space, kind = read_classes(classes), find_task(task).type
     rates, precisions = [], []
     for path in predictions:
         data = read_predictions(path, space, kind, link=link, patients_apart=False)["test"]

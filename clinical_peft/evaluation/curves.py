@@ -14,8 +14,8 @@ import numpy as np
 from clinical_peft.disclosure import merged_ranges, publishable_classes
 from clinical_peft.evaluation.areas import scored_classes
 from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
-from clinical_peft.recipes import TASK_TYPES
 from clinical_peft.scores import Link
+from clinical_peft.tasks import find_task
 
 GRID = np.linspace(0, 1, 101)
 
@@ -103,7 +103,7 @@ def mean_curves(predictions: Sequence[Path], classes: Path, task: str, *, link: 
         task: Name of the task.
         link: As for `clinical_peft.evaluation.predictions.read_predictions`.
     """
-    space, kind = read_classes(classes), TASK_TYPES[task]
+    space, kind = read_classes(classes), find_task(task).type
     curves = [
         curve
         for path in predictions

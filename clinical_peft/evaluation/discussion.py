@@ -13,7 +13,6 @@ from clinical_peft.evaluation.aggregate import MACRO
 from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.published import published_auroc, row_mean
 from clinical_peft.evaluation.tables import (
-    CONTROL,
     MISSING,
     TASK_LABELS,
     Labels,
@@ -24,6 +23,7 @@ from clinical_peft.evaluation.tables import (
     number,
     p_text,
 )
+from clinical_peft.tasks import CONTROL
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from clinical_peft.evaluation.use_figures import (
     reliability_of,
 )
 from clinical_peft.files import private_directory
-from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.tasks import find_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def _draw_models(folder: Path, sources: FigureSources, labels: Labels) -> None:
             level=level,
             links=links,
         )
-    if any(TASK_TYPES[task] == "multilabel" for task in predictions):
+    if any(find_task(task).multilabel for task in predictions):
         output = folder / "label_frequency.svg"
         label_frequency(predictions, sources.classes, sources.cohorts, labels, output, links=links)
 

@@ -40,8 +40,8 @@ from clinical_peft.evaluation.metrics import (
 from clinical_peft.evaluation.predictions import Predictions, read_classes, read_predictions
 from clinical_peft.evaluation.resampling import bca_interval, bootstrap, jackknife, percentile_interval, undefined
 from clinical_peft.files import atomic_path, sha256_file, write_json
-from clinical_peft.recipes import TASK_TYPES
 from clinical_peft.scores import Link, link_of, sigmoid
+from clinical_peft.tasks import find_task
 
 STRICT_LEVEL = 0.99
 METADATA_KEY = b"run"
@@ -108,7 +108,7 @@ def evaluate(
     Raises:
         DataError: The predictions are malformed or not those of the cohort.
     """
-    kind = TASK_TYPES[task]
+    kind = find_task(task).type
     link = link_of(kind, job.get("switches", {}))
     space = read_classes(classes)
     splits = read_predictions(predictions, space, kind, link=link, patients_apart=patients_apart)

@@ -14,7 +14,6 @@ from clinical_peft.disclosure import SMALLEST_CELL
 from clinical_peft.evaluation.aggregate import MACRO
 from clinical_peft.evaluation.curve_bands import curve_bands
 from clinical_peft.evaluation.curves import GRID, Curves, mean_curves
-from clinical_peft.evaluation.published import PAPER_TASKS
 from clinical_peft.evaluation.style import (
     BAND_OPACITY,
     COLOURS,
@@ -27,9 +26,9 @@ from clinical_peft.evaluation.style import (
     save,
     say,
 )
-from clinical_peft.evaluation.tables import CONTROL, TASK_LABELS, Labels, in_order, label_of
-from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of
 from clinical_peft.scores import Links
+from clinical_peft.tasks import CONTROL, PAPER_TASKS, find_task
 
 BAND_RESAMPLES = 200
 
@@ -185,7 +184,7 @@ def roc_pr(
             precision.plot(GRID[1:], curves[model].precision[1:], **line_style(position))
         roc.plot([0, 1], [0, 1], **GUIDE)
         precision.axhline(next((one.prevalence for one in curves.values()), 0.0), **GUIDE)
-        suffix = averaging[TASK_TYPES[task]]
+        suffix = averaging[find_task(task).type]
         roc.set(title=f"{TASK_LABELS[task]}: ROC{suffix}", xlabel="false-positive rate", ylabel="true-positive rate")
         precision.set(title=f"Precision and recall{suffix}", xlabel="recall", ylabel="precision")
         for axes in (roc, precision):

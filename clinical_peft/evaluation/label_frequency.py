@@ -27,8 +27,8 @@ from clinical_peft.evaluation.style import (
     save,
 )
 from clinical_peft.evaluation.tables import TASK_LABELS, Labels, in_order, label_of
-from clinical_peft.recipes import TASK_TYPES
 from clinical_peft.scores import Link, Links
+from clinical_peft.tasks import TASKS
 
 GROUPS = 5  # of equally many labels, by rising frequency
 
@@ -79,7 +79,7 @@ def label_frequency(
         output: SVG file to write.
         links: By model and task, as for `clinical_peft.evaluation.predictions.read_predictions`.
     """
-    tasks = [task for task in TASK_LABELS if TASK_TYPES.get(task) == "multilabel" and predictions.get(task)]
+    tasks = [task.name for task in TASKS.values() if task.multilabel and predictions.get(task.name)]
     models = in_order([model for task in tasks for model in predictions[task]], labels)
     with matplotlib.rc_context(STYLE):
         size = (3.7 * max(2, len(tasks)), 3.1 + legend_height(models))

@@ -15,8 +15,8 @@ from clinical_peft.evaluation.areas import BANDS, area_figures, label_figures, m
 from clinical_peft.evaluation.calibration import calibration_figures
 from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.weighting import Weighting
-from clinical_peft.recipes import TaskType
 from clinical_peft.scores import log_sigmoid
+from clinical_peft.tasks import TaskType
 
 # The figures that every task has, and whose resamples are stored.
 FIGURES = ("auroc", "auprc", "f1_micro", "f1_macro", "brier", "log_loss")

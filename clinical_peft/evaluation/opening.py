@@ -5,15 +5,8 @@ from typing import Any
 
 from clinical_peft.disclosure import SMALLEST_CELL
 from clinical_peft.evaluation.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
-from clinical_peft.evaluation.tables import CONTROL, Labels, Record, Table, counted, number
-
-TASK_NAMES = {
-    "pmv": "prolonged mechanical ventilation (PMV)",
-    "mortality": "in-hospital mortality (MOR)",
-    "los": "length of stay (LOS)",
-    "diagnoses": "diagnoses (DIAG)",
-    "procedures": "procedures (PROC)",
-}
+from clinical_peft.evaluation.tables import Labels, Record, Table, counted, number
+from clinical_peft.tasks import CONTROL, PAPER_TASKS, TASKS
 
 
 def question(tasks: Sequence[str], *, adapters: int) -> str:
@@ -23,7 +16,7 @@ def question(tasks: Sequence[str], *, adapters: int) -> str:
         tasks: Its tasks; none where it only trains adapters.
         adapters: How many it trains.
     """
-    named = [name for task, name in TASK_NAMES.items() if task in tasks]
+    named = [TASKS[name].title_in_a_sentence for name in PAPER_TASKS if name in tasks]
     if not named:
         sentences = [
             "How much better does a language model predict clinical notes after being adapted to them with few trained "

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
 from clinical_peft.hash_split import HELD_OUT_SPLITS
-from clinical_peft.recipes import TaskType
 from clinical_peft.scores import Link, link_of, log_odds, sigmoid
+from clinical_peft.tasks import TaskType
 
 COLUMNS = ("hadm_id", "subject_id", "split", "label", "scores")
 LOGITS = "logits"

@@ -5,7 +5,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-PAPER_TASKS = ("pmv", "mortality", "los", "diagnoses", "procedures")
+from clinical_peft.tasks import PAPER_TASKS
 
 # Printed averages are rounded to 0.01, and so is each of the five figures they average.
 ROUNDING = 0.011

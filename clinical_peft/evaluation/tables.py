@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_peft.evaluation.aggregate import MACRO
+from clinical_peft.tasks import PAPER_TASKS, TASKS
 
 Labels = Mapping[str, Mapping[str, Any]]
 Record = dict[str, Any]
@@ -14,16 +15,11 @@ STATED = ("protocol", "cohort_sha256")  # columns that tell rows of several stud
 EMPTY = "This study has no such row."
 PAPER = "paper"
 PAPER_DIFFERENCE = "paper (difference)"
-CONTROL = "control"
 FEWER = "†"
 TASK_LABELS = {
-    "pmv": "PMV",
-    "mortality": "MOR",
-    "los": "LOS",
-    "diagnoses": "DIAG",
-    "procedures": "PROC",
+    **{name: TASKS[name].short for name in PAPER_TASKS},
     MACRO: "Macro average",
-    CONTROL: "Control",
+    **{name: task.short for name, task in TASKS.items() if not task.is_published},
 }
 
 

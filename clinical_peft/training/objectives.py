@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clinical_peft.recipes import TaskType
+from clinical_peft.tasks import TaskType
 
 
 def class_weights(targets: np.ndarray, classes: int) -> np.ndarray:

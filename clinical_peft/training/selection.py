@@ -6,7 +6,7 @@ finished predictions, with intervals and further metrics, is `clinical_peft.eval
 
 import numpy as np
 
-from clinical_peft.recipes import TaskType
+from clinical_peft.tasks import TaskType
 
 
 def column_auroc(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:

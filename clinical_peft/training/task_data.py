@@ -13,7 +13,7 @@ from clinical_peft.data.cohort_files import require_integer_ids
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
 from clinical_peft.hash_split import SPLITS
-from clinical_peft.recipes import TASK_TYPES, TaskType
+from clinical_peft.tasks import TASKS, TaskType
 
 COLUMNS = ("hadm_id", "subject_id", "split", "text", "label")
 
@@ -56,7 +56,7 @@ def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] =
     Args:
         cohort: Parquet file with the columns hadm_id, subject_id, split, text and label.
         classes: JSON file with the ordered label space. Integer labels of a label space of names are its indices.
-        task: Name of the task, a key of `clinical_peft.recipes.TASK_TYPES`.
+        task: Name of the task, a key of `clinical_peft.tasks.TASKS`.
         splits: Splits to read; rows of others are left in the file.
 
     Raises:
@@ -64,15 +64,15 @@ def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] =
         TrainingError: A column, a split or a note is missing, a label is not in the label space, or every training
             admission has the same label.
     """
-    if task not in TASK_TYPES:
-        raise TrainingError(f"unknown task {task!r}: expected one of {', '.join(TASK_TYPES)}")
+    if task not in TASKS:
+        raise TrainingError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
     table = _read_cohort(cohort, splits)
     space = tuple(read_json(classes))
     if len(space) < 2 or len(set(space)) != len(space):
         raise TrainingError(f"{classes}: expected at least two distinct classes, found {len(space)}")
     row_splits = np.asarray(table.column("split").to_pylist())
     labels = table.column("label").to_pylist()
-    kind = TASK_TYPES[task]
+    kind = TASKS[task].type
     unknown = 0
     if kind == "multilabel":
         targets, unknown = _encode_sets(labels, row_splits, space, cohort)

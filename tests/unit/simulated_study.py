@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from clinical_peft.evaluation.aggregate import aggregate
 from clinical_peft.evaluation.evaluate import evaluate
-from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.tasks import find_task
 
 CLASSES: dict[str, list[Any]] = {
     "pmv": [0, 1],
@@ -43,7 +43,7 @@ def simulate_predictions(
 ) -> None:
     """Write a predictions file; the labels depend on the task alone, the scores on `signal` and `seed`."""
     classes = classes or CLASSES[task]
-    kind = TASK_TYPES[task]
+    kind = find_task(task).type
     truth = np.random.default_rng([11, len(task), ord(task[0])])
     subject = np.sort(truth.integers(0, rows * 3 // 4, rows)) + 900_000_000
     split = np.where(truth.random(rows * 3 // 4)[subject - 900_000_000] < 0.35, "validation", "test")
@@ -154,7 +154,7 @@ def simulate_study(
             {
                 "task": task,
                 "classes": len(CLASSES[task]),
-                "multilabel": TASK_TYPES[task] == "multilabel",
+                "multilabel": find_task(task).type == "multilabel",
                 "train": 1400,
                 "validation": 200,
                 "test": 400,

@@ -20,7 +20,7 @@ from clinical_peft.evaluation.predictions import read_predictions
 from clinical_peft.evaluation.recalibration import at_temperature, fit_temperature, isotonic_map
 from clinical_peft.evaluation.resampling import patient_weights
 from clinical_peft.evaluation.weighting import Weighting
-from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.tasks import find_task
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def splits(tmp_path):
     def make(task, rows=400):
         path = tmp_path / f"{task}.parquet"
         simulate_predictions(path, task, signal=1.0, seed=0, rows=rows)
-        return read_predictions(path, CLASSES[task], TASK_TYPES[task])
+        return read_predictions(path, CLASSES[task], find_task(task).type)
 
     return make
 

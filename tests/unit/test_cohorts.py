@@ -11,7 +11,9 @@ from cohort_fixtures import CORRECTED, PAPER, Hospital, build, discharge_summary
 from tables_fixtures import write_csv
 
 from clinical_peft.data.death_phrases import without_death_phrases
-from clinical_peft.data.labels import control_label, label_table
+from clinical_peft.data.labelling import label_table
+from clinical_peft.data.labels import control_label
+from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.statistics import dataset_statistics
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.tokens.tokenizer import train_tokenizer
@@ -70,8 +72,8 @@ def test_cohort_columns_and_attrition(hospital, tmp_path):
 def test_length_of_stay_drops_the_dead_and_rounds_only_when_told(hospital, tmp_path):
     hospital.admissions[1][3] = "2150-01-04 00:57:36"  # 3.04 days
     folder = hospital.write()
-    paper = label_table("los", folder, PAPER).set_index("hadm_id")["label"]
-    corrected = label_table("los", folder, CORRECTED).set_index("hadm_id")["label"]
+    paper = label_table("los", MimicIII(folder), PAPER).set_index("hadm_id")["label"]
+    corrected = label_table("los", MimicIII(folder), CORRECTED).set_index("hadm_id")["label"]
     assert len(paper) == 30
     assert 1000 not in paper.index
     assert (paper[1001], corrected[1001]) == (0, 1)
@@ -186,7 +188,7 @@ def test_unknown_task_split_and_switch(hospital, tmp_path):
     with pytest.raises(ConfigError, match="pmv_split"):
         build("los", folder, tmp_path, CORRECTED, pmv_split="random")
     with pytest.raises(ConfigError, match="los_rounded"):
-        label_table("los", folder, {})
+        label_table("los", MimicIII(folder), {})
 
 
 def test_dataset_statistics(hospital, tmp_path):

@@ -12,9 +12,12 @@ from tables_fixtures import write_csv
 from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.icd9 import has_icd9_form
-from clinical_peft.data.labels import code_table, label_table, stays_left_out
+from clinical_peft.data.labelling import label_table
+from clinical_peft.data.labels import code_table, stay_labels
+from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.tasks import find_codes
 
 PROTOCOLS = pytest.mark.parametrize("switches", [PAPER, CORRECTED], ids=["paper", "corrected"])
 
@@ -33,7 +36,7 @@ def test_an_admission_in_two_rows_is_an_error_of_either_protocol(hospital, tmp_p
     with pytest.raises(DataError, match=message):
         build(task, folder, tmp_path, switches)
     with pytest.raises(DataError, match=message):
-        label_table(task, folder, switches)
+        label_table(task, MimicIII(folder), switches)
     assert not list(tmp_path.glob("*.parquet"))
 
 
@@ -62,10 +65,10 @@ def test_a_stay_admission_or_patient_in_two_rows_is_an_error(tmp_path, name, col
 def test_a_discharge_before_the_admission(hospital, tmp_path):
     hospital.admissions[1][3] = "2149-12-31 22:00:00"
     folder = hospital.write()
-    assert label_table("los", folder, PAPER).set_index("hadm_id")["label"][1001] == 0
-    assert 1001 not in set(label_table("los", folder, CORRECTED)["hadm_id"])
-    assert stays_left_out(folder, CORRECTED)["that do not end before they begin"] == {1001}
-    assert list(stays_left_out(folder, PAPER)) == ["discharged alive"]
+    assert label_table("los", MimicIII(folder), PAPER).set_index("hadm_id")["label"][1001] == 0
+    assert 1001 not in set(label_table("los", MimicIII(folder), CORRECTED)["hadm_id"])
+    assert stay_labels(folder, CORRECTED)[1]["that do not end before they begin"] == {1001}
+    assert list(stay_labels(folder, PAPER)[1]) == ["discharged alive"]
     paper, _, steps = build("los", folder, tmp_path / "paper", PAPER)
     assert 1001 in {row["hadm_id"] for row in paper}
     corrected, _, steps = build("los", folder, tmp_path / "corrected", CORRECTED)
@@ -89,7 +92,7 @@ def test_a_survivor_without_times_is_an_error(hospital, tmp_path, switches):
 def test_a_flag_that_is_neither_0_nor_1_is_an_error(hospital, switches):
     hospital.admissions[1][5] = 2
     with pytest.raises(DataError, match=r"column HOSPITAL_EXPIRE_FLAG, row 3: expected 0 or 1"):
-        label_table("mortality", hospital.write(), switches)
+        label_table("mortality", MimicIII(hospital.write()), switches)
 
 
 def test_an_admission_without_flag_is_dropped_and_counted(hospital, tmp_path):
@@ -131,10 +134,10 @@ def test_a_table_of_other_codes_is_no_silent_empty_cohort(hospital, tmp_path):
 def test_the_form_of_a_code():
     diagnoses = ["401", "4019", "40190", "V08", "V1081", "E885", "E8859"]
     no_diagnoses = ["", "40", "401900", "V8", "V10811", "E88", "E88591", "I10", "401.9", " 4019", "v08", "４０１"]
-    assert has_icd9_form(pd.Series(diagnoses), "diagnoses").all()
-    assert not has_icd9_form(pd.Series(no_diagnoses), "diagnoses").any()
-    assert has_icd9_form(pd.Series(["54", "034", "0331"]), "procedures").all()
-    assert not has_icd9_form(pd.Series(["", "5", "03310", "03.3", "V08"]), "procedures").any()
+    assert has_icd9_form(pd.Series(diagnoses), find_codes("diagnoses")).all()
+    assert not has_icd9_form(pd.Series(no_diagnoses), find_codes("diagnoses")).any()
+    assert has_icd9_form(pd.Series(["54", "034", "0331"]), find_codes("procedures")).all()
+    assert not has_icd9_form(pd.Series(["", "5", "03310", "03.3", "V08"]), find_codes("procedures")).any()
 
 
 @PROTOCOLS
@@ -144,7 +147,7 @@ def test_an_admission_whose_codes_are_two_patients_is_an_error(hospital, switche
     rows[1][0] += 1
     message = rf"{task.upper()}_ICD\.csv: expected one SUBJECT_ID per HADM_ID, found 1 admissions"
     with pytest.raises(DataError, match=message):
-        label_table(task, hospital.write(), switches)
+        label_table(task, MimicIII(hospital.write()), switches)
 
 
 @PROTOCOLS

@@ -29,7 +29,7 @@ from clinical_peft.evaluation.predictions import Predictions
 from clinical_peft.evaluation.resampling import holm
 from clinical_peft.evaluation.tables import signed
 from clinical_peft.files import sha256_file
-from clinical_peft.recipes import TaskType
+from clinical_peft.tasks import TaskType
 
 DRAW = {"resamples": 200, "bootstrap_seed": 7}
 MODELS = ComparedModels("plain", "adapted", "matched", "disjoint")

@@ -16,7 +16,7 @@ from clinical_peft.evaluation.evaluate import evaluate, read_replicates
 from clinical_peft.evaluation.metrics import figure_names
 from clinical_peft.evaluation.predictions import read_predictions
 from clinical_peft.evaluation.resampling import percentile_interval
-from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.tasks import find_task
 
 
 def rewrite(path, column, change):
@@ -51,7 +51,7 @@ def test_malformed_predictions_are_refused(tmp_path, task, column, change, messa
     simulate_predictions(path, task, signal=1.0, seed=0, rows=40)
     rewrite(path, column, change)
     with pytest.raises(DataError, match=message):
-        read_predictions(path, CLASSES[task], TASK_TYPES[task])
+        read_predictions(path, CLASSES[task], find_task(task).type)
 
 
 @pytest.mark.parametrize("column", ["hadm_id", "subject_id"])

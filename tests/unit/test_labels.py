@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables_fixtures import write_csv
 
-from clinical_peft.data.labels import LOS_UPPER_DAYS, bin_length_of_stay, code_table, label_table
+from clinical_peft.data.labelling import label_table
+from clinical_peft.data.labels import LOS_UPPER_DAYS, bin_length_of_stay, code_table
+from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.errors import DataError
 
 
@@ -64,7 +66,7 @@ def test_procedure_codes_keep_leading_zeros_unless_read_as_integers(hospital):
     folder = hospital.write()
     assert list(code_table("procedures", folder, PAPER)["code"]) == ["331", "331", "34", "54"]
     assert list(code_table("procedures", folder, CORRECTED)["code"]) == ["033", "331", "003", "54"]
-    assert label_table("procedures", folder, PAPER)["label"].tolist() == [["331", "34", "54"]]
+    assert label_table("procedures", MimicIII(folder), PAPER)["label"].tolist() == [["331", "34", "54"]]
 
 
 # What pandas 1.5.3 made of such columns, run on them.
@@ -129,7 +131,7 @@ def test_rows_without_admission_or_patient_count_for_the_whole_tables_label_spac
     _, classes, steps = build("diagnoses", folder, tmp_path / "corrected", CORRECTED)
     assert not {"777", "888"}.intersection(classes)
     assert [step["rows"] for step in next(step["joined"] for step in steps if "joined" in step)] == [84, 84, 84, 83, 81]
-    assert label_table("diagnoses", folder, CORRECTED)["label"][0] == ["401", "V100", "999"]
+    assert label_table("diagnoses", MimicIII(folder), CORRECTED)["label"][0] == ["401", "V100", "999"]
 
 
 @settings(deadline=None)
@@ -141,7 +143,7 @@ def test_diagnosis_codes_are_prefixes(tmp_path_factory, codes):
     for code, prefix in zip(codes, short, strict=True):
         assert code.startswith(prefix)
         assert len(prefix) == min(len(code), 4 if code[0] in "VE" else 3)
-    labels = label_table("diagnoses", folder, PAPER)["label"][0]
+    labels = label_table("diagnoses", MimicIII(folder), PAPER)["label"][0]
     assert len(set(labels)) == len(labels)
     assert set(labels) == set(short)
 

@@ -10,10 +10,11 @@ from tables_fixtures import write_csv
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.labels import code_table
-from clinical_peft.data.lost_zeros import LEAST_CODES, warn_of_lost_zeros
+from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.mimic_iv.codes import IcdCoding, code_groups
 from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.jobs import job
+from clinical_peft.tasks import find_codes
 
 SWITCHES = {"malformed_codes_kept": False, "procedure_codes_as_integers": False}
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
@@ -21,7 +22,7 @@ REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 
 @pytest.mark.parametrize("kind", ["diagnoses", "procedures"])
 def test_tables_of_some_codes_are_looked_at(tmp_path, capsys, kind):
-    least = LEAST_CODES[kind]
+    least = find_codes(kind).enough_for_zeros
     for number, (codes, warned) in enumerate(
         [
             (["331"] * least, True),
@@ -32,7 +33,7 @@ def test_tables_of_some_codes_are_looked_at(tmp_path, capsys, kind):
             ([], False),
         ]
     ):
-        warn_of_lost_zeros(pd.Series(codes, dtype="str"), kind, tmp_path / f"{number}.csv", "ICD9_CODE")
+        warn_of_lost_zeros(pd.Series(codes, dtype="str"), find_codes(kind), tmp_path / f"{number}.csv", "ICD9_CODE")
         text = capsys.readouterr().err
         assert (f"warning: {tmp_path}/{number}.csv: column ICD9_CODE: none of {least} codes" in text) == warned
         assert ("dtype={'ICD9_CODE': str}" in text) == warned

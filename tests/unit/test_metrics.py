@@ -30,7 +30,7 @@ from clinical_peft.evaluation.resampling import (
     percentile_interval,
     undefined,
 )
-from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.tasks import find_task
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def split(tmp_path):
     def make(task, rows=200, signal=0.8, name="test", classes=None):
         path = tmp_path / f"{task}.parquet"
         simulate_predictions(path, task, signal=signal, seed=0, rows=rows, classes=classes)
-        return read_predictions(path, classes or CLASSES[task], TASK_TYPES[task])[name]
+        return read_predictions(path, classes or CLASSES[task], find_task(task).type)[name]
 
     return make
 

@@ -6,6 +6,7 @@ import pytest
 from mimic_iv_tables import write
 
 from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.labelling import label_table
 from clinical_peft.data.mimic_iv.codes import MODES, IcdCoding, code_groups
 from clinical_peft.data.mimic_iv.outcomes import MimicIV
 from clinical_peft.errors import ConfigError, DataError
@@ -67,7 +68,7 @@ def test_icd10_is_replaced_by_every_counterpart(tmp_path):
     coding = IcdCoding("map-to-9", icd_map)
     assert groups(tmp_path, "diagnoses", coding) == ["428", "V158", "E885", "428", "428", "250"]
     assert groups(tmp_path, "procedures", coding) == ["033", "331", "66", "967"]
-    labels = MimicIV(tmp_path, coding=coding).labels("diagnoses", CORRECTED, "")
+    labels = label_table("diagnoses", MimicIV(tmp_path, coding=coding), CORRECTED)
     assert labels.to_dict("list") == {
         "hadm_id": [10, 20], "subject_id": [1, 1], "label": [["428", "V158", "E885"], ["428", "250"]],
     }  # fmt: skip

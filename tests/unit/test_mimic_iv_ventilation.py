@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mimic_iv_tables import START, stamp, write, write_admissions, write_chart
 
 from clinical_peft.data.attrition import Attrition
+from clinical_peft.data.labelling import label_table
 from clinical_peft.data.mimic_iv.outcomes import MimicIV
 from clinical_peft.data.mimic_iv.ventilation import (
     HOUR_SECONDS,
@@ -352,7 +353,7 @@ def icu(
 @pytest.mark.parametrize(("days", "label"), [(1.74, None), (1.76, 0), (6.74, 0), (6.76, 1), (30, 1)])
 def test_thresholds(tmp_path, days, label):
     folder = icu(tmp_path, [(1, 10, 0, days), (2, 20, 0, 3)])
-    labels = MimicIV(folder).labels("pmv", {}, "").set_index("hadm_id")["label"]
+    labels = label_table("pmv", MimicIV(folder), {}).set_index("hadm_id")["label"]
     assert labels.get(10) == label
     assert labels[20] == 0
 
@@ -376,7 +377,7 @@ def test_the_span_runs_from_the_first_to_the_last_invasive_period_of_a_stay(tmp_
     day = [(stay, hours, MODE, "CMV") for stay in (1, 2) for hours in (0, 1)]
     mask = [(stay, 2, DEVICE, "Trach mask ") for stay in (1, 2)] + [(2, 162, DEVICE, "Trach mask ")]
     write_chart(tmp_path, [*day, *mask, (1, 160, MODE, "CMV"), (1, 162, MODE, "CMV"), (2, 170, DEVICE, "Trach mask ")])
-    assert MimicIV(tmp_path).labels("pmv", {}, "").to_dict("list") == {
+    assert label_table("pmv", MimicIV(tmp_path), {}).to_dict("list") == {
         "hadm_id": [10],
         "subject_id": [15],
         "label": [1],

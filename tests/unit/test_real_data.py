@@ -12,10 +12,12 @@ import pytest
 
 from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.attrition import Attrition
-from clinical_peft.data.labels import code_table, label_table
-from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9
+from clinical_peft.data.labelling import label_table
+from clinical_peft.data.labels import code_table
+from clinical_peft.data.outcomes import MimicIII
+from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9, ventilated_admissions
 from clinical_peft.data.ventilation import find_episodes
-from clinical_peft.data.ventilation_table import write_intervals
+from clinical_peft.data.ventilation_table import read_intervals, write_intervals
 from clinical_peft.evaluation.published import published_statistics
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
@@ -30,19 +32,19 @@ def demo():
 
 @pytest.mark.parametrize("switches", [PAPER, CORRECTED])
 def test_length_of_stay(demo, switches):
-    labels = label_table("los", demo, switches)
+    labels = label_table("los", MimicIII(demo), switches)
     assert labels["label"].value_counts().sort_index().tolist() == [15, 30, 35, 9]
 
 
 def test_mortality(demo):
-    labels = label_table("mortality", demo, CORRECTED)
+    labels = label_table("mortality", MimicIII(demo), CORRECTED)
     assert (len(labels), int(labels["label"].sum()), labels["subject_id"].nunique()) == (129, 40, 100)
     assert labels["hadm_id"].is_unique
 
 
 def test_diagnoses(demo):
     codes = code_table("diagnoses", demo, CORRECTED)
-    labels = label_table("diagnoses", demo, CORRECTED)
+    labels = label_table("diagnoses", MimicIII(demo), CORRECTED)
     assert (len(codes), codes["code"].nunique()) == (1761, 296)
     assert (len(labels), int(labels["label"].str.len().sum())) == (129, 1633)
 
@@ -50,7 +52,7 @@ def test_diagnoses(demo):
 @pytest.mark.parametrize(("switches", "classes", "assigned"), [(PAPER, 115, 452), (CORRECTED, 108, 448)])
 def test_procedures(demo, switches, classes, assigned):
     codes = code_table("procedures", demo, switches)
-    labels = label_table("procedures", demo, switches)
+    labels = label_table("procedures", MimicIII(demo), switches)
     assert (len(codes), codes["code"].nunique()) == (506, classes)
     assert (len(labels), int(labels["label"].str.len().sum())) == (113, assigned)
 
@@ -58,7 +60,7 @@ def test_procedures(demo, switches, classes, assigned):
 def test_ventilation_from_procedures(demo, tmp_path):
     counts = write_intervals(tmp_path / "ventilation.parquet", *find_episodes(demo))
     assert counts == {"source": "PROCEDUREEVENTS_MV 225792", "intervals": 26, "stays": 21}
-    labels = label_table("pmv", demo, CORRECTED, ventilation=tmp_path / "ventilation.parquet")
+    labels = ventilated_admissions(demo, read_intervals(tmp_path / "ventilation.parquet"), Attrition())
     assert labels["label"].value_counts().to_dict() == {1: 7, 0: 6}
 
 

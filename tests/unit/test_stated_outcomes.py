@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_peft.data.sections import SECTION_HEADERS, admission_note, split_admission_note
-from clinical_peft.data.stated_outcomes import STATEMENTS, stated_outcomes, states_outcome
-from clinical_peft.recipes import TASK_TYPES
+from clinical_peft.data.stated_outcomes import stated_outcomes, states_outcome
+from clinical_peft.tasks import TASKS
 
 STATED = [
     ("mortality", "The patient died on the ward.", "death"),
@@ -55,9 +55,9 @@ def test_near_misses_are_no_statements(task, text):
 
 def test_every_pattern_is_exercised():
     assert {(task, name) for task, _, name in STATED} == {
-        (task, name) for task, patterns in STATEMENTS.items() for name in patterns
+        (task.name, name) for task in TASKS.values() for name in task.stated_outcomes
     }
-    assert set(TASK_TYPES) - set(STATEMENTS) == {"control"}
+    assert [task.name for task in TASKS.values() if not task.stated_outcomes] == ["control"]
 
 
 def test_a_death_in_the_family_is_reported_and_not_taken_for_the_patients():

@@ -15,7 +15,6 @@ from tables_fixtures import write_csv
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
-from clinical_peft.data.labels import label_table
 from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.prolonged_ventilation import random_split, ventilated_admissions, with_early_note
 from clinical_peft.data.ventilation import episodes_from_events, find_episodes
@@ -211,7 +210,8 @@ def icu(
 
 @pytest.mark.parametrize(("days", "label"), [(1.74, None), (1.76, 0), (6.74, 0), (6.76, 1), (30, 1)])
 def test_thresholds(tmp_path, days, label):
-    labels = label_table("pmv", icu(tmp_path, [(1, 10, 0, days), (2, 20, 0, 3)]), {}).set_index("hadm_id")["label"]
+    folder = icu(tmp_path, [(1, 10, 0, days), (2, 20, 0, 3)])
+    labels = ventilated_admissions(folder, find_episodes(folder)[0], Attrition()).set_index("hadm_id")["label"]
     assert labels.get(10) == label
     assert labels[20] == 0
 

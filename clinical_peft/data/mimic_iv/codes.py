@@ -9,18 +9,18 @@ import pandas as pd
 from clinical_peft.data.attrition import CODES, Attrition
 from clinical_peft.data.consistency import check_one_patient
 from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
-from clinical_peft.data.labels import find_task, switch_on
+from clinical_peft.data.labels import switch_on
 from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, read_table
 from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.tasks import find_codes
+from clinical_peft.tasks.task import CodeTable
 
 SEPARATE, MAP_TO_9, ONLY_9, ONLY_10 = "separate", "map-to-9", "only-9", "only-10"
 MODES = (SEPARATE, MAP_TO_9, ONLY_9, ONLY_10)
 _VERSIONS = (9, 10)
 _IDS = {"hadm_id": "an admission", "subject_id": "a patient"}
-# ICD-10-CM: a letter, a digit, and one to five characters more, without the dot; ICD-10-PCS: seven characters.
-_ICD10_FORMS = {"diagnoses": r"[A-Z][0-9][0-9A-Z]{1,5}", "procedures": r"[0-9A-HJ-NP-Z]{7}"}
 _ICD9_CODE = r"[0-9VE][0-9]{1,4}"  # of a map, which may hold both kinds
 _ICD10_GROUP = 3
 
@@ -49,7 +49,7 @@ class IcdCoding:
             raise ConfigError(f"cohorts.icd_map: expected a file with cohorts.icd {MAP_TO_9}, and with no other mode")
 
 
-def read_codes(mimic_iv: Path, table: str) -> pd.DataFrame:
+def read_codes(mimic_iv: Path, kind: CodeTable) -> pd.DataFrame:
     """Read diagnoses_icd or procedures_icd.
 
     Returns:
@@ -59,20 +59,19 @@ def read_codes(mimic_iv: Path, table: str) -> pd.DataFrame:
         DataError: The table is missing or malformed, holds another version of the ICD, or gives an admission to two
             patients.
     """
-    rows = _read_rows(mimic_iv, table).dropna(subset=[*_IDS, "version"])
-    return _identified(rows, find_table(mimic_iv, table))
+    rows = _read_rows(mimic_iv, kind).dropna(subset=[*_IDS, "version"])
+    return _identified(rows, find_table(mimic_iv, kind.name.lower()))
 
 
-def _read_rows(mimic_iv: Path, table: str) -> pd.DataFrame:
+def _read_rows(mimic_iv: Path, kind: CodeTable) -> pd.DataFrame:
     """Every row of a table of codes; what it lacks is null."""
-    path = find_table(mimic_iv, table)
+    path = find_table(mimic_iv, kind.name.lower())
     columns = {"hadm_id": INTEGER, "subject_id": INTEGER, "icd_version": INTEGER, "icd_code": TEXT}
     rows = read_table(path, columns).rename(columns={"icd_version": "version", "icd_code": "code"})
     other = int((~rows["version"].dropna().isin(_VERSIONS)).sum())
     if other:
         raise DataError(f"{path}: column icd_version: expected 9 or 10, found another number in {other} rows")
-    kind = table.lower().removesuffix("_icd")
-    for version in _VERSIONS if kind == "procedures" else _VERSIONS[:1]:  # diagnoses of ICD-10 begin with a letter
+    for version in _VERSIONS if kind.icd10_may_begin_with_0 else _VERSIONS[:1]:
         codes = rows["code"][rows["version"].eq(version).fillna(False)]
         warn_of_lost_zeros(codes, kind, path, "icd_code", f"codes of ICD-{version}")
     return rows.assign(code=rows["code"].str.strip().str.upper())
@@ -104,9 +103,10 @@ def code_groups(
     Raises:
         DataError: The table or the map is missing or malformed, or no code is left.
     """
-    table = str(find_task(task).code_table).lower()
+    kind = find_codes(task)
+    table = kind.name.lower()
     path = find_table(mimic_iv, table)
-    rows = _read_rows(mimic_iv, table)
+    rows = _read_rows(mimic_iv, kind)
     steps = [(f"rows of {table}", rows)]
     for column, name in {"code": "a code", **_IDS, "version": "a version of the ICD"}.items():
         rows = rows[rows[column].notna()]
@@ -114,7 +114,7 @@ def code_groups(
     rows = _identified(rows, path)
     if not switch_on(switches, "malformed_codes_kept"):
         is_9 = rows["version"] == 9
-        rows = rows[has_icd9_form(rows["code"], task).where(is_9, rows["code"].str.fullmatch(_ICD10_FORMS[task]))]
+        rows = rows[has_icd9_form(rows["code"], kind).where(is_9, rows["code"].str.fullmatch(kind.icd10_form))]
         steps.append(("of the form of their version of the ICD", rows))
     if coding.mode == MAP_TO_9:
         rows, mapped = _mapped(rows, Path(str(coding.icd_map)))
@@ -128,7 +128,7 @@ def code_groups(
         raise DataError(f"{path}: cohorts.icd {coding.mode}: no code is left; choose another mode")
     for step, frame in steps:
         attrition.record(step, frame, unit=CODES)
-    groups = icd9_groups(rows["code"], task).where(rows["version"] == 9, rows["code"].str[:_ICD10_GROUP])
+    groups = icd9_groups(rows["code"], kind).where(rows["version"] == 9, rows["code"].str[:_ICD10_GROUP])
     if coding.mode == SEPARATE:
         groups = rows["version"].astype("str") + ":" + groups
     return rows[[*_IDS]].assign(code=groups).reset_index(drop=True)
@@ -158,7 +158,7 @@ def read_icd_map(path: Path) -> pd.DataFrame:
         DataError: The file is missing or malformed, or holds something else than ICD-9 codes.
     """
     pairs = read_table(path, {"icd10_code": TEXT, "icd9_code": TEXT}).dropna()
-    warn_of_lost_zeros(pairs["icd9_code"], "diagnoses", path, "icd9_code")
+    warn_of_lost_zeros(pairs["icd9_code"], find_codes("diagnoses"), path, "icd9_code")
     pairs = pairs.apply(lambda column: column.str.strip().str.replace(".", "", regex=False).str.upper())
     pairs = pairs[(pairs["icd9_code"] != "") & ~pairs["icd9_code"].str.startswith("NO")]
     malformed = int((~pairs["icd9_code"].str.fullmatch(_ICD9_CODE)).sum())

@@ -8,7 +8,6 @@ import pandas as pd
 
 from clinical_peft.data.attrition import ICU_STAYS, Attrition
 from clinical_peft.data.consistency import check_key
-from clinical_peft.data.labels import LABEL_COLUMNS, admission_labels, code_labels, find_task
 from clinical_peft.data.mimic_iv.codes import IcdCoding, code_groups, read_codes
 from clinical_peft.data.mimic_iv.patients import adult_admissions
 from clinical_peft.data.mimic_iv.ventilation import find_periods
@@ -18,6 +17,7 @@ from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TIME, read_table
 from clinical_peft.data.ventilation_table import read_intervals
 from clinical_peft.errors import ConfigError
+from clinical_peft.tasks import find_codes
 
 # ICD-10-CM prefixes of the diagnoses that `EXCLUDED_ICD9` names.
 EXCLUDED_ICD10 = (
@@ -44,14 +44,6 @@ class MimicIV:
     coding: IcdCoding = field(default_factory=IcdCoding)
     ventilation_adjusted: bool = False
 
-    def labels(self, task: str, switches: Mapping[str, bool], salt: str) -> pd.DataFrame:
-        """See `clinical_peft.data.outcomes.Outcomes`."""
-        if find_task(task).multilabel:
-            return code_labels(self.codes(task, switches, Attrition()))
-        if task == "pmv":
-            return self.ventilated(Attrition())[LABEL_COLUMNS]
-        return admission_labels(task, self.folder, switches, salt)
-
     def codes(self, task: str, switches: Mapping[str, bool], attrition: Attrition) -> pd.DataFrame:
         """See `clinical_peft.data.outcomes.Outcomes`; procedure codes are strings whatever the switches say."""
         return code_groups(self.folder, task, self.coding, switches, attrition)
@@ -64,7 +56,7 @@ class MimicIV:
             if self.ventilation
             else find_periods(self.folder, adjusted=self.ventilation_adjusted)[0]
         )
-        codes = read_codes(self.folder, "diagnoses_icd").dropna(subset=["code"])
+        codes = read_codes(self.folder, find_codes("diagnoses")).dropna(subset=["code"])
         is_9 = codes["version"] == 9
         excluded = (is_9 & codes["code"].str.match(EXCLUDED_ICD9)) | (~is_9 & codes["code"].str.match(EXCLUDED_ICD10))
         return long_ventilation(stays, codes["hadm_id"][excluded], periods[periods["status"] == INVASIVE], attrition)

@@ -1,0 +1,54 @@
+"""Clinical tasks, one module each: a module of this package that defines `TASK` is a task of every study."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from clinical_peft.errors import ConfigError
+from clinical_peft.tasks.task import CodeTable, Task, TaskType
+
+__all__ = ["CONTROL", "PAPER_TASKS", "TASKS", "Task", "TaskType", "find_codes", "find_task", "read_tasks"]
+
+
+def read_tasks() -> dict[str, Task]:
+    """Import every module of this package and return its tasks by name, in their order.
+
+    Raises:
+        ConfigError: A module's task is incomplete, or two share a name.
+    """
+    tasks: dict[str, Task] = {}
+    for module in iter_modules(__path__):
+        try:
+            task: Task | None = getattr(import_module(f"{__name__}.{module.name}"), "TASK", None)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"clinical_peft/tasks/{module.name}.py: {error}") from None
+        if task is not None and tasks.setdefault(task.name, task) is not task:
+            raise ConfigError(f"clinical_peft/tasks/{module.name}.py: a second task is called {task.name}; rename one")
+    return {task.name: task for task in sorted(tasks.values(), key=lambda task: task.place)}
+
+
+TASKS = read_tasks()
+PAPER_TASKS = tuple(task.name for task in TASKS.values() if task.is_published)
+CONTROL = next(task.name for task in TASKS.values() if task.is_control)
+
+
+def find_task(name: str) -> Task:
+    """Return a task by its name.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    if name not in TASKS:
+        raise ConfigError(f"task: expected one of {', '.join(TASKS)}, found {name}")
+    return TASKS[name]
+
+
+def find_codes(name: str) -> CodeTable:
+    """Return the table of a multilabel task's codes.
+
+    Raises:
+        ConfigError: There is no such task, or its labels are no codes.
+    """
+    codes = find_task(name).codes
+    if codes is None:
+        raise ConfigError(f"task {name}: expected a task labelled by codes, found one with fixed classes")
+    return codes

@@ -1,0 +1,32 @@
+"""A coin for every admission, which no note can tell."""
+
+from typing import TYPE_CHECKING
+
+from clinical_peft.tasks.task import Task
+
+if TYPE_CHECKING:
+    from clinical_peft.data.labelling import LabelRequest, Labels
+
+
+def coin(request: "LabelRequest") -> "Labels":
+    """Toss a coin for every admission."""
+    from clinical_peft.data.labelling import Labels
+    from clinical_peft.data.labels import coin_labels
+
+    return Labels(frame=coin_labels(request.outcomes.folder, request.salt))
+
+
+TASK = Task(
+    name="control",
+    title="Control (no signal)",
+    short="Control",
+    place=6,
+    type="binary",
+    classes=("tails", "heads"),
+    label=coin,
+    tables={"mimic-iii": ("ADMISSIONS",), "mimic-iv": ("admissions",)},
+    labelled_step="with a coin",
+    is_published=False,
+    is_control=True,
+    release_rows=(33_997, 48_745),
+)

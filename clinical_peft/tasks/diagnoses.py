@@ -1,0 +1,50 @@
+"""Groups of the diagnosis codes of an admission."""
+
+from typing import TYPE_CHECKING
+
+from clinical_peft.tasks.task import CodeTable, Statement, Task
+
+if TYPE_CHECKING:
+    from clinical_peft.data.labelling import LabelRequest, Labels
+
+
+def diagnosis_codes(request: "LabelRequest") -> "Labels":
+    """Label admissions with the groups of their diagnosis codes."""
+    from clinical_peft.data.attrition import Attrition
+    from clinical_peft.data.labelling import Labels
+    from clinical_peft.data.labels import code_labels
+
+    steps = Attrition()
+    return Labels(frame=code_labels(request.outcomes.codes("diagnoses", request.switches, steps)), steps=steps)
+
+
+TASK = Task(
+    name="diagnoses",
+    title="Diagnoses",
+    short="DIAG",
+    place=4,
+    type="multilabel",
+    codes=CodeTable(
+        name="DIAGNOSES_ICD",
+        # Three digits, V and two, or E and three, before the dot; up to two after it, of E one.
+        icd9_form=r"[0-9]{3,5}|V[0-9]{2,4}|E[0-9]{3,4}",
+        # ICD-10-CM: a letter, a digit, and one to five characters more, without the dot.
+        icd10_form=r"[A-Z][0-9][0-9A-Z]{1,5}",
+        four_characters=("V", "E"),
+        enough_for_zeros=200,
+    ),
+    label=diagnosis_codes,
+    tables={"mimic-iii": ("ADMISSIONS", "DIAGNOSES_ICD"), "mimic-iv": ("diagnoses_icd",)},
+    labelled_step="with a diagnosis code",
+    stated_outcomes={
+        "diagnosis_list": Statement(
+            r"\b(?:discharge|final|principal|primary|secondary) diagnos[ei]s\b",
+            ("diagnos",),
+        ),
+        "code": Statement(
+            r"\bicd\W?(?:9|10)\b",
+            ("icd",),
+        ),
+    },
+    release_rows=(33_994, 48_741),
+)

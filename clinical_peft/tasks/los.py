@@ -1,0 +1,50 @@
+"""Length of stay of admissions that end alive, in four classes."""
+
+from typing import TYPE_CHECKING
+
+from clinical_peft.tasks.task import POSTOPERATIVE_DAY, Statement, Task
+
+if TYPE_CHECKING:
+    from clinical_peft.data.labelling import LabelRequest, Labels
+
+
+def length_of_stay(request: "LabelRequest") -> "Labels":
+    """Label admissions that end alive by how long they last."""
+    from clinical_peft.data.labelling import Labels
+    from clinical_peft.data.labels import stay_labels
+
+    frame, dropped = stay_labels(request.outcomes.folder, request.switches)
+    return Labels(frame=frame, dropped=dropped)
+
+
+TASK = Task(
+    name="los",
+    title="Length of stay",
+    short="LOS",
+    place=3,
+    type="multiclass",
+    classes=("up to 3 days", "over 3 to 7 days", "over 7 to 14 days", "over 14 days"),
+    label=length_of_stay,
+    tables={"mimic-iii": ("ADMISSIONS",), "mimic-iv": ("admissions",)},
+    stated_outcomes={
+        "length_of_stay": Statement(
+            r"\blength of (?:hospital )?stay\b|\blos\b\W{0,3}\d+",
+            ("length of", "los"),
+        ),
+        "hospital_day": Statement(
+            r"\bhosp(?:ital|\.)? day\s*+(?:(?:#|number\b|no\.?)\s*+)?\d+|\bhd\s?#\s*+\d+",
+            ("hosp", "hd"),
+        ),
+        "postoperative_day": POSTOPERATIVE_DAY,
+        "stay_in_days": Statement(
+            r"\b(?:hospitali[sz](?:ed|ation)|stayed|(?:hospital|icu) (?:stay|course))\b[^.]{0,30}\bdays?\b",
+            ("hospitali", "stayed", "stay", "course"),
+        ),
+        "discharge": Statement(
+            r"\b(?:day|time|date) of discharge\b|\b(?:on|at|upon) discharge\b|\bdischarged\b[^.]{0,40}\bday\b",
+            ("discharge",),
+        ),
+    },
+    release_rows=(30_421, 43_609),
+    cohort_share=0.88,
+)

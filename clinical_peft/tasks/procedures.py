@@ -1,0 +1,51 @@
+"""Groups of the procedure codes of an admission."""
+
+from typing import TYPE_CHECKING
+
+from clinical_peft.tasks.task import POSTOPERATIVE_DAY, CodeTable, Statement, Task
+
+if TYPE_CHECKING:
+    from clinical_peft.data.labelling import LabelRequest, Labels
+
+
+def procedure_codes(request: "LabelRequest") -> "Labels":
+    """Label admissions with the groups of their procedure codes."""
+    from clinical_peft.data.attrition import Attrition
+    from clinical_peft.data.labelling import Labels
+    from clinical_peft.data.labels import code_labels
+
+    steps = Attrition()
+    return Labels(frame=code_labels(request.outcomes.codes("procedures", request.switches, steps)), steps=steps)
+
+
+TASK = Task(
+    name="procedures",
+    title="Procedures",
+    short="PROC",
+    place=5,
+    type="multilabel",
+    codes=CodeTable(
+        name="PROCEDURES_ICD",
+        icd9_form=r"[0-9]{2,4}",  # two digits before the dot, up to two after it
+        icd10_form=r"[0-9A-HJ-NP-Z]{7}",  # of ICD-10-PCS
+        may_be_integers=True,
+        icd10_may_begin_with_0=True,
+        enough_for_zeros=100,
+    ),
+    label=procedure_codes,
+    tables={"mimic-iii": ("ADMISSIONS", "PROCEDURES_ICD"), "mimic-iv": ("procedures_icd",)},
+    labelled_step="with a procedure code",
+    stated_outcomes={
+        "procedure_list": Statement(
+            r"\bmajor surgical or invasive procedures?\b|\bprocedures? performed\b",
+            ("procedure",),
+        ),
+        "postoperative_day": POSTOPERATIVE_DAY,
+        "operation": Statement(
+            r"\btaken to (?:the )?(?:or|operating room|cath(?:eterization)? lab)\b",
+            ("taken to",),
+        ),
+    },
+    release_rows=(30_030, 43_068),
+    mimic_iv_share=0.6,
+)

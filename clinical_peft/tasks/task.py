@@ -1,0 +1,130 @@
+"""What is true of a clinical task, in one record; imports no table library and no torch."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from clinical_peft.data.labelling import LabelRequest, Labels
+
+TaskType = Literal["binary", "multiclass", "multilabel"]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a note says that gives an outcome away.
+
+    Attributes:
+        pattern: Regular expression; case is ignored.
+        words: In lower case, of which every match holds one: a note without them is not searched, which spares most.
+    """
+
+    pattern: str
+    words: tuple[str, ...]
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """The pattern, compiled."""
+        return re.compile(self.pattern, re.IGNORECASE)
+
+
+POSTOPERATIVE_DAY = Statement(r"\b(?:pod|post-?\s?op(?:erative)?\s+day)\s*+(?:#\s*+)?\d+", ("pod", "post"))
+"""How long a stay has lasted, and that there was an operation."""
+
+_NOTHING: Mapping[str, Statement] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeTable:
+    """The table whose codes are the labels of a multilabel task.
+
+    Attributes:
+        name: Its name in MIMIC-III; MIMIC-IV has it in lower case.
+        icd9_form: Regular expression of a whole ICD-9-CM code, as MIMIC writes it.
+        icd10_form: Regular expression of a whole ICD-10 code.
+        four_characters: First characters of the ICD-9-CM codes whose group has four characters; others have three.
+        may_be_integers: Whether its ICD-9-CM codes hold digits alone, so that the original could read them as integers.
+        icd10_may_begin_with_0: Whether an ICD-10 code may.
+        enough_for_zeros: So many codes of digits without one that begins with 0 show that zeros were lost: they lack
+            it by chance in at most one table of a thousand, if codes are drawn with the shares of MIMIC-III's demo.
+    """
+
+    name: str
+    icd9_form: str
+    icd10_form: str
+    four_characters: tuple[str, ...] = ()
+    may_be_integers: bool = False
+    icd10_may_begin_with_0: bool = False
+    enough_for_zeros: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A prediction task on admission notes.
+
+    Attributes:
+        name: Key in a study, and stem of its files.
+        title: Name for readers.
+        short: Column title in tables.
+        place: Order among tasks in tables and figures.
+        type: Binary, multiclass (one class of several) or multilabel (any number of codes).
+        tables: Tables that the labels come from, by source.
+        label: Finds the labels; imports what it needs when it is called.
+        classes: Names of the classes in the order of the integer labels; empty for a multilabel task, whose label space
+            comes from the data.
+        codes: Where the codes of a multilabel task stand.
+        labelled_step: What a note has once it is labelled, for the attrition table; empty where other steps say it.
+        reads_ventilation: Whether labels need the derived episodes of ventilation, or BEEP's list.
+        has_own_split: Whether `data.pmv_split` says how it is split; others are split by patient.
+        drops_death_statements: Whether notes lose statements of death, or are dropped for them.
+        stated_outcomes: Statements that give the outcome away, by name.
+        is_published: Whether it is one of the paper's five tasks, over which macro averages run.
+        is_control: Whether its label is a coin.
+        release_rows: Admissions of MIMIC-III 1.4 in training and in all, from the paper's Table 1, for plans.
+        cohort_share: Share of the synthetic hospital's admission notes that have a label, for plans.
+        mimic_iv_share: Share of MIMIC-IV's discharge summaries, most without intensive care, for plans.
+    """
+
+    name: str
+    title: str
+    short: str
+    place: int
+    type: TaskType
+    tables: Mapping[str, tuple[str, ...]]
+    label: "Callable[[LabelRequest], Labels]"
+    classes: tuple[str, ...] = ()
+    codes: CodeTable | None = None
+    labelled_step: str = ""
+    reads_ventilation: bool = False
+    has_own_split: bool = False
+    drops_death_statements: bool = False
+    stated_outcomes: Mapping[str, Statement] = field(default_factory=lambda: _NOTHING)
+    is_published: bool = True
+    is_control: bool = False
+    release_rows: tuple[int, int]
+    cohort_share: float = 0.95
+    mimic_iv_share: float = 0.95
+
+    def __post_init__(self) -> None:
+        if (self.type == "multilabel") != (self.codes is not None):
+            raise ValueError(f"task {self.name}: a multilabel task, and no other, names the table of its codes")
+        if self.type != "multilabel" and not self.classes:
+            raise ValueError(f"task {self.name}: names no classes")
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a label is a list of codes."""
+        return self.type == "multilabel"
+
+    @property
+    def binary(self) -> bool:
+        """Whether a label is 0 or 1."""
+        return self.type == "binary"
+
+    @property
+    def title_in_a_sentence(self) -> str:
+        """The title within a sentence, followed by the short name."""
+        return f"{self.title[0].lower()}{self.title[1:]} ({self.short})"
