@@ -10,10 +10,7 @@ from dataclasses import dataclass
 
 from clinical_peft.config.study import Study
 from clinical_peft.config.switches import (
-    MIMIC_III_SWITCHES,
-    STAGES,
     SWITCHES,
-    TASKS_OF_SWITCH,
     Stage,
     name_protocol,
     resolve_switches,
@@ -58,7 +55,7 @@ def switches_under(study: Study, name: str) -> dict[str, bool]:
     """Every switch with its value for the corpus, task, adapter or model of that name."""
     switch = switch_of(name)
     if switch == ALL:
-        elsewhere = MIMIC_III_SWITCHES if study.cohorts.source == "mimic-iv" else ()
+        elsewhere = [name for name, each in SWITCHES.items() if not each.is_for_source(study.cohorts.source)]
         return resolve_switches("paper", dict.fromkeys(elsewhere, False))
     return study.resolved_switches | ({switch: True} if switch else {})
 
@@ -70,7 +67,7 @@ def protocol_of_run(study: Study, model: str, task: str) -> str:
 
 def switches_at(*stages: Stage) -> list[str]:
     """The switches, and `ALL`, that change the work of any of these stages."""
-    return [*(switch for switch, own in STAGES.items() if set(own) & set(stages)), ALL]
+    return [*(name for name, switch in SWITCHES.items() if set(switch.stages) & set(stages)), ALL]
 
 
 def _under(name: str, switch: str | None, *stages: Stage) -> str:
@@ -174,15 +171,16 @@ def may_change(study: Study, switch: str, task: str) -> bool:
     model = study.models[study.gaps.model or ""]
     if switch == ALL:
         return True
-    if study.resolved_switches[switch] or task not in TASKS_OF_SWITCH.get(switch, (task,)):
+    choice = SWITCHES[switch]
+    if study.resolved_switches[switch] or not choice.is_for_task(task):
         return False
-    if study.cohorts.source == "mimic-iv" and switch in MIMIC_III_SWITCHES:
+    if not choice.is_for_source(study.cohorts.source):
         return False
-    if switch == "task_adapter_inactive":
+    if choice.only_for == "two adapters":
         return model.task_method is not None and model.clinical_mode in ("frozen", "trainable")
-    if switch == "pool_last_position":
+    if choice.only_for == "decoder":
         return model.base is not None and study.bases[model.base].family == "causal"
-    return model.clinical is not None or not set(STAGES[switch]) <= set(OF_ADAPTERS)
+    return model.clinical is not None or not set(choice.stages) <= set(OF_ADAPTERS)
 
 
 def check_gaps(study: Study) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from clinical_peft.config.switches import STAGES, TASKS_OF_SWITCH
+from clinical_peft.config.switches import SWITCHES
 from clinical_peft.models.variants import variant_of
-from clinical_peft.recipes import IDLE_KEYS, TASK_TYPES, FinetuneJob, FinetuneRecipe, PoolJob, PretrainJob
+from clinical_peft.recipes import IDLE_KEYS, FinetuneJob, FinetuneRecipe, PoolJob, PretrainJob
+from clinical_peft.tasks import find_task
 
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
@@ -50,24 +51,25 @@ def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
         unused |= {field.name for field in fields(FinetuneRecipe)} - {"class_weights", "threads"}
     elif variant_of(job).head_only and job.recipe.head_learning_rate is not None:
         unused.add("learning_rate")
-    if TASK_TYPES[job.task] == "multilabel":
+    if find_task(job.task).multilabel:
         unused.add("class_weights")
     return unused
 
 
-def _looks_at(job: PretrainJob | FinetuneJob | PoolJob, switch: str) -> bool:
+def _looks_at(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
     """Whether a job's result may depend on a switch."""
+    switch = SWITCHES[name]
     if isinstance(job, PoolJob):
-        return switch == "pool_last_position"
+        return switch.only_for == "decoder"
     if isinstance(job, PretrainJob):
-        return "adapter" in STAGES.get(switch, ())
-    if "model" not in STAGES.get(switch, ()) or job.task not in TASKS_OF_SWITCH.get(switch, (job.task,)):
+        return "adapter" in switch.stages
+    if "model" not in switch.stages or not switch.is_for_task(job.task):
         return False
     if job.kind == "tfidf":
-        return switch == "multilabel_softmax"
-    if switch == "task_adapter_inactive":
+        return switch.concern == "scoring"
+    if switch.only_for == "two adapters":
         return job.task_method is not None and job.clinical_mode in ("frozen", "trainable")
-    return switch != "pool_last_position" or job.family == "causal"
+    return switch.only_for != "decoder" or job.family == "causal"
 
 
 def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:

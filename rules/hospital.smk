@@ -1,6 +1,6 @@
 """Which tables, lists and files of notes each rule of the data stage reads, and its settings."""
 
-from clinical_peft.config.switches import STAGES, TASKS_OF_SWITCH
+from clinical_peft.config.switches import SWITCHES
 from clinical_peft.data.table_files import table_files
 from clinical_peft.tasks import TASKS, find_task
 
@@ -186,8 +186,8 @@ def switches_of_cohort(wildcards):
     )
     return {
         name: switches[name]
-        for name, stages in STAGES.items()
-        if "cohort" in stages and task in TASKS_OF_SWITCH.get(name, (task,))
+        for name, switch in SWITCHES.items()
+        if "cohort" in switch.stages and switch.is_for_task(task)
     }
 
 
@@ -195,8 +195,8 @@ def switches_of_admission_notes(wildcards):
     switches = arms.switches_under(STUDY, wildcards.admission)
     return {
         name: switches[name]
-        for name, stages in STAGES.items()
-        if stages == ("admission",)
+        for name, switch in SWITCHES.items()
+        if switch.stages == ("admission",)
     }
 
 

@@ -29,7 +29,7 @@ from clinical_peft.config.sections import (
     TaskName,
     Tracking,
 )
-from clinical_peft.config.switches import MIMIC_III_SWITCHES, SWITCHES, resolve_switches
+from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
 from clinical_peft.stores import credentials_in, is_printable
 
@@ -135,8 +135,8 @@ class Study(Section):
         return self
 
     def _check_mimic_iv(self) -> None:
-        for name in MIMIC_III_SWITCHES:
-            if self.resolved_switches[name]:
+        for name, switch in SWITCHES.items():
+            if self.resolved_switches[name] and not switch.is_for_source(self.cohorts.source):
                 raise ValueError(f"switches.{name}: is for cohorts of MIMIC-III; set it to false with mimic-iv")
         if self.data.pmv_split == "beep":
             raise ValueError("data.pmv_split: beep lists admissions of MIMIC-III; choose another with mimic-iv")

@@ -5,70 +5,206 @@ study may set single ones.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-DATA_SWITCHES = {
-    "notes_flattened": "note text is cleaned as in the original: de-identification brackets deleted, every line "
-    "break a space; otherwise marks are normalised, structure is kept, empty notes and exact duplicates are dropped",
-    "sections_unanchored": "admission sections are found by CORe's unanchored patterns, which lose a last section and "
-    "may match inside a line; otherwise headers stand at the start of a line",
-    "addenda_searched": "addenda, which are written after discharge, are searched for admission sections too; "
-    "otherwise reports alone",
-    "error_notes_kept": "discharge summaries that MIMIC-III marks as errors count like any other; otherwise they are "
-    "left out and counted",
-    "marks_kept": "admission notes keep MIMIC-III's de-identification marks with what they hold; otherwise each is "
-    "___, as in MIMIC-IV",
-    "los_rounded": "length of stay is rounded to 0.1 days before it is binned",
-    "negative_stays_kept": "an admission that ends before it begins counts as a short stay; otherwise it is left out "
-    "and counted",
-    "procedure_codes_as_integers": "procedure codes are read as integers and lose their leading zeros",
-    "malformed_codes_kept": "codes that have not the form of ICD-9-CM are shortened like any other; otherwise they are "
-    "left out and counted",
-    "label_space_whole_table": "the classes of a multilabel task are the codes of the whole table; otherwise those of "
-    "the cohort's training split",
-    "death_phrases_original": "statements of death are removed by CORe's patterns, false hits included",
-}
-
-TRAINING_SWITCHES = {
-    "truncate_and_pad": "each pretraining note is cut to the context and padded to it; otherwise long notes are split "
-    "and no padding is stored",
-    "task_adapter_inactive": "the second adapter is added but never activated",
-    "warmup_as_steps": "the warm-up ratio is passed where steps are expected, so that there is no warm-up",
-    "schedule_in_micro_steps": "the schedule is sized in micro-steps but advanced once per optimizer step",
-    "unclipped": "gradients are not clipped",
-    "last_epoch": "the last epoch is kept; otherwise the best one by validation",
-    "pool_last_position": "the classifier pools the last position, padding included",
-    "multilabel_softmax": "scores of the multilabel tasks are a softmax over labels; otherwise a sigmoid per label",
-}
-
-# What the original does with the notes and the codes of MIMIC-III, and what has no meaning for those of MIMIC-IV.
-MIMIC_III_SWITCHES = ("sections_unanchored", "procedure_codes_as_integers")
-
-SWITCHES = DATA_SWITCHES | TRAINING_SWITCHES
+from clinical_peft.errors import ConfigError
 
 Stage = Literal["corpus", "shards", "admission", "cohort", "adapter", "model"]
+DATA_STAGES: frozenset[Stage] = frozenset({"corpus", "admission", "cohort"})
 
-# The stages whose own work a switch changes; what is made from their files changes with them.
-STAGES: dict[str, tuple[Stage, ...]] = {
-    "notes_flattened": ("corpus",),
-    "truncate_and_pad": ("shards",),
-    **dict.fromkeys(("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept"), ("admission",)),
-    **dict.fromkeys(("los_rounded", "negative_stays_kept", "death_phrases_original"), ("cohort",)),
-    **dict.fromkeys(("procedure_codes_as_integers", "malformed_codes_kept", "label_space_whole_table"), ("cohort",)),
-    **dict.fromkeys(("warmup_as_steps", "schedule_in_micro_steps", "unclipped", "last_epoch"), ("adapter", "model")),
-    **dict.fromkeys(("task_adapter_inactive", "pool_last_position", "multilabel_softmax"), ("model",)),
-}
 
-# The tasks that a switch may change; a switch that is not here may change all.
-TASKS_OF_SWITCH = {
-    "los_rounded": ("los",),
-    "negative_stays_kept": ("los",),
-    "death_phrases_original": ("mortality", "pmv"),
-    "procedure_codes_as_integers": ("procedures",),
-    "malformed_codes_kept": ("diagnoses", "procedures"),
-    "label_space_whole_table": ("diagnoses", "procedures"),
-    "multilabel_softmax": ("diagnoses", "procedures"),
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """One of the original's choices.
+
+    Attributes:
+        name: Key in a study.
+        help: What it does when it is on, and what happens otherwise.
+        stages: The stages whose own work it changes; what is made from their files changes with them.
+        concern: What it is about, in a word or two, for table `protocol_gaps`.
+        tasks: The tasks whose runs it may change; None for all.
+        sources: The sources of cohorts for which it has a meaning; None for all.
+        only_for: The models whose runs it may change: those with two adapters, or those on a decoder; None for all.
+    """
+
+    name: str
+    help: str
+    stages: tuple[Stage, ...]
+    concern: str
+    tasks: tuple[str, ...] | None = None
+    sources: tuple[str, ...] | None = None
+    only_for: Literal["two adapters", "decoder"] | None = None
+
+    def is_for_task(self, task: str) -> bool:
+        """Whether it may change runs of a task."""
+        return self.tasks is None or task in self.tasks
+
+    def is_for_source(self, source: str) -> bool:
+        """Whether it has a meaning for cohorts of a source."""
+        return self.sources is None or source in self.sources
+
+    @property
+    def is_of_data(self) -> bool:
+        """Whether it changes notes or cohorts, rather than training."""
+        return bool(DATA_STAGES.intersection(self.stages))
+
+
+_CODES = ("diagnoses", "procedures")
+_TRAINING: tuple[Stage, ...] = ("adapter", "model")
+
+SWITCHES = {
+    switch.name: switch
+    for switch in (
+        Switch(
+            name="notes_flattened",
+            help="note text is cleaned as in the original: de-identification brackets deleted, every line break a "
+            "space; otherwise marks are normalised, structure is kept, empty notes and exact duplicates are "
+            "dropped",
+            stages=("corpus",),
+            concern="pretraining notes",
+        ),
+        Switch(
+            name="sections_unanchored",
+            help="admission sections are found by CORe's unanchored patterns, which lose a last section and may "
+            "match inside a line; otherwise headers stand at the start of a line",
+            stages=("admission",),
+            concern="admission notes",
+            sources=("mimic-iii",),
+        ),
+        Switch(
+            name="addenda_searched",
+            help="addenda, which are written after discharge, are searched for admission sections too; otherwise "
+            "reports alone",
+            stages=("admission",),
+            concern="admission notes",
+        ),
+        Switch(
+            name="error_notes_kept",
+            help="discharge summaries that MIMIC-III marks as errors count like any other; otherwise they are left "
+            "out and counted",
+            stages=("admission",),
+            concern="admission notes",
+        ),
+        Switch(
+            name="marks_kept",
+            help="admission notes keep MIMIC-III's de-identification marks with what they hold; otherwise each is "
+            "___, as in MIMIC-IV",
+            stages=("admission",),
+            concern="admission notes",
+        ),
+        Switch(
+            name="los_rounded",
+            help="length of stay is rounded to 0.1 days before it is binned",
+            stages=("cohort",),
+            concern="labels",
+            tasks=("los",),
+        ),
+        Switch(
+            name="negative_stays_kept",
+            help="an admission that ends before it begins counts as a short stay; otherwise it is left out and counted",
+            stages=("cohort",),
+            concern="labels",
+            tasks=("los",),
+        ),
+        Switch(
+            name="procedure_codes_as_integers",
+            help="procedure codes are read as integers and lose their leading zeros",
+            stages=("cohort",),
+            concern="labels",
+            tasks=("procedures",),
+            sources=("mimic-iii",),
+        ),
+        Switch(
+            name="malformed_codes_kept",
+            help="codes that have not the form of ICD-9-CM are shortened like any other; otherwise they are left "
+            "out and counted",
+            stages=("cohort",),
+            concern="labels",
+            tasks=_CODES,
+        ),
+        Switch(
+            name="label_space_whole_table",
+            help="the classes of a multilabel task are the codes of the whole table; otherwise those of the "
+            "cohort's training split",
+            stages=("cohort",),
+            concern="labels",
+            tasks=_CODES,
+        ),
+        Switch(
+            name="death_phrases_original",
+            help="statements of death are removed by CORe's patterns, false hits included",
+            stages=("cohort",),
+            concern="labels",
+            tasks=("mortality", "pmv"),
+        ),
+        Switch(
+            name="truncate_and_pad",
+            help="each pretraining note is cut to the context and padded to it; otherwise long notes are split and "
+            "no padding is stored",
+            stages=("shards",),
+            concern="truncation",
+        ),
+        Switch(
+            name="task_adapter_inactive",
+            help="the second adapter is added but never activated",
+            stages=("model",),
+            concern="adapter activation",
+            only_for="two adapters",
+        ),
+        Switch(
+            name="warmup_as_steps",
+            help="the warm-up ratio is passed where steps are expected, so that there is no warm-up",
+            stages=_TRAINING,
+            concern="schedule",
+        ),
+        Switch(
+            name="schedule_in_micro_steps",
+            help="the schedule is sized in micro-steps but advanced once per optimizer step",
+            stages=_TRAINING,
+            concern="schedule",
+        ),
+        Switch(
+            name="unclipped",
+            help="gradients are not clipped",
+            stages=_TRAINING,
+            concern="schedule",
+        ),
+        Switch(
+            name="last_epoch",
+            help="the last epoch is kept; otherwise the best one by validation",
+            stages=_TRAINING,
+            concern="schedule",
+        ),
+        Switch(
+            name="pool_last_position",
+            help="the classifier pools the last position, padding included",
+            stages=("model",),
+            concern="pooling",
+            only_for="decoder",
+        ),
+        Switch(
+            name="multilabel_softmax",
+            help="scores of the multilabel tasks are a softmax over labels; otherwise a sigmoid per label",
+            stages=("model",),
+            concern="scoring",
+            tasks=_CODES,
+        ),
+    )
 }
+DATA_SWITCHES = tuple(name for name, switch in SWITCHES.items() if switch.is_of_data)
+TRAINING_SWITCHES = tuple(name for name, switch in SWITCHES.items() if not switch.is_of_data)
+
+
+def switch_on(switches: Mapping[str, bool], name: str) -> bool:
+    """Return a switch (True: as the original does).
+
+    Raises:
+        ConfigError: It is not given: a default would hide that a job was told nothing of it.
+    """
+    if name not in switches:
+        raise ConfigError(f"switches: expected a value for {name}, found none")
+    return switches[name]
 
 
 def resolve_switches(protocol: str, overrides: dict[str, bool]) -> dict[str, bool]:

@@ -9,11 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clinical_peft.config.switches import switch_on
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.consistency import check_same_patient
 from clinical_peft.data.death_phrases import without_death_phrases
 from clinical_peft.data.labelling import LabelRequest, Labels
-from clinical_peft.data.labels import switch_on
 from clinical_peft.data.note_table import ROW_GROUP_ROWS, parquet_writer
 from clinical_peft.data.outcomes import Outcomes
 from clinical_peft.data.splits import assign_splits

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from clinical_peft.config.switches import switch_on
 from clinical_peft.data.attrition import CODES, Attrition
 from clinical_peft.data.consistency import check_key, check_one_patient
 from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
@@ -14,7 +15,7 @@ from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.original_reader import MISSING_WORDS, read_as_numbers
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import FLAG, INTEGER, TEXT, TIME, read_table
-from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.errors import DataError
 from clinical_peft.tasks import find_codes
 
 LABEL_COLUMNS = ["hadm_id", "subject_id", "label"]
@@ -24,13 +25,6 @@ LOS_UPPER_DAYS = (3, 7, 14)  # upper bounds, included, of the first three classe
 _DAY_SECONDS = 86_400
 _IDS = {"HADM_ID": "hadm_id", "SUBJECT_ID": "subject_id"}
 _MALFORMED_KEPT = "malformed_codes_kept"
-
-
-def switch_on(switches: Mapping[str, bool], name: str) -> bool:
-    """Return a data switch (True: as the original does); one that is not given is a ConfigError."""
-    if name not in switches:
-        raise ConfigError(f"switches: expected a value for {name}, found none")
-    return switches[name]
 
 
 def survival_labels(folder: Path) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from clinical_peft.data.consistency import check_key
 from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table, stream_table
+from clinical_peft.tasks import find_codes
 
 COHORT_DAYS = 2.0
 PROLONGED_DAYS = 7.0

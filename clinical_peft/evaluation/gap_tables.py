@@ -9,6 +9,7 @@ several; p_holm is adjusted over the whole table.
 from collections.abc import Mapping
 from typing import Any
 
+from clinical_peft.config.switches import SWITCHES
 from clinical_peft.disclosure import SMALLEST_CELL
 from clinical_peft.evaluation.comparisons import SIGNIFICANCE
 from clinical_peft.evaluation.tables import (
@@ -34,28 +35,8 @@ PROTOCOL_FIELDS = (
     *("admissions_joined", "admissions_left", "texts_changed", "labels_changed"),
     *("corrected_protocol", "arm_protocol", "corrected_cohort_sha256", "arm_cohort_sha256"),
 )
-CONCERNS = {
-    "notes_flattened": "pretraining notes",
-    "truncate_and_pad": "truncation",
-    "sections_unanchored": "admission notes",
-    "addenda_searched": "admission notes",
-    "error_notes_kept": "admission notes",
-    "marks_kept": "admission notes",
-    "los_rounded": "labels",
-    "negative_stays_kept": "labels",
-    "procedure_codes_as_integers": "labels",
-    "malformed_codes_kept": "labels",
-    "label_space_whole_table": "labels",
-    "death_phrases_original": "labels",
-    "task_adapter_inactive": "adapter activation",
-    "warmup_as_steps": "schedule",
-    "schedule_in_micro_steps": "schedule",
-    "unclipped": "schedule",
-    "last_epoch": "schedule",
-    "pool_last_position": "pooling",
-    "multilabel_softmax": "scoring",
-    "paper": "all together",
-}
+
+ALL_TOGETHER = "all together"  # the concern of the protocol `paper`
 
 
 def protocol_gap_table(gaps: Mapping[str, Any], labels: Labels) -> Table:
@@ -95,7 +76,7 @@ def protocol_gap_table(gaps: Mapping[str, Any], labels: Labels) -> Table:
 def _record(row: Mapping[str, Any], level: float) -> Record:
     return {
         "switch": row["switch"],
-        "concerns": CONCERNS[row["switch"]],
+        "concerns": SWITCHES[row["switch"]].concern if row["switch"] in SWITCHES else ALL_TOGETHER,
         "task": row["task"],
         "corrected_percent": percent(row["corrected"]["auroc"]),
         "arm_percent": percent(row["arm"]["auroc"]),

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from clinical_peft.config.switches import switch_on
 from clinical_peft.data.attrition import CODES, Attrition
 from clinical_peft.data.consistency import check_one_patient
 from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
-from clinical_peft.data.labels import switch_on
 from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, read_table
