@@ -44,7 +44,7 @@ def build_cohort(
     """Write the cohort of a task, its label space and its attrition.
 
     Args:
-        task: los, mortality, pmv, diagnoses, procedures or control.
+        task: a name in `clinical_peft.tasks`.
         admission_notes: What `build_admission_notes` wrote.
         outcomes: The database that the notes are of.
         splits: ``hash``, or the folder of published lists, which also drop the patients that they do not name.

@@ -183,7 +183,7 @@ def test_the_same_inputs_give_the_same_bytes(hospital, tmp_path):
 
 def test_unknown_task_split_and_switch(hospital, tmp_path):
     folder = hospital.write()
-    with pytest.raises(ConfigError, match="expected one of los"):
+    with pytest.raises(ConfigError, match="expected one of pmv"):
         build("sepsis", folder, tmp_path, CORRECTED)
     with pytest.raises(ConfigError, match="pmv_split"):
         build("los", folder, tmp_path, CORRECTED, pmv_split="random")
