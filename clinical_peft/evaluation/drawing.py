@@ -110,7 +110,7 @@ def _draw_models(folder: Path, sources: FigureSources, labels: Labels) -> None:
 
 def _has_few(sources: FigureSources, task: str) -> bool:
     """Whether the number of a class in a task's validation split is hidden."""
-    if TASK_TYPES[task] == "multilabel" or task not in sources.cohorts:
+    if find_task(task).multilabel or task not in sources.cohorts:
         return False
     table = pq.read_table(sources.cohorts[task], columns=["label"], filters=[("split", "=", "validation")])
     labels = table["label"].to_numpy()
