@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from clinical_peft.recipes import TaskType
+from clinical_peft.tasks import TaskType
 
 Link = Literal["softmax", "sigmoid"]
 """How logits become probabilities: over the classes of a row together, or each by itself."""

@@ -42,8 +42,8 @@ from clinical_peft.evaluation.resampling import (
 )
 from clinical_peft.evaluation.subgroup_gaps import compare_subgroups
 from clinical_peft.evaluation.weighting import Weighting
-from clinical_peft.recipes import TASK_TYPES
 from clinical_peft.scores import link_of, log_odds, sigmoid
+from clinical_peft.tasks import find_task
 from clinical_peft.training.selection import selection_auroc
 
 TASKS = ("mortality", "los", "procedures")
@@ -144,9 +144,9 @@ def test_predictions_without_logits_are_scored_by_their_scores(tmp_path):
     for task in TASKS:
         path = tmp_path / f"{task}.parquet"
         simulate_predictions(path, task, signal=1.0, seed=0, rows=120)
-        whole = read_predictions(path, CLASSES[task], TASK_TYPES[task])["test"]
+        whole = read_predictions(path, CLASSES[task], find_task(task).type)["test"]
         pq.write_table(pq.read_table(path).drop(["logits"]), path)
-        alone = read_predictions(path, CLASSES[task], TASK_TYPES[task])["test"]
+        alone = read_predictions(path, CLASSES[task], find_task(task).type)["test"]
         np.testing.assert_allclose(alone.log_odds, whole.log_odds, rtol=1e-3, atol=1e-4)
     with pytest.raises(DataError, match="expected a column logits, found none"):
         read_predictions(path, CLASSES["procedures"], "multilabel", link="softmax")
@@ -254,7 +254,7 @@ def relabelled(case, kind, target):
 
 def write_degenerate(path, task, case, seed):
     """Predictions of 60 validation and 60 test rows; the labels depend on the task and the case alone."""
-    kind, classes, rows = TASK_TYPES[task], CLASSES[task], 120
+    kind, classes, rows = find_task(task).type, CLASSES[task], 120
     fixed, draws = np.random.default_rng(7), np.random.default_rng([seed, 5])
     if kind == "multilabel":
         target = fixed.random((rows, len(classes))) < 0.3
@@ -361,7 +361,7 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
 
 
 def _cohort(folder, task):
-    label = [CLASSES[task][:1]] * 3 if TASK_TYPES[task] == "multilabel" else [0] * 3
+    label = [CLASSES[task][:1]] * 3 if find_task(task).multilabel else [0] * 3
     path = folder / f"{task}.parquet"
     pq.write_table(pa.table({"hadm_id": [1, 2, 3], "split": ["train"] * 3, "label": label, "text": ["a"] * 3}), path)
     return path
