@@ -13,7 +13,8 @@ from clinical_peft.data.death_phrases import without_death_phrases
 from clinical_peft.data.headings import before_discharge
 from clinical_peft.data.note_cleaning import normalise_marks
 from clinical_peft.data.sections import SECTION_HEADERS, split_admission_note, unanchored_sections
-from clinical_peft.data.stated_outcomes import STATEMENTS, WORDS, fold, stated_outcomes
+from clinical_peft.data.stated_outcomes import fold, stated_outcomes
+from clinical_peft.tasks import TASKS
 
 CPU_SECONDS = 60  # all texts by all functions take some five; a quadratic expression takes minutes for a single text
 
@@ -111,18 +112,21 @@ def test_notes_are_divided_as_by_the_expression(text):
 @given(texts("POD", "post-op day", "hospital day", "hosp. day", "HD", "#", "number", "no", "no.", " day "))
 def test_days_are_found_as_by_the_expression(text):
     for (task, name), expression in DAYS.items():
-        assert bool(STATEMENTS[task][name].search(text)) == bool(re.search(expression, text, re.IGNORECASE))
+        assert bool(TASKS[task].stated_outcomes[name].regex.search(text)) == bool(
+            re.search(expression, text, re.IGNORECASE)
+        )
 
 
-@pytest.mark.parametrize("task", STATEMENTS)
+@pytest.mark.parametrize("task", [task for task in TASKS.values() if task.stated_outcomes], ids=lambda task: task.name)
 @settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_no_statement_is_overlooked_for_want_of_its_words(task, data):
-    name = data.draw(st.sampled_from(sorted(STATEMENTS[task])))
-    statement = data.draw(st.from_regex(STATEMENTS[task][name]))
-    assert any(word in fold(statement) for word in WORDS[name])
-    found = {section for section, other in stated_outcomes(task, statement) if other == name}
-    assert found == {s for s, body in split_admission_note(statement).items() if STATEMENTS[task][name].search(body)}
+    name = data.draw(st.sampled_from(sorted(task.stated_outcomes)))
+    statement = task.stated_outcomes[name]
+    text = data.draw(st.from_regex(statement.regex))
+    assert any(word in fold(text) for word in statement.words)
+    found = {section for section, other in stated_outcomes(task.name, text) if other == name}
+    assert found == {section for section, body in split_admission_note(text).items() if statement.regex.search(body)}
 
 
 def test_letters_that_count_as_one_another_are_folded():
@@ -140,7 +144,7 @@ from clinical_peft.data.mimic_iv.sections import known_at_admission
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured, normalise_marks, structure_texts
 from clinical_peft.data.sections import anchored_sections, split_admission_note, unanchored_sections
 from clinical_peft.data.source_notes import _passages
-from clinical_peft.data.stated_outcomes import STATEMENTS, stated_outcomes
+from clinical_peft.tasks import TASKS
 from clinical_peft.data.near_duplicates import shingle_codes
 import pyarrow as pa
 
@@ -160,7 +164,7 @@ functions = [
     unanchored_sections, split_admission_note, lambda text: list(_passages(text)), lambda text: shingle_codes([text]),
     lambda text: without_death_phrases(text, original=True), lambda text: without_death_phrases(text, original=False),
     lambda text: structure_texts(pa.array([text])),
-    *(lambda text, task=task: [p.search(text) for p in STATEMENTS[task].values()] for task in STATEMENTS),
+    lambda text: [said.regex.search(text) for task in TASKS.values() for said in task.stated_outcomes.values()],
 ]
 number = int(sys.argv[1])
 for place, piece in enumerate(repeated):
