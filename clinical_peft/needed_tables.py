@@ -13,21 +13,15 @@ from clinical_peft.data.table_files import find_table, locate_table, table_files
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, stream_table
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.experiments import corpora_in_use, runs_in_use
+from clinical_peft.tasks import find_task, task
 
 Columns = Mapping[str, pa.DataType]
 
-_STAY = {"HADM_ID": INTEGER, "SUBJECT_ID": INTEGER, "HOSPITAL_EXPIRE_FLAG": INTEGER}
-_CODES = {"SUBJECT_ID": INTEGER, "HADM_ID": INTEGER, "ICD9_CODE": TEXT}
-_CODES_IV = {"subject_id": INTEGER, "hadm_id": INTEGER, "icd_version": INTEGER, "icd_code": TEXT}
+_TYPES = {"integer": INTEGER, "text": TEXT, "time": TIME}
 _NOTES_IV = {"note_id": TEXT, "subject_id": INTEGER, "hadm_id": INTEGER, "charttime": TEXT, "text": TEXT}
 _ADULTS_IV: dict[str, Columns] = {
     "admissions": {"hadm_id": INTEGER, "subject_id": INTEGER, "admittime": TIME},
     "patients": {"subject_id": INTEGER, "anchor_age": INTEGER, "anchor_year": INTEGER},
-}
-_OUTCOMES: dict[str, dict[str, Columns]] = {
-    "los": {"ADMISSIONS": _STAY | {"ADMITTIME": TIME, "DISCHTIME": TIME}},
-    "mortality": {"ADMISSIONS": _STAY},
-    "control": {"ADMISSIONS": _STAY},
 }
 _CORPUS_III: dict[str, Columns] = {
     "NOTEEVENTS": dict.fromkeys(("ROW_ID", "CHARTDATE", "CHARTTIME", "CATEGORY", "ISERROR", "TEXT"), TEXT)
@@ -42,26 +36,6 @@ _ADMISSION_III: dict[str, Columns] = {
 _ADMISSION_IV: dict[str, Columns] = {
     "discharge": {"subject_id": INTEGER, "hadm_id": INTEGER, "note_type": TEXT, "note_seq": INTEGER}
     | {"charttime": TEXT, "text": TEXT}
-}
-_TASKS_III = _OUTCOMES | {
-    "diagnoses": {"DIAGNOSES_ICD": _CODES},
-    "procedures": {"PROCEDURES_ICD": _CODES},
-    "pmv": {
-        "ICUSTAYS": {"ICUSTAY_ID": INTEGER, "SUBJECT_ID": INTEGER, "HADM_ID": INTEGER, "INTIME": TIME},
-        "ADMISSIONS": {"HADM_ID": INTEGER, "ADMITTIME": TIME},
-        "PATIENTS": {"SUBJECT_ID": INTEGER, "DOB": TIME},
-        "DIAGNOSES_ICD": {"HADM_ID": INTEGER, "ICD9_CODE": TEXT},
-        "NOTEEVENTS": {"HADM_ID": INTEGER, "CHARTTIME": TIME, "CATEGORY": TEXT},
-    },
-}
-_TASKS_IV = _OUTCOMES | {
-    "diagnoses": {"diagnoses_icd": _CODES_IV},
-    "procedures": {"procedures_icd": _CODES_IV},
-    "pmv": {
-        "icustays": {"stay_id": INTEGER, "subject_id": INTEGER, "hadm_id": INTEGER, "intime": TIME},
-        "diagnoses_icd": _CODES_IV,
-        **_ADULTS_IV,
-    },
 }
 _BY_LIST: dict[str, Columns] = {"ADMISSIONS": {"HADM_ID": INTEGER, "SUBJECT_ID": INTEGER}}
 _CHARTED_III: Columns = {
@@ -168,10 +142,10 @@ def _of_mimic_iii(study: Study) -> Iterator[Need]:
     key, folder, tasks = "mimic_iii", study.data.mimic_iii, study.matrix.tasks
     if tasks:
         yield from _needs(key, folder, _ADMISSION_III)
-    for task in tasks:
-        listed = task == "pmv" and study.data.pmv_split == "beep"
-        yield from _needs(key, folder, _BY_LIST if listed else _TASKS_III[task])
-        if task == "pmv" and not listed:
+    for kind in map(find_task, tasks):
+        listed = kind.has_own_split and study.data.pmv_split == "beep"
+        yield from _needs(key, folder, _BY_LIST if listed else _columns(kind.tables["mimic-iii"]))
+        if kind.reads_ventilation and not listed:
             charted = folder is not None and bool(table_files(folder, "CHARTEVENTS"))
             procedures = _EXTUBATIONS if charted else {"ICUSTAY_ID": INTEGER, **_PROCEDURES}
             yield Need(key, folder, "PROCEDUREEVENTS_MV", procedures)
@@ -189,9 +163,9 @@ def _of_mimic_iv(study: Study) -> Iterator[Need]:
     if tasks:
         yield from _needs("mimic_iv_note", study.data.mimic_iv_note, _ADMISSION_IV)
         yield from _needs(key, folder, _ADULTS_IV)
-    for task in tasks:
-        yield from _needs(key, folder, _TASKS_IV[task])
-        if task == "pmv":
+    for kind in map(find_task, tasks):
+        yield from _needs(key, folder, _columns(kind.tables["mimic-iv"]))
+        if kind.reads_ventilation:
             charted = folder is not None and bool(table_files(folder, "chartevents"))
             recorded = folder is not None and bool(table_files(folder, "procedureevents"))
             if charted or not recorded:
@@ -201,6 +175,10 @@ def _of_mimic_iv(study: Study) -> Iterator[Need]:
     if runs_in_use(study):
         yield Need(key, folder, "admissions", _CARDS | {"race": TEXT})
         yield Need(key, folder, "patients", _PATIENTS_IV, optional=True)
+
+
+def _columns(tables: Mapping[str, task.Columns]) -> dict[str, Columns]:
+    return {table: {name: _TYPES[kind] for name, kind in columns.items()} for table, columns in tables.items()}
 
 
 def _needs(key: str, folder: Path | None, tables: Mapping[str, Columns], *, notes: bool = False) -> Iterator[Need]:

@@ -149,7 +149,7 @@ def pmv_labels_of_task(wildcards):
 
 
 def has_codes(wildcards):
-    return task_of_cohort(wildcards) in ("diagnoses", "procedures")
+    return find_task(task_of_cohort(wildcards)).codes is not None
 
 
 def icd_of_task(wildcards):
@@ -162,13 +162,14 @@ def icd_map_of_task(wildcards):
 
 
 def pmv_split_of_task(wildcards):
-    pmv = task_of_cohort(wildcards) == "pmv"
-    return STUDY.data.pmv_split if pmv else "core-patient"
+    has_own = find_task(task_of_cohort(wildcards)).has_own_split
+    return STUDY.data.pmv_split if has_own else "core-patient"
 
 
 def salt_of_cohort(wildcards):
     """What the hash split and the control task's label depend on."""
-    salted = STUDY.data.splits == "hash" or task_of_cohort(wildcards) == "control"
+    is_random = find_task(task_of_cohort(wildcards)).is_random
+    salted = STUDY.data.splits == "hash" or is_random
     return STUDY.data.split_salt if salted else ""
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from clinical_peft.tasks.task import Task
+from clinical_peft.tasks.task import SURVIVAL, Task
 
 if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
@@ -24,7 +24,7 @@ TASK = Task(
     type="binary",
     classes=("tails", "heads"),
     label=coin,
-    tables={"mimic-iii": ("ADMISSIONS",), "mimic-iv": ("admissions",)},
+    tables={"mimic-iii": {"ADMISSIONS": SURVIVAL}, "mimic-iv": {"admissions": SURVIVAL}},
     labelled_step="with a coin",
     is_published=False,
     is_control=True,

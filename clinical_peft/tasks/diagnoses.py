@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from clinical_peft.tasks.task import CodeTable, Statement, Task
+from clinical_peft.tasks.task import ICD9, ICD9_OR_10, CodeTable, Statement, Task
 
 if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
@@ -34,7 +34,7 @@ TASK = Task(
         enough_for_zeros=200,
     ),
     label=diagnosis_codes,
-    tables={"mimic-iii": ("ADMISSIONS", "DIAGNOSES_ICD"), "mimic-iv": ("diagnoses_icd",)},
+    tables={"mimic-iii": {"DIAGNOSES_ICD": ICD9}, "mimic-iv": {"diagnoses_icd": ICD9_OR_10}},
     labelled_step="with a diagnosis code",
     stated_outcomes={
         "diagnosis_list": Statement(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from clinical_peft.tasks.task import POSTOPERATIVE_DAY, Statement, Task
+from clinical_peft.tasks.task import POSTOPERATIVE_DAY, STAYS, Statement, Task
 
 if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
@@ -25,7 +25,7 @@ TASK = Task(
     type="multiclass",
     classes=("up to 3 days", "over 3 to 7 days", "over 7 to 14 days", "over 14 days"),
     label=length_of_stay,
-    tables={"mimic-iii": ("ADMISSIONS",), "mimic-iv": ("admissions",)},
+    tables={"mimic-iii": {"ADMISSIONS": STAYS}, "mimic-iv": {"admissions": STAYS}},
     stated_outcomes={
         "length_of_stay": Statement(
             r"\blength of (?:hospital )?stay\b|\blos\b\W{0,3}\d+",

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from clinical_peft.data.death_phrases import STATED_DEATH
-from clinical_peft.tasks.task import Statement, Task
+from clinical_peft.tasks.task import SURVIVAL, Statement, Task
 
 if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
@@ -25,7 +25,7 @@ TASK = Task(
     type="binary",
     classes=("survived", "died"),
     label=survival,
-    tables={"mimic-iii": ("ADMISSIONS",), "mimic-iv": ("admissions",)},
+    tables={"mimic-iii": {"ADMISSIONS": SURVIVAL}, "mimic-iv": {"admissions": SURVIVAL}},
     labelled_step="with a survival flag",
     drops_death_statements=True,
     stated_outcomes={

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from clinical_peft.tasks.task import Statement, Task
+from clinical_peft.tasks.task import ICD9_OR_10, Statement, Task
 
 if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
@@ -32,8 +32,19 @@ TASK = Task(
     classes=("not prolonged", "prolonged"),
     label=prolonged_ventilation,
     tables={
-        "mimic-iii": ("ADMISSIONS", "PATIENTS", "ICUSTAYS", "DIAGNOSES_ICD", "NOTEEVENTS"),
-        "mimic-iv": ("admissions", "patients", "icustays", "diagnoses_icd"),
+        "mimic-iii": {
+            "ADMISSIONS": {"HADM_ID": "integer", "ADMITTIME": "time"},
+            "PATIENTS": {"SUBJECT_ID": "integer", "DOB": "time"},
+            "ICUSTAYS": {"ICUSTAY_ID": "integer", "SUBJECT_ID": "integer", "HADM_ID": "integer", "INTIME": "time"},
+            "DIAGNOSES_ICD": {"HADM_ID": "integer", "ICD9_CODE": "text"},
+            "NOTEEVENTS": {"HADM_ID": "integer", "CHARTTIME": "time", "CATEGORY": "text"},
+        },
+        "mimic-iv": {
+            "admissions": {"hadm_id": "integer", "subject_id": "integer", "admittime": "time"},
+            "patients": {"subject_id": "integer", "anchor_age": "integer", "anchor_year": "integer"},
+            "icustays": {"stay_id": "integer", "subject_id": "integer", "hadm_id": "integer", "intime": "time"},
+            "diagnoses_icd": ICD9_OR_10,
+        },
     },
     reads_ventilation=True,
     has_own_split=True,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from clinical_peft.tasks.task import POSTOPERATIVE_DAY, CodeTable, Statement, Task
+from clinical_peft.tasks.task import ICD9, ICD9_OR_10, POSTOPERATIVE_DAY, CodeTable, Statement, Task
 
 if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
@@ -33,7 +33,7 @@ TASK = Task(
         enough_for_zeros=100,
     ),
     label=procedure_codes,
-    tables={"mimic-iii": ("ADMISSIONS", "PROCEDURES_ICD"), "mimic-iv": ("procedures_icd",)},
+    tables={"mimic-iii": {"PROCEDURES_ICD": ICD9}, "mimic-iv": {"procedures_icd": ICD9_OR_10}},
     labelled_step="with a procedure code",
     stated_outcomes={
         "procedure_list": Statement(

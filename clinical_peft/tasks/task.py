@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
 
 TaskType = Literal["binary", "multiclass", "multilabel"]
+Columns = Mapping[str, Literal["integer", "text", "time"]]
+"""Columns of a table, and what stands in them."""
+
+SURVIVAL: Columns = {"HADM_ID": "integer", "SUBJECT_ID": "integer", "HOSPITAL_EXPIRE_FLAG": "integer"}
+STAYS: Columns = {**SURVIVAL, "ADMITTIME": "time", "DISCHTIME": "time"}
+ICD9: Columns = {"SUBJECT_ID": "integer", "HADM_ID": "integer", "ICD9_CODE": "text"}
+ICD9_OR_10: Columns = {"subject_id": "integer", "hadm_id": "integer", "icd_version": "integer", "icd_code": "text"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Task:
         short: Column title in tables.
         place: Order among tasks in tables and figures.
         type: Binary, multiclass (one class of several) or multilabel (any number of codes).
-        tables: Tables that the labels come from, by source.
+        tables: Tables that the labels come from, with the columns read of each, by source.
         label: Finds the labels; imports what it needs when it is called.
         classes: Names of the classes in the order of the integer labels; empty for a multilabel task, whose label space
             comes from the data.
@@ -93,7 +100,7 @@ class Task:
     short: str
     place: int
     type: TaskType
-    tables: Mapping[str, tuple[str, ...]]
+    tables: Mapping[str, Mapping[str, Columns]]
     label: "Callable[[LabelRequest], Labels]"
     classes: tuple[str, ...] = ()
     codes: CodeTable | None = None
@@ -123,6 +130,11 @@ class Task:
     def binary(self) -> bool:
         """Whether a label is 0 or 1."""
         return self.type == "binary"
+
+    @property
+    def is_random(self) -> bool:
+        """Whether labels depend on `data.split_salt`."""
+        return self.is_control
 
     @property
     def title_in_a_sentence(self) -> str:
