@@ -21,8 +21,7 @@ from clinical_peft import experiments
 from clinical_peft.config.study import Study
 from clinical_peft.data import tables
 from clinical_peft.data.admission_notes import build_admission_notes
-from clinical_peft.data.attrition import Attrition
-from clinical_peft.data.labels import stays_left_out
+from clinical_peft.data.labelling import label_table
 from clinical_peft.data.mimic_iv import admission_notes as mimic_iv_notes
 from clinical_peft.data.mimic_iv.outcomes import MimicIV
 from clinical_peft.data.note_extraction import extract_notes
@@ -274,11 +273,7 @@ def every_reader(hospital: Path, source: str, folder: Path) -> None:
         build_admission_notes(iii, folder / "admission.parquet", **dict.fromkeys(admission, False))
         outcomes = MimicIII(iii)
     for task in TASKS:
-        if task == "pmv":
-            outcomes.ventilated(Attrition())
-        else:
-            outcomes.labels(task, switches, "salt")
-    stays_left_out(outcomes.folder, switches)
+        label_table(task, outcomes, switches, salt="salt")
     build_subgroups(source, outcomes.folder, folder / "subgroups.parquet")
 
 

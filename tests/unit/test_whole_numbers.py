@@ -12,12 +12,13 @@ from mimic_iv_tables import stamp, write, write_chart, write_notes
 from tables_fixtures import write_csv
 
 from clinical_peft.data.attrition import Attrition
-from clinical_peft.data.labels import label_table
+from clinical_peft.data.labelling import label_table
 from clinical_peft.data.mimic_iv.admission_notes import build_admission_notes
 from clinical_peft.data.mimic_iv.codes import IcdCoding, code_groups
 from clinical_peft.data.mimic_iv.outcomes import MimicIV
 from clinical_peft.data.mimic_iv.ventilation import find_periods
 from clinical_peft.data.note_extraction import extract_notes
+from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.splits import read_split_lists
 from clinical_peft.data.tables import FLAG, INTEGER, read_table
 from clinical_peft.data.ventilation import find_episodes
@@ -151,9 +152,9 @@ def test_another_mark_of_an_error_is_refused(hospital, tmp_path, switches, mark)
 
 
 def test_a_flag_of_deaths_in_any_spelling(hospital):
-    before = label_table("mortality", hospital, CORRECTED)
+    before = label_table("mortality", MimicIII(hospital), CORRECTED)
     respelt(hospital / "ADMISSIONS.csv", ["HOSPITAL_EXPIRE_FLAG"], "{}.00")
-    assert label_table("mortality", hospital, CORRECTED).equals(before)
+    assert label_table("mortality", MimicIII(hospital), CORRECTED).equals(before)
     assert before["label"].dtype == "int64"
 
 
@@ -196,7 +197,7 @@ def mimic_iv(folder, spelling):
     write_notes(folder, notes)
     build_admission_notes(folder, folder, folder / "notes.parquet", addenda_searched=False)
     return {
-        "mortality": MimicIV(folder).labels("mortality", CORRECTED, "").to_dict("list"),
+        "mortality": label_table("mortality", MimicIV(folder), CORRECTED).to_dict("list"),
         "codes": code_groups(folder, "diagnoses", IcdCoding(), CORRECTED, Attrition()).to_dict("list"),
         "periods": find_periods(folder)[0].astype("str").to_dict("list"),
         "notes": pq.read_table(folder / "notes.parquet").to_pylist(),
