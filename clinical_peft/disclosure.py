@@ -9,7 +9,9 @@ Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statist
 - A reader is not told which of the two hid a cell: both read `HIDDEN`.
 - A metric is published where every count that it rests on is, to `DIGITS` significant digits, so that the fraction
   behind it does not show its denominator.
-- Metrics of a whole split with a hidden count, which a study cannot do without, have `COARSE_DIGITS` digits.
+- Metrics of a whole split with a hidden count, which a study cannot do without, have `COARSE_DIGITS` digits. Those that
+  are shares of its admissions stand in steps so wide that two counts of a class give the same ones to a model with
+  one score for all; those that compare outcomes and scores in sum are hidden (`coarse_figures`).
 - A figure of steps (a curve, a bar chart of shares) has no step of fewer than `SMALLEST_CELL` positives or negatives.
 
 `clinical_peft.group_disclosure` applies them to groups of patients over several tasks.
@@ -17,6 +19,7 @@ Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statist
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,9 @@ SMALLEST_CELL = 10
 DIGITS = 3
 COARSE_DIGITS = 2
 FEWEST_IN_PAIRS = 3  # classes whose pairs an AUROC of a group is the mean of
+STEPS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2)  # of shares of the admissions of a split
+RANKED = ("auroc", "calibration_slope")  # figures of how rows are ordered and spread, not of how many are positive
+OUTCOMES_IN_SUM = ("brier", "log_loss", "calibration_intercept", "ece")
 HIDDEN = f"fewer than {SMALLEST_CELL}, or would give away such a count"
 
 
@@ -69,6 +75,71 @@ def coarse(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [coarse(part) for part in value]
     return significant(value, COARSE_DIGITS) if isinstance(value, float) else value
+
+
+def coarse_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """Figures of a split of which a class has few rows, as they may be published.
+
+    Where all scores are alike, AUPRC is the share of positives, accuracy and F1 follow from it, and Brier score,
+    log-loss and calibration in the large from it and that score: each would tell the count.
+
+    Args:
+        figures: By name, values, or intervals or mappings of them.
+        rows: Rows of the split.
+
+    Returns:
+        Figures of `RANKED` to `COARSE_DIGITS` digits, the others in steps of `step_of_shares`; None where hidden.
+    """
+    step = step_of_shares(rows)
+    return {
+        name: coarse(value) if name.startswith(RANKED) else _in_steps(value, None if name in OUTCOMES_IN_SUM else step)
+        for name, value in figures.items()
+    }
+
+
+def _in_steps(value: Any, step: float | None) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _in_steps(part, step) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return None if step is None else [_in_steps(part, step) for part in value]
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    # The uppermost step may end beyond 1, the greatest share.
+    return None if step is None else min(1.0, round(_steps(value, step) * step, 2))
+
+
+def _steps(value: float, step: float) -> int:
+    # Ties are recognised despite the error of the division.
+    return round(round(value / step, 9))
+
+
+@cache
+def step_of_shares(rows: int) -> float | None:
+    """The smallest step of `STEPS` in which no small count of a split has the figures of a constant score to itself.
+
+    Args:
+        rows: Rows of the split.
+
+    Returns:
+        A step such that every hidden count but 0, whose AUROC is undefined, shares them with a neighbouring hidden one;
+        None where there is none.
+    """
+
+    def told(count: int, step: float) -> list[int]:
+        return [_steps(value, step) for value in _of_constant_score(count, rows)]
+
+    hidden = range(1, min(SMALLEST_CELL, rows))
+    for step in STEPS:
+        found = [told(count, step) for count in hidden]
+        if found and all(found.count(one) > 1 for one in found):
+            return step
+    return None
+
+
+def _of_constant_score(positives: int, rows: int) -> tuple[float, ...]:
+    """AUPRC, accuracy and macro F1 where all rows have one score, so that all or none are found positive."""
+    negatives = rows - positives
+    return positives / rows, negatives / rows, positives / (rows + positives), negatives / (rows + negatives)
 
 
 def has_hidden(counts: Any) -> bool:

@@ -13,8 +13,8 @@ and of binary tasks, null for the others:
     decision_curve.{raw, temperature, isotonic}.{thresholds, net_benefit, low, high, treat_all} (lists),
     alert_burden: see `clinical_peft.evaluation.decisions.alert_burden`; thresholds are of scores as they are. Of both,
     what `published_curve` and `published_alerts` leave.
-Figures of a split with a hidden count of a class have two digits. Intervals are percentile bootstraps over patients,
-with the map that was fitted held fixed.
+Figures of a split with a hidden count of a class are those of `clinical_peft.disclosure.coarse_figures`. Intervals are
+percentile bootstraps over patients, with the map that was fitted held fixed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.disclosure import coarse, publishable_classes, rounded_interval, significant
+from clinical_peft.disclosure import coarse, coarse_figures, publishable_classes, rounded_interval, significant
 from clinical_peft.evaluation.areas import area_figures
 from clinical_peft.evaluation.calibration import BINS, calibration_figures, reliability_bins
 from clinical_peft.evaluation.decisions import (
@@ -110,7 +110,7 @@ def _describe(splits: Mapping[str, Predictions], weighting: Weighting, level: fl
         figures = {name: {k: v | {"undefined": None} for k, v in one.items()} for name, one in figures.items()}
     return {
         "temperature": coarse(temperature) if few["validation"] else temperature,
-        "figures": coarse(figures) if few["test"] else figures,
+        "figures": {name: coarse_figures(one, len(test)) for name, one in figures.items()} if few["test"] else figures,
         "reliability": {name: _bins(data, weighting, level) for name, data in versions.items()},
         "decision_curve": {
             name: published_curve(decision_curve(data, weighting, level), data) for name, data in versions.items()

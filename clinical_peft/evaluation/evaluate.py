@@ -15,7 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure import coarse, has_hidden, publishable_classes, shown, shown_margin, significant
+from clinical_peft.disclosure import (
+    coarse,
+    coarse_figures,
+    has_hidden,
+    publishable_classes,
+    shown,
+    shown_margin,
+    significant,
+)
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.areas import (
     BANDS,
@@ -102,8 +110,9 @@ def evaluate(
         labels.{auroc, auprc, positives} on test and labels.train_positives, lists in the order of the classes, and
         bands.{head, middle, tail}.{classes, scored} with bands.{head_above, tail_below}, both null without `cohort`;
         counts that may not be published are null (`clinical_peft.disclosure`), figures of single labels have three
-        digits and those of such labels are null, and figures of a split with a hidden count of a class have two, its
-        bootstrap.undefined null; recipe, protocol, cohort_sha256, predictions_sha256, versions, provenance.
+        digits and those of such labels are null, figures of a split with a hidden count of a class are those of
+        `clinical_peft.disclosure.coarse_figures`, its bootstrap.undefined null; recipe, protocol, cohort_sha256,
+        predictions_sha256, versions, provenance.
 
     Raises:
         DataError: The predictions are malformed or not those of the cohort.
@@ -169,7 +178,9 @@ def _published(result: Mapping[str, Any], splits: Mapping[str, Predictions]) -> 
     few = [name for name, counts in positives.items() if has_hidden(counts)]
 
     def rounded(part: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: coarse(values) if name in few else values for name, values in part.items()}
+        return {
+            name: coarse_figures(values, result["n"][name]) if name in few else values for name, values in part.items()
+        }
 
     found: dict[str, Any] = {
         **{name: rounded(result[name]) for name in ("metrics", "intervals", "intervals_99", "intervals_bca")},

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from clinical_peft.disclosure import SMALLEST_CELL, coarse_figures, has_hidden
 from clinical_peft.evaluation.areas import BANDS
 from clinical_peft.evaluation.evaluate import read_replicates
 from clinical_peft.evaluation.metrics import FIGURES, PRECISION_AT
@@ -104,10 +105,18 @@ class Cell:
         if figure in FIGURES and self.mean(figure) is not None:
             pairs = zip(self.replicates, self.runs, strict=True)
             resamples = np.mean([read_replicates(path, run, figure) for path, run in pairs], axis=0)
-            low, high = percentile_interval(resamples, self.runs[0]["level"]) or (None, None)
+            low, high = self._published(figure, percentile_interval(resamples, self.runs[0]["level"])) or (None, None)
             return low, high
         found = [run["intervals"]["test"].get(figure) or (None, None) for run in self.runs]
         return _mean([ends[0] for ends in found]), _mean([ends[1] for ends in found])
+
+    def _published(self, figure: str, interval: Sequence[float] | None) -> Sequence[float] | None:
+        """An interval over patients as it may be published, which the file of resamples does not know."""
+        first = self.runs[0]
+        if interval is None or not has_hidden(first["positives"]["test"]):
+            return interval
+        ends: Sequence[float] | None = coarse_figures({figure: interval}, first["n"]["test"] or 0)[figure]
+        return ends
 
     def missing(self, figure: str) -> str | None:
         """Why a figure is missing, or None."""
@@ -124,6 +133,8 @@ class Cell:
             return f"none of {first['bands'][band]['classes']} labels of the band has positives and negatives in test"
         if band in BANDS and first["bands"][band]["scored"] == 1:
             return "it would be the metric of a single label"
+        if figure != "auroc" and has_hidden(first["positives"]["test"]):
+            return f"it would give away a count below {SMALLEST_CELL}"
         return f"undefined in {undefined} of {len(self.runs)} seeds"
 
     def left_out(self, figure: str) -> int:

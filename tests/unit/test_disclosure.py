@@ -4,6 +4,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,11 +16,13 @@ from clinical_peft.data.statistics import publishable
 from clinical_peft.disclosure import (
     SMALLEST_CELL,
     coarse,
+    coarse_figures,
     hidden_in_margin,
     merged_ranges,
     shown_margin,
     shown_totals,
     significant,
+    step_of_shares,
 )
 from clinical_peft.evaluation.calibration import reliability_bins
 from clinical_peft.evaluation.curves import GRID, published_curves
@@ -188,9 +192,71 @@ def test_a_split_of_few_cases_has_coarse_metrics_and_no_counts(tmp_path):
     assert "test" in few
     for name in few:
         assert found["positives"][name] is None
-        for value in found["metrics"][name].values():
+        for figure, value in found["metrics"][name].items():
             assert value is None or value == significant(value, 2)
+            assert value is None or figure not in ("brier", "log_loss", "ece", "calibration_intercept")
     assert set(found["bootstrap"]["undefined"].values()) == {None}
+
+
+def write_constant_scores(path: Path, positives: int, rows: int, logit: float) -> None:
+    """Write predictions that give every row one score; both splits hold the same."""
+    label = np.tile(np.arange(rows) < positives, 2).astype(int)
+    logits = [[0.0, logit]] * (2 * rows)
+    columns = {
+        "hadm_id": pa.array(range(2 * rows)),
+        "subject_id": pa.array(range(2 * rows)),
+        "split": pa.array(["validation"] * rows + ["test"] * rows),
+        "label": pa.array(label),
+        "scores": pa.array([[1 / (1 + np.exp(logit)), 1 / (1 + np.exp(-logit))]] * (2 * rows), pa.list_(pa.float32())),
+        "logits": pa.array(logits, pa.list_(pa.float32())),
+    }
+    pq.write_table(pa.table(columns), path)
+
+
+@pytest.mark.parametrize("rows", [32, 187])
+@pytest.mark.parametrize("logit", [-1.0, 0.0])
+def test_one_score_for_all_does_not_tell_how_many_die(tmp_path, rows, logit):
+    space = tmp_path / "classes.json"
+    space.write_text("[0, 1]")
+    job = {"model": "m", "task": "mortality", "switches": {}}
+
+    def published(positives):
+        write_constant_scores(tmp_path / "p.parquet", positives, rows, logit)
+        found = evaluate(
+            tmp_path / "p.parquet", space, task="mortality", job=job, protocol="corrected", cohort_sha256="0", seed=0,
+            resamples=5, bootstrap_seed=0, provenance={}, output=tmp_path / "m.json", replicates=tmp_path / "r.parquet",
+        )  # fmt: skip
+        return found["metrics"], found["variants"], found["positives"]
+
+    found = [published(positives) for positives in range(1, SMALLEST_CELL)]
+    assert all(found.count(one) > 1 for one in found)
+
+
+@given(st.integers(1, 3000), st.integers(1, SMALLEST_CELL - 1))
+def test_steps_give_no_small_count_figures_of_its_own(rows, positives):
+    step = step_of_shares(rows)
+
+    def told(count):
+        shares = {"auprc": count / rows, "f1_micro": 1 - count / rows, "f1_macro": count / (rows + count)}
+        return coarse_figures(shares, rows)
+
+    if step is None:
+        assert set(told(positives).values()) == {None}
+    elif positives < rows:
+        others = set(range(1, min(SMALLEST_CELL, rows))) - {positives}
+        assert any(told(positives) == told(other) for other in others)
+
+
+def test_no_step_of_a_share_lies_beyond_one():
+    assert coarse_figures({"auprc": 1.0, "f1_macro": 0.98}, 32) == {"auprc": 1.0, "f1_macro": 1.0}
+
+
+def test_coarse_figures_keep_how_rows_are_ranked():
+    figures = {"auroc": 0.756897, "ece": 0.43, "calibration_intercept": {"value": -2.7, "interval": [-3.3, -0.7]}}
+    found = coarse_figures(figures | {"auprc": [0.0612, 0.3]}, 200)
+    assert found == {
+        "auroc": 0.76, "ece": None, "calibration_intercept": {"value": None, "interval": None}, "auprc": [0.05, 0.3],
+    }  # fmt: skip
 
 
 def test_counts_of_classes_hide_another(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from simulated_study import LABELS, simulate_study
 
+from clinical_peft.disclosure import coarse_figures
 from clinical_peft.errors import DataError
 from clinical_peft.evaluation.evaluate import read_replicates, run_key
 from clinical_peft.evaluation.metric_tables import (
@@ -93,6 +94,25 @@ def test_figures_are_means_over_seeds_and_intervals_those_of_the_mean(tables, me
     printed = dict(zip(tables["metrics"].header, tables["metrics"].rows[1], strict=True))
     assert "[" in printed["AUPRC (%)"]
     assert "[" in printed["Brier"]
+
+
+def test_intervals_of_a_split_of_few_are_as_coarse_as_its_figures(metrics, build):
+    changed = [copy.deepcopy(run) for run in runs(metrics, "llama+lora", "mortality")]
+    for run in changed:
+        run["positives"]["test"] = None
+        for found in (run["metrics"]["test"], *(run["variants"][version]["test"] for version in run["variants"])):
+            found |= coarse_figures(found, run["n"]["test"])
+            found["f1_macro"] = None
+        run["intervals"]["test"] = coarse_figures(run["intervals"]["test"], run["n"]["test"])
+    tables = build(changed)
+    found = row_of(tables["metrics"], "llama+lora", "mortality")
+    for end in ("low", "high"):
+        assert float(found[f"auroc_{end}_percent"]) == round(float(found[f"auroc_{end}_percent"]))
+        assert found[f"brier_{end}"] == found[f"log_loss_{end}"] == found["brier"] == ""
+    assert "it would give away a count below 10" in found["undefined"]
+    assert found["f1_macro_percent"] == row_of(tables["scoring_variants"], "llama+lora", "mortality")[
+        "f1_macro_paper_percent"
+    ] == ""  # fmt: skip
 
 
 def test_the_auroc_has_the_interval_of_the_main_table(tables, study):
