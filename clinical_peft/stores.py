@@ -17,8 +17,10 @@ EXPECTED = "expected sqlite:///FILE or a server's URL"
 
 # In a sentence an address ends at a blank; alone it may hold one.
 _USER = re.compile(r"://(?:[^/?#\s]*@|[^/\s]*:\S*@)|^\s*[A-Za-z][\w+.-]*://[^/\s]*:.*@", re.DOTALL)
+# User information behind too few or too many slashes, which libraries differ about.
+_SLOPPY = re.compile(r"^\s*(?:https?|databricks|postgres\w*|mysql|mssql)(?:\+\w*)?:[/\\\s]*[^/?#\\]*@", re.IGNORECASE)
 _TOKEN = re.compile(
-    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|private|account)[_-]?key|auth|signature|sig)"
+    r"(?:\b(?:pw|key|jwt|bearer)|pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|private|account)[_-]?key|auth|signature|sig)"
     r"\s*[=:]",
     re.IGNORECASE,
 )
@@ -33,14 +35,16 @@ REMEDIES = {
 
 def holds_credentials(text: str) -> bool:
     """Whether a text is an address with a user's name, a password or a token, or a token itself."""
+    # Encoded, a slash of a password does not end the authority; decoded, an encoded @ does.
     plain = unquote(unquote(text))
-    if _KEY.search(plain):
+    if _KEY.search(plain) or any(_SLOPPY.search(form) for form in (text, plain)):
         return True
     if "://" not in plain:
         return False
     authority, _, rest = plain.partition("://")[2].partition("/")
     file = plain.startswith(SQLITE) and not authority
-    return bool(_TOKEN.search(f"{authority}/{rest}")) or (not file and bool(_USER.search(plain)))
+    server = re.sub(r":\d*$", "", authority)  # the server `auth:5000` holds no password
+    return bool(_TOKEN.search(f"{server}/{rest}")) or (not file and any(map(_USER.search, (text, plain))))
 
 
 def credentials_in(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
