@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from clinical_peft.method_settings import Method
 from clinical_peft.recipes import Family, LanguageRecipe, Shape
-from clinical_peft.stores import EXPECTED, is_store
+from clinical_peft.stores import EXPECTED, holds_credentials, is_store
 from clinical_peft.tasks import TASKS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
@@ -29,7 +29,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 def _expand(path: Path) -> Path:
-    return Path(os.path.expandvars(path)).expanduser()
+    expanded = os.path.expandvars(path)
+    if expanded != str(path) and holds_credentials(expanded):
+        raise ValueError("expected a path, found variables that make an address with a password (not shown here)")
+    return Path(expanded).expanduser()
 
 
 UserPath = Annotated[Path, AfterValidator(_expand)]

@@ -108,6 +108,13 @@ def test_a_wrong_value_like_an_address_is_not_quoted():
     assert SECRET not in str(caught.value)
 
 
+def test_a_password_in_a_variable_of_a_path_is_not_quoted(monkeypatch):
+    monkeypatch.setenv("NOTES", f"https://me:{SECRET}@host")
+    with pytest.raises(ConfigError, match=r"mine\.path: expected a path") as caught:
+        parse_study({"data": {"note_files": {"mine": {"path": "$NOTES/n.csv"}}}})
+    assert SECRET not in str(caught.value)
+
+
 def _problems(config):
     try:
         parse_study(config)
