@@ -171,7 +171,8 @@ def _calibration_table(calibration: Mapping[str, Any], labels: Labels) -> Table:
             f"ECE: expected calibration error over {calibration['bins']} bins of equally many scores. Slope: 1 is "
             "right, below it scores are too extreme. Intercept: 0 is right, negative when scores are too high. In "
             "brackets the interval over patients, the ends of the seeds' intervals averaged. A dash stands where a "
-            "figure is undefined in any seed; alerts are counted on scores as they are, of binary tasks.",
+            "figure is undefined in any seed, or would tell how many of a rare class there are; alerts are "
+            "counted on scores as they are, of binary tasks.",
             *_left_out_note(records, calibration),
         ),
         text_columns=3,
