@@ -145,7 +145,8 @@ def pickled(folder):
 
 
 def lacks_a_part(folder):
-    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"weight_map": {"b": "model-00002-of-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
@@ -161,6 +162,11 @@ def no_tokenizer(folder):
     (folder / "tokenizer.json").unlink()
 
 
+def quantised(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
+
+
 def damaged_header(folder):
     (folder / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0" + b"x" * 64)
 
@@ -169,15 +175,16 @@ def damaged_header(folder):
     ("spoil", "expected"),
     [
         (shutil.rmtree, "expected the folder of a base, found none"),
-        (without("config.json"), "config.json: expected a network's configuration, found none"),
+        (without("config.json"), "config.json: expected the configuration of a network, found none"),
         (no_json, "config.json: expected JSON"),
         (no_architecture, "with the key model_type"),
         (without("model.safetensors"), "expected weights as *.safetensors, found no weights"),
         (pickled, "found pickled weights only (pytorch_model.bin)"),
         (cut_off, "model.safetensors: expected 1"),
-        (pointer, "a Git LFS pointer stands in place of the file"),
-        (damaged_header, "expected safetensors, found a damaged header"),
-        (lacks_a_part, "model-00002-of-00002.safetensors: expected this part of the weights"),
+        (pointer, "found a Git LFS pointer to it"),
+        (damaged_header, "expected a safetensors file, found a damaged file"),
+        (lacks_a_part, "model-00002-of-00002.safetensors: expected a shard that"),
+        (quantised, "expected plain weights, found quantization_config (gptq)"),
         (no_tokenizer, "expected a tokenizer, such as tokenizer.json, found none"),
     ],
 )
