@@ -16,9 +16,9 @@ sys.path.insert(0, str(workflow.basedir))
 from clinical_peft import arms, experiments, settings, study_file, study_inputs
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
-from clinical_peft.lease import Lease
+from clinical_peft.locks.lease import Lease
 from clinical_peft.privacy import keep_to_owner, protect_process
-from clinical_peft.processes import announce_parent
+from clinical_peft.locks.processes import announce_parent
 from clinical_peft.signals import ignore_notice
 from clinical_peft.stores import how_to_look
 from clinical_peft.training.kept_seeds import forget_seeds

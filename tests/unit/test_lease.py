@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from clinical_peft import lease as module
 from clinical_peft.errors import StorageError, StudyInUseError
-from clinical_peft.lease import FILE_NAME, STALE_SECONDS, Lease
-from clinical_peft.processes import Process
+from clinical_peft.locks import lease as module
+from clinical_peft.locks.lease import FILE_NAME, STALE_SECONDS, Lease
+from clinical_peft.locks.processes import Process
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "11111111-2222-3333-4444-555555555555"
@@ -264,7 +264,7 @@ def test_a_folder_that_cannot_be_written_is_a_named_error(tmp_path):
 LOSES = """
 import sys, threading
 from pathlib import Path
-from clinical_peft import lease as module
+from clinical_peft.locks import lease as module
 module.BEAT_SECONDS = 0.05
 lease = module.Lease(Path(sys.argv[1]), study="x")
 lease.take(run=None)

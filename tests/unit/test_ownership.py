@@ -12,12 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from clinical_peft import ownership
-from clinical_peft.claims import Claim
 from clinical_peft.errors import WorkLostError
 from clinical_peft.files import atomic_path, write_text
-from clinical_peft.ownership import SILENT_SECONDS, SUFFIX, VARIABLE, owned_work, work_of_starter
-from clinical_peft.processes import Process
+from clinical_peft.locks import ownership
+from clinical_peft.locks.claims import Claim
+from clinical_peft.locks.ownership import SILENT_SECONDS, SUFFIX, VARIABLE, owned_work, work_of_starter
+from clinical_peft.locks.processes import Process
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -187,11 +187,11 @@ def test_processes_that_a_job_starts_write_under_its_token(tmp_path, monkeypatch
 JOB = """
 import sys
 from pathlib import Path
-from clinical_peft import ownership
+from clinical_peft.locks import ownership
 from clinical_peft.errors import StoppedError
 from clinical_peft.files import write_text
 from clinical_peft.jobs import job
-from clinical_peft.ownership import owned_work
+from clinical_peft.locks.ownership import owned_work
 from clinical_peft.signals import stop_signals_noted
 ownership.BEAT_SECONDS = 0.02
 work, output = Path(sys.argv[1]) / "work", Path(sys.argv[1]) / "output"
@@ -261,7 +261,7 @@ def test_a_job_that_wakes_after_its_successor_finished_fails_nothing(tmp_path):
 
 PARENT = """
 import subprocess, sys
-from clinical_peft.processes import announce_parent
+from clinical_peft.locks.processes import announce_parent
 announce_parent()
 subprocess.run(["sh", "-c", sys.argv[1], *sys.argv[2:]])
 """

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_peft.files import private_directory
-from clinical_peft.processes import Process
+from clinical_peft.locks.processes import Process
 
 TOKEN = "token"
 # Looking at a file takes no longer, unless its file system is away.

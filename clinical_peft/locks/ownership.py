@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from clinical_peft.claims import Claim, Holder, UnreadableClaim
 from clinical_peft.errors import WorkLostError
 from clinical_peft.files import guarded_writes
+from clinical_peft.locks.claims import Claim, Holder, UnreadableClaim
 from clinical_peft.training.kept_seeds import FINISHED
 
 SUFFIX = ".owner.json"

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_peft.claims import Claim, Holder, UnreadableClaim
 from clinical_peft.errors import StorageError, StudyInUseError
+from clinical_peft.locks.claims import Claim, Holder, UnreadableClaim
 
 FILE_NAME = "controller.json"
 BEAT_SECONDS = 20.0
