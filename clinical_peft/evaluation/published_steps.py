@@ -25,7 +25,7 @@ def published_attrition(attrition: Mapping[str, Sequence[Step]]) -> dict[str, li
     for steps in attrition.values():
         for kind in KINDS:
             shown[kind].append(_shown(steps, kind))
-    for kind, flags in shown.items():
+    for flags in shown.values():
         _agree(list(attrition.values()), flags)
     return {
         task: [
