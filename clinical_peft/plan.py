@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clinical_peft import experiments
 from clinical_peft.arms import further, plain, switches_under
+from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError
@@ -268,7 +269,7 @@ def _size(count: int) -> str:
 def main(paths: Sequence[Path]) -> int:
     """Print the plan of the study in a configuration file, laid over the embedded default."""
     try:
-        study = experiments.load_study(experiments.deep_merge(*map(read_study_file, paths)))
+        study = experiments.load_study(deep_merge(*map(read_study_file, paths)))
         unused = describe_unused(study, paths[1:])
     except ClinicalPeftError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ import yaml
 from models_fixtures import write_base, write_cohort
 
 from clinical_peft import experiments
+from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.study import Study
 from clinical_peft.data import tables
 from clinical_peft.data.admission_notes import build_admission_notes
@@ -39,7 +40,7 @@ TASKS = ["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
 
 def study_with(**overrides) -> Study:
     layers = [yaml.safe_load((CONFIG / name).read_text()) for name in ("config.yaml", "tiny.yaml")]
-    return experiments.load_study(experiments.deep_merge(*layers, {"study": "mine"}, overrides))
+    return experiments.load_study(deep_merge(*layers, {"study": "mine"}, overrides))
 
 
 def problems(study: Study, root: Path, **limits) -> list[str]:
