@@ -1,1 +1,1 @@
-"""Files by which one process at a time may do something: run a study, write a work folder."""
+"""Files that let one process at a time run a study or write a work folder."""

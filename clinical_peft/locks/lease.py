@@ -1,4 +1,4 @@
-"""One controller a study: the file by which a second `snakemake` command finds out that the study runs already.
+"""One controller per study: the file by which a second `snakemake` command sees that the study is running.
 
 Two controllers would run the same jobs twice, and Snakemake deletes the outputs of one that fails, although the other
 has just finished them. A controller that is killed leaves its file behind, and on a cluster its jobs as well. So a new

@@ -1,4 +1,4 @@
-"""A base on this machine, looked at without loading it: is everything there that importing it needs?"""
+"""Checking the files of a base on this machine before it is imported, without loading it."""
 
 import importlib.util
 from pathlib import Path
