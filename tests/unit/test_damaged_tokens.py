@@ -87,7 +87,7 @@ def test_damaged_shards_are_an_error(base, notes, tmp_path, damage):
 
 
 @pytest.mark.parametrize("damage", ["zero", "swap", "delete", "fingerprint"])
-def test_shards_without_digests_of_files_are_checked_by_their_rows(base, notes, tmp_path, damage):
+def test_shards_without_file_digests_are_checked_by_rows(base, notes, tmp_path, damage):
     folder = tmp_path / "tokens"
     tokenise(notes, base, folder, context=16, split_salt=SALT, notes_per_part=13)
     summary = json.loads((folder / "tokens.json").read_text())

@@ -98,7 +98,7 @@ def test_a_job_that_still_runs_here_is_waited_for(tmp_path, monkeypatch, sleeper
 
 
 @pytest.mark.parametrize("beats", [0, 3])
-def test_a_job_on_another_machine_is_followed_when_it_falls_silent(beats, tmp_path, monkeypatch, capsys):
+def test_a_silent_job_on_another_machine_is_succeeded(beats, tmp_path, monkeypatch, capsys):
     file = owned_by(tmp_path / "adapter", elsewhere())
 
     # Its clock is decades behind, and goes backwards.
@@ -231,7 +231,7 @@ def take_over(folder: Path) -> None:
     assert claim.try_to_take({})
 
 
-def test_a_job_that_wakes_after_it_was_taken_over_ends_in_one_line(tmp_path):
+def test_a_job_that_wakes_after_a_takeover_ends_in_one_line(tmp_path):
     process = stopped_job(tmp_path)
     take_over(tmp_path)
     write_text(tmp_path / "work" / "checkpoint", "theirs")
@@ -245,7 +245,7 @@ def test_a_job_that_wakes_after_it_was_taken_over_ends_in_one_line(tmp_path):
     assert line in (tmp_path / "job.log").read_text()
 
 
-def test_a_job_that_wakes_after_its_successor_finished_fails_nothing(tmp_path):
+def test_a_job_that_wakes_after_its_successor_fails_nothing(tmp_path):
     process = stopped_job(tmp_path)
     take_over(tmp_path)
     (tmp_path / "output").write_text("theirs")
@@ -267,7 +267,7 @@ subprocess.run(["sh", "-c", sys.argv[1], *sys.argv[2:]])
 """
 
 
-def test_a_job_ends_with_a_checkpoint_when_its_workflow_is_killed(tmp_path):
+def test_a_job_saves_a_checkpoint_when_its_workflow_is_killed(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(JOB)
     command = f"{sys.executable} {script} {tmp_path}; true"

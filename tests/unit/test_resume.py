@@ -142,7 +142,7 @@ def test_a_job_that_is_asked_to_stop_saves_and_says_so(number, name, study, in_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["adapter with LoRA and dropout", "two seeds of a classifier"])
-def test_training_that_was_taken_over_leaves_its_successors_files(name, study, in_peace, tmp_path):
+def test_training_taken_over_leaves_its_successors_files(name, study, in_peace, tmp_path):
     process = begin(study, tmp_path, name)
     assert signal_after_checkpoints(process, tmp_path, 3, signal.SIGSTOP)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)

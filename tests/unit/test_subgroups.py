@@ -92,7 +92,7 @@ def one_versus_one(data, classes):
     return np.mean(areas)
 
 
-def test_gaps_of_several_classes_are_over_pairs_that_both_groups_show(tmp_path):
+def test_gaps_of_classes_are_over_pairs_that_both_groups_show(tmp_path):
     """One group has no stay of the longest class: its gap must not come from the pairs that the other one has more."""
     study = simulate_study(tmp_path, seeds=1, resamples=20, tasks=("los",))
     paths = [study["predictions"][run["model"], "los"][0] for run in study["metrics"]]
