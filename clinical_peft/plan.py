@@ -15,9 +15,9 @@ from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError
-from clinical_peft.study_file import describe_unused, read_study_file
 from clinical_peft.synthetic.sizes import predicted_note_counts
 from clinical_peft.tasks import find_task
+from clinical_peft.workflow.study_file import describe_unused, read_study_file
 
 # Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks.
 REAL_NOTES = {"mimic-iv": 331_793 + 2_321_355, "mimic-iii": 2_083_180}

@@ -30,9 +30,9 @@ from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.subgroups import build_subgroups
 from clinical_peft.errors import DataError, StorageError
 from clinical_peft.files import require_writable, write_text
-from clinical_peft.needed_tables import needed_tables
-from clinical_peft.study_inputs import check_inputs
 from clinical_peft.synthetic.hospital import generate_hospital
+from clinical_peft.workflow.needed_tables import needed_tables
+from clinical_peft.workflow.study_inputs import check_inputs
 
 CONFIG = Path(__file__).parents[2] / "config"
 TASKS = ["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
@@ -53,7 +53,7 @@ def problems(study: Study, root: Path, **limits) -> list[str]:
 
 def test_no_heavy_library_is_imported():
     heavy = "('torch', 'transformers', 'pandas')"
-    code = f"import sys, clinical_peft.study_inputs; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, clinical_peft.workflow.study_inputs; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

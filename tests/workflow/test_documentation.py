@@ -21,7 +21,7 @@ from workflow_run import REPOSITORY, dry_runs
 
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.experiments import load_study
-from clinical_peft.study_file import unused_entries
+from clinical_peft.workflow.study_file import unused_entries
 
 pytestmark = pytest.mark.workflow
 

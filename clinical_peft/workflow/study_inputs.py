@@ -82,7 +82,7 @@ def _file_checks(study: Study, root: Path, reads: Collection[str] | None) -> Ite
     from clinical_peft.data.mimic_iv.codes import read_icd_map
     from clinical_peft.data.splits import LIST_FILES, read_split_lists
     from clinical_peft.data.tables import INTEGER
-    from clinical_peft.needed_tables import check_table, needed_tables
+    from clinical_peft.workflow.needed_tables import check_table, needed_tables
 
     def is_read(path: Path | None) -> bool:
         return path is not None and (reads is None or str(path) in reads)
