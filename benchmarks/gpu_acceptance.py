@@ -1,4 +1,4 @@
-"""Ask one GPU whether what this project claims of GPUs holds: one JSON line per claim, about 8 minutes of an H100.
+"""Check on one GPU what this project claims of GPUs: one JSON line per claim, about 8 minutes of an H100.
 
 python benchmarks/gpu_acceptance.py           # on a GPU; lines go to benchmarks/results/gpu_acceptance.jsonl as well
 python benchmarks/gpu_acceptance.py --small   # a network of 1 million parameters, on any device: proves the script

@@ -40,7 +40,7 @@ RELOADED = 1e-4
 
 
 def machine(setting: Setting) -> Iterator[Finding]:
-    """Tell what the machine is, and whether its sensors speak."""
+    """Describe the machine, and check that its sensors give readings."""
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -66,7 +66,7 @@ def _seconds(setting: Setting, step: Callable[[], Any], turns: int = 3) -> float
 
 
 class _Speeds:
-    """Trains one adapter on the same documents in several ways, and tells how fast each is."""
+    """Trains one adapter on the same documents by several methods and measures the speed of each."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting

@@ -6,6 +6,7 @@ file nor the remedy. Headers alone are read here, so that the checks take millis
 
 import json
 import logging
+import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-VOCABULARY_FILES = ("tokenizer.model", "vocab.json", "vocab.txt", "merges.txt")
+VOCABULARIES = ("tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LARGEST_HEADER = 100_000_000  # bytes, as the safetensors format demands
@@ -49,7 +50,7 @@ def check_checkpoint(folder: Path, *, remedy: str = FETCH) -> None:
     for name in (*TOKENIZER_FILES, "config.json", "generation_config.json"):
         if (folder / name).exists():
             check_json(folder / name, remedy=remedy)
-    for name in VOCABULARY_FILES:
+    for name in (*VOCABULARIES, "merges.txt"):
         if (folder / name).exists():
             require_content(folder / name, remedy=remedy)
     if not (folder / "config.json").exists():
@@ -150,10 +151,12 @@ def require_content(file: Path, *, remedy: str = FETCH) -> None:
     """Refuse a file that is missing, empty or a Git LFS pointer.
 
     Raises:
-        DataError: It is.
+        DataError: It is, or this user may not read it.
     """
     if not file.is_file():
         raise DataError(f"{file}: expected a file, found none; {remedy}")
+    if not os.access(file, os.R_OK):
+        raise DataError(f"{file}: cannot be read by this user; ask its owner for access")
     with file.open("rb") as handle:
         start = handle.read(len(LFS_POINTER))
     if not start:

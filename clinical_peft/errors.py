@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend.
+"""Errors that a user can cause and fix.
 
 The message of each names the file, row or key, what was expected, what was found and what to do. It never
 holds note text: it may be printed on a terminal and kept in logs.

@@ -3,50 +3,18 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from clinical_peft.arms import adapter_of_model, check_gaps, plain, switch_of, switches_under
-from clinical_peft.config.sections import Partial, ScratchSource
-from clinical_peft.config.study import Study, describe_problem, parse_study
+from clinical_peft.config.layers import resolve
+from clinical_peft.config.sections import ScratchSource
+from clinical_peft.config.study import Study, parse_study
 from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
 from clinical_peft.method_settings import Lora
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 from clinical_peft.search import plans
 from clinical_peft.search.spaces import Search
-
-Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Lora)
-
-
-def deep_merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge mappings, a later one winning; nested mappings are merged, every other value is replaced."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            if isinstance(value, Mapping):
-                below = merged.get(key)
-                merged[key] = deep_merge(below if isinstance(below, Mapping) else {}, value)
-            else:
-                merged[key] = value
-    return merged
-
-
-def _resolve(recipe: type[Recipe], place: str, layers: Mapping[str, Partial]) -> Recipe:
-    """Merge the layers of a recipe, by the place in the configuration where each is written, and check the result."""
-    try:
-        return TypeAdapter(recipe).validate_python(deep_merge(*layers.values()))
-    except ValidationError as error:
-        raise ConfigError(
-            "config: " + "; ".join(_where(problem, place, layers) for problem in error.errors())
-        ) from None
-
-
-def _where(problem: Any, place: str, layers: Mapping[str, Partial]) -> str:
-    """Describe a problem by the place where its key is written, or by that of the whole recipe."""
-    written = [name for name, layer in layers.items() if problem["loc"] and problem["loc"][0] in layer]
-    return describe_problem(problem, written[-1] if written else place)
 
 
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:
@@ -55,7 +23,7 @@ def pretrain_job(study: Study, adapter: str) -> PretrainJob:
     method = study.methods[entry.method]
     layers = {"pretraining": study.pretraining, f"methods.{entry.method}.recipe": method.recipe}
     place = f"adapters.{plain(adapter)}.recipe"
-    recipe = _resolve(LanguageRecipe, place, layers | {place: entry.recipe})
+    recipe = resolve(LanguageRecipe, place, layers | {place: entry.recipe})
     try:
         return PretrainJob(
             adapter=adapter,
@@ -101,7 +69,7 @@ def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
         f"{place}.recipe": entry.recipe,
         f"{place}.task_recipes.{task}": entry.task_recipes.get(task, {}),
     }
-    recipe = _resolve(FinetuneRecipe, f"{place}.recipe (task {task})", layers)
+    recipe = resolve(FinetuneRecipe, f"{place}.recipe (task {task})", layers)
     return FinetuneJob(
         model=model,
         task=task,
@@ -124,7 +92,7 @@ def pool_job(study: Study, model: str, task: str) -> PoolJob | None:
     job = finetune_job(study, model, task)
     if job.kind != "adapted" or job.family != "causal" or job.task_method or job.clinical_mode == "trainable":
         return None
-    shared = _resolve(FinetuneRecipe, "finetuning", {"finetuning": study.finetuning})
+    shared = resolve(FinetuneRecipe, "finetuning", {"finetuning": study.finetuning})
     return PoolJob(
         family=job.family,
         clinical=job.clinical,
@@ -169,7 +137,7 @@ def _task_method(study: Study, name: str | None, task: str) -> Lora | None:
         return None
     place = f"tasks.{task}.task_adapter"
     layers = {f"methods.{name}.settings": asdict(study.methods[name].settings), place: study.tasks[task].task_adapter}
-    return _resolve(Lora, place, layers)
+    return resolve(Lora, place, layers)
 
 
 def _training_switches(study: Study, name: str) -> dict[str, bool]:

@@ -135,7 +135,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises:
         StorageError: The disk is full, whatever the library in the block says of it, or this user may not write there.
-        WorkLostError: Another process has taken over the job that writes; see `clinical_peft.ownership`.
+        WorkLostError: Another process has taken over the job that writes; see `clinical_peft.locks.ownership`.
     """
     path = Path(path)
     try:

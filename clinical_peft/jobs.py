@@ -25,8 +25,8 @@ from typing import Any, NoReturn, TextIO, cast
 
 from clinical_peft.errors import ClinicalPeftError, StoppedError
 from clinical_peft.files import DENIED, forbidden, full_disk, not_writable, private_directory
+from clinical_peft.locks.processes import end_with_parent
 from clinical_peft.privacy import protect_process
-from clinical_peft.processes import end_with_parent
 from clinical_peft.signals import Terminated, sigterm_raises
 
 MESSAGES_VARIABLE = "CLINICAL_PEFT_LOG_MESSAGES"

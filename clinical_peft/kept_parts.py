@@ -1,4 +1,4 @@
-"""Results of the parts of a long job, kept until the whole is written, so that a killed job goes on where it was."""
+"""Results of the parts of a long job, kept until it is done, so that a killed job resumes."""
 
 import hashlib
 import json

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from clinical_peft import experiments
 from clinical_peft.arms import further, plain, switches_under
+from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError
-from clinical_peft.study_file import describe_unused, read_study_file
 from clinical_peft.synthetic.sizes import predicted_note_counts
 from clinical_peft.tasks import find_task
+from clinical_peft.workflow.study_file import describe_unused, read_study_file
 
 # Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks.
 REAL_NOTES = {"mimic-iv": 331_793 + 2_321_355, "mimic-iii": 2_083_180}
@@ -268,7 +269,7 @@ def _size(count: int) -> str:
 def main(paths: Sequence[Path]) -> int:
     """Print the plan of the study in a configuration file, laid over the embedded default."""
     try:
-        study = experiments.load_study(experiments.deep_merge(*map(read_study_file, paths)))
+        study = experiments.load_study(deep_merge(*map(read_study_file, paths)))
         unused = describe_unused(study, paths[1:])
     except ClinicalPeftError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Sharing work among processes that never outlive the one that started them."""
+"""Dividing work among processes that end with the one that started them."""
 
 import multiprocessing
 import os

@@ -164,7 +164,7 @@ def _jobs(count: int) -> str:
 
 
 def describe_machines(machine: Mapping[str, Any]) -> str:
-    """The machines of several jobs, as `together` tells them, in one line."""
+    """The machines of several jobs in one line; see `together`."""
     if "processor" in machine or not machine:
         return describe_machine(machine) or UNKNOWN
     return "; ".join(f"{name}: {text}" for name, text in machine.items())

@@ -95,9 +95,9 @@ def section(summary: Mapping[str, Any]) -> str:
     ]
     lines = [
         BEGIN,
-        f"Test AUROC in percent, mean over {seeds} seeds; behind the mean of the five tasks its {summary['level']:.0%} "
-        "interval over patients alone, which leaves out what another seed would change (table `uncertainty` has both). "
-        "The control's label is a coin: 50 is right.",
+        f"Test AUROC in percent, mean over {seeds} seeds. Brackets: {summary['level']:.0%} bootstrap interval over "
+        "patients; seed variation is not included (table `uncertainty` has both). The control has random labels: 50 is "
+        "expected.",
         "",
         f"| model | {' | '.join(COLUMNS.values())} |",
         "|---" + "|---:" * len(COLUMNS) + "|",

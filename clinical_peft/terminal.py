@@ -1,4 +1,4 @@
-"""What a job says on the terminal while it works."""
+"""Messages of a running job on the terminal."""
 
 import sys
 from functools import cache

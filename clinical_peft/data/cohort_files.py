@@ -1,4 +1,4 @@
-"""What every reader of a cohort file asks of it, whether the workflow or a user wrote the file."""
+"""Checks that every reader makes of a cohort file, whoever wrote it."""
 
 from collections.abc import Collection
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a message may say of the columns or keys that a file has.
+"""Which of a file's columns or keys a message may name.
 
 A file without a header begins with data, and the keys of a JSON line may be ids or words of a note: only names that
 stand here, or that the reader asked for, are ever printed. All others are counted.

@@ -127,7 +127,7 @@ def _row_groups(notes: Path, part: int | None = None) -> Iterator[pa.Table]:
 def _reasons_of_part(
     notes: Path, held_out: HeldOut, source: SourceNotes, repetition: Repetition, part: int
 ) -> list[str]:
-    """Tell of the notes of each portion of a part why the disjoint arm loses them, a letter of `_REASONS` a note."""
+    """For each portion of a part, say why the disjoint arm drops its notes: one letter of `_REASONS` per note."""
     return [
         "".join(
             _REASONS[_reason(subject_id, text, held_out, source, repetition)]

@@ -1,4 +1,4 @@
-"""Labels from the tables alone: lengths of stay, survival, codes, coins."""
+"""Labels from the tables alone: lengths of stay, survival, codes, control labels."""
 
 import hashlib
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def survival_labels(folder: Path) -> pd.DataFrame:
 
 
 def coin_labels(folder: Path, salt: str) -> pd.DataFrame:
-    """Return a coin for each admission; arguments and errors as for `survival_labels`, `salt` decides the coins."""
+    """Return a random label for each admission, by its `salt`; arguments and errors as for `survival_labels`."""
     rows = _admissions(folder, {})
     return _labelled(rows.assign(label=[control_label(hadm_id, salt) for hadm_id in rows["hadm_id"]]))
 
@@ -146,7 +146,7 @@ def bin_length_of_stay(seconds: np.ndarray, *, rounded: bool) -> np.ndarray:
 
 
 def control_label(hadm_id: int, salt: str) -> int:
-    """Return a coin for an admission that no note can tell: the last bit of a SHA-256."""
+    """Return a random label for an admission, which no note predicts: the last bit of a SHA-256."""
     return hashlib.sha256(f"control:{salt}:{hadm_id}".encode()).digest()[-1] & 1
 
 

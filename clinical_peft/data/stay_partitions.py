@@ -1,4 +1,4 @@
-"""Rows of many ICU stays divided by stay on disk, so that what is worked out stay by stay takes little memory."""
+"""Partitioning rows by ICU stay on disk, so that stays are processed at constant memory."""
 
 import shutil
 from collections.abc import Iterable, Iterator

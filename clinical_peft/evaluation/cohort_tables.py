@@ -114,10 +114,6 @@ def _signed(value: float | None) -> str:
     return MISSING if value is None else signed(value, 0) if value else "0"
 
 
-def _share(share: float | None) -> str:
-    return MISSING if share is None else f"{share:.4f}"
-
-
 def _percentages(shares: Sequence[float | None]) -> str:
     return " / ".join(number(None if share is None else 100 * share, 1) for share in shares)
 

@@ -25,8 +25,8 @@ def published_attrition(attrition: Mapping[str, Sequence[Step]]) -> dict[str, li
     for steps in attrition.values():
         for kind in KINDS:
             shown[kind].append(_shown(steps, kind))
-    for kind, flags in shown.items():
-        _agree(list(attrition.values()), flags, kind)
+    for flags in shown.values():
+        _agree(list(attrition.values()), flags)
     return {
         task: [
             _published(step, {kind: shown[kind][number][place] for kind in KINDS}) for place, step in enumerate(steps)
@@ -46,7 +46,7 @@ def _shown(steps: Sequence[Step], kind: str) -> list[bool]:
     return flags
 
 
-def _agree(chains: Sequence[Sequence[Step]], flags: list[list[bool]], kind: str) -> None:
+def _agree(chains: Sequence[Sequence[Step]], flags: list[list[bool]]) -> None:
     """Hide a step for all cohorts that share it where one of them hides it."""
     prefixes: dict[str, list[tuple[int, int]]] = {}
     for number, steps in enumerate(chains):

@@ -223,7 +223,7 @@ def _read_config_record(folder: Path) -> dict[str, Any]:
 
 
 def _malformed(folder: Path, what: str) -> TrainingError:
-    return TrainingError(f"{folder / ADAPTER_CONFIG}: {what}; train the adapter again, or mend the file")
+    return TrainingError(f"{folder / ADAPTER_CONFIG}: {what}; train the adapter again, or fix the file")
 
 
 def require_loaded(model: PeftModel, stored: dict[str, torch.Tensor], *, adapter_name: str, where: str) -> None:

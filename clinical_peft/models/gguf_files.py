@@ -1,4 +1,4 @@
-"""Checking that a GGUF file is whole, by its header: the format's own reader runs wild in one that is cut short.
+"""Checking that a GGUF file is whole, by its header: the format's own reader reads beyond the end of a truncated one.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """

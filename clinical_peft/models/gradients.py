@@ -1,4 +1,4 @@
-"""Whether a backward pass reaches what is to be trained, and nothing else."""
+"""Checking that a backward pass reaches every trained parameter and no other."""
 
 from collections.abc import Collection
 

@@ -167,6 +167,6 @@ def probe_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> Ten
 
 
 def agree(left: Tensor, right: Tensor) -> bool:
-    """Tell whether two outputs are equal within what rounding explains."""
+    """Return whether two outputs are equal up to rounding."""
     tolerance = TOLERANCES.get(left.dtype, NARROW_TOLERANCE)
     return bool((left.float() - right.float()).abs().max() <= tolerance * left.float().abs().max().clamp_min(1e-6))

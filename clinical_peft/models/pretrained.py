@@ -34,7 +34,6 @@ from clinical_peft.models.text_networks import load_network, load_source_tokeniz
 from clinical_peft.recipes import Family, Precision
 
 __all__ = [
-    "package_folder",
     "prepare_gguf_base",
     "prepare_hub_base",
     "prepare_local_base",
@@ -56,18 +55,6 @@ HUB_FILES = (
     "vocab.txt",
     "merges.txt",
 )
-
-
-def package_folder(package: str) -> Path:
-    """Return where an installed package keeps its files, without importing it.
-
-    Raises:
-        DataError: The package is not installed.
-    """
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"package {package}: expected it installed, found none; run `pip install {package}`")
-    return Path(spec.submodule_search_locations[0])
 
 
 def prepare_local_base(

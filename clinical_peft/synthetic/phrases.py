@@ -1,4 +1,4 @@
-"""What a discharge summary says; levels go from the mildest to the worst severity or respiratory failure."""
+"""Phrases of a discharge summary; levels go from the mildest to the worst severity or respiratory failure."""
 
 from clinical_peft.synthetic.words import Phrases
 

@@ -1,4 +1,4 @@
-"""A coin for every admission, which no note can tell."""
+"""A random label for every admission, which no note predicts."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def coin(request: "LabelRequest") -> "Labels":
-    """Toss a coin for every admission."""
+    """Label every admission at random."""
     from clinical_peft.data.labelling import Labels
     from clinical_peft.data.labels import coin_labels
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def length_of_stay(request: "LabelRequest") -> "Labels":
-    """Label admissions that end alive by how long they last."""
+    """Label admissions discharged alive by their length."""
     from clinical_peft.data.labelling import Labels
     from clinical_peft.data.labels import stay_labels
 

@@ -89,7 +89,7 @@ class Task:
         drops_death_statements: Whether notes lose statements of death, or are dropped for them.
         stated_outcomes: Statements that give the outcome away, by name.
         is_published: Whether it is one of the paper's five tasks, over which macro averages run.
-        is_control: Whether its label is a coin.
+        is_control: Whether its label is random.
         release_rows: Admissions of MIMIC-III 1.4 in training and in all, from the paper's Table 1, for plans.
         cohort_share: Share of the synthetic hospital's admission notes that have a label, for plans.
         mimic_iv_share: Share of MIMIC-IV's discharge summaries, most without intensive care, for plans.

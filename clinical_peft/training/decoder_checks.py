@@ -1,4 +1,4 @@
-"""Whether a job computes what a decoder computes, looked at before its first step.
+"""Checking before the first step that a job computes what the decoder computes.
 
 A decoder of any architecture runs here in ways that its authors did not foresee: documents one after the other in one
 sequence, or rows without a mask; likelihoods without the logits of a whole batch. Some layers do not take part: a

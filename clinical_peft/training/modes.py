@@ -1,4 +1,4 @@
-"""A network's mode of training or evaluation, for a while."""
+"""Setting a network's training or evaluation mode for a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Whether pooled features give the logits that the network's own forward pass gives, looked at before the first step.
+"""Checking before the first step that pooled features give the logits of the network's own forward pass.
 
 A note's features are computed beside other, longer notes, without a mask, and in LLaMA without the last layer's other
 positions. For an architecture in which that is another result, the shortcut is left out, or the base refused.

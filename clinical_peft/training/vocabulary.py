@@ -1,4 +1,4 @@
-"""The way from a decoder's last states to likelihoods of tokens, never with the logits of a whole batch at once.
+"""From a decoder's last states to likelihoods of tokens, without the logits of a whole batch at once.
 
 What stands behind a decoder's body differs: a matrix in LLaMA; with a bias (Phi), a factor (Cohere, Granite), a cap
 (Gemma 2), under other names (RWKV), or with an adapter in it. Nothing of that is rebuilt here. Where the logits are

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.files import read_json, sha256_file, write_json
 from clinical_peft.models.base_folders import PAD, scored_tokens, write_base
+from clinical_peft.models.base_sources import package_folder
 from clinical_peft.models.bases import (
     build_causal,
     build_encoder,
@@ -20,7 +21,6 @@ from clinical_peft.models.bases import (
     special_ids,
 )
 from clinical_peft.models.pretrained import (
-    package_folder,
     prepare_gguf_base,
     prepare_hub_base,
     prepare_local_base,

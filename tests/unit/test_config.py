@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from clinical_peft import experiments
+from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.schema import schema_text
 from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
@@ -19,7 +20,7 @@ def read(name: str) -> dict:
 
 
 def study(*overrides: dict):
-    return experiments.load_study(experiments.deep_merge(read("config.yaml"), *overrides))
+    return experiments.load_study(deep_merge(read("config.yaml"), *overrides))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -155,13 +156,13 @@ def test_protocol_sets_every_switch_and_a_study_may_set_single_ones():
 
 
 def test_deep_merge_merges_mappings_and_replaces_lists():
-    merged = experiments.deep_merge({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}}, {"d": {"e": 2}})
+    merged = deep_merge({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}}, {"d": {"e": 2}})
     assert merged == {"a": {"b": 1, "c": [3]}, "d": {"e": 2}}
 
 
 def test_deep_merge_leaves_its_arguments_alone():
     low, high = {"a": {"b": 1}}, {"a": {"c": 2}}
-    experiments.deep_merge(low, high)
+    deep_merge(low, high)
     assert (low, high) == ({"a": {"b": 1}}, {"a": {"c": 2}})
 
 

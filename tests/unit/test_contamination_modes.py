@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from clinical_peft import experiments, plan
+from clinical_peft.config.layers import deep_merge
 from clinical_peft.data.near_duplicates import SHINGLE_WORDS, THRESHOLD
 from clinical_peft.errors import ConfigError
 
@@ -15,7 +16,7 @@ ARMS = ["mimic-iii-disjoint", "mimic-iii-matched"]
 
 def study(*overrides: dict, base: str = "tiny.yaml"):
     layers = [yaml.safe_load((CONFIG / file).read_text()) for file in ("config.yaml", base)]
-    return experiments.load_study(experiments.deep_merge(*layers, *overrides))
+    return experiments.load_study(deep_merge(*layers, *overrides))
 
 
 def test_the_paired_study_trains_on_both_arms():

@@ -187,7 +187,7 @@ def test_every_calibration_is_finite_or_none(x, y):
         assert found is None or np.isfinite(found).all()
 
 
-def test_slopes_of_resamples_that_separate_the_outcomes_are_undefined():
+def test_slopes_of_separating_resamples_are_undefined():
     x, y = np.array([[-1.0], [1.0], [0.0], [2.0], [0.5]]), np.array([[False], [True], [False], [True], [False]])
     data = of_margins(x[:, 0], y[:, 0])
     assert np.isnan(calibration_figures(data, once(data))["calibration_slope"][0])

@@ -99,7 +99,7 @@ def demo_jobs():
     yield from (experiments.finetune_job(demo, model, task) for model in demo.models for task in demo.tasks)
 
 
-def test_what_a_result_depends_on_makes_a_job_with_the_same_record():
+def test_settings_that_decide_a_result_give_the_same_record():
     for job in demo_jobs():
         record = read_record(job)
         again = job_from_record(type(job), json.loads(json.dumps(record)))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from clinical_peft import lease as module
 from clinical_peft.errors import StorageError, StudyInUseError
-from clinical_peft.lease import FILE_NAME, STALE_SECONDS, Lease
-from clinical_peft.processes import Process
+from clinical_peft.locks import lease as module
+from clinical_peft.locks.lease import FILE_NAME, STALE_SECONDS, Lease
+from clinical_peft.locks.processes import Process
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "11111111-2222-3333-4444-555555555555"
@@ -137,7 +137,7 @@ def test_an_unseen_controller_is_believed_alive_while_it_beats(unseen, tmp_path)
         take(tmp_path / "x")
 
 
-def test_an_unseen_controller_without_beat_names_the_file_to_delete(tmp_path):
+def test_an_unseen_silent_controller_names_the_file_to_delete(tmp_path):
     process = changed(Process.of(os.getpid()), host="node17")
     file = left_behind(tmp_path / "x", process, seconds_ago=2 * STALE_SECONDS)
     with pytest.raises(StudyInUseError, match=r"on node17, .* 6 min ago; .*, delete the file"):
@@ -146,7 +146,7 @@ def test_an_unseen_controller_without_beat_names_the_file_to_delete(tmp_path):
     take(tmp_path / "x").release()
 
 
-def test_the_holder_beats_and_a_clock_that_is_wrong_does_not_matter(tmp_path, monkeypatch):
+def test_the_holder_beats_whatever_the_clock_says(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
     lease = take(tmp_path / "x")
     file = tmp_path / "x" / FILE_NAME
@@ -264,7 +264,7 @@ def test_a_folder_that_cannot_be_written_is_a_named_error(tmp_path):
 LOSES = """
 import sys, threading
 from pathlib import Path
-from clinical_peft import lease as module
+from clinical_peft.locks import lease as module
 module.BEAT_SECONDS = 0.05
 lease = module.Lease(Path(sys.argv[1]), study="x")
 lease.take(run=None)

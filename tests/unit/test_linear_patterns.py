@@ -62,7 +62,7 @@ def test_marks_are_what_the_expression_finds(text):
 
 @settings(deadline=None, max_examples=300)
 @given(texts("On ", "exam", " at ", ":", "-", "=", "*", "/", "discharge", "D/C", "death", "dc.", "vital signs", "("))
-def test_findings_at_discharge_begin_where_the_expression_matches(text):
+def test_findings_at_discharge_begin_where_the_pattern_does(text):
     match = LEAVING.search(text)
     assert before_discharge(text) == (text[: match.start()] if match else text)
 

@@ -136,7 +136,7 @@ def test_the_least_share_is_the_least_quotient_that_reaches_it(size, threshold):
     assert least == next((shared for shared in range(1, size + 1) if shared / size >= threshold), size)
 
 
-def test_what_a_search_reads_does_not_grow_with_the_notes_that_share_a_phrase(monkeypatch):
+def test_a_search_reads_no_more_where_more_notes_share_a_phrase(monkeypatch):
     """Half as many notes or all: a text of template phrases alone, and copies, are looked up among as few."""
     template = [f"t{number}" for number in range(60)]
     own = [[f"n{note}w{word}" for word in range(120)] for note in range(400)]

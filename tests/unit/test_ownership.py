@@ -12,12 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from clinical_peft import ownership
-from clinical_peft.claims import Claim
 from clinical_peft.errors import WorkLostError
 from clinical_peft.files import atomic_path, write_text
-from clinical_peft.ownership import SILENT_SECONDS, SUFFIX, VARIABLE, owned_work, work_of_starter
-from clinical_peft.processes import Process
+from clinical_peft.locks import ownership
+from clinical_peft.locks.claims import Claim
+from clinical_peft.locks.ownership import SILENT_SECONDS, SUFFIX, VARIABLE, owned_work, work_of_starter
+from clinical_peft.locks.processes import Process
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -98,7 +98,7 @@ def test_a_job_that_still_runs_here_is_waited_for(tmp_path, monkeypatch, sleeper
 
 
 @pytest.mark.parametrize("beats", [0, 3])
-def test_a_job_on_another_machine_is_followed_when_it_falls_silent(beats, tmp_path, monkeypatch, capsys):
+def test_a_silent_job_on_another_machine_is_succeeded(beats, tmp_path, monkeypatch, capsys):
     file = owned_by(tmp_path / "adapter", elsewhere())
 
     # Its clock is decades behind, and goes backwards.
@@ -187,11 +187,11 @@ def test_processes_that_a_job_starts_write_under_its_token(tmp_path, monkeypatch
 JOB = """
 import sys
 from pathlib import Path
-from clinical_peft import ownership
+from clinical_peft.locks import ownership
 from clinical_peft.errors import StoppedError
 from clinical_peft.files import write_text
 from clinical_peft.jobs import job
-from clinical_peft.ownership import owned_work
+from clinical_peft.locks.ownership import owned_work
 from clinical_peft.signals import stop_signals_noted
 ownership.BEAT_SECONDS = 0.02
 work, output = Path(sys.argv[1]) / "work", Path(sys.argv[1]) / "output"
@@ -231,7 +231,7 @@ def take_over(folder: Path) -> None:
     assert claim.try_to_take({})
 
 
-def test_a_job_that_wakes_after_it_was_taken_over_ends_in_one_line(tmp_path):
+def test_a_job_that_wakes_after_a_takeover_ends_in_one_line(tmp_path):
     process = stopped_job(tmp_path)
     take_over(tmp_path)
     write_text(tmp_path / "work" / "checkpoint", "theirs")
@@ -245,7 +245,7 @@ def test_a_job_that_wakes_after_it_was_taken_over_ends_in_one_line(tmp_path):
     assert line in (tmp_path / "job.log").read_text()
 
 
-def test_a_job_that_wakes_after_its_successor_finished_fails_nothing(tmp_path):
+def test_a_job_that_wakes_after_its_successor_fails_nothing(tmp_path):
     process = stopped_job(tmp_path)
     take_over(tmp_path)
     (tmp_path / "output").write_text("theirs")
@@ -261,13 +261,13 @@ def test_a_job_that_wakes_after_its_successor_finished_fails_nothing(tmp_path):
 
 PARENT = """
 import subprocess, sys
-from clinical_peft.processes import announce_parent
+from clinical_peft.locks.processes import announce_parent
 announce_parent()
 subprocess.run(["sh", "-c", sys.argv[1], *sys.argv[2:]])
 """
 
 
-def test_a_job_ends_with_a_checkpoint_when_its_workflow_is_killed(tmp_path):
+def test_a_job_saves_a_checkpoint_when_its_workflow_is_killed(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(JOB)
     command = f"{sys.executable} {script} {tmp_path}; true"

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from clinical_peft import experiments
+from clinical_peft.config.layers import deep_merge
 from clinical_peft.plan import cohort_rows, main, plan
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -13,7 +14,7 @@ CONFIG = Path(__file__).parents[2] / "config"
 
 def study(name: str, **overrides):
     layers = [yaml.safe_load((CONFIG / file).read_text()) for file in ("config.yaml", name)]
-    return experiments.load_study(experiments.deep_merge(*layers, overrides))
+    return experiments.load_study(deep_merge(*layers, overrides))
 
 
 def stage(name: str, study) -> tuple[int, int]:

@@ -13,10 +13,10 @@ from models_fixtures import write_base, write_clinical, write_cohort
 from resume_jobs import checkpoints, signal_after_checkpoints, start
 from safetensors import safe_open
 
-from clinical_peft.claims import Claim
 from clinical_peft.events import read_events
 from clinical_peft.files import PARTIAL, read_json, sha256_file
-from clinical_peft.ownership import SUFFIX
+from clinical_peft.locks.claims import Claim
+from clinical_peft.locks.ownership import SUFFIX
 
 STOPPED = 75
 JOBS = {
@@ -142,7 +142,7 @@ def test_a_job_that_is_asked_to_stop_saves_and_says_so(number, name, study, in_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["adapter with LoRA and dropout", "two seeds of a classifier"])
-def test_training_that_was_taken_over_leaves_its_successors_files(name, study, in_peace, tmp_path):
+def test_training_taken_over_leaves_its_successors_files(name, study, in_peace, tmp_path):
     process = begin(study, tmp_path, name)
     assert signal_after_checkpoints(process, tmp_path, 3, signal.SIGSTOP)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)

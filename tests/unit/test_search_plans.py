@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from clinical_peft import experiments
+from clinical_peft.config.layers import deep_merge
 from clinical_peft.errors import ConfigError, TrainingError
 from clinical_peft.job_records import as_record, job_from_record, read_record
 from clinical_peft.plan import plan
@@ -24,7 +25,7 @@ TRIAL = {"curve": [0.5], "tokens": 10, "seconds": 1.5, "reason": None}
 
 def study(search=None, **overrides):
     default = yaml.safe_load((CONFIG / "config.yaml").read_text())
-    return experiments.load_study(experiments.deep_merge(default, overrides, {"search": search or {}}))
+    return experiments.load_study(deep_merge(default, overrides, {"search": search or {}}))
 
 
 def searching(space, **entry):

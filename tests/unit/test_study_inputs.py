@@ -18,6 +18,7 @@ import yaml
 from models_fixtures import write_base, write_cohort
 
 from clinical_peft import experiments
+from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.study import Study
 from clinical_peft.data import tables
 from clinical_peft.data.admission_notes import build_admission_notes
@@ -29,9 +30,9 @@ from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.subgroups import build_subgroups
 from clinical_peft.errors import DataError, StorageError
 from clinical_peft.files import require_writable, write_text
-from clinical_peft.needed_tables import needed_tables
-from clinical_peft.study_inputs import check_inputs
 from clinical_peft.synthetic.hospital import generate_hospital
+from clinical_peft.workflow.needed_tables import needed_tables
+from clinical_peft.workflow.study_inputs import check_inputs
 
 CONFIG = Path(__file__).parents[2] / "config"
 TASKS = ["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
@@ -39,7 +40,7 @@ TASKS = ["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
 
 def study_with(**overrides) -> Study:
     layers = [yaml.safe_load((CONFIG / name).read_text()) for name in ("config.yaml", "tiny.yaml")]
-    return experiments.load_study(experiments.deep_merge(*layers, {"study": "mine"}, overrides))
+    return experiments.load_study(deep_merge(*layers, {"study": "mine"}, overrides))
 
 
 def problems(study: Study, root: Path, **limits) -> list[str]:
@@ -52,7 +53,7 @@ def problems(study: Study, root: Path, **limits) -> list[str]:
 
 def test_no_heavy_library_is_imported():
     heavy = "('torch', 'transformers', 'pandas')"
-    code = f"import sys, clinical_peft.study_inputs; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, clinical_peft.workflow.study_inputs; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -145,7 +146,8 @@ def pickled(folder):
 
 
 def lacks_a_part(folder):
-    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"weight_map": {"b": "model-00002-of-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
@@ -161,6 +163,11 @@ def no_tokenizer(folder):
     (folder / "tokenizer.json").unlink()
 
 
+def quantised(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
+
+
 def damaged_header(folder):
     (folder / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0" + b"x" * 64)
 
@@ -169,15 +176,16 @@ def damaged_header(folder):
     ("spoil", "expected"),
     [
         (shutil.rmtree, "expected the folder of a base, found none"),
-        (without("config.json"), "config.json: expected a network's configuration, found none"),
+        (without("config.json"), "config.json: expected the configuration of a network, found none"),
         (no_json, "config.json: expected JSON"),
         (no_architecture, "with the key model_type"),
         (without("model.safetensors"), "expected weights as *.safetensors, found no weights"),
         (pickled, "found pickled weights only (pytorch_model.bin)"),
         (cut_off, "model.safetensors: expected 1"),
-        (pointer, "a Git LFS pointer stands in place of the file"),
-        (damaged_header, "expected safetensors, found a damaged header"),
-        (lacks_a_part, "model-00002-of-00002.safetensors: expected this part of the weights"),
+        (pointer, "found a Git LFS pointer to it"),
+        (damaged_header, "expected a safetensors file, found a damaged file"),
+        (lacks_a_part, "model-00002-of-00002.safetensors: expected a shard that"),
+        (quantised, "expected plain weights, found quantization_config (gptq)"),
         (no_tokenizer, "expected a tokenizer, such as tokenizer.json, found none"),
     ],
 )

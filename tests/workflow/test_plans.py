@@ -10,7 +10,8 @@ import pytest
 import yaml
 from workflow_run import REPOSITORY, SNAKEMAKE, dry_runs, snakemake
 
-from clinical_peft.experiments import deep_merge, load_study
+from clinical_peft.config.layers import deep_merge
+from clinical_peft.experiments import load_study
 from clinical_peft.plan import plan
 
 pytestmark = pytest.mark.workflow
@@ -50,7 +51,7 @@ def test_every_rule_that_runs_a_network_gets_a_gpu():
     assert set(re.findall(r"(\w+):gpu=1", one_machine)) == measured
 
 
-def test_a_password_is_refused_unquoted_and_snakemakes_folder_is_closed(tmp_path):
+def test_a_password_is_not_quoted_and_dot_snakemake_is_closed(tmp_path):
     (tmp_path / ".snakemake").mkdir(mode=0o755)
     secret = "correct-horse"
     given = f'tracking={{"uri": "http://me:{secret}@mlflow.example.org"}}'
@@ -140,7 +141,7 @@ def test_a_study_file_that_cannot_be_read_is_one_line(tmp_path):
         assert "Traceback" not in found["output"]
 
 
-def test_what_a_study_defines_and_does_not_run_is_said_at_the_start(tmp_path):
+def test_unused_entries_of_a_study_are_said_at_the_start(tmp_path):
     content = {"adapters": {"mine-lora": {"base": "tiny-llama", "method": "lora"}}}
     run = snakemake(tmp_path, "--dry-run", config=write_config(tmp_path, content))
     assert "study.yaml: defined, but not in the matrix, so not run: adapters mine-lora\n" in run.output

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from workflow_run import REPOSITORY, dry_runs, snakemake
 
-from clinical_peft.experiments import deep_merge
+from clinical_peft.config.layers import deep_merge
 
 pytestmark = pytest.mark.workflow
 

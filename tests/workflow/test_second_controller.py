@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from workflow_run import REPOSITORY, SNAKEMAKE, snakemake
 
-from clinical_peft.claims import Claim
+from clinical_peft.locks.claims import Claim
 
 pytestmark = pytest.mark.workflow
 

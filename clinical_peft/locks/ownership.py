@@ -1,4 +1,4 @@
-"""One job a work folder: a job on a machine thought dead must not write beside the one that took its place.
+"""One job per work folder: a job on a machine thought dead must not write beside its successor.
 
 A job owns its work folder by a file beside it and gives a sign of life from time to time. Its successor waits: on the
 same machine until the process has ended, which is known at once; elsewhere until the signs of life have stopped for a
@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from clinical_peft.claims import Claim, Holder, UnreadableClaim
 from clinical_peft.errors import WorkLostError
 from clinical_peft.files import guarded_writes
+from clinical_peft.locks.claims import Claim, Holder, UnreadableClaim
 from clinical_peft.training.kept_seeds import FINISHED
 
 SUFFIX = ".owner.json"
@@ -28,7 +28,7 @@ BEAT_SECONDS = 10.0
 # Longer than a network file system's caches and an interpreter that is held by a library.
 SILENT_SECONDS = 90.0
 PAUSE_SECONDS = 0.5
-# Tells the processes that a job starts under which token they write.
+# The token under which the processes that a job starts may write.
 VARIABLE = "CLINICAL_PEFT_OWNER"
 
 

@@ -5,7 +5,6 @@ the workflow knows from its inputs. On a cluster the check is the controller's: 
 counts as missing.
 """
 
-import importlib.util
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import chain
@@ -18,7 +17,7 @@ from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.experiments import adapters_in_use, corpora_in_use, general_corpus, real_bases_in_use
 from clinical_peft.files import require_writable
-from clinical_peft.models.base_sources import check_base_folder, check_gguf_file
+from clinical_peft.models.base_sources import check_base_folder, check_gguf_file, package_folder
 
 Check = Callable[[], Any]
 
@@ -57,12 +56,7 @@ def base_path(source: LocalSource | GgufSource) -> Path:
     Raises:
         DataError: The package is not installed.
     """
-    if source.package is None:
-        return source.path
-    spec = importlib.util.find_spec(source.package)
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"package {source.package}: expected it installed, found none; run `make real-weights`")
-    return Path(spec.submodule_search_locations[0]) / source.path
+    return source.path if source.package is None else package_folder(source.package) / source.path
 
 
 def _check_base(source: Source) -> None:
@@ -88,7 +82,7 @@ def _file_checks(study: Study, root: Path, reads: Collection[str] | None) -> Ite
     from clinical_peft.data.mimic_iv.codes import read_icd_map
     from clinical_peft.data.splits import LIST_FILES, read_split_lists
     from clinical_peft.data.tables import INTEGER
-    from clinical_peft.needed_tables import check_table, needed_tables
+    from clinical_peft.workflow.needed_tables import check_table, needed_tables
 
     def is_read(path: Path | None) -> bool:
         return path is not None and (reads is None or str(path) in reads)

@@ -1,4 +1,4 @@
-"""Which process is which: told apart from a later one of the same number, across reboots, containers and machines.
+"""Identifying a process beyond its number, which reboots, containers and machines use again.
 
 This module imports the standard library alone.
 """
@@ -104,7 +104,7 @@ def _namespace() -> str:
 
 
 def announce_parent() -> None:
-    """Tell the jobs that this process starts whom they belong to; see `end_with_parent`."""
+    """Name this process to the jobs that it starts; see `end_with_parent`."""
     process = Process.of(os.getpid())
     os.environ[PARENT_VARIABLE] = f"{process.pid}:{process.start}"
 

@@ -1,4 +1,4 @@
-"""One controller a study: the file by which a second `snakemake` command finds out that the study runs already.
+"""One controller per study: the file by which a second `snakemake` command sees that the study is running.
 
 Two controllers would run the same jobs twice, and Snakemake deletes the outputs of one that fails, although the other
 has just finished them. A controller that is killed leaves its file behind, and on a cluster its jobs as well. So a new
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_peft.claims import Claim, Holder, UnreadableClaim
 from clinical_peft.errors import StorageError, StudyInUseError
+from clinical_peft.locks.claims import Claim, Holder, UnreadableClaim
 
 FILE_NAME = "controller.json"
 BEAT_SECONDS = 20.0

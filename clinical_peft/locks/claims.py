@@ -1,4 +1,4 @@
-"""A file that one process at a time may hold: taken whole or not at all, given up or taken over by its token.
+"""A file that one process at a time may hold: taken atomically, released or taken over by its token.
 
 It needs no locks, which network file systems may lack: a file is created by a hard link, which fails where one exists,
 and a holder that is judged dead is moved aside only if it is still the one that was judged. The holder renews the
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_peft.files import private_directory
-from clinical_peft.processes import Process
+from clinical_peft.locks.processes import Process
 
 TOKEN = "token"
 # Looking at a file takes no longer, unless its file system is away.

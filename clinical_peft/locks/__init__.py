@@ -1,0 +1,1 @@
+"""Files that let one process at a time run a study or write a work folder."""
