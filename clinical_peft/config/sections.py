@@ -11,7 +11,8 @@ from clinical_peft.recipes import Family, LanguageRecipe, Shape
 from clinical_peft.stores import EXPECTED, holds_credentials, is_store
 from clinical_peft.tasks import TASKS
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
+# A file name holds 255 bytes, and the workflow adds switches and endings to a name.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$", max_length=100)]
 
 
 def _known_task(name: str) -> str:

@@ -7,6 +7,7 @@ there. The profiles therefore call `check_command_line` when Snakemake reads the
 import json
 import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,16 @@ def read_study_file(path: Path) -> dict[str, Any]:
         path: The file.
 
     Raises:
-        ConfigError: The file is missing, empty, not UTF-8, no YAML, names a key twice, or holds no mapping.
+        ConfigError: The file is missing, a pipe, empty, not UTF-8, no YAML, names a key twice, or holds no mapping.
     """
     path = Path(path)
     if not path.exists():
         targets = "" if path.suffix in SUFFIXES else "; targets stand before --configfile, which takes all that follows"
         raise ConfigError(f"{path}: expected a study file, found none{targets}")
+    if not (path.is_file() or path.is_dir()):  # opening a directory says what it is
+        raise ConfigError(
+            f"{path}: expected a file, found a pipe or device, which can be read only once; save it first"
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -83,7 +88,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
 def _parsed(path: Path, text: str) -> Any:
     """Parse JSON, or else YAML, as Snakemake does."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=partial(_without_repeated, path))
     except ValueError:
         pass
     try:
@@ -96,6 +101,16 @@ def _parsed(path: Path, text: str) -> Any:
         raise ConfigError(f"{path}: {where}expected YAML, {problem}") from None
     except yaml.YAMLError:
         raise ConfigError(f"{path}: expected YAML, found a character that YAML does not allow") from None
+
+
+def _without_repeated(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON, of whose equal keys Python's own reader would silently take the last."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ConfigError(f"{path}: expected each key once, found the key {repeated!r} twice")
+    return content
 
 
 def _kind(value: object) -> str:

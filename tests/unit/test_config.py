@@ -37,6 +37,7 @@ def test_schema_is_current():
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
+        ({"study": "a" * 101}, "study: String should have at most 100 characters"),
         ({"protocoll": "paper"}, "unknown key protocoll"),
         ({"data": {"mimic": "/x"}}, "unknown key data.mimic"),
         ({"seed": "many"}, "seed: "),

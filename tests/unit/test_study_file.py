@@ -1,5 +1,6 @@
 """A study's file is read with one line for whatever is wrong, and compared with its matrix."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,21 @@ def test_a_file_that_cannot_be_read_is_one_line(content, expected, tmp_path):
     assert str(raised.value).startswith(f"{path}: ")
     assert expected in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", ['{"study": "a", "study": "b"}', '{"matrix": {"seeds": [0], "seeds": [1]}}'])
+def test_a_key_given_twice_in_json_is_refused(content, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"mine.json: expected each key once, found the key '(study|seeds)' twice"):
+        read_study_file(path)
+
+
+def test_a_pipe_is_refused_unread(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match=r"pipe: expected a file, found a pipe or device.*; save it first"):
+        read_study_file(path)
 
 
 def test_byte_order_marks_json_and_merge_keys_are_read(tmp_path):
