@@ -9,6 +9,7 @@ from zero and stays so: one of zeros was lost while it was gathered or saved.
 """
 
 import json
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from clinical_peft.models.four_bit import parameter_size
 
+logger = logging.getLogger(__name__)
+
+IN_PEFT = "base_model.model."  # what PEFT puts before the names of a network's layers
 TRAIN_AGAIN = "train the adapter again, or fetch it again"
 
 # Parts of tensor names: what begins at zero, and so is zero in an adapter that was never trained.
@@ -126,7 +130,8 @@ def load_adapter(
         folder: Adapter folder.
         base: Base that the network comes from.
         adapter_name: Name under which the adapter is known in the network.
-        task_type: None to load the adapter of a language model onto a classifier.
+        task_type: None to load the adapter of a language model onto a classifier, without what it changes in the
+            vocabulary layer.
         trainable: Whether the adapter's tensors require gradients.
 
     Raises:
@@ -137,6 +142,8 @@ def load_adapter(
     folder = Path(folder)
     config = read_adapter_config(folder, base=base)
     stored = read_adapter_tensors(folder)
+    if task_type is None:
+        stored = _of_body(stored, config, where=str(folder))
     config.task_type = task_type
     config.inference_mode = not trainable
     try:
@@ -160,6 +167,34 @@ def load_adapter(
             parameter.data = value.to(parameter.device)
     require_loaded(adapted, stored, adapter_name=adapter_name, where=str(folder))
     return adapted
+
+
+def of_vocabulary(key: str) -> bool:
+    """Tell by a tensor's name whether a language model's adapter changes the vocabulary layer with it.
+
+    That layer stands beside the body, in which all others are; a classifier has none.
+    """
+    layer, found, _ = key.removeprefix(IN_PEFT).rpartition(".lora_")
+    return bool(found) and "." not in layer
+
+
+def _of_body(stored: dict[str, torch.Tensor], config: PeftConfig, *, where: str) -> dict[str, torch.Tensor]:
+    """Leave out the vocabulary layer, from a configuration's ranks too.
+
+    Raises:
+        TrainingError: Nothing is left.
+    """
+    kept = {key: value for key, value in stored.items() if not of_vocabulary(key)}
+    if not kept:
+        raise TrainingError(
+            f"{where}: the adapter changes the vocabulary layer alone, which a classifier has not; train one with "
+            "layers of the base's body among its target_modules"
+        )
+    if len(kept) < len(stored):
+        logger.info("%s: a classifier has no vocabulary layer and takes the rest of the adapter", where)
+    if pattern := getattr(config, "rank_pattern", None):
+        config.rank_pattern = {key: ranks for key, ranks in pattern.items() if not of_vocabulary(key)}
+    return kept
 
 
 def read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -283,7 +318,7 @@ def _check_tensors(tensors: dict[str, torch.Tensor], record: dict[str, Any], *, 
     pattern = {key: ranks for key, ranks in (record.get("rank_pattern") or {}).items() if isinstance(ranks, list)}
     pruned = {key.rsplit(".lora_", 1)[0] for key, ranks in pattern.items() if not any(ranks)}
     for key, value in tensors.items():
-        if value.numel() == 0 and key.removeprefix("base_model.model.").rsplit(".lora_", 1)[0] not in pruned:
+        if value.numel() == 0 and key.removeprefix(IN_PEFT).rsplit(".lora_", 1)[0] not in pruned:
             raise TrainingError(f"{where}: tensor {key} is empty; it was saved before its parts were gathered")
         if not torch.isfinite(value).all():
             raise TrainingError(f"{where}: tensor {key} holds values that are not finite; train the adapter again")

@@ -86,16 +86,22 @@ def scored_tokens(folder: Path, model: PreTrainedModel) -> int | None:
 
 def _dedicate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> bool:
     """Give the tokenizer a padding token that stands for nothing else; return whether one had to be added."""
+    rows = len(model.get_input_embeddings().weight)
+    # Of a base of ours that has been given further tokens since, every row is its own.
+    if (scored := getattr(model.config, SCORED, rows)) != rows and (scored, tokenizer.pad_token_id) != (rows - 1,) * 2:
+        delattr(model.config, SCORED)
     others = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id not in others:
-        before = len(model.get_input_embeddings().weight)
         _grow(model, rows=tokenizer.pad_token_id + 1)
-        return len(model.get_input_embeddings().weight) > before
+        return len(model.get_input_embeddings().weight) > rows
     tokenizer.add_special_tokens({"pad_token": PAD})
     tokens = tokenizer.get_vocab()
     if [name for name, number in tokens.items() if number == tokens[PAD]] != [PAD]:
         raise DataError("tokenizer: its ids have gaps, and no id is free for padding; add a padding token to it first")
     _grow(model, rows=tokens[PAD] + 1)
+    if tokens[PAD] + 1 == rows:
+        # The last row was there, whatever its weights; see `scored_tokens`.
+        setattr(model.config, SCORED, rows)
     return True
 
 

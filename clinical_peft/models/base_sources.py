@@ -24,7 +24,7 @@ def package_folder(package: str) -> Path:
 
 
 def check_base_folder(folder: Path) -> None:
-    """Check that a folder holds a network's configuration, whole weights as safetensors, and a tokenizer.
+    """Check that a folder holds a network's configuration, whole plain weights as safetensors, and a tokenizer.
 
     Args:
         folder: Folder of a Hugging Face model.

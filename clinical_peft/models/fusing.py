@@ -17,7 +17,7 @@ from torch import Tensor
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path, read_json, write_json
-from clinical_peft.models.adapters import read_adapter_config, read_adapter_tensors
+from clinical_peft.models.adapters import of_vocabulary, read_adapter_config, read_adapter_tensors
 from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from clinical_peft.models.variants import CLINICAL, TASK
@@ -59,6 +59,7 @@ def fuse_adapters(folder: Path, output: Path) -> None:
     base = BaseIdentity(made["base"], made["revision"], made["family"])
     clinical, task = (_lora_record(folder / name, base) for name in (CLINICAL, TASK))
     first, second = (read_adapter_tensors(folder / name) for name in (CLINICAL, TASK))
+    first = {key: value for key, value in first.items() if not of_vocabulary(key)}
     rank = clinical["r"] + task["r"]
     fused = _concatenated([(first, _scale(clinical)), (second, _scale(task))], rank)
     head = {key: value for key, value in second.items() if key not in fused}

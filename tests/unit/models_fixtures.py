@@ -57,15 +57,17 @@ def write_base(folder: Path, family: str, *, pooler: bool = True) -> Path:
     return folder
 
 
-def write_clinical(folder: Path, base: Path, kind: str = "lora") -> Path:
+def write_clinical(
+    folder: Path, base: Path, kind: str = "lora", targets: tuple[str, ...] = ("q_proj", "v_proj")
+) -> Path:
     """Write a clinical adapter of a language model, every matrix of it away from zero."""
     torch.manual_seed(11)
     network = LlamaForCausalLM.from_pretrained(base)
-    targets = ["q_proj", "v_proj"]
+    modules = list(targets)
     config = {
-        "lora": LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=targets),
-        "dora": LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=targets, use_dora=True),
-        "adalora": AdaLoraConfig(task_type="CAUSAL_LM", init_r=4, target_r=2, total_step=10, target_modules=targets),
+        "lora": LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=modules),
+        "dora": LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=modules, use_dora=True),
+        "adalora": AdaLoraConfig(task_type="CAUSAL_LM", init_r=4, target_r=2, total_step=10, target_modules=modules),
         "adaption_prompt": AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=4, adapter_layers=2),
     }[kind]
     model = get_peft_model(network, config)

@@ -163,6 +163,31 @@ def test_an_older_base_folder_shows_its_added_row_by_weights(precision, tmp_path
     assert scored_tokens(tmp_path / "base", load_causal(tmp_path / "base", precision=precision)) == tokens
 
 
+def test_a_last_row_that_the_base_had_counts_whatever_its_weights(tmp_path):
+    tokens = make_unpadded(tmp_path / "source")
+    # As growing an embedding leaves it: the mean of the others, like a row that is added here.
+    network = LlamaForCausalLM.from_pretrained(tmp_path / "source")
+    network.resize_token_embeddings(tokens + 1, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (network.get_input_embeddings(), network.get_output_embeddings()):
+            layer.weight[-1] = layer.weight[:-1].mean(0)
+    network.save_pretrained(tmp_path / "source")
+    prepare_local_base(tmp_path / "source", tmp_path / "base", name="x", family="causal")
+    assert scored_tokens(tmp_path / "base", load_causal(tmp_path / "base")) == tokens + 1
+
+
+def test_a_base_given_tokens_after_its_added_row_scores_them_all(tmp_path):
+    tokens = make_unpadded(tmp_path / "source")
+    prepare_local_base(tmp_path / "source", tmp_path / "base", name="x", family="causal")
+    network, tokenizer = LlamaForCausalLM.from_pretrained(tmp_path / "base"), load_tokenizer(tmp_path / "base")
+    tokenizer.add_tokens(["intubated"])
+    network.resize_token_embeddings(tokens + 2)
+    for part in (network, tokenizer):
+        part.save_pretrained(tmp_path / "grown")
+    prepare_local_base(tmp_path / "grown", tmp_path / "again", name="x", family="causal")
+    assert scored_tokens(tmp_path / "again", load_causal(tmp_path / "again")) in (None, tokens + 2)
+
+
 def test_a_repository_with_pickles_only_is_refused_before_any_download(tmp_path, monkeypatch):
     files = [SimpleNamespace(rfilename=name) for name in ("config.json", "pytorch_model.bin")]
     info = SimpleNamespace(sha="0" * 40, siblings=files)

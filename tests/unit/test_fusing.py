@@ -85,6 +85,15 @@ def test_a_rank_stabilised_clinical_adapter_keeps_its_scale(study, tmp_path):
     torch.testing.assert_close(logits(with_fused(study, tmp_path / "fused")[0]), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_an_adapted_vocabulary_layer_is_not_fused(study, tmp_path):
+    clinical = write_clinical(tmp_path / "clinic", study["causal"], targets=("q_proj", "v_proj", "lm_head"))
+    model = train(study, tmp_path, adapter=clinical)
+    fuse_adapters(model, tmp_path / "fused")
+    assert not any("lm_head" in key for key in read_adapter_tensors(tmp_path / "fused"))
+    expected = logits(load_saved(model, study["causal"]))
+    torch.testing.assert_close(logits(with_fused(study, tmp_path / "fused")[0]), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_the_tensors_are_those_of_peft(study, tmp_path):
     model = train(study, tmp_path, task_method=replace(TASK_LORA, target_modules=WIDER))
     fuse_adapters(model, tmp_path / "fused")

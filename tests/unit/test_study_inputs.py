@@ -14,8 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 from models_fixtures import write_base, write_cohort
+from safetensors.torch import load_file, save_file
 
 from clinical_peft import experiments
 from clinical_peft.config.layers import deep_merge
@@ -145,10 +147,37 @@ def pickled(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
-def lacks_a_part(folder):
-    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
-    index = {"weight_map": {"b": "model-00002-of-00002.safetensors"}}
+def in_parts(folder):
+    """Divide the weights among two files and an index of them."""
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    parts = {"model-00001-of-00002.safetensors": names[:3], "model-00002-of-00002.safetensors": names[3:]}
+    for part, held in parts.items():
+        save_file({name: tensors[name] for name in held}, folder / part)
+    index = {"weight_map": {name: part for part, held in parts.items() for name in held}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors").unlink()
+    return [folder / part for part in parts]
+
+
+def lacks_a_part(folder):
+    in_parts(folder)[1].unlink()
+
+
+def parts_swapped(folder):
+    first, second = in_parts(folder)
+    first.rename(folder / "kept")
+    second.rename(first)
+    (folder / "kept").rename(second)
+
+
+def quantised(folder):
+    record = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(record | {"quantization_config": {"quant_method": "gptq"}}))
+
+
+def packed(folder):
+    save_file({"model.layers.0.mlp.up_proj.weight": torch.zeros(4, 4, dtype=torch.int8)}, folder / "model.safetensors")
 
 
 def no_json(folder):
@@ -161,11 +190,6 @@ def no_architecture(folder):
 
 def no_tokenizer(folder):
     (folder / "tokenizer.json").unlink()
-
-
-def quantised(folder):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
 
 
 def damaged_header(folder):
@@ -182,10 +206,12 @@ def damaged_header(folder):
         (without("model.safetensors"), "expected weights as *.safetensors, found no weights"),
         (pickled, "found pickled weights only (pytorch_model.bin)"),
         (cut_off, "model.safetensors: expected 1"),
-        (pointer, "found a Git LFS pointer to it"),
+        (pointer, "model.safetensors: expected the file itself, found a Git LFS pointer to it"),
         (damaged_header, "expected a safetensors file, found a damaged file"),
-        (lacks_a_part, "model-00002-of-00002.safetensors: expected a shard that"),
-        (quantised, "expected plain weights, found quantization_config (gptq)"),
+        (lacks_a_part, "model-00002-of-00002.safetensors: expected a shard that model.safetensors.index.json names"),
+        (parts_swapped, "model-00001-of-00002.safetensors: expected tensor "),
+        (quantised, "config.json: expected plain weights, found quantization_config (gptq)"),
+        (packed, "model.safetensors: expected plain weights, found packed tensor"),
         (no_tokenizer, "expected a tokenizer, such as tokenizer.json, found none"),
     ],
 )

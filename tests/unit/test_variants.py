@@ -8,11 +8,13 @@ import torch
 from models_fixtures import ENCODER_LORA, TASK_LORA, make_job, write_base, write_clinical
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, LlamaForCausalLM
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
 from clinical_peft.method_settings import Lora
+from clinical_peft.models.adapters import load_adapter
+from clinical_peft.models.bases import read_identity
 from clinical_peft.models.classifiers import build_classifier, check_gradients, frozen_digest
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
@@ -368,6 +370,37 @@ def test_a_clinical_dora_adapter_serves_every_variant(mode, task, bases, tmp_pat
         with torch.no_grad():
             features = pooled_features(network, "causal", ids, lengths, last_position=False)
         assert (head_logits(network, "causal", features) - trained).abs().max() == 0.0
+
+
+@pytest.mark.parametrize("task", [None, TASK_LORA], ids=["head", "task"])
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("lora", "frozen"), ("lora", "trainable"), ("lora", "merged"), ("adalora", "merged")]
+)
+def test_an_adapted_vocabulary_layer_is_left_out(kind, mode, task, bases, tmp_path):
+    clinical = write_clinical(tmp_path / "clinic", bases["causal"], kind, ("q_proj", "v_proj", "lm_head"))
+    variant = Variant(family="causal", clinical=mode, task_method=task)
+    classifier = build_classifier(variant, bases["causal"], clinical, classes=CLASSES, seed=1)
+    check_gradients(classifier, loss_of(classifier))
+    train(classifier)
+    trained = logits_of(classifier)
+    save_classifier(classifier, tmp_path / "model", base=bases["causal"], card="A test.\n", context=12)
+    ids, lengths, _ = batch()
+    with torch.no_grad():
+        network = load_saved(tmp_path / "model", bases["causal"])
+        features = pooled_features(network, "causal", ids, lengths, last_position=False)
+        assert torch.equal(head_logits(network, "causal", features), trained)
+        body = LlamaForCausalLM.from_pretrained(bases["causal"])
+        language_model = load_adapter(body, clinical, base=read_identity(bases["causal"]))
+        before = build_classifier(variant, bases["causal"], clinical, classes=CLASSES, seed=1).network.base_model
+        states = language_model(input_ids=ids, output_hidden_states=True).hidden_states[-1]
+        torch.testing.assert_close(before(input_ids=ids).last_hidden_state, states, rtol=1e-5, atol=1e-5)
+
+
+def test_an_adapter_of_the_vocabulary_layer_alone_is_refused(bases, tmp_path):
+    clinical = write_clinical(tmp_path / "clinic", bases["causal"], "lora", ("lm_head",))
+    variant = Variant(family="causal", clinical="frozen")
+    with pytest.raises(TrainingError, match="the adapter changes the vocabulary layer alone"):
+        build_classifier(variant, bases["causal"], clinical, classes=CLASSES, seed=1)
 
 
 @pytest.mark.parametrize("mode", ["frozen", "trainable"])
