@@ -31,7 +31,7 @@ from clinical_peft.training.optimisation import autocast
 
 SHORT = (24, 17, 9)  # lengths of the documents whose states are compared
 EDGE = 2  # first tokens of a document, both of which must have changed
-SPLITS_READ = ("train", "validation", "test")
+SPLITS_READ = ("train", "validation")  # a search has no test split to read
 ROWS_AT_ONCE = 512  # of logits in float32
 # Relative: of losses; and of a token's state, in the median over the tokens of a document, for rounding may send a
 # token to another expert. bfloat16 keeps 8 bits; `docs/models.md` says what was measured.

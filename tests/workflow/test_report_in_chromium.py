@@ -114,7 +114,14 @@ def test_provenance_and_checklist_are_on_paper(page):
     page.evaluate("addEventListener('beforeprint', () => { window.onPaper = " + ON_PAPER + "; })")
     pages = len(re.findall(rb"/Type\s*/Page\b", page.print_to_pdf()))
     titles = " ".join(page.evaluate("window.onPaper"))
-    for part in ("Versions (", "Machine (", "Input checksums (SHA-256) (", "Configuration", "Runs (", "items"):
+    for part in (
+        "Versions of the training jobs (",
+        "Machine of the training jobs (",
+        "Input checksums (SHA-256) (",
+        "Configuration",
+        "Runs (",
+        "items",
+    ):
         assert part in titles, part
     assert "Resolved recipes" not in titles
     # What was closed on the screen is closed again.
