@@ -1,8 +1,8 @@
 """A file that one process at a time may hold: taken atomically, released or taken over by its token.
 
-It needs no locks, which network file systems may lack: a file is created by a hard link, which fails where one exists,
-and a holder that is judged dead is moved aside only if it is still the one that was judged. The holder renews the
-file's time; who cannot see the holder's process watches that time change, so clocks need not agree.
+It needs no locks, which network file systems may lack: a file is created by a hard link, which fails where one exists.
+One process at a time removes a holder's file, and only if it is still that of the holder that was judged dead. The
+holder renews the file's time; who cannot see the holder's process watches that time change, so clocks need not agree.
 
 This module imports the standard library and this package's light modules alone.
 """
@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from clinical_peft.files import private_directory
 from clinical_peft.locks.processes import Process
 
 TOKEN = "token"
+UNREADABLE = "unreadable"
+PAUSE_SECONDS = 0.02
+# Removing a file takes no longer.
+MARK_SECONDS = 30.0
 # Looking at a file takes no longer, unless its file system is away.
 JOIN_SECONDS = 10.0
 
@@ -91,18 +96,34 @@ class Claim:
             draft.unlink(missing_ok=True)
 
     def displace(self, holder: Holder | None) -> None:
-        """Remove the claim of a holder that was judged dead, or an unreadable file (None), if it is still that one."""
-        aside = self._beside("old")
+        """Remove the claim of a holder that was judged dead, or an unreadable file (None), if it is still that one.
+
+        Only one process at a time may remove a given holder's file: another that judged the same holder could
+        otherwise remove the claim that has taken its place.
+        """
+        mark = self.path.with_name(f".{self.path.name}.{holder.token if holder else UNREADABLE}.displaced")
         try:
-            self.path.rename(aside)
-        except FileNotFoundError:
+            mark.touch(mode=0o600, exist_ok=False)
+        except FileExistsError:
+            self._forget_mark(mark)
             return
-        found = Claim(aside)
-        with suppress(UnreadableClaim):
-            displaced = found.holder()
-            if holder is None or (displaced is not None and displaced.token != holder.token):
-                _link(aside, self.path)  # somebody took it in between
-        aside.unlink(missing_ok=True)
+        try:
+            found = self.holder()
+            is_same = found is not None and holder is not None and found.token == holder.token
+        except UnreadableClaim:
+            is_same = holder is None
+        try:
+            if is_same:
+                self.path.unlink(missing_ok=True)
+        finally:
+            mark.unlink(missing_ok=True)
+
+    def _forget_mark(self, mark: Path) -> None:
+        """Wait a moment for a process that removes a holder's file, and delete what a killed one left behind."""
+        time.sleep(PAUSE_SECONDS)
+        with suppress(FileNotFoundError):
+            if self._now() - mark.stat().st_mtime_ns > MARK_SECONDS * 1e9:
+                mark.unlink()
 
     def is_mine(self) -> bool:
         """Whether this process holds the claim."""
@@ -130,11 +151,17 @@ class Claim:
 
     def seconds_since_beat(self) -> float:
         """Return how long ago the last sign of life was, both times by the clock of the file system."""
+        now = self._now()
+        return max(0, now - (self.beat() or now)) / 1e9
+
+    def _now(self) -> int:
+        """The time by the clock of the file system, in nanoseconds."""
         draft = self._beside("now")
         draft.touch(mode=0o600)
-        now = draft.stat().st_mtime_ns
-        draft.unlink(missing_ok=True)
-        return max(0, now - (self.beat() or now)) / 1e9
+        try:
+            return draft.stat().st_mtime_ns
+        finally:
+            draft.unlink(missing_ok=True)
 
     def keep_alive(
         self, seconds: float, when_lost: Callable[[], None], *, may_be_deleted: bool = False

@@ -86,7 +86,9 @@ class Lease:
             file=sys.stderr,
             flush=True,
         )
-        os.kill(os.getpid(), signal.SIGINT)
+        # A command that a script started in the background ignores interrupts.
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
 
     def _dead_holder(self) -> Holder | None:
         """Return the holder that left its lease behind; None where there is none any more.

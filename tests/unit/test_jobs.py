@@ -266,10 +266,12 @@ def test_a_job_that_runs_again_appends(tmp_path: Path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_job_after_its_clean_up(number: int, code: int, tmp_path: Path):
-    # A test run in the background starts with interrupts ignored, and so would its children.
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n    "
-    body = heed + "try:\n        print('ready', flush=True); time.sleep(60)\n    finally:\n        open('cleaned', 'w')"
+    body = "try:\n        print('ready', flush=True); time.sleep(60)\n    finally:\n        open('cleaned', 'w')"
     script = write_script(body, tmp_path)
+    # A test run in the background, or under nohup, starts with these signals ignored, and so would its children.
+    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    heeded += "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+    script.write_text(heeded + script.read_text())
     process = subprocess.Popen(
         [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )

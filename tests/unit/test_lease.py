@@ -255,6 +255,15 @@ def test_of_many_that_start_at_once_one_takes_the_lease(tmp_path, sleeper):
         assert list((tmp_path / "x").iterdir()) == []
 
 
+def test_a_takeover_that_was_killed_halfway_blocks_nobody(tmp_path, sleeper):
+    left_behind(tmp_path / "x", changed(Process.of(sleeper.pid), start=1))
+    mark = tmp_path / "x" / f".{FILE_NAME}.{holder_of(tmp_path / 'x')['token']}.displaced"
+    mark.touch()
+    os.utime(mark, (1, 1))
+    take(tmp_path / "x").release()
+    assert list((tmp_path / "x").iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_written_is_a_named_error(tmp_path):
     (tmp_path / "x").write_text("a file, where even root makes no folder")
     with pytest.raises(StorageError, match=r"controller.json: cannot be written"):
@@ -273,9 +282,12 @@ threading.Event().wait(60)
 """
 
 
-def test_a_controller_that_was_taken_over_interrupts_itself(tmp_path):
+@pytest.mark.parametrize("disposition", ["SIG_DFL", "SIG_IGN"])
+def test_a_controller_that_was_taken_over_ends_itself(disposition, tmp_path):
+    """A command in the background of a script starts with interrupts ignored, and is told to end by SIGTERM."""
+    handler = "signal.default_int_handler" if disposition == "SIG_DFL" else "signal.SIG_IGN"
     process = subprocess.Popen(
-        [sys.executable, "-c", LOSES, str(tmp_path)],
+        [sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, {handler})\n{LOSES}", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -290,7 +302,7 @@ def test_a_controller_that_was_taken_over_interrupts_itself(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "another command has taken study x over" in errors
-    assert "KeyboardInterrupt" in errors
+    assert ("KeyboardInterrupt" in errors) == (disposition == "SIG_DFL")
     assert holder_of(tmp_path)["token"] == "theirs"
 
 
