@@ -5,6 +5,7 @@ from pathlib import Path
 from script_entry import job, owned_work
 
 with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
+    from clinical_peft.data.corpus_counts import published_token_counts
     from clinical_peft.events import JsonlLog
     from clinical_peft.tokens.shards import tokenise
 
@@ -21,4 +22,4 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
         work=Path(snakemake.params.work),
     )
     log.params({key: summary[key] for key in ("context", "split_salt", "truncate_and_pad")})
-    log.metrics({f"{split}_{name}": n for split, count in summary["splits"].items() for name, n in count.items()})
+    log.metrics(published_token_counts(summary["splits"]))

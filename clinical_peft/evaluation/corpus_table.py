@@ -60,7 +60,8 @@ def build_corpus_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
         notes=(
             "Of the release: what its tables should hold; empty where the tables are no release. Drawn out: notes that "
             "a matched corpus loses by lot, so that it is as large as the disjoint one. A dash also stands for counts "
-            f"below {SMALLEST_CELL} and for those that would give them away.",
+            f"below {SMALLEST_CELL} and for those that would give them away; notes kept beside it are then rounded to "
+            f"{2 * SMALLEST_CELL} in a pair of corpora.",
         ),
     )
 

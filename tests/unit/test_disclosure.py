@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_study import simulate_predictions
 
-from clinical_peft.data.corpus_counts import published_counts
+from clinical_peft.data.corpus_counts import published_counts, published_token_counts
 from clinical_peft.data.statistics import publishable
 from clinical_peft.disclosure import (
     SMALLEST_CELL,
@@ -81,6 +81,21 @@ def test_counts_of_dropped_notes_cover_each_other():
         "rows_read": 500, "duplicates_dropped": 30, "written": 457}  # fmt: skip
     few = {"rows_read": 500, "discharge_rows": 500, "empty_dropped": 2, "duplicates_dropped": 1, "written": 497}
     assert published_counts(few) == {"written": 497}
+
+
+def test_notes_kept_of_a_pair_do_not_tell_the_few_removed():
+    """The corpus that a pair is made from publishes how many notes there were."""
+    pair = {"notes": 1000, "held_out_left_in_matched": 40, "of_held_out_patients": 3, "repeating": 2}
+    shown = [published_counts({**pair, "repeating": removed - 3, "left": 1000 - removed}) for removed in range(3, 10)]
+    assert all(one == {"held_out_left_in_matched": 40, "left": 1000} for one in shown)
+    many = {**pair, "of_held_out_patients": 60, "repeating": 30, "left": 910}
+    assert published_counts(many) == many
+
+
+def test_token_counts_sent_to_tracking_hold_no_notes():
+    counts = {"notes": 995, "documents": 1200, "rows": 300, "tokens": 38_000, "dropped_tokens": 0}
+    assert published_token_counts({"train": counts}) == {
+        "train_rows": 300, "train_tokens": 38_000, "train_dropped_tokens": 0}  # fmt: skip
 
 
 def test_shares_and_splits_of_few_are_hidden():
