@@ -78,12 +78,18 @@ def require_writable(folder: Path, *, inside: bool = False) -> None:
             file.write(bytes(_TRIAL_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        found = os.walk(folder) if inside else ()
-        closed = [Path(path) for path, _, _ in found if not _may_write(Path(path))]
+        if inside:
+            _require_writable_inside(folder)
     except OSError as error:
         raise StorageError(not_writable(folder, error)) from None
-    if closed:
-        raise StorageError(not_writable(closed[0], PermissionError(errno.EACCES, os.strerror(errno.EACCES))))
+
+
+def _require_writable_inside(folder: Path) -> None:
+    """Raise for a folder in a folder that may not be written, listed or not; links are not followed."""
+    inner = (Path(path, name) for path, names, _ in os.walk(folder) for name in names)
+    closed = next((each for each in inner if not each.is_symlink() and not _may_write(each)), None)
+    if closed is not None:
+        raise StorageError(not_writable(closed, PermissionError(errno.EACCES, os.strerror(errno.EACCES))))
 
 
 def _may_write(folder: Path) -> bool:

@@ -394,11 +394,13 @@ def test_a_file_that_may_not_be_written_is_said(owned_by_another):
         write_text(owned_by_another / "new" / "a.json", "{}")
 
 
-def test_results_of_another_user_inside_are_said(owned_by_another):
+@pytest.mark.parametrize("mode", [0o755, 0o700], ids=["listed", "closed"])
+def test_results_of_another_user_inside_are_said(owned_by_another, mode):
     if os.geteuid() != 65534:
         pytest.skip("needs a second user")
     os.seteuid(0)
-    (owned_by_another / "notes").mkdir(mode=0o755)
+    (owned_by_another / "notes").mkdir()
+    (owned_by_another / "notes").chmod(mode)
     owned_by_another.chmod(0o777)
     os.seteuid(65534)
     with pytest.raises(StorageError, match="notes is not writable: permission denied"):
