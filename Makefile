@@ -33,13 +33,13 @@ demo: install ## run the default study and print where its tables and report lie
 	$(BIN)/snakemake --cores $(CORES)
 
 readme-results: install ## write the results section of README.md from the demo study
-	$(BIN)/python -m clinical_peft.readme_results results/demo
+	$(BIN)/python -m clinical_peft.report.readme_results results/demo
 
 plan: ## jobs, tokens, device hours and disk of a study: make plan STUDY=config/paper.yaml
 	@python="$(BIN)/python"; test -x "$$python" || python="$(PYTHON)"; \
 	$$python -c 'import pydantic, yaml' 2>/dev/null || \
 	{ echo 'error: make plan needs pydantic and PyYAML, which `make install` puts into .venv' >&2; exit 1; }; \
-	$$python -m clinical_peft.plan $(STUDY)
+	$$python -m clinical_peft.workflow.plan $(STUDY)
 
 test: check unit workflow ## every check that CI runs
 

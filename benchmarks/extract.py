@@ -26,7 +26,7 @@ from turns import CLOCKS, medians, spread
 
 from clinical_peft.data.tables import stream_table
 from clinical_peft.files import write_json
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 from clinical_peft.synthetic.mimic_iv import MimicIV
 from clinical_peft.synthetic.tables import MIMIC_IV_COLUMNS, GzipTable
 

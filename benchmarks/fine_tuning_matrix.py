@@ -17,7 +17,7 @@ from typing import Any
 from frozen_rows import HERE, MODELS, TASKS, Bench
 
 from clinical_peft.files import read_json, write_json
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 
 FIELDS = ("runs", "seconds", "trained_tokens", "forward_tokens")
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from clinical_peft.events import NullLog
 from clinical_peft.files import read_json, write_json
-from clinical_peft.job_records import job_from_record
-from clinical_peft.provenance import git_revision, machine, package_versions
 from clinical_peft.recipes import FinetuneJob, PoolJob
+from clinical_peft.recipes.job_records import job_from_record
+from clinical_peft.runtime.events import NullLog
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 from clinical_peft.training.classification import finetune, prepare
 from clinical_peft.training.head_runs import finetune_head, prepare_head
 from clinical_peft.training.pooling import pool_notes

@@ -31,6 +31,7 @@ import pyarrow as pa
 from turns import peak_memory
 
 from clinical_peft.data.disjoint import write_paired_corpora
+from clinical_peft.data.hash_split import hash_split
 from clinical_peft.data.held_out import Repetition
 from clinical_peft.data.leakage import check_leakage
 from clinical_peft.data.mimic_iv.sections import known_at_admission
@@ -40,8 +41,7 @@ from clinical_peft.data.shingle_index import RepeatedNotes, ShingleIndex
 from clinical_peft.data.source_notes import MOST_SHINGLES, _without_common
 from clinical_peft.data.tables import stream_table
 from clinical_peft.files import write_json
-from clinical_peft.hash_split import hash_split
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 from clinical_peft.synthetic.mimic_iv import MimicIV
 
 HERE = Path(__file__).resolve().parent

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.evaluation.areas import class_areas, mean_of_defined
-from clinical_peft.evaluation.metrics import f1_figures, sigmoid
-from clinical_peft.evaluation.predictions import Predictions
-from clinical_peft.evaluation.resampling import patient_weights
-from clinical_peft.evaluation.weighting import Weighting, kernel_pays
 from clinical_peft.files import write_json
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.metrics.areas import class_areas, mean_of_defined
+from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.resampling import patient_weights
+from clinical_peft.metrics.run_metrics import f1_figures, sigmoid
+from clinical_peft.metrics.weighting import Weighting, kernel_pays
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 
 HERE = Path(__file__).resolve().parent
 THRESHOLD = 0.3

@@ -22,7 +22,7 @@ import numpy as np
 from clinical_peft.data.near_duplicates import SHINGLE_WORDS, shingle_codes
 from clinical_peft.data.shingle_index import LEAST_SHARED, RepeatedNotes
 from clinical_peft.files import write_json
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT, NOTES, COPIES, WORDS = 2_000, 20_000, 400, 1_500

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_peft.files import read_json, write_json
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 
 HERE = Path(__file__).resolve().parent
 KEPT = (

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
-from clinical_peft.method_settings import Lora
 from clinical_peft.models.bases import DTYPES, llama_config
 from clinical_peft.models.methods import add_adapter, peft_config
 from clinical_peft.recipes import Precision, Shape
+from clinical_peft.recipes.methods import Lora
 from clinical_peft.tokens.reading import Ids, TokenShards
 from clinical_peft.training.attention import base_network, set_layout
 from clinical_peft.training.optimisation import prepare_torch

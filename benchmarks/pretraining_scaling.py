@@ -19,7 +19,7 @@ from pretraining_ways import Way, original, ours
 from turns import CLOCKS
 
 from clinical_peft.files import write_json
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 
 HERE = Path(__file__).resolve().parent
 

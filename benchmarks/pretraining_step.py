@@ -33,7 +33,7 @@ from pretraining_ways import Way, ways
 from turns import CLOCKS, peak_memory, spread
 
 from clinical_peft.files import write_json
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 
 HERE = Path(__file__).resolve().parent
 LOSS_TOLERANCE = 1e-3

@@ -28,7 +28,7 @@ from clinical_peft.data.table_files import locate_table
 from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.files import read_json, write_json
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 from clinical_peft.synthetic.hospital import generate_hospital
 from clinical_peft.tasks import TASKS
 

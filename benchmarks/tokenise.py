@@ -32,7 +32,7 @@ from turns import CLOCKS, medians, spread
 from clinical_peft.data.note_table import write_notes
 from clinical_peft.data.tables import stream_table
 from clinical_peft.files import write_json
-from clinical_peft.provenance import git_revision, machine, package_versions
+from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 from clinical_peft.tokens.encoding import reference_encoder
 from clinical_peft.tokens.packing import cut_notes, pack
 from clinical_peft.tokens.tokenizer import load_tokenizer, train_tokenizer

@@ -13,16 +13,16 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from clinical_peft import arms, experiments, settings
+from clinical_peft.config import arms, experiments, settings
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.locks.lease import Lease
-from clinical_peft.privacy import keep_to_owner, protect_process
+from clinical_peft.runtime.privacy import keep_to_owner, protect_process
 from clinical_peft.locks.processes import announce_parent
-from clinical_peft.signals import ignore_notice
-from clinical_peft.stores import how_to_look
+from clinical_peft.runtime.signals import ignore_notice
+from clinical_peft.tracking.stores import how_to_look
 from clinical_peft.training.kept_seeds import forget_seeds
-from clinical_peft.user_site import ignore_user_site
+from clinical_peft.runtime.user_site import ignore_user_site
 from clinical_peft.workflow import study_file, study_inputs
 
 protect_process()

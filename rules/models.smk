@@ -1,8 +1,8 @@
 """What the jobs of bases, adapters, models and searches read, and their recipes."""
 
-from clinical_peft.job_records import read_record
+from clinical_peft.recipes.job_records import read_record
 from clinical_peft.models.base_sources import files_to_watch
-from clinical_peft.search import spaces
+from clinical_peft.config import search_spaces as spaces
 
 
 def source_of_base(wildcards):

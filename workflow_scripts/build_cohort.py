@@ -9,8 +9,8 @@ with job(snakemake.log[0]):
     from clinical_peft.data.mimic_iv.codes import IcdCoding
     from clinical_peft.data.mimic_iv.outcomes import MimicIV
     from clinical_peft.data.outcomes import MimicIII, Outcomes
-    from clinical_peft.disclosure import shown_counts
-    from clinical_peft.events import JsonlLog
+    from clinical_peft.disclosure.counts import shown_counts
+    from clinical_peft.runtime.events import JsonlLog
 
     params, given = snakemake.params, snakemake.input
     optional = {

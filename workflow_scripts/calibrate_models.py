@@ -5,7 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.calibrate import calibrate
+    from clinical_peft.metrics.calibrate import calibrate
 
     calibrate(
         [Path(path) for path in snakemake.input.metrics],

@@ -5,7 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.aggregate import aggregate
+    from clinical_peft.metrics.aggregate import aggregate
 
     aggregate(
         [Path(path) for path in snakemake.input.metrics],

@@ -5,7 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.subgroup_gaps import compare_subgroups
+    from clinical_peft.metrics.subgroup_gaps import compare_subgroups
 
     compare_subgroups(
         [Path(path) for path in snakemake.input.metrics],

@@ -5,7 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.drawing import FigureSources, draw_all
+    from clinical_peft.figures.drawing import FigureSources, draw_all
     from clinical_peft.files import atomic_path, read_json
 
     given = snakemake.input

@@ -6,11 +6,11 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.evaluate import evaluate
-    from clinical_peft.events import append_metrics, read_events
     from clinical_peft.files import atomic_path, read_json, sha256_file
-    from clinical_peft.lineage import append_inputs
-    from clinical_peft.provenance import environments_of, git_revision, together
+    from clinical_peft.metrics.evaluate import evaluate
+    from clinical_peft.runtime.events import append_metrics, read_events
+    from clinical_peft.runtime.lineage import append_inputs
+    from clinical_peft.runtime.provenance import environments_of, git_revision, together
 
     recipe = read_json(Path(snakemake.input.recipe))
     revision = {"git_revision": git_revision(Path(__file__).parent)}

@@ -9,7 +9,7 @@ with job(snakemake.log[0]):
     from clinical_peft.data.corpus_counts import published_counts
     from clinical_peft.data.note_extraction import extract_notes
     from clinical_peft.data.releases import release_warnings
-    from clinical_peft.events import JsonlLog
+    from clinical_peft.runtime.events import JsonlLog
 
     params, corpus = snakemake.params, snakemake.params.corpus
     log = JsonlLog(Path(snakemake.output.run_log), kind="notes", name=snakemake.wildcards.corpus, parent="data")

@@ -6,7 +6,7 @@ from script_entry import job
 
 source = snakemake.params.source
 with job(snakemake.log[0], network=source["kind"] == "hub"):
-    from clinical_peft import experiments
+    from clinical_peft.config import experiments
     from clinical_peft.models import pretrained
     from clinical_peft.models.base_sources import package_folder
 

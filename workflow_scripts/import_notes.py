@@ -7,7 +7,7 @@ from script_entry import job
 with job(snakemake.log[0]):
     from clinical_peft.data.corpus_counts import published_counts
     from clinical_peft.data.note_files import import_notes
-    from clinical_peft.events import JsonlLog
+    from clinical_peft.runtime.events import JsonlLog
 
     log = JsonlLog(Path(snakemake.output.run_log), kind="notes", name=snakemake.wildcards.corpus, parent="data")
     counts = import_notes(

@@ -5,7 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.contamination_gaps import ComparedModels, measure_contamination
+    from clinical_peft.metrics.contamination_gaps import ComparedModels, measure_contamination
 
     given, params = snakemake.input, snakemake.params
     measure_contamination(

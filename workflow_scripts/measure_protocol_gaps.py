@@ -5,7 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.protocol_gaps import ArmRuns, measure_protocol_gaps
+    from clinical_peft.metrics.protocol_gaps import ArmRuns, measure_protocol_gaps
 
     given, params = snakemake.input, snakemake.params
     seeds = len(params.seeds)

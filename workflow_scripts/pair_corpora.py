@@ -8,7 +8,7 @@ with job(snakemake.log[0]):
     from clinical_peft.data.corpus_counts import published_counts
     from clinical_peft.data.disjoint import write_paired_corpora
     from clinical_peft.data.held_out import Repetition
-    from clinical_peft.events import JsonlLog
+    from clinical_peft.runtime.events import JsonlLog
 
     output, params = snakemake.output, snakemake.params
     counts = write_paired_corpora(

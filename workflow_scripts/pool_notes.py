@@ -5,10 +5,10 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.events import JsonlLog
-    from clinical_peft.job_records import job_from_record
-    from clinical_peft.lineage import Usage
     from clinical_peft.recipes import PoolJob
+    from clinical_peft.recipes.job_records import job_from_record
+    from clinical_peft.runtime.events import JsonlLog
+    from clinical_peft.runtime.lineage import Usage
     from clinical_peft.training.pooling import pool_notes
 
     recipe = job_from_record(PoolJob, snakemake.params.job)

@@ -7,7 +7,7 @@ from script_entry import job
 hub = snakemake.params.hub
 with job(snakemake.log[0], network=hub["repository"] is not None):
     from clinical_peft.files import write_json
-    from clinical_peft.hub import pull_adapter, repository_of
+    from clinical_peft.models.hub import pull_adapter, repository_of
 
     pulled = [
         pull_adapter(

@@ -7,7 +7,7 @@ from script_entry import job
 hub = snakemake.params.hub
 with job(snakemake.log[0], network=hub["repository"] is not None):
     from clinical_peft.files import write_json
-    from clinical_peft.hub import plan_shipments, push_adapters
+    from clinical_peft.models.hub import plan_shipments, push_adapters
 
     shipments = plan_shipments(
         hub["repository"],

@@ -10,8 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clinical_peft.jobs import job
 from clinical_peft.locks.ownership import owned_work
+from clinical_peft.runtime.jobs import job
 
 # Importing a deep-learning library makes hundreds of thousands of objects that stay. Looking through them for garbage
 # again and again takes a seventh of the import, which every short job would pay.

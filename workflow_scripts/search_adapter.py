@@ -6,10 +6,10 @@ from script_entry import job, owned_work
 
 share = f"{snakemake.params.work}/worker{snakemake.wildcards.worker}"
 with job(snakemake.log[0]), owned_work(share, snakemake.output):
+    from clinical_peft.config.search_spaces import from_record
     from clinical_peft.recipes import PretrainJob
     from clinical_peft.search.objectives import PretrainObjective
     from clinical_peft.search.outcome import complete_job, write_worker
-    from clinical_peft.search.spaces import from_record
     from clinical_peft.search.trials import run_trials
 
     given, output, params = snakemake.input, snakemake.output, snakemake.params

@@ -5,8 +5,8 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
+    from clinical_peft.config.search_spaces import from_record
     from clinical_peft.search.outcome import choose_best
-    from clinical_peft.search.spaces import from_record
 
     choose_best(
         from_record(snakemake.params.search),

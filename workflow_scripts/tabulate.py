@@ -5,8 +5,8 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.render import write_table
-    from clinical_peft.evaluation.study_tables import TableSources, study_tables
+    from clinical_peft.tables.render import write_table
+    from clinical_peft.tables.study_tables import TableSources, study_tables
 
     params = snakemake.params
     tables = study_tables(TableSources.of(snakemake.input), labels=params.labels, protocol=params.protocol)

@@ -6,7 +6,7 @@ from script_entry import job, owned_work
 
 with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
     from clinical_peft.data.corpus_counts import published_token_counts
-    from clinical_peft.events import JsonlLog
+    from clinical_peft.runtime.events import JsonlLog
     from clinical_peft.tokens.shards import tokenise
 
     names = f"{snakemake.wildcards.base}/{snakemake.wildcards.corpus}"

@@ -6,9 +6,9 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.files import write_json
-    from clinical_peft.lineage import run_log_files
-    from clinical_peft.provenance import git_revision
-    from clinical_peft.tracking import sync_runs
+    from clinical_peft.runtime.lineage import run_log_files
+    from clinical_peft.runtime.provenance import git_revision
+    from clinical_peft.tracking.run_logs import sync_runs
 
     tags = {"git_revision": git_revision(Path(__file__).parent)}
     runs = sync_runs(run_log_files(snakemake.input), uri=snakemake.params.uri, study=snakemake.params.study, tags=tags)

@@ -6,9 +6,9 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.files import read_json, write_json
-    from clinical_peft.lineage import run_log_files, training_environments
-    from clinical_peft.provenance import environment_tags, git_revision
-    from clinical_peft.tracked_study import publish_study
+    from clinical_peft.runtime.lineage import run_log_files, training_environments
+    from clinical_peft.runtime.provenance import environment_tags, git_revision
+    from clinical_peft.tracking.finished_study import publish_study
 
     given, params = snakemake.input, snakemake.params
     artifacts = {

@@ -6,10 +6,10 @@ from pathlib import Path
 from script_entry import job, owned_work
 
 with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
-    from clinical_peft.events import JsonlLog
     from clinical_peft.files import read_json
-    from clinical_peft.lineage import Usage, append_inputs
     from clinical_peft.recipes import PretrainJob
+    from clinical_peft.runtime.events import JsonlLog
+    from clinical_peft.runtime.lineage import Usage, append_inputs
     from clinical_peft.search.outcome import complete_job
     from clinical_peft.training.launch import run_pretraining
 

@@ -9,8 +9,8 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
     from dataclasses import replace
 
     from clinical_peft.config.sections import ScratchSource
-    from clinical_peft.events import JsonlLog
-    from clinical_peft.lineage import Usage
+    from clinical_peft.runtime.events import JsonlLog
+    from clinical_peft.runtime.lineage import Usage
     from clinical_peft.training.scratch import prepare_scratch_base
 
     name, params = snakemake.wildcards.base, snakemake.params

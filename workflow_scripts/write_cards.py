@@ -5,10 +5,10 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.model_cards import CardFacts, model_card
     from clinical_peft.files import read_json, write_text
-    from clinical_peft.lineage import training_environments
-    from clinical_peft.provenance import git_revision, together
+    from clinical_peft.report.model_cards import CardFacts, model_card
+    from clinical_peft.runtime.lineage import training_environments
+    from clinical_peft.runtime.provenance import git_revision, together
 
     params = snakemake.params
     trained = training_environments(map(Path, snakemake.input.run_logs))

@@ -5,10 +5,10 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.evaluation.study_report import ReportSources, write_study_report
-    from clinical_peft.evaluation.study_tables import TableSources
     from clinical_peft.files import write_json
-    from clinical_peft.provenance import git_revision
+    from clinical_peft.report.study_report import ReportSources, write_study_report
+    from clinical_peft.runtime.provenance import git_revision
+    from clinical_peft.tables.study_tables import TableSources
 
     given, params = snakemake.input, snakemake.params
     write_study_report(

@@ -8,8 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 from clinical_peft.config.sections import Partial
 from clinical_peft.config.study import describe_problem
 from clinical_peft.errors import ConfigError
-from clinical_peft.method_settings import Lora
 from clinical_peft.recipes import FinetuneRecipe, LanguageRecipe
+from clinical_peft.recipes.methods import Lora
 
 Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Lora)
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from clinical_peft.config.search_spaces import Pruner, Sampler, Value
 from clinical_peft.config.sections import Name, Section, Seed, TaskName
-from clinical_peft.search.spaces import Pruner, Sampler, Value
 
 
 class IntervalEntry(Section):

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from clinical_peft.method_settings import Method
 from clinical_peft.recipes import Family, LanguageRecipe, Shape
-from clinical_peft.stores import EXPECTED, holds_credentials, is_store
+from clinical_peft.recipes.methods import Method
 from clinical_peft.tasks import TASKS
+from clinical_peft.tracking.stores import EXPECTED, holds_credentials, is_store
 
 # A file name holds 255 bytes, and the workflow adds switches and endings to a name.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$", max_length=100)]

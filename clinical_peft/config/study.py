@@ -31,7 +31,7 @@ from clinical_peft.config.sections import (
 )
 from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
-from clinical_peft.stores import credentials_in, is_printable
+from clinical_peft.tracking.stores import credentials_in, is_printable
 
 MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
 PAIRED_ARMS = ("disjoint", "matched")
@@ -194,7 +194,7 @@ def _known(place: str, name: str, registry: Any, kind: str) -> None:
 
 
 def parse_study(config: Mapping[str, Any]) -> Study:
-    """Validate a configuration, its recipes apart (`clinical_peft.experiments.load_study` checks them too).
+    """Validate a configuration, its recipes apart (`clinical_peft.config.experiments.load_study` checks them too).
 
     Args:
         config: Parsed YAML of a study.

@@ -1,8 +1,8 @@
-"""What may be published of the counts of a corpus; see `clinical_peft.disclosure`."""
+"""What may be published of the counts of a corpus; see `clinical_peft.disclosure.counts`."""
 
 from collections.abc import Mapping
 
-from clinical_peft.disclosure import SMALLEST_CELL, hidden_in_margin, shown_counts
+from clinical_peft.disclosure.counts import SMALLEST_CELL, hidden_in_margin, shown_counts
 
 _READ = ("rows_read", "notes")
 _KEPT_OF_PAIR = "left"

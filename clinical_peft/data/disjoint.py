@@ -29,7 +29,7 @@ from clinical_peft.data.note_table import NOTE_SCHEMA, parquet_writer
 from clinical_peft.data.source_notes import SourceNotes, read_source_notes
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
-from clinical_peft.kept_parts import KeptParts, removed_when_done
+from clinical_peft.runtime.kept_parts import KeptParts, removed_when_done
 
 FORMAT = 1  # of what is kept of a part; raised when the same inputs give another
 _REASONS = {"of_held_out_patients": "h", "repeating": "r", "repeating_source": "s", "left": "."}

@@ -11,12 +11,12 @@ import xxhash
 
 from clinical_peft.data.cohort_files import require_integer_ids
 from clinical_peft.data.column_names import describe_names
+from clinical_peft.data.hash_split import HELD_OUT_SPLITS
 from clinical_peft.data.near_duplicates import shingle_codes
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
 from clinical_peft.data.sections import split_admission_note
 from clinical_peft.data.shingle_index import Codes, RepeatedNotes, distinct
 from clinical_peft.errors import DataError
-from clinical_peft.hash_split import HELD_OUT_SPLITS
 
 BATCH_ROWS = 1024
 GROUPS_PER_PART = 4  # row groups of 8 MB of text: half a minute or less, so that a killed job loses little

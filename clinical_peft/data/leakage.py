@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from clinical_peft.data.hash_split import HELD_OUT_SPLITS, SPLITS
 from clinical_peft.data.held_out import HeldOut, Repetition, count_parts, read_held_out, read_rows, text_digest
 from clinical_peft.data.shingle_index import Positions
 from clinical_peft.data.source_notes import SourceNotes, read_source_notes
 from clinical_peft.data.stated_outcomes import RELATIVES_SECTION, stated_outcomes
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file, write_json
-from clinical_peft.hash_split import HELD_OUT_SPLITS, SPLITS
-from clinical_peft.kept_parts import KeptParts, removed_when_done
+from clinical_peft.runtime.kept_parts import KeptParts, removed_when_done
 
 FORMAT = 1  # of what is kept of a part; raised when the same inputs give another
 Best = dict[int, float]

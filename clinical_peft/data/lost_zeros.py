@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from clinical_peft.runtime.terminal import warn
 from clinical_peft.tasks.task import CodeTable
-from clinical_peft.terminal import warn
 
 
 def warn_of_lost_zeros(codes: "pd.Series[str]", kind: CodeTable, path: Path, column: str, what: str = "codes") -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from clinical_peft.data.hash_split import hash_split
 from clinical_peft.data.tables import INTEGER, read_table
 from clinical_peft.errors import DataError
-from clinical_peft.hash_split import hash_split
 
 LIST_FILES = {"train": "mimic_train.csv", "validation": "mimic_val.csv", "test": "mimic_test.csv"}
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure import shown, shown_margin
+from clinical_peft.data.hash_split import SPLITS
+from clinical_peft.disclosure.counts import shown, shown_margin
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
-from clinical_peft.hash_split import SPLITS
 
 _BATCH_ROWS = 1024
 

@@ -23,10 +23,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from clinical_peft.checkpoint_files import require_content, safetensors_header
 from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.files import atomic_path
 from clinical_peft.models.bases import BaseIdentity
+from clinical_peft.models.checkpoint_files import require_content, safetensors_header
 from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from clinical_peft.models.four_bit import parameter_size
 

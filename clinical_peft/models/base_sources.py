@@ -3,8 +3,8 @@
 import importlib.util
 from pathlib import Path
 
-from clinical_peft.checkpoint_files import VOCABULARIES, check_checkpoint, check_json, require_content
 from clinical_peft.errors import DataError
+from clinical_peft.models.checkpoint_files import VOCABULARIES, check_checkpoint, check_json, require_content
 
 CONFIG = "config.json"
 TOKENIZERS = ("tokenizer.json", *VOCABULARIES)

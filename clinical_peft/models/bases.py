@@ -27,9 +27,9 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 from transformers.utils import logging
 
-from clinical_peft.checkpoint_files import PREPARE_AGAIN, check_weights, ignored_adapter
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
+from clinical_peft.models.checkpoint_files import PREPARE_AGAIN, check_weights, ignored_adapter
 from clinical_peft.models.four_bit import four_bit_loading
 from clinical_peft.recipes import Family, Precision, Shape
 

@@ -3,11 +3,11 @@
 import torch
 from transformers import AutoModelForCausalLM
 
-from clinical_peft.method_settings import Full, Method, PromptTuning
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.bases import llama_config
 from clinical_peft.models.methods import add_adapter, peft_config, virtual_tokens
 from clinical_peft.recipes import Shape
+from clinical_peft.recipes.methods import Full, Method, PromptTuning
 
 # AdaLoRA's phases need a length of run; its counts do not depend on it.
 STEPS = 1000

@@ -12,8 +12,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from clinical_peft.checkpoint_files import require_content
 from clinical_peft.errors import DataError
+from clinical_peft.models.checkpoint_files import require_content
 
 MAGIC = b"GGUF"
 ALIGNMENT_KEY, ARCHITECTURE_KEY = "general.alignment", "general.architecture"

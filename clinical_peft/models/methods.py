@@ -21,7 +21,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.method_settings import (
+from clinical_peft.models.adapters import TaskType, quiet_peft
+from clinical_peft.models.positions import longest_sequence
+from clinical_peft.recipes.methods import (
     AdaLora,
     AdaptionPrompt,
     Lora,
@@ -31,8 +33,6 @@ from clinical_peft.method_settings import (
     PromptTuning,
     PTuning,
 )
-from clinical_peft.models.adapters import TaskType, quiet_peft
-from clinical_peft.models.positions import longest_sequence
 
 SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 

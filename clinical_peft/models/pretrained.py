@@ -12,14 +12,14 @@ from typing import Any
 from huggingface_hub import HfApi, snapshot_download
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from clinical_peft.checkpoint_files import (
+from clinical_peft.errors import DataError
+from clinical_peft.models.base_folders import write_base
+from clinical_peft.models.bases import DTYPES, load_causal, load_classifier, quiet_transformers
+from clinical_peft.models.checkpoint_files import (
     check_checkpoint,
     ignored_adapter,
     require_safetensors,
 )
-from clinical_peft.errors import DataError
-from clinical_peft.models.base_folders import write_base
-from clinical_peft.models.bases import DTYPES, load_causal, load_classifier, quiet_transformers
 from clinical_peft.models.gguf_files import require_whole_gguf
 from clinical_peft.models.import_checks import (
     agree,

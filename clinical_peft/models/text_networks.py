@@ -18,9 +18,9 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from clinical_peft.checkpoint_files import ignored_adapter
 from clinical_peft.errors import DataError
 from clinical_peft.models.bases import DTYPES, quiet_transformers, require_weights
+from clinical_peft.models.checkpoint_files import ignored_adapter
 from clinical_peft.models.import_checks import require_architecture
 from clinical_peft.recipes import Family, Precision
 

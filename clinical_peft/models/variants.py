@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.method_settings import Lora
 from clinical_peft.recipes import Family, FinetuneJob
+from clinical_peft.recipes.methods import Lora
 
 CLINICAL = "clinical"
 TASK = "task"

@@ -8,12 +8,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinical_peft.config.search_spaces import Job, Search, apply_point
+from clinical_peft.config.search_spaces import as_record as record_of
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import append_metrics
 from clinical_peft.files import atomic_path, read_json, write_json, write_text
-from clinical_peft.job_records import job_from_record, read_record
-from clinical_peft.search.spaces import Job, Search, apply_point
-from clinical_peft.search.spaces import as_record as record_of
+from clinical_peft.recipes.job_records import job_from_record, read_record
+from clinical_peft.runtime.events import append_metrics
 
 if TYPE_CHECKING:
     from clinical_peft.search.trials import TrialRecord
@@ -115,7 +115,7 @@ def complete_job(
 
     Args:
         kind: Kind of job.
-        record: The job as `clinical_peft.job_records.read_record` gives it.
+        record: The job as `clinical_peft.recipes.job_records.read_record` gives it.
         best: What `choose_best` wrote, or nothing where the study does not search.
         checkpoint_seconds: Time between two checkpoints, on which no result depends; None leaves that of the record.
 

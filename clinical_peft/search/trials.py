@@ -24,10 +24,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
+from clinical_peft.config.search_spaces import Choices, Interval, Point, Search, grid, random_point
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import drop_cut_line
 from clinical_peft.files import private_directory
-from clinical_peft.search.spaces import Choices, Interval, Point, Search, grid, random_point
+from clinical_peft.runtime.events import drop_cut_line
 
 # Trials that are drawn at random before TPE learns, and completed before one is pruned: a search has ten or twenty.
 FIRST_TRIALS = 5

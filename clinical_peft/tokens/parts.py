@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from clinical_peft.data.hash_split import SPLITS, hash_split
 from clinical_peft.errors import DataError
 from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
-from clinical_peft.hash_split import SPLITS, hash_split
 from clinical_peft.tokens.encoding import Encoder
 from clinical_peft.tokens.rows import EncodedNotes, Ids, Offsets, count_rows, packed_rows, padded_rows
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
-from clinical_peft.hash_split import SPLITS
 from clinical_peft.tokens.integrity import check_shards, read_shard
 from clinical_peft.tokens.rows import describe_counts
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clinical_peft.hash_split import SPLITS
+from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.tokens.packing import Documents, cut_notes, pack
 
 Ids = npt.NDArray[np.integer]

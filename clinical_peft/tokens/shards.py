@@ -25,11 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerFast
 
+from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import DataError
 from clinical_peft.files import atomic_path, private_directory, read_json, sha256_file, write_json
-from clinical_peft.hash_split import SPLITS
-from clinical_peft.process_pool import in_processes
-from clinical_peft.progress import Progress
+from clinical_peft.runtime.process_pool import in_processes
+from clinical_peft.runtime.progress import Progress
 from clinical_peft.tokens.encoding import Encoder, EncodersDifferError, fast_encoder, reference_encoder
 from clinical_peft.tokens.parts import (
     COLUMNS,

@@ -6,8 +6,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from clinical_peft.checkpoint_files import PREPARE_AGAIN, check_json
 from clinical_peft.errors import DataError, TrainingError
+from clinical_peft.models.checkpoint_files import PREPARE_AGAIN, check_json
 from clinical_peft.recipes import Family
 
 SPECIAL: dict[Family, dict[str, str]] = {

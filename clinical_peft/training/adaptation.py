@@ -10,7 +10,6 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.method_settings import Full, PeftMethod
 from clinical_peft.models.adapters import load_adapter, save_adapter
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import DTYPES, BaseIdentity, load_causal
@@ -25,6 +24,7 @@ from clinical_peft.models.methods import (
     restore_allocation,
 )
 from clinical_peft.recipes import PretrainJob
+from clinical_peft.recipes.methods import Full, PeftMethod
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.language_run import LanguageRun
 

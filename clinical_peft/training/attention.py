@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
-from clinical_peft.method_settings import Method, PrefixTuning, PromptTuning, PTuning
 from clinical_peft.recipes import LanguageRecipe
+from clinical_peft.recipes.methods import Method, PrefixTuning, PromptTuning, PTuning
 
 PACKED = "packed_documents"
 FLASH_CAPABILITY = (8, 0)  # of a CUDA device: flash attention needs Ampere or newer

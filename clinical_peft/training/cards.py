@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from clinical_peft.method_settings import Full, Lora
 from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.recipes import PretrainJob
+from clinical_peft.recipes.methods import Full, Lora
 
 ADAPTER_USE = """from peft import PeftModel
 from transformers import AutoModelForCausalLM

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from clinical_peft.errors import StoppedError, StorageError
 from clinical_peft.files import atomic_path, check_guards, remove_partial
 from clinical_peft.models.digests import tensor_digest
-from clinical_peft.signals import StopRequest
+from clinical_peft.runtime.signals import StopRequest
 
 FILE_NAME = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"

@@ -14,9 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
+from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import RunLog
-from clinical_peft.hash_split import SPLITS
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.classifiers import (
     Classifier,
@@ -29,6 +28,7 @@ from clinical_peft.models.positions import longest_sequence
 from clinical_peft.models.saving import save_classifier
 from clinical_peft.models.variants import Variant, variant_of
 from clinical_peft.recipes import FinetuneJob
+from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import KeptFeatures, NoteFeatures, TokenisedNotes, tokenise
 from clinical_peft.training.fitting import Fit

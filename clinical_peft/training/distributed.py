@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, distributed, nn
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.method_settings import Lora
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.recipes import Devices, PretrainJob, Strategy
+from clinical_peft.recipes.methods import Lora
 from clinical_peft.training.batching import Rows
 
 # Set to the path of a file by which the processes of one machine find each other, so that no port is opened.

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from clinical_peft.data.hash_split import hash_split
 from clinical_peft.errors import DataError
-from clinical_peft.hash_split import hash_split
 from clinical_peft.tokens.encoding import reference_encoder
 from clinical_peft.tokens.tokenizer import frame_ids, load_tokenizer
 from clinical_peft.training.batching import Rows

@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path
-from clinical_peft.hash_split import SPLITS
 from clinical_peft.models.folders import copy_adapter, parts_digests, write_head, write_record
 from clinical_peft.models.heads import HEAD_MODULES, draw_head
 from clinical_peft.models.variants import CLINICAL, Variant, variant_of
 from clinical_peft.recipes import Family, FinetuneJob
+from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.features import KeptFeatures
 from clinical_peft.training.fitting import Fit
 from clinical_peft.training.optimisation import prepare_torch

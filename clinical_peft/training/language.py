@@ -13,15 +13,15 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import RunLog
 from clinical_peft.files import atomic_path, read_json, write_json
-from clinical_peft.hash_split import SPLITS
-from clinical_peft.job_records import read_record
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.base_folders import scored_tokens
 from clinical_peft.models.bases import BaseIdentity, load_causal, read_identity
 from clinical_peft.recipes import PretrainJob
+from clinical_peft.recipes.job_records import read_record
+from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.adaptation import Adaptation, adaptation
 from clinical_peft.training.attention import layout_of

@@ -12,8 +12,8 @@ from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 
 from clinical_peft.errors import DataError
-from clinical_peft.progress import Progress
-from clinical_peft.signals import StopRequest, stop_signals_noted
+from clinical_peft.runtime.progress import Progress
+from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
 from clinical_peft.training.activations import free_bytes, layers_to_recompute, recomputed
 from clinical_peft.training.attention import hands_on_cache
 from clinical_peft.training.batching import Rows

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clinical_peft.events import RunLog
 from clinical_peft.recipes import LanguageRecipe
+from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.batching import Rows, passes
 from clinical_peft.training.distributed import ALONE, Workers
 from clinical_peft.training.general_text import TokenRows

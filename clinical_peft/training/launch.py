@@ -21,13 +21,13 @@ from typing import IO, Any, cast
 
 import clinical_peft
 from clinical_peft.errors import StoppedError, TrainingError
-from clinical_peft.events import JsonlLog, NullLog
 from clinical_peft.files import read_json, write_json
-from clinical_peft.job_records import as_record, job_from_record
-from clinical_peft.jobs import STOPPED, job
 from clinical_peft.locks.ownership import work_of_starter
 from clinical_peft.recipes import PretrainJob
-from clinical_peft.signals import StopRequest, stop_signals_noted
+from clinical_peft.recipes.job_records import as_record, job_from_record
+from clinical_peft.runtime.events import JsonlLog, NullLog
+from clinical_peft.runtime.jobs import STOPPED, job
+from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
 from clinical_peft.training.distributed import MEETING, join, leave, require_devices
 
 SPECIFICATION = "launch.json"

@@ -15,10 +15,10 @@ from typing import Any
 
 from torch import nn
 
+from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import DataError, StoppedError, StorageError
 from clinical_peft.files import read_json, sha256_file, write_json
-from clinical_peft.hash_split import SPLITS
-from clinical_peft.signals import StopRequest, stop_signals_noted
+from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
 from clinical_peft.training.general_text import GeneralRows
 from clinical_peft.training.language_loop import EvaluationStopped, measure_perplexity
 from clinical_peft.training.language_plan import evaluation_rows

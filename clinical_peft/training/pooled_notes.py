@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from clinical_peft.data.note_digest import DIGEST_BYTES, note_digest
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path
-from clinical_peft.note_digest import DIGEST_BYTES, note_digest
 
 
 @dataclass(frozen=True)

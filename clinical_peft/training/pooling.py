@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import RunLog
 from clinical_peft.files import write_json
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.classifiers import build_classifier, frozen_digest
@@ -18,6 +17,7 @@ from clinical_peft.models.heads import HEAD_MODULES, head_spread
 from clinical_peft.models.positions import longest_sequence
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import PoolJob
+from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import NoteFeatures, tokenise
 from clinical_peft.training.optimisation import prepare_torch, to_device

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from clinical_peft.hash_split import HELD_OUT_SPLITS
-from clinical_peft.job_records import read_record
+from clinical_peft.data.hash_split import HELD_OUT_SPLITS
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import FinetuneJob
+from clinical_peft.recipes.job_records import read_record
 from clinical_peft.training.features import Features
 from clinical_peft.training.fitting import Fit, FitState, Trained, predict_logits
 from clinical_peft.training.objectives import Objective, class_weights, scores_from_logits

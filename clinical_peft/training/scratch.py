@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from clinical_peft.data.hash_split import hash_split
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import RunLog
 from clinical_peft.files import private_directory, sha256_file
-from clinical_peft.hash_split import hash_split
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import build_causal, build_encoder, special_ids
 from clinical_peft.recipes import IDLE_KEYS, Family, LanguageRecipe, Shape
+from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import tokenise
 from clinical_peft.tokens.tokenizer import train_tokenizer

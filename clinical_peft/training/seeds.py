@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clinical_peft.events import JsonlLog
 from clinical_peft.files import write_json
-from clinical_peft.lineage import Usage
 from clinical_peft.recipes import FinetuneJob
+from clinical_peft.runtime.events import JsonlLog
+from clinical_peft.runtime.lineage import Usage
 from clinical_peft.training.kept_seeds import (
     SeedOutputs,
     bring_back,

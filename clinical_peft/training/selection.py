@@ -1,7 +1,7 @@
 """The validation figure that picks an epoch or a penalty: area under the ROC curve, averaged over classes.
 
 Training runs on nodes that hold little besides PyTorch, so the figure is computed here with numpy; the evaluation of
-finished predictions, with intervals and further metrics, is `clinical_peft.evaluation`.
+finished predictions, with intervals and further metrics, is `clinical_peft.metrics`.
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ def selection_auroc(scores: np.ndarray, targets: np.ndarray, type: TaskType) -> 
     Classes without both a positive and a negative row are left out of a mean.
 
     Args:
-        scores: Log-odds of shape (N, K), see `clinical_peft.scores`: probabilities next to 1 tie.
+        scores: Log-odds of shape (N, K), see `clinical_peft.tasks.scores`: probabilities next to 1 tie.
         targets: Class indices of shape (N,), or 0/1 of shape (N, K).
         type: Kind of label.
 

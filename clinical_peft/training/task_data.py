@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clinical_peft.data.cohort_files import require_integer_ids
+from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
-from clinical_peft.hash_split import SPLITS
 from clinical_peft.tasks import TASKS, TaskType
 
 COLUMNS = ("hadm_id", "subject_id", "split", "text", "label")

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from clinical_peft.method_settings import Full, Method
 from clinical_peft.recipes import Precision
+from clinical_peft.recipes.methods import Full, Method
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from clinical_peft.events import RunLog
 from clinical_peft.recipes import FinetuneJob
+from clinical_peft.runtime.events import RunLog
 
 
 class Trainer(Protocol):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from clinical_peft.arms import further, plain
+from clinical_peft.config.arms import further, plain
+from clinical_peft.config.experiments import corpora_in_use, runs_in_use
 from clinical_peft.config.study import Study
 from clinical_peft.data.table_files import find_table, locate_table, table_files
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, stream_table
 from clinical_peft.errors import ConfigError, DataError
-from clinical_peft.experiments import corpora_in_use, runs_in_use
 from clinical_peft.tasks import find_task, task
 
 Columns = Mapping[str, pa.DataType]

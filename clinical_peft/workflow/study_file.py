@@ -140,7 +140,7 @@ def unused_entries(study: "Study", written: Mapping[str, Any]) -> dict[str, list
     Returns:
         Names by registry, in the file's order; registries without any are absent.
     """
-    from clinical_peft import experiments
+    from clinical_peft.config import experiments
 
     adapters, runs = experiments.adapters_in_use(study), experiments.runs_in_use(study)
     models = dict.fromkeys(model for model, _ in runs)

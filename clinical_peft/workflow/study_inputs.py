@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from clinical_peft.config.experiments import adapters_in_use, corpora_in_use, general_corpus, real_bases_in_use
 from clinical_peft.config.sections import GgufSource, LocalSource, Source
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError, DataError
-from clinical_peft.experiments import adapters_in_use, corpora_in_use, general_corpus, real_bases_in_use
 from clinical_peft.files import require_writable
 from clinical_peft.models.base_sources import check_base_folder, check_gguf_file, package_folder
 

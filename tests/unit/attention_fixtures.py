@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from language_fixtures import RECIPE, SHAPE
 
-from clinical_peft.method_settings import AdaLora, AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
 from clinical_peft.models.bases import build_causal
 from clinical_peft.models.methods import add_adapter, peft_config
+from clinical_peft.recipes.methods import AdaLora, AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
 from clinical_peft.training.language_loss import CausalLoss
 from clinical_peft.training.optimisation import autocast
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from clinical_peft.events import NullLog, RunLog
-from clinical_peft.hash_split import hash_split
-from clinical_peft.method_settings import AdaLora, Lora, Method
+from clinical_peft.data.hash_split import hash_split
 from clinical_peft.models.folders import ADAPTER_WEIGHTS
 from clinical_peft.recipes import LanguageRecipe, PretrainJob, Shape
+from clinical_peft.recipes.methods import AdaLora, Lora, Method
+from clinical_peft.runtime.events import NullLog, RunLog
 from clinical_peft.tokens.shards import tokenise
 from clinical_peft.training.language import pretrain
 from clinical_peft.training.scratch import prepare_scratch_base

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from language_fixtures import RECIPE, SALT, SHAPE
 
-from clinical_peft.events import JsonlLog
 from clinical_peft.files import write_json
-from clinical_peft.jobs import job
 from clinical_peft.locks.ownership import owned_work
-from clinical_peft.method_settings import AdaLora, Lora
 from clinical_peft.recipes import PretrainJob
+from clinical_peft.recipes.methods import AdaLora, Lora
+from clinical_peft.runtime.events import JsonlLog
+from clinical_peft.runtime.jobs import job
 from clinical_peft.training.classification import finetune, prepare
 from clinical_peft.training.language import pretrain
 from clinical_peft.training.scratch import prepare_scratch_base

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clinical_peft.evaluation.aggregate import aggregate
-from clinical_peft.evaluation.evaluate import evaluate
+from clinical_peft.metrics.aggregate import aggregate
+from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.tasks import find_task
 
 CLASSES: dict[str, list[Any]] = {

@@ -8,7 +8,6 @@ from language_fixtures import SHAPE
 from safetensors.torch import load_file, save_file
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.method_settings import AdaLora, AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
 from clinical_peft.models.adapters import (
     load_adapter,
     read_adapter_tensors,
@@ -24,6 +23,7 @@ from clinical_peft.models.methods import (
     peft_config,
     remaining_ranks,
 )
+from clinical_peft.recipes.methods import AdaLora, AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
 
 BASE = BaseIdentity("tiny", "0123", "causal")
 STEPS = 12

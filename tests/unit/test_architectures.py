@@ -18,12 +18,12 @@ from transformers import (
 )
 
 from clinical_peft.errors import DataError, TrainingError
-from clinical_peft.method_settings import Lora
 from clinical_peft.models.classifiers import build_classifier
 from clinical_peft.models.methods import add_adapter, peft_config
 from clinical_peft.models.pretrained import prepare_local_base
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import LanguageRecipe
+from clinical_peft.recipes.methods import Lora
 from clinical_peft.training.attention import layout_of
 from clinical_peft.training.language_loss import CausalLoss
 

@@ -5,11 +5,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_peft import arms
+from clinical_peft.config import arms
+from clinical_peft.config.experiments import feature_set, finetune_job, load_study, pretrain_job
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.switches import SWITCHES, name_protocol
 from clinical_peft.errors import ConfigError
-from clinical_peft.experiments import feature_set, finetune_job, load_study, pretrain_job
 from clinical_peft.tasks import TASKS
 
 BOTH = "llama+clinical-trainable+downstream"

@@ -12,14 +12,14 @@ from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from clinical_peft.evaluation.calibrate import calibrate
-from clinical_peft.evaluation.calibration import BINS, calibration_figures, reliability_bins
-from clinical_peft.evaluation.decisions import THRESHOLDS, alert_burden, cutoff_at_sensitivity, decision_curve
-from clinical_peft.evaluation.logistic import fit_logistic
-from clinical_peft.evaluation.predictions import read_predictions
-from clinical_peft.evaluation.recalibration import at_temperature, fit_temperature, isotonic_map
-from clinical_peft.evaluation.resampling import patient_weights
-from clinical_peft.evaluation.weighting import Weighting
+from clinical_peft.metrics.calibrate import calibrate
+from clinical_peft.metrics.calibration import BINS, calibration_figures, reliability_bins
+from clinical_peft.metrics.decisions import THRESHOLDS, alert_burden, cutoff_at_sensitivity, decision_curve
+from clinical_peft.metrics.logistic import fit_logistic
+from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.recalibration import at_temperature, fit_temperature, isotonic_map
+from clinical_peft.metrics.resampling import patient_weights
+from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.tasks import find_task
 
 
@@ -206,7 +206,7 @@ def run_of(seed, bins):
 
 
 def test_reliability_pools_the_bins_of_all_seeds():
-    from clinical_peft.evaluation.use_figures import reliability_of
+    from clinical_peft.figures.use_figures import reliability_of
 
     first = run_of(0, [a_bin(0.1, 0.2), a_bin(0.5, 0.4)])
     second = run_of(1, [a_bin(0.2, 0.4), a_bin(0.7, 0.8)])
@@ -220,7 +220,7 @@ def test_reliability_pools_the_bins_of_all_seeds():
 
 @given(st.lists(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 50)), min_size=1), min_size=1))
 def test_pooled_bins_rise_and_are_no_more_than_one_seed_has(seeds):
-    from clinical_peft.evaluation.use_figures import _pooled
+    from clinical_peft.figures.use_figures import _pooled
 
     pooled = _pooled([[a_bin(*one) for one in sorted(seed)] for seed in seeds])
     assert len(pooled.predicted) <= max(map(len, seeds))
@@ -232,7 +232,7 @@ def test_pooled_bins_rise_and_are_no_more_than_one_seed_has(seeds):
 def test_alerts_and_calibration_are_printed_with_their_intervals(tmp_path):
     from simulated_study import LABELS, simulate_study
 
-    from clinical_peft.evaluation.evidence_tables import CALIBRATION_FIELDS, build_evidence_tables
+    from clinical_peft.tables.evidence_tables import CALIBRATION_FIELDS, build_evidence_tables
 
     study = simulate_study(tmp_path, seeds=2, resamples=100, tasks=("mortality",))
     metrics = [tmp_path / f"metrics/{run['model']}/mortality/seed{run['seed']}.json" for run in study["metrics"]]
@@ -266,7 +266,7 @@ def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
     from simulated_study import LABELS, simulate_study
 
     from clinical_peft.errors import DataError
-    from clinical_peft.evaluation.use_figures import (
+    from clinical_peft.figures.use_figures import (
         decision_curves,
         decision_curves_of,
         reliability_diagram,

@@ -10,8 +10,8 @@ from models_fixtures import CODES, make_job, write_cohort
 from sklearn.metrics import roc_auc_score
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import NullLog
 from clinical_peft.files import read_json, sha256_file
+from clinical_peft.runtime.events import NullLog
 from clinical_peft.training.classical import fit_tfidf
 
 

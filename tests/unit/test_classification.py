@@ -22,12 +22,12 @@ from models_fixtures import (
 )
 from safetensors.torch import load_file
 
-from clinical_peft.events import JsonlLog, NullLog, read_events
 from clinical_peft.files import sha256_file, write_json
 from clinical_peft.models.classifiers import trained_names
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved
+from clinical_peft.runtime.events import JsonlLog, NullLog, read_events
 from clinical_peft.training import classification, fitting
 from clinical_peft.training.classification import finetune
 

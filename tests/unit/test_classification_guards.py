@@ -17,8 +17,8 @@ from models_fixtures import (
 )
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import NullLog
 from clinical_peft.recipes import PoolJob
+from clinical_peft.runtime.events import NullLog
 from clinical_peft.training import classification, fitting, pooling
 
 

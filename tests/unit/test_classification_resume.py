@@ -9,7 +9,7 @@ import pytest
 from models_fixtures import digests, make_job, run, write_study
 
 from clinical_peft.errors import StoppedError
-from clinical_peft.events import NullLog
+from clinical_peft.runtime.events import NullLog
 from clinical_peft.training import fitting
 
 

@@ -7,10 +7,10 @@ import pytest
 from simulated_study import CLASSES, simulate_predictions
 from test_evaluate import rewrite, run_evaluation
 
-from clinical_peft.disclosure import shown_margin
+from clinical_peft.disclosure.counts import shown_margin
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.cohort_check import read_cohort, train_positives
-from clinical_peft.evaluation.metrics import figure_names
+from clinical_peft.metrics.cohort_check import read_cohort, train_positives
+from clinical_peft.metrics.run_metrics import figure_names
 
 
 def write_cohort(folder, task, rows=200):

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from clinical_peft.evaluation.attrition_flow import attrition_flow, group_by_trunk
-from clinical_peft.evaluation.cohort_tables import ATTRITION_FIELDS, DETAIL_FIELDS, LENGTH_FIELDS, build_cohort_tables
-from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
+from clinical_peft.figures.attrition_flow import attrition_flow, group_by_trunk
+from clinical_peft.tables.cohort_tables import ATTRITION_FIELDS, DETAIL_FIELDS, LENGTH_FIELDS, build_cohort_tables
+from clinical_peft.tables.render import to_csv, to_latex, to_markdown
 
 WORDS = {"mean": 310.26, "median": 300.0, "p95": 512.4, "longest": 900}
 STATISTICS = [

@@ -7,15 +7,15 @@ import pytest
 from simulated_study import CLASSES, LABELS, simulate_predictions, simulate_study
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.aggregate import MACRO, aggregate
-from clinical_peft.evaluation.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
-from clinical_peft.evaluation.delong import compare_areas, contributions
-from clinical_peft.evaluation.evidence_tables import build_evidence_tables
-from clinical_peft.evaluation.paper_tables import build_tables
-from clinical_peft.evaluation.predictions import read_predictions
-from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
-from clinical_peft.evaluation.resampling import holm
-from clinical_peft.evaluation.uncertainty_table import UNCERTAINTY_FIELDS, uncertainty_table
+from clinical_peft.metrics.aggregate import MACRO, aggregate
+from clinical_peft.metrics.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
+from clinical_peft.metrics.delong import compare_areas, contributions
+from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.resampling import holm
+from clinical_peft.tables.evidence_tables import build_evidence_tables
+from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.render import to_csv, to_latex, to_markdown
+from clinical_peft.tables.uncertainty_table import UNCERTAINTY_FIELDS, uncertainty_table
 
 TASKS = ("mortality", "los")
 GROUPS = {"one": ["llama", "llama+lora", "llama+clinical-frozen"], "other": ["tfidf", "bluebert+lora"]}

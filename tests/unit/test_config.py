@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_peft import experiments
+from clinical_peft.config import experiments
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.schema import schema_text
 from clinical_peft.config.switches import SWITCHES, resolve_switches

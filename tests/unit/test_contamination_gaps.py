@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from clinical_peft.disclosure import HIDDEN, SMALLEST_CELL
+from clinical_peft.disclosure.counts import HIDDEN, SMALLEST_CELL
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.contamination_gaps import (
+from clinical_peft.files import sha256_file
+from clinical_peft.metrics.contamination_gaps import (
     NO_CLASS,
     ComparedModels,
     compare_arms,
@@ -24,11 +25,10 @@ from clinical_peft.evaluation.contamination_gaps import (
     measure_contamination,
     read_membership,
 )
-from clinical_peft.evaluation.contamination_table import CONTAMINATION_FIELDS, build_contamination_table
-from clinical_peft.evaluation.predictions import Predictions
-from clinical_peft.evaluation.resampling import holm
-from clinical_peft.evaluation.tables import signed
-from clinical_peft.files import sha256_file
+from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.resampling import holm
+from clinical_peft.tables.contamination_table import CONTAMINATION_FIELDS, build_contamination_table
+from clinical_peft.tables.form import signed
 from clinical_peft.tasks import TaskType
 
 DRAW = {"resamples": 200, "bootstrap_seed": 7}

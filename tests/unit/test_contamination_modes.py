@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_peft import experiments, plan
+from clinical_peft.config import experiments
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.data.near_duplicates import SHINGLE_WORDS, THRESHOLD
 from clinical_peft.errors import ConfigError
+from clinical_peft.workflow import plan
 
 CONFIG = Path(__file__).parents[2] / "config"
 ARMS = ["mimic-iii-disjoint", "mimic-iii-matched"]

@@ -5,9 +5,9 @@ from tables_fixtures import write_csv
 
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.corpus_table import CORPUS_FIELDS, build_corpus_table, read_corpus_counts
-from clinical_peft.evaluation.render import to_csv
-from clinical_peft.events import JsonlLog
+from clinical_peft.runtime.events import JsonlLog
+from clinical_peft.tables.corpus_table import CORPUS_FIELDS, build_corpus_table, read_corpus_counts
+from clinical_peft.tables.render import to_csv
 
 
 @pytest.mark.parametrize(("flattened", "kept"), [(False, 12), (True, 48)])

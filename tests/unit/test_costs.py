@@ -2,8 +2,8 @@
 
 import pytest
 
-from clinical_peft.evaluation.costs import COST_FIELDS, cost_table
-from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
+from clinical_peft.metrics.costs import COST_FIELDS, cost_table
+from clinical_peft.tables.render import to_csv, to_latex, to_markdown
 
 LABELS = {name: {"label": name.title()} for name in ("adapter", "head", "lora")}
 PERPLEXITY = {"adapter": "adapter", "tokens": {"trained_on": 500}, "forward_tokens": 200, "seconds": 5.0}

@@ -3,9 +3,9 @@
 import pytest
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.method_settings import AdaLora, AdaptionPrompt, Full, Lora, PrefixTuning, PromptTuning, PTuning
 from clinical_peft.models.counting import count_parameters, trainable_percent
 from clinical_peft.recipes import Shape
+from clinical_peft.recipes.methods import AdaLora, AdaptionPrompt, Full, Lora, PrefixTuning, PromptTuning, PTuning
 
 LLAMA_7B = Shape(hidden_size=4096, intermediate_size=11008, layers=32, heads=32, vocabulary=32000, context=2048)
 LLAMA_7B_PARAMETERS = 6_738_415_616

@@ -13,10 +13,10 @@ from decoder_fixtures import DECODERS, VOCABULARY, XLNET, decoder
 from torch.nn import functional
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.method_settings import Lora
 from clinical_peft.models.bases import DTYPES
 from clinical_peft.models.methods import add_adapter, peft_config
 from clinical_peft.recipes import LanguageRecipe
+from clinical_peft.recipes.methods import Lora
 from clinical_peft.training.activations import recomputed
 from clinical_peft.training.attention import Documents, layout_now, packed_attention
 from clinical_peft.training.decoder_checks import require_gradients, settle_loss

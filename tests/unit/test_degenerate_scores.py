@@ -16,34 +16,34 @@ from simulated_study import CLASSES, LABELS, simulate_predictions
 from sklearn.metrics import log_loss, roc_auc_score
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.aggregate import aggregate
-from clinical_peft.evaluation.areas import area_figures
-from clinical_peft.evaluation.calibrate import calibrate
-from clinical_peft.evaluation.calibration import calibration_figures, reliability_bins
-from clinical_peft.evaluation.comparisons import Cell, compare_pair
-from clinical_peft.evaluation.decisions import alert_burden
-from clinical_peft.evaluation.discussion import compare_groups
-from clinical_peft.evaluation.drawing import FigureSources, draw_all
-from clinical_peft.evaluation.evaluate import evaluate
-from clinical_peft.evaluation.evidence_tables import build_evidence_tables
-from clinical_peft.evaluation.logistic import fit_logistic
-from clinical_peft.evaluation.metric_tables import build_metric_tables
-from clinical_peft.evaluation.metrics import choose_cutoff, f1_figures, midway
-from clinical_peft.evaluation.paper_tables import build_tables
-from clinical_peft.evaluation.predictions import Predictions, read_predictions
-from clinical_peft.evaluation.recalibration import fit_temperature, isotonic_map
-from clinical_peft.evaluation.render import write_table
-from clinical_peft.evaluation.resampling import (
+from clinical_peft.figures.drawing import FigureSources, draw_all
+from clinical_peft.metrics.aggregate import aggregate
+from clinical_peft.metrics.areas import area_figures
+from clinical_peft.metrics.calibrate import calibrate
+from clinical_peft.metrics.calibration import calibration_figures, reliability_bins
+from clinical_peft.metrics.comparisons import Cell, compare_pair
+from clinical_peft.metrics.decisions import alert_burden
+from clinical_peft.metrics.evaluate import evaluate
+from clinical_peft.metrics.logistic import fit_logistic
+from clinical_peft.metrics.predictions import Predictions, read_predictions
+from clinical_peft.metrics.recalibration import fit_temperature, isotonic_map
+from clinical_peft.metrics.resampling import (
     bca_interval,
     holm,
     paired_difference,
     percentile_interval,
     undefined,
 )
-from clinical_peft.evaluation.subgroup_gaps import compare_subgroups
-from clinical_peft.evaluation.weighting import Weighting
-from clinical_peft.scores import link_of, log_odds, sigmoid
+from clinical_peft.metrics.run_metrics import choose_cutoff, f1_figures, midway
+from clinical_peft.metrics.subgroup_gaps import compare_subgroups
+from clinical_peft.metrics.weighting import Weighting
+from clinical_peft.report.discussion import compare_groups
+from clinical_peft.tables.evidence_tables import build_evidence_tables
+from clinical_peft.tables.metric_tables import build_metric_tables
+from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.render import write_table
 from clinical_peft.tasks import find_task
+from clinical_peft.tasks.scores import link_of, log_odds, sigmoid
 from clinical_peft.training.selection import selection_auroc
 
 TASKS = ("mortality", "los", "procedures")
@@ -294,7 +294,7 @@ CASES = ("saturated", "constant", "separable", "one class", "one positive", "1e4
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatch):
-    monkeypatch.setattr("clinical_peft.evaluation.resampling.GROUPS", 10)
+    monkeypatch.setattr("clinical_peft.metrics.resampling.GROUPS", 10)
     metrics, replicates, predictions, classes, by_task = [], [], [], {}, {}
     draw = {"resamples": 40, "bootstrap_seed": 0}
     for task in TASKS:

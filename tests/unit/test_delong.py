@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from clinical_peft.evaluation.areas import rank_figures
-from clinical_peft.evaluation.delong import clustered_covariance, compare_areas, contributions, normal_p_value
-from clinical_peft.evaluation.resampling import patient_weights
+from clinical_peft.metrics.areas import rank_figures
+from clinical_peft.metrics.delong import clustered_covariance, compare_areas, contributions, normal_p_value
+from clinical_peft.metrics.resampling import patient_weights
 
 
 def two_models(seed, rows=160, first=1.0, second=1.0):

@@ -13,7 +13,7 @@ from simulated_study import simulate_predictions
 
 from clinical_peft.data.corpus_counts import published_counts, published_token_counts
 from clinical_peft.data.statistics import publishable
-from clinical_peft.disclosure import (
+from clinical_peft.disclosure.counts import (
     SMALLEST_CELL,
     coarse,
     coarse_figures,
@@ -24,13 +24,13 @@ from clinical_peft.disclosure import (
     significant,
     step_of_shares,
 )
-from clinical_peft.evaluation.calibration import reliability_bins
-from clinical_peft.evaluation.curves import GRID, published_curves
-from clinical_peft.evaluation.decisions import alert_burden, decision_curve, published_alerts, published_curve
-from clinical_peft.evaluation.evaluate import evaluate
-from clinical_peft.evaluation.predictions import read_predictions
-from clinical_peft.evaluation.published_steps import published_attrition
-from clinical_peft.evaluation.weighting import Weighting
+from clinical_peft.metrics.calibration import reliability_bins
+from clinical_peft.metrics.curves import GRID, published_curves
+from clinical_peft.metrics.decisions import alert_burden, decision_curve, published_alerts, published_curve
+from clinical_peft.metrics.evaluate import evaluate
+from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.weighting import Weighting
+from clinical_peft.tables.published_steps import published_attrition
 
 counts = st.lists(st.integers(0, 60), min_size=1, max_size=8)
 

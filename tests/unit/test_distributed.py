@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from language_fixtures import RECIPE, SALT, clinical_tokens, scratch_base
 
 from clinical_peft.errors import StoppedError, TrainingError
-from clinical_peft.events import JsonlLog, NullLog, read_events
-from clinical_peft.method_settings import Lora
 from clinical_peft.models.adapters import read_adapter_tensors
 from clinical_peft.recipes import Devices, PretrainJob
+from clinical_peft.recipes.methods import Lora
+from clinical_peft.runtime.events import JsonlLog, NullLog, read_events
 from clinical_peft.training.checkpoint import FILE_NAME
 from clinical_peft.training.distributed import Workers
 from clinical_peft.training.language import pretrain

@@ -11,11 +11,11 @@ from simulated_study import CLASSES, simulate_predictions
 from sklearn.metrics import roc_auc_score
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.aggregate import MACRO, aggregate
-from clinical_peft.evaluation.evaluate import evaluate, read_replicates
-from clinical_peft.evaluation.metrics import figure_names
-from clinical_peft.evaluation.predictions import read_predictions
-from clinical_peft.evaluation.resampling import percentile_interval
+from clinical_peft.metrics.aggregate import MACRO, aggregate
+from clinical_peft.metrics.evaluate import evaluate, read_replicates
+from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.resampling import percentile_interval
+from clinical_peft.metrics.run_metrics import figure_names
 from clinical_peft.tasks import find_task
 
 

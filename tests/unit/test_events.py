@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from clinical_peft.errors import DataError
-from clinical_peft.events import JsonlLog, append_metrics, read_events
+from clinical_peft.runtime.events import JsonlLog, append_metrics, read_events
 
 
 def test_a_log_holds_parameters_and_finite_figures(tmp_path):

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from simulated_study import CLASSES, LABELS, simulate_predictions
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
+from clinical_peft.data.note_digest import note_digest
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation import use_figures
-from clinical_peft.evaluation.curve_bands import BINS, curve_bands, resampled_curves
-from clinical_peft.evaluation.curves import GRID, mean_curves, ranking_curves
-from clinical_peft.evaluation.embedding_maps import comparable_sets, embedding_maps, read_pooled_set
-from clinical_peft.evaluation.label_frequency import label_aurocs, label_frequency, training_counts
-from clinical_peft.note_digest import note_digest
+from clinical_peft.figures import use_figures
+from clinical_peft.figures.embedding_maps import comparable_sets, embedding_maps, read_pooled_set
+from clinical_peft.metrics.curve_bands import BINS, curve_bands, resampled_curves
+from clinical_peft.metrics.curves import GRID, mean_curves, ranking_curves
+from clinical_peft.metrics.label_frequency import label_aurocs, label_frequency, training_counts
 from clinical_peft.training.pooled_notes import PooledBy, write_pooled
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from language_fixtures import CLINICAL, GENERAL, SALT, clinical_tokens, write_corpus
 
+from clinical_peft.data.hash_split import hash_split
 from clinical_peft.errors import DataError
-from clinical_peft.hash_split import hash_split
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.tokenizer import load_tokenizer, train_tokenizer
 from clinical_peft.training.general_text import GeneralRows, RowsWithReplay, read_general_text

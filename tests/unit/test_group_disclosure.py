@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recovery import Published, Task, by_admissions, by_task
 
-from clinical_peft.group_disclosure import Counts, Members, decide
+from clinical_peft.disclosure.groups import Counts, Members, decide
 
 
 def members(sizes, positives=None, first=0):

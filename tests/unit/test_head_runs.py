@@ -15,12 +15,12 @@ from models_fixtures import make_job, write_base, write_clinical, write_cohort
 from safetensors.torch import load_file, save_file
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import NullLog
 from clinical_peft.files import sha256_file
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved
 from clinical_peft.recipes import FinetuneJob, PoolJob
+from clinical_peft.runtime.events import NullLog
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.classification import finetune, prepare
 from clinical_peft.training.features import tokenise

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save, save_file
 
 from clinical_peft.errors import ClinicalPeftError, ConfigError, DataError
-from clinical_peft.hub import plan_shipments, pull_adapter, push_adapters
+from clinical_peft.models.hub import plan_shipments, pull_adapter, push_adapters
 
 COMMIT = "c" * 40
 

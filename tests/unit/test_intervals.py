@@ -5,17 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from clinical_peft.evaluation.areas import mean_of_defined, rank_figures
-from clinical_peft.evaluation.comparisons import Total, pooled_seed_variance
-from clinical_peft.evaluation.delong import compare_areas, contributions
-from clinical_peft.evaluation.resampling import (
+from clinical_peft.metrics.areas import mean_of_defined, rank_figures
+from clinical_peft.metrics.comparisons import Total, pooled_seed_variance
+from clinical_peft.metrics.delong import compare_areas, contributions
+from clinical_peft.metrics.resampling import (
     GROUPS,
     bca_interval,
     leave_out_weights,
     patient_weights,
     percentile_interval,
 )
-from clinical_peft.evaluation.weighting import Weighting
+from clinical_peft.metrics.weighting import Weighting
 
 SIGNALS = (1.0, 1.0, 1.3)  # of three models
 PER_PATIENT = 0.6  # standard deviation that a patient's admissions share

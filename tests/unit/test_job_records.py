@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_peft import experiments
-from clinical_peft.job_records import as_record, job_from_record, read_record
-from clinical_peft.method_settings import AdaLora, AdaptionPrompt, Full, Lora, PrefixTuning, PromptTuning, PTuning
+from clinical_peft.config import experiments
 from clinical_peft.recipes import Devices, FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
+from clinical_peft.recipes.job_records import as_record, job_from_record, read_record
+from clinical_peft.recipes.methods import AdaLora, AdaptionPrompt, Full, Lora, PrefixTuning, PromptTuning, PTuning
 
 METHODS = [
     *(Lora(r=4, dora=True, target_modules=("query",)), AdaLora(init_r=6), AdaptionPrompt(), PrefixTuning()),

@@ -38,7 +38,7 @@ def write_script(body: str, tmp_path: Path) -> Path:
     script.write_text(
         "import base64, logging, sys, threading, time, warnings\n"
         "from clinical_peft.errors import DataError\n"
-        "from clinical_peft.jobs import job\n"
+        "from clinical_peft.runtime.jobs import job\n"
         # Not in clear: source lines are logged.
         f"NOTE = {NOTE[::-1]!r}[::-1]\n"
         "with job('logs/job.log'):\n"
@@ -143,7 +143,8 @@ def test_errors_in_threads_carry_no_data(tmp_path: Path):
 
 def test_progress_reaches_terminal_and_log(tmp_path: Path):
     result = run(
-        "from clinical_peft.progress import Progress\n    Progress('pretrain x', 2, every=0).update(1)", tmp_path
+        "from clinical_peft.runtime.progress import Progress\n    Progress('pretrain x', 2, every=0).update(1)",
+        tmp_path,
     )
     assert "pretrain x | step 1/2" in result.stderr
     assert "pretrain x | step 1/2" in log_of(tmp_path)
@@ -189,7 +190,7 @@ def test_a_log_that_may_not_be_written_is_one_line(tmp_path: Path):
 
 def test_notice_ends_a_loop_and_nothing_else(tmp_path: Path):
     body = (
-        "import os, signal; from clinical_peft.signals import stop_signals_noted\n"
+        "import os, signal; from clinical_peft.runtime.signals import stop_signals_noted\n"
         "    os.kill(os.getpid(), signal.SIGUSR1)\n"
         "    with stop_signals_noted() as stop: print(stop.signal)\n"
         "    with stop_signals_noted() as stop: os.kill(os.getpid(), signal.SIGTERM); print(stop.signal)\n"
@@ -201,8 +202,8 @@ def test_notice_ends_a_loop_and_nothing_else(tmp_path: Path):
 TRAINS_AND_TALKS = """
 import signal, sys, time
 from clinical_peft.errors import StoppedError
-from clinical_peft.jobs import job
-from clinical_peft.signals import stop_signals_noted
+from clinical_peft.runtime.jobs import job
+from clinical_peft.runtime.signals import stop_signals_noted
 signal.signal(signal.SIGHUP, signal.{disposition})
 with job("logs/job.log"), stop_signals_noted() as stop:
     for step in range(int(sys.argv[1])):
@@ -248,7 +249,7 @@ def test_a_terminal_that_closes_costs_no_training(disposition, steps, code, last
 
 def test_ignored_notice_is_ignored_by_children_too(tmp_path: Path):
     body = (
-        "import os, signal, subprocess; from clinical_peft.signals import ignore_notice; ignore_notice()\n"
+        "import os, signal, subprocess; from clinical_peft.runtime.signals import ignore_notice; ignore_notice()\n"
         "    sys.exit(subprocess.run(['sh', '-c', 'kill -USR1 $$; exit 5']).returncode)"
     )
     assert run(body, tmp_path).returncode == 5

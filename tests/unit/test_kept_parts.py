@@ -9,7 +9,7 @@ from leakage_fixtures import REPETITION, cohort_rows, note_rows, write_cohort, w
 from clinical_peft.data import disjoint, held_out, leakage
 from clinical_peft.data.disjoint import write_paired_corpora
 from clinical_peft.data.leakage import check_leakage
-from clinical_peft.kept_parts import KeptParts, removed_when_done
+from clinical_peft.runtime.kept_parts import KeptParts, removed_when_done
 
 
 class Work:

@@ -11,7 +11,7 @@ import pytest
 from models_fixtures import make_job, write_study
 
 from clinical_peft.files import sha256_file
-from clinical_peft.job_records import read_record
+from clinical_peft.recipes.job_records import read_record
 from clinical_peft.training.kept_seeds import SeedOutputs
 from clinical_peft.training.seeds import finetune_seeds
 

@@ -6,16 +6,16 @@ from scipy.special import softmax
 from simulated_study import CLASSES, simulate_predictions
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, top_k_accuracy_score
 
-from clinical_peft.evaluation.areas import frequency_bands
-from clinical_peft.evaluation.metrics import (
+from clinical_peft.metrics.areas import frequency_bands
+from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.resampling import patient_weights
+from clinical_peft.metrics.run_metrics import (
     EVEN,
     all_figures,
     figure_names,
     paper_figures,
     precision_at,
 )
-from clinical_peft.evaluation.predictions import read_predictions
-from clinical_peft.evaluation.resampling import patient_weights
 
 
 @pytest.fixture

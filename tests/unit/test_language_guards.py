@@ -7,8 +7,8 @@ import torch
 from language_fixtures import LORA, RECIPE, adapter_bytes, clinical_tokens, job, run, scratch_base, weight_bytes
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import NullLog
 from clinical_peft.models.bases import load_causal
+from clinical_peft.runtime.events import NullLog
 from clinical_peft.training import language
 from clinical_peft.training.guards import MicroBatch
 from clinical_peft.training.language_loss import CausalLoss

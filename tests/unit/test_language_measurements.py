@@ -8,7 +8,7 @@ import pytest
 from language_fixtures import adapter_bytes, clinical_tokens, general_corpus, job, run, scratch_base
 
 from clinical_peft.errors import StoppedError, StorageError
-from clinical_peft.signals import sigterm_raises
+from clinical_peft.runtime.signals import sigterm_raises
 from clinical_peft.training import language, perplexities
 from clinical_peft.training.language_loss import CausalLoss
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from language_fixtures import ADALORA, LORA, adapter_bytes, clinical_tokens, job, run, scratch_base
 
-from clinical_peft.events import NullLog
+from clinical_peft.runtime.events import NullLog
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,10 @@ from language_fixtures import (
 )
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.events import NullLog
-from clinical_peft.method_settings import AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
 from clinical_peft.models.adapters import read_adapter_tensors
 from clinical_peft.models.bases import load_causal
+from clinical_peft.recipes.methods import AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
+from clinical_peft.runtime.events import NullLog
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.language_plan import evaluation_rows, plan_updates
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import pytest
 from leakage_fixtures import REPETITION, cohort_rows, note_of, note_rows, summary_of, write_cohort, write_corpus
 
+from clinical_peft.data.hash_split import HELD_OUT_SPLITS
 from clinical_peft.data.held_out import read_held_out
 from clinical_peft.data.leakage import check_leakage
 from clinical_peft.data.note_cleaning import clean_flattened
 from clinical_peft.errors import DataError
-from clinical_peft.hash_split import HELD_OUT_SPLITS
 
 TRAIN = [row["subject_id"] for row in cohort_rows() if row["split"] == "train"]
 HELD_OUT = [row["subject_id"] for row in cohort_rows() if row["split"] in HELD_OUT_SPLITS]

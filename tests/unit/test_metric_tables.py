@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from simulated_study import LABELS, simulate_study
 
-from clinical_peft.disclosure import coarse_figures
+from clinical_peft.disclosure.counts import coarse_figures
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.evaluate import read_replicates, run_key
-from clinical_peft.evaluation.metric_tables import (
+from clinical_peft.metrics.evaluate import read_replicates, run_key
+from clinical_peft.tables.metric_tables import (
     METRIC_FIELDS,
     MULTILABEL_FIELDS,
     VARIANT_FIELDS,
     build_metric_tables,
 )
-from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
+from clinical_peft.tables.render import to_csv, to_latex, to_markdown
 
 TASKS = ("mortality", "los", "procedures")
 

@@ -18,11 +18,10 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from clinical_peft.evaluation.areas import over_shared, rank_figures, scored_classes
-from clinical_peft.evaluation.curves import GRID, ranking_curves
-from clinical_peft.evaluation.metrics import EVEN, all_figures, choose_cutoff, f1_figures
-from clinical_peft.evaluation.predictions import read_predictions
-from clinical_peft.evaluation.resampling import (
+from clinical_peft.metrics.areas import over_shared, rank_figures, scored_classes
+from clinical_peft.metrics.curves import GRID, ranking_curves
+from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.resampling import (
     bootstrap,
     holm,
     paired_difference,
@@ -30,6 +29,7 @@ from clinical_peft.evaluation.resampling import (
     percentile_interval,
     undefined,
 )
+from clinical_peft.metrics.run_metrics import EVEN, all_figures, choose_cutoff, f1_figures
 from clinical_peft.tasks import find_task
 
 
@@ -198,7 +198,7 @@ def test_repeating_every_admission_of_a_patient_adds_no_certainty(split):
 def test_chunks_do_not_change_the_bootstrap(split, monkeypatch):
     data = split("procedures")
     whole = bootstrap(data, -0.4, resamples=50, seed=0)
-    monkeypatch.setattr("clinical_peft.evaluation.resampling.CHUNK", 7 * len(data))
+    monkeypatch.setattr("clinical_peft.metrics.resampling.CHUNK", 7 * len(data))
     parts = bootstrap(data, -0.4, resamples=50, seed=0)
     for name in whole:
         assert parts[name] == pytest.approx(whole[name], nan_ok=True)

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from simulated_study import LABELS, simulate_attrition, simulate_study
 
-from clinical_peft.evaluation.checklist import EVIDENCE, FILLED, NONE, OPEN, PARTLY, RunFacts, tripod_table
-from clinical_peft.evaluation.model_cards import CardFacts, model_card
-from clinical_peft.evaluation.tripod_items import ITEMS
+from clinical_peft.report.checklist import EVIDENCE, FILLED, NONE, OPEN, PARTLY, RunFacts, tripod_table
+from clinical_peft.report.model_cards import CardFacts, model_card
+from clinical_peft.report.tripod_items import ITEMS
 
 TASKS = ("mortality", "procedures")
 STUDY = {

@@ -9,9 +9,9 @@ import pytest
 from mlflow import MlflowClient
 
 from clinical_peft.errors import DataError
-from clinical_peft.events import JsonlLog
-from clinical_peft.moved_store import follow_move
-from clinical_peft.tracking import connect, sync_runs
+from clinical_peft.runtime.events import JsonlLog
+from clinical_peft.tracking.moved_store import follow_move
+from clinical_peft.tracking.run_logs import connect, sync_runs
 
 STUDY = "laptop"
 LONG = {"recipe": {"modules": ["layer"] * 200}}  # kept as an artifact

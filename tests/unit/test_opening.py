@@ -2,9 +2,9 @@
 
 import pytest
 
-from clinical_peft.evaluation.discussion import compare_groups
-from clinical_peft.evaluation.opening import in_short, question
-from clinical_peft.evaluation.tables import Table
+from clinical_peft.report.discussion import compare_groups
+from clinical_peft.report.opening import in_short, question
+from clinical_peft.tables.form import Table
 
 
 def made_up_tables(test, adapters):

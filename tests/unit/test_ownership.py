@@ -190,9 +190,9 @@ from pathlib import Path
 from clinical_peft.locks import ownership
 from clinical_peft.errors import StoppedError
 from clinical_peft.files import write_text
-from clinical_peft.jobs import job
+from clinical_peft.runtime.jobs import job
 from clinical_peft.locks.ownership import owned_work
-from clinical_peft.signals import stop_signals_noted
+from clinical_peft.runtime.signals import stop_signals_noted
 ownership.BEAT_SECONDS = 0.02
 work, output = Path(sys.argv[1]) / "work", Path(sys.argv[1]) / "output"
 with job(Path(sys.argv[1]) / "job.log"), owned_work(work, [output]), stop_signals_noted() as stop:

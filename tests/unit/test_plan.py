@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_peft import experiments
+from clinical_peft.config import experiments
 from clinical_peft.config.layers import deep_merge
-from clinical_peft.plan import cohort_rows, main, plan
+from clinical_peft.workflow.plan import cohort_rows, main, plan
 
 CONFIG = Path(__file__).parents[2] / "config"
 

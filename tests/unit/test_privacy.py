@@ -9,7 +9,7 @@ import pytest
 
 LIBRARIES = """
 import json
-from clinical_peft.privacy import protect_process
+from clinical_peft.runtime.privacy import protect_process
 protect_process(network={network})
 from datasets import config
 from huggingface_hub import constants
@@ -54,23 +54,25 @@ def test_a_job_that_fetches_may_download_but_not_report(tmp_path: Path):
 @pytest.mark.parametrize(("environment", "offline"), [({}, "False"), ({"HF_HUB_OFFLINE": "TRUE"}, "True")])
 def test_a_job_that_fetches_is_offline_only_when_its_user_is(environment: dict[str, str], offline: str, tmp_path: Path):
     child = (
-        "from clinical_peft.privacy import protect_process as p; p(network=True)\n"
+        "from clinical_peft.runtime.privacy import protect_process as p; p(network=True)\n"
         "from huggingface_hub import constants; print(constants.HF_HUB_OFFLINE)"
     )
     workflow = (
-        "import subprocess, sys; from clinical_peft.privacy import protect_process as p; p(); p()\n"
+        "import subprocess, sys; from clinical_peft.runtime.privacy import protect_process as p; p(); p()\n"
         f"subprocess.run([sys.executable, '-c', {child!r}], check=True)"
     )
     assert run(workflow, tmp_path, **environment).strip() == offline
 
 
 def test_new_files_are_for_their_owner_alone(tmp_path: Path):
-    code = "from clinical_peft.privacy import protect_process as p; p(); open('a', 'w'); import os; os.mkdir('b')"
+    code = (
+        "from clinical_peft.runtime.privacy import protect_process as p; p(); open('a', 'w'); import os; os.mkdir('b')"
+    )
     run(code, tmp_path)
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in "ab"] == [0o600, 0o700]
 
 
 def test_importing_the_frame_of_a_job_loads_no_library(tmp_path: Path):
-    loaded = run("import sys, clinical_peft.jobs; print(*sys.modules)", tmp_path).split()
-    assert "clinical_peft.privacy" in loaded
+    loaded = run("import sys, clinical_peft.runtime.jobs; print(*sys.modules)", tmp_path).split()
+    assert "clinical_peft.runtime.privacy" in loaded
     assert not {"torch", "numpy", "pandas", "pyarrow", "transformers", "mlflow", "pydantic", "yaml"} & set(loaded)

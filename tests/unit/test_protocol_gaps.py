@@ -9,12 +9,12 @@ import pytest
 from simulated_study import CLASSES, LABELS, simulate_predictions
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.evaluate import evaluate
-from clinical_peft.evaluation.gap_tables import PROTOCOL_FIELDS, protocol_gap_table
-from clinical_peft.evaluation.predictions import read_predictions
-from clinical_peft.evaluation.protocol_gaps import CORRECTED, ArmRuns, cohort_changes, measure_protocol_gaps
-from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown
-from clinical_peft.evaluation.resampling import holm, patient_weights
+from clinical_peft.metrics.evaluate import evaluate
+from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.protocol_gaps import CORRECTED, ArmRuns, cohort_changes, measure_protocol_gaps
+from clinical_peft.metrics.resampling import holm, patient_weights
+from clinical_peft.tables.gap_tables import PROTOCOL_FIELDS, protocol_gap_table
+from clinical_peft.tables.render import to_csv, to_latex, to_markdown
 
 MODEL = "llama+clinical-trainable+downstream"
 SEEDS = (0, 1)

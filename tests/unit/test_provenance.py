@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from clinical_peft.events import JsonlLog, read_events
-from clinical_peft.lineage import training_environments
-from clinical_peft.provenance import environment_tags, environments_of, git_revision, package_versions, together
+from clinical_peft.runtime.events import JsonlLog, read_events
+from clinical_peft.runtime.lineage import training_environments
+from clinical_peft.runtime.provenance import environment_tags, environments_of, git_revision, package_versions, together
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -73,7 +73,7 @@ def versions_with(tail: Path, *options: str, first: Path | None = None) -> dict[
     """What another interpreter finds with a folder at the end of its path, as Snakemake gives it to a script."""
     code = (
         "import json, sys; sys.path[:0] = sys.argv[2:]; sys.path.append(sys.argv[1]);"
-        "from clinical_peft.provenance import package_versions; print(json.dumps(package_versions()))"
+        "from clinical_peft.runtime.provenance import package_versions; print(json.dumps(package_versions()))"
     )
     ahead = [str(Path(__file__).parents[2]), *([str(first)] if first else [])]
     command = [sys.executable, *options, "-c", code, str(tail), *ahead]
@@ -100,11 +100,11 @@ def test_an_imported_module_says_its_own_version(tmp_path: Path, monkeypatch):
 def test_a_log_says_what_computed_it_and_what_it_continued(tmp_path: Path, monkeypatch):
     path = tmp_path / "a.jsonl"
     first = {"versions": {"torch": "1"}, "machine": {"processor": "old", "cores": 2}}
-    monkeypatch.setattr("clinical_peft.events.environment", lambda: first)
+    monkeypatch.setattr("clinical_peft.runtime.events.environment", lambda: first)
     log = JsonlLog(path, kind="models", name="los/seed0", parent="m")
     log.metrics({"loss": 1.0}, step=1)
     second = {"versions": {"torch": "2"}, "machine": {"processor": "new", "cores": 4}}
-    monkeypatch.setattr("clinical_peft.events.environment", lambda: second)
+    monkeypatch.setattr("clinical_peft.runtime.events.environment", lambda: second)
     for _ in range(2):
         JsonlLog(path, kind="models", name="los/seed0", parent="m").rewind(1)
         assert environments_of(read_events(path)) == [second, first]

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clinical_peft.config.experiments import adapters_in_use, load_study, runs_in_use
+from clinical_peft.config.settings import deciding_settings, settings_digest
 from clinical_peft.errors import DataError
-from clinical_peft.experiments import adapters_in_use, load_study, runs_in_use
-from clinical_peft.readme_results import BEGIN, END, README, SUMMARY, main, section, summarise, with_section
-from clinical_peft.settings import deciding_settings, settings_digest
+from clinical_peft.report.readme_results import BEGIN, END, README, SUMMARY, main, section, summarise, with_section
 
 REPOSITORY = Path(__file__).parents[2]
 

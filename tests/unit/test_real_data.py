@@ -18,7 +18,7 @@ from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9, ventilated_admissions
 from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.ventilation_table import read_intervals, write_intervals
-from clinical_peft.evaluation.published import published_statistics
+from clinical_peft.tables.published import published_statistics
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 pytestmark = pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")

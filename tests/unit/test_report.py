@@ -9,19 +9,20 @@ import pytest
 from simulated_study import LABELS, VARIANTS, simulate_attrition, simulate_histories, simulate_study
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation import adapter_figures, figures, use_figures
-from clinical_peft.evaluation.attrition_flow import attrition_flow
-from clinical_peft.evaluation.cohort_tables import build_cohort_tables
-from clinical_peft.evaluation.discussion import (
+from clinical_peft.figures import adapter_figures, use_figures
+from clinical_peft.figures import model_figures as figures
+from clinical_peft.figures.attrition_flow import attrition_flow
+from clinical_peft.report.discussion import (
     compare_groups,
     control_sentences,
     excludes_zero,
     highest_and_lowest,
     seed_sentence,
 )
-from clinical_peft.evaluation.paper_tables import build_tables
-from clinical_peft.evaluation.report import build_report
-from clinical_peft.evaluation.tables import Table
+from clinical_peft.report.html_report import build_report
+from clinical_peft.tables.cohort_tables import build_cohort_tables
+from clinical_peft.tables.form import Table
+from clinical_peft.tables.paper_tables import build_tables
 
 TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
 STUDY = {

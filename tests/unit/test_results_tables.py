@@ -8,12 +8,13 @@ from importlib import resources
 import pytest
 from simulated_study import LABELS, VARIANTS, simulate_perplexity
 
-from clinical_peft.evaluation.adaptation_table import ADAPTER_FIELDS, adapter_table
-from clinical_peft.evaluation.aggregate import MACRO
-from clinical_peft.evaluation.auroc_tables import AUROC_FIELDS
-from clinical_peft.evaluation.html_tables import to_html, to_page
-from clinical_peft.evaluation.paper_tables import build_tables
-from clinical_peft.evaluation.published import (
+from clinical_peft.metrics.aggregate import MACRO
+from clinical_peft.tables.adaptation_table import ADAPTER_FIELDS, adapter_table
+from clinical_peft.tables.auroc_tables import AUROC_FIELDS
+from clinical_peft.tables.form import p_text, with_interval
+from clinical_peft.tables.html_tables import to_html, to_page
+from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.published import (
     PAPER_TASKS,
     average_is_row_mean,
     published,
@@ -22,8 +23,7 @@ from clinical_peft.evaluation.published import (
     published_statistics,
     published_table,
 )
-from clinical_peft.evaluation.render import to_csv, to_latex, to_markdown, write_table
-from clinical_peft.evaluation.tables import p_text, with_interval
+from clinical_peft.tables.render import to_csv, to_latex, to_markdown, write_table
 
 STATISTICS = [
     {"task": "control", "classes": 2, "multilabel": False, "train": 9, "validation": 3, "test": 2},
@@ -60,7 +60,7 @@ def records(table):
 
 
 def test_published_figures_name_their_source_and_ship_with_the_package():
-    stored = json.loads(resources.files("clinical_peft.evaluation").joinpath("published.json").read_text())
+    stored = json.loads(resources.files("clinical_peft.tables").joinpath("published.json").read_text())
     assert stored == published()
     assert "2307.03042" in stored["source"]
 

@@ -13,10 +13,10 @@ from models_fixtures import write_base, write_clinical, write_cohort
 from resume_jobs import checkpoints, signal_after_checkpoints, start
 from safetensors import safe_open
 
-from clinical_peft.events import read_events
 from clinical_peft.files import PARTIAL, read_json, sha256_file
 from clinical_peft.locks.claims import Claim
 from clinical_peft.locks.ownership import SUFFIX
+from clinical_peft.runtime.events import read_events
 
 STOPPED = 75
 JOBS = {

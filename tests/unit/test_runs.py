@@ -10,11 +10,11 @@ import pytest
 from simulated_study import simulate_study
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.aggregate import aggregate
-from clinical_peft.evaluation.calibrate import calibrate
-from clinical_peft.evaluation.contamination_gaps import ComparedModels, measure_contamination
-from clinical_peft.evaluation.runs import check_comparable, read_runs
-from clinical_peft.evaluation.subgroup_gaps import compare_subgroups
+from clinical_peft.metrics.aggregate import aggregate
+from clinical_peft.metrics.calibrate import calibrate
+from clinical_peft.metrics.contamination_gaps import ComparedModels, measure_contamination
+from clinical_peft.metrics.runs import check_comparable, read_runs
+from clinical_peft.metrics.subgroup_gaps import compare_subgroups
 
 MODEL, TASK = "llama+lora", "mortality"
 DRAW = {"resamples": 20, "bootstrap_seed": 0}

@@ -10,13 +10,13 @@ import pytest
 from language_fixtures import RECIPE, SALT, clinical_tokens, scratch_base
 from models_fixtures import CODES, make_job, write_base, write_clinical, write_cohort
 
+from clinical_peft.config.search_spaces import Choices, Search, apply_point
 from clinical_peft.errors import DataError, TrainingError
-from clinical_peft.events import NullLog, read_events
-from clinical_peft.method_settings import Lora
 from clinical_peft.recipes import PoolJob, PretrainJob
+from clinical_peft.recipes.methods import Lora
+from clinical_peft.runtime.events import NullLog, read_events
 from clinical_peft.search.objectives import FinetuneObjective, PretrainObjective
 from clinical_peft.search.outcome import write_worker
-from clinical_peft.search.spaces import Choices, Search, apply_point
 from clinical_peft.search.trials import Pruned, run_trials
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training import fitting

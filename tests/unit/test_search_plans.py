@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_peft import experiments
+from clinical_peft.config import experiments
 from clinical_peft.config.layers import deep_merge
+from clinical_peft.config.search_plans import adapter_search, model_search
+from clinical_peft.config.search_spaces import as_record as record_of
+from clinical_peft.config.search_spaces import grid
 from clinical_peft.errors import ConfigError, TrainingError
-from clinical_peft.job_records import as_record, job_from_record, read_record
-from clinical_peft.plan import plan
 from clinical_peft.recipes import FinetuneJob, PretrainJob
+from clinical_peft.recipes.job_records import as_record, job_from_record, read_record
 from clinical_peft.search.outcome import choose_best, complete_job
-from clinical_peft.search.plans import adapter_search, model_search
-from clinical_peft.search.spaces import as_record as record_of
-from clinical_peft.search.spaces import grid
+from clinical_peft.workflow.plan import plan
 
 CONFIG = Path(__file__).parents[2] / "config"
 MODEL = "llama+lora"

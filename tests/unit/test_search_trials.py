@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinical_peft.config.search_spaces import Choices, Interval, Search, from_record, grid
+from clinical_peft.config.search_spaces import as_record as record_of
 from clinical_peft.errors import StoppedError, TrainingError
 from clinical_peft.search import trials
-from clinical_peft.search.spaces import Choices, Interval, Search, from_record, grid
-from clinical_peft.search.spaces import as_record as record_of
 from clinical_peft.search.trials import FIRST_TRIALS, Outcome, run_trials
 
 FINITE = Search(

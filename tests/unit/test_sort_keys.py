@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_peft.evaluation.html_tables import sort_keys
+from clinical_peft.tables.html_tables import sort_keys
 
 NUMBERS = st.integers(-10_000_000, 10_000_000).map(lambda tenths: tenths / 10)
 BEHIND = ("", "%", "*", "†", "†‡ [1.0, 2.0]", " [−1.0, +2.0]", " [1.0, 2.0] ±0.4 =", " (−5.65)", " of 12")

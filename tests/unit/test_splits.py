@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinical_peft.data.hash_split import SPLITS, hash_split
 from clinical_peft.data.splits import assign_splits, read_split_lists
 from clinical_peft.errors import DataError
-from clinical_peft.hash_split import SPLITS, hash_split
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 

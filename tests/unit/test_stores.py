@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from clinical_peft.config.study import parse_study
 from clinical_peft.errors import ConfigError
-from clinical_peft.privacy import keep_to_owner
-from clinical_peft.stores import holds_credentials, how_to_look, is_store, shown
+from clinical_peft.runtime.privacy import keep_to_owner
+from clinical_peft.tracking.stores import holds_credentials, how_to_look, is_store, shown
 
 SECRET = "correct-horse"
 LEAKS = [
@@ -141,7 +141,7 @@ def test_the_plan_of_a_study_with_a_password_does_not_repeat_it(tmp_path):
     study.write_text(f"tracking: {{uri: 'http://me:{SECRET}@host'}}\n")
     root = Path(__file__).parents[2]
     found = subprocess.run(
-        [sys.executable, "-m", "clinical_peft.plan", str(study)], cwd=root, capture_output=True, text=True
+        [sys.executable, "-m", "clinical_peft.workflow.plan", str(study)], cwd=root, capture_output=True, text=True
     )
     assert found.returncode == 1
     assert SECRET not in found.stdout + found.stderr

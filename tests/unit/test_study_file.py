@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.errors import ConfigError
-from clinical_peft.experiments import load_study
 from clinical_peft.workflow.study_file import (
     check_command_line,
     describe_unused,

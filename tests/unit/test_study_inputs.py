@@ -19,7 +19,7 @@ import yaml
 from models_fixtures import write_base, write_cohort
 from safetensors.torch import load_file, save_file
 
-from clinical_peft import experiments
+from clinical_peft.config import experiments
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.study import Study
 from clinical_peft.data import tables

@@ -11,12 +11,12 @@ from recovery import recovered
 from simulated_study import CLASSES, LABELS, simulate_study
 from sklearn.metrics import roc_auc_score
 
-from clinical_peft.disclosure import HIDDEN, publishable_classes
+from clinical_peft.disclosure.counts import HIDDEN, publishable_classes
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.evidence_tables import SUBGROUP_FIELDS, build_evidence_tables
-from clinical_peft.evaluation.predictions import read_predictions
-from clinical_peft.evaluation.render import to_csv, to_markdown
-from clinical_peft.evaluation.subgroup_gaps import NOT_RECORDED, TOO_FEW_IN_EVERY_CLASS, Scored, _gap, compare_subgroups
+from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.subgroup_gaps import NOT_RECORDED, TOO_FEW_IN_EVERY_CLASS, Scored, _gap, compare_subgroups
+from clinical_peft.tables.evidence_tables import SUBGROUP_FIELDS, build_evidence_tables
+from clinical_peft.tables.render import to_csv, to_markdown
 
 
 def write_attributes(path, ids, values):
@@ -230,7 +230,7 @@ def test_few_positives_hide_the_figures_but_not_the_admissions(study, tmp_path):
 
 def test_both_ways_of_ranking_give_the_same_gaps(study, monkeypatch):
     dense = gaps_of(study)
-    monkeypatch.setattr("clinical_peft.evaluation.subgroup_gaps.kernel_pays", lambda *_: True)
+    monkeypatch.setattr("clinical_peft.metrics.subgroup_gaps.kernel_pays", lambda *_: True)
     assert gaps_of(study) == dense
 
 

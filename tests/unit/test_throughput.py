@@ -3,10 +3,10 @@ import torch
 from language_fixtures import SHAPE
 from transformers import AutoModelForCausalLM
 
-from clinical_peft.method_settings import Full, Lora, PromptTuning
 from clinical_peft.models.bases import build_causal, llama_config
 from clinical_peft.models.methods import add_adapter, peft_config
 from clinical_peft.recipes import Shape
+from clinical_peft.recipes.methods import Full, Lora, PromptTuning
 from clinical_peft.training import throughput
 from clinical_peft.training.throughput import DeviceMeter, Metered, flops_per_token, matrix_ceiling, matrix_parameters
 

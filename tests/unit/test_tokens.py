@@ -19,8 +19,8 @@ from language_fixtures import CLINICAL, SALT, SHAPE, write_corpus
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from clinical_peft.data.hash_split import SPLITS, hash_split
 from clinical_peft.errors import DataError, TrainingError
-from clinical_peft.hash_split import SPLITS, hash_split
 from clinical_peft.models.bases import build_causal, build_encoder, special_ids
 from clinical_peft.models.pretrained import write_base
 from clinical_peft.tokens import parts as parts_module

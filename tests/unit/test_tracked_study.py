@@ -9,11 +9,11 @@ from mlflow import MlflowClient
 from simulated_study import LABELS, simulate_study
 
 from clinical_peft.errors import DataError
-from clinical_peft.evaluation.paper_tables import build_tables
-from clinical_peft.evaluation.render import to_csv
-from clinical_peft.events import JsonlLog
-from clinical_peft.tracked_study import publish_study, read_study
-from clinical_peft.tracking import sync_runs
+from clinical_peft.runtime.events import JsonlLog
+from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.render import to_csv
+from clinical_peft.tracking.finished_study import publish_study, read_study
+from clinical_peft.tracking.run_logs import sync_runs
 
 STUDY = "simulated"
 

@@ -18,9 +18,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from clinical_peft.errors import ConfigError, DataError
-from clinical_peft.events import JsonlLog
-from clinical_peft.lineage import Usage, append_inputs
-from clinical_peft.tracking import sync_runs
+from clinical_peft.runtime.events import JsonlLog
+from clinical_peft.runtime.lineage import Usage, append_inputs
+from clinical_peft.tracking.run_logs import sync_runs
 
 NOTE = "Patient Quibbleworth was admitted.\nHe denies chest pain."
 TAGS = {"git_revision": "0123abc", "torch": "2.13.0"}

@@ -12,7 +12,6 @@ from transformers import AutoModelForSequenceClassification, LlamaForCausalLM
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
-from clinical_peft.method_settings import Lora
 from clinical_peft.models.adapters import load_adapter
 from clinical_peft.models.bases import read_identity
 from clinical_peft.models.classifiers import build_classifier, check_gradients, frozen_digest
@@ -20,6 +19,7 @@ from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved, save_classifier
 from clinical_peft.models.variants import Variant, variant_of
+from clinical_peft.recipes.methods import Lora
 
 CLASSES = 3
 LORA_PLACES = [f"model.layers.{layer}.self_attn.{matrix}" for layer in (0, 1) for matrix in ("q_proj", "v_proj")]

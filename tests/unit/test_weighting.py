@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from clinical_peft.evaluation import weighting as module
-from clinical_peft.evaluation.kernel import ranked_sums
-from clinical_peft.evaluation.weighting import Weighting, kernel_pays
+from clinical_peft.metrics import weighting as module
+from clinical_peft.metrics.kernel import ranked_sums
+from clinical_peft.metrics.weighting import Weighting, kernel_pays
 
 ROWS, ENTRIES = 8, 24
 

@@ -19,8 +19,8 @@ import yaml
 from snakemake.cli import get_argument_parser
 from workflow_run import REPOSITORY, dry_runs
 
+from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
-from clinical_peft.experiments import load_study
 from clinical_peft.workflow.study_file import unused_entries
 
 pytestmark = pytest.mark.workflow

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from workflow_run import REPOSITORY, Run, snakemake
 
+from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
-from clinical_peft.disclosure import SMALLEST_CELL
-from clinical_peft.experiments import load_study
-from clinical_peft.plan import plan
+from clinical_peft.disclosure.counts import SMALLEST_CELL
+from clinical_peft.workflow.plan import plan
 
 pytestmark = pytest.mark.workflow
 

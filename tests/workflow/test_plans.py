@@ -10,9 +10,9 @@ import pytest
 import yaml
 from workflow_run import REPOSITORY, SNAKEMAKE, dry_runs, snakemake
 
+from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
-from clinical_peft.experiments import load_study
-from clinical_peft.plan import plan
+from clinical_peft.workflow.plan import plan
 
 pytestmark = pytest.mark.workflow
 

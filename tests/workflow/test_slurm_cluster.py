@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 PROFILES = ("default", "slurm")
 
 SNAKEFILE = """
-from clinical_peft.signals import ignore_notice
+from clinical_peft.runtime.signals import ignore_notice
 ignore_notice()
 rule all:
     input: "results/summary.txt"
@@ -46,7 +46,7 @@ rule tabulate:
 EXTRACT = """
 import os, sys
 from pathlib import Path
-from clinical_peft.jobs import job
+from clinical_peft.runtime.jobs import job
 with job(snakemake.log[0]):
     Path(snakemake.output[0]).write_text(f"{sys.executable} {os.environ['SLURM_JOB_ID']}\\n")
 """
@@ -54,7 +54,7 @@ with job(snakemake.log[0]):
 TRAIN = """
 import os
 from pathlib import Path
-from clinical_peft.jobs import job
+from clinical_peft.runtime.jobs import job
 with job(snakemake.log[0]):
     names = ["SLURM_JOB_ID", "SLURM_JOB_PARTITION", "CUDA_VISIBLE_DEVICES"]
     Path(snakemake.output[0]).write_text(" ".join(os.environ[name] for name in names) + "\\n")
@@ -62,7 +62,7 @@ with job(snakemake.log[0]):
 
 FAIL = """
 from clinical_peft.errors import DataError
-from clinical_peft.jobs import job
+from clinical_peft.runtime.jobs import job
 with job(snakemake.log[0]):
     raise DataError("ADMISSIONS.csv: expected column HADM_ID, found none")
 """
@@ -71,7 +71,7 @@ with job(snakemake.log[0]):
 INTERRUPTED_ONCE = """
 import os, time
 from pathlib import Path
-from clinical_peft.jobs import job
+from clinical_peft.runtime.jobs import job
 with job(snakemake.log[0]):
     checkpoint = Path("work/checkpoint")
     if not checkpoint.exists():
@@ -87,8 +87,8 @@ HEEDS_NOTICE = """
 import os, time
 from pathlib import Path
 from clinical_peft.errors import StoppedError
-from clinical_peft.jobs import job
-from clinical_peft.signals import stop_signals_noted
+from clinical_peft.runtime.jobs import job
+from clinical_peft.runtime.signals import stop_signals_noted
 with job(snakemake.log[0]):
     checkpoint = Path("work/checkpoint")
     if not checkpoint.exists():
@@ -105,7 +105,7 @@ with job(snakemake.log[0]):
 WAITS = """
 import time
 from pathlib import Path
-from clinical_peft.jobs import job
+from clinical_peft.runtime.jobs import job
 with job(snakemake.log[0]):
     Path("begun").touch()
     while not Path("go_on").exists():

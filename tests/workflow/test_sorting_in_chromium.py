@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from chromium import Page, find_chromium, opened
 
-from clinical_peft.evaluation.cohort_tables import build_cohort_tables
-from clinical_peft.evaluation.evidence_tables import build_evidence_tables
-from clinical_peft.evaluation.gap_tables import protocol_gap_table
-from clinical_peft.evaluation.paper_tables import build_tables
-from clinical_peft.evaluation.report import build_report
+from clinical_peft.report.html_report import build_report
+from clinical_peft.tables.cohort_tables import build_cohort_tables
+from clinical_peft.tables.evidence_tables import build_evidence_tables
+from clinical_peft.tables.gap_tables import protocol_gap_table
+from clinical_peft.tables.paper_tables import build_tables
 
 CHROMIUM = find_chromium()
 pytestmark = [

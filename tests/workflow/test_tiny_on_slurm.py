@@ -16,7 +16,7 @@ from slurm import SlurmCluster, slurm_cluster, snakemake_command
 from test_tiny_study import TABLES, comparable
 from workflow_run import REPOSITORY, Run
 
-from clinical_peft.events import read_events
+from clinical_peft.runtime.events import read_events
 
 __all__ = ["slurm_cluster"]
 

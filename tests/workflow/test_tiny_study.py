@@ -13,9 +13,9 @@ import pytest
 import yaml
 from workflow_run import REPOSITORY, snakemake
 
-from clinical_peft.evaluation.paper_tables import build_tables
-from clinical_peft.evaluation.render import to_csv
-from clinical_peft.tracked_study import read_study
+from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.render import to_csv
+from clinical_peft.tracking.finished_study import read_study
 
 pytestmark = pytest.mark.workflow
 

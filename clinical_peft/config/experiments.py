@@ -1,0 +1,381 @@
+"""The experiment matrix: from a study to its jobs. Pure functions, no files."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from clinical_peft.config.arms import adapter_of_model, check_gaps, plain, switch_of, switches_under
+from clinical_peft.config.layers import resolve
+from clinical_peft.config.search_spaces import Search
+from clinical_peft.config.sections import ScratchSource
+from clinical_peft.config.study import Study, parse_study
+from clinical_peft.config.switches import TRAINING_SWITCHES
+from clinical_peft.errors import ConfigError
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
+from clinical_peft.recipes.methods import Lora
+from clinical_peft.config import search_plans as plans
+
+
+def pretrain_job(study: Study, adapter: str) -> PretrainJob:
+    """Resolve an adapter's recipe: default, then method, then adapter; its name may carry a switch."""
+    entry = study.adapters[plain(adapter)]
+    method = study.methods[entry.method]
+    layers = {"pretraining": study.pretraining, f"methods.{entry.method}.recipe": method.recipe}
+    place = f"adapters.{plain(adapter)}.recipe"
+    recipe = resolve(LanguageRecipe, place, layers | {place: entry.recipe})
+    try:
+        return PretrainJob(
+            adapter=adapter,
+            method=method.settings,
+            recipe=recipe,
+            seed=study.seed,
+            split_salt=token_salt(study, entry.corpus),
+            general_salt=study.data.split_salt,
+            switches=_training_switches(study, adapter),
+        )
+    except ValueError as error:
+        raise ConfigError(f"config: adapters.{adapter} (method {entry.method}): {error}") from None
+
+
+def general_corpus(study: Study, base: str) -> str | None:
+    """Name the corpus of general text for a base's adapters; None where a study of real weights gives none."""
+    if study.data.general_corpus is not None:
+        return study.data.general_corpus
+    return "general" if scratch_source(study, base) else None
+
+
+def token_salt(study: Study, corpus: str) -> str:
+    """Salt of a corpus's own split into notes to train on and notes to measure perplexity with.
+
+    It is the salt of the cohorts' hash split, so that a patient stays in one split everywhere. The two arms of
+    contamination mode `disjoint` get another: by the cohorts' salt, the disjoint arm would have hardly a note to
+    measure with, and the matched arm would train on no held-out patient, and so be filtered too.
+    """
+    salt = study.data.split_salt
+    return f"{salt}:pretraining" if plain(corpus) in study.paired_corpora else salt
+
+
+def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
+    """Resolve a model's recipe on a task: default, then task, then model, then the model's own for this task.
+
+    The model's name may carry a switch.
+    """
+    entry = study.models[plain(model)]
+    place = f"models.{plain(model)}"
+    layers = {
+        "finetuning": study.finetuning,
+        f"tasks.{task}.recipe": study.tasks[task].recipe,
+        f"{place}.recipe": entry.recipe,
+        f"{place}.task_recipes.{task}": entry.task_recipes.get(task, {}),
+    }
+    recipe = resolve(FinetuneRecipe, f"{place}.recipe (task {task})", layers)
+    return FinetuneJob(
+        model=model,
+        task=task,
+        kind=entry.kind,
+        family=study.bases[entry.base].family if entry.base else None,
+        clinical=adapter_of_model(study, model),
+        clinical_mode=entry.clinical_mode,
+        task_method=_task_method(study, entry.task_method, task),
+        recipe=recipe,
+        switches=_training_switches(study, model),
+    )
+
+
+def pool_job(study: Study, model: str, task: str) -> PoolJob | None:
+    """The job that pools the notes of a run's cohort, or None where a run trains more than a head.
+
+    Only what decides the features comes from the run; the rest is the same for all, so that equal features have
+    equal jobs. An encoder's features are left out: its pooler may be drawn anew for every seed.
+    """
+    job = finetune_job(study, model, task)
+    if job.kind != "adapted" or job.family != "causal" or job.task_method or job.clinical_mode == "trainable":
+        return None
+    shared = resolve(FinetuneRecipe, "finetuning", {"finetuning": study.finetuning})
+    return PoolJob(
+        family=job.family,
+        clinical=job.clinical,
+        clinical_mode=job.clinical_mode if job.clinical else None,
+        context=job.recipe.context,
+        micro_batch_size=shared.micro_batch_size,
+        precision=job.recipe.precision,
+        threads=shared.threads,
+        switches=job.switches,
+    )
+
+
+def feature_set(study: Study, model: str, task: str) -> str | None:
+    """Name of the pooled features that a run reads, or None where it computes its own.
+
+    Runs that read the same features name the same set: base, clinical adapter, context and precision. The notes of
+    tasks that the matrix does not select for a model are not pooled, nor is anything under a switch.
+    """
+    if switch_of(model) or switch_of(task):
+        return None
+    job = pool_job(study, model, task) if task in _tasks_of(study, model) else None
+    if job is None:
+        return None
+    adapter = f"+{job.clinical}-{job.clinical_mode}" if job.clinical else ""
+    return f"{study.models[model].base}{adapter}-{job.context}-{job.precision}"
+
+
+def feature_sets(study: Study) -> dict[str, tuple[str, list[str]]]:
+    """Every set of pooled features that the registry's models can read: one of them, and the tasks that need it."""
+    sets: dict[str, tuple[str, list[str]]] = {}
+    for model in study.models:
+        for task in _tasks_of(study, model):
+            name = feature_set(study, model, task)
+            if name is not None:
+                tasks = sets.setdefault(name, (model, []))[1]
+                tasks += [] if task in tasks else [task]
+    return sets
+
+
+def _task_method(study: Study, name: str | None, task: str) -> Lora | None:
+    if name is None:
+        return None
+    place = f"tasks.{task}.task_adapter"
+    layers = {f"methods.{name}.settings": asdict(study.methods[name].settings), place: study.tasks[task].task_adapter}
+    return resolve(Lora, place, layers)
+
+
+def _training_switches(study: Study, name: str) -> dict[str, bool]:
+    return {switch: value for switch, value in switches_under(study, name).items() if switch in TRAINING_SWITCHES}
+
+
+def check_recipes(study: Study) -> None:
+    """Resolve every recipe of the registries, so that a wrong one is found before any job starts.
+
+    Raises:
+        ConfigError: A recipe has an unknown key or a value outside its range.
+    """
+    # A method that no adapter uses is resolved nowhere, but a misspelt key in it is one all the same.
+    known = {field.name for field in fields(LanguageRecipe)}
+    for name, method in study.methods.items():
+        for key in sorted(method.recipe.keys() - known):
+            raise ConfigError(f"config: unknown key methods.{name}.recipe.{key}; remove it or correct its spelling")
+    for adapter in study.adapters.values():
+        token_context(study, adapter.base, adapter.corpus)
+    for model in study.models:
+        for task in study.tasks:
+            finetune_job(study, model, task)
+
+
+def check_searches(study: Study) -> None:
+    """Check every search space, and those in use against the jobs that they complete.
+
+    Raises:
+        ConfigError: See `clinical_peft.config.search_plans`.
+    """
+    plans.check_spaces(study)
+    for adapter in study.search.adapters:
+        adapter_search = plans.adapter_search(study, adapter)
+        if adapter_search is not None:
+            plans.check_search(adapter_search, pretrain_job(study, adapter), f"search.adapters.{adapter}")
+    for model in study.search.models:
+        for task in study.tasks:
+            model_search = plans.model_search(study, model, task)
+            if model_search is not None:
+                plans.check_search(model_search, finetune_job(study, model, task), f"search.models.{model}")
+
+
+def token_context(study: Study, base: str, corpus: str) -> int:
+    """Block length of a corpus tokenised for a base: the context that all adapters of the two agree on.
+
+    The corpus' name may carry a switch.
+
+    Raises:
+        ConfigError: They differ; adapters of one base and corpus share their token shards.
+    """
+    contexts = {
+        pretrain_job(study, name).recipe.context
+        for name, adapter in study.adapters.items()
+        if (adapter.base, adapter.corpus) == (base, plain(corpus))
+    }
+    if len(contexts) > 1:
+        found = ", ".join(map(str, sorted(contexts)))
+        raise ConfigError(
+            f"config: adapters of base {base!r} on corpus {corpus!r} differ in context ({found}); give them one"
+        )
+    return contexts.pop() if contexts else LanguageRecipe(learning_rate=1.0).context
+
+
+def longest_reading(study: Study, base: str) -> int | None:
+    """Most positions of a base that the study's adapters and runs in use read at once; None if none reads it."""
+    found = []
+    for name in adapters_in_use(study):
+        if study.adapters[plain(name)].base == base:
+            job = pretrain_job(study, name)
+            found.append(job.recipe.context + getattr(job.method, "num_virtual_tokens", 0))
+    found += [
+        finetune_job(study, model, task).recipe.context
+        for model, task in runs_in_use(study)
+        if study.models[plain(model)].base == base
+    ]
+    return max(found, default=None)
+
+
+def load_study(config: Mapping[str, Any]) -> Study:
+    """Validate a configuration and every recipe in it.
+
+    Raises:
+        ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes`, `check_methods`, `check_searches`,
+            `check_contamination` and `clinical_peft.config.arms.check_gaps`.
+    """
+    study = parse_study(config)
+    check_recipes(study)
+    check_methods(study)
+    check_searches(study)
+    check_gaps(study)
+    check_contamination(study)
+    return study
+
+
+def check_methods(study: Study) -> None:
+    """Refuse jobs that a base in four bits, or a study without general text, leaves no way to do.
+
+    Raises:
+        ConfigError: A job in use trains or changes the matrices of a base with precision nf4, or replays text that the
+            study does not have.
+    """
+    for name in adapters_in_use(study):
+        job = pretrain_job(study, name)
+        if job.method.type == "full" and job.recipe.precision == "nf4":
+            raise ConfigError(f"config: adapters.{name}: full fine-tuning cannot train a base in nf4; use bf16")
+        if job.recipe.replay and general_corpus(study, study.adapters[name].base) is None:
+            raise ConfigError(
+                f"config: adapters.{name}: recipe.replay needs general text; set data.general_corpus, or replay to 0"
+            )
+    for model, task in runs_in_use(study):
+        entry = study.models[model]
+        whole = entry.kind == "full" or entry.clinical_mode == "merged"
+        if whole and finetune_job(study, model, task).recipe.precision == "nf4":
+            raise ConfigError(
+                f"config: models.{model}: precision nf4 holds matrices that are neither trained nor merged into; set "
+                "recipe.precision of this model to bf16"
+            )
+
+
+def check_contamination(study: Study) -> None:
+    """Refuse corpora that contradict the contamination mode.
+
+    Raises:
+        ConfigError: An adapter in use is trained on a corpus that the mode leaves no room for, or the mode asks for
+            tasks, or tasks of MIMIC-III, and the study has others.
+    """
+    mode, source = study.contamination, study.cohorts.source
+    if mode == "paper":
+        return
+    if mode == "carevue" and source != "mimic-iii":
+        raise ConfigError(f"config: contamination: carevue is about tasks of mimic-iii, found cohorts.source {source}")
+    if mode == "disjoint" and not study.matrix.tasks:
+        raise ConfigError("config: matrix.tasks: contamination disjoint needs the tasks whose patients it leaves out")
+    allowed = study.paired_corpora or ("mimic-iv",)
+    for name in adapters_in_use(study):
+        corpus = study.adapters[name].corpus
+        if corpus not in allowed:
+            raise ConfigError(
+                f"config: adapters.{name}.corpus: expected {' or '.join(allowed)} with contamination {mode}, "
+                f"found {corpus}"
+            )
+
+
+def adapters_in_use(study: Study) -> list[str]:
+    """Adapters that the matrix selects or that a selected model needs, each once."""
+    needed = [study.models[model].clinical for model in study.matrix.models]
+    return list(dict.fromkeys([*study.matrix.adapters, *(name for name in needed if name is not None)]))
+
+
+def adapter_labels(study: Study) -> dict[str, str]:
+    """How the adapters in use are called in print: by base and method, and by corpus where the study reads several."""
+    adapters = {name: study.adapters[name] for name in adapters_in_use(study)}
+    several = len({adapter.corpus for adapter in adapters.values()}) > 1
+    labels = {
+        name: f"{study.bases[adapter.base].label}: {study.methods[adapter.method].label}"
+        + (f", {adapter.corpus}" if several else "")
+        for name, adapter in adapters.items()
+    }
+    # Adapters that differ in their recipe alone are told apart by their names.
+    shared = Counter(labels.values())
+    return {name: f"{label} ({name})" if shared[label] > 1 else label for name, label in labels.items()}
+
+
+def runs_in_use(study: Study) -> list[tuple[str, str]]:
+    """Model and task of every fine-tuning that the matrix selects, model by model."""
+    return [(model, task) for model in study.matrix.models for task in _tasks_of(study, model)]
+
+
+def feature_sets_in_use(study: Study) -> list[str]:
+    """Sets of pooled features that the selected runs read, each once."""
+    names = (feature_set(study, model, task) for model, task in runs_in_use(study))
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _tasks_of(study: Study, model: str) -> list[str]:
+    """Tasks of the matrix that a model may run."""
+    allowed = {task: study.tasks[task].models for task in study.matrix.tasks}
+    return [task for task, models in allowed.items() if models is None or model in models]
+
+
+def searches_in_use(study: Study) -> dict[str, Search]:
+    """Searches that the selected jobs need, by `{model}/{task}` or `adapters/{adapter}`."""
+    found = {f"adapters/{name}": plans.adapter_search(study, name) for name in adapters_in_use(study)}
+    found |= {f"{model}/{task}": plans.model_search(study, model, task) for model, task in runs_in_use(study)}
+    return {path: search for path, search in found.items() if search is not None}
+
+
+def bases_in_use(study: Study) -> list[str]:
+    """Bases that a selected adapter or model needs, each once."""
+    bases = [study.adapters[adapter].base for adapter in adapters_in_use(study)]
+    bases += [base for model in study.matrix.models if (base := study.models[model].base) is not None]
+    return list(dict.fromkeys(bases))
+
+
+def real_bases_in_use(study: Study) -> list[str]:
+    """Bases in use whose weights come from outside the workflow."""
+    return [base for base in bases_in_use(study) if base in study.real_bases]
+
+
+def corpora_in_use(study: Study) -> list[str]:
+    """Corpora that a selected adapter is trained on, each once."""
+    return list(dict.fromkeys(study.adapters[adapter].corpus for adapter in adapters_in_use(study)))
+
+
+def reads_synthetic_notes(study: Study) -> bool:
+    """Whether any selected job reads notes or cohorts of the synthetic hospital."""
+    return study.data.synthetic and reads_hospital(study)
+
+
+def reads_hospital(study: Study) -> bool:
+    """Whether any selected job reads a hospital's tables, MIMIC's or synthetic ones; else all notes are of files."""
+    return bool(study.matrix.models and study.matrix.tasks) or any(
+        corpus not in study.data.note_files for corpus in corpora_in_use(study)
+    )
+
+
+def all_adapters_of_synthetic_notes(study: Study) -> bool:
+    """Whether no adapter in use learns from real notes: a study of synthetic cohorts may read a file of notes too."""
+    return study.data.synthetic and not any(
+        study.adapters[name].corpus in study.data.note_files for name in adapters_in_use(study)
+    )
+
+
+def check_runnable(study: Study) -> None:
+    """Refuse what may be planned but not run: real weights trained on synthetic notes unasked.
+
+    Raises:
+        ConfigError: The study combines the two without `data.synthetic_for_real_bases`.
+    """
+    real = real_bases_in_use(study)
+    if real and reads_synthetic_notes(study) and not study.data.synthetic_for_real_bases:
+        raise ConfigError(
+            f"config: study {study.study!r} would train real weights ({', '.join(real)}) on synthetic notes; give the "
+            "folders data.mimic_iii and data.mimic_iv_note, or set data.synthetic_for_real_bases to true"
+        )
+
+
+def scratch_source(study: Study, base: str) -> ScratchSource | None:
+    """The source of a base that the workflow trains, or None for real weights."""
+    source = study.bases[base].source
+    return source if isinstance(source, ScratchSource) else None

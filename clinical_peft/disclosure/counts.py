@@ -1,0 +1,265 @@
+"""What may be published of counts: the one place that decides it, for tables, files, figures, cards and MLflow.
+
+The rules are those of statistical disclosure control for tables of counts (Hundepool et al. 2012, Statistical
+Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statistical Disclosure Control for Outputs):
+
+- Primary suppression: no count below `SMALLEST_CELL` is published, zero included.
+- Complementary suppression: the hidden cells of a margin, whose sum is known, sum to at least `SMALLEST_CELL` plus
+  their number; otherwise the smallest of the others is hidden too.
+- A reader is not told which of the two hid a cell: both read `HIDDEN`.
+- A metric is published where every count that it rests on is, to `DIGITS` significant digits, so that the fraction
+  behind it does not show its denominator.
+- Metrics of a whole split with a hidden count, which a study cannot do without, have `COARSE_DIGITS` digits. Those that
+  are shares of its admissions stand in steps so wide that two counts of a class give the same ones to a model with
+  one score for all; those that compare outcomes and scores in sum are hidden (`coarse_figures`).
+- A figure of steps (a curve, a bar chart of shares) has no step of fewer than `SMALLEST_CELL` positives or negatives.
+
+`clinical_peft.disclosure.groups` applies them to groups of patients over several tasks.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+SMALLEST_CELL = 10
+DIGITS = 3
+COARSE_DIGITS = 2
+FEWEST_IN_PAIRS = 3  # classes whose pairs an AUROC of a group is the mean of
+STEPS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2)  # of shares of the admissions of a split
+RANKED = ("auroc", "calibration_slope")  # figures of how rows are ordered and spread, not of how many are positive
+OUTCOMES_IN_SUM = ("brier", "log_loss", "calibration_intercept", "ece")
+HIDDEN = f"fewer than {SMALLEST_CELL}, or would give away such a count"
+
+
+def is_small(count: int | None) -> bool:
+    """Whether a count is too small to be published."""
+    return count is not None and count < SMALLEST_CELL
+
+
+def few(counts: Iterable[int]) -> bool:
+    """Whether any of some counts is too small to be published."""
+    return any(is_small(count) for count in counts)
+
+
+def shown(count: int | None) -> int | None:
+    """A count that stands alone, None where it is too small to be published."""
+    return None if is_small(count) else count
+
+
+def shown_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts that may be published, each standing alone; the others are left out."""
+    return {name: count for name, count in counts.items() if not is_small(count)}
+
+
+def significant(value: float | None, digits: int = DIGITS) -> float | None:
+    """A value to so many significant digits; None and what is not finite stay as they are.
+
+    Examples:
+        >>> significant(0.756896551724138)
+        0.757
+        >>> significant(-12.345)
+        -12.3
+    """
+    if value is None or not math.isfinite(value) or value == 0:
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))
+
+
+def coarse(value: Any) -> Any:
+    """The same with every number that is no whole one to `COARSE_DIGITS` significant digits, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: coarse(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [coarse(part) for part in value]
+    return significant(value, COARSE_DIGITS) if isinstance(value, float) else value
+
+
+def coarse_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """Figures of a split of which a class has few rows, as they may be published.
+
+    Where all scores are alike, AUPRC is the share of positives, accuracy and F1 follow from it, and Brier score,
+    log-loss and calibration in the large from it and that score: each would tell the count.
+
+    Args:
+        figures: By name, values, or intervals or mappings of them.
+        rows: Rows of the split.
+
+    Returns:
+        Figures of `RANKED` to `COARSE_DIGITS` digits, the others in steps of `step_of_shares`; None where hidden.
+    """
+    step = step_of_shares(rows)
+    return {
+        name: coarse(value) if name.startswith(RANKED) else _in_steps(value, None if name in OUTCOMES_IN_SUM else step)
+        for name, value in figures.items()
+    }
+
+
+def _in_steps(value: Any, step: float | None) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _in_steps(part, step) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return None if step is None else [_in_steps(part, step) for part in value]
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    # The uppermost step may end beyond 1, the greatest share.
+    return None if step is None else min(1.0, round(_steps(value, step) * step, 2))
+
+
+def _steps(value: float, step: float) -> int:
+    # Ties are recognised despite the error of the division.
+    return round(round(value / step, 9))
+
+
+@cache
+def step_of_shares(rows: int) -> float | None:
+    """The smallest step of `STEPS` in which no small count of a split has the figures of a constant score to itself.
+
+    Args:
+        rows: Rows of the split.
+
+    Returns:
+        A step such that every hidden count but 0, whose AUROC is undefined, shares them with a neighbouring hidden one;
+        None where there is none.
+    """
+
+    def told(count: int, step: float) -> list[int]:
+        return [_steps(value, step) for value in _of_constant_score(count, rows)]
+
+    hidden = range(1, min(SMALLEST_CELL, rows))
+    for step in STEPS:
+        found = [told(count, step) for count in hidden]
+        if found and all(found.count(one) > 1 for one in found):
+            return step
+    return None
+
+
+def _of_constant_score(positives: int, rows: int) -> tuple[float, ...]:
+    """AUPRC, accuracy and macro F1 where all rows have one score, so that all or none are found positive."""
+    negatives = rows - positives
+    return positives / rows, negatives / rows, positives / (rows + positives), negatives / (rows + negatives)
+
+
+def has_hidden(counts: Any) -> bool:
+    """Whether a count of a split, alone or by class, is hidden."""
+    return counts is None or (isinstance(counts, list | tuple) and None in counts)
+
+
+def hidden_in_margin(counts: Sequence[int], hidden: Collection[int] = ()) -> frozenset[int]:
+    """Which cells of a margin to hide: the small ones, and as many others as they need for cover.
+
+    Args:
+        counts: Cells whose sum is known.
+        hidden: Places that are hidden anyway.
+
+    Returns:
+        Places of the hidden cells: none, or at least two that sum to `SMALLEST_CELL` plus their number, or all.
+
+    Examples:
+        >>> sorted(hidden_in_margin([50, 1, 1]))
+        [0, 1, 2]
+        >>> sorted(hidden_in_margin([50, 9, 20, 30]))
+        [1, 2]
+    """
+    found = {place for place, count in enumerate(counts) if is_small(count)} | set(hidden)
+    others = sorted(set(range(len(counts))) - found, key=lambda place: (counts[place], place))
+    # One hidden cell is the sum less the others, however large it is.
+    while found and others and (len(found) < 2 or sum(counts[place] for place in found) < SMALLEST_CELL + len(found)):
+        found.add(others.pop(0))
+    return frozenset(found)
+
+
+def shown_margin(counts: Sequence[int]) -> list[int | None]:
+    """The cells of a margin, None where hidden; see `hidden_in_margin`."""
+    hidden = hidden_in_margin(counts)
+    return [None if place in hidden else count for place, count in enumerate(counts)]
+
+
+def shown_totals(totals: Sequence[int]) -> list[bool]:
+    """Which totals of a chain of steps may be published, so that what lies between two of them is no small count.
+
+    A step that drops few is published together with its neighbours: the totals between them are hidden, and what they
+    drop together is at least `SMALLEST_CELL` plus the number of such steps. The last total, which the chain is about,
+    is kept, the first where that is possible, and as many of the others as may be.
+
+    Args:
+        totals: Rows or patients that each step leaves, falling.
+
+    Examples:
+        >>> shown_totals([1000, 997, 950])
+        [True, False, True]
+        >>> shown_totals([1000, 800, 797])
+        [True, False, True]
+        >>> shown_totals([1000, 997])
+        [False, True]
+    """
+    # By place of the first total: the longest chain of totals from there to the last, its length and next place.
+    longest: dict[int, tuple[int, int | None]] = {len(totals) - 1: (1, None)}
+    for place in reversed(range(len(totals) - 1)):
+        reached = [
+            (longest[later][0] + 1, -later)
+            for later in longest
+            if totals[place] - totals[later] >= SMALLEST_CELL + (later - place if later > place + 1 else 0)
+        ]
+        if reached:
+            length, later = max(reached)
+            longest[place] = length, -later
+    if not totals or is_small(totals[-1]):
+        return [False] * len(totals)
+    kept = []
+    at: int | None = 0 if 0 in longest else min(longest, key=lambda place: (-longest[place][0], place))
+    while at is not None:
+        kept.append(at)
+        at = longest[at][1]
+    return [place in kept for place in range(len(totals))]
+
+
+def whole_table(*cells: np.ndarray) -> np.ndarray:
+    """Where every cell of a table of counts is large enough, bool of the cells' shape."""
+    return np.asarray(np.logical_and.reduce([np.asarray(cell) >= SMALLEST_CELL for cell in cells]))
+
+
+def publishable_classes(target: np.ndarray, *, exclusive: bool) -> np.ndarray:
+    """Classes of which both kinds of rows may be counted in public, bool of shape (K,).
+
+    Args:
+        target: True where a row has the class, of shape (N, K).
+        exclusive: Whether a row has exactly one class, so that the classes sum to the rows.
+    """
+    positives = target.sum(axis=0)
+    fine = whole_table(positives, len(target) - positives)
+    if not exclusive:
+        return fine
+    covered = hidden_in_margin(positives.tolist(), np.flatnonzero(~fine).tolist())
+    return np.array([place not in covered for place in range(target.shape[1])], dtype=bool)
+
+
+def merged_ranges(positives: Sequence[int] | np.ndarray, negatives: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Join neighbouring ranges until each holds enough positives and negatives.
+
+    Args:
+        positives: Positives of each range, in order.
+        negatives: Negatives of each range.
+
+    Returns:
+        The number of the joined range of each range, int64, rising from 0; empty where all of them together hold too
+        few of either.
+    """
+    if min(np.sum(positives), np.sum(negatives)) < SMALLEST_CELL:
+        return np.empty(0, np.int64)
+    place, found = 0, np.zeros(len(positives), np.int64)
+    counts = [0, 0]
+    for index, pair in enumerate(zip(positives, negatives, strict=True)):
+        found[index] = place
+        counts = [before + int(more) for before, more in zip(counts, pair, strict=True)]
+        if min(counts) >= SMALLEST_CELL:
+            place, counts = place + 1, [0, 0]
+    # What is left over at the end joins the last range that is full.
+    return np.minimum(found, place - 1)
+
+
+def rounded_interval(interval: Iterable[float] | None, digits: int = DIGITS) -> list[float | None] | None:
+    """Both ends of an interval to significant digits."""
+    return None if interval is None else [significant(end, digits) for end in interval]

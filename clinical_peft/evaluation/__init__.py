@@ -1,1 +1,0 @@
-"""From predictions to metrics with intervals, and from metrics to tables, figures and the report."""

@@ -1,0 +1,191 @@
+"""Areas under ROC and precision-recall curves, averaged over classes as each task asks for.
+
+Every figure takes weights of shape (N, R) and returns R values: a column of ones gives the figure itself, a column of
+counts gives the figure of a bootstrap resample, equal to scikit-learn's on the resample written out row by row.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.weighting import Weighting, kernel_pays
+
+# Bands of labels by their admissions in training, as Liu et al. (2019, CVPR) divide long-tailed classes: many-shot
+# more than 100, few-shot fewer than 20.
+HEAD_ABOVE, TAIL_BELOW = 100, 20
+BANDS = ("head", "middle", "tail")
+
+Areas = dict[str, np.ndarray]
+AreasByClass = dict[tuple[int, ...], np.ndarray]
+"""By the number of a class, or those of a pair of classes of a multiclass task: float64 of shape (R,)."""
+
+
+def rank_figures(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Area under the ROC curve (ties count half) and average precision of one ranking.
+
+    Args:
+        scores: Scores of shape (N,).
+        positive: True where the row is positive, of shape (N,).
+        weights: Whole-number row weights of shape (N, R).
+
+    Returns:
+        AUROC and average precision, float64 of shape (R,); NaN where a column has no positive or no negative weight.
+    """
+    compiled = kernel_pays(int(positive.sum()), len(scores), weights.shape[1])
+    return Weighting(weights, compiled=compiled).rank(scores, positive)
+
+
+def weigh(data: Predictions, weights: np.ndarray | Weighting | None = None) -> Weighting:
+    """Row weights as all figures take them, with the faster way of ranking for this task.
+
+    Args:
+        data: Predictions of N rows and K classes.
+        weights: Row weights of shape (N, R), or None for one column of ones.
+    """
+    if isinstance(weights, Weighting):
+        return weights
+    counts = np.ones((len(data), 1), np.uint8) if weights is None else weights
+    positives = int(data.target.sum())
+    if data.type == "multilabel":
+        positives *= 2  # ranked within a label, and over all labels
+    elif data.type == "multiclass":
+        positives *= data.target.shape[1]
+    return Weighting(counts, compiled=kernel_pays(positives, len(data), counts.shape[1]))
+
+
+def scored_classes(target: np.ndarray) -> np.ndarray:
+    """Classes that have both a positive and a negative row, bool of shape (K,), from targets of shape (N, K)."""
+    return np.asarray(target.any(axis=0) & ~target.all(axis=0))
+
+
+def frequency_bands(train_positives: np.ndarray) -> dict[str, np.ndarray]:
+    """Bands of labels, bool of shape (K,) each, by their admissions in training, int of shape (K,).
+
+    Returns:
+        `head` (more than `HEAD_ABOVE`), `tail` (fewer than `TAIL_BELOW`) and `middle`.
+    """
+    head, tail = train_positives > HEAD_ABOVE, train_positives < TAIL_BELOW
+    return {"head": head, "middle": ~head & ~tail, "tail": tail}
+
+
+def class_areas(data: Predictions, weighting: Weighting, columns: Sequence[int] | np.ndarray) -> Areas:
+    """Areas of single classes against the rest.
+
+    Returns:
+        `auroc` and `auprc`, float64 of shape (C, R) for C columns, NaN where undefined.
+    """
+    areas = [weighting.rank(data.log_odds[:, column], data.target[:, column]) for column in columns]
+    shape = (len(areas), weighting.width)
+    return {
+        name: np.array([pair[place] for pair in areas]).reshape(shape) for place, name in enumerate(("auroc", "auprc"))
+    }
+
+
+def area_figures(data: Predictions, weights: np.ndarray | Weighting | None = None) -> Areas:
+    """AUROC and AUPRC as the paper defines them.
+
+    Binary: of the second class. Multilabel: mean over the classes with both labels present. Multiclass: AUROC is the
+    mean over pairs of classes, each pair the mean of its two directions (macro one-versus-one, Hand and Till 2001);
+    AUPRC is the mean over classes against the rest. Within a resample, means run over what that resample defines.
+
+    Args:
+        data: Predictions of N rows.
+        weights: Row weights of shape (N, R), or None for one column of ones.
+
+    Returns:
+        `auroc` and `auprc`, float64 of shape (R,), NaN where undefined.
+    """
+    weighting = weigh(data, weights)
+    columns = [1] if data.type == "binary" else np.flatnonzero(scored_classes(data.target))
+    by_class = class_areas(data, weighting, columns)
+    auroc = one_versus_one(data, weighting) if data.type == "multiclass" else mean_of_defined(by_class["auroc"])
+    return {"auroc": auroc, "auprc": mean_of_defined(by_class["auprc"])}
+
+
+def label_figures(data: Predictions, weighting: Weighting, bands: Mapping[str, np.ndarray] | None) -> Areas:
+    """AUROC and AUPRC of a multilabel task under every average, over the classes with both labels present.
+
+    `auroc` and `auprc` are means over classes (macro); `_weighted` means weigh a class by its positives; `_micro`
+    ranks all pairs of row and class together; `_head`, `_middle` and `_tail` are macro means over the labels of a band.
+
+    Args:
+        data: Predictions of N rows and K labels.
+        weighting: Row weights.
+        bands: By name, the labels of each band, bool of shape (K,); None for no bands.
+
+    Returns:
+        Figure name to float64 of shape (R,), NaN where undefined.
+    """
+    columns = np.flatnonzero(scored_classes(data.target))
+    by_class = class_areas(data, weighting, columns)
+    positives = weighting.count(data.target[:, columns].T)
+    rows = np.repeat(np.arange(len(data)), len(columns))
+    micro = weighting.rank(data.log_odds[:, columns].ravel(), data.target[:, columns].ravel(), rows)
+    figures = {}
+    for place, (name, areas) in enumerate(by_class.items()):
+        figures[name] = mean_of_defined(areas)
+        figures[f"{name}_weighted"] = mean_of_defined(areas, positives)
+        figures[f"{name}_micro"] = micro[place]
+        for band, members in (bands or {}).items():
+            figures[f"{name}_{band}"] = mean_of_defined(areas[members[columns]])
+    return figures
+
+
+def one_versus_one(data: Predictions, weighting: Weighting) -> np.ndarray:
+    """Macro one-versus-one AUROC of a multiclass task, float64 of shape (R,), over pairs of classes that both occur."""
+    return mean_of_defined(np.array(list(pair_areas(data, weighting).values())).reshape(-1, weighting.width))
+
+
+def pair_areas(data: Predictions, weighting: Weighting) -> AreasByClass:
+    """AUROC of every pair of classes that both occur, the mean of its two directions."""
+    areas: AreasByClass = {}
+    for first, second in combinations(np.flatnonzero(data.target.any(axis=0)).tolist(), 2):
+        rows = np.flatnonzero(data.target[:, first] | data.target[:, second])
+        towards_first, _ = weighting.rank(data.log_odds[rows, first], data.target[rows, first], rows)
+        towards_second, _ = weighting.rank(data.log_odds[rows, second], data.target[rows, second], rows)
+        areas[first, second] = (towards_first + towards_second) / 2
+    return areas
+
+
+def areas_by_class(data: Predictions, weighting: Weighting) -> AreasByClass:
+    """What the AUROC of `area_figures` is the mean of: the classes, or pairs of classes, that the rows define."""
+    if data.type == "multiclass":
+        return pair_areas(data, weighting)
+    columns = [1] if data.type == "binary" else np.flatnonzero(scored_classes(data.target)).tolist()
+    values = class_areas(data, weighting, columns)["auroc"]
+    return {(column,): value for column, value in zip(columns, values, strict=True)}
+
+
+def over_shared(*groups: AreasByClass, width: int) -> list[np.ndarray]:
+    """Mean AUROC of groups of rows over the same classes: those that all groups define, in each resample anew.
+
+    Args:
+        groups: Of each group, what `areas_by_class` returned.
+        width: R.
+
+    Returns:
+        Of each group float64 of shape (R,), NaN where no class is defined in all.
+    """
+    shared = sorted(set.intersection(*(set(areas) for areas in groups)))
+    values = np.array([[areas[classes] for classes in shared] for areas in groups]).reshape(
+        len(groups), len(shared), width
+    )
+    defined = ~np.isnan(values).any(axis=0)
+    return [mean_of_defined(np.where(defined, of_group, np.nan)) for of_group in values]
+
+
+def mean_of_defined(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Means over the first axis of what is not NaN, of shape (R,); NaN where nothing is.
+
+    Args:
+        values: Values of shape (M, R).
+        weights: Weights of shape (M, R), or None for equal ones.
+    """
+    defined = ~np.isnan(values)
+    used = defined.astype(np.float64) if weights is None else defined * weights
+    total = used.sum(axis=0)
+    return np.where(
+        total > 0, (np.where(defined, values, 0.0) * used).sum(axis=0) / np.where(total > 0, total, 1), np.nan
+    )

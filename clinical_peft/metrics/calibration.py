@@ -1,0 +1,155 @@
+"""Calibration of scores: Brier score, log-loss, slope and intercept, expected calibration error, reliability bins.
+
+Slope and intercept (Van Calster et al. 2019, BMC Med 17:230): the slope b of a logistic regression of the outcome on
+the log-odds of the score, 1 when scores are neither too extreme nor too timid; and the intercept a with that slope held
+at 1, 0 when they are right on average (calibration in the large), negative when too high. Tasks of several classes
+pool all pairs of row and class; a multiclass task has no intercept, since scores and outcomes of a row both sum to 1.
+Expected calibration error: mean distance between the mean score and the observed
+share over `BINS` bins that hold equally many scores, weighted by size; of a multiclass task, of the predicted class
+(Guo et al. 2017, ICML).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clinical_peft.disclosure.counts import merged_ranges
+from clinical_peft.metrics.logistic import replicated_intercept, replicated_slope
+from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.weighting import Weighting
+from clinical_peft.tasks.scores import log_sigmoid
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Scores and what came of them.
+
+    Attributes:
+        scores: Probabilities, float64 of shape (N, M).
+        log_odds: Their log-odds, float64 of shape (N, M).
+        target: Outcomes, bool of shape (N, M).
+    """
+
+    scores: np.ndarray
+    log_odds: np.ndarray
+    target: np.ndarray
+
+
+def score_pairs(data: Predictions) -> Pairs:
+    """What slope and intercept are fitted on: of a binary task the second class, otherwise every row and class."""
+    columns = slice(1, 2) if data.type == "binary" else slice(None)
+    return Pairs(data.scores[:, columns], data.log_odds[:, columns], data.target[:, columns])
+
+
+def binned_pairs(data: Predictions) -> Pairs:
+    """What calibration error and reliability bins are of: as `score_pairs`, of a multiclass task the highest score."""
+    if data.type != "multiclass":
+        return score_pairs(data)
+    chosen = data.log_odds.argmax(axis=1)[:, None]
+    return Pairs(*(np.take_along_axis(part, chosen, axis=1) for part in (data.scores, data.log_odds, data.target)))
+
+
+def calibration_figures(data: Predictions, weighting: Weighting) -> dict[str, np.ndarray]:
+    """Brier score, log-loss, calibration slope and intercept, and expected calibration error.
+
+    Brier score: binary, squared error of the second class's probability; multiclass, squared errors summed over classes
+    (0 to 2); multilabel, mean over rows and classes. Log-loss (natural logarithm): of the true class; multilabel,
+    binary cross-entropy averaged over rows and classes. Slope and intercept of a resample are one Newton step from
+    those of the data; the bins are those of the data.
+
+    Args:
+        data: Predictions of N rows.
+        weighting: Row weights of R resamples.
+
+    Returns:
+        `brier`, `log_loss`, `calibration_slope`, `calibration_intercept` and `ece`, float64 of shape (R,); NaN where
+        undefined: in an empty resample, a slope where scores are constant or separate the outcomes, slope and
+        intercept where all outcomes are alike, an intercept where the task is multiclass.
+    """
+    squared = (data.scores - data.target) ** 2
+    if data.type == "multilabel":
+        brier = squared.mean(axis=1)
+    else:
+        brier = squared[:, 1] if data.type == "binary" else squared.sum(axis=1)
+    pairs = score_pairs(data)
+    intercept = np.full(weighting.width, np.nan)
+    if data.type != "multiclass":
+        intercept = replicated_intercept(pairs.log_odds, pairs.target, weighting)
+    return {
+        "brier": weighting.mean(brier),
+        "log_loss": weighting.mean(log_losses(data)),
+        "calibration_slope": replicated_slope(pairs.log_odds, pairs.target, weighting),
+        "calibration_intercept": intercept,
+        "ece": _calibration_error(binned_pairs(data), weighting),
+    }
+
+
+def log_losses(data: Predictions) -> np.ndarray:
+    """Log-loss of each row, float64 of shape (N,): of the true class; multilabel, the mean over labels."""
+    if data.type == "multilabel":
+        return np.asarray(-log_sigmoid(np.where(data.target, data.log_odds, -data.log_odds)).mean(axis=1))
+    return -log_sigmoid(data.log_odds[data.target])
+
+
+def _bin_of(log_odds: np.ndarray) -> np.ndarray:
+    """Bin of each score, from 0 to `BINS` - 1; borders are quantiles, so that bins hold equally many without ties."""
+    borders = np.quantile(log_odds, np.linspace(0, 1, BINS + 1)[1:-1])
+    return np.searchsorted(borders, log_odds)
+
+
+def _by_bin(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """Sums of values of shape (N, M) over the pairs of each row in each bin, float64 of shape (BINS, N)."""
+    rows = np.repeat(np.arange(len(values)), values.shape[1])
+    flat = np.bincount(bins.ravel() * len(values) + rows, weights=values.ravel(), minlength=BINS * len(values))
+    return flat.reshape(BINS, len(values))
+
+
+def _calibration_error(pairs: Pairs, weighting: Weighting) -> np.ndarray:
+    distance = np.abs(weighting.sum(_by_bin(pairs.scores - pairs.target, _bin_of(pairs.log_odds)))).sum(axis=0)
+    number = weighting.total * pairs.scores.shape[1]
+    return np.asarray(distance / np.where(number > 0, number, np.nan))
+
+
+def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = False) -> list[dict[str, Any]]:
+    """What a reliability diagram shows.
+
+    Args:
+        data: Predictions of N rows.
+        weighting: Row weights of R resamples.
+        joined: Join neighbours until a bin has enough outcomes and enough pairs without one to be published; there is
+            no bin where all of them have too few.
+
+    Returns:
+        One mapping per bin that is not empty, by rising score: `pairs` (number of scores), `low`, `high` (their
+        range), `mean_score`, `observed` (share of outcomes) and `observed_replicates`, float64 of shape (R,).
+    """
+    pairs = binned_pairs(data)
+    bins = _bin_of(pairs.log_odds)
+    if joined:
+        merged = merged_ranges(*(np.bincount(bins[kind], minlength=BINS) for kind in (pairs.target, ~pairs.target)))
+        if not len(merged):
+            return []
+        bins = merged[bins]
+    found = weighting.sum(_by_bin(pairs.target.astype(np.float64), bins))
+    number = weighting.sum(_by_bin(np.ones_like(pairs.scores), bins))
+    with np.errstate(invalid="ignore"):
+        replicates = found / np.where(number > 0, number, np.nan)
+    described = []
+    for index in range(BINS):
+        inside = bins == index
+        if inside.any():
+            scores = pairs.scores[inside]
+            described.append(
+                {
+                    "pairs": int(inside.sum()),
+                    "low": float(scores.min()),
+                    "high": float(scores.max()),
+                    "mean_score": float(scores.mean()),
+                    "observed": float(pairs.target[inside].mean()),
+                    "observed_replicates": replicates[index],
+                }
+            )
+    return described

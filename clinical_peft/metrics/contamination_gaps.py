@@ -1,0 +1,379 @@
+"""What pretraining on the notes of test patients is worth: two comparisons of AUROC, from predictions.
+
+Layout of contamination.json: level, resamples, smallest_cell, `membership` {source, approximate} of the CareVue subset;
+    `carevue`, by task: task, unadapted, adapted (models), seeds, classes (which are compared: those that both groups
+        define), `groups` {inside, outside} of {admissions, patients, positives (rows of the second class of a binary
+        task, else null), unadapted, adapted (AUROC), gain (adapted minus unadapted)}, difference (gain outside minus
+        gain inside), undefined (null, or why there are no figures);
+    `disjoint`, by task: task, protocol, cohort_sha256, matched, disjoint (models), seeds, classes, admissions,
+        patients, positives, auroc {matched, disjoint}, difference (matched minus disjoint), undefined.
+A gain or difference is {value, interval, undefined_resamples, standard_error, degrees_of_freedom (null when infinite),
+interval_total, p_total, p_holm, significant}, an AUROC {value, interval}. Every figure is the mean over seeds; interval
+is of percentiles over resamples of the patients. standard_error, interval_total and p_total are of patients, and of
+seeds where there are several: what seeds add is the spread of differences by seed, pooled over both groups of a task,
+and a difference of gains has that of both. p_holm adjusts p_total over the whole file. AUROCs inside and outside are
+over the classes (of a multiclass task, pairs of classes) that both groups define, in each resample anew, and of which
+both have enough positives and negatives. Counts that may not be published (`clinical_peft.disclosure.groups`, over all
+tasks) are null, with the figures of such a group; figures of the groups are rounded to `DIGITS` digits.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clinical_peft.disclosure.counts import (
+    DIGITS,
+    FEWEST_IN_PAIRS,
+    HIDDEN,
+    SMALLEST_CELL,
+    coarse,
+    few,
+    is_small,
+    publishable_classes,
+)
+from clinical_peft.disclosure.groups import Decision, Members, decide
+from clinical_peft.errors import DataError
+from clinical_peft.files import read_json, write_json
+from clinical_peft.metrics.areas import area_figures, areas_by_class, over_shared, scored_classes, weigh
+from clinical_peft.metrics.comparisons import SeedVariances, Total, correct_over_table, seed_variances
+from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
+from clinical_peft.metrics.runs import read_runs
+from clinical_peft.metrics.subgroup_gaps import task_members
+
+INSIDE, OUTSIDE = "inside", "outside"
+GAIN = "gain"
+NO_CLASS = "no class has both labels inside and outside the subset"
+NO_CLASS_AT_ALL = "no class has both labels among the test admissions"
+
+Runs = Mapping[tuple[str, str], Sequence[Predictions]]
+"""Test predictions of each seed, by model and task."""
+
+
+@dataclass(frozen=True)
+class ComparedModels:
+    """The models of the two comparisons, by their names in the config.
+
+    Attributes:
+        unadapted: Without a clinical adapter.
+        adapted: Its adapter was pretrained on MIMIC-IV.
+        matched: Its adapter was pretrained on the unfiltered arm.
+        disjoint: Its adapter was pretrained on the arm without held-out patients.
+    """
+
+    unadapted: str
+    adapted: str
+    matched: str
+    disjoint: str
+
+
+def measure_contamination(
+    metrics: Sequence[Path],
+    predictions: Sequence[Path],
+    classes: Mapping[str, Path],
+    membership: Path,
+    source: Path,
+    *,
+    models: ComparedModels,
+    resamples: int,
+    bootstrap_seed: int,
+    output: Path,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Compare gains inside and outside the CareVue subset, and the two arms of mode ``disjoint``.
+
+    Args:
+        metrics: Metrics files of all runs of the compared models; those of other models are passed over.
+        predictions: Predictions files in the same order.
+        classes: Label space of each task, a JSON list.
+        membership: cohorts/carevue.parquet: subject_id, in_subset.
+        source: cohorts/carevue.json, which says where membership comes from.
+        models: Which models are compared.
+        resamples: Bootstrap resamples of the test patients.
+        bootstrap_seed: Seed of the resamples.
+        output: JSON file to write.
+        level: Coverage of the intervals.
+
+    Returns:
+        What the file holds; the module's description says what that is.
+
+    Raises:
+        DataError: A file is malformed or missing, a model has no run on a task, runs may not stand in one table
+            (`clinical_peft.metrics.runs.check_comparable`), the admissions of two models differ, or membership of a
+            test patient is unknown.
+    """
+    runs: dict[tuple[str, str], list[Predictions]] = defaultdict(list)
+    wanted = (models.unadapted, models.adapted, models.matched, models.disjoint)
+    stated: dict[str, dict[str, str]] = {}
+    for run, splits in read_runs(metrics, predictions, classes, models=wanted):
+        runs[run["model"], run["task"]].append(splits["test"])
+        stated[run["task"]] = {name: run[name] for name in ("task", "protocol", "cohort_sha256")}
+    subset = read_membership(membership)
+    draw: dict[str, Any] = {"resamples": resamples, "bootstrap_seed": bootstrap_seed, "level": level}
+    carevue, disjoint = [], []
+    pairs = {task: _pair(runs, models.unadapted, models.adapted, task) for task in sorted(stated)}
+    places = {task: is_inside(first[0].subject_id, subset, str(membership)) for task, (first, _) in pairs.items()}
+    decisions = decide({task: _members(pairs[task][0][0], inside) for task, inside in places.items()})
+    for task, facts in sorted(stated.items()):
+        names = facts | {"unadapted": models.unadapted, "adapted": models.adapted}
+        compared = compare_gains(*pairs[task], places[task], decision=decisions[task], **draw)
+        carevue.append(names | _rounded_groups(compared))
+        without, matched = _pair(runs, models.disjoint, models.matched, task)
+        names = facts | {"matched": models.matched, "disjoint": models.disjoint}
+        arms = compare_arms(without, matched, **draw)
+        rare = without[0].type == "multiclass" and few(without[0].target.sum(axis=0).tolist())
+        disjoint.append(names | (coarse(arms) if rare else arms))
+    gains = [group["gain"] for row in carevue for group in row["groups"].values()]
+    differences = [row["difference"] for row in (*carevue, *disjoint)]
+    correct_over_table([tested for tested in (*gains, *differences) if tested is not None])
+    record = read_json(source)
+    result = {
+        "level": level,
+        "resamples": resamples,
+        "smallest_cell": SMALLEST_CELL,
+        "membership": {"source": record["source"], "approximate": record["approximate"]},
+        "carevue": carevue,
+        "disjoint": disjoint,
+    }
+    write_json(output, result)
+    return result
+
+
+def read_membership(path: Path) -> dict[int, bool]:
+    """Read which test patients belong to the CareVue subset.
+
+    Raises:
+        DataError: The file is missing or lacks a column.
+    """
+    try:
+        table = pq.read_table(path)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        raise DataError(f"{path}: expected patients of the CareVue subset, found none; build the file again") from None
+    missing = {"subject_id", "in_subset"} - set(table.column_names)
+    if missing:
+        raise DataError(f"{path}: expected the columns subject_id and in_subset; missing: {', '.join(sorted(missing))}")
+    return dict(zip(table["subject_id"].to_pylist(), table["in_subset"].to_pylist(), strict=True))
+
+
+def is_inside(subject_id: np.ndarray, subset: Mapping[int, bool], place: str) -> np.ndarray:
+    """Tell which rows are of patients inside the subset, bool of shape (N,).
+
+    Args:
+        subject_id: Patient of each row, int64 of shape (N,).
+        subset: Membership by patient.
+        place: Where membership was read, for the message of an error.
+
+    Raises:
+        DataError: Membership of a patient is unknown.
+    """
+    unknown = sum(int(subject) not in subset for subject in np.unique(subject_id))
+    if unknown:
+        raise DataError(
+            f"{place}: expected every test patient, found {unknown} missing; the predictions and this file are of "
+            "different cohorts: build both again"
+        )
+    return np.array([subset[int(subject)] for subject in subject_id], dtype=bool)
+
+
+def compare_gains(
+    unadapted: Sequence[Predictions],
+    adapted: Sequence[Predictions],
+    inside: np.ndarray,
+    *,
+    resamples: int,
+    bootstrap_seed: int,
+    level: float = 0.95,
+    decision: Decision | None = None,
+) -> dict[str, Any]:
+    """Compare what adaptation gains outside the CareVue subset and inside it.
+
+    Different patients, so no paired comparison of the groups; the two models are paired within each.
+
+    Args:
+        unadapted: Test predictions of N admissions by the model without a clinical adapter, one per seed.
+        adapted: The same admissions by the model with the adapter, for the same seeds.
+        inside: Whether the patient belongs to the subset, bool of shape (N,).
+        resamples: Bootstrap resamples of the patients.
+        bootstrap_seed: Their seed.
+        level: Coverage of the intervals.
+        decision: What may be published of the two groups; None for a task that stands alone.
+
+    Returns:
+        seeds, classes, groups, difference and undefined, as the module's description has them, but for p_holm and
+        significant.
+    """
+    example = unadapted[0]
+    rows = {INSIDE: np.flatnonzero(inside), OUTSIDE: np.flatnonzero(~inside)}
+    shared = np.logical_and(*(_compared_classes(example.of_rows(place)) for place in rows.values()))
+    decision = decision or decide({"": _members(example, inside)})[""]
+    counts = {
+        name: _counts(example.of_rows(place), counted=name in decision.counts, compared=name in decision.outcomes)
+        for name, place in rows.items()
+    }
+    why = None if decision.outcomes >= rows.keys() else HIDDEN
+    why = why or (None if _defined(example, shared) else NO_CLASS)
+    result: dict[str, Any] = {
+        "seeds": len(unadapted),
+        "classes": int(shared.sum()),
+        "groups": {name: count | dict.fromkeys(("unadapted", "adapted", "gain")) for name, count in counts.items()},
+        "difference": None,
+        "undefined": why,
+    }
+    if why is not None:
+        return result
+    weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
+    before, after = (
+        np.stack([_by_group(run, rows, weights, shared) for run in runs], axis=1) for runs in (unadapted, adapted)
+    )
+    gains = dict(zip(rows, after - before, strict=True))
+    by_seed = {name: gain[:, 0].tolist() for name, gain in gains.items()}
+    # Pooled, so that the gains of both groups share one estimate.
+    variances = {name: {GAIN: variance} for name, variance in seed_variances(by_seed).items()}
+    for name, first, second in zip(rows, before, after, strict=True):
+        result["groups"][name] |= {
+            "unadapted": _figure(first.mean(axis=0), level),
+            "adapted": _figure(second.mean(axis=0), level),
+            "gain": _tested(gains[name], level, variances.get(name, {})),
+        }
+    result["difference"] = _tested(gains[OUTSIDE] - gains[INSIDE], level, *variances.values())
+    return result
+
+
+def compare_arms(
+    disjoint: Sequence[Predictions],
+    matched: Sequence[Predictions],
+    *,
+    resamples: int,
+    bootstrap_seed: int,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Compare the arm whose pretraining was not filtered with the one without held-out patients, on the same patients.
+
+    Args:
+        disjoint: Test predictions after pretraining without held-out patients, one per seed.
+        matched: The same admissions after pretraining on as many notes that were not filtered, for the same seeds.
+        resamples: Bootstrap resamples of the patients.
+        bootstrap_seed: Their seed.
+        level: Coverage of the intervals.
+
+    Returns:
+        seeds, classes, admissions, patients, positives, auroc, difference and undefined, as the module's description
+        has them, but for p_holm and significant.
+    """
+    example = disjoint[0]
+    compared = example.target.any(axis=0) if example.type == "multiclass" else scored_classes(example.target)
+    least = 2 if example.type == "multiclass" else 1
+    counts = _counts(example)
+    hidden = is_small(counts["admissions"]) or is_small(counts["patients"])
+    hidden = hidden or (example.type == "binary" and not publishable_classes(example.target, exclusive=True).all())
+    why = HIDDEN if hidden else None if compared.sum() >= least else NO_CLASS_AT_ALL
+    result: dict[str, Any] = {
+        "seeds": len(disjoint),
+        "classes": int(compared.sum()),
+        **(dict.fromkeys(counts) if hidden else counts),
+        "auroc": {"matched": None, "disjoint": None},
+        "difference": None,
+        "undefined": why,
+    }
+    if why is not None:
+        return result
+    weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
+    without, unfiltered = (
+        np.stack([area_figures(one, weights)["auroc"] for one in runs]) for runs in (disjoint, matched)
+    )
+    result["auroc"] = {
+        "matched": _figure(unfiltered.mean(axis=0), level),
+        "disjoint": _figure(without.mean(axis=0), level),
+    }
+    difference = unfiltered - without
+    result["difference"] = _tested(difference, level, seed_variances({GAIN: difference[:, 0].tolist()}))
+    return result
+
+
+def _pair(runs: Runs, first: str, second: str, task: str) -> tuple[Sequence[Predictions], Sequence[Predictions]]:
+    """Runs of two models on a task, in the order of their seeds, which have the same admissions."""
+    for model in (first, second):
+        if not runs.get((model, task)):
+            raise DataError(f"{model}: expected runs on {task}, found none; add the model and the task to the matrix")
+    pair = runs[first, task], runs[second, task]
+    ids = pair[0][0].hadm_id
+    if any(not np.array_equal(ids, one.hadm_id) for part in pair for one in part):
+        raise DataError(f"{first}, {second}: expected the same test admissions on {task}; run both again")
+    return pair
+
+
+def _with_estimate(weights: np.ndarray) -> np.ndarray:
+    """Weights of shape (N, 1 + R): every row once, then the resamples."""
+    return np.concatenate([np.ones((len(weights), 1), np.uint8), weights], axis=1)
+
+
+def _compared_classes(data: Predictions) -> np.ndarray:
+    """Classes that have a figure which may be published, bool of shape (K,)."""
+    fine = publishable_classes(data.target, exclusive=False)
+    return np.asarray(fine & (data.target.any(axis=0) if data.type == "multiclass" else scored_classes(data.target)))
+
+
+def _members(data: Predictions, inside: np.ndarray) -> Members:
+    return task_members(data, np.where(inside, INSIDE, OUTSIDE))
+
+
+def _defined(data: Predictions, compared: np.ndarray) -> bool:
+    return int(compared.sum()) >= (FEWEST_IN_PAIRS if data.type == "multiclass" else 1)
+
+
+def _by_group(data: Predictions, rows: Mapping[str, np.ndarray], weights: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """AUROC of each group of rows over the classes that all may show, float64 of shape (G, 1 + R)."""
+    parts = [(data.of_rows(place), weights[place]) for place in rows.values()]
+    areas = [areas_by_class(part, weigh(part, drawn)) for part, drawn in parts]
+    kept = [{columns: found for columns, found in one.items() if shared[list(columns)].all()} for one in areas]
+    return np.stack(over_shared(*kept, width=weights.shape[1]))
+
+
+def _counts(data: Predictions, *, counted: bool = True, compared: bool = True) -> dict[str, int | None]:
+    positives = int(data.target[:, 1].sum()) if data.type == "binary" and compared else None
+    return {
+        "admissions": len(data) if counted else None,
+        "patients": data.patients if counted else None,
+        "positives": positives,
+    }
+
+
+def _rounded_groups(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A comparison of groups with its AUROCs, gains and their intervals no finer than figures of groups may be."""
+
+    def rounded(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: rounded(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [rounded(part) for part in value]
+        return round(value, DIGITS) if isinstance(value, float) else value
+
+    groups, difference = rounded(row["groups"]), rounded(row["difference"])
+    if difference is None:
+        return {**row, "groups": groups}
+    for group in groups.values():
+        group["gain"]["value"] = round(group["adapted"]["value"] - group["unadapted"]["value"], DIGITS)
+    value = round(groups[OUTSIDE]["gain"]["value"] - groups[INSIDE]["gain"]["value"], DIGITS)
+    return {**row, "groups": groups, "difference": {**difference, "value": value}}
+
+
+def _figure(values: np.ndarray, level: float) -> dict[str, Any]:
+    defined = bool(np.isfinite(values[0]))
+    return {
+        "value": float(values[0]) if defined else None,
+        "interval": percentile_interval(values[1:], level) if defined else None,
+    }
+
+
+def _tested(by_seed: np.ndarray, level: float, *variances: SeedVariances) -> dict[str, Any]:
+    """A difference, of shape (S, 1 + R), with what its resamples and its seeds say of it."""
+    values = by_seed.mean(axis=0)
+    replicates = values[1:]
+    found = _figure(values, level) | {"undefined_resamples": undefined(replicates)}
+    return found | Total.described(float(values[0]), replicates, *variances, level=level)

@@ -1,0 +1,190 @@
+"""What each of the original's choices is worth: the same model with one of them turned on, and with all."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from clinical_peft.disclosure.counts import coarse, has_hidden, shown
+from clinical_peft.errors import DataError
+from clinical_peft.files import read_json, write_json
+from clinical_peft.metrics.cells import mean_cell
+from clinical_peft.metrics.comparisons import Cell, Key, compare_pair, correct_over_table, seed_variances
+from clinical_peft.metrics.runs import check_comparable, check_pairs
+
+CORRECTED = "corrected"
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmRuns:
+    """A model's runs on a task, all seeds, under one protocol.
+
+    Attributes:
+        switch: The switch that is turned on, `paper` for all, or `CORRECTED` for none.
+        task: Name of the task.
+        metrics: Metrics file of each seed.
+        replicates: Replicates files in the same order.
+        cohort: The cohort that was predicted.
+    """
+
+    switch: str
+    task: str
+    metrics: tuple[Path, ...]
+    replicates: tuple[Path, ...]
+    cohort: Path
+
+
+def measure_protocol_gaps(
+    runs: Sequence[ArmRuns], *, model: str, untouched: Mapping[str, Sequence[str]], output: Path
+) -> dict[str, Any]:
+    """Compare every arm with the corrected protocol, patient by patient.
+
+    Each protocol is judged by its own test admissions and labels, as a paper that followed it would print. A patient
+    enters a resample equally often on both sides, so that differences are paired wherever both have the patient. So
+    are seeds, from which both sides draw the same weights and order: what seeds add to the variance of a difference is
+    the spread of the differences by seed, pooled over the arms of a task.
+
+    Args:
+        runs: The arms, and `CORRECTED` for each of their tasks.
+        model: Name of the model.
+        untouched: By switch, the tasks of the study that it cannot change.
+        output: JSON file to write.
+
+    Returns:
+        What the file holds: level, resamples, model, untouched; rows: list of {switch, task, corrected and arm (each
+        auroc, protocol, cohort_sha256, and n, patients, classes, classes_scored of the test split), changed (whole
+        cohort: admissions joined and left, texts and labels that differ), what
+        `clinical_peft.metrics.comparisons.compare_pair` returns (arm minus corrected), p_holm (p_total adjusted over
+        all rows), significant}.
+
+    Raises:
+        DataError: The corrected runs of a task are missing, seeds of an arm differ in more than the seed, or arms
+            differ in seeds or resamples.
+    """
+    contents = [[read_json(path) for path in run.metrics] for run in runs]
+    _check_paired(runs, contents)
+    cells: dict[Key, Cell] = {
+        (run.switch, run.task): mean_cell(found, run.replicates) for run, found in zip(runs, contents, strict=True)
+    }
+    first = {(run.switch, run.task): (run, found[0]) for run, found in zip(runs, contents, strict=True)}
+    for run in runs:
+        if (CORRECTED, run.task) not in first:
+            raise DataError(f"protocol gaps: expected the corrected runs of {run.task} beside {run.switch}, found none")
+    cells = _with_paired_seeds(cells)
+    rows = []
+    for run in runs:
+        if run.switch == CORRECTED:
+            continue
+        reference, arm = cells[CORRECTED, run.task], cells[run.switch, run.task]
+        rows.append(
+            {
+                "switch": run.switch,
+                "task": run.task,
+                "corrected": _described(reference, first[CORRECTED, run.task][1]),
+                "arm": _described(arm, first[run.switch, run.task][1]),
+                "changed": _published_changes(cohort_changes(first[CORRECTED, run.task][0].cohort, run.cohort)),
+                **compare_pair(reference, arm, LEVEL),
+            }
+        )
+        counts = [first[switch, run.task][1]["positives"]["test"] for switch in (CORRECTED, run.switch)]
+        if any(map(has_hidden, counts)):
+            rows[-1] = coarse(rows[-1]) | {"undefined": None}
+    correct_over_table(rows)
+    result = {
+        "level": LEVEL,
+        "resamples": contents[0][0]["bootstrap"]["resamples"] if contents else 0,
+        "model": model,
+        "untouched": {switch: list(tasks) for switch, tasks in untouched.items()},
+        "rows": rows,
+    }
+    write_json(output, result)
+    return result
+
+
+def _with_paired_seeds(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
+    """Tell every arm what seeds add to the variance of its difference to the corrected runs."""
+    by_seed = {
+        key: tuple(np.subtract(cell.by_seed, cells[CORRECTED, key[1]].by_seed).tolist()) for key, cell in cells.items()
+    }
+    found = dict(cells)
+    for task in {key[1] for key in cells}:
+        members = {switch: values for (switch, of), values in by_seed.items() if of == task}
+        for switch, variance in seed_variances(members).items():
+            found[switch, task] = replace(cells[switch, task], seed_variances={task: variance})
+    return found
+
+
+def _published_changes(changes: Mapping[str, int]) -> dict[str, int | None]:
+    """Changes as they may be published; nothing changed where both protocols have one cohort, which is no secret."""
+    if not any(changes.values()):
+        return dict(changes)
+    return {name: shown(count) for name, count in changes.items()}
+
+
+def cohort_changes(before: Path, after: Path) -> dict[str, int]:
+    """Count in what two cohorts of a task differ.
+
+    Args:
+        before: Parquet file of a cohort.
+        after: The other.
+
+    Returns:
+        joined (admissions of `after` alone), left (of `before` alone), texts and labels (of both, which differ).
+    """
+    if before == after:
+        return dict.fromkeys(("joined", "left", "texts", "labels"), 0)
+    first, second = (_by_admission(path) for path in (before, after))
+    shared = first.keys() & second.keys()
+    return {
+        "joined": len(second.keys() - shared),
+        "left": len(first.keys() - shared),
+        "texts": sum(first[admission][0] != second[admission][0] for admission in shared),
+        "labels": sum(first[admission][1] != second[admission][1] for admission in shared),
+    }
+
+
+def _by_admission(path: Path) -> dict[int, tuple[str, Any]]:
+    """Text and label of every admission; the order of several labels does not count."""
+    table = pq.read_table(path, columns=["hadm_id", "text", "label"])
+    labels = (frozenset(label) if isinstance(label, list) else label for label in table["label"].to_pylist())
+    rows = zip(table["hadm_id"].to_pylist(), table["text"].to_pylist(), labels, strict=True)
+    return {admission: (text, label) for admission, text, label in rows}
+
+
+def _described(cell: Cell, run: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "auroc": cell.estimate if math.isfinite(cell.estimate) else None,
+        "protocol": run["protocol"],
+        "cohort_sha256": run["cohort_sha256"],
+        "n": run["n"]["test"],
+        "patients": run["patients"]["test"],
+        "classes": run["classes"],
+        "classes_scored": run["classes_scored"]["test"],
+    }
+
+
+def _check_paired(runs: Sequence[ArmRuns], contents: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """Refuse an arm whose own runs differ, and arms that differ in seeds or resamples."""
+    wanted = None
+    seen: set[Key] = set()
+    for run, found in zip(runs, contents, strict=True):
+        check_pairs(run.metrics, run.replicates, "metrics and replicates")
+        check_comparable(found, run.metrics)
+        if (run.switch, run.task) in seen:
+            raise DataError(
+                f"{run.metrics[0]}: the arm {run.switch} on {run.task} was already given; give every arm once"
+            )
+        seen.add((run.switch, run.task))
+        drawn = {(one["bootstrap"]["resamples"], one["bootstrap"]["seed"]) for one in found}
+        these = (drawn, tuple(sorted(one["seed"] for one in found)))
+        wanted = wanted or these
+        if these != wanted:
+            raise DataError(
+                f"{run.metrics[0]}: its seeds, or the resamples or seed of its bootstrap, differ from those of "
+                f"{runs[0].metrics[0]}; run and evaluate both again"
+            )

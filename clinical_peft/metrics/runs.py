@@ -1,0 +1,154 @@
+"""The runs of a table: reading them, and whether they may stand in one."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clinical_peft.errors import DataError
+from clinical_peft.files import read_json, sha256_file
+from clinical_peft.metrics.predictions import Predictions, read_classes, read_predictions
+from clinical_peft.tasks.scores import link_of
+
+Run = Mapping[str, Any]
+
+
+def check_comparable(runs: Sequence[Run], places: Sequence[Path]) -> None:
+    """Refuse runs that a table may not hold side by side.
+
+    Args:
+        runs: Contents of metrics files.
+        places: The files, in the same order.
+
+    Raises:
+        DataError: A run was given twice, or a model on a task lacks a seed that another has; seeds of a model on a
+            task were trained by different recipes; runs of a task scored different cohorts; runs follow different
+            protocols; or their bootstraps differ in resamples or seed.
+    """
+    check_pairs(places, runs, "metrics")
+    _check_seeds(runs, places)
+    first: dict[tuple[str, ...], tuple[Any, Path]] = {}
+    for run, place in zip(runs, places, strict=True):
+        for scope, value in _claims(run, place).items():
+            known, known_place = first.setdefault(scope, (value, place))
+            if value != known:
+                raise DataError(f"{place}: {_difference(scope, known, value, known_place)}")
+
+
+def check_pairs(first: Sequence[Any], second: Sequence[Any], what: str) -> None:
+    """Refuse lists of files that do not belong together.
+
+    Raises:
+        DataError: One is longer than the other.
+    """
+    if len(first) != len(second):
+        raise DataError(f"expected {what} of the same runs, found {len(first)} and {len(second)}; give one per run")
+
+
+def _check_seeds(runs: Sequence[Run], places: Sequence[Path]) -> None:
+    """Refuse a run that stands twice, and a comparison of means over different seeds."""
+    seen: dict[tuple[str, str, int], Path] = {}
+    for run, place in zip(runs, places, strict=True):
+        key = (run["model"], run["task"], run["seed"])
+        if key in seen:
+            raise DataError(f"{place}: the run {key} was already read from {seen[key]}; give every run once")
+        seen[key] = place
+    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for model, task, seed in seen:
+        seeds[model, task].add(seed)
+    everything = {seed for found in seeds.values() for seed in found}
+    for (model, task), found in sorted(seeds.items()):
+        if found != everything:
+            missing = ", ".join(map(str, sorted(everything - found)))
+            place = seen[model, task, min(found)]
+            raise DataError(
+                f"{place}: expected {model} on {task} with every seed of the study; missing: seed {missing}; run it"
+            )
+
+
+def _claims(run: Run, place: Path) -> dict[tuple[str, ...], Any]:
+    """What a run must share with others, by what it is and who shares it."""
+    if "protocol" not in run:
+        raise DataError(f"{place}: expected the protocol of the run, found none; evaluate the run again")
+    model, task, drawn = run["model"], run["task"], run["bootstrap"]
+    switches = run["recipe"].get("switches", {})
+    return {
+        ("cohort", task): (run["cohort_sha256"], run["n"]["test"], run["patients"]["test"]),
+        ("recipe", model, task): run["recipe"],
+        ("protocol",): run["protocol"],
+        **{("switch", name): on for name, on in switches.items()},
+        ("bootstrap",): (drawn["resamples"], drawn["seed"]),
+    }
+
+
+def _difference(scope: tuple[str, ...], known: Any, found: Any, known_place: Path) -> str:
+    kind, *members = scope
+    if kind == "cohort":
+        return f"{members[0]} was scored on another cohort than in {known_place}; run both again"
+    if kind == "recipe":
+        keys = ", ".join(_differing(known, found))
+        return f"{' on '.join(members)} was trained by another recipe than in {known_place} ({keys}); run both again"
+    if kind == "bootstrap":
+        return f"its bootstrap differs in resamples or seed from {known_place}; evaluate both again"
+    what = f"switch {members[0]}" if members else "protocol"
+    return (
+        f"expected the {what} of {known_place}, {known}, found {found}; a table holds runs of one protocol, and `gaps` "
+        "compares two"
+    )
+
+
+def _differing(known: Any, found: Any, above: str = "") -> list[str]:
+    """Dotted keys under which two nested mappings differ."""
+    if not (isinstance(known, Mapping) and isinstance(found, Mapping)):
+        return [above]
+    keys = sorted(key for key in {*known, *found} if known.get(key) != found.get(key))
+    return [place for key in keys for place in _differing(known.get(key), found.get(key), f"{above}.{key}".lstrip("."))]
+
+
+def read_scored(run: Run, place: Path, predictions: Path, classes: Mapping[str, Path]) -> dict[str, Predictions]:
+    """Read the predictions that a run's metrics file scored, by split.
+
+    Args:
+        run: Content of the metrics file.
+        place: The metrics file.
+        predictions: The predictions file.
+        classes: Label space of each task, a JSON list.
+
+    Raises:
+        DataError: A file is malformed, or the predictions are not those that were scored.
+    """
+    if sha256_file(predictions) != run["predictions_sha256"]:
+        raise DataError(f"{predictions}: expected the predictions that {place} scored, found others; evaluate it again")
+    space = read_classes(classes[run["task"]])
+    link = link_of(run["task_type"], run["recipe"].get("switches", {}))
+    return read_predictions(predictions, space, run["task_type"], link=link, patients_apart=False)
+
+
+def read_runs(
+    metrics: Sequence[Path],
+    predictions: Sequence[Path],
+    classes: Mapping[str, Path],
+    *,
+    models: Collection[str] | None = None,
+) -> Iterator[tuple[Run, dict[str, Predictions]]]:
+    """Read runs that may stand in one table, by task, model and seed, one after the other.
+
+    Args:
+        metrics: Metrics files.
+        predictions: Predictions files in the same order.
+        classes: As for `read_scored`.
+        models: Models whose runs are read; None for all.
+
+    Yields:
+        The content of a metrics file, and the predictions that it scored by split.
+
+    Raises:
+        DataError: As for `check_comparable`, before anything is read, and for `read_scored`; or the lists of files
+            differ in length.
+    """
+    check_pairs(metrics, predictions, "metrics and predictions")
+    found = [(read_json(place), place, path) for place, path in zip(metrics, predictions, strict=True)]
+    found = [item for item in found if models is None or item[0]["model"] in models]
+    check_comparable([run for run, _, _ in found], [place for _, place, _ in found])
+    for run, place, path in sorted(found, key=lambda item: (item[0]["task"], item[0]["model"], item[0]["seed"])):
+        yield run, read_scored(run, place, path, classes)

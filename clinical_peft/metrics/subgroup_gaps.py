@@ -1,0 +1,359 @@
+"""A study's predictions -> subgroups.json: figures of groups of patients, and their gaps to a reference group.
+
+Layout: level, resamples, smallest_cell;
+    `cells`, by task, attribute and group: task, attribute, group, reference (whether the others are compared with it),
+        admissions, patients, positives (rows of the second class of a binary task), each null where hidden, suppressed
+        (null, or why the group has no figures);
+    `gaps`, by model, task, attribute and group: model, task, attribute, group, reference (the group compared with),
+        protocol, cohort_sha256, seeds, classes (which the compared AUROCs are of), classes_with_few (those that both
+        groups have and that are left out because one of them has fewer than `SMALLEST_CELL` positives or negatives),
+        `figures` and `gaps`, each {auroc, brier, calibration_intercept} of {value, interval} (gaps: group minus
+        reference, AUROC over the classes, of a multiclass task the pairs of at least three), undefined (resamples
+        without the AUROC gap), p_value and p_holm of the AUROC gap (adjusted over the whole list), significant,
+        suppressed (null, or why figures and gaps are null).
+A figure is the mean over seeds, its interval a percentile bootstrap over patients, the same ones for every group; both
+are rounded to `DIGITS` digits. What is hidden, `clinical_peft.disclosure.groups` decides for all tasks at once: an
+attribute has the same groups in every task, also those that a task has nobody of. The reference is the largest group
+that has figures. Groups stand by size, hidden ones by name behind them. Brier score and intercept, which are over all
+classes, are null where any class of a group has few positives or negatives.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clinical_peft.data.column_names import describe_names
+from clinical_peft.disclosure.counts import (
+    DIGITS,
+    FEWEST_IN_PAIRS,
+    HIDDEN,
+    SMALLEST_CELL,
+    publishable_classes,
+    rounded_interval,
+    significant,
+)
+from clinical_peft.disclosure.groups import Counts, Decision, Members, decide
+from clinical_peft.errors import DataError
+from clinical_peft.files import write_json
+from clinical_peft.metrics.areas import AreasByClass, areas_by_class, over_shared
+from clinical_peft.metrics.calibration import calibration_figures
+from clinical_peft.metrics.comparisons import correct_over_table
+from clinical_peft.metrics.delong import normal_p_value
+from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.resampling import defined_replicates, patient_weights, percentile_interval, undefined
+from clinical_peft.metrics.runs import Run, read_runs
+from clinical_peft.metrics.weighting import Weighting, kernel_pays
+
+NOT_RECORDED = "not recorded"
+FIGURES = ("auroc", "brier", "calibration_intercept")
+TOO_FEW_IN_EVERY_CLASS = f"fewer than {SMALLEST_CELL} positives or negatives in every class"
+NO_REFERENCE = "no group to compare with"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The test admissions of a task with one value of an attribute.
+
+    Attributes:
+        attribute: Name of the attribute.
+        name: The value.
+        rows: Rows of the test split, int of shape (n,).
+        counted: Whether its admissions and patients may be published.
+        compared: Whether its positives may be, and its figures.
+    """
+
+    attribute: str
+    name: str
+    rows: np.ndarray
+    counted: bool
+    compared: bool
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Figures of one group by one run.
+
+    Attributes:
+        areas: AUROC by class or pair of classes, float64 of shape (1 + R,), the estimate first.
+        others: The other figures, of the same shape; NaN where a class may not be published.
+        few: Columns of the classes that may not be published.
+    """
+
+    areas: AreasByClass
+    others: dict[str, np.ndarray]
+    few: frozenset[int]
+
+
+def compare_subgroups(
+    metrics: Sequence[Path],
+    predictions: Sequence[Path],
+    classes: Mapping[str, Path],
+    subgroups: Path | None,
+    *,
+    resamples: int,
+    bootstrap_seed: int,
+    output: Path,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Compare every model's figures between groups of patients.
+
+    Args:
+        metrics: Metrics files of all runs.
+        predictions: Predictions files in the same order.
+        classes: Label space of each task, a JSON list.
+        subgroups: What `clinical_peft.data.subgroups.build_subgroups` wrote; needed when there are runs.
+        resamples: Bootstrap resamples of the test patients.
+        bootstrap_seed: Seed of the resamples.
+        output: JSON file to write.
+        level: Coverage of the intervals.
+
+    Returns:
+        What the file holds; the module's description says what that is.
+
+    Raises:
+        DataError: A file is malformed, an admission has no attributes, or runs may not stand in one table
+            (`clinical_peft.metrics.runs.check_comparable`).
+    """
+    table = _read_attributes(subgroups) if subgroups else pa.table({"hadm_id": pa.array([], pa.int64())})
+    runs: dict[str, dict[str, list[Predictions]]] = defaultdict(lambda: defaultdict(list))
+    first: dict[str, Run] = {}
+    for run, splits in read_runs(metrics, predictions, classes):
+        runs[run["task"]][run["model"]].append(splits["test"])
+        first.setdefault(run["task"], run)
+        example = next(iter(runs[run["task"]].values()))[0]
+        if not np.array_equal(example.hadm_id, splits["test"].hadm_id):
+            raise DataError(
+                f"{run['model']}: {run['task']} was scored on other admissions than by another model; run both again"
+            )
+    examples = {task: next(iter(models.values()))[0] for task, models in sorted(runs.items())}
+    values = {task: _attribute_values(table, example, str(subgroups)) for task, example in examples.items()}
+    decisions = _decisions(examples, values)
+    cells: list[dict[str, Any]] = []
+    gaps: list[dict[str, Any]] = []
+    for task, example in examples.items():
+        groups = _groups(values[task], {attribute: found[task] for attribute, found in decisions.items()})
+        described = [_cell(task, example, group) for group in groups]
+        _mark_references(described)
+        weights = patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed)
+        compiled = _kernel_pays(runs[task], resamples, len(decisions))
+        for model, data in sorted(runs[task].items()):
+            scored = [_mean([_score(one, group, weights, compiled) for one in data]) for group in groups]
+            stated = {name: first[task][name] for name in ("protocol", "cohort_sha256")}
+            gaps += [row | stated for row in _gaps(model, task, described, scored, len(data), level)]
+        cells += described
+    correct_over_table(gaps, "p_value")
+    result = {
+        "level": level,
+        "resamples": resamples,
+        "smallest_cell": SMALLEST_CELL,
+        "cells": cells,
+        "gaps": gaps,
+    }
+    write_json(output, result)
+    return result
+
+
+def _read_attributes(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        raise DataError(f"{path}: expected the attributes of admissions, found none; build the file again") from None
+    if "hadm_id" not in table.column_names:
+        raise DataError(f"{path}: expected a column hadm_id, found {describe_names(table.column_names, ())}")
+    return table
+
+
+def _attribute_values(table: pa.Table, data: Predictions, place_of: str) -> dict[str, np.ndarray]:
+    """By attribute, the value of each row of a test split, str of shape (N,)."""
+    ids = table["hadm_id"].to_numpy()
+    order = np.argsort(ids, kind="stable")
+    place = np.minimum(np.searchsorted(ids[order], data.hadm_id), len(ids) - 1)
+    missing = int((ids[order][place] != data.hadm_id).sum()) if len(ids) else len(data)
+    if missing:
+        raise DataError(
+            f"{place_of}: expected attributes of all {len(data):,} test admissions, found {missing} without; the "
+            "predictions and this file are of different hospitals: build both again"
+        )
+    found = {}
+    for attribute in (name for name in table.column_names if name != "hadm_id"):
+        values = np.array(table[attribute].to_pylist(), dtype=object)[order[place]]
+        found[attribute] = np.array([NOT_RECORDED if value is None else str(value) for value in values], dtype=object)
+    return found
+
+
+def _decisions(
+    examples: Mapping[str, Predictions], values: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, dict[str, Decision]]:
+    """By attribute and task, what may be published."""
+    attributes = list(next(iter(values.values()), {}))
+    return {
+        attribute: decide({task: task_members(example, values[task][attribute]) for task, example in examples.items()})
+        for attribute in attributes
+    }
+
+
+def task_members(data: Predictions, groups: np.ndarray) -> Members:
+    """Rows of a task by group, as `clinical_peft.disclosure.groups.decide` takes them."""
+    positive = data.target[:, 1] if data.type == "binary" else None
+    return Members(data.hadm_id, data.subject_id, groups, positive)
+
+
+def _groups(values: Mapping[str, np.ndarray], decisions: Mapping[str, Decision]) -> list[Group]:
+    """Groups of a test split by every attribute: by size, then hidden ones by name, those not recorded last."""
+    found = []
+    for attribute, decision in decisions.items():
+        rows = {name: np.flatnonzero(values[attribute] == name) for name in decision.groups}
+        # The place of a hidden group must not tell its size.
+        size = {name: len(rows[name]) if name in decision.counts else 0 for name in decision.groups}
+        ordered = sorted(rows, key=lambda name: (name == NOT_RECORDED, -size[name], name))
+        found += [
+            Group(attribute, name, rows[name], name in decision.counts, name in decision.outcomes) for name in ordered
+        ]
+    return found
+
+
+def _cell(task: str, data: Predictions, group: Group) -> dict[str, Any]:
+    """What may be published of a group's counts."""
+    counts = Counts.of(task_members(data.of_rows(group.rows), np.full(len(group.rows), group.name)), [group.name])
+    positives = int(counts.outcomes[0][0]) if counts.outcomes and group.compared else None
+    return {
+        **{"task": task, "attribute": group.attribute, "group": group.name, "reference": False},
+        "admissions": int(counts.admissions[0]) if group.counted else None,
+        "patients": int(counts.patients[0]) if group.counted else None,
+        "positives": positives,
+        "suppressed": None if group.compared else HIDDEN,
+    }
+
+
+def _mark_references(cells: Sequence[dict[str, Any]]) -> None:
+    """Choose the group of each attribute with which the others are compared: the largest that has figures."""
+    chosen: set[str] = set()
+    for cell in cells:
+        if cell["attribute"] not in chosen and cell["suppressed"] is None and cell["group"] != NOT_RECORDED:
+            cell["reference"] = True
+            chosen.add(cell["attribute"])
+
+
+def _kernel_pays(models: Mapping[str, Sequence[Predictions]], resamples: int, attributes: int) -> bool:
+    positives = sum(int(data.target.sum()) for runs in models.values() for data in runs)
+    rows = max(len(data) for runs in models.values() for data in runs)
+    return kernel_pays(positives * attributes, rows, resamples)
+
+
+def _score(data: Predictions, group: Group, weights: np.ndarray, compiled: bool) -> Scored | None:
+    """A run's figures of a group, None if they may not be published."""
+    if not group.compared:
+        return None
+    part = data.of_rows(group.rows)
+    once = np.ones((len(part), 1), np.uint8)
+    weighting = Weighting(np.concatenate([once, weights[group.rows]], axis=1), compiled=compiled)
+    figures = calibration_figures(part, weighting)
+    fine = publishable_classes(part.target, exclusive=False)
+    areas = areas_by_class(part, weighting)
+    kept = {columns: values for columns, values in areas.items() if fine[list(columns)].all()}
+    others = {name: figures[name] if fine.all() else np.full(weighting.width, np.nan) for name in FIGURES[1:]}
+    dropped = {column for columns in areas for column in columns if not fine[column]}
+    return Scored(kept, others, frozenset(dropped))
+
+
+def _mean(scored: Sequence[Scored | None]) -> Scored | None:
+    """Mean over seeds, which have the same groups and classes."""
+    known = [one for one in scored if one is not None]
+    if not known:
+        return None
+    return Scored(
+        {column: np.mean([one.areas[column] for one in known], axis=0) for column in known[0].areas},
+        {name: np.mean([one.others[name] for one in known], axis=0) for name in known[0].others},
+        known[0].few,
+    )
+
+
+def _gaps(
+    model: str,
+    task: str,
+    cells: Sequence[Mapping[str, Any]],
+    scored: Sequence[Scored | None],
+    seeds: int,
+    level: float,
+) -> list[dict[str, Any]]:
+    reference = {
+        cell["attribute"]: (cell, figures) for cell, figures in zip(cells, scored, strict=True) if cell["reference"]
+    }
+    rows = []
+    for cell, figures in zip(cells, scored, strict=True):
+        base, base_figures = reference.get(cell["attribute"], (None, None))
+        why = cell["suppressed"] or (NO_REFERENCE if base is None else None)
+        row: dict[str, Any] = {
+            **{"model": model, "task": task, "attribute": cell["attribute"], "group": cell["group"]},
+            "reference": None if base is None else base["group"],
+            **{"seeds": seeds, "classes": None, "classes_with_few": None},
+            **{"figures": None, "gaps": None, "undefined": None, "p_value": None},
+            "suppressed": why,
+        }
+        if why is None and figures is not None and base_figures is not None:
+            row |= _gap(figures, base_figures, level, own=cell is base)
+        rows.append(row)
+    return rows
+
+
+def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, Any]:
+    """Figures of a group, and how far they are from those of the reference."""
+    classes = {column for columns in group.areas.keys() & base.areas.keys() for column in columns}
+    few = (group.few | base.few) & (_columns(group) & _columns(base))
+    counted = {"classes": len(classes), "classes_with_few": len(few)}
+    # The AUROC of a single pair of classes has few possible values, which tell how many admissions it is of.
+    pairs = any(len(columns) > 1 for columns in group.areas)
+    if len(classes) < (FEWEST_IN_PAIRS if pairs else 1):
+        nothing = {"figures": None, "gaps": None, "undefined": None, "p_value": None}
+        return counted | nothing | {"suppressed": TOO_FEW_IN_EVERY_CLASS}
+    own_auroc, base_auroc = over_shared(group.areas, base.areas, width=len(group.others["brier"]))
+    mine, theirs = {"auroc": own_auroc, **group.others}, {"auroc": base_auroc, **base.others}
+    gaps = {name: mine[name] - theirs[name] for name in FIGURES}
+    replicates = gaps["auroc"][1:]
+    known = defined_replicates(replicates)
+    p_value = None
+    if not own and np.isfinite(gaps["auroc"][0]) and known is not None and len(known) > 1:
+        p_value = significant(normal_p_value(float(gaps["auroc"][0]), float(np.std(known, ddof=1))))
+    shown = {name: _with_interval(values, level) for name, values in mine.items()}
+    base_shown = {name: _with_interval(values, level) for name, values in theirs.items()}
+    distances = {name: _gap_with_interval(shown[name], base_shown[name], gaps[name], level) for name in FIGURES}
+    return {
+        **counted,
+        "figures": shown,
+        "gaps": None if own else distances,
+        "undefined": undefined(replicates),
+        "p_value": p_value,
+        "suppressed": None,
+    }
+
+
+def _columns(scored: Scored) -> set[int]:
+    """Classes that a group has, those that are left out among them."""
+    return {column for columns in scored.areas for column in columns} | scored.few
+
+
+def _with_interval(values: np.ndarray, level: float) -> dict[str, Any]:
+    defined = bool(np.isfinite(values[0]))
+    return {
+        "value": significant(float(values[0])) if defined else None,
+        "interval": rounded_interval(percentile_interval(values[1:], level)) if defined else None,
+    }
+
+
+def _gap_with_interval(
+    group: Mapping[str, Any], base: Mapping[str, Any], values: np.ndarray, level: float
+) -> dict[str, Any]:
+    """The difference of two figures as they are published, and its interval."""
+    if group["value"] is None or base["value"] is None:
+        return {"value": None, "interval": None}
+    interval = percentile_interval(values[1:], level)
+    return {
+        "value": round(group["value"] - base["value"], DIGITS),
+        "interval": None if interval is None else [round(end, DIGITS) for end in interval],
+    }

@@ -1,0 +1,243 @@
+"""What a study's figures say about the order of its models, and what they leave open, in sentences.
+
+Two models are told apart where the tables mark their difference as significant, and nowhere else: by the p-value over
+patients and seeds, after Holm's correction over all pairs and tasks of their comparison. Of models that were trained
+once it is over patients alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clinical_peft.metrics.aggregate import MACRO
+from clinical_peft.metrics.comparisons import SIGNIFICANCE
+from clinical_peft.tables.form import (
+    MISSING,
+    TASK_LABELS,
+    Labels,
+    Table,
+    counted,
+    judged_over,
+    label_of,
+    number,
+    p_text,
+)
+from clinical_peft.tables.published import published_auroc, row_mean
+from clinical_peft.tasks import CONTROL
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One group of models, compared in pairs.
+
+    Attributes:
+        name: The group's name.
+        sentences: What the figures say.
+        pairs: Every pair's difference of the macro average (or of the only task).
+        by_task: How many pairs each task tells apart.
+    """
+
+    name: str
+    sentences: tuple[str, ...]
+    pairs: Table
+    by_task: Table
+
+
+def excludes_zero(row: Mapping[str, Any]) -> bool:
+    """Whether a difference's interval over patients and seeds is defined and lies on one side of zero."""
+    return row["interval_total"] is not None and bool(row["interval_total"][0] * row["interval_total"][1] > 0)
+
+
+def compare_groups(aggregate: Mapping[str, Any], labels: Labels) -> list[Comparison]:
+    """Describe each group of compared models.
+
+    Args:
+        aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
+        labels: As for `clinical_peft.tables.paper_tables.build_tables`.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in aggregate["differences"]:
+        groups.setdefault(row["group"], []).append(row)
+    return [_comparison(name, rows, aggregate, labels) for name, rows in groups.items()]
+
+
+def _comparison(
+    name: str, rows: Sequence[Mapping[str, Any]], aggregate: Mapping[str, Any], labels: Labels
+) -> Comparison:
+    figure = _main_figure(rows)
+    pairs = [row for row in rows if row["task"] == figure]
+    apart = [row for row in pairs if row["significant"]]
+    level = f"{aggregate['level']:.0%}"
+    over = judged_over(aggregate)
+    sentences = [
+        _order(pairs, figure, aggregate, labels),
+        f"Of {len(pairs)} pairs, {sum(map(excludes_zero, pairs))} have a difference whose {level} interval over "
+        f"{over} excludes zero; {len(apart)} of them {'is' if len(apart) == 1 else 'are'} significant: p "
+        f"at most {SIGNIFICANCE:g} after Holm's correction over all {len(rows)} pairs and tasks of this comparison.",
+    ]
+    if open_pairs := len(pairs) - len(apart):
+        sentences.append(
+            f"{counted(open_pairs, 'pair').capitalize()} cannot be told apart with this many test "
+            f"{over.removesuffix(' alone')}: the order within may be chance, which is not evidence that the models are "
+            "equal."
+        )
+    return Comparison(
+        name=name,
+        sentences=(*sentences, *_identical(rows, labels), *_published_agreement(apart, labels)),
+        pairs=_pair_table(pairs, figure, level, over, labels),
+        by_task=_task_counts(rows, level, over),
+    )
+
+
+def highest_and_lowest(comparison: Comparison, aggregate: Mapping[str, Any], labels: Labels) -> str:
+    """One sentence: a group's models with the highest and the lowest main figure, and how many pairs are told apart.
+
+    Args:
+        comparison: What `compare_groups` returned for the group.
+        aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
+        labels: As for `clinical_peft.tables.paper_tables.build_tables`.
+    """
+    rows = [row for row in aggregate["differences"] if row["group"] == comparison.name]
+    figure = _main_figure(rows)
+    pairs = [row for row in rows if row["task"] == figure]
+    models = {name for row in pairs for name in (row["first"], row["second"])}
+    found = [row for row in aggregate["summaries"] if row["task"] == figure and row["model"] in models]
+    found.sort(key=lambda row: (-row["auroc"], row["model"]))
+    ends = " to ".join(f"{label_of(row['model'], labels)} {100 * row['auroc']:.1f}" for row in (found[-1], found[0]))
+    apart = sum(row["significant"] for row in pairs)
+    return (
+        f"{comparison.name}: {TASK_LABELS[figure]} AUROC (%) from {ends}. {apart} of {len(pairs)} pairs of models "
+        f"differ beyond chance ({judged_over(aggregate)}, Holm's correction over all pairs and tasks)."
+    )
+
+
+def _main_figure(rows: Sequence[Mapping[str, Any]]) -> str:
+    tasks = {row["task"] for row in rows}
+    return MACRO if MACRO in tasks else min(tasks)
+
+
+def _order(pairs: Sequence[Mapping[str, Any]], figure: str, aggregate: Mapping[str, Any], labels: Labels) -> str:
+    models = {name for row in pairs for name in (row["first"], row["second"])}
+    values = {row["model"]: row["auroc"] for row in aggregate["summaries"] if row["task"] == figure}
+    ordered = sorted(models, key=lambda model: (-values[model], model))
+    listed = "; ".join(f"{label_of(model, labels)} {100 * values[model]:.1f}" for model in ordered)
+    over = ", ".join(TASK_LABELS[task] for task in aggregate["macro_tasks"])
+    what = f"the macro average over {over}" if figure == MACRO else TASK_LABELS[figure]
+    return f"Ordered by {what} (AUROC, %): {listed}."
+
+
+def _identical(rows: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
+    """Pairs without any difference in any resample of any task: one of the two has a part that does nothing."""
+    by_pair: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_pair.setdefault((row["first"], row["second"]), []).append(row)
+    return [
+        f"{label_of(first, labels)} and {label_of(second, labels)} score alike in every resample of every task: what "
+        "sets them apart has no effect on the ranking, as with an adapter that is not active."
+        for (first, second), found in by_pair.items()
+        if all(row["interval"] == [0.0, 0.0] for row in found)
+    ]
+
+
+def _published_agreement(apart: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
+    agree, opposed = 0, []
+    for row in apart:
+        printed = [
+            published_auroc(labels.get(row[side], {}).get("published") or row[side]) for side in ("first", "second")
+        ]
+        if printed[0] is None or printed[1] is None:
+            continue
+        if (row_mean(printed[1]) - row_mean(printed[0])) * row["difference"] > 0:
+            agree += 1
+        else:
+            opposed.append(f"{label_of(row['first'], labels)} and {label_of(row['second'], labels)}")
+    if not agree and not opposed:
+        return []
+    sentence = (
+        f"Of the pairs told apart here and printed in the paper, {agree} have the published order (by the mean of "
+        f"the row) and {len(opposed)} the opposite one{': ' + '; '.join(opposed) if opposed else ''}."
+    )
+    return [sentence]
+
+
+def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, over: str, labels: Labels) -> Table:
+    rows = []
+    for row in sorted(pairs, key=lambda row: (-abs(row["difference"]), row["first"], row["second"])):
+        upward = row["difference"] >= 0
+        lower, higher = (row["first"], row["second"]) if upward else (row["second"], row["first"])
+        ends = row["interval_total"]
+        if ends is not None and not upward:
+            ends = [-end for end in reversed(ends)]
+        rows.append(
+            (
+                label_of(higher, labels),
+                label_of(lower, labels),
+                f"{100 * abs(row['difference']):.2f}",
+                MISSING if ends is None else f"[{number(100 * ends[0], 2)}, {number(100 * ends[1], 2)}]",
+                p_text(row["p_total"]),
+                p_text(row["p_holm_table"]),
+                "yes" if row["significant"] else "no",
+            )
+        )
+    return Table(
+        name="paired_differences",
+        caption=f"Paired differences of {TASK_LABELS[figure]}, AUROC in percentage points, largest first; intervals "
+        f"and p over {over}, Holm's correction over all pairs and tasks of the comparison.",
+        fields=(),
+        records=(),
+        header=("Higher", "Lower", "Difference", f"{level} interval", "p", "p (Holm)", "Significant"),
+        rows=tuple(rows),
+        text_columns=2,
+    )
+
+
+def _task_counts(rows: Sequence[Mapping[str, Any]], level: str, over: str) -> Table:
+    lines = []
+    for task in TASK_LABELS:
+        found = [row for row in rows if row["task"] == task]
+        if found:
+            counts = (len(found), sum(map(excludes_zero, found)), sum(row["significant"] for row in found))
+            lines.append((TASK_LABELS[task], *map(str, counts)))
+    return Table(
+        name="pairs_told_apart",
+        caption=f"Pairs told apart, by task, over {over}.",
+        fields=(),
+        records=(),
+        header=("Task", "Pairs", f"{level} interval excludes zero", "significant after Holm's correction"),
+        rows=tuple(lines),
+    )
+
+
+def control_sentences(aggregate: Mapping[str, Any], labels: Labels) -> list[str]:
+    """Whether the models are at chance on the control, whose label is a coin; empty without a control."""
+    rows = [row for row in aggregate["summaries"] if row["task"] == CONTROL and row["interval_99"]]
+    if not rows:
+        return []
+    off = [row for row in rows if not row["interval_99"][0] <= 0.5 <= row["interval_99"][1]]
+    sentences = [
+        f"The control's label is a coin thrown by admission, so no model can know it: the 99% interval covers 50% for "
+        f"{len(rows) - len(off)} of {counted(len(rows), 'model')}."
+    ]
+    if off:
+        listed = "; ".join(f"{label_of(row['model'], labels)} {100 * row['auroc']:.1f}" for row in off)
+        sentences.append(
+            f"It does not for {listed}. About {0.01 * len(rows):.2g} such models are expected by chance; more than "
+            "that points to a label that leaks into the scores."
+        )
+    return sentences
+
+
+def seed_sentence(aggregate: Mapping[str, Any]) -> str:
+    """What the number of seeds lets the intervals cover."""
+    seeds = {row["seeds"] for row in aggregate["summaries"] if row["task"] != MACRO}
+    if not seeds:
+        return "This study trains adapters only: no model was fine-tuned on a task."
+    if seeds == {1}:
+        return (
+            "Every model was trained once: no interval and no p-value holds any part of the spread over random seeds."
+        )
+    counts = " to ".join(str(count) for count in sorted({min(seeds), max(seeds)}))
+    return (
+        f"Figures are means over {counts} seeds. Intervals of a single figure are over patients alone, for these "
+        "trained models, unless they say patients and seeds; differences of models are judged over both."
+    )

@@ -1,0 +1,149 @@
+"""The results section of README.md, from a finished demo study.
+
+`python -m clinical_peft.report.readme_results results/demo` reads the study's tables, writes what the section needs to
+benchmarks/results/demo.json and the section into README.md. A test holds the section to that file, and the file to the
+study's settings.
+"""
+
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clinical_peft.config.settings import settings_digest
+from clinical_peft.errors import ClinicalPeftError, DataError
+from clinical_peft.files import read_json, write_json, write_text
+from clinical_peft.tasks import CONTROL, PAPER_TASKS, TASKS
+
+SUMMARY = Path("benchmarks/results/demo.json")
+README = Path("README.md")
+BEGIN = "<!-- results of the demo study: written by `make readme-results` -->"
+END = "<!-- end of the results -->"
+COLUMNS = {
+    **{name: TASKS[name].short for name in PAPER_TASKS},
+    "macro_average": "mean",
+    CONTROL: "control",
+}
+AUROC_TABLES = ("downstream_main", "downstream_lora_baselines")
+
+
+def summarise(study: Path) -> dict[str, Any]:
+    """Gather what the section shows.
+
+    Args:
+        study: Folder of a finished study.
+
+    Returns:
+        settings_sha256 (see `clinical_peft.config.settings`), level, seeds (list); models: list of {model, label,
+        auroc: by task [percent, low, high]}; adapters: list of {adapter, label, trainable_percent, before, after}
+        (perplexity of the test notes).
+
+    Raises:
+        DataError: A table or the settings are missing.
+    """
+    rows = [row for table in AUROC_TABLES for row in _read(study / "tables" / f"{table}.csv")]
+    models: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        model = models.setdefault(row["model"], {"model": row["model"], "label": row["label"], "auroc": {}})
+        if row["auroc_percent"]:
+            ends = (row["auroc_percent"], row["low_percent"], row["high_percent"])
+            model["auroc"][row["task"]] = [round(float(end), 1) if end else None for end in ends]
+    adapters = [
+        {
+            "adapter": row["adapter"],
+            "label": row["label"],
+            "trainable_percent": round(float(row["trainable_percent"]), 2),
+            "before": round(float(row["test_perplexity_before"]), 1),
+            "after": round(float(row["test_perplexity_after"]), 1),
+        }
+        for row in _read(study / "tables" / "domain_adaptation.csv")
+    ]
+    return {
+        "settings_sha256": _settings(study / "settings.json"),
+        "level": max((float(row["level"]) for row in rows), default=None),
+        "seeds": sorted({int(row["seeds"]) for row in rows if row["seeds"]}),
+        "models": list(models.values()),
+        "adapters": adapters,
+    }
+
+
+def _settings(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path}: expected the settings of a finished study, found none; run `make demo` first")
+    return settings_digest(read_json(path))
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise DataError(f"{path}: expected a table of a finished study, found none; run `make demo` first")
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def section(summary: Mapping[str, Any]) -> str:
+    """The section as Markdown, its marks included.
+
+    Args:
+        summary: What `summarise` returned.
+    """
+    seeds = " or ".join(map(str, summary["seeds"]))
+    rows = [_model_row(model) for model in summary["models"]]
+    adapters = [
+        f"| {one['label']} | {one['trainable_percent']:g} | {one['before']:.1f} | {one['after']:.1f} |"
+        for one in summary["adapters"]
+    ]
+    lines = [
+        BEGIN,
+        f"Test AUROC in percent, mean over {seeds} seeds. Brackets: {summary['level']:.0%} bootstrap interval over "
+        "patients; seed variation is not included (table `uncertainty` has both). The control has random labels: 50 is "
+        "expected.",
+        "",
+        f"| model | {' | '.join(COLUMNS.values())} |",
+        "|---" + "|---:" * len(COLUMNS) + "|",
+        *rows,
+        "",
+        "Perplexity of the test notes, per token, before and after an adapter is trained.",
+        "",
+        "| adapter | trained, % | base | with the adapter |",
+        "|---|---:|---:|---:|",
+        *adapters,
+        END,
+    ]
+    return "\n".join(lines)
+
+
+def _model_row(model: Mapping[str, Any]) -> str:
+    cells = []
+    for task in COLUMNS:
+        value, low, high = model["auroc"].get(task, (None, None, None))
+        interval = f" ({low:.1f} to {high:.1f})" if task == "macro_average" and low is not None else ""
+        cells.append("–" if value is None else f"{value:.1f}{interval}")
+    return f"| {model['label']} | {' | '.join(cells)} |"
+
+
+def with_section(text: str, new: str) -> str:
+    """A README with another results section.
+
+    Raises:
+        DataError: The README lacks the marks between which the section stands.
+    """
+    if BEGIN not in text or END not in text:
+        raise DataError(f"{README}: expected the lines {BEGIN!r} and {END!r}, found not both; put them back")
+    before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
+    return before + new + after
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write summary and section of the study whose folder is named."""
+    try:
+        write_json(SUMMARY, summarise(Path(arguments[0])))
+        write_text(README, with_section(README.read_text(encoding="utf-8"), section(read_json(SUMMARY))))
+    except ClinicalPeftError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or ["results/demo"]))

@@ -1,0 +1,106 @@
+"""The report and the TRIPOD+AI evidence sheet of a study, from its files."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clinical_peft.files import read_json, sha256_file, write_text
+from clinical_peft.report.checklist import RunFacts, tripod_table
+from clinical_peft.report.html_report import build_report
+from clinical_peft.runtime.lineage import run_log_files, training_environments
+from clinical_peft.runtime.provenance import together
+from clinical_peft.tables.form import Labels
+from clinical_peft.tables.render import to_markdown
+from clinical_peft.tables.study_tables import TableSources, study_tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSources:
+    """The files that a report is made from, its tables' apart.
+
+    Attributes:
+        template: Jinja template, beside its captions.
+        figures: Folder of SVG files.
+        metrics: Metrics files of all runs.
+        runs: MLflow run id by identity.
+        inputs: Files whose checksums identify the study's data.
+        run_logs: Run logs of the study's jobs, or folders of them; those that train say with what and where.
+    """
+
+    template: Path
+    figures: Path
+    metrics: Sequence[Path]
+    runs: Path
+    inputs: Sequence[Path]
+    run_logs: Sequence[Path] = ()
+
+
+def write_study_report(
+    sources: ReportSources,
+    tables: TableSources,
+    *,
+    study: Mapping[str, Any],
+    labels: Labels,
+    config: Mapping[str, Any],
+    revision: str,
+    mlflow: tuple[str | None, str | None],
+    report: Path,
+    checklist: Path,
+) -> None:
+    """Write both.
+
+    Args:
+        sources: The study's files.
+        tables: Those of its tables.
+        study: As for `clinical_peft.report.html_report.build_report`.
+        labels: As for `clinical_peft.tables.paper_tables.build_tables`.
+        config: The study's settings, without secrets.
+        revision: git revision of the code.
+        mlflow: Address of MLflow's pages, or None, and the command that serves them, or None.
+        report: HTML file to write.
+        checklist: Markdown file to write.
+
+    Raises:
+        DataError: A file is missing or malformed.
+    """
+    built = study_tables(tables, labels=labels, protocol=study["protocol"])
+    text = json.dumps(config, indent=1, sort_keys=True)
+    trained = together(training_environments(run_log_files(sources.run_logs)).values())
+    facts = RunFacts(
+        study=study,
+        statistics=read_json(tables.statistics),
+        attrition={path.name.split(".")[0]: read_json(path) for path in tables.attrition},
+        perplexities=[read_json(path) for path in tables.perplexities],
+        aggregate=read_json(tables.comparison),
+        metrics=[read_json(path) for path in sources.metrics],
+        tables=list(built),
+        provenance={
+            "git revision": revision,
+            "configuration (SHA-256)": hashlib.sha256(text.encode()).hexdigest(),
+            "versions of the training jobs": trained["versions"],
+            "machine of the training jobs": trained["machine"],
+            "input checksums (SHA-256)": {path.stem: sha256_file(path) for path in sources.inputs},
+        },
+    )
+    sheet = tripod_table(facts)
+    write_text(checklist, to_markdown(sheet))
+    build_report(
+        template=sources.template,
+        study=study,
+        tables=built,
+        aggregate=facts.aggregate,
+        metrics=facts.metrics,
+        perplexities=facts.perplexities,
+        figures={path.stem: path for path in sorted(sources.figures.glob("*.svg"))},
+        labels=labels,
+        provenance=facts.provenance,
+        output=report,
+        checklist=sheet,
+        runs=read_json(sources.runs),
+        mlflow=mlflow[0],
+        mlflow_command=mlflow[1],
+        config=text,
+    )

@@ -1,0 +1,1 @@
+"""How a job runs: its frame, private process, run log and progress."""

@@ -1,0 +1,1 @@
+"""Run logs and finished studies in MLflow."""

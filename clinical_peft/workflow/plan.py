@@ -1,0 +1,284 @@
+"""What a study will take, before anything runs: jobs, tokens, device hours and disk.
+
+`python -m clinical_peft.workflow.plan config/paper.yaml` prints it. Token counts are estimates: exact ones stand in
+`tokens.json` beside the shards once a corpus is tokenised.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clinical_peft.config import experiments
+from clinical_peft.config.arms import further, plain, switches_under
+from clinical_peft.config.layers import deep_merge
+from clinical_peft.config.sections import HubSource
+from clinical_peft.config.study import Study
+from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.synthetic.sizes import predicted_note_counts
+from clinical_peft.tasks import find_task
+from clinical_peft.workflow.study_file import describe_unused, read_study_file
+
+# Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks.
+REAL_NOTES = {"mimic-iv": 331_793 + 2_321_355, "mimic-iii": 2_083_180}
+MIMIC_IV_SUMMARIES = 331_793
+# Assumptions, printed with the plan.
+TOKENS_PER_REAL_NOTE = 360
+TOKENS_PER_SYNTHETIC_NOTE = 590
+SPLIT_SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
+SPLIT_SHARE = SPLIT_SHARES["train"]
+FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
+FULL_SHARE = 3 / 2  # a step that trains every weight adds their gradients
+BYTES_PER_PARAMETER = 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of a plan.
+
+    Attributes:
+        name: What is done.
+        jobs: Workflow jobs.
+        tokens: Tokens, counted as those of LoRA training steps of equal cost.
+        disk_bytes: Size of what is kept.
+    """
+
+    name: str
+    jobs: int
+    tokens: int
+    disk_bytes: int
+
+
+def plan(study: Study) -> list[Stage]:
+    """Estimate the stages of a study.
+
+    Args:
+        study: A validated study; nothing is read from disk but its note files' sizes.
+
+    Returns:
+        One stage per part of the workflow, in order.
+    """
+    stages = [_data(study), _bases(study), _tokens(study), _adapters(study), _finetuning(study), _evaluation(study)]
+    return [*stages[:3], _search(study), *stages[3:]] if experiments.searches_in_use(study) else stages
+
+
+def plans_for_mimic(study: Study) -> bool:
+    """Whether the plan counts MIMIC's rows: its folders are given, or the study may not run without them."""
+    refused = experiments.real_bases_in_use(study) and not study.data.synthetic_for_real_bases
+    return not study.data.synthetic or bool(refused)
+
+
+def corpus_tokens(study: Study, corpus: str) -> int:
+    """Estimate the tokens of a corpus."""
+    if corpus in study.data.note_files:
+        path = study.data.note_files[corpus].path
+        return path.stat().st_size // 4 if path.exists() else 0
+    if corpus in study.paired_corpora:
+        return round(SPLIT_SHARE * corpus_tokens(study, study.cohorts.source))
+    parts = ["mimic-iv", "mimic-iii"] if corpus == "combined" else [corpus]
+    if plans_for_mimic(study):
+        return TOKENS_PER_REAL_NOTE * sum(REAL_NOTES[part] for part in parts)
+    counts = predicted_note_counts(study.synthetic.size)
+    notes = {
+        "mimic-iv": counts["mimic-iv-discharge"] + counts["mimic-iv-radiology"],
+        "mimic-iii": counts["mimic-iii-discharge"],
+    }
+    return TOKENS_PER_SYNTHETIC_NOTE * sum(notes[part] for part in parts)
+
+
+def cohort_rows(study: Study, task: str) -> tuple[int, int]:
+    """Estimate a cohort's admissions: those of the training split, and all."""
+    kind, source = find_task(task), study.cohorts.source
+    if plans_for_mimic(study) and source == "mimic-iii":
+        return kind.release_rows
+    if plans_for_mimic(study):
+        rows = round(MIMIC_IV_SUMMARIES * kind.mimic_iv_share)
+    else:
+        notes = predicted_note_counts(study.synthetic.size)[f"{source}-discharge"]
+        rows = round(notes * kind.cohort_share)
+    return round(rows * SPLIT_SHARE), rows
+
+
+def _data(study: Study) -> Stage:
+    corpora = experiments.corpora_in_use(study)
+    characters = 4 * sum(corpus_tokens(study, corpus) for corpus in corpora)
+    tasks = study.matrix.tasks
+    reads_ventilation = any(find_task(task).reads_ventilation for task in tasks)
+    jobs = len(tasks) + bool(tasks) + (reads_ventilation and study.data.pmv_split != "beep")
+    # Both arms of a paired corpus come from one job, which reads the extracted corpus.
+    jobs += len({study.cohorts.source if corpus in study.paired_corpora else corpus for corpus in corpora})
+    jobs += any(corpus in study.paired_corpora for corpus in corpora)
+    jobs += experiments.reads_synthetic_notes(study)
+    jobs += 1 + study.divides_carevue  # the leakage check, and who is in the CareVue subset
+    jobs += bool(experiments.runs_in_use(study))  # who the patients are
+    switched = further(study)
+    jobs += len(switched.corpora) + len(switched.admission) + len(switched.cohorts)
+    return Stage("data", jobs, 0, characters // 2)
+
+
+def _bases(study: Study) -> Stage:
+    tokens = disk = 0
+    for name in experiments.bases_in_use(study):
+        source = experiments.scratch_source(study, name)
+        if source is not None:
+            tokens += round(1.5 * (source.recipe.train_tokens or 0))
+        disk += BYTES_PER_PARAMETER * _parameters(study, name)
+    bases = experiments.bases_in_use(study)
+    collects_text = any(experiments.scratch_source(study, name) for name in bases)
+    return Stage("bases", len(bases) + collects_text, tokens, disk)
+
+
+def _tokens(study: Study) -> Stage:
+    pairs = {(study.adapters[name].base, study.adapters[name].corpus) for name in experiments.adapters_in_use(study)}
+    corpora = [corpus for _, corpus in pairs] + [plain(corpus) for corpus in further(study).shards]
+    return Stage("tokens", len(corpora), 0, 2 * sum(corpus_tokens(study, corpus) for corpus in corpora))
+
+
+def _search(study: Study) -> Stage:
+    """Every trial whole: what pruning saves is not known beforehand."""
+    searches = experiments.searches_in_use(study)
+    tokens = 0
+    for adapter in experiments.adapters_in_use(study):
+        if search := searches.get(f"adapters/{adapter}"):
+            training, during, _ = _pretraining(study, adapter)
+            tokens += search.planned_trials * (training + round(FORWARD_SHARE * during))
+    for model, task in experiments.runs_in_use(study):
+        search = searches.get(f"{model}/{task}")
+        # Trials of a head alone read features that are pooled once.
+        if search and experiments.feature_set(study, model, task) is None:
+            recipe = experiments.finetune_job(study, model, task).recipe
+            train, rows = cohort_rows(study, task)
+            # Half of the held-out rows are test rows, which a search does not read.
+            seen = train + FORWARD_SHARE * (rows - train) / 2
+            tokens += round(search.planned_trials * recipe.context * recipe.epochs * seen)
+    jobs = sum(search.planned_workers + 1 for search in searches.values())
+    return Stage("search", jobs, tokens, 0)
+
+
+def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
+    """Training tokens of an adapter as those of LoRA steps; tokens read forward during training, and around it."""
+    job = experiments.pretrain_job(study, adapter)
+    recipe, step = job.recipe, FULL_SHARE if job.method.type == "full" else 1
+    corpus = corpus_tokens(study, study.adapters[plain(adapter)].corpus)
+    if switches_under(study, adapter)["truncate_and_pad"]:
+        corpus = round(corpus * min(1, recipe.context / TOKENS_PER_REAL_NOTE))
+    training = round(SPLIT_SHARE * corpus * recipe.epochs)
+    evaluated = {}
+    for split, share in SPLIT_SHARES.items():
+        tokens = round(share * corpus)
+        evaluated[split] = min(tokens, recipe.evaluation_limit(split) or tokens)
+    during = recipe.evaluations * evaluated["validation"]
+    around = 2 * sum(evaluated.values())
+    return round(step * min(training, recipe.train_tokens or training)), during, around
+
+
+def _adapters(study: Study) -> Stage:
+    tokens = 0
+    adapters = [*experiments.adapters_in_use(study), *further(study).adapters]
+    for name in adapters:
+        training, during, around = _pretraining(study, name)
+        tokens += training + round(FORWARD_SHARE * (during + around))
+    return Stage("adapters", len(adapters), tokens, sum(_adapter_bytes(study, name) for name in adapters))
+
+
+def _finetuning(study: Study) -> Stage:
+    tokens = disk = jobs = 0
+    sets = experiments.feature_sets(study)
+    for name in experiments.feature_sets_in_use(study):
+        model, tasks = sets[name]
+        jobs += 1
+        # The cohorts share most of their notes, which are read once.
+        notes = max(cohort_rows(study, task)[1] for task in tasks)
+        tokens += round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
+    for model, cohort in (*experiments.runs_in_use(study), *further(study).runs):
+        entry, task = study.models[plain(model)], plain(cohort)
+        jobs += 1
+        if entry.base is None:
+            continue
+        recipe = experiments.finetune_job(study, model, task).recipe
+        train, rows = cohort_rows(study, task)
+        if experiments.feature_set(study, model, cohort) is not None:
+            continue
+        seeds = len(study.matrix.seeds)
+        held_out = FORWARD_SHARE * (rows - train)
+        tokens += round(seeds * recipe.context * recipe.epochs * (train + held_out))
+        if entry.kind == "full":
+            disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
+    return Stage("fine-tuning", jobs, tokens, disk)
+
+
+def _evaluation(study: Study) -> Stage:
+    # Describing cohorts, comparing models and subgroups, calibration, tables, figures, report, tracking runs and study.
+    comparing = 9
+    comparing += bool(experiments.adapters_in_use(study))  # their cards
+    comparing += study.gaps.model is not None
+    comparing += study.gaps.contamination is not None
+    runs = len(experiments.runs_in_use(study)) + len(further(study).runs)
+    return Stage("evaluation", runs + comparing, 0, 0)
+
+
+def _parameters(study: Study, base: str) -> int:
+    source = study.bases[base].source
+    shape = None
+    if isinstance(source, HubSource):
+        shape = source.shape
+    elif (scratch := experiments.scratch_source(study, base)) is not None:
+        shape = scratch.shape
+    if shape is None:
+        return 135_000_000  # the order of a BERT encoder or of a small causal model
+    block = 4 * shape.hidden_size**2 + 3 * shape.hidden_size * shape.intermediate_size
+    return shape.layers * block + 2 * shape.vocabulary * shape.hidden_size
+
+
+def _adapter_bytes(study: Study, name: str) -> int:
+    entry = study.adapters[plain(name)]
+    whole = study.methods[entry.method].settings.type == "full"
+    return BYTES_PER_PARAMETER * _parameters(study, entry.base) // (1 if whole else 500)
+
+
+def render(study: Study, stages: Sequence[Stage]) -> str:
+    """Return a plan as text."""
+    lines = [f"Study {study.study} ({study.protocol} protocol), estimated:", ""]
+    lines.append(f"{'stage':<12} {'jobs':>6} {'tokens':>16} {'device hours':>14} {'disk':>10}")
+    total = Stage(
+        "total", *(sum(getattr(stage, field) for stage in stages) for field in ("jobs", "tokens", "disk_bytes"))
+    )
+    for stage in [*stages, total]:
+        hours = stage.tokens / study.budget.tokens_per_second / 3600
+        lines.append(
+            f"{stage.name:<12} {stage.jobs:>6,} {stage.tokens:>16,} {hours:>14,.2f} {_size(stage.disk_bytes):>10}"
+        )
+    lines += [
+        "",
+        f"Device: one {study.budget.device} at {study.budget.tokens_per_second:,.0f} tokens/s (config: budget).",
+        "Tokens are those of LoRA steps of equal cost: a forward pass counts half, in evaluations too. Assumed: "
+        f"{TOKENS_PER_REAL_NOTE} tokens per MIMIC note, {TOKENS_PER_SYNTHETIC_NOTE} per synthetic one.",
+    ]
+    return "\n".join(lines)
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def main(paths: Sequence[Path]) -> int:
+    """Print the plan of the study in a configuration file, laid over the embedded default."""
+    try:
+        study = experiments.load_study(deep_merge(*map(read_study_file, paths)))
+        unused = describe_unused(study, paths[1:])
+    except ClinicalPeftError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(render(study, plan(study)))
+    if unused:
+        print(f"\n{unused}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main([Path("config/config.yaml"), *(Path(argument) for argument in sys.argv[1:])]))
