@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from clinical_peft.config import search_plans as plans
 from clinical_peft.config.arms import adapter_of_model, check_gaps, plain, switch_of, switches_under
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
@@ -14,7 +15,6 @@ from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 from clinical_peft.recipes.methods import Lora
-from clinical_peft.config import search_plans as plans
 
 
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:

@@ -125,8 +125,9 @@ def read_predictions(
         classes: Ordered label space of length K.
         kind: Kind of label.
         link: How the run's logits become scores, see `clinical_peft.tasks.scores.link_of`; None for a run without
-        switches. patients_apart: Refuse a patient who is in both splits. False where the study splits the task by
-            admission, and where the file is one that has been scored, and so been checked.
+            switches.
+        patients_apart: Refuse a patient who is in both splits. False where the study splits the task by admission, and
+            where the file is one that has been scored, and so been checked.
 
     Returns:
         The splits `validation` and `test`.

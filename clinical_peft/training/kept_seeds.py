@@ -85,7 +85,8 @@ def seed_key(record: Mapping[str, Any], inputs: str, seed: int) -> str:
 
     Args:
         record: The job as `clinical_peft.recipes.job_records.read_record` gives it; how its recipe was found is
-        ignored. inputs: From `inputs_digest`.
+            ignored.
+        inputs: From `inputs_digest`.
         seed: The seed.
     """
     job = {key: value for key, value in record.items() if key != "search"}
