@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from peft import AdaLoraConfig, PeftModel
+from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -13,18 +13,8 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.models.adapters import load_adapter, save_adapter
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import DTYPES, BaseIdentity, load_causal
-from clinical_peft.models.methods import (
-    add_adapter,
-    allocate_ranks,
-    allocation_state,
-    orthogonality_penalty,
-    peft_config,
-    remaining_ranks,
-    require_positions,
-    restore_allocation,
-)
+from clinical_peft.models.new_adapters import add_adapter, require_positions
 from clinical_peft.recipes import PretrainJob
-from clinical_peft.recipes.methods import Full, PeftMethod
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.language_run import LanguageRun
 
@@ -62,40 +52,36 @@ def adaptation(job: PretrainJob, base: Path, identity: BaseIdentity) -> Adaptati
         identity: What `base` holds.
 
     Raises:
-        TrainingError: Full fine-tuning of a base in four bits.
+        TrainingError: The method cannot train a base in four bits.
     """
-    if not isinstance(job.method, Full):
-        return _WithAdapter(job, job.method, base, identity)
-    if job.recipe.precision == "nf4":
+    if job.recipe.precision == "nf4" and not job.method.can.four_bits:
         raise TrainingError(
-            f"adapter {job.adapter}: full fine-tuning cannot train the matrices of a base in four bits; use bf16"
+            f"adapter {job.adapter}: {job.method.title} cannot train the matrices of a base in four bits; use bf16"
         )
-    return _WholeNetwork(job, base, identity)
+    return (_WholeNetwork if job.method.trains_every_weight else _WithAdapter)(job, base, identity)
 
 
 @dataclass(frozen=True)
 class _WithAdapter:
     job: PretrainJob
-    method: PeftMethod
     base: Path
     identity: BaseIdentity
 
     def prepare(self, network: PreTrainedModel, *, updates: int) -> PeftModel:
-        config = peft_config(self.method, total_steps=updates, base=self.base)
         torch.manual_seed(self.job.seed)
-        return add_adapter(network, config, context=self.job.recipe.context)
+        context = self.job.recipe.context
+        return add_adapter(network, self.job.method, total_steps=updates, context=context, base=self.base)
 
     def during(self, run: LanguageRun, model: nn.Module) -> LanguageRun:
-        """AdaLoRA's weights may be kept only once its ranks are final."""
         assert isinstance(model, PeftModel)
-        config = model.peft_config["default"]
+        hooks = self.job.method.hooks(model)
         return replace(
             run,
-            after_update=lambda step: allocate_ranks(model, step),
-            penalty=lambda: orthogonality_penalty(model),
-            extra_state=lambda: allocation_state(model),
-            restore_extra=lambda tensors, state: restore_allocation(model, tensors, state),
-            keep_from=config.total_step - config.tfinal if isinstance(config, AdaLoraConfig) else 0,
+            after_update=hooks.after_update,
+            penalty=hooks.penalty,
+            extra_state=hooks.state,
+            restore_extra=hooks.restore,
+            keep_from=hooks.keep_from,
         )
 
     def save(self, model: nn.Module, folder: Path) -> None:
@@ -108,7 +94,7 @@ class _WithAdapter:
 
     def remaining_ranks(self, model: nn.Module) -> list[int]:
         assert isinstance(model, PeftModel)
-        return remaining_ranks(model)
+        return self.job.method.hooks(model).remaining_ranks()
 
 
 @dataclass(frozen=True)
