@@ -31,11 +31,13 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
 from clinical_peft.models.checkpoint_files import PREPARE_AGAIN, check_weights, ignored_adapter
 from clinical_peft.models.four_bit import four_bit_loading
-from clinical_peft.recipes import Family, Precision, Shape
+from clinical_peft.models.pooling import POOLINGS
+from clinical_peft.recipes import Precision, Shape
+from clinical_peft.recipes.families import Family
 
 # With nf4 the matrices are quantised when they are loaded; this is the type of everything else, and on disk.
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16}
-NEW_IN_A_CLASSIFIER = ("score.", "classifier.", "bert.pooler.")
+NEW_IN_A_CLASSIFIER = tuple(name for pooling in POOLINGS.values() for name in pooling.drawn)
 
 logging.disable_progress_bar()
 

@@ -24,6 +24,7 @@ from clinical_peft.models.classifiers import (
     frozen_digest,
 )
 from clinical_peft.models.digests import tensor_digest
+from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.positions import longest_sequence
 from clinical_peft.models.saving import save_classifier
 from clinical_peft.models.variants import Variant, variant_of
@@ -203,7 +204,7 @@ def finetune(
 
 
 def _pools_last_position(job: FinetuneJob, variant: Variant) -> bool:
-    return variant.family == "causal" and job.switches.get("pool_last_position", False)
+    return find_pooling(variant.family).is_of_token and job.switches.get("pool_last_position", False)
 
 
 def _require_context(classifier: Classifier, job: FinetuneJob) -> None:

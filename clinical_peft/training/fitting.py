@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from clinical_peft.disclosure.counts import coarse, few
-from clinical_peft.models.heads import HEAD_MODULES
-from clinical_peft.recipes import Family, FinetuneJob, FinetuneRecipe
+from clinical_peft.models.pooling import find_pooling
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
+from clinical_peft.recipes.families import Family
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.runtime.progress import Progress
 from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
@@ -96,7 +97,7 @@ class FitState:
 
 def head_and_adapter_groups(classifier: Trained, recipe: FinetuneRecipe) -> list[dict[str, object]]:
     """Sort the trained parameters into AdamW groups: the head with its own learning rate, then everything else."""
-    head = f"{HEAD_MODULES[classifier.family]}."
+    head = f"{find_pooling(classifier.family).head}."
     named = classifier.trained_parameters().items()
     head_rate = recipe.learning_rate if recipe.head_learning_rate is None else recipe.head_learning_rate
     groups = parameter_groups(

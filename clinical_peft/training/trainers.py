@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clinical_peft.recipes import FinetuneJob
+from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.runtime.events import RunLog
 
 
@@ -33,7 +34,7 @@ def trainer_of(
     Raises:
         TrainingError: See `fit_tfidf`, `prepare_head` and `prepare`.
     """
-    if job.kind == "tfidf":
+    if not find_kind(job.kind).has_network:
         from clinical_peft.training.classical import fit_tfidf
 
         def fit(*, seed: int, work: Path, **places: Any) -> dict[str, Any]:
