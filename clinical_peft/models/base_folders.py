@@ -1,6 +1,5 @@
 """Writing a base folder: network, tokenizer, and base.json, which says where they come from."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from clinical_peft.errors import DataError
-from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
+from clinical_peft.files import atomic_path, read_json, write_json
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.bases import special_ids
+from clinical_peft.models.digests import weights_sha256
 
 PAD = "<|padding|>"
 SCORED = "scored_tokens"  # in config.json
@@ -48,11 +48,9 @@ def write_base(
     with atomic_path(Path(output)) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        weights = sorted(folder.glob("*.safetensors"))
-        digests = [sha256_file(file) for file in weights]
         written = {
             **record,
-            "sha256": digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
+            "sha256": weights_sha256(folder),
             "padding_token_added": added,
             "vocabulary": len(tokenizer),
             "parameters": trainable_parameters(model)[1],

@@ -30,6 +30,7 @@ from transformers.utils import logging
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
 from clinical_peft.models.checkpoint_files import PREPARE_AGAIN, check_weights, ignored_adapter
+from clinical_peft.models.digests import weights_sha256
 from clinical_peft.models.four_bit import four_bit_loading
 from clinical_peft.models.pooling import POOLINGS
 from clinical_peft.recipes import Precision, Shape
@@ -150,8 +151,8 @@ def load_causal(folder: Path, *, precision: Precision = "fp32") -> PreTrainedMod
         precision: Type of the weights.
 
     Raises:
-        TrainingError: The folder has no safetensors weights, some weights are missing in them, or nf4 is not possible
-            here.
+        TrainingError: The folder has no safetensors weights, they are not those of its base.json, some are missing in
+            them, or nf4 is not possible here.
     """
     _require_whole(folder)
     with quiet_transformers():
@@ -180,8 +181,8 @@ def load_classifier(
         **settings: Further settings of the network's configuration, for instance dropout rates.
 
     Raises:
-        TrainingError: The folder has no safetensors weights, some weights of the base are missing in them, transformers
-            has no classifier of its architecture, or nf4 is not possible here.
+        TrainingError: The folder has no safetensors weights, they are not those of its base.json, some of the base are
+            missing in them, transformers has no classifier of its architecture, or nf4 is not possible here.
     """
     _require_whole(folder)
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -215,6 +216,13 @@ def _require_whole(folder: Path) -> None:
     if not any(Path(folder).glob("*.safetensors")):
         raise TrainingError(f"{folder}: expected weights as *.safetensors, found none; pickled weights are not read")
     check_weights(folder, remedy=PREPARE_AGAIN)
+    if not (Path(folder) / "base.json").exists():
+        return
+    expected, found = read_json(Path(folder) / "base.json")["sha256"], weights_sha256(folder)
+    if found != expected:
+        raise TrainingError(
+            f"{folder}: expected the weights of base.json, of SHA-256 {expected}, found {found}; {PREPARE_AGAIN}"
+        )
 
 
 def require_weights(

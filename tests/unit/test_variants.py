@@ -319,7 +319,7 @@ def test_frozen_adapter_is_saved_byte_for_byte(bases, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "mode", "task", "message"),
     [
-        ("adaption_prompt", "frozen", None, "of type lora, adalora, found ADAPTION_PROMPT"),
+        ("adaption_prompt", "frozen", None, "found ADAPTION_PROMPT, which belongs to the language model"),
         ("adalora", "trainable", None, "set clinical_mode to merged"),
         ("adalora", "frozen", TASK_LORA, "set clinical_mode to merged"),
     ],
