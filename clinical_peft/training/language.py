@@ -17,7 +17,7 @@ from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path, read_json, write_json
 from clinical_peft.models.adapters import trainable_parameters
-from clinical_peft.models.base_folders import scored_tokens
+from clinical_peft.models.base_folders import rows_to_load_onto, scored_tokens
 from clinical_peft.models.bases import BaseIdentity, load_causal, read_identity
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.recipes.families import find_family
@@ -25,7 +25,7 @@ from clinical_peft.recipes.job_records import read_record
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.adaptation import Adaptation, adaptation
-from clinical_peft.training.attention import layout_of
+from clinical_peft.training.attention import base_network, layout_of
 from clinical_peft.training.cards import adapter_card
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.decoder_checks import require_gradients, settle_loss
@@ -136,7 +136,8 @@ def pretrain(
         "job": asdict(job),
     }
     if workers.first:
-        _write_outputs(job, identity, result, draft=draft, output=output, perplexity=perplexity, log=log)
+        card = adapter_card(job, identity, result, rows=rows_to_load_onto(draft, base_network(trained)))
+        _write_outputs(card, result, draft=draft, output=output, perplexity=perplexity, log=log)
         remove_checkpoint(work)
         measurements.remove()
     workers.wait()
@@ -144,8 +145,7 @@ def pretrain(
 
 
 def _write_outputs(
-    job: PretrainJob,
-    identity: BaseIdentity,
+    card: str,
     result: dict[str, Any],
     *,
     draft: Path,
@@ -156,7 +156,7 @@ def _write_outputs(
     _log_figures(log, result)
     with atomic_path(Path(output)) as folder:
         shutil.copytree(draft, folder)
-        (folder / "README.md").write_text(adapter_card(job, identity, result), encoding="utf-8")
+        (folder / "README.md").write_text(card, encoding="utf-8")
     write_json(perplexity, result)
     shutil.rmtree(draft)
 
