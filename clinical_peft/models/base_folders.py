@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from clinical_peft.errors import DataError
 from clinical_peft.files import atomic_path, read_json, write_json
-from clinical_peft.models.adapters import TRAIN_AGAIN, of_vocabulary, trainable_parameters
+from clinical_peft.models.adapters import TRAIN_AGAIN, is_of_vocabulary_layer, trainable_parameters
 from clinical_peft.models.bases import special_ids
 from clinical_peft.models.checkpoint_files import safetensors_header
 from clinical_peft.models.digests import weights_sha256
@@ -97,7 +97,7 @@ def rows_to_load_onto(adapter: Path, model: PreTrainedModel) -> int | None:
     if getattr(model.config, SCORED, rows) == rows or not file.exists():
         return None
     names = safetensors_header(file, remedy=TRAIN_AGAIN)
-    return rows if any(of_vocabulary(name) or ".lora_embedding_" in name for name in names) else None
+    return rows if any(is_of_vocabulary_layer(name) or ".lora_embedding_" in name for name in names) else None
 
 
 def _dedicate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> bool:

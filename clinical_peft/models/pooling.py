@@ -19,7 +19,7 @@ class Pooling(ABC):
 
     Attributes:
         head: Name of the head in the network.
-        pooler: Beginning of the names of weights between body and head that a base may lack, or None.
+        pooler: Prefix of the weights between body and head that a base may lack, or None.
         is_of_token: Whether a note's features are the state of one token, so that the rest of the last layer may be
             left out, and the switch `pool_last_position` has a meaning.
     """
@@ -29,8 +29,8 @@ class Pooling(ABC):
     is_of_token: ClassVar[bool] = False
 
     @property
-    def drawn(self) -> tuple[str, ...]:
-        """Beginnings of the names of weights that a base need not hold."""
+    def new_weights(self) -> tuple[str, ...]:
+        """Prefixes of the weights of a classifier that a base may lack."""
         return (f"{self.head}.", self.pooler) if self.pooler else (f"{self.head}.",)
 
     @abstractmethod
