@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from clinical_peft.disclosure.counts import coarse, few
 from clinical_peft.models.pooling import find_pooling
+from clinical_peft.models.scores import link_of, log_odds
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
 from clinical_peft.recipes.families import Family
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.runtime.progress import Progress
 from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
-from clinical_peft.tasks.scores import link_of, log_odds
 from clinical_peft.training.batching import Rows, row_batches
 from clinical_peft.training.checkpoint import (
     CheckpointClock,
