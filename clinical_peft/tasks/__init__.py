@@ -8,6 +8,8 @@ from clinical_peft.tasks.task import CodeTable, Task, TaskType
 
 __all__ = ["CONTROL", "PAPER_TASKS", "TASKS", "Task", "TaskType", "find_codes", "find_task", "read_tasks"]
 
+_SHARED = ("scores", "task")  # modules without a task
+
 
 def read_tasks() -> dict[str, Task]:
     """Import every module of this package and return its tasks by name, in their order.
@@ -17,6 +19,8 @@ def read_tasks() -> dict[str, Task]:
     """
     tasks: dict[str, Task] = {}
     for module in iter_modules(__path__):
+        if module.name in _SHARED:
+            continue
         try:
             task: Task | None = getattr(import_module(f"{__name__}.{module.name}"), "TASK", None)
         except (TypeError, ValueError) as error:
