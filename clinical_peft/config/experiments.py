@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from clinical_peft.config import search_plans as plans
-from clinical_peft.config.arms import adapter_of_model, check_gaps, plain, switch_of, switches_under
+from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, switch_of, switches_under
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
 from clinical_peft.config.sections import ScratchSource
@@ -48,9 +48,9 @@ def general_corpus(study: Study, base: str) -> str | None:
 def token_salt(study: Study, corpus: str) -> str:
     """Salt of a corpus's own split into notes to train on and notes to measure perplexity with.
 
-    It is the salt of the cohorts' hash split, so that a patient stays in one split everywhere. The two arms of
-    contamination mode `disjoint` get another: by the cohorts' salt, the disjoint arm would have hardly a note to
-    measure with, and the matched arm would train on no held-out patient, and so be filtered too.
+    It is the salt of the cohorts' hash split, so that a patient stays in one split everywhere. The two corpora of
+    contamination mode `disjoint` get another: by the cohorts' salt, the disjoint one would have hardly a note to
+    measure with, and the matched one would train on no held-out patient, and so be filtered too.
     """
     salt = study.data.split_salt
     return f"{salt}:pretraining" if plain(corpus) in study.paired_corpora else salt
@@ -221,7 +221,7 @@ def load_study(config: Mapping[str, Any]) -> Study:
 
     Raises:
         ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes`, `check_methods`, `check_searches`,
-            `check_contamination` and `clinical_peft.config.arms.check_gaps`.
+            `check_contamination` and `clinical_peft.config.ablations.check_gaps`.
     """
     study = parse_study(config)
     check_recipes(study)
