@@ -63,6 +63,10 @@ class CohortFiles(CorpusFiles):
         task = self._task(wildcards)
         return self.table_paths(self.source.label_tables(task, by_list=self.is_labelled_by_list(task)))
 
+    def is_labelled_by_list(self, task: Task) -> bool:
+        """Whether a task's members and labels come from a published list."""
+        return self.study.data.pmv_split == "beep" and task.has_own_split
+
     def cohort_ventilation(self, wildcards: Wildcards) -> Files:
         """Derived episodes of ventilation, for a task that needs them."""
         task = self._task(wildcards)
@@ -94,7 +98,7 @@ class CohortFiles(CorpusFiles):
 
     def cohort_salt(self, wildcards: Wildcards) -> str:
         """What the hash split and the control task's label depend on; empty where neither is asked for."""
-        salted = self.study.data.splits == "hash" or self._task(wildcards).is_random
+        salted = self._task(wildcards).is_random or self.study.data.splits == "hash"
         return self.study.data.split_salt if salted else ""
 
     def cohort_pmv_split(self, wildcards: Wildcards) -> str:
@@ -112,10 +116,6 @@ class CohortFiles(CorpusFiles):
 
     def _task(self, wildcards: Wildcards) -> Task:
         return find_task(plain(wildcards.task))
-
-    def is_labelled_by_list(self, task: Task) -> bool:
-        """Whether a task's members and labels come from a published list."""
-        return self.study.data.pmv_split == "beep" and task.has_own_split
 
     # --- what is known of patients ---------------------------------------------------------------------------------
 
