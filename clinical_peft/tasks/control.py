@@ -13,7 +13,7 @@ def coin(request: "LabelRequest") -> "Labels":
     from clinical_peft.data.labelling import Labels
     from clinical_peft.data.labels import coin_labels
 
-    return Labels(frame=coin_labels(request.outcomes.folder, request.salt))
+    return Labels(frame=coin_labels(request.outcomes.admissions(), request.salt))
 
 
 TASK = Task(

@@ -13,7 +13,7 @@ def length_of_stay(request: "LabelRequest") -> "Labels":
     from clinical_peft.data.labelling import Labels
     from clinical_peft.data.labels import stay_labels
 
-    frame, dropped = stay_labels(request.outcomes.folder, request.switches)
+    frame, dropped = stay_labels(request.outcomes.admissions(times=True), request.switches)
     return Labels(frame=frame, dropped=dropped)
 
 

@@ -14,7 +14,7 @@ def survival(request: "LabelRequest") -> "Labels":
     from clinical_peft.data.labelling import Labels
     from clinical_peft.data.labels import survival_labels
 
-    return Labels(frame=survival_labels(request.outcomes.folder))
+    return Labels(frame=survival_labels(request.outcomes.admissions()))
 
 
 TASK = Task(
