@@ -15,13 +15,11 @@ from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.sources import find_source, sources_of_corpus
 from clinical_peft.synthetic.sizes import predicted_note_counts
 from clinical_peft.tasks import find_task
 from clinical_peft.workflow.study_file import describe_unused, read_study_file
 
-# Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks.
-REAL_NOTES = {"mimic-iv": 331_793 + 2_321_355, "mimic-iii": 2_083_180}
-MIMIC_IV_SUMMARIES = 331_793
 # Assumptions, printed with the plan.
 TOKENS_PER_REAL_NOTE = 360
 TOKENS_PER_SYNTHETIC_NOTE = 590
@@ -30,6 +28,7 @@ SPLIT_SHARE = SPLIT_SHARES["train"]
 FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
 FULL_SHARE = 3 / 2  # a step that trains every weight adds their gradients
 BYTES_PER_PARAMETER = 4
+USUAL_SHARE = 0.95  # of discharge summaries, those with a label
 
 
 @dataclass(frozen=True)
@@ -75,26 +74,23 @@ def corpus_tokens(study: Study, corpus: str) -> int:
         return path.stat().st_size // 4 if path.exists() else 0
     if corpus in study.paired_corpora:
         return round(SPLIT_SHARE * corpus_tokens(study, study.cohorts.source))
-    parts = ["mimic-iv", "mimic-iii"] if corpus == "combined" else [corpus]
+    parts = sources_of_corpus(corpus)
     if plans_for_mimic(study):
-        return TOKENS_PER_REAL_NOTE * sum(REAL_NOTES[part] for part in parts)
+        return TOKENS_PER_REAL_NOTE * sum(source.release_rows for source in parts)
     counts = predicted_note_counts(study.synthetic.size)
-    notes = {
-        "mimic-iv": counts["mimic-iv-discharge"] + counts["mimic-iv-radiology"],
-        "mimic-iii": counts["mimic-iii-discharge"],
-    }
-    return TOKENS_PER_SYNTHETIC_NOTE * sum(notes[part] for part in parts)
+    kinds = [f"{source.name}-{kind}" for source in parts for kind in ("discharge", "radiology")]
+    return TOKENS_PER_SYNTHETIC_NOTE * sum(counts.get(kind, 0) for kind in kinds)
 
 
 def cohort_rows(study: Study, task: str) -> tuple[int, int]:
     """Estimate a cohort's admissions: those of the training split, and all."""
-    kind, source = find_task(task), study.cohorts.source
-    if plans_for_mimic(study) and source == "mimic-iii":
-        return kind.release_rows
+    kind, source = find_task(task), find_source(study.cohorts.source)
+    if plans_for_mimic(study) and source.name in kind.release_rows:
+        return kind.release_rows[source.name]
     if plans_for_mimic(study):
-        rows = round(MIMIC_IV_SUMMARIES * kind.mimic_iv_share)
+        rows = round(source.release_summaries * kind.summary_shares.get(source.name, USUAL_SHARE))
     else:
-        notes = predicted_note_counts(study.synthetic.size)[f"{source}-discharge"]
+        notes = predicted_note_counts(study.synthetic.size).get(f"{source.name}-discharge", 0)
         rows = round(notes * kind.cohort_share)
     return round(rows * SPLIT_SHARE), rows
 

@@ -169,7 +169,7 @@ def _entries(written: Mapping[str, Any], place: str) -> Iterator[str]:
 
 
 def describe_unused(study: "Study", paths: Sequence[Path]) -> str | None:
-    """Say in one line what users' files define and the matrix leaves out; None if nothing.
+    """Say what users' files define and the matrix leaves out, and which keys have a new name; None if nothing.
 
     Args:
         study: The whole study.
@@ -178,9 +178,13 @@ def describe_unused(study: "Study", paths: Sequence[Path]) -> str | None:
     Raises:
         ConfigError: See `read_study_file`.
     """
+    from clinical_peft.config.study import renamed_keys
+
     lines = []
     for path in paths:
-        unused = unused_entries(study, read_study_file(path))
+        written = read_study_file(path)
+        lines += [f"{path.name}: {line}" for line in renamed_keys(written)]
+        unused = unused_entries(study, written)
         if unused:
             names = "; ".join(f"{place} {', '.join(entries)}" for place, entries in unused.items())
             lines.append(f"{path.name}: defined, but not in the matrix, so not run: {names}")

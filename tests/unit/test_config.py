@@ -109,7 +109,7 @@ def test_schema_is_current():
         ({"pretraining": {"train_tokens": "1e6"}}, "pretraining.train_tokens: Input should be a valid integer"),
         ({"models": {"llama": {"task_recipes": {"los": {"epochs": "two"}}}}}, "models.llama.task_recipes.los.epochs: "),
         ({"cohorts": {"source": "mimic-2"}}, "cohorts.source: "),
-        ({"cohorts": {"icd": "only-9"}}, "cohorts: icd and icd_map are for the source mimic-iv"),
+        ({"cohorts": {"icd": "only-9"}}, "cohorts: icd is for the source mimic-iv"),
         ({"cohorts": {"ventilation": "adjusted"}}, "cohorts: ventilation is for the source mimic-iv"),
         ({"cohorts": {"source": "mimic-iv", "ventilation": "elapsed"}}, "cohorts.ventilation: Input should be"),
         ({"cohorts": {"source": "mimic-iv", "icd": "both"}}, "cohorts.icd: "),

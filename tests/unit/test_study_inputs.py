@@ -325,7 +325,7 @@ def test_needed_columns_are_those_that_readers_ask_for(source, hospital, tmp_pat
         every_reader(hospital, source, tmp_path)
     needed: dict[str, set[str]] = {}
     for need in needed_tables(hospital_study(hospital, source)):
-        needed.setdefault(need.table.lower(), set()).update(name.lower() for name in need.columns)
+        needed.setdefault(need.table.name.lower(), set()).update(name.lower() for name in need.table.columns)
     assert needed == asked
 
 
