@@ -127,7 +127,7 @@ class Data(_Folders):
     @property
     def synthetic(self) -> bool:
         """Whether the hospital is generated."""
-        return all(self.folder(key) is None for key in data_folders())
+        return all(self.folder(key) is None for key in _Folders.model_fields)
 
 
 class Synthetic(Section):
