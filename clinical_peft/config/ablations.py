@@ -16,6 +16,7 @@ from clinical_peft.config.switches import (
     resolve_switches,
 )
 from clinical_peft.errors import ConfigError
+from clinical_peft.sources import SOURCES, find_source
 
 ALL = "paper"
 MARK = "@"
@@ -206,14 +207,17 @@ def check_gaps(study: Study) -> None:
         raise ConfigError("config: gaps.model: switches are turned on alone on top of protocol corrected, found paper")
     if gaps.contamination is None:
         return
-    if study.contamination != "paper" or study.cohorts.source != "mimic-iii":
+    source = find_source(study.cohorts.source)
+    if study.contamination != "paper" or not source.has_carevue:
+        divided = ", ".join(name for name, other in SOURCES.items() if other.has_carevue)
         raise ConfigError(
-            "config: gaps.contamination: needs tasks of mimic-iii and contamination paper, which leaves every corpus "
-            f"open, found {study.cohorts.source} and {study.contamination}"
+            f"config: gaps.contamination: needs tasks of {divided} and contamination paper, which leaves every corpus "
+            f"open, found {source.name} and {study.contamination}"
         )
     if not study.matrix.tasks:
         raise ConfigError("config: matrix.tasks: gaps.contamination needs the tasks whose patients it leaves out")
-    for key, corpus in (("adapted", "mimic-iv"), *zip(("disjoint", "matched"), study.paired_corpora, strict=True)):
+    adapted = ("adapted", str(source.carevue_absent_from))
+    for key, corpus in (adapted, *zip(("disjoint", "matched"), study.paired_corpora, strict=True)):
         _check_corpus(study, key, getattr(gaps.contamination, key), corpus)
 
 

@@ -21,6 +21,7 @@ HasTable = Callable[[str], bool]
 ReadNotes = Callable[[Path], "Iterator[pa.RecordBatch]"]
 """Reads a table of notes as batches of `clinical_peft.data.note_table.NOTE_SCHEMA`, and whether each is_error."""
 
+_NO_VENTILATION = "cohorts.source: {} has no tables of ventilation; drop tasks that need them from matrix.tasks"
 _NO_TABLES: Mapping[str, Mapping[str, Columns]] = MappingProxyType({})
 
 
@@ -210,5 +211,26 @@ class Source:
             ConfigError: The source has no such tables.
         """
         if self.ventilation_tables is None:
-            raise ConfigError(f"cohorts.source: {self.name} has no tables of ventilation; choose another task")
+            raise ConfigError(_NO_VENTILATION.format(self.name))
         return self.ventilation_tables(has_table)
+
+    def derive_ventilation(
+        self, folder: Path, *, work: Path | None = None, adjusted: bool = False
+    ) -> "tuple[pd.DataFrame, str]":
+        """Derive intervals of ventilation.
+
+        Args:
+            folder: Folder of the source's tables.
+            work: Folder for temporary files; None to keep charted rows in memory.
+            adjusted: Whether `cohorts.ventilation` is adjusted.
+
+        Returns:
+            The intervals, the id of the ICU stay first, and the name of the table that they come from.
+
+        Raises:
+            ConfigError: The source has no such tables.
+            DataError: A table is missing or malformed.
+        """
+        if self.find_ventilation is None:
+            raise ConfigError(_NO_VENTILATION.format(self.name))
+        return self.find_ventilation(folder, work, adjusted)

@@ -25,7 +25,7 @@ class CohortFiles(CorpusFiles):
 
     def has_table(self, name: str) -> bool:
         """Whether the user's folder of outcomes holds a table; False for the synthetic hospital."""
-        folder = self.configured_folder(self.source.key)
+        folder = self.study.data.folder(self.source.key)
         return folder is not None and bool(table_files(folder, name))
 
     def outcome_folder(self, wildcards: Wildcards) -> str | None:

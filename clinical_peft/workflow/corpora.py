@@ -29,7 +29,7 @@ class CorpusFiles(StudyFolder):
             return [self.hospital]
         paths: list[Path] = []
         for table in tables:
-            folder = self.configured_folder(table.key)
+            folder = self.study.data.folder(table.key)
             found = table_files(folder, table.name) if folder is not None else []
             if not found and not table.optional:
                 found = [(folder or Path(f"(data.{table.key} is not set)")) / f"{table.name}.csv.gz"]
@@ -40,13 +40,8 @@ class CorpusFiles(StudyFolder):
         """Return the folder of tables that a key of section `data` names, the synthetic hospital's if that is read."""
         if self.study.data.synthetic:
             return f"{self.hospital}/{key.replace('_', '-')}"
-        folder = self.configured_folder(key)
+        folder = self.study.data.folder(key)
         return str(folder) if folder is not None else None
-
-    def configured_folder(self, key: str) -> Path | None:
-        """Return the user's folder that a key of section `data` names; None for the synthetic hospital."""
-        folder: Path | None = getattr(self.study.data, key)
-        return folder
 
     # --- corpora ---------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from clinical_peft.sources import Table, hospital_corpora, sources_of_corpus
 from clinical_peft.tasks import find_task
 from clinical_peft.workflow.cohorts import CohortFiles
 
-TYPES = {"integer": INTEGER, "text": TEXT, "time": TIME}
+_TYPES = {"integer": INTEGER, "text": TEXT, "time": TIME}
 
 
 @dataclass(frozen=True)
@@ -24,24 +24,16 @@ class Need:
     """Columns of a table that one job reads.
 
     Attributes:
-        key: Key of the study's section `data` that names the folder.
+        table: The table.
         folder: The folder, or None where the study gives none.
-        table: Name of the table.
-        columns: Columns by type.
-        optional: Whether the job does without the table.
-        notes: Whether it is a table of notes, which may not be empty.
     """
 
-    key: str
+    table: Table
     folder: Path | None
-    table: str
-    columns: Mapping[str, pa.DataType]
-    optional: bool = False
-    notes: bool = False
 
     def files(self) -> list[Path]:
         """The table's files: one, unless it is missing or there twice."""
-        return table_files(self.folder, self.table) if self.folder is not None else []
+        return table_files(self.folder, self.table.name) if self.folder is not None else []
 
     def check(self) -> None:
         """Read the table's header and its first rows.
@@ -51,10 +43,12 @@ class Need:
             DataError: The table is missing, is there twice, lacks a column, is damaged in its first rows, or is a table
                 of notes without any.
         """
+        table = self.table
         if self.folder is None:
-            raise ConfigError(f"data.{self.key}: expected a folder with the table {self.table}, found null")
-        path = locate_table(self.folder, self.table) if self.optional else find_table(self.folder, self.table)
-        if path is not None and check_table(path, self.columns) == 0 and self.notes:
+            raise ConfigError(f"data.{table.key}: expected a folder with the table {table.name}, found null")
+        path = (locate_table if table.optional else find_table)(self.folder, table.name)
+        columns = {name: _TYPES[kind] for name, kind in table.columns.items()}
+        if path is not None and check_table(path, columns) == 0 and table.has_notes:
             raise DataError(f"{path}: expected notes, found a header alone; fetch the whole table")
 
 
@@ -88,7 +82,7 @@ def needed_tables(study: Study) -> list[Need]:
     if study.data.synthetic:
         return []
     files = CohortFiles(study)
-    needs = [_need(table, files.configured_folder(table.key)) for table in _tables(files)]
+    needs = [Need(table, study.data.folder(table.key)) for table in _tables(files)]
     return [need for number, need in enumerate(needs) if need not in needs[:number]]
 
 
@@ -115,8 +109,3 @@ def _hospital_corpora(study: Study) -> list[str]:
     if corpora.keys() & set(study.paired_corpora):
         corpora[study.cohorts.source] = None
     return [corpus for corpus in corpora if corpus in hospital_corpora()]
-
-
-def _need(table: Table, folder: Path | None) -> Need:
-    columns = {name: TYPES[kind] for name, kind in table.columns.items()}
-    return Need(table.key, folder, table.name, columns, table.optional, table.has_notes)

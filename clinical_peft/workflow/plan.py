@@ -30,6 +30,7 @@ SPLIT_SHARE = SPLIT_SHARES["train"]
 FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
 FULL_SHARE = 3 / 2  # a step that trains every weight adds their gradients
 BYTES_PER_PARAMETER = 4
+USUAL_SHARE = 0.95  # of discharge summaries, those with a label
 
 
 @dataclass(frozen=True)
@@ -89,20 +90,19 @@ def corpus_tokens(study: Study, corpus: str) -> int:
     if plans_for_mimic(study):
         return TOKENS_PER_REAL_NOTE * sum(source.release_rows for source in sources)
     counts = predicted_note_counts(study.synthetic.size)
-    return TOKENS_PER_SYNTHETIC_NOTE * sum(
-        count for name, count in counts.items() for source in sources if name.startswith(f"{source.name}-")
-    )
+    kinds = [f"{source.name}-{kind}" for source in sources for kind in ("discharge", "radiology")]
+    return TOKENS_PER_SYNTHETIC_NOTE * sum(counts.get(kind, 0) for kind in kinds)
 
 
 def cohort_rows(study: Study, task: str) -> tuple[int, int]:
     """Estimate a cohort's admissions: those of the training split, and all."""
-    kind, source = find_task(task), study.cohorts.source
-    if plans_for_mimic(study) and source == "mimic-iii":
-        return kind.release_rows
+    kind, source = find_task(task), find_source(study.cohorts.source)
+    if plans_for_mimic(study) and source.name in kind.release_rows:
+        return kind.release_rows[source.name]
     if plans_for_mimic(study):
-        rows = round(find_source(source).release_summaries * kind.mimic_iv_share)
+        rows = round(source.release_summaries * kind.summary_shares.get(source.name, USUAL_SHARE))
     else:
-        notes = predicted_note_counts(study.synthetic.size)[f"{source}-discharge"]
+        notes = predicted_note_counts(study.synthetic.size).get(f"{source.name}-discharge", 0)
         rows = round(notes * kind.cohort_share)
     return round(rows * SPLIT_SHARE), rows
 

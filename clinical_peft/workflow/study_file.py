@@ -237,6 +237,8 @@ def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> 
     Raises:
         ConfigError: See `read_study_file`.
     """
+    from clinical_peft.config.study import renamed_keys
+
     lines = []
     if given and "study" not in given:
         names = ", ".join(path.name for path in paths) or "--config"
@@ -245,7 +247,9 @@ def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> 
             "`study: NAME` for a folder of their own"
         )
     for path in paths:
-        unused = unused_entries(study, read_study_file(path))
+        written = read_study_file(path)
+        lines += [f"{path.name}: {line}" for line in renamed_keys(written)]
+        unused = unused_entries(study, written)
         if unused:
             listed = "; ".join(f"{place} {', '.join(entries)}" for place, entries in unused.items())
             lines.append(f"{path.name}: defined, but not in the matrix, so not run: {listed}")
