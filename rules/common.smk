@@ -29,6 +29,7 @@ except ClinicalPeftError as error:
     end_with_line(error)
 files = StudyFiles(study)
 controller = Controller(files)
+workflow.delete_output = controller.guard_deletion(workflow.delete_output)
 if workflow.is_main_process:
     for notice in notices(study, workflow.overwrite_configfiles, workflow.config_settings.overwrite_config):
         print(notice, file=sys.stderr)

@@ -2,7 +2,8 @@
 
 import atexit
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,6 +100,24 @@ class Controller:
         self.lease.take(run=run)
         # Snakemake's hooks are not called when its scheduler itself fails.
         atexit.register(self.release)
+
+    def guard_deletion(self, delete: Callable[..., None]) -> Callable[..., None]:
+        """Return what deletes outputs of the study, with a refusal while another command runs it.
+
+        Args:
+            delete: Snakemake's own function; its keyword `dryrun` says that nothing is deleted.
+        """
+
+        @wraps(delete)
+        def guarded(*args: Any, dryrun: bool = False, **kwargs: Any) -> None:
+            if not dryrun:
+                try:
+                    self.take()
+                except ClinicalPeftError as error:
+                    end_with_line(error)
+            delete(*args, dryrun=dryrun, **kwargs)
+
+        return guarded
 
     def release(self) -> None:
         """Give the study free, if this command has it."""

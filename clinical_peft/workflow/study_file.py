@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from clinical_peft.errors import ConfigError
+from clinical_peft.runtime.signals import interrupt_in_one_line
 
 if TYPE_CHECKING:
     from clinical_peft.config.study import Study
@@ -26,12 +27,15 @@ SUFFIXES = (".yaml", ".yml", ".json")
 def check_command_line(arguments: Sequence[str]) -> None:
     """Read the study files of a Snakemake command, and end the process with one line if one cannot be read.
 
+    From here on, an interrupt from the keyboard is one line too.
+
     Args:
         arguments: The command's arguments.
 
     Raises:
         SystemExit: With code 1 and after that line.
     """
+    interrupt_in_one_line()
     try:
         for path in files_of_command(arguments):
             read_study_file(path)
