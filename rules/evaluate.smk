@@ -66,7 +66,7 @@ rule calibrate_models:
 
 
 rule compare_subgroups:
-    """Compare every model's figures between groups of patients."""
+    """Compare every model's metrics between groups of patients."""
     input:
         metrics=files.metrics,
         predictions=files.predictions,
@@ -109,7 +109,7 @@ rule measure_protocol_gaps:
 
 
 rule measure_contamination:
-    """Compare what adaptation gains inside and outside the CareVue subset, and the two arms of pretraining."""
+    """Compare what adaptation gains inside and outside the CareVue subset, and between the pair of corpora."""
     input:
         metrics=files.contamination_metrics,
         predictions=files.contamination_predictions,

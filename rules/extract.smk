@@ -85,7 +85,7 @@ rule build_admission_notes:
     params:
         source=study.cohorts.source,
         tables=files.outcome_folder,
-        mimic_iv_note=files.admission_note_folder,
+        note_folder=files.admission_note_folder,
         switches=files.admission_switches,
     script:
         "../workflow_scripts/build_admission_notes.py"
@@ -143,7 +143,7 @@ rule build_cohort:
 
 
 rule build_subgroups:
-    """Tell of every admission who the patient is, for comparing figures between groups of patients."""
+    """Add patient attributes to each admission, to compare metrics between groups of patients."""
     input:
         files.subgroup_tables,
     output:
@@ -167,7 +167,7 @@ rule pair_corpora:
     output:
         disjoint=ensure("<study>/notes/{source}-disjoint.parquet", non_empty=True),
         matched=ensure("<study>/notes/{source}-matched.parquet", non_empty=True),
-        run_logs=expand("<study>/runs/notes/{{source}}-{arm}.jsonl", arm=["disjoint", "matched"]),
+        run_logs=expand("<study>/runs/notes/{{source}}-{kind}.jsonl", kind=["disjoint", "matched"]),
     log:
         "<study>/logs/notes/{source}-paired.log",
     wildcard_constraints:
@@ -186,7 +186,7 @@ rule pair_corpora:
 
 
 rule mark_carevue_patients:
-    """Tell which test patients belong to the CareVue subset, who are not in MIMIC-IV."""
+    """Mark the test patients of the CareVue subset, who are not in MIMIC-IV."""
     input:
         tables=files.carevue_tables,
         cohorts=files.cohorts,

@@ -15,7 +15,7 @@ rule describe_cohorts:
 
 
 rule tabulate:
-    """Write the four tables of the paper, with the published figures beside ours, and what they rest on."""
+    """Write the paper's four tables with published values beside ours, and the tables behind them."""
     input:
         statistics="<study>/statistics.json",
         attrition=files.attrition,

@@ -17,7 +17,7 @@ rule track_runs:
 
 
 rule track_study:
-    """Give MLflow the study's figures by model, and its tables, figures and report."""
+    """Send MLflow the study's metrics by model, and its tables, figures and report."""
     input:
         runs="<study>/runs/tracked.json",
         run_logs=files.run_logs,

@@ -11,7 +11,7 @@ with job(snakemake.log[0]):
     params = snakemake.params
     request = AdmissionRequest(
         folder=Path(params.tables),
-        note_folder=Path(params.mimic_iv_note or params.tables),
+        note_folder=Path(params.note_folder or params.tables),
         output=Path(snakemake.output.notes),
         switches=params.switches,
     )
