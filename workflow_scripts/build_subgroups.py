@@ -1,4 +1,4 @@
-"""Tell of every admission who the patient is."""
+"""Add patient attributes to each admission."""
 
 from pathlib import Path
 

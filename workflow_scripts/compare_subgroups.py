@@ -1,4 +1,4 @@
-"""Compare every model's figures between groups of patients."""
+"""Compare every model's metrics between groups of patients."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Write the disjoint and the matched arm of a corpus."""
+"""Write the disjoint and the matched part of a corpus."""
 
 from pathlib import Path
 

@@ -112,6 +112,7 @@ def build_report(
     mlflow: str | None = None,
     mlflow_command: str | None = None,
     config: str = "",
+    titles: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report. The same inputs give the same bytes.
 
@@ -137,6 +138,7 @@ def build_report(
         mlflow: Address of MLflow's pages, to which rows link; None leaves the links out.
         mlflow_command: Command that serves these pages from this machine, where no server does.
         config: The study's configuration as text.
+        titles: Titles that the study gives tasks in place of their own.
 
     Raises:
         DataError: A figure or its caption is missing, or a figure would load something from outside.
@@ -157,7 +159,9 @@ def build_report(
         by_task={kind: [f"{kind}_{task}" for task in TASK_LABELS if f"{kind}_{task}" in figures] for kind in BY_TASK},
         html=lambda table: to_html(table, _links(table, runs or {}, mlflow), hidden_caption=True),
         checklist=checklist,
-        question=question([row["task"] for row in tables["dataset_statistics"].records], adapters=len(perplexities)),
+        question=question(
+            [row["task"] for row in tables["dataset_statistics"].records], adapters=len(perplexities), titles=titles
+        ),
         short=in_short(aggregate, tables, labels),
         further=_further_sections(tables, figures),
         config=config,

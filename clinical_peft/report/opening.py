@@ -6,17 +6,18 @@ from typing import Any
 from clinical_peft.disclosure.counts import SMALLEST_CELL
 from clinical_peft.report.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
 from clinical_peft.tables.form import Labels, Record, Table, counted, number
-from clinical_peft.tasks import CONTROL, PAPER_TASKS, TASKS
+from clinical_peft.tasks import CONTROL, PAPER_TASKS, titled_task
 
 
-def question(tasks: Sequence[str], *, adapters: int) -> str:
+def question(tasks: Sequence[str], *, adapters: int, titles: Mapping[str, str] | None = None) -> str:
     """Say what a study asks.
 
     Args:
         tasks: Its tasks; none where it only trains adapters.
         adapters: How many it trains.
+        titles: Titles that it gives tasks in place of their own.
     """
-    named = [TASKS[name].title_in_a_sentence for name in PAPER_TASKS if name in tasks]
+    named = [titled_task(name, titles or {}).title_in_a_sentence for name in PAPER_TASKS if name in tasks]
     if not named:
         sentences = [
             "How much better does a language model predict clinical notes after being adapted to them with few trained "

@@ -30,6 +30,11 @@ def test_jobs_are_those_of_the_matrix():
     assert stage("bases", tiny)[0] == 2 + 1  # and their text
 
 
+def test_importing_a_file_of_general_text_is_a_job():
+    files = {"note_files": {"own": {"path": "own.csv"}}, "general_corpus": "own"}
+    assert stage("bases", study("tiny.yaml", data=files))[0] == stage("bases", study("tiny.yaml"))[0] + 1
+
+
 def test_more_epochs_cost_more_and_a_budget_caps_them():
     once = study("tiny.yaml", finetuning={"epochs": 1})
     twice = study("tiny.yaml", finetuning={"epochs": 2})

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from snakemake.cli import get_argument_parser
-from workflow_run import REPOSITORY, dry_runs
+from workflow_run import REPOSITORY, dry_runs, workflow_rules
 
 from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
@@ -79,11 +79,6 @@ def without_environment(words: list[str]) -> list[str]:
     return words
 
 
-def rule_names() -> set[str]:
-    files = [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]
-    return {name for file in files for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)}
-
-
 def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
 
@@ -99,7 +94,7 @@ def check_arguments(words: list[str]) -> None:
         assert path.suffix == ".yaml", path
         assert path.name in ("mine.yaml", "STUDY.yaml") or (REPOSITORY / path).exists(), path
     for target in parsed.targets:
-        assert "/" in target or target in rule_names(), target
+        assert "/" in target or target in workflow_rules(), target
 
 
 def test_every_block_has_a_language_and_a_tag_that_it_may_have():

@@ -1,4 +1,4 @@
-"""Study gaps as a workflow: what an arm shares with the study, and what is printed."""
+"""Study gaps as a workflow: what an ablation shares with the study, and what is printed."""
 
 import csv
 import json

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workflow_run import REPOSITORY, SNAKEMAKE, dry_runs, snakemake
+from workflow_run import REPOSITORY, SNAKEMAKE, dry_runs, snakemake, workflow_rules
 
 from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.workflow.plan import plan
+from clinical_peft.workflow.planned_jobs import planned_outputs
+from clinical_peft.workflow.study_files import StudyFiles
 
 pytestmark = pytest.mark.workflow
 
@@ -34,14 +36,24 @@ def test_every_study_plans(study, tmp_path):
     assert sum(stage.jobs for stage in planned) == int(total) - 1  # the target itself
 
 
+def test_a_plan_names_an_output_of_every_job(tmp_path):
+    listed = snakemake(tmp_path, "--summary").output.splitlines()
+    rules = {row.split("\t")[0]: row.split("\t")[2] for row in listed if row.startswith("results/")}
+    study = load_study(
+        deep_merge(*(yaml.safe_load((CONFIG / name).read_text()) for name in ("config.yaml", "tiny.yaml")))
+    )
+    planned = [path for paths in planned_outputs(StudyFiles(study)).values() for path in paths]
+    assert set(planned) <= set(rules)
+    assert {rules[path] for path in planned} == set(rules.values())
+
+
 @pytest.mark.parametrize("target", ["all", "data", "pretrain", "search", "finetune", "tables", "report", "prefetch"])
 def test_every_target_exists(target, tmp_path):
     assert snakemake(tmp_path, target, "--dry-run").returncode == 0
 
 
-def test_every_rule_that_runs_a_network_gets_a_gpu():
-    text = "".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
-    measured = {rule.split(":")[0] for rule in re.split("^rule ", text, flags=re.MULTILINE) if "    benchmark:" in rule}
+def test_a_rule_that_runs_a_network_gets_a_gpu():
+    measured = {name for name, rule in workflow_rules().items() if rule["has_benchmark"]}
     assert {"pool_notes", "train_adapter"} <= measured
     profile = yaml.safe_load((REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text())
     assert {rule for rule, resources in profile["set-resources"].items() if resources.get("gpu")} == measured
@@ -213,10 +225,26 @@ def test_real_weights_on_synthetic_notes_are_refused_but_planned(tmp_path):
     assert not (tmp_path / "results" / "paper" / "hospital").exists()
 
 
-def test_every_rule_has_a_script_of_its_name_of_at_most_forty_lines():
-    scripts = {path.stem: path for path in (REPOSITORY / "workflow_scripts").glob("*.py")}
-    rules = "".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
-    named = {line.split()[1].rstrip(":") for line in rules.splitlines() if line.startswith("rule ")}
-    assert set(scripts) - {"script_entry"} == {name for name in named if f"workflow_scripts/{name}.py" in rules}
-    for path in scripts.values():
-        assert len(path.read_text().splitlines()) <= 40, path.name
+def test_a_rule_runs_a_short_script_of_its_name():
+    scripts = {path.name: path for path in (REPOSITORY / "workflow_scripts").glob("*.py")}
+    run = {name: rule["script"] for name, rule in workflow_rules().items() if rule["script"]}
+    # Recipes of models and of adapters are chosen by the same script.
+    assert {name: script for name, script in run.items() if script != f"{name}.py"} == {
+        "search_adapter_recipe": "search_recipe.py"
+    }
+    assert set(run.values()) == set(scripts) - {"script_entry.py"}
+    assert all(len(path.read_text().splitlines()) <= 40 for path in scripts.values())
+
+
+def test_a_rule_says_what_it_does_and_keeps_a_log():
+    for name, rule in workflow_rules().items():
+        assert rule["docstring"], name
+        if rule["script"]:
+            assert rule["has_log"], name
+            assert rule["environment"], name
+
+
+def test_rule_files_hold_rules_alone():
+    for path in (REPOSITORY / "rules").glob("*.smk"):
+        assert not re.search(r"^\s*(?:def|lambda|run:|checkpoint)\b", path.read_text(), re.MULTILINE), path.name
+        assert len(path.read_text().splitlines()) < 250, path.name

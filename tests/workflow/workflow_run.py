@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,4 +53,13 @@ def dry_runs(commands: Sequence[Sequence[str]], folder: Path) -> list[dict[str, 
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+@cache
+def workflow_rules() -> dict[str, dict[str, Any]]:
+    """Parts of every rule, by its name; see `rule_list.py`."""
+    command = [sys.executable, Path(__file__).with_name("rule_list.py"), REPOSITORY / "Snakefile"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
     return found
