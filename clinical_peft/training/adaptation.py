@@ -1,6 +1,6 @@
 """The two ways to adapt a base to notes: beside its weights, with an adapter of PEFT, or in them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +26,7 @@ from clinical_peft.models.methods import (
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.recipes.methods import Full, PeftMethod
 from clinical_peft.tokens.tokenizer import load_tokenizer
-from clinical_peft.training.language_run import LanguageRun
+from clinical_peft.training.language_run import MethodHooks
 
 
 class Adaptation(Protocol):
@@ -40,8 +40,8 @@ class Adaptation(Protocol):
             updates: Optimizer steps of the run.
         """
 
-    def during(self, run: LanguageRun, model: nn.Module) -> LanguageRun:
-        """Return the run with what the method does at every update."""
+    def hooks(self, model: nn.Module) -> MethodHooks:
+        """Return what the method does at every update of a network from `prepare`."""
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write what was trained, without a card."""
@@ -54,7 +54,7 @@ class Adaptation(Protocol):
 
 
 def adaptation(job: PretrainJob, base: Path, identity: BaseIdentity) -> Adaptation:
-    """Return the way of a job's method.
+    """Return how a job's method adapts a base.
 
     Args:
         job: Method, recipe and seed.
@@ -85,16 +85,15 @@ class _WithAdapter:
         torch.manual_seed(self.job.seed)
         return add_adapter(network, config, context=self.job.recipe.context)
 
-    def during(self, run: LanguageRun, model: nn.Module) -> LanguageRun:
+    def hooks(self, model: nn.Module) -> MethodHooks:
         """AdaLoRA's weights may be kept only once its ranks are final."""
         assert isinstance(model, PeftModel)
         config = model.peft_config["default"]
-        return replace(
-            run,
+        return MethodHooks(
             after_update=lambda step: allocate_ranks(model, step),
             penalty=lambda: orthogonality_penalty(model),
-            extra_state=lambda: allocation_state(model),
-            restore_extra=lambda tensors, state: restore_allocation(model, tensors, state),
+            state=lambda: allocation_state(model),
+            restore_state=lambda tensors, values: restore_allocation(model, tensors, values),
             keep_from=config.total_step - config.tfinal if isinstance(config, AdaLoraConfig) else 0,
         )
 
@@ -124,8 +123,8 @@ class _WholeNetwork:
         torch.manual_seed(self.job.seed)
         return network.requires_grad_(True)
 
-    def during(self, run: LanguageRun, model: nn.Module) -> LanguageRun:
-        return run
+    def hooks(self, model: nn.Module) -> MethodHooks:
+        return MethodHooks()
 
     def save(self, model: nn.Module, folder: Path) -> None:
         assert isinstance(model, PreTrainedModel)

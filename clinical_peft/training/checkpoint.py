@@ -30,7 +30,7 @@ NEW = "checkpoint.new.safetensors"
 GENERATIONS = (NEW, FILE_NAME, PREVIOUS)
 
 # Part of the identity: another layout of the state is another job's.
-FORMAT = "2"
+FORMAT = "3"
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 Every process runs the same program on the same plan of updates. The rows of an update are shared out by their numbers
 of tokens, gradients are summed over processes and divided by the tokens of the whole update, so the loss is weighted by
-tokens as in one process and the course of training differs by rounding alone (and by what dropout draws).
+tokens as in one process, and training differs by rounding alone (and by what dropout draws).
 
 - `ddp` keeps a copy of the network in each process and sums the gradients once per update.
 - `fsdp2` shards parameters, gradients and optimizer state with PyTorch's `fully_shard`, block by block, and gathers a
@@ -30,7 +30,7 @@ from clinical_peft.recipes.methods import Lora
 from clinical_peft.training.batching import Rows
 
 # Set to the path of a file by which the processes of one machine find each other, so that no port is opened.
-MEETING = "CLINICAL_PEFT_MEETING"
+RENDEZVOUS_FILE = "CLINICAL_PEFT_RENDEZVOUS_FILE"
 GRADIENTS_AT_ONCE = 2**24
 CPU = torch.device("cpu")
 SHARDABLE = ("lora",)
@@ -161,7 +161,7 @@ class Workers:
             )
 
 
-ALONE = Workers()
+SINGLE_PROCESS = Workers()
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
@@ -177,7 +177,7 @@ def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
     return buckets
 
 
-def join(devices: Devices) -> Workers:
+def init_workers(devices: Devices) -> Workers:
     """Join the processes that this one was started with.
 
     Args:
@@ -194,18 +194,18 @@ def join(devices: Devices) -> Workers:
         )
     require_devices(local)
     if started == 1:
-        return ALONE
+        return SINGLE_PROCESS
     from accelerate import PartialState  # type: ignore[import-untyped]
 
     rendezvous: dict[str, Any] = {}
-    if MEETING in os.environ:
-        rendezvous = {"init_method": f"file://{os.environ[MEETING]}", "rank": int(os.environ["RANK"])}
+    if RENDEZVOUS_FILE in os.environ:
+        rendezvous = {"init_method": f"file://{os.environ[RENDEZVOUS_FILE]}", "rank": int(os.environ["RANK"])}
         rendezvous["world_size"] = started
     state = PartialState(cpu=not torch.cuda.is_available(), **rendezvous)
     return Workers(state.process_index, state.num_processes, devices.strategy, state.device)
 
 
-def leave() -> None:
+def shutdown_workers() -> None:
     """Leave the group, if one was joined."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

@@ -17,10 +17,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clinical_peft.errors import DataError, StorageError
 from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
+
+if TYPE_CHECKING:  # the workflow imports this module, and needs no library that reads cohorts
+    from clinical_peft.training.task_data import TaskInputs
 
 FINISHED = "finished"
 RECORD = "kept.json"
@@ -54,27 +57,25 @@ class SeedOutputs:
         }
 
 
-def inputs_digest(*, cohort: Path, classes: Path, base: Path | None, adapter: Path | None) -> str:
+def inputs_digest(inputs: "TaskInputs") -> str:
     """Identify by their content the files that decide the seeds of a job.
 
     Pooled features are not among them: base, adapter and cohort decide those of the cohort's notes, whatever other
     notes are pooled with them.
 
     Args:
-        cohort: Cohort file.
-        classes: Its label space.
-        base: Base folder; None for TF-IDF.
-        adapter: Folder of the clinical adapter, or None.
+        inputs: Files and folders that the job reads.
 
     Raises:
         DataError: A file of the base or of the adapter is missing.
     """
-    found = {"cohort": sha256_file(cohort), "classes": sha256_file(classes)}
+    base = inputs.base
+    found = {"cohort": sha256_file(inputs.cohort), "classes": sha256_file(inputs.classes)}
     if base is not None:
         from clinical_peft.models.folders import parts_digests
 
-        found |= parts_digests(base, adapter)
-        # The digest of the weights stands in base.json, beside figures that differ from one training to the next.
+        found |= parts_digests(base, inputs.adapter)
+        # base.json holds the digest of the weights, beside metrics that differ from one training to the next.
         small = [path for path in _files(base) if path.suffix != ".safetensors" and path.name != "base.json"]
         found |= {f"base/{path.relative_to(base)}": sha256_file(path) for path in small}
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()

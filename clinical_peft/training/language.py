@@ -28,15 +28,15 @@ from clinical_peft.training.attention import layout_of
 from clinical_peft.training.cards import adapter_card
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.decoder_checks import require_gradients, settle_loss
-from clinical_peft.training.distributed import ALONE, Workers, prepare_to_save, require_shardable
+from clinical_peft.training.distributed import SINGLE_PROCESS, Workers, prepare_to_save, require_shardable
 from clinical_peft.training.general_text import GeneralRows, RowsWithReplay, read_general_text
 from clinical_peft.training.language_loop import train_language_model
 from clinical_peft.training.language_loss import CausalLoss
 from clinical_peft.training.language_plan import plan_updates
-from clinical_peft.training.language_run import LanguageRun, RunState
+from clinical_peft.training.language_run import LanguageRun, LanguageState
 from clinical_peft.training.optimisation import prepare_torch, to_device
 from clinical_peft.training.perplexities import BASE, GENERAL_SPLIT, Measurements, Perplexities, weights_digest
-from clinical_peft.training.throughput import Metered, matrix_parameters, peak_memory_bytes, speed_figures
+from clinical_peft.training.throughput import DeviceUsage, matrix_parameters, peak_memory_bytes, speed_metrics
 
 USAGE = (
     "tokens_per_second",
@@ -57,7 +57,7 @@ def pretrain(
     perplexity: Path,
     work: Path,
     log: RunLog,
-    workers: Workers = ALONE,
+    workers: Workers = SINGLE_PROCESS,
     general: Path | None = None,
 ) -> dict[str, Any]:
     """Train one adapter on a corpus and measure perplexity before and after.
@@ -87,7 +87,7 @@ def pretrain(
     shards = TokenShards(tokens, verify=workers.first)
     _require_fit(job, identity, shards, base)
     text = _general_text(job, general, base, shards, measured=job.recipe.general_tokens)
-    way = adaptation(job, base, identity)
+    method = adaptation(job, base, identity)
 
     network = to_device(load_causal(base, precision=job.recipe.precision), device)
     network.requires_grad_(False)
@@ -98,17 +98,17 @@ def pretrain(
     before = measurements.perplexities(network, of=BASE)
     parameters = matrix_parameters(network)
 
-    model, state = _train(network, run, way)
+    model, state = _train(network, run, method)
     trainable, total = trainable_parameters(model)
-    ranks = way.remaining_ranks(model)
+    ranks = method.remaining_ranks(model)
     # What counts is what the saved adapter does, so it is measured after being saved and loaded again.
     draft = Path(work) / "adapter"
     prepare_to_save(model, workers)
     if workers.first:
-        way.save(model, draft)
+        method.save(model, draft)
     workers.wait()
     del model, network
-    trained = to_device(way.load(draft), device)
+    trained = to_device(method.load(draft), device)
     settle_loss(trained, run)
     after = measurements.perplexities(trained, of=weights_digest(draft))
 
@@ -122,7 +122,7 @@ def pretrain(
         "total_parameters": total,
         "tokens": {split: shards.summary["splits"][split]["tokens"] for split in SPLITS} | {"trained_on": state.tokens},
         "updates": state.step,
-        "kept_update": state.kept_step,
+        "kept_update": state.best_step,
         "stopped_early": state.stopped_early,
         "perplexity": {"before": before.notes, "after": after.notes},
         "general": _forgetting(general, text, before, after),
@@ -169,7 +169,7 @@ def validate(
     log: RunLog,
     on_evaluation: Callable[[Sequence[Mapping[str, float]]], None],
     general: Path | None = None,
-) -> RunState:
+) -> LanguageState:
     """Train one adapter as `pretrain` does, and keep nothing but its figures on the validation split.
 
     Args:
@@ -197,12 +197,12 @@ def validate(
     return state
 
 
-def _train(network: PreTrainedModel, run: LanguageRun, way: Adaptation) -> tuple[nn.Module, RunState]:
+def _train(network: PreTrainedModel, run: LanguageRun, method: Adaptation) -> tuple[nn.Module, LanguageState]:
     updates = len(plan_updates(run.shards, run.recipe, run.seed))
-    model = to_device(way.prepare(network, updates=updates), run.device)
+    model = to_device(method.prepare(network, updates=updates), run.device)
     settle_loss(model, run)
     require_gradients(model, run)
-    return model, train_language_model(model, way.during(run, model))
+    return model, train_language_model(model, replace(run, hooks=method.hooks(model)))
 
 
 def _general_text(
@@ -276,26 +276,25 @@ def _forgetting(
 
 
 def _usage(
-    job: PretrainJob, state: RunState, parameters: int, device: torch.device, workers: Workers
+    job: PretrainJob, state: LanguageState, parameters: int, device: torch.device, workers: Workers
 ) -> dict[str, Any]:
-    """What the training took of the device; these figures differ from run to run."""
+    """Time, memory and energy that the training took; they differ from run to run."""
     speed = state.tokens / max(state.seconds, 1e-9)
-    told = state.metered
-    seconds, joules, busy = workers.sums(told.seconds, told.joules, told.busy_seconds)
-    metered = Metered(seconds / workers.world, joules, busy / workers.world)
+    seconds, joules, busy = workers.sums(state.usage.seconds, state.usage.joules, state.usage.busy_seconds)
+    usage = DeviceUsage(seconds / workers.world, joules, busy / workers.world)
     return {
         "seconds": state.seconds,
         "tokens_per_second": speed,
-        **speed_figures(
+        **speed_metrics(
             method=job.method,
             parameters=parameters,
             device=device,
             precision=job.recipe.precision,
             tokens_per_second=speed / workers.world,
         ),
-        "micro_batch_tokens": state.micro_batch_tokens,
+        "micro_batch_tokens": state.micro_batch,
         "peak_memory_bytes": peak_memory_bytes(device),
-        **metered.figures(state.seconds),
+        **usage.metrics(state.seconds),
     }
 
 

@@ -28,7 +28,7 @@ from clinical_peft.recipes.job_records import as_record, job_from_record
 from clinical_peft.runtime.events import JsonlLog, NullLog
 from clinical_peft.runtime.jobs import STOPPED, job
 from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
-from clinical_peft.training.distributed import MEETING, join, leave, require_devices
+from clinical_peft.training.distributed import RENDEZVOUS_FILE, init_workers, require_devices, shutdown_workers
 
 SPECIFICATION = "launch.json"
 MARKS = ("error: ", "stopped: ")
@@ -61,7 +61,7 @@ def run_pretraining(this_job: PretrainJob, *, log: JsonlLog, log_file: Path, **p
 
 
 def write_specification(this_job: PretrainJob, *, log: JsonlLog, log_file: Path, **paths: Path) -> Path:
-    """Write what workers are told into the job's work folder; arguments as of `run_pretraining`.
+    """Write the specification of the workers into the job's work folder; arguments as of `run_pretraining`.
 
     Returns:
         The file, which `main` takes.
@@ -92,17 +92,17 @@ def run_workers(specification: Path, *, processes: int, threads: int) -> None:
     """
     require_devices(processes)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meeting-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rendezvous-")))
         stop = stack.enter_context(stop_signals_noted())
         workers: list[_Worker] = []
         for rank in range(processes):
-            workers.append(_Worker(specification, _environment(rank, processes, threads, folder / "store")))
+            workers.append(_Worker(specification, _environment(rank, processes, threads, folder / "file")))
             stack.callback(workers[-1].end)
         _watch(workers, stop)
         _report(workers)
 
 
-def _environment(rank: int, processes: int, threads: int, meeting: Path) -> dict[str, str]:
+def _environment(rank: int, processes: int, threads: int, rendezvous: Path) -> dict[str, str]:
     library = str(Path(clinical_peft.__file__).parent.parent)
     search = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {
@@ -112,18 +112,18 @@ def _environment(rank: int, processes: int, threads: int, meeting: Path) -> dict
         "LOCAL_WORLD_SIZE": str(processes),
         "OMP_NUM_THREADS": str(threads),
         "PYTHONPATH": os.pathsep.join(search),
-        MEETING: str(meeting),
+        RENDEZVOUS_FILE: str(rendezvous),
     }
     # What the processes tell each other stays on this machine, whatever its name resolves to.
     return {"GLOO_SOCKET_IFNAME": "lo", **os.environ, **own}
 
 
 class _Worker:
-    """One process, its last words, and when they were spoken."""
+    """One process, its last error line and its time."""
 
     def __init__(self, specification: Path, environment: Mapping[str, str]) -> None:
         self.rank = int(environment["RANK"])
-        self.said: tuple[float, str] | None = None
+        self.last_error: tuple[float, str] | None = None
         self.ended_here = False
         # It ends when its standard input does: no worker outlives this process.
         self.process = subprocess.Popen(
@@ -141,7 +141,7 @@ class _Worker:
     def _read(self, stream: IO[str]) -> None:
         for line in stream:
             if line.startswith(MARKS):
-                self.said = self.said or (time.monotonic(), line.split(": ", 1)[1].strip())
+                self.last_error = self.last_error or (time.monotonic(), line.split(": ", 1)[1].strip())
             elif sys.__stderr__ is not None:
                 # The worker writes to the job's log itself; this is for the terminal alone.
                 with suppress(OSError):  # closed; the worker must not wait for a reader that has ended
@@ -149,7 +149,7 @@ class _Worker:
                     sys.__stderr__.flush()
 
     def end(self) -> None:
-        """End the process, if it still runs, and wait until its last words are read."""
+        """End the process, if it still runs, and wait until its output is read."""
         if self.process.poll() is None:
             self.ended_here = True
             self.process.kill()
@@ -159,10 +159,10 @@ class _Worker:
 
 def _watch(workers: list[_Worker], stop: StopRequest) -> None:
     """Wait until all workers have ended; pass a request to stop on; end the others when one has failed."""
-    told, failed_at = False, None
+    passed_on, failed_at = False, None
     while any(worker.process.poll() is None for worker in workers):
-        if stop and not told:
-            told = True
+        if stop and not passed_on:
+            passed_on = True
             for worker in workers:
                 if worker.process.poll() is None:
                     worker.process.send_signal(signal.SIGUSR1)
@@ -179,7 +179,7 @@ def _report(workers: list[_Worker]) -> None:
     """Raise the first error of any worker."""
     failed = [worker for worker in workers if worker.process.returncode not in (0, STOPPED)]
     killed = [worker for worker in failed if worker.process.returncode < 0 and not worker.ended_here]
-    speaking = sorted((worker for worker in failed if worker.said), key=lambda worker: worker.said or (0.0, ""))
+    errors = sorted((worker.last_error, worker.rank) for worker in failed if worker.last_error is not None)
     count = len(workers)
     if killed:
         name = signal.Signals(-killed[0].process.returncode).name
@@ -187,15 +187,16 @@ def _report(workers: list[_Worker]) -> None:
             f"process {killed[0].rank} of {count} was ended by {name}, perhaps for want of memory; the others were "
             "ended with it, and the same command goes on from the last checkpoint"
         )
-    if speaking:
-        said = speaking[0].said
-        assert said is not None
-        raise TrainingError(f"process {speaking[0].rank} of {count}: {said[1]}")
+    if errors:
+        (_, message), rank = errors[0]
+        raise TrainingError(f"process {rank} of {count}: {message}")
     if failed:
         raise TrainingError(f"process {failed[0].rank} of {count} failed with code {failed[0].process.returncode}")
     for worker in workers:
         if worker.process.returncode == STOPPED:
-            raise StoppedError(worker.said[1] if worker.said else "training, as a signal asked; a checkpoint is saved")
+            raise StoppedError(
+                worker.last_error[1] if worker.last_error else "training, as a signal asked; a checkpoint is saved"
+            )
 
 
 def _end_with_parent() -> None:
@@ -211,19 +212,19 @@ def _end_with_parent() -> None:
 
 def main(specification: Path) -> None:
     """Run this worker's part of the job of a file."""
-    if MEETING in os.environ:
+    if RENDEZVOUS_FILE in os.environ:
         _end_with_parent()
     written = read_json(specification)
     with job(written["log_file"]), work_of_starter():
         from clinical_peft.training.language import pretrain
 
         this_job = job_from_record(PretrainJob, written["job"])
-        workers = join(this_job.recipe.devices)
+        workers = init_workers(this_job.recipe.devices)
         run_log = written["run_log"]
         log = JsonlLog.begun(run_log["path"], kept=run_log["kept"]) if workers.first else NullLog()
         paths: dict[str, Any] = {name: Path(path) for name, path in written["paths"].items()}
         pretrain(this_job, **paths, log=log, workers=workers)
-        leave()
+        shutdown_workers()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clinical_peft.tasks import TaskType
+from clinical_peft.tasks.scores import Link
 
 
 def class_weights(targets: np.ndarray, classes: int) -> np.ndarray:
@@ -65,19 +66,17 @@ class Objective:
         return float(self.weights[targets].sum())
 
 
-def scores_from_logits(logits: np.ndarray, type: TaskType, *, multilabel_softmax: bool) -> np.ndarray:
+def scores_from_logits(logits: np.ndarray, link: Link) -> np.ndarray:
     """Turn logits into scores between 0 and 1.
 
     Args:
         logits: Logits, float32 of shape (N, K).
-        type: Kind of label.
-        multilabel_softmax: Take a softmax over labels in a multilabel task too, as the original does. It makes the
-            score of a label depend on the other labels of the same admission.
+        link: How they become probabilities; see `clinical_peft.tasks.scores.link_of`. A softmax over the labels of a
+            multilabel task, as in the original, makes the score of a label depend on the other labels of the same
+            admission.
 
     Returns:
         Scores, float32 of shape (N, K).
     """
     tensor = torch.from_numpy(logits)
-    if type == "multilabel" and not multilabel_softmax:
-        return torch.sigmoid(tensor).numpy()
-    return torch.softmax(tensor, dim=1).numpy()
+    return (torch.sigmoid(tensor) if link == "sigmoid" else torch.softmax(tensor, dim=1)).numpy()

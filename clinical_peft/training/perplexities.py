@@ -22,7 +22,7 @@ from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
 from clinical_peft.training.general_text import GeneralRows
 from clinical_peft.training.language_loop import EvaluationStopped, measure_perplexity
 from clinical_peft.training.language_plan import evaluation_rows
-from clinical_peft.training.language_run import LanguageRun, RunState
+from clinical_peft.training.language_run import LanguageRun, LanguageState
 
 FILE_NAME = "perplexities.json"
 GENERAL = "general"
@@ -69,7 +69,7 @@ class Measurements:
         self.kept: dict[str, list[float]] = self._read() if run.workers.first else {}
         self.seconds = 0.0
 
-    def cost(self, state: RunState) -> dict[str, Any]:
+    def cost(self, state: LanguageState) -> dict[str, Any]:
         """Say what was read in evaluations, and how long that took.
 
         Args:

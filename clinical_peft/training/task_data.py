@@ -18,6 +18,36 @@ from clinical_peft.tasks import TASKS, TaskType
 COLUMNS = ("hadm_id", "subject_id", "split", "text", "label")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaskInputs:
+    """Files and folders that a fine-tuning job reads.
+
+    Attributes:
+        cohort: Cohort file; see `read_task`.
+        classes: Label space of the cohort.
+        base: Base folder; None for TF-IDF.
+        adapter: Folder of the clinical adapter, or None where the job has none.
+        features: Pooled features of the cohort's notes, for a job that trains a head alone; None to compute them.
+    """
+
+    cohort: Path
+    classes: Path
+    base: Path | None = None
+    adapter: Path | None = None
+    features: Path | None = None
+
+    @property
+    def base_folder(self) -> Path:
+        """Base folder of a job with a network.
+
+        Raises:
+            TrainingError: The job has no base.
+        """
+        if self.base is None:
+            raise TrainingError(f"{self.cohort}: fine-tuning a network needs a base, found none")
+        return self.base
+
+
 @dataclass(frozen=True)
 class TaskData:
     """A cohort with encoded labels, one row per admission.
@@ -48,6 +78,13 @@ class TaskData:
     def texts(self) -> list[str]:
         """Admission notes in the table's order."""
         return self.table.column("text").to_pylist()
+
+    def training_counts(self) -> np.ndarray:
+        """Training admissions of each class, int64 of shape (K,)."""
+        targets = self.targets[self.rows("train")]
+        if self.type == "multilabel":
+            return targets.sum(axis=0, dtype=np.int64)
+        return np.bincount(targets, minlength=len(self.classes))
 
 
 def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] = SPLITS) -> TaskData:
