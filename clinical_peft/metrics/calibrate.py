@@ -39,7 +39,7 @@ from clinical_peft.metrics.recalibration import fit_temperature, isotonic_map, t
 from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
 from clinical_peft.metrics.runs import read_runs
 from clinical_peft.metrics.weighting import Weighting
-from clinical_peft.tasks.scores import link_of
+from clinical_peft.models.scores import link_of
 
 FIGURES = ("auroc", "brier", "log_loss", "ece", "calibration_slope", "calibration_intercept")
 SCORES = ("raw", "temperature", "isotonic")

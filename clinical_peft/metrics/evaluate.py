@@ -48,8 +48,8 @@ from clinical_peft.metrics.run_metrics import (
     figure_names,
     paper_figures,
 )
+from clinical_peft.models.scores import Link, link_of, sigmoid
 from clinical_peft.tasks import find_task
-from clinical_peft.tasks.scores import Link, link_of, sigmoid
 
 STRICT_LEVEL = 0.99
 METADATA_KEY = b"run"

@@ -4,7 +4,7 @@ Every figure takes weights of shape (N, R) and returns R values: a column of one
 counts gives the figure of a bootstrap resample. One definition thus serves the estimate and its interval. On a
 resample written out row by row the values equal those of scikit-learn, where it has the figure; slopes and intercepts
 of a resample are one Newton step from those of the data. Rows are ranked, and decided on, by log-odds (see
-`clinical_peft.tasks.scores`), so that no two scores tie because both round to 1.
+`clinical_peft.models.scores`), so that no two scores tie because both round to 1.
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ from clinical_peft.metrics.areas import BANDS, area_figures, label_figures, mean
 from clinical_peft.metrics.calibration import calibration_figures
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighting import Weighting
+from clinical_peft.models.scores import log_sigmoid
 from clinical_peft.tasks import TaskType
-from clinical_peft.tasks.scores import log_sigmoid
 
 # The figures that every task has, and whose resamples are stored.
 FIGURES = ("auroc", "auprc", "f1_micro", "f1_macro", "brier", "log_loss")

@@ -17,9 +17,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from clinical_peft.data.hash_split import HELD_OUT_SPLITS, SPLITS
+from clinical_peft.models.scores import link_of
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.runtime.events import RunLog
-from clinical_peft.tasks.scores import link_of
 from clinical_peft.training.batching import Rows
 from clinical_peft.training.objectives import scores_from_logits
 from clinical_peft.training.predictions import write_predictions

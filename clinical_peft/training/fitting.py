@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from clinical_peft.config.switches import switch_on
 from clinical_peft.disclosure.counts import coarse, few
 from clinical_peft.models.heads import HEAD_MODULES
+from clinical_peft.models.scores import link_of, log_odds
 from clinical_peft.recipes import Family, FinetuneJob, FinetuneRecipe
 from clinical_peft.runtime.signals import StopRequest
-from clinical_peft.tasks.scores import link_of, log_odds
 from clinical_peft.training.batching import Rows, row_batches
 from clinical_peft.training.features import Features, KeptFeatures, read_forward
 from clinical_peft.training.guards import MicroBatch, kept_checkpoint

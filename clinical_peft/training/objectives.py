@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clinical_peft.models.scores import Link
 from clinical_peft.tasks import TaskType
-from clinical_peft.tasks.scores import Link
 
 
 def class_weights(targets: np.ndarray, classes: int) -> np.ndarray:
@@ -71,7 +71,7 @@ def scores_from_logits(logits: np.ndarray, link: Link) -> np.ndarray:
 
     Args:
         logits: Logits, float32 of shape (N, K).
-        link: How they become probabilities; see `clinical_peft.tasks.scores.link_of`. A softmax over the labels of a
+        link: How they become probabilities; see `clinical_peft.models.scores.link_of`. A softmax over the labels of a
             multilabel task, as in the original, makes the score of a label depend on the other labels of the same
             admission.
 
