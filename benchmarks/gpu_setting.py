@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from clinical_peft.config.switches import resolve_switches
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import DTYPES, llama_config
-from clinical_peft.models.methods import add_adapter, peft_config
+from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.recipes import LanguageRecipe, Precision
 from clinical_peft.runtime.events import NullLog
 from clinical_peft.tokens.reading import Ids
@@ -114,7 +114,7 @@ class Setting:
 
     def adapted(self, network: nn.Module) -> Any:
         """Put a LoRA adapter onto a network, every matrix of it away from zero."""
-        model = add_adapter(network, peft_config(LORA, total_steps=8), context=self.context)
+        model = add_adapter(network, LORA, total_steps=8, context=self.context)
         to_device(model, self.device)
         generator = torch.Generator().manual_seed(SEED)
         with torch.no_grad():

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
+from clinical_peft.methods.lora import Lora
 from clinical_peft.models.bases import DTYPES, llama_config
-from clinical_peft.models.methods import add_adapter, peft_config
+from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.recipes import Precision, Shape
-from clinical_peft.recipes.methods import Lora
 from clinical_peft.tokens.reading import Ids, TokenShards
 from clinical_peft.training.attention import base_network, set_layout
 from clinical_peft.training.optimisation import prepare_torch
@@ -108,7 +108,7 @@ def build_case(shape: str, *, context: int, updates: int, rows: int, padding: fl
     finally:
         torch.set_default_dtype(before)
     network.requires_grad_(False)
-    model = add_adapter(network, peft_config(LORA, total_steps=updates), context=context).to(device)
+    model = add_adapter(network, LORA, total_steps=updates, context=context).to(device)
     generator = torch.Generator().manual_seed(SEED)
     first = {}
     for name, parameter in model.named_parameters():

@@ -13,8 +13,8 @@ from clinical_peft.config.sections import ScratchSource
 from clinical_peft.config.study import Study, parse_study
 from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
+from clinical_peft.methods import Method
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
-from clinical_peft.recipes.methods import Lora
 
 
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:
@@ -132,12 +132,13 @@ def feature_sets(study: Study) -> dict[str, tuple[str, list[str]]]:
     return sets
 
 
-def _task_method(study: Study, name: str | None, task: str) -> Lora | None:
+def _task_method(study: Study, name: str | None, task: str) -> Method | None:
     if name is None:
         return None
     place = f"tasks.{task}.task_adapter"
-    layers = {f"methods.{name}.settings": asdict(study.methods[name].settings), place: study.tasks[task].task_adapter}
-    return resolve(Lora, place, layers)
+    settings = study.methods[name].settings
+    layers = {f"methods.{name}.settings": asdict(settings), place: study.tasks[task].task_adapter}
+    return resolve(type(settings), place, layers)
 
 
 def _training_switches(study: Study, name: str) -> dict[str, bool]:
@@ -207,7 +208,7 @@ def longest_reading(study: Study, base: str) -> int | None:
     for name in adapters_in_use(study):
         if study.adapters[plain(name)].base == base:
             job = pretrain_job(study, name)
-            found.append(job.recipe.context + getattr(job.method, "num_virtual_tokens", 0))
+            found.append(job.recipe.context + job.method.virtual_tokens)
     found += [
         finetune_job(study, model, task).recipe.context
         for model, task in runs_in_use(study)
@@ -241,8 +242,8 @@ def check_methods(study: Study) -> None:
     """
     for name in adapters_in_use(study):
         job = pretrain_job(study, name)
-        if job.method.type == "full" and job.recipe.precision == "nf4":
-            raise ConfigError(f"config: adapters.{name}: full fine-tuning cannot train a base in nf4; use bf16")
+        if job.recipe.precision == "nf4" and not job.method.can.four_bits:
+            raise ConfigError(f"config: adapters.{name}: {job.method.title} cannot train a base in nf4; use bf16")
         if job.recipe.replay and general_corpus(study, study.adapters[name].base) is None:
             raise ConfigError(
                 f"config: adapters.{name}: recipe.replay needs general text; set data.general_corpus, or replay to 0"

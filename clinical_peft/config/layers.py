@@ -8,10 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 from clinical_peft.config.sections import Partial
 from clinical_peft.config.study import describe_problem
 from clinical_peft.errors import ConfigError
+from clinical_peft.methods import Method
 from clinical_peft.recipes import FinetuneRecipe, LanguageRecipe
-from clinical_peft.recipes.methods import Lora
 
-Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Lora)
+Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Method)
 
 
 def deep_merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """From a study's section `search` to the searches of its models and adapters."""
 
 from dataclasses import asdict, fields
-from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,8 +18,8 @@ from clinical_peft.config.search_spaces import (
 )
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ConfigError
+from clinical_peft.methods import METHODS
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe
-from clinical_peft.recipes.methods import Method
 
 
 def model_search(study: Study, model: str, task: str) -> Search | None:
@@ -79,7 +78,7 @@ def check_spaces(study: Study) -> None:
     Raises:
         ConfigError: A space is empty, or names a parameter that no job has.
     """
-    methods = {field.name for method in get_args(Method) for field in fields(method)} - NOT_SEARCHED
+    methods = {field.name for method in METHODS.values() for field in fields(method)} - NOT_SEARCHED
     recipes = {field.name for recipe in (LanguageRecipe, FinetuneRecipe) for field in fields(recipe)}
     known = {"settings": methods, "recipe": recipes - SHARED_BY_TRIALS}
     for name, space in study.search.spaces.items():

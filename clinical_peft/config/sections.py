@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from clinical_peft.methods import AnyMethod
 from clinical_peft.recipes import Family, LanguageRecipe, Shape
-from clinical_peft.recipes.methods import Method
 from clinical_peft.tasks import TASKS
 from clinical_peft.tracking.stores import EXPECTED, holds_credentials, is_store
 
@@ -233,7 +233,7 @@ class MethodEntry(Section):
     """A PEFT method with its settings."""
 
     label: str
-    settings: Annotated[Method, Field(discriminator="type")]
+    settings: Annotated[AnyMethod, Field(discriminator="type")]
     published: str | None = Field(None, description="method of the paper's Table 2 to print beside this one")
     recipe: Partial = Field({}, description="overrides of `pretraining`")
 

@@ -31,6 +31,7 @@ from clinical_peft.config.sections import (
 )
 from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
+from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
 from clinical_peft.tracking.stores import credentials_in, is_printable
 
 MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
@@ -163,24 +164,19 @@ class Study(Section):
                     f"{place}.clinical: adapter {model.clinical!r} belongs to base "
                     f"{self.adapters[model.clinical].base!r}, not {model.base!r}"
                 )
-            method = self.methods[self.adapters[model.clinical].method]
-            if method.settings.type == "full":
+            settings = self.methods[self.adapters[model.clinical].method].settings
+            if settings.trains_every_weight:
                 raise ValueError(
-                    f"{place}.clinical: {model.clinical!r} is a whole network, trained by full fine-tuning, and no "
+                    f"{place}.clinical: {model.clinical!r} is a whole network, trained by {settings.title}, and no "
                     "adapter; give its folder as a base of kind local"
                 )
-            if method.settings.type != "lora":
-                raise ValueError(f"{place}.clinical: {model.clinical!r} is not a LoRA adapter, which is needed here")
+            task_adapter = model.task_method is not None
+            if refusal := refuse_clinical(settings, model.clinical_mode, task_adapter=task_adapter, kind=settings.type):
+                raise ValueError(f"{place}.clinical: {model.clinical!r}: {refusal}")
         if model.task_method is not None:
             _known(f"{place}.task_method", model.task_method, self.methods, "methods")
-            settings = self.methods[model.task_method].settings
-            if settings.type != "lora":
-                raise ValueError(f"{place}.task_method: {model.task_method!r} is not LoRA, which is needed here")
-            if settings.dora and model.clinical_mode in ("frozen", "trainable"):
-                raise ValueError(
-                    f"{place}.task_method: {model.task_method!r} is DoRA, which cannot follow a clinical adapter in "
-                    "the forward pass; set clinical_mode to merged, or use LoRA"
-                )
+            if refusal := refuse_task(self.methods[model.task_method].settings, model.clinical_mode):
+                raise ValueError(f"{place}.task_method: {model.task_method!r}: {refusal}")
 
     @property
     def real_bases(self) -> list[str]:

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel, PeftType, get_peft_model_state_dict
@@ -25,6 +25,8 @@ from transformers import PreTrainedModel
 
 from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.files import atomic_path
+from clinical_peft.methods import find_peft_method, layer_of
+from clinical_peft.methods.method import TaskType
 from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.models.checkpoint_files import require_content, safetensors_header
 from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
@@ -35,9 +37,6 @@ logger = logging.getLogger(__name__)
 IN_PEFT = "base_model.model."  # what PEFT puts before the names of a network's layers
 TRAIN_AGAIN = "train the adapter again, or fetch it again"
 
-# Parts of tensor names: what begins at zero, and so is zero in an adapter that was never trained.
-BEGIN_AT_ZERO = {"LORA": ("lora_B", "lora_embedding_B"), "ADALORA": ("lora_E",), "ADAPTION_PROMPT": ("adaption_gate",)}
-
 # PEFT takes values of any type and fails on them later, each in its own way.
 CONFIG_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("r", "init_r", "target_r", "num_virtual_tokens", "adapter_len", "adapter_layers"), (int,)),
@@ -45,8 +44,6 @@ CONFIG_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("rank_pattern", "alpha_pattern"), (dict,)),
     "target_modules": (str, list),
 }
-
-TaskType = Literal["CAUSAL_LM"]
 
 
 def trainable_parameters(model: nn.Module) -> tuple[int, int]:
@@ -174,8 +171,8 @@ def of_vocabulary(key: str) -> bool:
 
     That layer stands beside the body, in which all others are; a classifier has none.
     """
-    layer, found, _ = key.removeprefix(IN_PEFT).rpartition(".lora_")
-    return bool(found) and "." not in layer
+    layer = layer_of(key.removeprefix(IN_PEFT))
+    return layer is not None and "." not in layer
 
 
 def _of_body(stored: dict[str, torch.Tensor], config: PeftConfig, *, where: str) -> dict[str, torch.Tensor]:
@@ -316,18 +313,17 @@ def _check_tensors(tensors: dict[str, torch.Tensor], record: dict[str, Any], *, 
         raise TrainingError(f"{where}: the adapter has no tensors; train it again")
     # AdaLoRA may leave a matrix without any rank; its tensors are then rightly empty.
     pattern = {key: ranks for key, ranks in (record.get("rank_pattern") or {}).items() if isinstance(ranks, list)}
-    pruned = {key.rsplit(".lora_", 1)[0] for key, ranks in pattern.items() if not any(ranks)}
+    pruned = {layer_of(key) for key, ranks in pattern.items() if not any(ranks)}
     for key, value in tensors.items():
-        if value.numel() == 0 and key.removeprefix(IN_PEFT).rsplit(".lora_", 1)[0] not in pruned:
+        if value.numel() == 0 and layer_of(key.removeprefix(IN_PEFT)) not in pruned:
             raise TrainingError(f"{where}: tensor {key} is empty; it was saved before its parts were gathered")
         if not torch.isfinite(value).all():
             raise TrainingError(f"{where}: tensor {key} holds values that are not finite; train the adapter again")
-    # An enumeration while the adapter is in memory, its value in a file.
-    _refuse_zeros(tensors, str(record.get("peft_type")).rsplit(".", 1)[-1], where=where)
+    method = find_peft_method(str(record.get("peft_type")))
+    _refuse_zeros(tensors, method.begins_at_zero if method else (), where=where)
 
 
-def _refuse_zeros(tensors: dict[str, torch.Tensor], kind: str, *, where: str) -> None:
-    beginning = BEGIN_AT_ZERO.get(kind, ())
+def _refuse_zeros(tensors: dict[str, torch.Tensor], beginning: tuple[str, ...], *, where: str) -> None:
     zero = {key for key, value in tensors.items() if value.numel() and not value.any()}
     grown = [key for key in tensors if any(part in key for part in beginning)]
     if grown and zero.issuperset(grown):

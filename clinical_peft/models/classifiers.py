@@ -16,15 +16,17 @@ from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods import PREFIXES, find_peft_method
 from clinical_peft.models.adapters import load_adapter, quiet_peft, read_adapter_config
 from clinical_peft.models.bases import BaseIdentity, load_classifier, read_identity
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.gradients import check_reached
 from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits, head_spread
-from clinical_peft.models.methods import peft_config, require_targets
+from clinical_peft.models.new_adapters import require_targets
 from clinical_peft.models.variants import CLINICAL, TASK, Variant
 from clinical_peft.recipes import Family, Precision
+from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Classifier:
         if self.variant.head_only:
             self.network.base_model.eval()
         for name, module in self.network.named_modules():
-            if name.endswith(f"lora_dropout.{CLINICAL}"):
+            if name.endswith(f"_dropout.{CLINICAL}"):
                 module.train(CLINICAL in self.variant.trained)
 
     def eval_mode(self) -> None:
@@ -133,36 +135,23 @@ def _check_possible(variant: Variant, precision: Precision) -> None:
     if precision == "nf4" and (variant.full or variant.clinical == "merged"):
         how = "full fine-tuning trains" if variant.full else "merging changes"
         raise TrainingError(f"precision nf4: {how} the base's matrices, which four bits cannot hold; use bf16")
-    if variant.task_method is not None and variant.task_method.dora and variant.clinical in ("frozen", "trainable"):
-        # PEFT's DoRA rescales what every adapter before it adds, and in training with dropout leaves that out.
-        raise TrainingError(
-            "task adapter: DoRA is defined on one weight matrix and cannot follow a clinical adapter in the forward "
-            "pass; set clinical_mode to merged, or use a task adapter without dora"
-        )
+    if variant.task_method is not None and (refusal := refuse_task(variant.task_method, variant.clinical)):
+        raise TrainingError(f"task adapter: {refusal}")
 
 
 def _check_clinical_kind(variant: Variant, clinical: Path, identity: BaseIdentity) -> None:
     kind = str(read_adapter_config(clinical, base=identity).peft_type).rsplit(".", 1)[-1]
-    if kind == "LORA":
-        return
-    if kind != "ADALORA":
-        raise TrainingError(
-            f"{clinical}: a classifier can use a clinical adapter of kind LORA or ADALORA, found {kind}; its virtual "
-            "tokens or gates belong to the language model"
-        )
-    if variant.clinical == "trainable" or (variant.clinical == "frozen" and variant.task_method):
-        raise TrainingError(
-            f"{clinical}: an ADALORA adapter cannot be trained further on a task nor share a network with a LoRA task "
-            "adapter; set clinical_mode to merged"
-        )
+    method, task_adapter = find_peft_method(kind), variant.task_method is not None
+    if refusal := refuse_clinical(method, variant.clinical, task_adapter=task_adapter, kind=kind):
+        raise TrainingError(f"{clinical}: {refusal}")
 
 
 def _add_task_adapter(network: Any, adapted: PeftModel | None, variant: Variant, seed: int) -> PeftModel:
     assert variant.task_method is not None
-    config = peft_config(variant.task_method, total_steps=1, task_type=None)
+    config = variant.task_method.peft_config(total_steps=1, task_type=None)
     if variant.task_active:
         config.modules_to_save = [HEAD_MODULES[variant.family]]
-    require_targets(network, variant.task_method.target_modules)
+    require_targets(network, getattr(config, "target_modules", None) or ())
     try:
         with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)
@@ -190,7 +179,8 @@ def trained_names(network: nn.Module, variant: Variant) -> set[str]:
     head = HEAD_MODULES[variant.family]
     # A task adapter carries its own copy of the head; PEFT keeps the original beside it.
     prefix = f"{head}.modules_to_save.{TASK}." if TASK in variant.active else f"{head}."
-    matrices = re.compile(rf"\.lora_\w+\.({'|'.join(variant.trained)})(\.|$)") if variant.trained else None
+    found = rf"\.({'|'.join(PREFIXES)})\w+\.({'|'.join(variant.trained)})(\.|$)"
+    matrices = re.compile(found) if variant.trained else None
     return {name for name in names if name.startswith(prefix) or (matrices and matrices.search(name))}
 
 

@@ -3,11 +3,11 @@
 import torch
 from transformers import AutoModelForCausalLM
 
+from clinical_peft.methods import Method
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.bases import llama_config
-from clinical_peft.models.methods import add_adapter, peft_config, virtual_tokens
+from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.recipes import Shape
-from clinical_peft.recipes.methods import Full, Method, PromptTuning
 
 # AdaLoRA's phases need a length of run; its counts do not depend on it.
 STEPS = 1000
@@ -29,16 +29,12 @@ def count_parameters(shape: Shape, method: Method) -> tuple[int, int]:
     Raises:
         TrainingError: The method does not fit the network.
     """
-    if isinstance(method, PromptTuning):
-        # The text of a prompt sets initial values, which are not counted, and would need a tokenizer.
-        method = PromptTuning(num_virtual_tokens=method.num_virtual_tokens)
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(llama_config(shape))
-        if isinstance(method, Full):
+        if method.trains_every_weight:
             return trainable_parameters(network)
-        adapted = add_adapter(
-            network, peft_config(method, total_steps=STEPS), context=shape.context - virtual_tokens(method)
-        )
+        context = shape.context - method.virtual_tokens
+        adapted = add_adapter(network, method.counted, total_steps=STEPS, context=context)
     return trainable_parameters(adapted)
 
 

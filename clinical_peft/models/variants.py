@@ -1,11 +1,11 @@
 """Which parts a classifier consists of, and which of them are trained; `clinical_peft.models.classifiers` builds it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods import Method
 from clinical_peft.recipes import Family, FinetuneJob
-from clinical_peft.recipes.methods import Lora
+from clinical_peft.recipes.classifier_adapters import ClinicalMode
 
 CLINICAL = "clinical"
 TASK = "task"
@@ -26,8 +26,8 @@ class Variant:
 
     family: Family
     full: bool = False
-    clinical: Literal["frozen", "trainable", "merged"] | None = None
-    task_method: Lora | None = None
+    clinical: ClinicalMode | None = None
+    task_method: Method | None = None
     task_active: bool = True
 
     @property

@@ -8,7 +8,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Literal
 
-from clinical_peft.recipes.methods import STRICT, Lora, Method, require, require_from_one
+from clinical_peft.methods import AnyMethod
+from clinical_peft.methods.method import STRICT, require, require_from_one
 
 Family = Literal["causal", "encoder"]
 Schedule = Literal["linear", "cosine", "constant"]
@@ -222,7 +223,7 @@ class PretrainJob:
     """
 
     adapter: str
-    method: Method
+    method: AnyMethod
     recipe: LanguageRecipe
     seed: int
     split_salt: str
@@ -230,7 +231,7 @@ class PretrainJob:
     switches: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        virtual, context = getattr(self.method, "num_virtual_tokens", 0), self.recipe.context
+        virtual, context = self.method.virtual_tokens, self.recipe.context
         require(
             virtual < context,
             f"num_virtual_tokens is {virtual}, but the recipe's context is {context} tokens; lower num_virtual_tokens, "
@@ -286,6 +287,6 @@ class FinetuneJob:
     family: Family | None
     clinical: str | None
     clinical_mode: Literal["frozen", "trainable", "merged"] | None
-    task_method: Lora | None
+    task_method: AnyMethod | None
     recipe: FinetuneRecipe
     switches: dict[str, bool] = field(default_factory=dict)

@@ -5,28 +5,18 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from peft import AdaLoraConfig, PeftModel
+from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods.method import TrainingHooks
 from clinical_peft.models.adapters import load_adapter, save_adapter
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import DTYPES, BaseIdentity, load_causal
-from clinical_peft.models.methods import (
-    add_adapter,
-    allocate_ranks,
-    allocation_state,
-    orthogonality_penalty,
-    peft_config,
-    remaining_ranks,
-    require_positions,
-    restore_allocation,
-)
+from clinical_peft.models.new_adapters import add_adapter, require_positions
 from clinical_peft.recipes import PretrainJob
-from clinical_peft.recipes.methods import Full, PeftMethod
 from clinical_peft.tokens.tokenizer import load_tokenizer
-from clinical_peft.training.language_run import MethodHooks
 
 
 class Adaptation(Protocol):
@@ -40,7 +30,7 @@ class Adaptation(Protocol):
             updates: Optimizer steps of the run.
         """
 
-    def hooks(self, model: nn.Module) -> MethodHooks:
+    def hooks(self, model: nn.Module) -> TrainingHooks:
         """Return what the method does at every update of a network from `prepare`."""
 
     def save(self, model: nn.Module, folder: Path) -> None:
@@ -49,11 +39,8 @@ class Adaptation(Protocol):
     def load(self, folder: Path) -> nn.Module:
         """Load the base with what `save` wrote."""
 
-    def remaining_ranks(self, model: nn.Module) -> list[int]:
-        """Return the ranks that an allocation has left each matrix; empty for methods without one."""
 
-
-def adaptation(job: PretrainJob, base: Path, identity: BaseIdentity) -> Adaptation:
+def adaptation_of(job: PretrainJob, base: Path, identity: BaseIdentity) -> Adaptation:
     """Return how a job's method adapts a base.
 
     Args:
@@ -62,40 +49,29 @@ def adaptation(job: PretrainJob, base: Path, identity: BaseIdentity) -> Adaptati
         identity: What `base` holds.
 
     Raises:
-        TrainingError: Full fine-tuning of a base in four bits.
+        TrainingError: The method cannot train a base in four bits.
     """
-    if not isinstance(job.method, Full):
-        return _WithAdapter(job, job.method, base, identity)
-    if job.recipe.precision == "nf4":
+    if job.recipe.precision == "nf4" and not job.method.can.four_bits:
         raise TrainingError(
-            f"adapter {job.adapter}: full fine-tuning cannot train the matrices of a base in four bits; use bf16"
+            f"adapter {job.adapter}: {job.method.title} cannot train the matrices of a base in four bits; use bf16"
         )
-    return _WholeNetwork(job, base, identity)
+    return (_WholeNetwork if job.method.trains_every_weight else _WithAdapter)(job, base, identity)
 
 
 @dataclass(frozen=True)
 class _WithAdapter:
     job: PretrainJob
-    method: PeftMethod
     base: Path
     identity: BaseIdentity
 
     def prepare(self, network: PreTrainedModel, *, updates: int) -> PeftModel:
-        config = peft_config(self.method, total_steps=updates, base=self.base)
         torch.manual_seed(self.job.seed)
-        return add_adapter(network, config, context=self.job.recipe.context)
+        context = self.job.recipe.context
+        return add_adapter(network, self.job.method, total_steps=updates, context=context, base=self.base)
 
-    def hooks(self, model: nn.Module) -> MethodHooks:
-        """AdaLoRA's weights may be kept only once its ranks are final."""
+    def hooks(self, model: nn.Module) -> TrainingHooks:
         assert isinstance(model, PeftModel)
-        config = model.peft_config["default"]
-        return MethodHooks(
-            after_update=lambda step: allocate_ranks(model, step),
-            penalty=lambda: orthogonality_penalty(model),
-            state=lambda: allocation_state(model),
-            restore_state=lambda tensors, values: restore_allocation(model, tensors, values),
-            keep_from=config.total_step - config.tfinal if isinstance(config, AdaLoraConfig) else 0,
-        )
+        return self.job.method.hooks(model)
 
     def save(self, model: nn.Module, folder: Path) -> None:
         assert isinstance(model, PeftModel)
@@ -104,10 +80,6 @@ class _WithAdapter:
     def load(self, folder: Path) -> PeftModel:
         network = load_causal(self.base, precision=self.job.recipe.precision)
         return load_adapter(network, folder, base=self.identity)
-
-    def remaining_ranks(self, model: nn.Module) -> list[int]:
-        assert isinstance(model, PeftModel)
-        return remaining_ranks(model)
 
 
 @dataclass(frozen=True)
@@ -123,8 +95,8 @@ class _WholeNetwork:
         torch.manual_seed(self.job.seed)
         return network.requires_grad_(True)
 
-    def hooks(self, model: nn.Module) -> MethodHooks:
-        return MethodHooks()
+    def hooks(self, model: nn.Module) -> TrainingHooks:
+        return TrainingHooks()
 
     def save(self, model: nn.Module, folder: Path) -> None:
         assert isinstance(model, PreTrainedModel)
@@ -139,6 +111,3 @@ class _WholeNetwork:
 
     def load(self, folder: Path) -> PreTrainedModel:
         return load_causal(folder, precision=self.job.recipe.precision)
-
-    def remaining_ranks(self, model: nn.Module) -> list[int]:
-        return []

@@ -21,13 +21,13 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from peft import PeftModel, PeftType
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
+from clinical_peft.methods import Method, find_peft_method
 from clinical_peft.recipes import LanguageRecipe
-from clinical_peft.recipes.methods import Method, PrefixTuning, PromptTuning, PTuning
 
 PACKED = "packed_documents"
 FLASH_CAPABILITY = (8, 0)  # of a CUDA device: flash attention needs Ampere or newer
@@ -235,7 +235,8 @@ def base_network(model: nn.Module) -> PreTrainedModel:
 
 def hands_on_cache(model: nn.Module) -> bool:
     """Whether a model's method hands every layer a cache of learned keys and values."""
-    return isinstance(model, PeftModel) and model.active_peft_config.peft_type == PeftType.PREFIX_TUNING
+    method = find_peft_method(model.active_peft_config.peft_type) if isinstance(model, PeftModel) else None
+    return method is not None and method.hands_on_cache
 
 
 def layout_now(model: nn.Module) -> Layout:
@@ -274,15 +275,6 @@ def _implementations(config: PretrainedConfig) -> list[tuple[PretrainedConfig, A
     return [(config, config._attn_implementation), *found]
 
 
-def takes_packed(method: Method | None) -> bool:
-    """Whether documents can be packed under a method.
-
-    Prefix tuning gives every row of a batch a cache, prompt tuning and P-tuning put a prompt before every row: a second
-    document of a row would have neither.
-    """
-    return not isinstance(method, PrefixTuning | PromptTuning | PTuning)
-
-
 def layout_of(network: PreTrainedModel, recipe: LanguageRecipe, method: Method | None, device: torch.device) -> Layout:
     """Decide whether the forward passes of a run are packed.
 
@@ -297,7 +289,7 @@ def layout_of(network: PreTrainedModel, recipe: LanguageRecipe, method: Method |
         without a kernel for packed documents. Whether the base computes what it should is not looked at here; see
         `clinical_peft.training.decoder_checks`.
     """
-    if recipe.attention == "grouped" or not takes_packed(method):
+    if recipe.attention == "grouped" or (method is not None and not method.can.pack):
         return "grouped"
     config = network.config.get_text_config()
     window = getattr(config, "sliding_window", None)

@@ -6,7 +6,6 @@ from typing import Any
 
 from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.recipes import PretrainJob
-from clinical_peft.recipes.methods import Full, Lora
 
 ADAPTER_USE = """from peft import PeftModel
 from transformers import AutoModelForCausalLM
@@ -27,7 +26,7 @@ def adapter_card(job: PretrainJob, identity: BaseIdentity, result: Mapping[str, 
         result: Figures as in the perplexity file; measured times are not shown, so that the card is the same every
             time.
     """
-    whole = isinstance(job.method, Full)
+    whole = job.method.trains_every_weight
     kind = "All weights of the language model" if whole else "An adapter for the language model"
     return f"""---
 base_model: {identity.name}
@@ -63,13 +62,7 @@ It derives from the notes it was trained on: share it only as their data use agr
 
 def method_name(job: PretrainJob) -> str:
     """Return how a job's method is called in print."""
-    method = job.method
-    if isinstance(method, Full):
-        name = "full fine-tuning"
-    elif isinstance(method, Lora):
-        name = ("rank-stabilised " if method.rank_stabilised else "") + ("DoRA" if method.dora else "LoRA")
-    else:
-        name = method.type
+    name = job.method.title
     return f"{name} on a base in four bits (NF4)" if job.recipe.precision == "nf4" else name
 
 

@@ -24,16 +24,15 @@ import torch
 from torch import Tensor, distributed, nn
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods import METHODS
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.recipes import Devices, PretrainJob, Strategy
-from clinical_peft.recipes.methods import Lora
 from clinical_peft.training.batching import Rows
 
 # Set to the path of a file by which the processes of one machine find each other, so that no port is opened.
 RENDEZVOUS_FILE = "CLINICAL_PEFT_RENDEZVOUS_FILE"
 GRADIENTS_AT_ONCE = 2**24
 CPU = torch.device("cpu")
-SHARDABLE = ("lora",)
 
 
 @dataclass(frozen=True)
@@ -238,11 +237,10 @@ def require_shardable(job: PretrainJob) -> None:
         raise TrainingError(
             f"adapter {job.adapter}: devices.strategy fsdp2 cannot shard a base in four bits; use ddp, or bf16"
         )
-    # DoRA takes the norms of the base's weights, too.
-    found = "dora" if isinstance(job.method, Lora) and job.method.dora else job.method.type
-    if found not in SHARDABLE:
+    if not job.method.can.shard:
+        able = ", ".join(name for name, method in METHODS.items() if method.can.shard)
         raise TrainingError(
-            f"adapter {job.adapter}: devices.strategy fsdp2 shards methods {', '.join(SHARDABLE)}, found {found}; "
+            f"adapter {job.adapter}: devices.strategy fsdp2 shards methods of type {able}, found {job.method.title}; "
             "use ddp"
         )
 

@@ -23,7 +23,7 @@ from clinical_peft.recipes import PretrainJob
 from clinical_peft.recipes.job_records import read_record
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
-from clinical_peft.training.adaptation import Adaptation, adaptation
+from clinical_peft.training.adaptation import Adaptation, adaptation_of
 from clinical_peft.training.attention import layout_of
 from clinical_peft.training.cards import adapter_card
 from clinical_peft.training.checkpoint import remove_checkpoint
@@ -87,7 +87,7 @@ def pretrain(
     shards = TokenShards(tokens, verify=workers.first)
     _require_fit(job, identity, shards, base)
     text = _general_text(job, general, base, shards, measured=job.recipe.general_tokens)
-    method = adaptation(job, base, identity)
+    adaptation = adaptation_of(job, base, identity)
 
     network = to_device(load_causal(base, precision=job.recipe.precision), device)
     network.requires_grad_(False)
@@ -98,17 +98,17 @@ def pretrain(
     before = measurements.perplexities(network, of=BASE)
     parameters = matrix_parameters(network)
 
-    model, state = _train(network, run, method)
+    model, state = _train(network, run, adaptation)
     trainable, total = trainable_parameters(model)
-    ranks = method.remaining_ranks(model)
+    ranks = adaptation.hooks(model).remaining_ranks()
     # What counts is what the saved adapter does, so it is measured after being saved and loaded again.
     draft = Path(work) / "adapter"
     prepare_to_save(model, workers)
     if workers.first:
-        method.save(model, draft)
+        adaptation.save(model, draft)
     workers.wait()
     del model, network
-    trained = to_device(method.load(draft), device)
+    trained = to_device(adaptation.load(draft), device)
     settle_loss(trained, run)
     after = measurements.perplexities(trained, of=weights_digest(draft))
 
@@ -192,17 +192,17 @@ def validate(
     network.requires_grad_(False)
     loss = _loss(job, base, network, shards, device)
     run = _language_run(job, identity, shards, text, device, work, log, loss)
-    _, state = _train(network, replace(run, on_evaluation=on_evaluation), adaptation(job, base, identity))
+    _, state = _train(network, replace(run, on_evaluation=on_evaluation), adaptation_of(job, base, identity))
     remove_checkpoint(work)
     return state
 
 
-def _train(network: PreTrainedModel, run: LanguageRun, method: Adaptation) -> tuple[nn.Module, LanguageState]:
+def _train(network: PreTrainedModel, run: LanguageRun, adaptation: Adaptation) -> tuple[nn.Module, LanguageState]:
     updates = len(plan_updates(run.shards, run.recipe, run.seed))
-    model = to_device(method.prepare(network, updates=updates), run.device)
+    model = to_device(adaptation.prepare(network, updates=updates), run.device)
     settle_loss(model, run)
     require_gradients(model, run)
-    return model, train_language_model(model, replace(run, hooks=method.hooks(model)))
+    return model, train_language_model(model, replace(run, hooks=adaptation.hooks(model)))
 
 
 def _general_text(

@@ -250,7 +250,7 @@ class LanguageLoop(TrainingLoop[LanguageState]):
         return self.run.hooks.state()
 
     def _restore_extra(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        self.run.hooks.restore_state(tensors, values)
+        self.run.hooks.restore(tensors, values)
 
     def _read_state(self, record: Mapping[str, Any]) -> LanguageState:
         return LanguageState(**{**record, "usage": DeviceUsage(**record["usage"])})

@@ -1,41 +1,16 @@
 """What a training run of a language model is made of, and how far it is."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch import Tensor
 
+from clinical_peft.methods.method import TrainingHooks
 from clinical_peft.recipes import LanguageRecipe
 from clinical_peft.training.batching import Rows, passes
 from clinical_peft.training.general_text import TokenRows
 from clinical_peft.training.language_loss import LanguageLoss, Sequences
 from clinical_peft.training.loop import LoopState, TrainingRun
 from clinical_peft.training.throughput import DeviceUsage
-
-
-def _nothing(_: int) -> None:
-    """Do nothing after an update."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodHooks:
-    """What a method does during training, besides the gradients of the loss.
-
-    Attributes:
-        after_update: Called with the number of updates done, before gradients are reset.
-        penalty: A further term of the loss of an update, or None.
-        state: Returns tensors and values that a checkpoint must hold besides the weights.
-        restore_state: Puts them back.
-        keep_from: Weights of an earlier evaluation than at this update are never kept.
-    """
-
-    after_update: Callable[[int], None] = _nothing
-    penalty: Callable[[], Tensor | None] = lambda: None
-    state: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]] = lambda: ({}, {})
-    restore_state: Callable[[Mapping[str, Tensor], Mapping[str, Any]], None] = lambda tensors, values: None
-    keep_from: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +23,7 @@ class LanguageRun(TrainingRun):
         loss: The objective.
         device: Where the network is.
         salt: Decides which rows an evaluation reads if it may not read all.
-        hooks: What the method does at every update.
+        hooks: What the method does while it trains.
     """
 
     recipe: LanguageRecipe
@@ -56,7 +31,7 @@ class LanguageRun(TrainingRun):
     loss: LanguageLoss
     device: torch.device
     salt: str
-    hooks: MethodHooks = field(default_factory=MethodHooks)
+    hooks: TrainingHooks = field(default_factory=TrainingHooks)
 
     def passes(self, rows: Rows, tokens: int) -> list[Sequences]:
         """Divide the documents of some rows among forward passes of so many tokens, padding included."""

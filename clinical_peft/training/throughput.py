@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from clinical_peft.methods import Method
 from clinical_peft.recipes import Precision
-from clinical_peft.recipes.methods import Full, Method
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def flops_per_token(method: Method, parameters: int) -> int:
         method: What is trained.
         parameters: From `matrix_parameters`, N; an adapter's own are too few to count.
     """
-    trained = WEIGHT_GRADIENTS if isinstance(method, Full) else 0
+    trained = WEIGHT_GRADIENTS if method.trains_every_weight else 0
     return (FORWARD + ACTIVATION_GRADIENTS + trained) * parameters
 
 

@@ -158,7 +158,7 @@ def _search(study: Study) -> Stage:
 def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
     """Training tokens of an adapter as those of LoRA steps; tokens read forward during training, and around it."""
     job = experiments.pretrain_job(study, adapter)
-    recipe, step = job.recipe, FULL_SHARE if job.method.type == "full" else 1
+    recipe, step = job.recipe, FULL_SHARE if job.method.trains_every_weight else 1
     corpus = corpus_tokens(study, study.adapters[plain(adapter)].corpus)
     if switches_under(study, adapter)["truncate_and_pad"]:
         corpus = round(corpus * min(1, recipe.context / TOKENS_PER_REAL_NOTE))
@@ -232,7 +232,7 @@ def _parameters(study: Study, base: str) -> int:
 
 def _adapter_bytes(study: Study, name: str) -> int:
     entry = study.adapters[plain(name)]
-    whole = study.methods[entry.method].settings.type == "full"
+    whole = study.methods[entry.method].settings.trains_every_weight
     return BYTES_PER_PARAMETER * _parameters(study, entry.base) // (1 if whole else 500)
 
 

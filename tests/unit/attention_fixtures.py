@@ -6,9 +6,14 @@ import numpy as np
 import torch
 from language_fixtures import RECIPE, SHAPE
 
+from clinical_peft.methods.adalora import AdaLora
+from clinical_peft.methods.adaption_prompt import AdaptionPrompt
+from clinical_peft.methods.lora import Lora
+from clinical_peft.methods.p_tuning import PTuning
+from clinical_peft.methods.prefix_tuning import PrefixTuning
+from clinical_peft.methods.prompt_tuning import PromptTuning
 from clinical_peft.models.bases import build_causal
-from clinical_peft.models.methods import add_adapter, peft_config
-from clinical_peft.recipes.methods import AdaLora, AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
+from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.training.language_loss import CausalLoss
 from clinical_peft.training.optimisation import autocast
 
@@ -37,7 +42,7 @@ def network(method, *, heads=SHAPE.heads):
         return base.train()
     base.requires_grad_(False)
     torch.manual_seed(1)
-    model = add_adapter(base, peft_config(method, total_steps=100), context=CONTEXT)
+    model = add_adapter(base, method, total_steps=100, context=CONTEXT)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:

@@ -21,7 +21,7 @@ from clinical_peft.training.activations import (
     layers_to_recompute,
     recomputed,
 )
-from clinical_peft.training.attention import hands_on_cache, takes_packed
+from clinical_peft.training.attention import hands_on_cache
 from clinical_peft.training.batching import passes
 from clinical_peft.training.language_loss import CausalLoss
 from clinical_peft.training.vocabulary import linear_cross_entropy
@@ -36,7 +36,7 @@ def forward_of(model, *, packed=True):
 @pytest.mark.parametrize("count", [1, 2])
 def test_gradients_are_the_same_when_layers_are_recomputed(name, count):
     model = network(METHODS[name])
-    packed = takes_packed(METHODS[name])
+    packed = METHODS[name].can.pack
     groups = passes(documents(), 64, packed=packed)
     expected = loss_and_gradients(model, groups, packed=packed)
     with recomputed(model, count):

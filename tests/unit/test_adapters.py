@@ -8,6 +8,12 @@ from language_fixtures import SHAPE
 from safetensors.torch import load_file, save_file
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods.adalora import AdaLora
+from clinical_peft.methods.adaption_prompt import AdaptionPrompt
+from clinical_peft.methods.lora import Lora
+from clinical_peft.methods.p_tuning import PTuning
+from clinical_peft.methods.prefix_tuning import PrefixTuning
+from clinical_peft.methods.prompt_tuning import PromptTuning
 from clinical_peft.models.adapters import (
     load_adapter,
     read_adapter_tensors,
@@ -16,14 +22,7 @@ from clinical_peft.models.adapters import (
 )
 from clinical_peft.models.bases import BaseIdentity, build_causal
 from clinical_peft.models.folders import ADAPTER_WEIGHTS
-from clinical_peft.models.methods import (
-    add_adapter,
-    allocate_ranks,
-    orthogonality_penalty,
-    peft_config,
-    remaining_ranks,
-)
-from clinical_peft.recipes.methods import AdaLora, AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
+from clinical_peft.models.new_adapters import add_adapter
 
 BASE = BaseIdentity("tiny", "0123", "causal")
 STEPS = 12
@@ -53,16 +52,16 @@ def ids():
 def trained(method, steps=STEPS):
     """Return an adapted network after some updates, and its losses in evaluation mode before and after."""
     torch.manual_seed(0)
-    model = add_adapter(network(), peft_config(method, total_steps=steps), context=32)
+    model = add_adapter(network(), method, total_steps=steps, context=32)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=3e-2)
-    losses = [loss(model)]
+    losses, hooks = [loss(model)], method.hooks(model)
     for step in range(1, steps + 1):
         model.train()
         value = model(input_ids=ids(), labels=ids(), use_cache=False).loss
         value.backward()
         optimizer.step()
-        allocate_ranks(model, step)
+        hooks.after_update(step)
         optimizer.zero_grad()
     return model, [*losses, loss(model)]
 
@@ -120,7 +119,7 @@ def test_every_method_trains_its_adapter_alone_and_survives_saving(name, tmp_pat
     ],
 )
 def test_trainable_parameters_follow_from_the_dimensions(method, expected):
-    model = add_adapter(network(), peft_config(method, total_steps=STEPS), context=32)
+    model = add_adapter(network(), method, total_steps=STEPS, context=32)
     base = sum(parameter.numel() for parameter in network().parameters())
     assert trainable_parameters(model) == (expected, base + expected)
 
@@ -174,7 +173,7 @@ def test_variants_of_lora_stand_in_pefts_own_configuration(name, flags, tmp_path
 
 def test_adalora_allocates_to_its_budget(tmp_path):
     model, _ = trained(METHODS["adalora"])
-    ranks = remaining_ranks(model)
+    ranks = METHODS["adalora"].hooks(model).remaining_ranks()
     assert len(ranks) == 4
     assert sum(ranks) == 2 * 4
     assert len(set(ranks)) > 1
@@ -184,8 +183,8 @@ def test_adalora_allocates_to_its_budget(tmp_path):
 
 
 def test_adalora_without_allocation_keeps_every_rank():
-    model = add_adapter(network(), peft_config(METHODS["adalora"], total_steps=STEPS), context=32)
-    assert remaining_ranks(model) == []
+    model = add_adapter(network(), METHODS["adalora"], total_steps=STEPS, context=32)
+    assert METHODS["adalora"].hooks(model).remaining_ranks() == []
     assert trainable_parameters(model)[0] == 4 * 4 * (32 + 32 + 1)
 
 
@@ -194,7 +193,7 @@ def test_an_adalora_matrix_without_ranks_survives_saving(tmp_path):
     pattern = model.peft_config["default"].rank_pattern
     first = next(iter(pattern))
     pattern[first] = [False] * len(pattern[first])
-    allocate_ranks(model, STEPS + 1)
+    METHODS["adalora"].hooks(model).after_update(STEPS + 1)
     save_adapter(model, tmp_path / "adapter", base=BASE, card="card")
     assert any(tensor.numel() == 0 for tensor in read_adapter_tensors(tmp_path / "adapter").values())
     loaded = load_adapter(network(), tmp_path / "adapter", base=BASE)
@@ -202,14 +201,14 @@ def test_an_adalora_matrix_without_ranks_survives_saving(tmp_path):
 
 
 def test_orthogonality_penalty_is_what_peft_adds_to_a_loss():
-    model = add_adapter(network(), peft_config(METHODS["adalora"], total_steps=STEPS), context=32)
+    model = add_adapter(network(), METHODS["adalora"], total_steps=STEPS, context=32)
     with_penalty = model(input_ids=ids(), labels=ids(), use_cache=False).loss
     without = model.get_base_model()(input_ids=ids(), labels=ids(), use_cache=False).loss
-    torch.testing.assert_close(orthogonality_penalty(model), with_penalty - without, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(METHODS["adalora"].hooks(model).penalty(), with_penalty - without, atol=1e-5, rtol=1e-5)
 
 
 def test_other_methods_have_no_penalty():
-    assert orthogonality_penalty(trained(METHODS["lora"], 1)[0]) is None
+    assert METHODS["lora"].hooks(trained(METHODS["lora"], 1)[0]).penalty() is None
 
 
 def test_a_trainable_reload_can_be_trained_on(saved):
@@ -318,7 +317,7 @@ def test_one_matrix_that_nothing_reached_may_stay_zero(copied):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_adapter_that_was_never_trained_is_refused_where_it_can_be_told(name, tmp_path):
-    fresh = add_adapter(network(), peft_config(METHODS[name], total_steps=STEPS), context=32)
+    fresh = add_adapter(network(), METHODS[name], total_steps=STEPS, context=32)
     with torch.no_grad():
         for parameter_name, parameter in fresh.named_parameters():
             if "lora_E" in parameter_name:
@@ -359,12 +358,12 @@ def test_names_that_peft_would_mix_up_are_refused(saved):
 )
 def test_methods_that_do_not_fit_the_base_are_refused(method, message):
     with pytest.raises(TrainingError, match=message):
-        add_adapter(network(), peft_config(method, total_steps=STEPS), context=32)
+        add_adapter(network(), method, total_steps=STEPS, context=32)
 
 
 def test_a_context_beyond_the_positions_of_the_base_is_refused():
     with pytest.raises(TrainingError, match="context is 65 tokens, but the base has 64 positions"):
-        add_adapter(network(), peft_config(METHODS["lora"], total_steps=STEPS), context=65)
+        add_adapter(network(), METHODS["lora"], total_steps=STEPS, context=65)
 
 
 @pytest.mark.parametrize(
@@ -377,4 +376,4 @@ def test_a_context_beyond_the_positions_of_the_base_is_refused():
 )
 def test_adalora_settings_that_cannot_allocate_are_refused(method, steps, message):
     with pytest.raises(TrainingError, match=message):
-        peft_config(method, total_steps=steps)
+        method.peft_config(total_steps=steps)

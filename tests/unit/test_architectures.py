@@ -18,12 +18,12 @@ from transformers import (
 )
 
 from clinical_peft.errors import DataError, TrainingError
+from clinical_peft.methods.lora import Lora
 from clinical_peft.models.classifiers import build_classifier
-from clinical_peft.models.methods import add_adapter, peft_config
+from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.models.pretrained import prepare_local_base
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import LanguageRecipe
-from clinical_peft.recipes.methods import Lora
 from clinical_peft.training.attention import layout_of
 from clinical_peft.training.language_loss import CausalLoss
 
@@ -101,8 +101,8 @@ def test_a_layer_that_only_some_targets_fit_is_refused_not_left_out(tmp_path):
     prepare_local_base(base, tmp_path / "base", name="gpt2", family="causal")
     lora, expected = Lora(r=4, target_modules=("c_attn", "mlp.c_fc", "v_proj", "attn")), "no layer v_proj; its layers"
     with pytest.raises(TrainingError, match=expected):
-        add_adapter(network, peft_config(lora, total_steps=1), context=16)
+        add_adapter(network, lora, total_steps=1, context=16)
     with pytest.raises(TrainingError, match=expected):
         build_classifier(Variant(family="causal", task_method=lora), tmp_path / "base", None, classes=2, seed=0)
-    fits = peft_config(Lora(r=4, target_modules=("c_attn", "mlp.c_fc")), total_steps=1)
-    assert add_adapter(network, fits, context=16).base_model.targeted_module_names
+    fits = Lora(r=4, target_modules=("c_attn", "mlp.c_fc"))
+    assert add_adapter(network, fits, total_steps=1, context=16).base_model.targeted_module_names

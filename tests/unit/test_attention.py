@@ -16,7 +16,7 @@ from torch.nn import functional
 from clinical_peft.models.bases import build_causal
 from clinical_peft.recipes import LanguageRecipe
 from clinical_peft.training import attention
-from clinical_peft.training.attention import Documents, layout_of, packed_attention, set_layout, takes_packed
+from clinical_peft.training.attention import Documents, layout_of, packed_attention, set_layout
 from clinical_peft.training.batching import passes
 from clinical_peft.training.vocabulary import last_hidden
 
@@ -53,7 +53,7 @@ def assert_equal(found, expected, *, relative=1e-5):
 CASES = [
     (name, packed, tokens)
     for name, method in METHODS.items()
-    for packed in ((False, True) if takes_packed(method) else (False,))
+    for packed in ((False, True) if method is None or method.can.pack else (False,))
     for tokens in (64, 1000)
 ]
 
@@ -163,7 +163,7 @@ def test_attention_goes_back_to_what_it_was_and_is_not_saved(tmp_path):
 
 def test_methods_with_virtual_tokens_are_grouped_whatever_the_recipe_says():
     base = build_causal(SHAPE, seed=0, special={})
-    packs = {name for name, method in METHODS.items() if takes_packed(method)}
+    packs = {name for name, method in METHODS.items() if method is None or method.can.pack}
     assert packs == {"lora", "dora", "rank_stabilised", "adalora", "adaption_prompt", "full"}
     for name, method in METHODS.items():
         recipe = replace(RECIPE, attention="packed")

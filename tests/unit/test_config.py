@@ -83,7 +83,7 @@ def test_schema_is_current():
          "models.m.clinical: 'tiny-llama-full' is a whole network, trained by full fine-tuning"),
         ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "tiny-llama-lora",
                            "clinical_mode": "frozen", "task_method": "dora"}}},
-         "models.m.task_method: 'dora' is DoRA, which cannot follow a clinical adapter"),
+         "models.m.task_method: 'dora': DoRA is defined on one weight matrix and cannot follow a clinical adapter"),
         ({"methods": {"lora": {"settings": {"r": 0}}}}, "methods.lora.settings.lora: r must be at least 1, found 0"),
         ({"methods": {"lora": {"settings": {"dropout": 1.0}}}}, "dropout must be in [0, 1)"),
         ({"methods": {"lora": {"settings": {"target_modules": []}}}}, "target_modules must name at least one"),

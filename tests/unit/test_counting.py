@@ -3,9 +3,15 @@
 import pytest
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods.adalora import AdaLora
+from clinical_peft.methods.adaption_prompt import AdaptionPrompt
+from clinical_peft.methods.full import Full
+from clinical_peft.methods.lora import Lora
+from clinical_peft.methods.p_tuning import PTuning
+from clinical_peft.methods.prefix_tuning import PrefixTuning
+from clinical_peft.methods.prompt_tuning import PromptTuning
 from clinical_peft.models.counting import count_parameters, trainable_percent
 from clinical_peft.recipes import Shape
-from clinical_peft.recipes.methods import AdaLora, AdaptionPrompt, Full, Lora, PrefixTuning, PromptTuning, PTuning
 
 LLAMA_7B = Shape(hidden_size=4096, intermediate_size=11008, layers=32, heads=32, vocabulary=32000, context=2048)
 LLAMA_7B_PARAMETERS = 6_738_415_616

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
+from clinical_peft.methods.full import Full
+from clinical_peft.methods.lora import Lora
 from clinical_peft.models.pretrained import prepare_local_base
-from clinical_peft.recipes.methods import Full, Lora
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.tokenizer import train_tokenizer
 

@@ -13,10 +13,10 @@ from decoder_fixtures import DECODERS, VOCABULARY, XLNET, decoder
 from torch.nn import functional
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods.lora import Lora
 from clinical_peft.models.bases import DTYPES
-from clinical_peft.models.methods import add_adapter, peft_config
+from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.recipes import LanguageRecipe
-from clinical_peft.recipes.methods import Lora
 from clinical_peft.training.activations import recomputed
 from clinical_peft.training.attention import Documents, layout_now, packed_attention
 from clinical_peft.training.decoder_checks import require_gradients, settle_loss
@@ -202,7 +202,7 @@ def test_own_logits_are_never_computed_for_all_tokens(monkeypatch):
 def adapted(name, targets):
     network = decoder(name).requires_grad_(False)
     torch.manual_seed(1)
-    return add_adapter(network, peft_config(Lora(r=4, alpha=8, target_modules=targets), total_steps=1), context=CONTEXT)
+    return add_adapter(network, Lora(r=4, alpha=8, target_modules=targets), total_steps=1, context=CONTEXT)
 
 
 @pytest.mark.parametrize(("name", "head"), [("llama", "lm_head"), ("phi", "lm_head"), ("opt", "lm_head")])

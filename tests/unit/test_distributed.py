@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from language_fixtures import RECIPE, clinical_tokens, job, scratch_base
 
 from clinical_peft.errors import StoppedError, TrainingError
+from clinical_peft.methods.lora import Lora
 from clinical_peft.models.adapters import read_adapter_tensors
 from clinical_peft.recipes import Devices
-from clinical_peft.recipes.methods import Lora
 from clinical_peft.runtime.events import JsonlLog, NullLog, read_events
 from clinical_peft.training.checkpoint import FILE_NAME
 from clinical_peft.training.distributed import Workers

@@ -10,12 +10,13 @@ from models_fixtures import TASK_LORA, write_base, write_clinical
 from torch import nn
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods.full import Full
+from clinical_peft.methods.lora import Lora
 from clinical_peft.models import four_bit
 from clinical_peft.models.adapters import read_adapter_tensors, trainable_parameters
 from clinical_peft.models.bases import load_causal, load_classifier
 from clinical_peft.models.classifiers import build_classifier
 from clinical_peft.models.variants import Variant
-from clinical_peft.recipes.methods import Full, Lora
 
 INSTALLED = importlib.util.find_spec("bitsandbytes") is not None
 

@@ -13,8 +13,8 @@ from language_fixtures import (
 )
 from safetensors.torch import load_file
 
+from clinical_peft.methods.full import Full
 from clinical_peft.models.bases import load_causal, load_classifier, read_identity
-from clinical_peft.recipes.methods import Full
 
 
 @pytest.fixture(scope="module")

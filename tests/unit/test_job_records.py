@@ -10,9 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical_peft.config import experiments
+from clinical_peft.methods.adalora import AdaLora
+from clinical_peft.methods.adaption_prompt import AdaptionPrompt
+from clinical_peft.methods.full import Full
+from clinical_peft.methods.lora import Lora
+from clinical_peft.methods.p_tuning import PTuning
+from clinical_peft.methods.prefix_tuning import PrefixTuning
+from clinical_peft.methods.prompt_tuning import PromptTuning
 from clinical_peft.recipes import Devices, FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 from clinical_peft.recipes.job_records import as_record, job_from_record, read_record
-from clinical_peft.recipes.methods import AdaLora, AdaptionPrompt, Full, Lora, PrefixTuning, PromptTuning, PTuning
 
 METHODS = [
     *(Lora(r=4, dora=True, target_modules=("query",)), AdaLora(init_r=6), AdaptionPrompt(), PrefixTuning()),

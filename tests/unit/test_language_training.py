@@ -22,9 +22,13 @@ from language_fixtures import (
 )
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods.adaption_prompt import AdaptionPrompt
+from clinical_peft.methods.lora import Lora
+from clinical_peft.methods.p_tuning import PTuning
+from clinical_peft.methods.prefix_tuning import PrefixTuning
+from clinical_peft.methods.prompt_tuning import PromptTuning
 from clinical_peft.models.adapters import read_adapter_tensors
 from clinical_peft.models.bases import load_causal
-from clinical_peft.recipes.methods import AdaptionPrompt, Lora, PrefixTuning, PromptTuning, PTuning
 from clinical_peft.runtime.events import NullLog
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.language_plan import evaluation_rows, plan_updates

@@ -13,8 +13,8 @@ from models_fixtures import CODES, make_job, write_base, write_clinical, write_c
 
 from clinical_peft.config.search_spaces import Choices, Search, apply_point
 from clinical_peft.errors import DataError, TrainingError
+from clinical_peft.methods.lora import Lora
 from clinical_peft.recipes import PoolJob
-from clinical_peft.recipes.methods import Lora
 from clinical_peft.runtime.events import NullLog, read_events
 from clinical_peft.search.objectives import FinetuneObjective, PretrainObjective
 from clinical_peft.search.outcome import write_worker

@@ -3,10 +3,12 @@ import torch
 from language_fixtures import SHAPE
 from transformers import AutoModelForCausalLM
 
+from clinical_peft.methods.full import Full
+from clinical_peft.methods.lora import Lora
+from clinical_peft.methods.prompt_tuning import PromptTuning
 from clinical_peft.models.bases import build_causal, llama_config
-from clinical_peft.models.methods import add_adapter, peft_config
+from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.recipes import Shape
-from clinical_peft.recipes.methods import Full, Lora, PromptTuning
 from clinical_peft.training import throughput
 from clinical_peft.training.throughput import (
     DeviceMeter,
@@ -41,7 +43,7 @@ def test_useful_operations_agree_with_what_pytorch_counts():
         network(input_ids=ids, labels=ids, use_cache=False).loss.backward()
     linear = sum(count for operation, count in counter.get_flop_counts()["Global"].items() if "mm" in str(operation))
     assert linear == pytest.approx(flops_per_token(Full(), parameters) * tokens, rel=0.1)
-    adapted = add_adapter(network, peft_config(Lora(r=1), total_steps=1), context=32)
+    adapted = add_adapter(network, Lora(r=1), total_steps=1, context=32)
     with FlopCounterMode(display=False) as counter:
         adapted(input_ids=ids, labels=ids, use_cache=False).loss.backward()
     linear = sum(count for operation, count in counter.get_flop_counts()["Global"].items() if "mm" in str(operation))

@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, LlamaForCausalLM
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
+from clinical_peft.methods.lora import Lora
 from clinical_peft.models.adapters import load_adapter
 from clinical_peft.models.bases import read_identity
 from clinical_peft.models.classifiers import build_classifier, check_gradients, frozen_digest
@@ -19,7 +20,6 @@ from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.heads import head_logits
 from clinical_peft.models.saving import load_saved, save_classifier
 from clinical_peft.models.variants import Variant, variant_of
-from clinical_peft.recipes.methods import Lora
 
 CLASSES = 3
 LORA_PLACES = [f"model.layers.{layer}.self_attn.{matrix}" for layer in (0, 1) for matrix in ("q_proj", "v_proj")]
@@ -320,7 +320,7 @@ def test_frozen_adapter_is_saved_byte_for_byte(bases, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "mode", "task", "message"),
     [
-        ("adaption_prompt", "frozen", None, "of kind LORA or ADALORA, found ADAPTION_PROMPT"),
+        ("adaption_prompt", "frozen", None, "of type lora, adalora, found ADAPTION_PROMPT"),
         ("adalora", "trainable", None, "set clinical_mode to merged"),
         ("adalora", "frozen", TASK_LORA, "set clinical_mode to merged"),
     ],
