@@ -219,7 +219,8 @@ class PretrainJob:
         seed: Seed of initialisation, order and dropout.
         split_salt: Salt of the patient-level hash split of the corpus.
         general_salt: Salt of the hash split of general text, the one by which a base was trained here.
-        switches: Named deviations of the protocol; true means the original's behaviour.
+        switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
+            job reads (`clinical_peft.recipes.job_records.reads_switch`).
     """
 
     adapter: str
@@ -228,7 +229,7 @@ class PretrainJob:
     seed: int
     split_salt: str
     general_salt: str = ""
-    switches: dict[str, bool] = field(default_factory=dict)
+    switches: dict[str, bool]
 
     def __post_init__(self) -> None:
         virtual, context = self.method.virtual_tokens, self.recipe.context
@@ -251,7 +252,8 @@ class PoolJob:
         micro_batch_size: Admissions per forward pass of training; a pass without gradients holds more.
         precision: Type of the base's weights and of the activations.
         threads: CPU threads of the job.
-        switches: Named deviations of the protocol; true means the original's behaviour.
+        switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
+            job reads (`clinical_peft.recipes.job_records.reads_switch`).
     """
 
     family: Family
@@ -261,7 +263,7 @@ class PoolJob:
     micro_batch_size: int
     precision: Precision
     threads: int
-    switches: dict[str, bool] = field(default_factory=dict)
+    switches: dict[str, bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +280,8 @@ class FinetuneJob:
         clinical_mode: Whether the clinical adapter stays as it is, is trained further, or is merged into the base.
         task_method: PEFT method of the task adapter, or null for none.
         recipe: Optimisation and budget.
-        switches: Named deviations of the protocol; true means the original's behaviour.
+        switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
+            job reads (`clinical_peft.recipes.job_records.reads_switch`).
     """
 
     model: str
@@ -289,4 +292,4 @@ class FinetuneJob:
     clinical_mode: Literal["frozen", "trainable", "merged"] | None
     task_method: AnyMethod | None
     recipe: FinetuneRecipe
-    switches: dict[str, bool] = field(default_factory=dict)
+    switches: dict[str, bool]

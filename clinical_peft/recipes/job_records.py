@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from clinical_peft.config.switches import SWITCHES
+from clinical_peft.config.switches import SWITCHES, switch_on
 from clinical_peft.models.variants import variant_of
 from clinical_peft.recipes import IDLE_KEYS, FinetuneJob, FinetuneRecipe, PoolJob, PretrainJob
 from clinical_peft.tasks import find_task
@@ -25,20 +25,26 @@ def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
 def read_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """The part of a job's record that its result depends on; a workflow runs the job again when it changes.
 
-    Left out are the time between checkpoints, switches that the job does not look at, and keys of the recipe that its
-    kind of model does not use: TF-IDF has no learning rate, and a head alone has none but its own.
+    It has no time between checkpoints, no switch that the job does not read, and no key of the recipe that its kind of
+    model does not use: TF-IDF has no learning rate, and a head alone has none but its own.
 
     Args:
         job: Resolved job.
 
     Returns:
         A record from which `job_from_record` makes a job with the same result.
+
+    Raises:
+        ConfigError: The job lacks a switch that it reads.
     """
     record = as_record(job)
-    record["switches"] = {name: value for name, value in record["switches"].items() if _looks_at(job, name)}
+    record["switches"] = {name: switch_on(job.switches, name) for name in SWITCHES if reads_switch(job, name)}
     if not isinstance(job, PoolJob):
         unused = _unused_keys(job)
         record["recipe"] = {key: value for key, value in record["recipe"].items() if key not in unused}
+    if isinstance(job, FinetuneJob) and job.kind == "tfidf":
+        # The number that it computes with, whatever the recipe says.
+        record["recipe"]["threads"] = 1
     return record
 
 
@@ -56,7 +62,7 @@ def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
     return unused
 
 
-def _looks_at(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
+def reads_switch(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
     """Whether a job's result may depend on a switch."""
     switch = SWITCHES[name]
     if isinstance(job, PoolJob):

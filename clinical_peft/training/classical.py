@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from clinical_peft.data.hash_split import HELD_OUT_SPLITS, SPLITS
 from clinical_peft.errors import TrainingError
@@ -69,7 +70,8 @@ class TfidfTask:
     def train(self, seed: int, *, work: Path, log: RunLog, on_evaluation: OnEvaluation) -> "TrainedTfidf":
         """Fit the baseline on the training split and choose its penalty on the validation split.
 
-        It takes minutes: no checkpoint is written, and nothing is reported before the end.
+        It takes minutes: no checkpoint is written, and nothing is reported before the end. One thread computes,
+        whatever the recipe says, so that the result does not depend on their number.
 
         Args:
             seed: Seed of the solver.
@@ -80,6 +82,10 @@ class TfidfTask:
         Raises:
             TrainingError: No word occurs in two training notes.
         """
+        with threadpool_limits(limits=1):
+            return self._fit(seed)
+
+    def _fit(self, seed: int) -> "TrainedTfidf":
         started = time.monotonic()
         job, data = self.job, self.data
         texts = np.asarray(data.texts, dtype=object)

@@ -89,7 +89,7 @@ def prepare(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] = SPL
 def _require_same_settings(job: FinetuneJob, pooled: PooledNotes, features: Path) -> None:
     settings = pooled.by.job
     last_position = "pool_last_position"
-    found = {**settings, last_position: settings["switches"].get(last_position)}
+    found = {**settings, last_position: switch_on(settings["switches"], last_position)}
     for key, wanted in {
         "family": job.family,
         "clinical": job.clinical,

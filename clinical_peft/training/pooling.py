@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import write_json
 from clinical_peft.models.adapters import trainable_parameters
@@ -61,7 +62,7 @@ def pool_notes(
     longest = longest_sequence(classifier.network)
     if longest is not None and job.context > longest:
         raise TrainingError(f"{base}: context is {job.context} tokens, but the base has {longest} positions; lower it")
-    last_position = job.switches.get("pool_last_position", False)
+    last_position = switch_on(job.switches, "pool_last_position")
     texts, rows = _distinct_texts(cohorts)
     notes = tokenise(texts, load_tokenizer(base), job.context, pad_with_end=last_position)
     features = NoteFeatures(classifier, notes, job, device, title="pool notes", last_position=last_position)
