@@ -1,4 +1,4 @@
-"""What a training job is told: plain dataclasses, so that training code needs no validation library.
+"""Settings of training jobs: plain dataclasses, so that training code needs no validation library.
 
 The configuration (`clinical_peft.config`) validates YAML into these classes; a script or a benchmark may also
 construct them directly. Each checks its own values and raises `ValueError`.
@@ -56,7 +56,7 @@ class Optimisation:
         learning_rate: Peak learning rate of AdamW.
         weight_decay: Decoupled weight decay.
         warmup_ratio: Share of all optimizer steps over which the learning rate rises from zero.
-        schedule: Course of the learning rate after warm-up.
+        schedule: Decay of the learning rate after warm-up.
         clip_norm: Largest gradient norm, or null for no clipping.
         precision: Type of activations; trainable parameters are always float32. `nf4` also keeps the base's matrices in
             four bits each (QLoRA, Dettmers et al. 2023), with bfloat16 activations; it needs a GPU and bitsandbytes.
@@ -182,7 +182,7 @@ class FinetuneRecipe(Optimisation):
         micro_batch_size: Admissions per forward pass; must divide `batch_size`.
         head_learning_rate: Peak learning rate of the classification head, or null for `learning_rate`.
         class_weights: Weight the loss of single-label tasks by N / (K n_c).
-        selection: Validation figure that picks the epoch to keep.
+        selection: Validation metric that picks the epoch to keep.
         checkpoint_seconds: Time between two checkpoints.
     """
 

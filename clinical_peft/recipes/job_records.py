@@ -79,9 +79,9 @@ def reads_switch(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
 
 
 def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
-    """Rebuild a job from `as_record` or `read_record`; what a recipe says beside it, such as its search, is left out.
+    """Rebuild a job from `as_record` or `read_record`; other keys of a recipe file, such as `search`, are ignored.
 
-    Keys of the recipe that `read_record` leaves out get their defaults.
+    Keys of the recipe that `read_record` drops get their defaults.
 
     Raises:
         TypeError: A part of the job has an unknown key, or one is missing.

@@ -1,4 +1,4 @@
-"""What a trial computes: a training at one point of the space, judged by the validation split alone.
+"""What a trial computes: training at one point of the space, judged by the validation split alone.
 
 The test split is out of reach: its cohort rows are never loaded, and its token rows cannot be asked for.
 """
@@ -36,7 +36,7 @@ SEEN_SPLITS = ("train", "validation")
 class FinetuneObjective:
     """Validation AUROC of a model on a task, of the epoch that the recipe keeps.
 
-    The task is tokenised once for all trials. A trial that a kill interrupted goes on from its checkpoint.
+    The task is tokenised once for all trials. A killed trial resumes from its checkpoint.
 
     Args:
         job: The job that points complete.

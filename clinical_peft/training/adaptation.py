@@ -1,4 +1,4 @@
-"""The two ways to adapt a base to notes: beside its weights, with an adapter of PEFT, or in them."""
+"""How a method adapts a base to notes: with a PEFT adapter, or by training the whole network."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -45,7 +45,7 @@ def prepare(
         keep_features: Compute pooled features once where only the head is trained; the result is the same.
 
     Raises:
-        TrainingError: The cohort does not fit the task, or a tokenizer or an empty note stands in the way.
+        TrainingError: The cohort does not fit the task, a note is empty, or the tokenizer cannot be used.
     """
     variant_of(job)  # refuses a job without a network
     base = inputs.base_folder
@@ -86,7 +86,7 @@ class NetworkTask:
         return replace(self, job=job)
 
     def train(self, seed: int, *, work: Path, log: RunLog, on_evaluation: OnEvaluation) -> TrainedClassifier:
-        """Train one seed, or go on from its checkpoint; see `clinical_peft.training.finetuning.finetune`."""
+        """Train one seed, or resume it from its checkpoint; see `clinical_peft.training.finetuning.finetune`."""
         job, data, variant = self.job, self.data, self.variant
         device = prepare_torch(seed, job.recipe.threads)
         classifier = build_classifier(

@@ -6,7 +6,7 @@ A job is prepared once and fine-tuned for each seed:
     for seed in seeds:
         summary = finetune(task, seed=seed, work=..., log=..., predictions=..., model_directory=...)
 
-No way of training imports more libraries than it needs.
+Each kind of model imports only the libraries that it needs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ OnEvaluation = Callable[[Sequence[Mapping[str, Any]]], None]
 
 
 class TrainedModel(Protocol):
-    """What the training of a seed leaves, with the weights that the recipe keeps."""
+    """A trained seed, with the weights that the recipe keeps."""
 
     def logits(self, rows: Rows) -> np.ndarray:
         """Logits of some admissions, float32 of shape (M, K), in the order of `rows`."""
@@ -60,7 +60,7 @@ class PreparedTask(Protocol):
         """Return the same task for a job that differs in how it trains, not in what it reads."""
 
     def train(self, seed: int, *, work: Path, log: RunLog, on_evaluation: OnEvaluation) -> TrainedModel:
-        """Train one seed, or go on from its checkpoint in `work`."""
+        """Train one seed, or resume it from its checkpoint in `work`."""
 
 
 class Preparation(Protocol):

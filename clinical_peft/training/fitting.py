@@ -28,7 +28,7 @@ from clinical_peft.training.task_data import TaskData
 
 
 class Trainable(Protocol):
-    """A classifier, or a head alone, as the training loop sees it."""
+    """A classifier, or a head alone, that the training loop can train."""
 
     @property
     def family(self) -> Family:
@@ -49,7 +49,7 @@ class Trainable(Protocol):
 
 @dataclass
 class FitState(LoopState):
-    """How far a run is.
+    """Progress of a run.
 
     Entries of its curve, one per epoch, hold epoch, step, tokens, train_loss, validation_loss and validation_auroc
     (None where undefined).
@@ -125,7 +125,7 @@ class Fit(TrainingLoop[FitState]):
     """One run of fine-tuning.
 
     Args:
-        run: What the run is made of.
+        run: Settings of the run.
         job: Recipe and switches.
         data: The task.
         classifier: What to train; its trained parameters are float32 and on their device.
@@ -174,7 +174,7 @@ class Fit(TrainingLoop[FitState]):
         return super().train()
 
     def check(self, look: Callable[[Tensor], None]) -> None:
-        """Show the loss of a first forward pass, a smaller one where memory runs out; nothing is trained."""
+        """Call a function with the loss of a first forward pass, smaller where memory runs out; nothing is trained."""
         self.micro_batch.attempt(
             lambda size: look(self.loss(self.train_rows[:size])),
             smallest=lambda: 1,
@@ -247,7 +247,7 @@ class Fit(TrainingLoop[FitState]):
         return loss, selection_auroc(odds, targets.numpy(), self.data.type)
 
     def _shareable(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
-        """Validation metrics as they may leave with the run log: coarse where a class has few admissions."""
+        """Validation metrics as the run log may hold them: rounded where a class has few admissions."""
         return metrics if self._has_enough_of_each_class else {name: coarse(value) for name, value in metrics.items()}
 
     @cached_property

@@ -131,7 +131,7 @@ class HeadTask:
         return replace(self, job=job)
 
     def train(self, seed: int, *, work: Path, log: RunLog, on_evaluation: OnEvaluation) -> TrainedClassifier:
-        """Train one seed, or go on from its checkpoint; see `clinical_peft.training.finetuning.finetune`."""
+        """Train one seed, or resume it from its checkpoint; see `clinical_peft.training.finetuning.finetune`."""
         job, data, by = self.job, self.data, self.pooled.by
         device = prepare_torch(seed, job.recipe.threads)
         features = KeptFeatures(self.pooled.features.to(device), self.pooled.lengths)

@@ -1,4 +1,4 @@
-"""Adapting a causal base to clinical notes: one adapter, its perplexities, what it forgot, and its card."""
+"""Adapting a causal base to clinical notes: one adapter, its perplexities, what it has forgotten, and its card."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -63,13 +63,13 @@ def pretrain(
         work: Folder for checkpoints, which outlives a failed run.
         log: Where metrics are reported.
         workers: The processes that train it together; the first of them writes.
-        general: Corpus of general text, for the check of what is forgotten and for replay; None if there is none.
+        general: Corpus of general text, on which forgetting is measured and which is replayed; None if there is none.
 
     Returns:
         What is also written to `perplexity`.
 
     Raises:
-        StoppedError: A signal asked the job to stop; how far it is has been saved.
+        StoppedError: A signal asked the job to stop; its progress is saved.
         TrainingError: Base, tokens and method do not fit each other, there is no general text to replay, or a loss is
             not finite.
     """
@@ -89,7 +89,7 @@ def pretrain(
     model, state = _train(network, run, adaptation)
     trainable, total = trainable_parameters(model)
     ranks = adaptation.hooks(model).remaining_ranks()
-    # What counts is what the saved adapter does, so it is measured after being saved and loaded again.
+    # The saved adapter is what users get, so it is saved and loaded again before it is measured.
     draft = Path(work) / "adapter"
     prepare_to_save(model, workers)
     if workers.first:

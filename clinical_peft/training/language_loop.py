@@ -94,7 +94,7 @@ def train_language_model(model: nn.Module, run: LanguageRun) -> LanguageState:
     `remove_checkpoint` deletes the checkpoint once the result is saved.
 
     Returns:
-        How the run went.
+        The final state.
 
     Raises:
         StoppedError: A signal asked the job to stop; a checkpoint is saved.

@@ -1,4 +1,4 @@
-"""What a training run of a language model is made of, and how far it is."""
+"""Settings and progress of a training run of a language model."""
 
 from dataclasses import dataclass, field
 
@@ -15,14 +15,14 @@ from clinical_peft.training.throughput import DeviceUsage
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageRun(TrainingRun):
-    """What a training run is made of.
+    """Settings of a training run of a language model.
 
     Attributes:
         recipe: Optimisation and budget.
         shards: Rows to train and validate on.
         loss: The objective.
         device: Where the network is.
-        salt: Decides which rows an evaluation reads if it may not read all.
+        salt: Salt of the random choice of evaluation rows where a limit is set.
         hooks: What the method does while it trains.
     """
 
@@ -51,10 +51,10 @@ class LanguageRun(TrainingRun):
 
 @dataclass
 class LanguageState(LoopState):
-    """How far a run is; entries of its curve hold step, train_loss, validation_perplexity and tokens.
+    """Progress of a run; entries of its curve hold step, train_loss, validation_perplexity and tokens.
 
     Attributes:
-        stopped_early: Whether training ended before its last update for want of a better evaluation.
+        stopped_early: Whether training ended before its last update because evaluations did not improve.
         nll: Training loss summed since the last evaluation, in nats.
         predicted: Tokens predicted since the last evaluation.
         usage: Energy and load of the device, as its sensors report them.

@@ -46,12 +46,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """What a training run is made of, whatever it trains.
+    """Settings of a training run, whatever it trains.
 
     Attributes:
         title: Name of the run in progress lines and messages.
         recipe: Optimisation and budget.
-        seed: Seed of the order of rows and of all else that is drawn during training.
+        seed: Seed of the order of rows and of all other random draws during training.
         switches: Named deviations of the protocol; those of the training schedule are read.
         work: Folder for checkpoints, which outlives a failed run.
         identity: Digest of everything that decides the result; only a checkpoint with the same one is resumed.
@@ -74,7 +74,7 @@ class TrainingRun:
 
 @dataclass
 class LoopState:
-    """How far a run is; all of it fits into JSON.
+    """Progress of a run; all of it fits into JSON.
 
     Attributes:
         step: Updates done.
@@ -103,25 +103,25 @@ State = TypeVar("State", bound=LoopState)
 
 
 class TrainingLoop(ABC, Generic[State]):
-    """Trains some parameters through interruptions and leaves them with the weights that the recipe keeps.
+    """Trains some parameters and leaves them with the weights that the recipe keeps.
 
-    A run that is interrupted goes on from its checkpoint, on a CPU to the same bytes as without the interruption.
+    An interrupted run resumes from its checkpoint, on a CPU to the same bytes as without the interruption.
 
     Args:
-        run: What the run is made of.
+        run: Settings of the run.
         parameters: What is trained, by name: float32, on its device.
         groups: The same parameters in AdamW groups; see `clinical_peft.training.optimisation.parameter_groups`.
         updates: Rows that each update reads.
         evaluation_steps: Updates after which the weights are evaluated; the last one is among them.
         micro_batch: Size of a forward pass, as the recipe has it, and its unit.
         passes_per_update: Forward passes of an update, as the recipe has it.
-        state: A state that has not begun.
+        state: An initial state.
         keeps_best: Whether the best weights are put back at the end, or the last ones stay.
         keep_from: Weights of an earlier evaluation than at this update are never the best.
         patience: Training ends after so many evaluations in a row without a better one; None never ends it early.
 
     Attributes:
-        state: How far the run is.
+        state: Progress of the run.
 
     Raises:
         TrainingError: No parameter is trained.
@@ -173,15 +173,15 @@ class TrainingLoop(ABC, Generic[State]):
 
         Returns:
             The entry of the curve, `step` among its keys, and the metric that is compared, higher is better; None where
-            the evaluation was left because of `stop`.
+            the evaluation ended early because of `stop`.
         """
 
     @abstractmethod
     def _place_of(self, rows: Rows) -> str:
-        """Say which batch an update reads, for messages."""
+        """Describe the batch of an update, for messages."""
 
     def _after_step(self) -> None:
-        """Do what must happen between the optimizer's step and the reset of the gradients."""
+        """Act between the optimizer's step and the reset of the gradients."""
 
     def _extra_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and values that a checkpoint must hold besides weights, optimizer and state."""
@@ -195,12 +195,12 @@ class TrainingLoop(ABC, Generic[State]):
         return type(self.state)(**record)
 
     def train(self) -> State:
-        """Train to the end, or on from where an interrupted run was, and keep the weights that the recipe asks for.
+        """Train to the end, resuming an interrupted run, and keep the weights that the recipe asks for.
 
-        The checkpoint of a finished run stays: it holds the weights to keep, and a run that finds it trains nothing.
+        The checkpoint of a finished run stays: it holds the weights to keep, and a run that finds it does not train.
 
         Returns:
-            How the run went.
+            The final state.
 
         Raises:
             StoppedError: A signal asked the job to stop; a checkpoint is saved.
@@ -259,7 +259,7 @@ class TrainingLoop(ABC, Generic[State]):
     def _evaluate(self, stop: StopRequest) -> None:
         """Evaluate, and keep the weights if they are the best so far.
 
-        A stop that is asked for meanwhile leaves the evaluation to the run that goes on.
+        If a stop is asked for meanwhile, the resumed run evaluates instead.
         """
         state, started = self.state, time.perf_counter()
         found = self._validate(stop)

@@ -1,4 +1,4 @@
-"""Losses of the clinical tasks, and the scores that a model's logits stand for."""
+"""Losses of the clinical tasks, and scores from logits."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ def class_weights(targets: np.ndarray, classes: int) -> np.ndarray:
 class Objective:
     """The loss of a task as a sum over rows, and the weight of rows.
 
-    Sums, not means, so that a batch gives the same gradient however it is divided into micro-batches.
+    They are sums, not means, so that a batch gives the same gradient however it is divided into micro-batches.
 
     Attributes:
         type: Kind of label.

@@ -1,4 +1,4 @@
-"""What every training loop shares: determinism, precision, AdamW, the learning-rate schedule, guards."""
+"""Parts of every training loop: determinism, precision, AdamW, the learning-rate schedule, gradient clipping."""
 
 import math
 import os
@@ -31,7 +31,7 @@ def prepare_torch(seed: int, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Else every new tensor is filled with NaN before it is written.
+    # Otherwise every new tensor is filled with NaN before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -55,7 +55,7 @@ def to_device(model: nn.Module, device: torch.device) -> nn.Module:
 def parameter_groups(
     named: Iterable[tuple[str, nn.Parameter]], *, learning_rate: float, weight_decay: float
 ) -> list[dict[str, object]]:
-    """Sort trainable parameters into AdamW groups: matrices decay, vectors (biases, norms, gates) do not.
+    """Sort trainable parameters into AdamW groups: matrices decay; vectors (biases, norms, gates) do not.
 
     Args:
         named: Names and parameters; those that do not require gradients are dropped.
@@ -96,13 +96,13 @@ class LearningRateSchedule:
     Attributes:
         steps: Optimizer steps over which the schedule is laid out.
         warmup: Steps of linear warm-up; the first update after a warm-up start is not zero.
-        decay: After warm-up: down to zero linearly or along a cosine, or constant.
+        schedule: After warm-up: down to zero linearly or along a cosine, or constant.
         first_update_zero: Count warm-up from zero, so that the first update does nothing.
     """
 
     steps: float
     warmup: float
-    decay: Schedule
+    schedule: Schedule
     first_update_zero: bool = False
 
     def __call__(self, step: int) -> float:
@@ -111,10 +111,10 @@ class LearningRateSchedule:
             return step / max(1.0, self.warmup)
         if step < self.warmup:
             return (step + 1) / self.warmup
-        if self.decay == "constant":
+        if self.schedule == "constant":
             return 1.0
         left = min(1.0, max(0.0, (self.steps - step) / max(1.0, self.steps - self.warmup)))
-        return left if self.decay == "linear" else 0.5 * (1 - math.cos(math.pi * left))
+        return left if self.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
 
 
 def learning_rate_schedule(
@@ -150,7 +150,7 @@ def clip_gradients(
     Args:
         parameters: Parameters with gradients.
         recipe: Holds the largest norm, or none.
-        switches: `unclipped` leaves the gradients alone.
+        switches: `unclipped` turns clipping off.
 
     Returns:
         The norm before clipping, or None where nothing is clipped.

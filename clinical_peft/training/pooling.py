@@ -36,13 +36,13 @@ def pool_notes(
     """Compute and write the pooled features of every distinct note of some cohorts.
 
     Args:
-        job: What decides the features.
+        job: Settings that decide the features.
         cohorts: Cohort files of the tasks that share them.
         base: Base folder of a causal network. An encoder's features are not shared: its pooler may be drawn anew for
             every seed.
         adapter: Folder of the clinical adapter, or None.
         output: File to write; see `clinical_peft.training.pooled_notes`.
-        record: JSON file of figures to write.
+        record: JSON file of counts and times to write.
         log: Where they are reported.
 
     Returns:
@@ -83,7 +83,7 @@ def pool_notes(
     )
     write_pooled(output, texts, stored, notes.lengths, by)
     tokens = int(notes.lengths.sum())
-    figures = {
+    counts = {
         "notes": len(texts),
         "rows": rows,
         "tokens": tokens,
@@ -91,9 +91,9 @@ def pool_notes(
         "tokens_per_second": tokens / max(seconds, 1e-9),
         "peak_memory_bytes": peak_memory_bytes(device),
     }
-    log.metrics(figures)
-    write_json(record, figures)
-    return figures
+    log.metrics(counts)
+    write_json(record, counts)
+    return counts
 
 
 def _distinct_texts(cohorts: Sequence[Path]) -> tuple[list[str], int]:

@@ -1,4 +1,4 @@
-"""What a fine-tuned network or head leaves behind: its identity, its logits and the summary of its run."""
+"""The training of one seed of a network or head: its identity, its logits and the summary of its run."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def training_run(
         data: Labels and splits.
         seed: The seed.
         parts: Digests of the network's parts.
-        arrays: What stands for the notes.
+        arrays: Arrays that identify the notes.
         work: Folder of the checkpoint.
         log: Where metrics are reported.
         on_evaluation: See `clinical_peft.training.loop.TrainingRun`.

@@ -60,7 +60,7 @@ def prepare_scratch_base(
         seed: Seed of the weights, the order of the text and the masks.
         split_salt: Salt of the hash split.
         work: Folder for tokens and checkpoints, which outlives a failed run.
-        log: Where figures are reported.
+        log: Where metrics are reported.
 
     Returns:
         The record that is also written to base.json, with perplexities on validation and test text.

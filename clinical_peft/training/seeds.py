@@ -1,4 +1,4 @@
-"""The seeds of one fine-tuning job: those that were finished before come back, the others are trained."""
+"""The seeds of one fine-tuning job: finished ones are restored, the others are trained."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +42,7 @@ def finetune_seeds(
         work: Folder of checkpoints and kept seeds, which must outlive a failed run.
 
     Returns:
-        The seeds that were not trained, because they had been with the same recipe and inputs.
+        The seeds that were restored, having been trained with the same recipe and inputs.
 
     Raises:
         TrainingError: See `clinical_peft.training.finetuning`.

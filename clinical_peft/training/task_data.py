@@ -59,7 +59,7 @@ class TaskData:
         table: The cohort's rows as read, ordered by hadm_id.
         targets: Class index per row, int64 of shape (N,); for a multilabel task 0/1 per class, uint8 of shape (N, K).
         unknown_codes: For a multilabel task, labels of validation and test rows that the label space does not hold.
-            Such codes never occur in training, have no class to score and are left out of the targets.
+            Such codes never occur in training, have no class to score and are dropped from the targets.
     """
 
     task: str
@@ -94,7 +94,7 @@ def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] =
         cohort: Parquet file with the columns hadm_id, subject_id, split, text and label.
         classes: JSON file with the ordered label space. Integer labels of a label space of names are its indices.
         task: Name of the task, a key of `clinical_peft.tasks.TASKS`.
-        splits: Splits to read; rows of others are left in the file.
+        splits: Splits to read; rows of other splits are not read.
 
     Raises:
         DataError: An id is no whole number.
