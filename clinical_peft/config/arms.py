@@ -16,6 +16,7 @@ from clinical_peft.config.switches import (
     resolve_switches,
 )
 from clinical_peft.errors import ConfigError
+from clinical_peft.recipes.families import find_family
 
 ALL = "paper"
 MARK = "@"
@@ -179,7 +180,7 @@ def may_change(study: Study, switch: str, task: str) -> bool:
     if choice.only_for == "two adapters":
         return model.task_method is not None and model.clinical_mode in ("frozen", "trainable")
     if choice.only_for == "decoder":
-        return model.base is not None and study.bases[model.base].family == "causal"
+        return model.base is not None and find_family(study.bases[model.base].family).is_decoder
     return model.clinical is not None or not set(choice.stages) <= set(OF_ADAPTERS)
 
 

@@ -15,6 +15,8 @@ from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
 from clinical_peft.methods import Method
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
+from clinical_peft.recipes.families import find_family
+from clinical_peft.recipes.kinds import find_kind
 
 
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:
@@ -90,7 +92,9 @@ def pool_job(study: Study, model: str, task: str) -> PoolJob | None:
     equal jobs. An encoder's features are left out: its pooler may be drawn anew for every seed.
     """
     job = finetune_job(study, model, task)
-    if job.kind != "adapted" or job.family != "causal" or job.task_method or job.clinical_mode == "trainable":
+    if job.family is None or not find_family(job.family).shares_features:
+        return None
+    if find_kind(job.kind).trains_every_weight or job.task_method or job.clinical_mode == "trainable":
         return None
     shared = resolve(FinetuneRecipe, "finetuning", {"finetuning": study.finetuning})
     return PoolJob(
@@ -250,7 +254,7 @@ def check_methods(study: Study) -> None:
             )
     for model, task in runs_in_use(study):
         entry = study.models[model]
-        whole = entry.kind == "full" or entry.clinical_mode == "merged"
+        whole = find_kind(entry.kind).trains_every_weight or entry.clinical_mode == "merged"
         if whole and finetune_job(study, model, task).recipe.precision == "nf4":
             raise ConfigError(
                 f"config: models.{model}: precision nf4 holds matrices that are neither trained nor merged into; set "

@@ -20,6 +20,7 @@ from clinical_peft.config.study import Study
 from clinical_peft.errors import ConfigError
 from clinical_peft.methods import METHODS
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe
+from clinical_peft.recipes.kinds import find_kind
 
 
 def model_search(study: Study, model: str, task: str) -> Search | None:
@@ -115,8 +116,8 @@ def check_search(search: Search, job: Job, place: str) -> None:
 
 
 def _check_model(search: Search, job: FinetuneJob, where: str) -> None:
-    if job.kind == "tfidf":
-        raise ConfigError(f"{where}: {job.model} is a tfidf model, which has no recipe to search")
+    if not find_kind(job.kind).has_network:
+        raise ConfigError(f"{where}: {job.model} is a {job.kind} model, which has no recipe to search")
     settings = [name for name in search.parameters if name.startswith("settings.")]
     if job.task_method is None and settings:
         raise ConfigError(

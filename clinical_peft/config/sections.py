@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from clinical_peft.methods import AnyMethod
-from clinical_peft.recipes import Family, LanguageRecipe, Shape
+from clinical_peft.recipes import LanguageRecipe, Shape
+from clinical_peft.recipes.classifier_adapters import ClinicalMode
+from clinical_peft.recipes.families import Family, find_family
+from clinical_peft.recipes.kinds import Kind
 from clinical_peft.tasks import TASKS
 from clinical_peft.tracking.stores import EXPECTED, holds_credentials, is_store
 
@@ -220,7 +223,7 @@ class Base(Section):
         if not isinstance(self.source, ScratchSource):
             return self
         shape, recipe = self.source.shape, self.source.recipe
-        if self.family == "causal" and shape.hidden_size // shape.heads % 2:
+        if find_family(self.family).is_decoder and shape.hidden_size // shape.heads % 2:
             raise ValueError("source.shape: hidden_size / heads must be even, since LLaMA rotates pairs of values")
         if recipe.context > shape.context:
             raise ValueError(
@@ -250,11 +253,11 @@ class Adapter(Section):
 class Model(Section):
     """A way to predict outcomes: a row of Table 3 or Table 4."""
 
-    kind: Literal["adapted", "full", "tfidf"] = "adapted"
+    kind: Kind = "adapted"
     label: str
     base: Name | None = None
     clinical: Name | None = Field(None, description="clinical adapter")
-    clinical_mode: Literal["frozen", "trainable", "merged"] | None = None
+    clinical_mode: ClinicalMode | None = None
     task_method: Name | None = Field(None, description="PEFT method of the task adapter")
     table: Literal["main", "lora_baselines"] = "main"
     published: str | None = Field(None, description="row of the paper's Table 3 or 4 to print beside this one")

@@ -32,6 +32,8 @@ from clinical_peft.config.sections import (
 from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
+from clinical_peft.recipes.families import find_family
+from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.tracking.stores import credentials_in, is_printable
 
 MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
@@ -105,7 +107,7 @@ class Study(Section):
             _known(f"adapters.{key}.base", adapter.base, self.bases, "bases")
             _known(f"adapters.{key}.method", adapter.method, self.methods, "methods")
             _known(f"adapters.{key}.corpus", adapter.corpus, self.corpora, "corpora")
-            if self.bases[adapter.base].family != "causal":
+            if not find_family(self.bases[adapter.base].family).is_decoder:
                 raise ValueError(f"adapters.{key}.base: {adapter.base!r} is no causal language model")
         for key, model in self.models.items():
             self._check_model(key, model)
@@ -146,15 +148,16 @@ class Study(Section):
 
     def _check_model(self, key: str, model: Model) -> None:
         place = f"models.{key}"
-        if model.kind == "tfidf":
+        kind = find_kind(model.kind)
+        if not kind.has_network:
             if model.base or model.clinical or model.clinical_mode or model.task_method:
-                raise ValueError(f"{place}: a tfidf model takes no base and no adapter")
+                raise ValueError(f"{place}: a {model.kind} model takes no base and no adapter")
             return
         if model.base is None:
             raise ValueError(f"{place}.base: expected the name of a base, found none")
         _known(f"{place}.base", model.base, self.bases, "bases")
-        if model.kind == "full" and (model.clinical or model.task_method):
-            raise ValueError(f"{place}: a fully fine-tuned model takes no adapter")
+        if not kind.takes_adapters and (model.clinical or model.task_method):
+            raise ValueError(f"{place}: a {model.kind} model takes no adapter")
         if (model.clinical is None) != (model.clinical_mode is None):
             raise ValueError(f"{place}: clinical and clinical_mode go together; set both or neither")
         if model.clinical is not None:

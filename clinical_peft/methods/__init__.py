@@ -14,13 +14,21 @@ def read_methods() -> dict[str, Method]:
     """Import every module of this package and return its methods, with their default settings, by type and in order.
 
     Raises:
-        ConfigError: Two methods share a type.
+        ConfigError: A module's method is incomplete, or two share a type.
     """
     methods: dict[str, Method] = {}
     for module in iter_modules(__path__):
-        method: Method | None = getattr(import_module(f"{__name__}.{module.name}"), "METHOD", None)
-        if method is not None and methods.setdefault(method.type, method) is not method:
-            raise ConfigError(f"clinical_peft/methods/{module.name}.py: a second method has type {method.type}")
+        where = f"clinical_peft/methods/{module.name}.py"
+        try:
+            method: Method | None = getattr(import_module(f"{__name__}.{module.name}"), "METHOD", None)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{where}: {error}; give every setting a default that passes its checks") from None
+        if method is None:
+            continue
+        if method.peft_type is None and not method.trains_every_weight:
+            raise ConfigError(f"{where}: peft_type: expected PEFT's name of the method, found none")
+        if methods.setdefault(method.type, method) is not method:
+            raise ConfigError(f"{where}: a second method has type {method.type}; rename one")
     return {method.type: method for method in sorted(methods.values(), key=lambda method: method.place)}
 
 

@@ -41,7 +41,7 @@ class AdaLora(Method):
     place: ClassVar[int] = 2
     peft_type: ClassVar[str | None] = "ADALORA"
     prefix: ClassVar[str | None] = "lora_"
-    begins_at_zero: ClassVar[tuple[str, ...]] = ("lora_E",)
+    start_at_zero: ClassVar[tuple[str, ...]] = ("lora_E",)
     type: Literal["adalora"] = "adalora"
     init_r: int = 12
     target_r: int = 8

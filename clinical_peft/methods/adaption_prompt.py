@@ -18,7 +18,7 @@ class AdaptionPrompt(Method):
 
     place: ClassVar[int] = 3
     peft_type: ClassVar[str | None] = "ADAPTION_PROMPT"
-    begins_at_zero: ClassVar[tuple[str, ...]] = ("adaption_gate",)
+    start_at_zero: ClassVar[tuple[str, ...]] = ("adaption_gate",)
     type: Literal["adaption_prompt"] = "adaption_prompt"
     adapter_len: int = 10
     adapter_layers: int = 30

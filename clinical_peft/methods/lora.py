@@ -25,7 +25,7 @@ class Lora(Method):
     place: ClassVar[int] = 1
     peft_type: ClassVar[str | None] = "LORA"
     prefix: ClassVar[str | None] = "lora_"
-    begins_at_zero: ClassVar[tuple[str, ...]] = ("lora_B", "lora_embedding_B")
+    start_at_zero: ClassVar[tuple[str, ...]] = ("lora_B", "lora_embedding_B")
     type: Literal["lora"] = "lora"
     r: int = 16
     alpha: int = 32
@@ -49,6 +49,7 @@ class Lora(Method):
             precede=True,
             follow=not self.dora,
             adapt_task=True,
+            fuse=not self.dora,
         )
 
     @property

@@ -49,6 +49,7 @@ class Abilities:
         precede: Another adapter can come after its own in a forward pass.
         follow: Its adapter can come after another one in a forward pass.
         adapt_task: It can train the task adapter of a classifier.
+        fuse: Its adapters add up by concatenating their ranks.
     """
 
     pack: bool = True
@@ -60,6 +61,7 @@ class Abilities:
     precede: bool = False
     follow: bool = False
     adapt_task: bool = False
+    fuse: bool = False
 
 
 class TrainingHooks:
@@ -103,7 +105,7 @@ class Method:
         place: Order among methods in messages and in the schema.
         peft_type: PEFT's name of the method in an adapter's configuration, or None if it has none.
         prefix: Beginning of the names of its tensors in the layers of a network.
-        begins_at_zero: Parts of the names of tensors that begin at zero, and so are zero in an untrained adapter.
+        start_at_zero: Parts of the names of tensors that are zero before training.
         hands_on_cache: Whether it hands every layer a cache of learned keys and values.
         trains_every_weight: Whether it trains the base itself; what it gives is a base folder and no adapter.
     """
@@ -112,7 +114,7 @@ class Method:
     place: ClassVar[int] = 100
     peft_type: ClassVar[str | None] = None
     prefix: ClassVar[str | None] = None
-    begins_at_zero: ClassVar[tuple[str, ...]] = ()
+    start_at_zero: ClassVar[tuple[str, ...]] = ()
     hands_on_cache: ClassVar[bool] = False
     trains_every_weight: ClassVar[bool] = False
     type: str

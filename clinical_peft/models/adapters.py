@@ -3,9 +3,9 @@
 PEFT loads an adapter whose tensors are missing, or that was trained on another base, without an error; here
 both are refused. Only safetensors are read.
 
-A tensor of zeros is refused in two cases. Some tensors begin at zero (LoRA's B, AdaLoRA's E, the gates of adaption
-prompts): if all of a kind still are, the adapter does nothing and was never trained. Every other tensor begins away
-from zero and stays so: one of zeros was lost while it was gathered or saved.
+A tensor of zeros is refused in two cases. Some tensors start at zero (LoRA's B, AdaLoRA's E, the gates of adaption
+prompts): if all of them are still zero, the adapter was never trained. Every other tensor starts and stays non-zero: if
+it is all zeros, it was lost on saving.
 """
 
 import json
@@ -34,7 +34,7 @@ from clinical_peft.models.four_bit import parameter_size
 
 logger = logging.getLogger(__name__)
 
-IN_PEFT = "base_model.model."  # what PEFT puts before the names of a network's layers
+PEFT_PREFIX = "base_model.model."  # before the names of a network's layers in PEFT's files
 TRAIN_AGAIN = "train the adapter again, or fetch it again"
 
 # PEFT takes values of any type and fails on them later, each in its own way.
@@ -118,9 +118,9 @@ def load_adapter(
     task_type: TaskType | None = "CAUSAL_LM",
     trainable: bool = False,
 ) -> PeftModel:
-    """Load an adapter onto a base, every tensor of it accounted for.
+    """Load an adapter onto a base and check every tensor.
 
-    A prompt method's prompt encoder is not saved, only the prompt it gives, so such an adapter cannot be trained on.
+    Of a prompt method the prompt is saved without its encoder, so such an adapter cannot be trained further.
 
     Args:
         model: The base network.
@@ -140,7 +140,7 @@ def load_adapter(
     config = read_adapter_config(folder, base=base)
     stored = read_adapter_tensors(folder)
     if task_type is None:
-        stored = _of_body(stored, config, where=str(folder))
+        stored = _drop_vocabulary_layer(stored, config, where=str(folder))
     config.task_type = task_type
     config.inference_mode = not trainable
     try:
@@ -166,31 +166,33 @@ def load_adapter(
     return adapted
 
 
-def of_vocabulary(key: str) -> bool:
-    """Tell by a tensor's name whether a language model's adapter changes the vocabulary layer with it.
+def is_of_vocabulary_layer(key: str) -> bool:
+    """Return whether a tensor of an adapter, by its name, changes the layer that predicts tokens.
 
-    That layer stands beside the body, in which all others are; a classifier has none.
+    That layer is outside the body, which holds all others; a classifier lacks it.
     """
-    layer = layer_of(key.removeprefix(IN_PEFT))
+    layer = layer_of(key.removeprefix(PEFT_PREFIX))
     return layer is not None and "." not in layer
 
 
-def _of_body(stored: dict[str, torch.Tensor], config: PeftConfig, *, where: str) -> dict[str, torch.Tensor]:
-    """Leave out the vocabulary layer, from a configuration's ranks too.
+def _drop_vocabulary_layer(
+    stored: dict[str, torch.Tensor], config: PeftConfig, *, where: str
+) -> dict[str, torch.Tensor]:
+    """Drop the vocabulary layer from an adapter's tensors, and from the ranks in its configuration.
 
     Raises:
-        TrainingError: Nothing is left.
+        TrainingError: No tensor remains.
     """
-    kept = {key: value for key, value in stored.items() if not of_vocabulary(key)}
+    kept = {key: value for key, value in stored.items() if not is_of_vocabulary_layer(key)}
     if not kept:
         raise TrainingError(
-            f"{where}: the adapter changes the vocabulary layer alone, which a classifier has not; train one with "
+            f"{where}: the adapter changes the vocabulary layer alone, which a classifier lacks; train one with "
             "layers of the base's body among its target_modules"
         )
     if len(kept) < len(stored):
         logger.info("%s: a classifier has no vocabulary layer and takes the rest of the adapter", where)
     if pattern := getattr(config, "rank_pattern", None):
-        config.rank_pattern = {key: ranks for key, ranks in pattern.items() if not of_vocabulary(key)}
+        config.rank_pattern = {key: ranks for key, ranks in pattern.items() if not is_of_vocabulary_layer(key)}
     return kept
 
 
@@ -266,11 +268,11 @@ def require_loaded(model: PeftModel, stored: dict[str, torch.Tensor], *, adapter
     """
     with quiet_peft():
         loaded = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
-    strange = sorted(set(stored) ^ set(loaded))
-    if strange:
+    unmatched = sorted(set(stored) ^ set(loaded))
+    if unmatched:
         raise TrainingError(
-            f"{where}: {len(strange)} tensors of the adapter are missing in the file or in the network, for instance "
-            f"{strange[0]}; the adapter was trained on another network or with other settings"
+            f"{where}: {len(unmatched)} tensors of the adapter are missing in the file or in the network, for instance "
+            f"{unmatched[0]}; the adapter was trained on another network or with other settings"
         )
     changed = [key for key, value in stored.items() if not torch.equal(value, loaded[key].cpu())]
     if changed:
@@ -315,22 +317,22 @@ def _check_tensors(tensors: dict[str, torch.Tensor], record: dict[str, Any], *, 
     pattern = {key: ranks for key, ranks in (record.get("rank_pattern") or {}).items() if isinstance(ranks, list)}
     pruned = {layer_of(key) for key, ranks in pattern.items() if not any(ranks)}
     for key, value in tensors.items():
-        if value.numel() == 0 and layer_of(key.removeprefix(IN_PEFT)) not in pruned:
+        if value.numel() == 0 and layer_of(key.removeprefix(PEFT_PREFIX)) not in pruned:
             raise TrainingError(f"{where}: tensor {key} is empty; it was saved before its parts were gathered")
         if not torch.isfinite(value).all():
             raise TrainingError(f"{where}: tensor {key} holds values that are not finite; train the adapter again")
     method = find_peft_method(str(record.get("peft_type")))
-    _refuse_zeros(tensors, method.begins_at_zero if method else (), where=where)
+    _refuse_zeros(tensors, method.start_at_zero if method else (), where=where)
 
 
-def _refuse_zeros(tensors: dict[str, torch.Tensor], beginning: tuple[str, ...], *, where: str) -> None:
+def _refuse_zeros(tensors: dict[str, torch.Tensor], start_at_zero: tuple[str, ...], *, where: str) -> None:
     zero = {key for key, value in tensors.items() if value.numel() and not value.any()}
-    grown = [key for key in tensors if any(part in key for part in beginning)]
-    if grown and zero.issuperset(grown):
+    initially_zero = [key for key in tensors if any(part in key for part in start_at_zero)]
+    if initially_zero and zero.issuperset(initially_zero):
         raise TrainingError(
-            f"{where}: the adapter does nothing: every {beginning[0]} is zero, as before training; train it again"
+            f"{where}: the adapter does nothing: every {start_at_zero[0]} is zero, as before training; train it again"
         )
-    # A head saved with the adapter has a bias, which begins at zero and may stay there.
-    lost = sorted(key for key in zero.difference(grown) if not key.endswith(".bias"))
+    # A head saved with the adapter has a bias, which starts at zero and may stay there.
+    lost = sorted(key for key in zero.difference(initially_zero) if not key.endswith(".bias"))
     if lost:
         raise TrainingError(f"{where}: tensor {lost[0]} is zero; it was saved before its parts were gathered")

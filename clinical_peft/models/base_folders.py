@@ -1,6 +1,5 @@
 """Writing a base folder: network, tokenizer, and base.json, which says where they come from."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from clinical_peft.errors import DataError
-from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
-from clinical_peft.models.adapters import trainable_parameters
+from clinical_peft.files import atomic_path, read_json, write_json
+from clinical_peft.models.adapters import TRAIN_AGAIN, is_of_vocabulary_layer, trainable_parameters
 from clinical_peft.models.bases import special_ids
+from clinical_peft.models.checkpoint_files import safetensors_header
+from clinical_peft.models.digests import weights_sha256
+from clinical_peft.models.folders import ADAPTER_WEIGHTS
 
 PAD = "<|padding|>"
 SCORED = "scored_tokens"  # in config.json
@@ -48,11 +50,9 @@ def write_base(
     with atomic_path(Path(output)) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        weights = sorted(folder.glob("*.safetensors"))
-        digests = [sha256_file(file) for file in weights]
         written = {
             **record,
-            "sha256": digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
+            "sha256": weights_sha256(folder),
             "padding_token_added": added,
             "vocabulary": len(tokenizer),
             "parameters": trainable_parameters(model)[1],
@@ -82,6 +82,22 @@ def scored_tokens(folder: Path, model: PreTrainedModel) -> int | None:
     weight = head.weight.detach()
     others = weight[:-1].float().mean(0)
     return rows - 1 if torch.allclose(weight[-1].float(), others, rtol=1e-2, atol=1e-5) else None
+
+
+def rows_to_load_onto(adapter: Path, model: PreTrainedModel) -> int | None:
+    """Return how many rows of tokens a base's source needs before it takes an adapter; None where it takes it as it is.
+
+    An adapter of the vocabulary's layers has values for every row, that which was added for padding too.
+
+    Args:
+        adapter: Adapter folder, or that of a network which was trained whole.
+        model: The base with its weights, as it was loaded.
+    """
+    rows, file = len(model.get_input_embeddings().weight), Path(adapter) / ADAPTER_WEIGHTS
+    if getattr(model.config, SCORED, rows) == rows or not file.exists():
+        return None
+    names = safetensors_header(file, remedy=TRAIN_AGAIN)
+    return rows if any(is_of_vocabulary_layer(name) or ".lora_embedding_" in name for name in names) else None
 
 
 def _dedicate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> bool:

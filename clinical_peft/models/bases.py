@@ -30,12 +30,15 @@ from transformers.utils import logging
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
 from clinical_peft.models.checkpoint_files import PREPARE_AGAIN, check_weights, ignored_adapter
+from clinical_peft.models.digests import weights_sha256
 from clinical_peft.models.four_bit import four_bit_loading
-from clinical_peft.recipes import Family, Precision, Shape
+from clinical_peft.models.pooling import POOLINGS
+from clinical_peft.recipes import Precision, Shape
+from clinical_peft.recipes.families import Family
 
 # With nf4 the matrices are quantised when they are loaded; this is the type of everything else, and on disk.
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16}
-NEW_IN_A_CLASSIFIER = ("score.", "classifier.", "bert.pooler.")
+HEAD_WEIGHTS = tuple(name for pooling in POOLINGS.values() for name in pooling.new_weights)
 
 logging.disable_progress_bar()
 
@@ -92,16 +95,17 @@ def llama_config(shape: Shape, **special: int) -> LlamaConfig:
 
 
 def initializer_range(shape: Shape) -> float:
-    """Return the standard deviation of freshly drawn weights.
+    """Return the standard deviation of newly initialised weights.
 
-    BERT and LLaMA draw with 0.02, which suits BERT's width of 768. A layer's output has the same spread at every width
-    when the variance falls with the width; a narrow network drawn with 0.02 hardly learns in a short training.
+    BERT and LLaMA use 0.02, which suits BERT's width of 768. The variance of a layer's output does not depend on the
+    width if that of the weights is inversely proportional to it; a narrow network with 0.02 hardly learns in a short
+    training.
     """
     return 0.02 * math.sqrt(768 / shape.hidden_size)
 
 
 def build_causal(shape: Shape, *, seed: int, special: dict[str, int]) -> LlamaForCausalLM:
-    """Build a LLaMA network with freshly drawn weights.
+    """Build a LLaMA network with newly initialised weights.
 
     Args:
         shape: Dimensions; `shape.context` becomes the longest position.
@@ -114,7 +118,7 @@ def build_causal(shape: Shape, *, seed: int, special: dict[str, int]) -> LlamaFo
 
 
 def build_encoder(shape: Shape, *, seed: int, special: dict[str, int]) -> BertForMaskedLM:
-    """Build a BERT network with a masked-language-model head and freshly drawn weights.
+    """Build a BERT network with a masked-language-model head and newly initialised weights.
 
     Args:
         shape: Dimensions; `shape.context` becomes the longest position.
@@ -148,10 +152,10 @@ def load_causal(folder: Path, *, precision: Precision = "fp32") -> PreTrainedMod
         precision: Type of the weights.
 
     Raises:
-        TrainingError: The folder has no safetensors weights, some weights are missing in them, or nf4 is not possible
-            here.
+        TrainingError: The folder has no safetensors weights, they are not those of its base.json, some are missing in
+            them, or nf4 is not possible here.
     """
-    _require_whole(folder)
+    _check_folder(folder)
     with quiet_transformers():
         model, info = AutoModelForCausalLM.from_pretrained(folder, **_loading(precision), **ignored_adapter(folder))
     require_weights(folder, info, new=())
@@ -164,24 +168,24 @@ def load_classifier(
     *,
     seed: int,
     precision: Precision = "fp32",
-    new: tuple[str, ...] = NEW_IN_A_CLASSIFIER,
+    new: tuple[str, ...] = HEAD_WEIGHTS,
     **settings: Any,
 ) -> PreTrainedModel:
-    """Load a base folder as a sequence classifier with a freshly drawn head.
+    """Load a base folder as a sequence classifier with a newly initialised head.
 
     Args:
         folder: Base folder.
         classes: Outputs of the head.
         seed: Seed of the head (and of a pooler that the base lacks); the global generator is left as it was.
         precision: Type of the weights.
-        new: Beginnings of the names of weights that the folder need not have.
+        new: Prefixes of the weights that the folder may lack.
         **settings: Further settings of the network's configuration, for instance dropout rates.
 
     Raises:
-        TrainingError: The folder has no safetensors weights, some weights of the base are missing in them, transformers
-            has no classifier of its architecture, or nf4 is not possible here.
+        TrainingError: The folder has no safetensors weights, they are not those of its base.json, some of the base are
+            missing in them, transformers has no classifier of its architecture, or nf4 is not possible here.
     """
-    _require_whole(folder)
+    _check_folder(folder)
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if config.model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
         raise TrainingError(
@@ -209,10 +213,17 @@ def _loading(precision: Precision) -> dict[str, Any]:
     }
 
 
-def _require_whole(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
     if not any(Path(folder).glob("*.safetensors")):
         raise TrainingError(f"{folder}: expected weights as *.safetensors, found none; pickled weights are not read")
     check_weights(folder, remedy=PREPARE_AGAIN)
+    if not (Path(folder) / "base.json").exists():
+        return
+    expected, found = read_json(Path(folder) / "base.json")["sha256"], weights_sha256(folder)
+    if found != expected:
+        raise TrainingError(
+            f"{folder}: expected the weights of base.json, of SHA-256 {expected}, found {found}; {PREPARE_AGAIN}"
+        )
 
 
 def require_weights(
@@ -223,7 +234,7 @@ def require_weights(
     Args:
         folder: Where the weights were read, for the message.
         info: What `from_pretrained(..., output_loading_info=True)` returned beside the network.
-        new: Beginnings of the names of weights that may be freshly drawn.
+        new: Prefixes of the weights that may be newly initialised.
         remedy: What a user does about it.
 
     Raises:

@@ -3,7 +3,7 @@
 A variant says which adapters take part in the forward pass and which parameters are trained; nothing is left to what
 PEFT does by default, and `check_gradients` proves it on a real backward pass. A clinical adapter is loaded first and
 without its task type, since a language model's adapter type breaks on a classifier. PEFT neither puts a second adapter
-into the forward pass nor leaves the first one frozen of itself, so both are set here by name.
+into the forward pass nor keeps the first one frozen by itself, so both are set here by name.
 """
 
 import re
@@ -20,13 +20,14 @@ from clinical_peft.methods import PREFIXES, find_peft_method
 from clinical_peft.models.adapters import load_adapter, quiet_peft, read_adapter_config
 from clinical_peft.models.bases import BaseIdentity, load_classifier, read_identity
 from clinical_peft.models.digests import tensor_digest
-from clinical_peft.models.encoding import pooled_features
 from clinical_peft.models.gradients import check_reached
-from clinical_peft.models.heads import HEAD_MODULES, draw_head, float32_head, head_logits, head_spread
+from clinical_peft.models.heads import draw_head, float32_head, head_spread
 from clinical_peft.models.new_adapters import require_targets
+from clinical_peft.models.pooling import Pooling, find_pooling
 from clinical_peft.models.variants import CLINICAL, TASK, Variant
-from clinical_peft.recipes import Family, Precision
+from clinical_peft.recipes import Precision
 from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
+from clinical_peft.recipes.families import Family
 
 
 @dataclass
@@ -54,20 +55,20 @@ class Classifier:
         """Kind of base network."""
         return self.variant.family
 
+    @property
+    def pooling(self) -> Pooling:
+        """Where its features and its head are."""
+        return find_pooling(self.variant.family)
+
     def features(self, input_ids: Tensor, lengths: Tensor, *, last_position: bool = False) -> Tensor:
-        """Pooled features of shape (batch, hidden); see `clinical_peft.models.encoding.pooled_features`."""
-        return pooled_features(
-            self.network,
-            self.variant.family,
-            input_ids,
-            lengths,
-            last_position=last_position,
-            every_position=self.every_position,
+        """Pooled features of shape (batch, hidden); see `clinical_peft.models.pooling.Pooling.features`."""
+        return self.pooling.features(
+            self.network, input_ids, lengths, last_position=last_position, every_position=self.every_position
         )
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits of shape (batch, classes); see `clinical_peft.models.heads.head_logits`."""
-        return head_logits(self.network, self.variant.family, features)
+        """Logits of shape (batch, classes); see `clinical_peft.models.pooling.Pooling.logits`."""
+        return self.pooling.logits(self.network, features)
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """Trained parameters by name, in the network's order."""
@@ -150,7 +151,7 @@ def _add_task_adapter(network: Any, adapted: PeftModel | None, variant: Variant,
     assert variant.task_method is not None
     config = variant.task_method.peft_config(total_steps=1, task_type=None)
     if variant.task_active:
-        config.modules_to_save = [HEAD_MODULES[variant.family]]
+        config.modules_to_save = [find_pooling(variant.family).head]
     require_targets(network, getattr(config, "target_modules", None) or ())
     try:
         with torch.random.fork_rng(), quiet_peft():
@@ -176,7 +177,7 @@ def trained_names(network: nn.Module, variant: Variant) -> set[str]:
     names = [name for name, _ in network.named_parameters()]
     if variant.full:
         return set(names)
-    head = HEAD_MODULES[variant.family]
+    head = find_pooling(variant.family).head
     # A task adapter carries its own copy of the head; PEFT keeps the original beside it.
     prefix = f"{head}.modules_to_save.{TASK}." if TASK in variant.active else f"{head}."
     found = rf"\.({'|'.join(PREFIXES)})\w+\.({'|'.join(variant.trained)})(\.|$)"

@@ -1,4 +1,4 @@
-"""Pooled features: one vector for each note.
+"""States of decoders at one position of each note.
 
 `transformers` computes a causal classifier's logits at every position and picks one afterwards; here the one position
 is picked as early as possible. Notes are padded on the right, so a causal network needs no attention mask: no real
@@ -17,42 +17,24 @@ import torch
 from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-from clinical_peft.recipes import Family
 
-
-def pooled_features(
-    network: Any,
-    family: Family,
-    input_ids: Tensor,
-    lengths: Tensor,
-    *,
-    last_position: bool,
-    every_position: bool = False,
+def states_at(
+    body: Any, input_ids: Tensor, positions: Tensor, *, mask: Tensor | None, every_position: bool = False
 ) -> Tensor:
-    """Encode notes into one vector each.
-
-    A causal network gives the state of a note's last token, an encoder its pooler's output at the first token.
+    """Encode notes into the state at one position each.
 
     Args:
-        network: Sequence classifier of `transformers`, with or without adapters injected into it.
-        family: Kind of network.
+        body: Decoder of `transformers`, with or without adapters injected into it.
         input_ids: Token ids padded on the right, int64 of shape (batch, longest).
-        lengths: Real tokens of each note, int64 of shape (batch,).
-        last_position: Take a causal network's state at the last position, padding included.
+        positions: Where to take the state, int64 of shape (batch,).
+        mask: 1 at real tokens, int64 of shape (batch, longest); None where each position comes before all padding.
         every_position: Let the last layer compute all of them, also where the pooled one would do.
 
     Returns:
-        Features of shape (batch, hidden).
+        States of shape (batch, hidden).
     """
-    body = network.base_model
-    mask = (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long()
-    if family == "encoder":
-        return body(input_ids=input_ids, attention_mask=mask).pooler_output
-    positions = torch.full_like(lengths, input_ids.shape[1] - 1) if last_position else lengths - 1
     with nullcontext(False) if every_position else _last_layer_at(body, positions) as only_these:
-        states = body(
-            input_ids=input_ids, attention_mask=mask if last_position else None, use_cache=False
-        ).last_hidden_state
+        states = body(input_ids=input_ids, attention_mask=mask, use_cache=False).last_hidden_state
     return states[:, 0] if only_these else _take(states, positions)[:, 0]
 
 

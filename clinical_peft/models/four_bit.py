@@ -8,9 +8,10 @@ from torch import nn
 from transformers import BitsAndBytesConfig
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.models.pooling import POOLINGS
 
 # Heads are trained or decide the loss, and are small beside the rest.
-KEPT_WHOLE = ("lm_head", "score", "classifier", "cls")
+KEPT_WHOLE = ("lm_head", *(pooling.head for pooling in POOLINGS.values()), "cls")
 
 
 def four_bit_loading() -> dict[str, Any]:

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path, read_json, write_json
-from clinical_peft.models.adapters import of_vocabulary, read_adapter_config, read_adapter_tensors
+from clinical_peft.methods import find_peft_method
+from clinical_peft.models.adapters import is_of_vocabulary_layer, read_adapter_config, read_adapter_tensors
 from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from clinical_peft.models.variants import CLINICAL, TASK
@@ -59,7 +60,7 @@ def fuse_adapters(folder: Path, output: Path) -> None:
     base = BaseIdentity(made["base"], made["revision"], made["family"])
     clinical, task = (_lora_record(folder / name, base) for name in (CLINICAL, TASK))
     first, second = (read_adapter_tensors(folder / name) for name in (CLINICAL, TASK))
-    first = {key: value for key, value in first.items() if not of_vocabulary(key)}
+    first = {key: value for key, value in first.items() if not is_of_vocabulary_layer(key)}
     rank = clinical["r"] + task["r"]
     fused = _concatenated([(first, _scale(clinical)), (second, _scale(task))], rank)
     head = {key: value for key, value in second.items() if key not in fused}
@@ -77,7 +78,8 @@ def _lora_record(folder: Path, base: BaseIdentity) -> dict[str, Any]:
     read_adapter_config(folder, base=base)
     record: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     more = [key for key in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern") if record.get(key)]
-    if record["peft_type"] != "LORA" or record.get("bias", "none") != "none" or more:
+    method = find_peft_method(record["peft_type"])
+    if method is None or not method.can.fuse or record.get("bias", "none") != "none" or more:
         raise TrainingError(
             f"{folder}: expected a LoRA adapter of one rank without bias, found {record['peft_type']} "
             f"{', '.join(more) or 'with bias'}; only LoRA adds up by its ranks"

@@ -1,15 +1,15 @@
-"""Classification heads: their names, their first weights, and the logits they give."""
+"""Classification heads: their type and their first weights."""
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from clinical_peft.errors import TrainingError
-from clinical_peft.recipes import Family
+from clinical_peft.models.pooling import find_pooling
+from clinical_peft.recipes.families import Family
 
 DEFAULT_SPREAD = 0.02
-HEAD_MODULES: dict[Family, str] = {"causal": "score", "encoder": "classifier"}
 
 
 def float32_head(network: Any, family: Family) -> nn.Linear:
@@ -18,7 +18,7 @@ def float32_head(network: Any, family: Family) -> nn.Linear:
     Raises:
         TrainingError: The network has no such head.
     """
-    name = HEAD_MODULES[family]
+    name = find_pooling(family).head
     head = getattr(network, name, None)
     if not isinstance(head, nn.Linear):
         raise TrainingError(
@@ -49,20 +49,3 @@ def draw_head(head: nn.Linear, *, spread: float, seed: int) -> None:
         head.weight.copy_(torch.randn(head.weight.shape, generator=generator) * spread)
         if head.bias is not None:
             head.bias.zero_()
-
-
-def head_logits(network: Any, family: Family, features: Tensor) -> Tensor:
-    """Apply the classification head, with the dropout that an encoder puts before it.
-
-    Args:
-        network: Sequence classifier of `transformers`.
-        family: Kind of network.
-        features: Pooled features of shape (batch, hidden), of any floating-point type.
-
-    Returns:
-        Logits of shape (batch, classes), float32.
-    """
-    head: nn.Module = getattr(network, HEAD_MODULES[family])
-    if family == "encoder":
-        features = network.dropout(features)
-    return head(features.float())

@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import (
 
 from clinical_peft.errors import DataError
 from clinical_peft.models.positions import longest_sequence
-from clinical_peft.recipes import Family
+from clinical_peft.recipes.families import Family, find_family
 
 PROBE_TOKENS = 8  # of a sequence whose second half differs between the two rows of a probe
 # Largest difference of outputs that count as equal, as a share of the largest output.
@@ -25,19 +25,25 @@ def require_architecture(where: str, config: PretrainedConfig, family: Family) -
     Raises:
         DataError: It cannot.
     """
-    if family == "encoder":
-        # Pooler and head of a classifier are BERT's; RoBERTa and others have neither in that form.
-        expected = "an encoder of architecture bert"
-        refused = None if config.model_type == "bert" else ""
-        if config.model_type == "bert" and config.is_decoder:
-            refused = " with is_decoder, which reads from left to right alone"
-    else:
+    if find_family(family).is_decoder:
         expected, refused = "a causal language model", _not_causal(config)
+    else:
+        expected, refused = "an encoder of architecture bert", _not_bert(config)
     if refused is not None:
         raise DataError(
             f"{where}: expected {expected} (family {family}), found architecture {config.model_type}{refused}; choose "
             "another base or family"
         )
+
+
+def _not_bert(config: PretrainedConfig) -> str | None:
+    """Say why a network is no encoder that can be pooled here; None if it is one.
+
+    Pooler and head of a classifier are BERT's; RoBERTa and others have neither in that form.
+    """
+    if config.model_type != "bert":
+        return ""
+    return " with is_decoder, which reads from left to right alone" if config.is_decoder else None
 
 
 def _not_causal(config: PretrainedConfig) -> str | None:
@@ -126,17 +132,18 @@ def probe(where: str, model: PreTrainedModel, ids: Tensor, family: Family) -> Te
         DataError: The pass fails, has values that are not finite or another shape, or in a causal network later
             tokens change what an earlier position predicts.
     """
+    is_decoder = find_family(family).is_decoder
     try:
         with torch.no_grad():
             found = model.eval()(input_ids=ids)
-            output = found.logits if family == "causal" else found.last_hidden_state
+            output = found.logits if is_decoder else found.last_hidden_state
     except Exception as error:  # of whatever kind, the network cannot be used
         raise DataError(
             f"{where}: a forward pass of {type(model).__name__} fails ({type(error).__name__}); the installed "
             "transformers cannot use this checkpoint: choose another"
         ) from error
     text = model.config.get_text_config()
-    width = model.get_input_embeddings().weight.shape[0] if family == "causal" else text.hidden_size
+    width = model.get_input_embeddings().weight.shape[0] if is_decoder else text.hidden_size
     if output.shape != (*ids.shape, width):
         raise DataError(
             f"{where}: expected outputs of shape {(*ids.shape, width)}, found {tuple(output.shape)}; the head of "
@@ -145,7 +152,7 @@ def probe(where: str, model: PreTrainedModel, ids: Tensor, family: Family) -> Te
     if not torch.isfinite(output).all():
         raise DataError(f"{where}: a forward pass gives values that are not finite; choose another checkpoint")
     half = ids.shape[1] // 2
-    if family == "causal" and not agree(output[0, :half], output[1, :half]):
+    if is_decoder and not agree(output[0, :half], output[1, :half]):
         raise DataError(
             f"{where}: expected a causal language model, found {type(model).__name__}, in which later tokens change "
             "what earlier positions predict; choose another base"

@@ -31,7 +31,8 @@ from clinical_peft.models.import_checks import (
     require_tokenizer,
 )
 from clinical_peft.models.text_networks import load_network, load_source_tokenizer
-from clinical_peft.recipes import Family, Precision
+from clinical_peft.recipes import Precision
+from clinical_peft.recipes.families import Family, find_family
 
 __all__ = [
     "prepare_gguf_base",
@@ -218,7 +219,7 @@ def _write(
     def check(folder: Path) -> None:
         model.to("meta")  # so that memory holds one network
         try:
-            if family == "causal":
+            if find_family(family).is_decoder:
                 again = load_causal(folder, precision=precision)
             else:
                 again = load_classifier(folder, 2, seed=0, precision=precision).base_model

@@ -26,9 +26,11 @@ from clinical_peft.models.adapters import (
 from clinical_peft.models.bases import load_classifier, read_identity
 from clinical_peft.models.classifiers import Classifier
 from clinical_peft.models.folders import HEAD_FILE, copy_adapter, write_head, write_record
-from clinical_peft.models.heads import HEAD_MODULES, float32_head
+from clinical_peft.models.heads import float32_head
+from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.variants import CLINICAL, TASK
-from clinical_peft.recipes import Family, Precision
+from clinical_peft.recipes import Precision
+from clinical_peft.recipes.families import Family
 
 
 def save_classifier(
@@ -86,9 +88,10 @@ def _head_tensors(network: Any, base: Path, *, family: Family, task: bool) -> di
         family: Kind of network.
         task: Whether there is a task adapter, which carries the head.
     """
-    prefixes = [] if task else [f"{HEAD_MODULES[family]}."]
-    if family == "encoder" and not _has_pooler(base):
-        prefixes.append("bert.pooler.")
+    pooling = find_pooling(family)
+    prefixes = [] if task else [f"{pooling.head}."]
+    if pooling.pooler and not _has_pooler(base):
+        prefixes.append(pooling.pooler)
     return {key: value for key, value in network.state_dict().items() if key.startswith(tuple(prefixes))}
 
 

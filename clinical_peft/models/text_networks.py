@@ -22,7 +22,8 @@ from clinical_peft.errors import DataError
 from clinical_peft.models.bases import DTYPES, quiet_transformers, require_weights
 from clinical_peft.models.checkpoint_files import ignored_adapter
 from clinical_peft.models.import_checks import require_architecture
-from clinical_peft.recipes import Family, Precision
+from clinical_peft.recipes import Precision
+from clinical_peft.recipes.families import Family, find_family
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
@@ -45,7 +46,7 @@ def load_network(folder: Path, family: Family, precision: Precision) -> PreTrain
     """
     config = _config(folder)
     require_architecture(str(folder), config, family)
-    if family == "encoder":
+    if not find_family(family).is_decoder:
         model, drawn = _load(AutoModel, folder, config, precision, new=("pooler.",))
         if drawn:
             # transformers has drawn a pooler at random. Left out here, every classifier draws its own by its seed.

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import TrainingError
 from clinical_peft.methods import Method
-from clinical_peft.recipes import Family, FinetuneJob
+from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
+from clinical_peft.recipes.families import Family
+from clinical_peft.recipes.kinds import find_kind
 
 CLINICAL = "clinical"
 TASK = "task"
@@ -54,14 +56,14 @@ def variant_of(job: FinetuneJob) -> Variant:
     Raises:
         TrainingError: The job has no network to fine-tune.
     """
-    if job.family is None or job.kind == "tfidf":
+    if job.family is None or not find_kind(job.kind).has_network:
         raise TrainingError(
             f"model {job.model}: kind {job.kind!r} of family {job.family!r} has no network to fine-tune"
         )
     follows_another = job.task_method is not None and job.clinical_mode in ("frozen", "trainable")
     return Variant(
         family=job.family,
-        full=job.kind == "full",
+        full=find_kind(job.kind).trains_every_weight,
         clinical=job.clinical_mode if job.clinical else None,
         task_method=job.task_method,
         task_active=not (follows_another and switch_on(job.switches, "task_adapter_inactive")),

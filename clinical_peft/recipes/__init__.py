@@ -10,8 +10,10 @@ from typing import ClassVar, Literal
 
 from clinical_peft.methods import AnyMethod
 from clinical_peft.methods.method import STRICT, require, require_from_one
+from clinical_peft.recipes.classifier_adapters import ClinicalMode
+from clinical_peft.recipes.families import Family
+from clinical_peft.recipes.kinds import Kind
 
-Family = Literal["causal", "encoder"]
 Schedule = Literal["linear", "cosine", "constant"]
 Precision = Literal["fp32", "bf16", "nf4"]
 Attention = Literal["auto", "grouped", "packed"]
@@ -286,10 +288,10 @@ class FinetuneJob:
 
     model: str
     task: str
-    kind: Literal["adapted", "full", "tfidf"]
+    kind: Kind
     family: Family | None
     clinical: str | None
-    clinical_mode: Literal["frozen", "trainable", "merged"] | None
+    clinical_mode: ClinicalMode | None
     task_method: AnyMethod | None
     recipe: FinetuneRecipe
     switches: dict[str, bool]

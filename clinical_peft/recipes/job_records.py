@@ -11,6 +11,8 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from clinical_peft.config.switches import SWITCHES, switch_on
 from clinical_peft.models.variants import variant_of
 from clinical_peft.recipes import IDLE_KEYS, FinetuneJob, FinetuneRecipe, PoolJob, PretrainJob
+from clinical_peft.recipes.families import find_family
+from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.tasks import find_task
 
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
@@ -42,9 +44,8 @@ def read_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     if not isinstance(job, PoolJob):
         unused = _unused_keys(job)
         record["recipe"] = {key: value for key, value in record["recipe"].items() if key not in unused}
-    if isinstance(job, FinetuneJob) and job.kind == "tfidf":
-        # The number that it computes with, whatever the recipe says.
-        record["recipe"]["threads"] = 1
+    if isinstance(job, FinetuneJob):
+        record["recipe"]["threads"] = find_kind(job.kind).threads or job.recipe.threads
     return record
 
 
@@ -53,8 +54,9 @@ def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
     unused = {*IDLE_KEYS}
     if isinstance(job, PretrainJob):
         return unused
-    if job.kind == "tfidf":
-        unused |= {field.name for field in fields(FinetuneRecipe)} - {"class_weights", "threads"}
+    read = find_kind(job.kind).recipe_keys
+    if read is not None:
+        unused |= {field.name for field in fields(FinetuneRecipe)}.difference(read)
     elif variant_of(job).head_only and job.recipe.head_learning_rate is not None:
         unused.add("learning_rate")
     if find_task(job.task).multilabel:
@@ -71,11 +73,21 @@ def reads_switch(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
         return "adapter" in switch.stages
     if "model" not in switch.stages or not switch.is_for_task(job.task):
         return False
-    if job.kind == "tfidf":
-        return switch.concern == "scoring"
+    concerns = find_kind(job.kind).concerns
+    if concerns is not None:
+        return switch.concern in concerns
     if switch.only_for == "two adapters":
         return job.task_method is not None and job.clinical_mode in ("frozen", "trainable")
-    return switch.only_for != "decoder" or job.family == "causal"
+    return switch.only_for != "decoder" or (job.family is not None and find_family(job.family).is_decoder)
+
+
+def has_switch_on(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
+    """Whether a job has a switch on; one that it does not read is off.
+
+    Raises:
+        ConfigError: The job lacks a switch that it reads.
+    """
+    return reads_switch(job, name) and switch_on(job.switches, name)
 
 
 def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:

@@ -8,18 +8,8 @@ from transformers import PreTrainedTokenizerFast
 
 from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.models.checkpoint_files import PREPARE_AGAIN, check_json
-from clinical_peft.recipes import Family
+from clinical_peft.recipes.families import Family, find_family
 
-SPECIAL: dict[Family, dict[str, str]] = {
-    "causal": {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
-    "encoder": {
-        "pad_token": "[PAD]",
-        "unk_token": "[UNK]",
-        "cls_token": "[CLS]",
-        "sep_token": "[SEP]",
-        "mask_token": "[MASK]",
-    },
-}
 BYTES = 256
 
 
@@ -37,7 +27,7 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int, family: Family) ->
     Raises:
         DataError: The vocabulary is smaller than the bytes and the special tokens, which it must hold.
     """
-    special = SPECIAL[family]
+    special, (start, end) = find_family(family).special_tokens, find_family(family).frame
     smallest = BYTES + len(special)
     if vocabulary < smallest:
         raise DataError(f"vocabulary is {vocabulary}; expected at least {smallest} (all bytes and special tokens)")
@@ -51,7 +41,6 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int, family: Family) ->
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    start, end = (special["bos_token"], special["eos_token"]) if family == "causal" else ("[CLS]", "[SEP]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{start} $A {end}",
         special_tokens=[(start, tokenizer.token_to_id(start)), (end, tokenizer.token_to_id(end))],

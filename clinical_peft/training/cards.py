@@ -17,13 +17,23 @@ NETWORK_USE = """from transformers import AutoModelForCausalLM
 model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")"""
 
 
-def adapter_card(job: PretrainJob, identity: BaseIdentity, result: Mapping[str, Any]) -> str:
+ROWS_USE = """
+
+The adapter changes the layers of the vocabulary, in which the base here has one row more than the network that it was
+made from, for padding. To load the adapter onto that network, give it the row first:
+`model.resize_token_embeddings({rows})`."""
+
+
+def adapter_card(
+    job: PretrainJob, identity: BaseIdentity, result: Mapping[str, Any], *, rows: int | None = None
+) -> str:
     """Return the README.md of an adapter, or of a network that was trained whole.
 
     Args:
         job: What was trained, and how.
         identity: The base.
         result: Metrics as in the perplexity file; measured times are not shown, so that the card is reproducible.
+        rows: See `clinical_peft.models.base_folders.rows_to_load_onto`.
     """
     whole = job.method.trains_every_weight
     kind = "All weights of the language model" if whole else "An adapter for the language model"
@@ -55,7 +65,7 @@ It derives from the notes it was trained on: share it only as their data use agr
 
 ```python
 {NETWORK_USE if whole else ADAPTER_USE}
-```
+```{"" if rows is None else ROWS_USE.format(rows=rows)}
 """
 
 

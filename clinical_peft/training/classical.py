@@ -22,6 +22,7 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path, write_json
 from clinical_peft.models.scores import link_of, log_odds
 from clinical_peft.recipes import FinetuneJob
+from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.batching import Rows
 from clinical_peft.training.finetuning import OnEvaluation
@@ -82,7 +83,7 @@ class TfidfTask:
         Raises:
             TrainingError: No word occurs in two training notes.
         """
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=find_kind(self.job.kind).threads):
             return self._fit(seed)
 
     def _fit(self, seed: int) -> "TrainedTfidf":

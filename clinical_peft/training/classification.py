@@ -7,7 +7,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from clinical_peft.config.switches import switch_on
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
 from clinical_peft.models.adapters import trainable_parameters
@@ -22,6 +21,7 @@ from clinical_peft.models.positions import longest_sequence
 from clinical_peft.models.saving import save_classifier
 from clinical_peft.models.variants import Variant, variant_of
 from clinical_peft.recipes import FinetuneJob
+from clinical_peft.recipes.job_records import has_switch_on
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import KeptFeatures, NoteFeatures, TokenisedNotes, tokenise
@@ -50,7 +50,9 @@ def prepare(
     variant_of(job)  # refuses a job without a network
     base = inputs.base_folder
     data = read_task(inputs.cohort, inputs.classes, job.task, splits=splits)
-    notes = tokenise(data.texts, load_tokenizer(base), job.recipe.context, pad_with_end=pools_last_position(job))
+    notes = tokenise(
+        data.texts, load_tokenizer(base), job.recipe.context, pad_with_end=has_switch_on(job, "pool_last_position")
+    )
     return NetworkTask(job, data, notes, base, inputs.adapter, keep_features)
 
 
@@ -111,7 +113,7 @@ class NetworkTask:
             log=log,
             on_evaluation=on_evaluation,
         )
-        last_position = pools_last_position(job)
+        last_position = has_switch_on(job, "pool_last_position")
         features = NoteFeatures(
             classifier, self.notes, job.recipe, device, title=run.title, last_position=last_position
         )
@@ -136,11 +138,6 @@ class NetworkTask:
             last_position=last_position,
         )
         return TrainedClassifier(fit=fit, variant=variant, frozen=frozen, trainable=trainable, total=total, write=write)
-
-
-def pools_last_position(job: FinetuneJob) -> bool:
-    """Whether a job pools the last position of notes that are all padded to the context."""
-    return job.family == "causal" and switch_on(job.switches, "pool_last_position")
 
 
 def _require_context(classifier: Classifier, job: FinetuneJob) -> None:

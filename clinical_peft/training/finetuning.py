@@ -19,6 +19,7 @@ import numpy as np
 from clinical_peft.data.hash_split import HELD_OUT_SPLITS, SPLITS
 from clinical_peft.models.scores import link_of
 from clinical_peft.recipes import FinetuneJob
+from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.batching import Rows
 from clinical_peft.training.objectives import scores_from_logits
@@ -88,7 +89,7 @@ def prepare_task(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] 
 
 def _trainer_of(job: FinetuneJob, inputs: TaskInputs) -> str:
     """Name of the module that trains a job."""
-    if job.kind == "tfidf":
+    if not find_kind(job.kind).has_network:
         return "classical"
     return "classification" if inputs.features is None else "head_runs"
 

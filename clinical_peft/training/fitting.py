@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from clinical_peft.config.switches import switch_on
 from clinical_peft.disclosure.counts import coarse, few
-from clinical_peft.models.heads import HEAD_MODULES
+from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.scores import link_of, log_odds
-from clinical_peft.recipes import Family, FinetuneJob, FinetuneRecipe
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
+from clinical_peft.recipes.families import Family
+from clinical_peft.recipes.job_records import has_switch_on
 from clinical_peft.runtime.signals import StopRequest
 from clinical_peft.training.batching import Rows, row_batches
 from clinical_peft.training.features import Features, KeptFeatures, read_forward
@@ -71,7 +72,7 @@ def task_objective(job: FinetuneJob, data: TaskData) -> Objective:
 
 def head_and_adapter_groups(classifier: Trainable, recipe: FinetuneRecipe) -> list[dict[str, object]]:
     """Sort the trained parameters into AdamW groups: the head with its own learning rate, then everything else."""
-    prefix = f"{HEAD_MODULES[classifier.family]}."
+    prefix = f"{find_pooling(classifier.family).head}."
     head: list[tuple[str, nn.Parameter]] = []
     rest: list[tuple[str, nn.Parameter]] = []
     for name, parameter in classifier.trained_parameters().items():
@@ -107,7 +108,7 @@ def selection_metric(job: FinetuneJob, data: TaskData) -> str:
 
     Where AUROC is undefined on the validation split, the loss picks.
     """
-    if switch_on(job.switches, "last_epoch"):
+    if has_switch_on(job, "last_epoch"):
         return "last"
     targets = data.targets[data.rows("validation")]
     undefined = math.isnan(selection_auroc(np.zeros((len(targets), len(data.classes))), targets, data.type))
@@ -116,7 +117,7 @@ def selection_metric(job: FinetuneJob, data: TaskData) -> str:
 
 def batch_widths(job: FinetuneJob, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the positions that each training note takes, by which notes of like length meet in a batch."""
-    if job.family == "causal" and switch_on(job.switches, "pool_last_position"):
+    if has_switch_on(job, "pool_last_position"):
         return np.full_like(lengths, job.recipe.context)
     return lengths
 

@@ -12,9 +12,11 @@ from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path
 from clinical_peft.models.folders import copy_adapter, parts_digests, write_head, write_record
-from clinical_peft.models.heads import HEAD_MODULES, draw_head
+from clinical_peft.models.heads import draw_head
+from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.variants import CLINICAL, Variant, variant_of
-from clinical_peft.recipes import Family, FinetuneJob
+from clinical_peft.recipes import FinetuneJob
+from clinical_peft.recipes.families import Family
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.features import KeptFeatures
 from clinical_peft.training.finetuning import OnEvaluation
@@ -43,7 +45,7 @@ class LinearHead:
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """The weight, named as in the network."""
-        return {f"{HEAD_MODULES[self.family]}.{name}": value for name, value in self.linear.named_parameters()}
+        return {f"{find_pooling(self.family).head}.{name}": value for name, value in self.linear.named_parameters()}
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits of pooled features, shape (batch, classes)."""

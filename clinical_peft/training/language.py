@@ -13,11 +13,13 @@ from transformers import PreTrainedModel
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.files import atomic_path, write_json
 from clinical_peft.models.adapters import trainable_parameters
-from clinical_peft.models.bases import BaseIdentity, load_causal
+from clinical_peft.models.base_folders import rows_to_load_onto
+from clinical_peft.models.bases import load_causal
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.adaptation import Adaptation, adaptation_of
+from clinical_peft.training.attention import base_network
 from clinical_peft.training.cards import adapter_card
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.decoder_checks import require_gradients, settle_loss
@@ -123,7 +125,8 @@ def pretrain(
         "job": asdict(job),
     }
     if workers.first:
-        _write_outputs(job, inputs.identity, result, draft=draft, output=output, perplexity=perplexity, log=log)
+        card = adapter_card(job, inputs.identity, result, rows=rows_to_load_onto(draft, base_network(trained)))
+        _write_outputs(card, result, draft=draft, output=output, perplexity=perplexity, log=log)
         remove_checkpoint(work)
         measurements.remove()
     workers.wait()
@@ -131,8 +134,7 @@ def pretrain(
 
 
 def _write_outputs(
-    job: PretrainJob,
-    identity: BaseIdentity,
+    card: str,
     result: dict[str, Any],
     *,
     draft: Path,
@@ -143,7 +145,7 @@ def _write_outputs(
     _log_metrics(log, result)
     with atomic_path(Path(output)) as folder:
         shutil.copytree(draft, folder)
-        (folder / "README.md").write_text(adapter_card(job, identity, result), encoding="utf-8")
+        (folder / "README.md").write_text(card, encoding="utf-8")
     write_json(perplexity, result)
     shutil.rmtree(draft)
 

@@ -16,6 +16,7 @@ from clinical_peft.files import read_json
 from clinical_peft.models.base_folders import scored_tokens
 from clinical_peft.models.bases import BaseIdentity, read_identity
 from clinical_peft.recipes import PretrainJob
+from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.job_records import read_record
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
@@ -137,7 +138,7 @@ def _general_text(
 
 
 def _require_fit(job: PretrainJob, identity: BaseIdentity, shards: TokenShards, base: Path) -> None:
-    if identity.family != "causal":
+    if not find_family(identity.family).is_decoder:
         raise TrainingError(f"{base}: expected a causal base to pretrain an adapter, found family {identity.family}")
     summary = shards.summary
     vocabulary = read_json(Path(base) / "base.json")["vocabulary"]

@@ -14,10 +14,11 @@ from clinical_peft.files import write_json
 from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.classifiers import build_classifier, frozen_digest
 from clinical_peft.models.folders import parts_digests
-from clinical_peft.models.heads import HEAD_MODULES, head_spread
+from clinical_peft.models.heads import head_spread
 from clinical_peft.models.positions import longest_sequence
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import PoolJob
+from clinical_peft.recipes.families import find_family
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import NoteFeatures, tokenise
@@ -53,8 +54,10 @@ def pool_notes(
         TrainingError: The adapter does not fit the base, the context does not fit into it, or there is no memory for a
             single note.
     """
-    if job.family != "causal":
-        raise TrainingError(f"features of family {job.family}: expected causal; an encoder's features are not shared")
+    if not find_family(job.family).shares_features:
+        raise TrainingError(
+            f"features of family {job.family}: they differ by the seed of a classifier, and are not shared"
+        )
     device = prepare_torch(ANY_SEED, job.threads)
     variant = Variant(family=job.family, clinical=job.clinical_mode)
     classifier = build_classifier(variant, base, adapter, classes=ANY_CLASSES, seed=ANY_SEED, precision=job.precision)
@@ -71,7 +74,7 @@ def pool_notes(
     started = time.perf_counter()
     stored = features.all()
     seconds = time.perf_counter() - started
-    head = sum(value.numel() for value in getattr(classifier.network, HEAD_MODULES[job.family]).parameters())
+    head = sum(value.numel() for value in getattr(classifier.network, classifier.pooling.head).parameters())
     by = PooledBy(
         job=asdict(job),
         base=classifier.base.name,

@@ -34,7 +34,8 @@ def settle_pooling(features: NoteFeatures) -> None:
         TrainingError: They differ whatever is computed.
     """
     notes, network = features.notes, features.classifier.network
-    if features.classifier.family != "causal" or (features.last_position and notes.pad == network.config.pad_token_id):
+    is_of_token = features.classifier.pooling.is_of_token
+    if not is_of_token or (features.last_position and notes.pad == network.config.pad_token_id):
         # The network itself would pool before padding that it knows.
         return
     for rows in _few(notes.lengths):

@@ -18,7 +18,8 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.files import private_directory, sha256_file
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import build_causal, build_encoder, special_ids
-from clinical_peft.recipes import IDLE_KEYS, Family, LanguageRecipe, Shape
+from clinical_peft.recipes import IDLE_KEYS, LanguageRecipe, Shape
+from clinical_peft.recipes.families import Family, find_family
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import tokenise
@@ -81,7 +82,7 @@ def prepare_scratch_base(
     shards = TokenShards(work / "tokens")
 
     shape = replace(shape, vocabulary=len(tokenizer))
-    build = build_causal if family == "causal" else build_encoder
+    build = build_causal if find_family(family).is_decoder else build_encoder
     network: PreTrainedModel = build(shape, seed=seed, special=special_ids(tokenizer))
     to_device(network, device)
     asked = {key: value for key, value in asdict(recipe).items() if key not in IDLE_KEYS}
@@ -105,7 +106,7 @@ def prepare_scratch_base(
         "name": name,
         "family": family,
         "source": "trained from scratch on general text",
-        "note": "causal language model" if family == "causal" else "masked language model",
+        "note": find_family(family).network,
         "corpus_sha256": sha256_file(notes),
         "seed": seed,
         "recipe": asdict(recipe),
@@ -130,7 +131,7 @@ def _training_texts(notes: Path, split_salt: str) -> Iterator[str]:
 
 
 def _loss(family: Family, tokenizer: PreTrainedTokenizerFast, device: torch.device, *, packed: bool) -> LanguageLoss:
-    if family == "causal":
+    if find_family(family).is_decoder:
         return CausalLoss(tokenizer.pad_token_id, device, packed=packed)
     return MaskedLoss(
         pad=tokenizer.pad_token_id,

@@ -15,6 +15,7 @@ from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.synthetic.sizes import predicted_note_counts
 from clinical_peft.tasks import find_task
 from clinical_peft.workflow.study_file import describe_unused, read_study_file
@@ -202,7 +203,7 @@ def _finetuning(study: Study) -> Stage:
         seeds = len(study.matrix.seeds)
         held_out = FORWARD_SHARE * (rows - train)
         tokens += round(seeds * recipe.context * recipe.epochs * (train + held_out))
-        if entry.kind == "full":
+        if find_kind(entry.kind).trains_every_weight:
             disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
     return Stage("fine-tuning", jobs, tokens, disk)
 

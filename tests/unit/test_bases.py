@@ -89,6 +89,8 @@ def test_missing_weights_are_an_error(tmp_path):
     tensors = load_file(file)
     del tensors["model.layers.1.self_attn.q_proj.weight"]
     save_file(tensors, file, metadata={"format": "pt"})
+    record = read_json(tmp_path / "base" / "base.json")
+    write_json(tmp_path / "base" / "base.json", record | {"sha256": sha256_file(file)})
     for load in (load_causal, lambda folder: load_classifier(folder, 2, seed=0)):
         with pytest.raises(TrainingError, match=r"1 weights are missing.*layers.1.self_attn.q_proj"):
             load(tmp_path / "base")
@@ -271,3 +273,15 @@ def test_smollm2_from_its_package_speaks_english(tmp_path):
         with torch.no_grad():
             losses.append(float(network(ids, labels=ids).loss))
     assert losses[0] < 3.0 < losses[1]
+
+
+@pytest.mark.parametrize("load", [load_causal, lambda folder: load_classifier(folder, 2, seed=1)])
+def test_a_base_whose_weights_changed_is_refused(load, tmp_path):
+    make_base(tmp_path / "base")
+    load(tmp_path / "base")
+    weights = tmp_path / "base" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"base: expected the weights of base.json, of SHA-256 \w{64}, found"):
+        load(tmp_path / "base")

@@ -24,8 +24,7 @@ from safetensors.torch import load_file
 
 from clinical_peft.files import sha256_file, write_json
 from clinical_peft.models.classifiers import trained_names
-from clinical_peft.models.encoding import pooled_features
-from clinical_peft.models.heads import head_logits
+from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.saving import load_saved
 from clinical_peft.runtime.events import JsonlLog, NullLog, read_events
 from clinical_peft.training import classification, fitting
@@ -94,7 +93,9 @@ def test_1266_labels_are_trained_predicted_and_reloaded_without_losing_one(famil
     assert prepared.data.targets.sum(axis=0).min() > 0
     with torch.no_grad():
         ids, lengths = prepared.notes.batch(prepared.data.rows("validation", "test"))
-        found = head_logits(network, family, pooled_features(network, family, ids, lengths, last_position=False))
+        found = find_pooling(family).logits(
+            network, find_pooling(family).features(network, ids, lengths, last_position=False)
+        )
     np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-5)
     assert len({tuple(column) for column in logits.T}) == 1266
 
@@ -107,7 +108,9 @@ def test_saved_model_gives_the_written_logits(study, tmp_path):
     rows = prepared.data.rows("validation", "test")
     with torch.no_grad():
         ids, lengths = prepared.notes.batch(rows)
-        logits = head_logits(network, "causal", pooled_features(network, "causal", ids, lengths, last_position=False))
+        logits = find_pooling("causal").logits(
+            network, find_pooling("causal").features(network, ids, lengths, last_position=False)
+        )
     np.testing.assert_allclose(logits, columns(tmp_path / "predictions.parquet", "logits"), rtol=1e-4, atol=1e-5)
 
 

@@ -71,6 +71,11 @@ def test_perplexities_are_those_of_plain_transformers_and_peft(name, targets, at
     after = perplexity(adapted, shards, columns=columns)
     assert found["perplexity"]["after"]["test"] == pytest.approx(after, rel=1e-5)
     assert after < found["perplexity"]["before"]["test"]
+    card = (tmp_path / "adapter" / "README.md").read_text()
+    assert (f"model.resize_token_embeddings({columns + 1})" in card) == ("lm_head" in targets)
+    untouched.resize_token_embeddings(columns + 1, mean_resizing=False)
+    published_base = PeftModel.from_pretrained(untouched, str(tmp_path / "adapter")).eval()
+    assert perplexity(published_base, shards, columns=columns) == pytest.approx(after, rel=1e-5)
     trained = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     for target in targets:
         assert all(value.any() for key, value in trained.items() if f"{target}.lora_B" in key)

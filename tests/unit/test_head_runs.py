@@ -16,8 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import sha256_file
-from clinical_peft.models.encoding import pooled_features
-from clinical_peft.models.heads import head_logits
+from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.saving import load_saved
 from clinical_peft.recipes import FinetuneJob, PoolJob
 from clinical_peft.runtime.events import NullLog
@@ -122,7 +121,9 @@ def test_saved_head_reloads_with_the_written_logits(variant, study, tmp_path):
     notes = tokenise(texts, load_tokenizer(study["base"]), job.recipe.context)
     with torch.no_grad():
         ids, lengths = notes.batch(np.arange(len(texts)))
-        found = head_logits(network, "causal", pooled_features(network, "causal", ids, lengths, last_position=False))
+        found = find_pooling("causal").logits(
+            network, find_pooling("causal").features(network, ids, lengths, last_position=False)
+        )
     np.testing.assert_allclose(found, logits(tmp_path), rtol=1e-4, atol=1e-5)
 
 

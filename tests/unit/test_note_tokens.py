@@ -13,14 +13,15 @@ from models_fixtures import write_tokenizer
 from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
+from clinical_peft.recipes.families import FAMILIES
 from clinical_peft.tokens.encoding import AWKWARD_TEXTS, reference_encoder
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import tokenise as write_shards
-from clinical_peft.tokens.tokenizer import SPECIAL, frame_ids, load_tokenizer, train_tokenizer
+from clinical_peft.tokens.tokenizer import frame_ids, load_tokenizer, train_tokenizer
 from clinical_peft.training.features import tokenise
 
 CONTEXT = 12
-SPELLED = [token for special in SPECIAL.values() for token in special.values()]
+SPELLED = [token for family in FAMILIES.values() for token in family.special_tokens.values()]
 pieces = st.sampled_from([*SPELLED, *CLINICAL, "word3", " ", "\n"]) | st.text(max_size=9)
 notes_with_special_words = st.lists(pieces).map("".join)
 

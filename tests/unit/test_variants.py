@@ -16,8 +16,7 @@ from clinical_peft.methods.lora import Lora
 from clinical_peft.models.adapters import load_adapter
 from clinical_peft.models.bases import read_identity
 from clinical_peft.models.classifiers import build_classifier, check_gradients, frozen_digest
-from clinical_peft.models.encoding import pooled_features
-from clinical_peft.models.heads import head_logits
+from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.saving import load_saved, save_classifier
 from clinical_peft.models.variants import Variant, variant_of
 
@@ -289,8 +288,8 @@ def test_reload_gives_identical_logits(variant, bases, tmp_path):
     ids, lengths, _ = batch()
     for network in (load_saved(tmp_path / "model", base), reload_plainly(tmp_path / "model", base)):
         with torch.no_grad():
-            features = pooled_features(network, variant.family, ids, lengths, last_position=False)
-            assert (head_logits(network, variant.family, features) - trained).abs().max() == 0.0
+            features = find_pooling(variant.family).features(network, ids, lengths, last_position=False)
+            assert (find_pooling(variant.family).logits(network, features) - trained).abs().max() == 0.0
             ids_with_padding = ids.masked_fill(torch.arange(12) >= lengths[:, None], 0)
             mask = (torch.arange(12) < lengths[:, None]).long()
             ours = network(input_ids=ids_with_padding, attention_mask=mask).logits
@@ -305,8 +304,8 @@ def test_reload_of_an_encoder_whose_base_has_no_pooler(task, bases, tmp_path):
     save_classifier(classifier, tmp_path / "model", base=base, card="A test.\n", context=12)
     ids, lengths, _ = batch()
     for network in (load_saved(tmp_path / "model", base), reload_plainly(tmp_path / "model", base)):
-        features = pooled_features(network, "encoder", ids, lengths, last_position=False)
-        assert (head_logits(network, "encoder", features) - logits_of(classifier)).abs().max() == 0.0
+        features = find_pooling("encoder").features(network, ids, lengths, last_position=False)
+        assert (find_pooling("encoder").logits(network, features) - logits_of(classifier)).abs().max() == 0.0
 
 
 def test_frozen_adapter_is_saved_byte_for_byte(bases, tmp_path):
@@ -320,7 +319,7 @@ def test_frozen_adapter_is_saved_byte_for_byte(bases, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "mode", "task", "message"),
     [
-        ("adaption_prompt", "frozen", None, "of type lora, adalora, found ADAPTION_PROMPT"),
+        ("adaption_prompt", "frozen", None, "found ADAPTION_PROMPT, which belongs to the language model"),
         ("adalora", "trainable", None, "set clinical_mode to merged"),
         ("adalora", "frozen", TASK_LORA, "set clinical_mode to merged"),
     ],
@@ -368,8 +367,8 @@ def test_a_clinical_dora_adapter_serves_every_variant(mode, task, bases, tmp_pat
         reload_plainly(tmp_path / "model", bases["causal"]),
     ):
         with torch.no_grad():
-            features = pooled_features(network, "causal", ids, lengths, last_position=False)
-        assert (head_logits(network, "causal", features) - trained).abs().max() == 0.0
+            features = find_pooling("causal").features(network, ids, lengths, last_position=False)
+        assert (find_pooling("causal").logits(network, features) - trained).abs().max() == 0.0
 
 
 @pytest.mark.parametrize("task", [None, TASK_LORA], ids=["head", "task"])
@@ -387,8 +386,8 @@ def test_an_adapted_vocabulary_layer_is_left_out(kind, mode, task, bases, tmp_pa
     ids, lengths, _ = batch()
     with torch.no_grad():
         network = load_saved(tmp_path / "model", bases["causal"])
-        features = pooled_features(network, "causal", ids, lengths, last_position=False)
-        assert torch.equal(head_logits(network, "causal", features), trained)
+        features = find_pooling("causal").features(network, ids, lengths, last_position=False)
+        assert torch.equal(find_pooling("causal").logits(network, features), trained)
         body = LlamaForCausalLM.from_pretrained(bases["causal"])
         language_model = load_adapter(body, clinical, base=read_identity(bases["causal"]))
         before = build_classifier(variant, bases["causal"], clinical, classes=CLASSES, seed=1).network.base_model
