@@ -7,7 +7,7 @@ patients' notes, and the baseline is fitted again in minutes.
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from clinical_peft.files import atomic_path, write_json
 from clinical_peft.models.scores import link_of, log_odds
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.kinds import find_kind
-from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.batching import Rows
-from clinical_peft.training.finetuning import OnEvaluation
+from clinical_peft.training.finetuning import PreparedTask
+from clinical_peft.training.loop import TrainingRun
 from clinical_peft.training.selection import selection_auroc
 from clinical_peft.training.task_data import TaskData, TaskInputs, read_task
 
@@ -49,42 +49,31 @@ def prepare(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] = SPL
 
 
 @dataclass(frozen=True)
-class TfidfTask:
+class TfidfTask(PreparedTask):
     """The baseline on a task: what all seeds of a job share.
 
     Attributes:
-        job: Task, class weights and switches.
-        data: Cohort and labels.
         cohort: Cohort file, for messages.
         penalties: Inverse penalties C to choose from by validation AUROC, the smallest first.
     """
 
-    job: FinetuneJob
-    data: TaskData
     cohort: Path
     penalties: tuple[float, ...] = PENALTIES
 
-    def with_job(self, job: FinetuneJob) -> "TfidfTask":
-        """Return the same task for a job that differs in how it trains, not in what it reads."""
-        return replace(self, job=job)
-
-    def train(self, seed: int, *, work: Path, log: RunLog, on_evaluation: OnEvaluation) -> "TrainedTfidf":
+    def train(self, run: TrainingRun) -> "TrainedTfidf":
         """Fit the baseline on the training split and choose its penalty on the validation split.
 
         It takes minutes: no checkpoint is written, and nothing is reported before the end. One thread computes,
         whatever the recipe says, so that the result does not depend on their number.
 
         Args:
-            seed: Seed of the solver.
-            work: Not used.
-            log: Not used.
-            on_evaluation: Not used.
+            run: Its seed is that of the solver; nothing else of it is used.
 
         Raises:
             TrainingError: No word occurs in two training notes.
         """
         with threadpool_limits(limits=find_kind(self.job.kind).threads):
-            return self._fit(seed)
+            return self._fit(run.seed)
 
     def _fit(self, seed: int) -> "TrainedTfidf":
         started = time.monotonic()

@@ -1,7 +1,7 @@
 """Fine-tuning a network on a clinical task: a base and perhaps a clinical adapter, or their head alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -19,18 +19,18 @@ from clinical_peft.models.classifiers import (
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.positions import longest_sequence
 from clinical_peft.models.saving import save_classifier
-from clinical_peft.models.variants import Variant, variant_of
+from clinical_peft.models.variants import variant_of
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.job_records import has_switch_on
-from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import KeptFeatures, NoteFeatures, TokenisedNotes, tokenise
-from clinical_peft.training.finetuning import OnEvaluation
+from clinical_peft.training.finetuning import PreparedTask
 from clinical_peft.training.fitting import Fit
+from clinical_peft.training.loop import TrainingRun
 from clinical_peft.training.optimisation import prepare_torch, to_device
 from clinical_peft.training.pooling_checks import settle_pooling
-from clinical_peft.training.run_outputs import TrainedClassifier, training_run
-from clinical_peft.training.task_data import TaskData, TaskInputs, read_task
+from clinical_peft.training.run_outputs import TrainedClassifier, with_identity
+from clinical_peft.training.task_data import TaskInputs, read_task
 
 
 def prepare(
@@ -56,13 +56,11 @@ def prepare(
     return NetworkTask(job, data, notes, base, inputs.adapter, keep_features)
 
 
-@dataclass
-class NetworkTask:
+@dataclass(frozen=True)
+class NetworkTask(PreparedTask):
     """A network to fine-tune on a task: what all seeds of a job share.
 
     Attributes:
-        job: Recipe and switches.
-        data: Cohort and labels.
         notes: The cohort's notes as tokens.
         base: Base folder.
         adapter: Folder of the clinical adapter, or None.
@@ -70,49 +68,29 @@ class NetworkTask:
         features: Pooled features by digest of the network that computed them.
     """
 
-    job: FinetuneJob
-    data: TaskData
     notes: TokenisedNotes
     base: Path
     adapter: Path | None
     keep_features: bool = True
     features: dict[str, Tensor] = field(default_factory=dict)
 
-    @property
-    def variant(self) -> Variant:
-        """Which parts the classifier has."""
-        return variant_of(self.job)
-
-    def with_job(self, job: FinetuneJob) -> "NetworkTask":
-        """Return the same task for a job that differs in how it trains, not in what it reads."""
-        return replace(self, job=job)
-
-    def train(self, seed: int, *, work: Path, log: RunLog, on_evaluation: OnEvaluation) -> TrainedClassifier:
+    def train(self, run: TrainingRun) -> TrainedClassifier:
         """Train one seed, or resume it from its checkpoint; see `clinical_peft.training.finetuning.finetune`."""
-        job, data, variant = self.job, self.data, self.variant
-        device = prepare_torch(seed, job.recipe.threads)
+        job, data, variant = self.job, self.data, variant_of(self.job)
+        device = prepare_torch(run.seed, job.recipe.threads)
         classifier = build_classifier(
             variant,
             self.base,
             self.adapter,
             classes=len(data.classes),
-            seed=seed,
+            seed=run.seed,
             precision=job.recipe.precision,
         )
         to_device(classifier.network, device)
         _require_context(classifier, job)
         frozen = frozen_digest(classifier)
         parts = {"frozen": frozen, "trained": tensor_digest(classifier.trained_parameters().items())}
-        run = training_run(
-            job,
-            data,
-            seed=seed,
-            parts=parts,
-            arrays=[self.notes.ids, self.notes.starts],
-            work=work,
-            log=log,
-            on_evaluation=on_evaluation,
-        )
+        run = with_identity(run, job, data, parts=parts, arrays=[self.notes.ids, self.notes.starts])
         last_position = has_switch_on(job, "pool_last_position")
         features = NoteFeatures(
             classifier, self.notes, job.recipe, device, title=run.title, last_position=last_position
@@ -133,7 +111,7 @@ class NetworkTask:
             save_classifier,
             classifier,
             base=self.base,
-            card=_card(job, classifier, len(data.classes), seed),
+            card=_card(job, classifier, len(data.classes), run.seed),
             context=job.recipe.context,
             last_position=last_position,
         )

@@ -9,7 +9,9 @@ A job is prepared once and fine-tuned for each seed:
 Each kind of model imports only the libraries that it needs.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -22,6 +24,7 @@ from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.batching import Rows
+from clinical_peft.training.loop import TrainingRun
 from clinical_peft.training.objectives import scores_from_logits
 from clinical_peft.training.predictions import write_predictions
 from clinical_peft.training.task_data import TaskData, TaskInputs
@@ -46,29 +49,29 @@ class TrainedModel(Protocol):
         """Keys of the summary that go into the run log."""
 
 
-class PreparedTask(Protocol):
-    """What all seeds of a job share."""
+@dataclass(frozen=True)
+class PreparedTask(ABC):
+    """What all seeds of a job share.
 
-    @property
-    def job(self) -> FinetuneJob:
-        """Recipe and switches."""
+    Attributes:
+        job: Recipe and switches.
+        data: Cohort and labels.
+    """
 
-    @property
-    def data(self) -> TaskData:
-        """Cohort and labels."""
+    job: FinetuneJob
+    data: TaskData
 
     def with_job(self, job: FinetuneJob) -> Self:
         """Return the same task for a job that differs in how it trains, not in what it reads."""
+        return replace(self, job=job)
 
-    def train(self, seed: int, *, work: Path, log: RunLog, on_evaluation: OnEvaluation) -> TrainedModel:
-        """Train one seed, or resume it from its checkpoint in `work`."""
+    @abstractmethod
+    def train(self, run: TrainingRun) -> TrainedModel:
+        """Train one seed, or resume it from its checkpoint.
 
-
-class Preparation(Protocol):
-    """Reads a job's inputs; the function `prepare` of a module that trains."""
-
-    def __call__(self, job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str]) -> PreparedTask:
-        """Prepare a job."""
+        Args:
+            run: Settings of the run; what decides its result, and so its identity, is for the task to add.
+        """
 
 
 def prepare_task(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] = SPLITS) -> PreparedTask:
@@ -82,8 +85,8 @@ def prepare_task(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] 
     Raises:
         TrainingError: The cohort does not fit the task, or another input does not fit the job.
     """
-    # Each brings libraries of its own, which take seconds to import.
-    prepare: Preparation = import_module(f"clinical_peft.training.{_trainer_of(job, inputs)}").prepare
+    # Each imports libraries of its own, which takes seconds.
+    prepare: Callable[..., PreparedTask] = import_module(f"clinical_peft.training.{_trainer_of(job, inputs)}").prepare
     return prepare(job, inputs, splits=splits)
 
 
@@ -130,11 +133,21 @@ def finetune(
         TrainingError: An adapter does not fit, gradients reach other parameters than the variant names, a frozen
             tensor has changed, or a loss is not finite.
     """
-    model = task.train(seed, work=Path(work), log=log, on_evaluation=on_evaluation)
+    job = task.job
+    run = TrainingRun(
+        title=f"finetune {job.model} {job.task} seed {seed}",
+        recipe=job.recipe,
+        seed=seed,
+        switches=job.switches,
+        work=Path(work),
+        log=log,
+        on_evaluation=on_evaluation,
+    )
+    model = task.train(run)
     if predictions is not None:
         rows = task.data.rows(*HELD_OUT_SPLITS)
         logits = model.logits(rows)
-        scores = scores_from_logits(logits, link_of(task.data.type, task.job.switches))
+        scores = scores_from_logits(logits, link_of(task.data.type, job.switches))
         write_predictions(predictions, task.data, rows, logits, scores)
     if model_directory is not None:
         model.save(Path(model_directory))

@@ -1,7 +1,7 @@
 """Fine-tuning a head alone on features that were pooled before: no base is loaded, no note is read twice."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,17 +14,17 @@ from clinical_peft.files import atomic_path
 from clinical_peft.models.folders import copy_adapter, parts_digests, write_head, write_record
 from clinical_peft.models.heads import draw_head
 from clinical_peft.models.pooling import find_pooling
-from clinical_peft.models.variants import CLINICAL, Variant, variant_of
+from clinical_peft.models.variants import CLINICAL, variant_of
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.families import Family
-from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.features import KeptFeatures
-from clinical_peft.training.finetuning import OnEvaluation
+from clinical_peft.training.finetuning import PreparedTask
 from clinical_peft.training.fitting import Fit
+from clinical_peft.training.loop import TrainingRun
 from clinical_peft.training.optimisation import prepare_torch
 from clinical_peft.training.pooled_notes import PooledNotes, read_pooled
-from clinical_peft.training.run_outputs import TrainedClassifier, training_run
-from clinical_peft.training.task_data import TaskData, TaskInputs, read_task
+from clinical_peft.training.run_outputs import TrainedClassifier, with_identity
+from clinical_peft.training.task_data import TaskInputs, read_task
 
 
 class LinearHead:
@@ -108,53 +108,31 @@ def _require_same_settings(job: FinetuneJob, pooled: PooledNotes, features: Path
 
 
 @dataclass(frozen=True)
-class HeadTask:
+class HeadTask(PreparedTask):
     """A head to train on a task: what all seeds of a job share.
 
     Attributes:
-        job: Recipe and switches.
-        data: Cohort and labels.
         pooled: Features of the cohort's notes.
         adapter: Folder of the clinical adapter, or None.
     """
 
-    job: FinetuneJob
-    data: TaskData
     pooled: PooledNotes
     adapter: Path | None
 
-    @property
-    def variant(self) -> Variant:
-        """What the whole classifier consists of."""
-        return variant_of(self.job)
-
-    def with_job(self, job: FinetuneJob) -> "HeadTask":
-        """Return the same task for a job that differs in how it trains, not in what it reads."""
-        return replace(self, job=job)
-
-    def train(self, seed: int, *, work: Path, log: RunLog, on_evaluation: OnEvaluation) -> TrainedClassifier:
+    def train(self, run: TrainingRun) -> TrainedClassifier:
         """Train one seed, or resume it from its checkpoint; see `clinical_peft.training.finetuning.finetune`."""
         job, data, by = self.job, self.data, self.pooled.by
-        device = prepare_torch(seed, job.recipe.threads)
+        device = prepare_torch(run.seed, job.recipe.threads)
         features = KeptFeatures(self.pooled.features.to(device), self.pooled.lengths)
-        head = LinearHead(features.features.shape[1], len(data.classes), spread=by.spread, seed=seed)
+        head = LinearHead(features.features.shape[1], len(data.classes), spread=by.spread, seed=run.seed)
         head.linear.to(device)
-        run = training_run(
-            job,
-            data,
-            seed=seed,
-            parts={"frozen": by.frozen_sha256},
-            arrays=[features.lengths],
-            work=work,
-            log=log,
-            on_evaluation=on_evaluation,
-        )
+        run = with_identity(run, job, data, parts={"frozen": by.frozen_sha256}, arrays=[features.lengths])
         fit = Fit(run, job, data, head, features)
         fit.train()
         trainable = head.linear.weight.numel()
         return TrainedClassifier(
             fit=fit,
-            variant=self.variant,
+            variant=variant_of(job),
             frozen=by.frozen_sha256,
             trainable=trainable,
             total=by.parameters + trainable,
@@ -171,7 +149,7 @@ class HeadTask:
                 copy_adapter(self.adapter, temporary / CLINICAL)
             write_record(
                 temporary,
-                self.variant,
+                variant_of(self.job),
                 base=self.pooled.by.base,
                 revision=self.pooled.by.revision,
                 classes=len(self.data.classes),

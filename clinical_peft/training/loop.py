@@ -54,8 +54,8 @@ class TrainingRun:
         seed: Seed of the order of rows and of all other random draws during training.
         switches: Named deviations of the protocol; those of the training schedule are read.
         work: Folder for checkpoints, which outlives a failed run.
-        identity: Digest of everything that decides the result; only a checkpoint with the same one is resumed.
         log: Where metrics are reported.
+        identity: Digest of everything that decides the result; only a checkpoint with the same one is resumed.
         on_evaluation: Called with the curve after every evaluation but the last, those of interrupted runs included;
             what it raises ends the run.
         workers: The processes that train together.
@@ -66,8 +66,8 @@ class TrainingRun:
     seed: int
     switches: Mapping[str, bool]
     work: Path
-    identity: str
     log: RunLog
+    identity: str = ""
     on_evaluation: Callable[[Sequence[Mapping[str, Any]]], None] = lambda curve: None
     workers: Workers = SINGLE_PROCESS
 

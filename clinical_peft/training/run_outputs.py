@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +12,30 @@ import numpy as np
 from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.job_records import read_record
-from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.batching import Rows
-from clinical_peft.training.finetuning import OnEvaluation
 from clinical_peft.training.fitting import Fit, predict_logits
 from clinical_peft.training.loop import TrainingRun
 from clinical_peft.training.task_data import TaskData
 from clinical_peft.training.throughput import peak_memory_bytes
 
 
-def training_run(
-    job: FinetuneJob,
-    data: TaskData,
-    *,
-    seed: int,
-    parts: Mapping[str, str],
-    arrays: Iterable[np.ndarray],
-    work: Path,
-    log: RunLog,
-    on_evaluation: OnEvaluation,
+def with_identity(
+    run: TrainingRun, job: FinetuneJob, data: TaskData, *, parts: Mapping[str, str], arrays: Iterable[np.ndarray]
 ) -> TrainingRun:
-    """Describe the training of one seed.
+    """Give a run the digest of what decides its result: job, seed, initial network, notes, labels and splits.
 
     Args:
+        run: The run of one seed.
         job: Recipe and switches.
         data: Labels and splits.
-        seed: The seed.
         parts: Digests of the network's parts.
         arrays: Arrays that identify the notes.
-        work: Folder of the checkpoint.
-        log: Where metrics are reported.
-        on_evaluation: See `clinical_peft.training.loop.TrainingRun`.
-
-    Returns:
-        The run, its identity a digest of what decides its result: job, seed, initial network, notes, labels and splits.
     """
-    record = {"job": read_record(job), "seed": seed, "splits": data.table.column("split").to_pylist(), **parts}
+    record = {"job": read_record(job), "seed": run.seed, "splits": data.table.column("split").to_pylist(), **parts}
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
     for array in (*arrays, data.targets):
         digest.update(np.ascontiguousarray(array).data)
-    return TrainingRun(
-        title=f"finetune {job.model} {job.task} seed {seed}",
-        recipe=job.recipe,
-        seed=seed,
-        switches=job.switches,
-        work=work,
-        identity=digest.hexdigest(),
-        log=log,
-        on_evaluation=on_evaluation,
-    )
+    return replace(run, identity=digest.hexdigest())
 
 
 @dataclass(frozen=True, kw_only=True)
