@@ -1,10 +1,10 @@
 """Finished seeds of a fine-tuning job, kept where the workflow does not delete them.
 
 A model on a task is one job for all of its seeds, and a workflow deletes a job's outputs before it runs the job again.
-So every finished seed is kept in the job's work folder, under a digest of everything that decides it. After
-a further seed or a touched input, finished seeds are not trained again: their files are restored. Kept files are hard
-links to the outputs where the file system has them, and take no space of their own. Like finished jobs, finished seeds
-stay finished when the library changes; `forget_seeds` is for a job that must run again.
+So every finished seed is kept in the job's work folder, under a digest of everything that decides it. Where a seed is
+added or an input touched, finished seeds are not trained again: their files are restored. Kept files are hard links to
+the outputs where the file system has them, and take no space of their own. Like finished jobs, finished seeds stay
+finished when the library changes; `forget_seeds` is for a job that must run again.
 
 This module does not import PyTorch, so that the workflow can use it.
 """
@@ -117,7 +117,7 @@ def keep_seed(work: Path, seed: int, key: str, outputs: SeedOutputs) -> None:
         logger.warning("seed %d is not kept for a later run (%s)", seed, error)
 
 
-def bring_back(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
+def restore_seed(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
     """Restore the outputs of a kept seed.
 
     Args:

@@ -211,7 +211,8 @@ class TrainingLoop(ABC, Generic[State]):
         self.run.log.rewind(self.state.step)
         with stop_signals_noted() as stop:
             self._train_until(stop)
-        self._place(self._weights_to_keep())
+        if self._weights_to_keep() is self.best:
+            self._place(self.best)
         return self.state
 
     @property

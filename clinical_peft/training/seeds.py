@@ -11,10 +11,10 @@ from clinical_peft.runtime.lineage import Usage
 from clinical_peft.training.finetuning import PreparedTask, finetune, prepare_task
 from clinical_peft.training.kept_seeds import (
     SeedOutputs,
-    bring_back,
     forget_checkpoints,
     inputs_digest,
     keep_seed,
+    restore_seed,
     seed_key,
 )
 from clinical_peft.training.task_data import TaskInputs
@@ -49,7 +49,7 @@ def finetune_seeds(
     """
     digest = inputs_digest(inputs)
     keys = {seed: seed_key(record, digest, seed) for seed in outputs}
-    kept = [seed for seed, each in outputs.items() if bring_back(work, seed, keys[seed], each)]
+    kept = [seed for seed, each in outputs.items() if restore_seed(work, seed, keys[seed], each)]
     missing = [seed for seed in outputs if seed not in kept]
     if missing:
         task = prepare_task(job, inputs)
