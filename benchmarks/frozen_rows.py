@@ -24,9 +24,10 @@ from clinical_peft.recipes import FinetuneJob, PoolJob
 from clinical_peft.recipes.job_records import job_from_record
 from clinical_peft.runtime.events import NullLog
 from clinical_peft.runtime.provenance import git_revision, machine, package_versions
-from clinical_peft.training.classification import finetune, prepare
-from clinical_peft.training.head_runs import finetune_head, prepare_head
+from clinical_peft.training.classification import prepare
+from clinical_peft.training.finetuning import finetune, prepare_task
 from clinical_peft.training.pooling import pool_notes
+from clinical_peft.training.task_data import TaskInputs
 
 HERE = Path(__file__).resolve().parent
 MODELS = ("llama", "llama+clinical-frozen")
@@ -100,15 +101,13 @@ class Bench:
         job = self.job(task)
         # A finished run is not trained again as long as its checkpoint lies there.
         shutil.rmtree(self.outputs(way, task)["work"], ignore_errors=True)
+        inputs = TaskInputs(**self.cohort(task), base=self.base, adapter=self.adapter)
         if way == "pooled":
-            given = self.cohort(task) | {"features": self.features, "base": self.base}
-            head = prepare_head(job, **given, adapter=self.adapter)
-            started = time.perf_counter()
-            summary = finetune_head(head, seed=seed, log=NullLog(), **self.outputs(way, task))
+            prepared = prepare_task(job, replace(inputs, features=self.features))
         else:
-            notes = prepare(job, **self.cohort(task), base=self.base, adapter=self.adapter, keep_features=False)
-            started = time.perf_counter()
-            summary = finetune(notes, seed=seed, log=NullLog(), **self.outputs(way, task))
+            prepared = prepare(job, inputs, keep_features=False)
+        started = time.perf_counter()
+        summary = finetune(prepared, seed=seed, log=NullLog(), **self.outputs(way, task))
         return summary | {"whole_seconds": time.perf_counter() - started}
 
     def difference(self, task: str) -> float:

@@ -25,7 +25,7 @@ from clinical_peft.training.activations import decoder_layers, free_bytes, recom
 from clinical_peft.training.compiling import compile_layers
 from clinical_peft.training.language_loop import train_language_model
 from clinical_peft.training.language_loss import CausalLoss
-from clinical_peft.training.language_run import RunState
+from clinical_peft.training.language_run import LanguageState
 from clinical_peft.training.optimisation import to_device
 from clinical_peft.training.throughput import matrix_ceiling, matrix_parameters
 
@@ -135,7 +135,7 @@ def training(setting: Setting) -> Iterator[Finding]:
     tokens = sum(map(len, documents))
     usual = {"batch_tokens": tokens // 8, "micro_batch_tokens": 4 * setting.context}
 
-    def train(stop_after: int | None = None, **changes: Any) -> tuple[Gradients, RunState]:
+    def train(stop_after: int | None = None, **changes: Any) -> tuple[Gradients, LanguageState]:
         recipe = LanguageRecipe(
             learning_rate=1e-3,
             context=setting.context,
@@ -173,7 +173,7 @@ def training(setting: Setting) -> Iterator[Finding]:
         found, state = train(**changes)
         apart = distance(found, first)
         facts = {"distance": apart, "bitwise": apart == 0.0, "limit": limit}
-        yield Finding(claim, apart < limit, facts | state.metered.figures(state.seconds))
+        yield Finding(claim, apart < limit, facts | state.usage.metrics(state.seconds))
     yield _out_of_memory(setting, lambda **changes: train(batch_tokens=tokens, checkpointing="none", **changes)[1])
 
 

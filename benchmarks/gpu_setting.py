@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from clinical_peft.config.switches import resolve_switches
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import DTYPES, llama_config
 from clinical_peft.models.new_adapters import add_adapter
@@ -144,6 +145,7 @@ class Setting:
             identity="claim",
             log=NullLog(),
             salt="",
+            switches=resolve_switches("corrected", {}),
             **more,
         )
 

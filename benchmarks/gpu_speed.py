@@ -20,7 +20,7 @@ from clinical_peft.training import attention
 from clinical_peft.training.activations import free_bytes, layers_to_recompute
 from clinical_peft.training.language_loop import train_language_model
 from clinical_peft.training.language_loss import linear_cross_entropy
-from clinical_peft.training.language_run import RunState
+from clinical_peft.training.language_run import LanguageState
 from clinical_peft.training.throughput import flops_per_token, matrix_ceiling, matrix_parameters, peak_memory_bytes
 
 VOCABULARIES = ((32000, 32001), (128256, 128257))  # with a padding token added, and without
@@ -81,7 +81,7 @@ class _Speeds:
         """Share of the ceiling that useful arithmetic reaches."""
         return tokens_per_second * self.flops / self.ceiling
 
-    def measure(self, name: str, train: Callable[[], RunState | None], speeds: dict[str, float]) -> Finding:
+    def measure(self, name: str, train: Callable[[], LanguageState | None], speeds: dict[str, float]) -> Finding:
         """Train twice, the first time to warm up, and tell the speed of the second."""
         release()
         if self.setting.gpu:
@@ -100,11 +100,11 @@ class _Speeds:
             "tokens_per_second": speeds[name],
             "share_of_ceiling": self.share(speeds[name]),
             "peak_bytes": peak_memory_bytes(self.setting.device),
-            **(state.metered.figures(state.seconds) if state is not None else {}),
+            **(state.usage.metrics(state.seconds) if state is not None else {}),
         }
         return Finding(f"speed: {name}", None, facts)
 
-    def ours(self, rows: int, *, packed: bool, compiled: bool = False) -> Callable[[], RunState]:
+    def ours(self, rows: int, *, packed: bool, compiled: bool = False) -> Callable[[], LanguageState]:
         """Return this project's training, in passes of so many rows."""
         recipe = LanguageRecipe(
             learning_rate=3e-4,
@@ -116,7 +116,7 @@ class _Speeds:
             compile=compiled,
         )
 
-        def train() -> RunState:
+        def train() -> LanguageState:
             with tempfile.TemporaryDirectory() as work:
                 return train_language_model(
                     self.model, self.setting.run(self.documents, Path(work), recipe, packed=packed)

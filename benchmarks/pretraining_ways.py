@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from clinical_peft.config.switches import resolve_switches
 from clinical_peft.recipes import LanguageRecipe
 from clinical_peft.runtime.events import NullLog
 from clinical_peft.tokens.reading import Ids
@@ -112,10 +113,11 @@ def ours(case: Case, *, compiled: bool, attention: str = "auto") -> Way:
                 identity="",
                 log=NullLog(),
                 salt="",
+                switches=resolve_switches("corrected", {}),
             )
             with deterministic_kernels(), _compiled_layers(case, calls), measured(case.device) as spent:
                 state = train_language_model(case.model, run)
-        if state.micro_batch_tokens < recipe.micro_batch_tokens:
+        if state.micro_batch < recipe.micro_batch_tokens:
             raise torch.OutOfMemoryError("the passes were halved")
         return spent
 

@@ -11,16 +11,16 @@ with job(snakemake.log[0]):
     from clinical_peft.runtime.lineage import Usage
     from clinical_peft.training.pooling import pool_notes
 
-    recipe = job_from_record(PoolJob, snakemake.params.job)
+    pool_job = job_from_record(PoolJob, snakemake.params.job)
     name = snakemake.wildcards.features
     log = JsonlLog(Path(snakemake.output.run_log), kind="features", name=name, parent="features")
     log.params(snakemake.params.job)
     usage = Usage()
     pool_notes(
-        recipe,
+        pool_job,
         cohorts=[Path(path) for path in snakemake.input.cohorts],
         base=Path(snakemake.input.base),
-        adapter=Path(snakemake.input.adapter) if recipe.clinical else None,
+        adapter=Path(snakemake.input.adapter) if pool_job.clinical else None,
         output=Path(snakemake.output.features),
         record=Path(snakemake.output.record),
         log=log,

@@ -13,10 +13,10 @@ with job(snakemake.log[0]), owned_work(share, snakemake.output):
     from clinical_peft.search.trials import run_trials
 
     given, output, params = snakemake.input, snakemake.output, snakemake.params
-    recipe, _ = complete_job(PretrainJob, params.job, checkpoint_seconds=params.checkpoint_seconds)
+    pretrain_job, _ = complete_job(PretrainJob, params.job, checkpoint_seconds=params.checkpoint_seconds)
     search, work = from_record(params.search), Path(params.work)
     files = {name: Path(given[name]) for name in ("base", "tokens", "general") if given.get(name)}
-    objective = PretrainObjective(recipe, search, **files, work=work)
+    objective = PretrainObjective(pretrain_job, search, **files, work=work)
     worker, journal = int(snakemake.wildcards.worker), work / "trials.journal"
     records = run_trials(search, objective, worker=worker, journal=journal, identity=objective.identity)
     write_worker(records, work=objective.work, trials=Path(output.trials), run_logs=Path(output.run_logs))

@@ -11,20 +11,14 @@ with job(snakemake.log[0]), owned_work(share, snakemake.output):
     from clinical_peft.search.objectives import FinetuneObjective
     from clinical_peft.search.outcome import complete_job, write_worker
     from clinical_peft.search.trials import run_trials
+    from clinical_peft.training.task_data import TaskInputs
 
     given, output, params = snakemake.input, snakemake.output, snakemake.params
-    recipe, _ = complete_job(FinetuneJob, params.job, checkpoint_seconds=params.checkpoint_seconds)
+    finetune_job, _ = complete_job(FinetuneJob, params.job, checkpoint_seconds=params.checkpoint_seconds)
     search, work = from_record(params.search), Path(params.work)
-    objective = FinetuneObjective(
-        recipe,
-        search,
-        cohort=Path(given.cohort),
-        classes=Path(given.classes),
-        base=Path(given.base),
-        adapter=Path(given.adapter) if recipe.clinical else None,
-        features=Path(given.features) if given.features else None,
-        work=work,
-    )
+    names = ("cohort", "classes", "base", "adapter", "features")
+    inputs = TaskInputs(**{name: Path(given[name]) for name in names if given[name]})
+    objective = FinetuneObjective(finetune_job, search, inputs, work=work)
     worker, journal = int(snakemake.wildcards.worker), work / "trials.journal"
     records = run_trials(search, objective, worker=worker, journal=journal, identity=objective.identity)
     write_worker(records, work=objective.work, trials=Path(output.trials), run_logs=Path(output.run_logs))

@@ -18,10 +18,10 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
     log = JsonlLog(run_log, kind="adapters", name=name, parent="adapters", kept=work / "run.jsonl")
     general = snakemake.input.get("general")
     params, best = snakemake.params, snakemake.input.search
-    recipe, resolved = complete_job(PretrainJob, params.job, best, checkpoint_seconds=params.checkpoint_seconds)
-    log.params(resolved)
+    pretrain_job, record = complete_job(PretrainJob, params.job, best, checkpoint_seconds=params.checkpoint_seconds)
+    log.params(record)
     run_pretraining(
-        recipe,
+        pretrain_job,
         base=Path(snakemake.input.base),
         tokens=tokens,
         output=Path(snakemake.output.adapter),

@@ -73,7 +73,7 @@ class Search:
         trials: Trials in all, pruned and failed ones included; a finite space may hold fewer points.
         seed: Seed of the sampler, and of the fine-tuning of every trial.
         workers: Jobs that share the trials.
-        metric: Validation figure to optimise.
+        metric: Validation metric to optimise.
     """
 
     space: str

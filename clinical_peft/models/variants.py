@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import TrainingError
 from clinical_peft.methods import Method
 from clinical_peft.recipes import FinetuneJob
@@ -59,11 +60,11 @@ def variant_of(job: FinetuneJob) -> Variant:
         raise TrainingError(
             f"model {job.model}: kind {job.kind!r} of family {job.family!r} has no network to fine-tune"
         )
-    left_inactive = job.switches.get("task_adapter_inactive", False) and job.clinical_mode in ("frozen", "trainable")
+    follows_another = job.task_method is not None and job.clinical_mode in ("frozen", "trainable")
     return Variant(
         family=job.family,
         full=find_kind(job.kind).trains_every_weight,
         clinical=job.clinical_mode if job.clinical else None,
         task_method=job.task_method,
-        task_active=not left_inactive,
+        task_active=not (follows_another and switch_on(job.switches, "task_adapter_inactive")),
     )

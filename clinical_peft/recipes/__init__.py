@@ -1,4 +1,4 @@
-"""What a training job is told: plain dataclasses, so that training code needs no validation library.
+"""Settings of training jobs: plain dataclasses, so that training code needs no validation library.
 
 The configuration (`clinical_peft.config`) validates YAML into these classes; a script or a benchmark may also
 construct them directly. Each checks its own values and raises `ValueError`.
@@ -58,7 +58,7 @@ class Optimisation:
         learning_rate: Peak learning rate of AdamW.
         weight_decay: Decoupled weight decay.
         warmup_ratio: Share of all optimizer steps over which the learning rate rises from zero.
-        schedule: Course of the learning rate after warm-up.
+        schedule: Decay of the learning rate after warm-up.
         clip_norm: Largest gradient norm, or null for no clipping.
         precision: Type of activations; trainable parameters are always float32. `nf4` also keeps the base's matrices in
             four bits each (QLoRA, Dettmers et al. 2023), with bfloat16 activations; it needs a GPU and bitsandbytes.
@@ -184,7 +184,7 @@ class FinetuneRecipe(Optimisation):
         micro_batch_size: Admissions per forward pass; must divide `batch_size`.
         head_learning_rate: Peak learning rate of the classification head, or null for `learning_rate`.
         class_weights: Weight the loss of single-label tasks by N / (K n_c).
-        selection: Validation figure that picks the epoch to keep.
+        selection: Validation metric that picks the epoch to keep.
         checkpoint_seconds: Time between two checkpoints.
     """
 
@@ -221,7 +221,8 @@ class PretrainJob:
         seed: Seed of initialisation, order and dropout.
         split_salt: Salt of the patient-level hash split of the corpus.
         general_salt: Salt of the hash split of general text, the one by which a base was trained here.
-        switches: Named deviations of the protocol; true means the original's behaviour.
+        switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
+            job reads (`clinical_peft.recipes.job_records.reads_switch`).
     """
 
     adapter: str
@@ -230,7 +231,7 @@ class PretrainJob:
     seed: int
     split_salt: str
     general_salt: str = ""
-    switches: dict[str, bool] = field(default_factory=dict)
+    switches: dict[str, bool]
 
     def __post_init__(self) -> None:
         virtual, context = self.method.virtual_tokens, self.recipe.context
@@ -253,7 +254,8 @@ class PoolJob:
         micro_batch_size: Admissions per forward pass of training; a pass without gradients holds more.
         precision: Type of the base's weights and of the activations.
         threads: CPU threads of the job.
-        switches: Named deviations of the protocol; true means the original's behaviour.
+        switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
+            job reads (`clinical_peft.recipes.job_records.reads_switch`).
     """
 
     family: Family
@@ -263,7 +265,7 @@ class PoolJob:
     micro_batch_size: int
     precision: Precision
     threads: int
-    switches: dict[str, bool] = field(default_factory=dict)
+    switches: dict[str, bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +282,8 @@ class FinetuneJob:
         clinical_mode: Whether the clinical adapter stays as it is, is trained further, or is merged into the base.
         task_method: PEFT method of the task adapter, or null for none.
         recipe: Optimisation and budget.
-        switches: Named deviations of the protocol; true means the original's behaviour.
+        switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
+            job reads (`clinical_peft.recipes.job_records.reads_switch`).
     """
 
     model: str
@@ -291,4 +294,4 @@ class FinetuneJob:
     clinical_mode: ClinicalMode | None
     task_method: AnyMethod | None
     recipe: FinetuneRecipe
-    switches: dict[str, bool] = field(default_factory=dict)
+    switches: dict[str, bool]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from clinical_peft.config.switches import SWITCHES
+from clinical_peft.config.switches import SWITCHES, switch_on
 from clinical_peft.models.variants import variant_of
 from clinical_peft.recipes import IDLE_KEYS, FinetuneJob, FinetuneRecipe, PoolJob, PretrainJob
 from clinical_peft.recipes.families import find_family
@@ -27,20 +27,25 @@ def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
 def read_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """The part of a job's record that its result depends on; a workflow runs the job again when it changes.
 
-    Left out are the time between checkpoints, switches that the job does not look at, and keys of the recipe that its
-    kind of model does not use: TF-IDF has no learning rate, and a head alone has none but its own.
+    It has no time between checkpoints, no switch that the job does not read, and no key of the recipe that its kind of
+    model does not use: TF-IDF has no learning rate, and a head alone has none but its own.
 
     Args:
         job: Resolved job.
 
     Returns:
         A record from which `job_from_record` makes a job with the same result.
+
+    Raises:
+        ConfigError: The job lacks a switch that it reads.
     """
     record = as_record(job)
-    record["switches"] = {name: value for name, value in record["switches"].items() if _looks_at(job, name)}
+    record["switches"] = {name: switch_on(job.switches, name) for name in SWITCHES if reads_switch(job, name)}
     if not isinstance(job, PoolJob):
         unused = _unused_keys(job)
         record["recipe"] = {key: value for key, value in record["recipe"].items() if key not in unused}
+    if isinstance(job, FinetuneJob):
+        record["recipe"]["threads"] = find_kind(job.kind).threads or job.recipe.threads
     return record
 
 
@@ -59,7 +64,7 @@ def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
     return unused
 
 
-def _looks_at(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
+def reads_switch(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
     """Whether a job's result may depend on a switch."""
     switch = SWITCHES[name]
     if isinstance(job, PoolJob):
@@ -76,10 +81,19 @@ def _looks_at(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
     return switch.only_for != "decoder" or (job.family is not None and find_family(job.family).is_decoder)
 
 
-def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
-    """Rebuild a job from `as_record` or `read_record`; what a recipe says beside it, such as its search, is left out.
+def has_switch_on(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
+    """Whether a job has a switch on; one that it does not read is off.
 
-    Keys of the recipe that `read_record` leaves out get their defaults.
+    Raises:
+        ConfigError: The job lacks a switch that it reads.
+    """
+    return reads_switch(job, name) and switch_on(job.switches, name)
+
+
+def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
+    """Rebuild a job from `as_record` or `read_record`; other keys of a recipe file, such as `search`, are ignored.
+
+    Keys of the recipe that `read_record` drops get their defaults.
 
     Raises:
         TypeError: A part of the job has an unknown key, or one is missing.

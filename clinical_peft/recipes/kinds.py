@@ -18,6 +18,7 @@ class ModelKind:
         trains_every_weight: Whether it trains the base itself.
         recipe_keys: Keys of a recipe for fine-tuning that its result depends on; None for all.
         concerns: Concerns of the switches that its runs look at; None for all.
+        threads: CPU threads that it computes with, whatever the recipe says; None for those of the recipe.
     """
 
     has_network: bool = True
@@ -25,12 +26,13 @@ class ModelKind:
     trains_every_weight: bool = False
     recipe_keys: tuple[str, ...] | None = None
     concerns: tuple[str, ...] | None = None
+    threads: int | None = None
 
 
 KINDS: dict[Kind, ModelKind] = {
     "adapted": ModelKind(takes_adapters=True),
     "full": ModelKind(trains_every_weight=True),
-    "tfidf": ModelKind(has_network=False, recipe_keys=("class_weights", "threads"), concerns=("scoring",)),
+    "tfidf": ModelKind(has_network=False, recipe_keys=("class_weights", "threads"), concerns=("scoring",), threads=1),
 }
 
 

@@ -1,4 +1,4 @@
-"""What a trial computes: a training at one point of the space, judged by the validation split alone.
+"""What a trial computes: training at one point of the space, judged by the validation split alone.
 
 The test split is out of reach: its cohort rows are never loaded, and its token rows cannot be asked for.
 """
@@ -6,7 +6,7 @@ The test split is out of reach: its cohort rows are never loaded, and its token 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from clinical_peft.config.search_spaces import Point, Search, apply_point, as_record
+from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
-from clinical_peft.models.variants import variant_of
+from clinical_peft.models.folders import ADAPTER_WEIGHTS
 from clinical_peft.recipes import FinetuneJob, PretrainJob
 from clinical_peft.recipes.job_records import read_record
 from clinical_peft.runtime.events import JsonlLog
@@ -24,10 +25,10 @@ from clinical_peft.search.outcome import RUN_LOG, trial_folder
 from clinical_peft.search.trials import Outcome, Pruned, Report
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.checkpoint import remove_checkpoint
-from clinical_peft.training.classification import PreparedTask, finetune, prepare
-from clinical_peft.training.head_runs import PreparedHead, finetune_head, prepare_head
+from clinical_peft.training.finetuning import finetune, prepare_task
 from clinical_peft.training.language import validate
 from clinical_peft.training.selection import selection_auroc
+from clinical_peft.training.task_data import TaskInputs
 
 SEEN_SPLITS = ("train", "validation")
 
@@ -35,20 +36,16 @@ SEEN_SPLITS = ("train", "validation")
 class FinetuneObjective:
     """Validation AUROC of a model on a task, of the epoch that the recipe keeps.
 
-    The task is tokenised once for all trials. A trial that a kill interrupted goes on from its checkpoint.
+    The task is tokenised once for all trials. A killed trial resumes from its checkpoint.
 
     Args:
         job: The job that points complete.
         search: The search; its seed is that of every trial.
-        cohort: Cohort file.
-        classes: Label space of the cohort.
-        base: Base folder.
-        adapter: Folder of the clinical adapter, or None.
-        features: Pooled features of the notes, for a model that trains nothing but a head, or None.
+        inputs: Files and folders that the job reads.
         work: Folder for checkpoints and run logs, which outlives a failed job.
 
     Attributes:
-        identity: Digest of what decides a trial's figure.
+        identity: Digest of what decides a trial's metric.
         work: Folder of the trials with this identity.
 
     Raises:
@@ -56,56 +53,38 @@ class FinetuneObjective:
         TrainingError: The cohort does not fit the task.
     """
 
-    def __init__(
-        self,
-        job: FinetuneJob,
-        search: Search,
-        *,
-        cohort: Path,
-        classes: Path,
-        base: Path,
-        adapter: Path | None,
-        features: Path | None = None,
-        work: Path,
-    ) -> None:
+    def __init__(self, job: FinetuneJob, search: Search, inputs: TaskInputs, *, work: Path) -> None:
         self.search = search
-        task: dict[str, Any] = {"cohort": cohort, "classes": classes, "adapter": adapter, "splits": SEEN_SPLITS}
-        self.finetune: Callable[..., dict[str, Any]]
-        self.prepared: PreparedTask | PreparedHead
-        if features is None:
-            self.finetune, self.prepared = finetune, prepare(job, base=base, **task)
-        else:
-            self.finetune, self.prepared = finetune_head, prepare_head(job, features=features, base=base, **task)
-        data = self.prepared.data
+        self.task = prepare_task(job, inputs, splits=SEEN_SPLITS)
+        data = self.task.data
         targets = data.targets[data.rows("validation")]
         if math.isnan(selection_auroc(np.zeros((len(targets), len(data.classes))), targets, data.type)):
             raise DataError(
-                f"{cohort}: AUROC is undefined on the validation split of {job.task}, no class has both a positive and "
-                f"a negative row among {len(targets)}; a search needs a larger cohort"
+                f"{inputs.cohort}: AUROC is undefined on the validation split of {job.task}, no class has both a "
+                f"positive and a negative row among {len(targets)}; a search needs a larger cohort"
             )
-        files = [cohort, classes, base / "base.json", *([_weights(adapter)] if adapter else [])]
+        files = [inputs.cohort, inputs.classes, inputs.base_folder / "base.json"]
+        files += [inputs.adapter / ADAPTER_WEIGHTS] if inputs.adapter else []
         self.identity = _identity(job, search, {path.name: sha256_file(path) for path in files})
         self.work = Path(work) / self.identity[:16]
 
     def __call__(self, number: int, point: Point, report: Report) -> Outcome:
         """Run one trial."""
-        job = apply_point(self.prepared.job, point)
+        job = apply_point(self.task.job, point)
         work = trial_folder(self.work, number)
         try:
-            summary = self.finetune(
-                replace(self.prepared, job=job, variant=variant_of(job)),
+            summary = finetune(
+                self.task.with_job(job),
                 seed=self.search.seed,
                 work=work,
-                predictions=None,
-                model_directory=None,
                 log=_log(work, job.model, f"{job.task}/trial{number}", point, asdict(job)),
-                on_epoch=lambda curve: report(_figures(curve, "validation_auroc")),
+                on_evaluation=lambda curve: report(_values(curve, "validation_auroc")),
             )
         except Pruned:
             remove_checkpoint(work)
             raise
         remove_checkpoint(work)
-        curve = _figures(summary["curve"], "validation_auroc")
+        curve = _values(summary["curve"], "validation_auroc")
         return Outcome(curve[summary["best_epoch"] - 1], curve, summary["tokens"], summary["seconds"])
 
 
@@ -121,7 +100,7 @@ class PretrainObjective:
         general: Corpus of general text for replay; None if there is none.
 
     Attributes:
-        identity: Digest of what decides a trial's figure.
+        identity: Digest of what decides a trial's metric.
         work: Folder of the trials with this identity.
     """
 
@@ -147,14 +126,14 @@ class PretrainObjective:
                 shards=self.shards,
                 work=work,
                 log=_log(work, job.adapter, f"trial{number}", point, asdict(job)),
-                on_evaluation=lambda curve: report(_figures(curve, "validation_perplexity")),
+                on_evaluation=lambda curve: report(_values(curve, "validation_perplexity")),
                 general=self.general,
             )
         except Pruned:
             remove_checkpoint(work)
             raise
-        curve = _figures(state.curve, "validation_perplexity")
-        kept = curve[-1] if job.switches.get("last_epoch", False) else state.kept_perplexity
+        curve = _values(state.curve, "validation_perplexity")
+        kept = curve[-1] if switch_on(job.switches, "last_epoch") else state.best_perplexity
         assert kept is not None  # the last evaluation may always be kept
         return Outcome(kept, curve, state.tokens, state.seconds)
 
@@ -172,12 +151,8 @@ class WithoutTest(TokenShards):
         return super().rows(split)
 
 
-def _weights(adapter: Path) -> Path:
-    return Path(adapter) / "adapter_model.safetensors"
-
-
 def _identity(job: PretrainJob | FinetuneJob, search: Search, inputs: Mapping[str, Any]) -> str:
-    """Digest of what decides a trial's figure; neither the number of trials nor that of the workers does."""
+    """Digest of what decides a trial's metric; neither the number of trials nor that of the workers does."""
     asked = as_record(replace(search, trials=1, workers=1))
     text = json.dumps({"job": read_record(job), "search": asked, "inputs": inputs}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -189,5 +164,5 @@ def _log(folder: Path, searched: str, name: str, point: Point, job: Mapping[str,
     return log
 
 
-def _figures(curve: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+def _values(curve: Sequence[Mapping[str, Any]], name: str) -> list[float]:
     return [float(point[name]) for point in curve]

@@ -36,7 +36,7 @@ def write_worker(records: Sequence["TrialRecord"], *, work: Path, trials: Path, 
         records: Its trials.
         work: Folder of the trials' folders.
         trials: JSON file to write.
-        run_logs: Folder to write: the run log of every trial, that of a completed one with its figure as
+        run_logs: Folder to write: the run log of every trial, that of a completed one with its metric as
             `search_value`.
     """
     with atomic_path(Path(run_logs)) as folder:
@@ -55,10 +55,10 @@ def choose_best(search: Search, workers: Sequence[Path], *, searched: str, best:
     Args:
         search: The search.
         workers: What `write_worker` wrote, of every worker.
-        searched: How messages call what is searched.
+        searched: Name of what is searched, in messages.
         best: JSON file to write: the search, how many trials ended how, and `best` with `trial`, `value` and
             `values`. Of equal trials the first is the best.
-        table: CSV file to write: one row per trial with its point, figures by epoch or evaluation, tokens and time.
+        table: CSV file to write: one row per trial with its point, metric by epoch or evaluation, tokens and time.
 
     Returns:
         What `best` holds.
@@ -96,10 +96,10 @@ def _csv(search: Search, trials: Sequence[Mapping[str, Any]]) -> str:
     curve = [f"{search.metric}_{step}" for step in steps]
     writer.writerow([*COLUMNS, *search.parameters, search.metric, *curve, *LAST_COLUMNS])
     for trial in trials:
-        figures = [*trial["curve"], *[None] * (len(steps) - len(trial["curve"]))]
+        metrics = [*trial["curve"], *[None] * (len(steps) - len(trial["curve"]))]
         values = [trial["values"][name] for name in search.parameters]
         writer.writerow(
-            [*(trial[key] for key in COLUMNS), *values, trial["value"], *figures, *(trial[key] for key in LAST_COLUMNS)]
+            [*(trial[key] for key in COLUMNS), *values, trial["value"], *metrics, *(trial[key] for key in LAST_COLUMNS)]
         )
     return stream.getvalue()
 

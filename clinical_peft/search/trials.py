@@ -36,7 +36,7 @@ LOCK_SECONDS = 30
 NUMBER, TOKENS, SECONDS, REASON = "number", "tokens", "seconds", "reason"
 
 Report = Callable[[Sequence[float]], None]
-"""Takes a trial's validation figures by epoch or evaluation; raises `Pruned` where the trial should end."""
+"""Takes a trial's validation metric by epoch or evaluation; raises `Pruned` where the trial should end."""
 
 
 class Pruned(Exception):
@@ -48,8 +48,8 @@ class Outcome:
     """What a completed trial found.
 
     Attributes:
-        value: Its validation figure.
-        curve: Its figures by epoch or evaluation.
+        value: Its validation metric.
+        curve: That metric by epoch or evaluation.
         tokens: Tokens trained on.
         seconds: Time it took.
     """
@@ -71,9 +71,9 @@ class TrialRecord:
     Attributes:
         number: Its number in the search, from 0.
         state: `complete`, `pruned`, or `failed` where training could not go on.
-        value: Its validation figure; of a pruned trial the last one, null for a failed one.
+        value: Its validation metric; of a pruned trial the last one, null for a failed one.
         values: Its point.
-        curve: Validation figures by epoch or evaluation.
+        curve: Validation metric by epoch or evaluation.
         tokens: Tokens trained on, null where it did not complete.
         seconds: Time it took, null where it did not complete.
         reason: Why it failed, or null.
@@ -89,7 +89,7 @@ class TrialRecord:
     reason: str | None
 
 
-class _MendingLock(JournalFileOpenLock):
+class _RepairingLock(JournalFileOpenLock):
     """The journal's lock; who takes it first drops a record that a kill or a full disk cut short."""
 
     def __init__(self, journal: Path) -> None:
@@ -103,7 +103,7 @@ class _MendingLock(JournalFileOpenLock):
 
 
 class _Chooser(BaseSampler):
-    """Takes each trial's point from a function."""
+    """A sampler that takes each trial's point from a function."""
 
     def __init__(self, choose: Callable[[optuna.Study, FrozenTrial], Point]) -> None:
         self.choose = choose
@@ -131,7 +131,7 @@ def run_trials(search: Search, objective: Objective, *, worker: int, journal: Pa
         objective: Runs one trial.
         worker: Which of `search.planned_workers` this is, from 0; no two processes may run as the same one.
         journal: File that the workers share; it must outlive a failed job.
-        identity: Digest of everything that decides a trial's figure; trials of another one are not counted.
+        identity: Digest of everything that decides a trial's metric; trials of another one are not counted.
 
     Returns:
         The worker's trials, by number.
@@ -151,7 +151,7 @@ def _open(search: Search, journal: Path, identity: str) -> optuna.Study:
     journal = Path(journal).absolute()
     private_directory(journal.parent)
     journal.touch(mode=0o600)
-    lock = _MendingLock(journal)
+    lock = _RepairingLock(journal)
     lock.acquire()  # so that the first reading meets whole records
     lock.release()
     pruner: BasePruner = MedianPruner(n_startup_trials=FIRST_TRIALS) if search.pruner == "median" else NopPruner()
@@ -193,8 +193,8 @@ def _run(study: optuna.Study, search: Search, number: int, objective: Objective)
 
     def report(curve: Sequence[float]) -> None:
         nonlocal reported
-        for step, figure in list(enumerate(curve, start=1))[reported:]:
-            trial.report(figure, step)
+        for step, value in list(enumerate(curve, start=1))[reported:]:
+            trial.report(value, step)
         reported = len(curve)
 
     def report_and_judge(curve: Sequence[float]) -> None:
@@ -253,7 +253,7 @@ def _choice(search: Search, number: int) -> Callable[[optuna.Study, FrozenTrial]
             for name, distribution in _distributions(search).items()
         }
         tried = [other.params for other in _tried(study) if other.number != trial.number]
-        # Training at a point twice would find the same figure twice.
+        # Training at a point twice would find the same value twice.
         while point in tried:
             point = random_point(search, draw)
         return point

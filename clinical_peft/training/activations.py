@@ -1,4 +1,4 @@
-"""Which activations a forward pass keeps for the backward pass, and which are computed again.
+"""Which activations a forward pass keeps for the backward pass, and which are recomputed.
 
 Keeping all is fastest; recomputing a decoder layer costs its forward pass once more and keeps its input alone. As many
 layers are recomputed as memory demands, and no more.

@@ -1,6 +1,6 @@
-"""The two ways to adapt a base to notes: beside its weights, with an adapter of PEFT, or in them."""
+"""How a method adapts a base to notes: with a PEFT adapter, or by training the whole network."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -10,13 +10,13 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods.method import TrainingHooks
 from clinical_peft.models.adapters import load_adapter, save_adapter
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import DTYPES, BaseIdentity, load_causal
 from clinical_peft.models.new_adapters import add_adapter, require_positions
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.tokens.tokenizer import load_tokenizer
-from clinical_peft.training.language_run import LanguageRun
 
 
 class Adaptation(Protocol):
@@ -30,8 +30,8 @@ class Adaptation(Protocol):
             updates: Optimizer steps of the run.
         """
 
-    def during(self, run: LanguageRun, model: nn.Module) -> LanguageRun:
-        """Return the run with what the method does at every update."""
+    def hooks(self, model: nn.Module) -> TrainingHooks:
+        """Return what the method does at every update of a network from `prepare`."""
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write what was trained, without a card."""
@@ -39,12 +39,9 @@ class Adaptation(Protocol):
     def load(self, folder: Path) -> nn.Module:
         """Load the base with what `save` wrote."""
 
-    def remaining_ranks(self, model: nn.Module) -> list[int]:
-        """Return the ranks that an allocation has left each matrix; empty for methods without one."""
 
-
-def adaptation(job: PretrainJob, base: Path, identity: BaseIdentity) -> Adaptation:
-    """Return the way of a job's method.
+def adaptation_of(job: PretrainJob, base: Path, identity: BaseIdentity) -> Adaptation:
+    """Return how a job's method adapts a base.
 
     Args:
         job: Method, recipe and seed.
@@ -72,17 +69,9 @@ class _WithAdapter:
         context = self.job.recipe.context
         return add_adapter(network, self.job.method, total_steps=updates, context=context, base=self.base)
 
-    def during(self, run: LanguageRun, model: nn.Module) -> LanguageRun:
+    def hooks(self, model: nn.Module) -> TrainingHooks:
         assert isinstance(model, PeftModel)
-        hooks = self.job.method.hooks(model)
-        return replace(
-            run,
-            after_update=hooks.after_update,
-            penalty=hooks.penalty,
-            extra_state=hooks.state,
-            restore_extra=hooks.restore,
-            keep_from=hooks.keep_from,
-        )
+        return self.job.method.hooks(model)
 
     def save(self, model: nn.Module, folder: Path) -> None:
         assert isinstance(model, PeftModel)
@@ -91,10 +80,6 @@ class _WithAdapter:
     def load(self, folder: Path) -> PeftModel:
         network = load_causal(self.base, precision=self.job.recipe.precision)
         return load_adapter(network, folder, base=self.identity)
-
-    def remaining_ranks(self, model: nn.Module) -> list[int]:
-        assert isinstance(model, PeftModel)
-        return self.job.method.hooks(model).remaining_ranks()
 
 
 @dataclass(frozen=True)
@@ -110,8 +95,8 @@ class _WholeNetwork:
         torch.manual_seed(self.job.seed)
         return network.requires_grad_(True)
 
-    def during(self, run: LanguageRun, model: nn.Module) -> LanguageRun:
-        return run
+    def hooks(self, model: nn.Module) -> TrainingHooks:
+        return TrainingHooks()
 
     def save(self, model: nn.Module, folder: Path) -> None:
         assert isinstance(model, PreTrainedModel)
@@ -126,6 +111,3 @@ class _WholeNetwork:
 
     def load(self, folder: Path) -> PreTrainedModel:
         return load_causal(folder, precision=self.job.recipe.precision)
-
-    def remaining_ranks(self, model: nn.Module) -> list[int]:
-        return []

@@ -6,7 +6,7 @@ compute for every token what a forward pass over its document alone would comput
 
 transformers recognises a packed sequence by its positions, but silently ignores it where a cache or a mask is passed,
 and hands the attention a dense mask of tokens x tokens. Here the documents are a keyword argument of the forward pass,
-which every layer hands on to the attention function, PEFT's layers too; without it that function raises.
+which every layer passes to the attention function, PEFT's layers too; without it that function raises.
 """
 
 import inspect
@@ -31,10 +31,10 @@ from clinical_peft.recipes import LanguageRecipe
 
 PACKED = "packed_documents"
 FLASH_CAPABILITY = (8, 0)  # of a CUDA device: flash attention needs Ampere or newer
-PROBE = (5, 130, 64)  # lengths of the documents on which a kernel proves itself
+PROBE = (5, 130, 64)  # lengths of the documents on which a kernel is tested
 PROBE_TOLERANCE = 0.03  # bfloat16 keeps 8 bits, and the values are averages of standard normal ones
-# What layers hand on to every attention function and what says nothing of the scores: positions are already in queries
-# and keys, and the shapes of these tell whether there is a cache.
+# What layers pass to every attention function without an effect on the scores: positions are already in queries and
+# keys, whose shapes show whether there is a cache.
 WITHOUT_EFFECT = frozenset(
     {
         "cache_position",
@@ -100,15 +100,15 @@ def packed_attention(
         scaling: Factor of the scores; None for 1 / sqrt(width).
         documents: Where the documents lie.
         sliding_window: Tokens that a token sees, itself included; None for all before it.
-        **kwargs: What else layers hand on.
+        **kwargs: Other keywords of the layers.
 
     Returns:
         Outputs of shape (1, tokens, heads, width), and None for the attention weights.
 
     Raises:
         ValueError: The documents are missing, do not fill the sequence or are longer than the window, there is a
-            mask, a cache or a batch, or a layer hands on what this function does not compute: attention sinks, a cap
-            of the scores and the like.
+            mask, a cache or a batch, or a layer passes what this function does not compute: attention sinks, a cap of
+            the scores and the like.
     """
     unknown = sorted(name for name, value in kwargs.items() if value is not None and name not in WITHOUT_EFFECT)
     if unknown:

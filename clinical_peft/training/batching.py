@@ -1,4 +1,4 @@
-"""Which rows go through the network together.
+"""Which rows share a forward pass.
 
 Sequences are padded on the right: a causal network then computes the same for every real token as it would without
 padding, and needs no attention mask. An optimizer batch of many forward passes is drawn at random and sorted by length
@@ -59,7 +59,7 @@ def row_batches(lengths: npt.NDArray[np.integer], batch_size: int, generator: np
 
     Returns:
         Row numbers per batch; every row is in exactly one. A last, smaller batch is a random draw from all rows: its
-        rows weigh more in an update than others, and these must not be always the shortest.
+        rows weigh more in an update than others, and these must not always be the shortest.
     """
     order = generator.permutation(len(lengths))
     whole = len(order) - len(order) % batch_size

@@ -1,4 +1,4 @@
-"""The card that lies beside a trained adapter: what it is, how it was trained, what it gives, how it is loaded."""
+"""The model card of a trained adapter: what it is, how it was trained, its perplexities, and how to load it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -32,8 +32,7 @@ def adapter_card(
     Args:
         job: What was trained, and how.
         identity: The base.
-        result: Figures as in the perplexity file; measured times are not shown, so that the card is the same every
-            time.
+        result: Metrics as in the perplexity file; measured times are not shown, so that the card is reproducible.
         rows: See `clinical_peft.models.base_folders.rows_to_load_onto`.
     """
     whole = job.method.trains_every_weight
@@ -71,7 +70,7 @@ It derives from the notes it was trained on: share it only as their data use agr
 
 
 def method_name(job: PretrainJob) -> str:
-    """Return how a job's method is called in print."""
+    """Return the display label of a job's method."""
     name = job.method.title
     return f"{name} on a base in four bits (NF4)" if job.recipe.precision == "nf4" else name
 

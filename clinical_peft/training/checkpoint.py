@@ -1,8 +1,8 @@
 """Checkpoints that survive a kill and a full disk: two generations of a safetensors file, without pickle.
 
 A checkpoint holds tensors by name and a JSON state in the file's metadata, with a digest of both. A new one is written
-beside the others before it takes the place of the newest, which becomes the one before; so a job that is killed at
-any moment leaves a whole one, and one that is damaged later leaves the one before it.
+beside the others before it replaces the newest, which becomes the previous one. A job that is killed at any moment
+thus leaves a complete checkpoint, and where the newest is damaged later, the previous one is read.
 """
 
 import hashlib
@@ -25,19 +25,19 @@ from clinical_peft.runtime.signals import StopRequest
 
 FILE_NAME = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
-# A kill between the two renames of a save leaves this one, newer than both.
+# Present only where a kill came between the two renames of a save; it is newer than both.
 NEW = "checkpoint.new.safetensors"
 GENERATIONS = (NEW, FILE_NAME, PREVIOUS)
 
-# Part of the identity: another layout of the state is another job's.
-FORMAT = "2"
+# Part of the identity: a checkpoint of another layout is not resumed.
+FORMAT = "3"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What an interrupted run left: tensors by name and plain values."""
+    """State of an interrupted run: tensors by name and plain values."""
 
     tensors: dict[str, torch.Tensor]
     state: dict[str, Any]
@@ -48,13 +48,13 @@ class Checkpoint:
 
 
 class _Unusable(Exception):
-    """Why a file is passed over."""
+    """Why a file is skipped."""
 
 
 def save_checkpoint(
     work: Path, *, identity: str, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]
 ) -> bool:
-    """Write a checkpoint whole or not at all and keep the one before it.
+    """Write a checkpoint atomically and keep the previous one.
 
     Args:
         work: Folder of the job's state.
@@ -63,7 +63,7 @@ def save_checkpoint(
         state: Values that JSON can hold.
 
     Returns:
-        Whether it was written. Where the disk is full it is not, earlier ones stay as they are, and the log says so.
+        Whether it was written. On a full disk it is not: earlier ones stay as they are, and a warning is logged.
     """
     work = Path(work)
     text = json.dumps(dict(state), sort_keys=True)
@@ -85,9 +85,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(work: Path, *, identity: str) -> Checkpoint | None:
-    """Read the newest usable checkpoint of this very job, and delete what a kill left half-written.
+    """Read the newest usable checkpoint of a job, and delete partial files of a kill.
 
-    One that is damaged or belongs to another job is passed over for the one before it; the log says so.
+    One that is damaged or belongs to another job is skipped for the previous one, with a warning in the log.
 
     Returns:
         The checkpoint with its tensors on the CPU; None when there is none that can be used.
@@ -123,7 +123,7 @@ def read_checkpoint(work: Path, *, identity: str) -> Checkpoint | None:
 
 
 def _make_newest(path: Path) -> None:
-    """Give a checkpoint the name of the newest, so that the next save does not replace it by an unusable one."""
+    """Rename a checkpoint to the newest, so that the next save does not replace it by an unusable one."""
     newest = path.with_name(FILE_NAME)
     if path.name == NEW and newest.exists():
         newest.replace(path.with_name(PREVIOUS))
@@ -162,7 +162,7 @@ def remove_checkpoint(work: Path) -> None:
 
 
 def stopped(what: str, request: StopRequest, *, step: int, steps: int, saved: bool) -> StoppedError:
-    """Return the error with which a loop ends that was asked to stop.
+    """Return the error of a training loop that was asked to stop.
 
     Args:
         what: The run, for instance `adapter x`.

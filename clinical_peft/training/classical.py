@@ -6,7 +6,8 @@ patients' notes, and the baseline is fitted again in minutes.
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,108 +15,147 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
-from clinical_peft.data.hash_split import HELD_OUT_SPLITS
+from clinical_peft.data.hash_split import HELD_OUT_SPLITS, SPLITS
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path, write_json
 from clinical_peft.models.scores import link_of, log_odds
 from clinical_peft.recipes import FinetuneJob
-from clinical_peft.runtime.events import RunLog
-from clinical_peft.training.objectives import scores_from_logits
-from clinical_peft.training.predictions import write_predictions
+from clinical_peft.recipes.kinds import find_kind
+from clinical_peft.training.batching import Rows
+from clinical_peft.training.finetuning import PreparedTask
+from clinical_peft.training.loop import TrainingRun
 from clinical_peft.training.selection import selection_auroc
-from clinical_peft.training.task_data import TaskData, read_task
+from clinical_peft.training.task_data import TaskData, TaskInputs, read_task
 
 PENALTIES = (0.1, 1.0, 10.0)
 MOST_FEATURES = 100_000
 MOST_ITERATIONS = 300
 
 
-def fit_tfidf(
-    job: FinetuneJob,
-    *,
-    cohort: Path,
-    classes: Path,
-    seed: int,
-    predictions: Path,
-    model_directory: Path,
-    log: RunLog,
-    penalties: tuple[float, ...] = PENALTIES,
-) -> dict[str, Any]:
-    """Fit the baseline on the training split, choose its penalty on the validation split, and write predictions.
+def prepare(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] = SPLITS) -> "TfidfTask":
+    """Read a cohort.
 
     Args:
         job: Only `task`, `recipe.class_weights` and the switch `multilabel_softmax` matter.
-        cohort: Cohort file; see `clinical_peft.training.task_data.read_task`.
-        classes: Label space of the cohort.
-        seed: Seed of the solver.
-        predictions: Parquet file to write, of the same form as a network's.
-        model_directory: Folder to write; holds `classifier.json` with the choice of penalty.
-        log: Where figures are reported.
-        penalties: Inverse penalties C to choose from by validation AUROC, the smallest first.
-
-    Returns:
-        JSON-ready summary: penalty, curve (validation AUROC by penalty), features, trainable_parameters, seconds,
-        classes_without_training_rows, unknown_codes.
+        inputs: Cohort and label space.
+        splits: Splits to read.
 
     Raises:
         TrainingError: The cohort does not fit the task.
     """
-    started = time.monotonic()
-    data = read_task(cohort, classes, job.task)
-    texts = np.asarray(data.texts, dtype=object)
-    train, validation, predicted = data.rows("train"), data.rows("validation"), data.rows(*HELD_OUT_SPLITS)
-    vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, max_features=MOST_FEATURES)
-    try:
-        known = vectoriser.fit_transform(texts[train])
-    except ValueError:
-        raise TrainingError(f"{cohort}: no word occurs in two training notes; TF-IDF needs more notes") from None
-    unseen = vectoriser.transform(texts[predicted])
-    inside = np.isin(predicted, validation)
-    curve: list[dict[str, float | None]] = []
-    best: tuple[float, float, np.ndarray] | None = None
-    for penalty in penalties:
-        logits = _logits(known, unseen, data, train, penalty, balanced=job.recipe.class_weights, seed=seed)
-        odds = log_odds(logits[inside], link_of(data.type, job.switches))
-        auroc = selection_auroc(odds, data.targets[validation], data.type)
-        curve.append({"penalty": penalty, "validation_auroc": None if np.isnan(auroc) else auroc})
-        if best is None or auroc > best[0]:
-            best = (auroc, penalty, logits)
-    assert best is not None
-    _, chosen, logits = best
-    softmax = job.switches.get("multilabel_softmax", False)
-    scores = scores_from_logits(logits, data.type, multilabel_softmax=softmax)
-    write_predictions(predictions, data, predicted, logits, scores)
-    summary = {
-        "penalty": chosen,
-        "curve": curve,
-        "features": known.shape[1],
-        "trainable_parameters": _parameters(data, known.shape[1]),
-        "classes_without_training_rows": int((_training_counts(data, train) == 0).sum()),
-        "unknown_codes": data.unknown_codes,
-    }
-    _write_choice(model_directory, summary)
-    summary["seconds"] = time.monotonic() - started
-    log.metrics({"seconds": summary["seconds"], "penalty": chosen})
-    return summary
+    return TfidfTask(job, read_task(inputs.cohort, inputs.classes, job.task, splits=splits), inputs.cohort)
 
 
-def _training_counts(data: TaskData, train: np.ndarray) -> np.ndarray:
-    targets = data.targets[train]
-    if data.type == "multilabel":
-        return targets.sum(axis=0, dtype=np.int64)
-    return np.bincount(targets, minlength=len(data.classes))
+@dataclass(frozen=True)
+class TfidfTask(PreparedTask):
+    """The baseline on a task: what all seeds of a job share.
+
+    Attributes:
+        cohort: Cohort file, for messages.
+        penalties: Inverse penalties C to choose from by validation AUROC, the smallest first.
+    """
+
+    cohort: Path
+    penalties: tuple[float, ...] = PENALTIES
+
+    def train(self, run: TrainingRun) -> "TrainedTfidf":
+        """Fit the baseline on the training split and choose its penalty on the validation split.
+
+        It takes minutes: no checkpoint is written, and nothing is reported before the end. One thread computes,
+        whatever the recipe says, so that the result does not depend on their number.
+
+        Args:
+            run: Its seed is that of the solver; nothing else of it is used.
+
+        Raises:
+            TrainingError: No word occurs in two training notes.
+        """
+        with threadpool_limits(limits=find_kind(self.job.kind).threads):
+            return self._fit(run.seed)
+
+    def _fit(self, seed: int) -> "TrainedTfidf":
+        started = time.monotonic()
+        job, data = self.job, self.data
+        texts = np.asarray(data.texts, dtype=object)
+        train, validation, predicted = data.rows("train"), data.rows("validation"), data.rows(*HELD_OUT_SPLITS)
+        vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, max_features=MOST_FEATURES)
+        try:
+            known = vectoriser.fit_transform(texts[train])
+        except ValueError:
+            raise TrainingError(
+                f"{self.cohort}: no word occurs in two training notes; TF-IDF needs more notes"
+            ) from None
+        unseen = vectoriser.transform(texts[predicted])
+        inside = np.isin(predicted, validation)
+        curve: list[dict[str, float | None]] = []
+        best: tuple[float, float, np.ndarray] | None = None
+        for penalty in self.penalties:
+            logits = _logits(known, unseen, data, train, penalty, balanced=job.recipe.class_weights, seed=seed)
+            odds = log_odds(logits[inside], link_of(data.type, job.switches))
+            auroc = selection_auroc(odds, data.targets[validation], data.type)
+            curve.append({"penalty": penalty, "validation_auroc": None if np.isnan(auroc) else auroc})
+            if best is None or auroc > best[0]:
+                best = (auroc, penalty, logits)
+        assert best is not None
+        _, chosen, logits = best
+        return TrainedTfidf(data, predicted, logits, chosen, curve, features=known.shape[1], started=started)
 
 
-def _parameters(data: TaskData, features: int) -> int:
-    columns = 1 if data.type == "binary" else len(data.classes)
-    return columns * (features + 1)
+@dataclass(frozen=True)
+class TrainedTfidf:
+    """The fitted baseline.
 
+    Attributes:
+        data: Cohort and labels.
+        predicted: Admissions that were predicted, int64 of shape (M,).
+        held_out_logits: Their logits, float32 of shape (M, K).
+        penalty: The chosen inverse penalty C.
+        curve: Validation AUROC by penalty.
+        features: Number of n-grams.
+        started: When fitting began, by the monotonic clock.
+    """
 
-def _write_choice(folder: Path, summary: Mapping[str, Any]) -> None:
-    with atomic_path(Path(folder)) as temporary:
-        temporary.mkdir()
-        write_json(temporary / "classifier.json", {"kind": "tfidf", **summary})
+    data: TaskData
+    predicted: Rows
+    held_out_logits: np.ndarray
+    penalty: float
+    curve: list[dict[str, float | None]]
+    features: int
+    started: float
+
+    logged = ("seconds", "penalty")
+
+    def logits(self, rows: Rows) -> np.ndarray:
+        """Logits of some of the predicted admissions, float32 of shape (M, K)."""
+        return self.held_out_logits[np.searchsorted(self.predicted, rows)]
+
+    def save(self, folder: Path) -> None:
+        """Write `classifier.json` with the choice of penalty."""
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            write_json(temporary / "classifier.json", {"kind": "tfidf", **self._choice()})
+
+    def summary(self) -> dict[str, Any]:
+        """Summarise the run.
+
+        Returns:
+            penalty, curve, features, trainable_parameters, classes_without_training_rows, unknown_codes, and seconds,
+            in which predictions and model were written too.
+        """
+        return {**self._choice(), "seconds": time.monotonic() - self.started}
+
+    def _choice(self) -> dict[str, Any]:
+        columns = 1 if self.data.type == "binary" else len(self.data.classes)
+        return {
+            "penalty": self.penalty,
+            "curve": self.curve,
+            "features": self.features,
+            "trainable_parameters": columns * (self.features + 1),
+            "classes_without_training_rows": int((self.data.training_counts() == 0).sum()),
+            "unknown_codes": self.data.unknown_codes,
+        }
 
 
 def _logits(
@@ -129,7 +169,7 @@ def _logits(
     seed: int,
 ) -> np.ndarray:
     """Fit on sparse features of the training rows and return logits of the others, float32 of shape (M, K)."""
-    counts = _training_counts(data, train)
+    counts = data.training_counts()
     if data.type == "multilabel":
         columns = [
             _fit(known, data.targets[train, column], penalty, seed=seed).decision_function(unseen)

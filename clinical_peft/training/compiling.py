@@ -1,4 +1,4 @@
-"""Compiling the layers of a network with `torch.compile`, where a compiler is at hand."""
+"""Compiling the layers of a network with `torch.compile`, where a compiler is installed."""
 
 import logging
 from functools import cache
@@ -29,8 +29,8 @@ def compiler_works(device: torch.device) -> bool:
 def compile_layers(model: nn.Module, device: torch.device) -> bool:
     """Compile every decoder layer of a network in place, for sequences of any length.
 
-    The layers are alike, so that one compilation serves them all. Names and values of parameters stay as they are.
-    Attention over packed documents runs as it is, since their number changes from pass to pass.
+    The layers are alike, so one compilation serves all of them. Names and values of parameters do not change.
+    Attention over packed documents is not compiled, since their number changes from pass to pass.
 
     Args:
         model: Network, with or without an adapter.

@@ -1,10 +1,11 @@
 """Checking before the first step that a job computes what the decoder computes.
 
-A decoder of any architecture runs here in ways that its authors did not foresee: documents one after the other in one
-sequence, or rows without a mask; likelihoods without the logits of a whole batch. Some layers do not take part: a
-recurrence runs on from one document into the next, a layer ignores what it is handed. So a few documents of the job go
-through the network both ways, one at a time to its own logits and as the job will run them, and states are compared
-after some tokens have been changed. Nothing is drawn at random and no state is kept: training begins as without.
+A decoder of any architecture is used here in ways that its authors did not foresee: documents one after the other in
+one sequence, or rows without a mask; likelihoods without the logits of a whole batch. Some layers do not support this:
+a recurrence continues from one document into the next, a layer ignores a keyword. So the losses of a few documents are
+computed twice, one document at a time from the network's own logits and as the job will compute them, and states are
+compared after some tokens have been changed. Nothing random is drawn and no state is kept: training starts as it would
+without the check.
 """
 
 import logging
@@ -37,7 +38,7 @@ ROWS_AT_ONCE = 512  # of logits in float32
 # token to another expert. bfloat16 keeps 8 bits; `docs/models.md` says what was measured.
 LOSS_WITHIN: dict[Precision, float] = {"fp32": 1e-5, "bf16": 1e-2, "nf4": 1e-2}
 STATES_WITHIN: dict[Precision, float] = {"fp32": 1e-5, "bf16": 1e-2, "nf4": 1e-2}
-# What a network raises that cannot run a layout: it does not know an argument, or computes with what is not there.
+# Errors of a network that cannot run a layout: it does not know an argument, or lacks something that it needs.
 UNABLE = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def _settle(model: nn.Module, run: LanguageRun, loss: CausalLoss, documents: Seq
     except torch.OutOfMemoryError:
         raise
     except UNABLE as error:
-        raise TrainingError(f"{run.title}: a base of architecture {kind} cannot read a note: {_said(error)}") from None
+        raise TrainingError(f"{run.title}: a base of architecture {kind} cannot read a note: {_text(error)}") from None
     problem = None
     for packed in (True, False) if loss.packed else (False,):
         loss.packed = packed
@@ -87,7 +88,7 @@ def _settle(model: nn.Module, run: LanguageRun, loss: CausalLoss, documents: Seq
 
 
 def _in_memory(check: Callable[[Sequences], None], documents: Sequences, *, title: str) -> None:
-    """Check something on documents as they are, or on their beginnings where memory runs out."""
+    """Run a check on documents, or on their beginnings where memory runs out."""
     size = max(map(len, documents))
     while size >= 2:
         try:
@@ -102,7 +103,7 @@ def _in_memory(check: Callable[[Sequences], None], documents: Sequences, *, titl
 
 
 def _problem(model: nn.Module, run: LanguageRun, loss: CausalLoss, documents: Sequences, expected: float) -> str | None:
-    """Say what is wrong with a loss as it is set, or None."""
+    """Return what is wrong with the loss in its current layout, or None."""
     precision = run.recipe.precision
     try:
         groups = passes(documents, run.recipe.micro_batch_tokens, packed=loss.packed)
@@ -111,9 +112,9 @@ def _problem(model: nn.Module, run: LanguageRun, loss: CausalLoss, documents: Se
     except torch.OutOfMemoryError:
         raise
     except UNABLE as error:
-        return _said(error)
+        return _text(error)
     off = abs(found - expected) / max(abs(expected), 1e-9)
-    # Written so that what is not a number is wrong, too; a loss that is none ends the run elsewhere.
+    # Written so that NaN is wrong, too; where the expected loss is NaN, the run ends elsewhere.
     if not (off <= LOSS_WITHIN[precision] or not np.isfinite(expected)):
         return f"the loss is {off:.1e} off that of its own logits, relatively"
     if leak > STATES_WITHIN[precision]:
@@ -128,7 +129,7 @@ def _longest(model: nn.Module, run: LanguageRun) -> int:
     return max(2, min(run.recipe.context, free))
 
 
-def _said(error: Exception) -> str:
+def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
@@ -145,7 +146,7 @@ def _own_loss(model: nn.Module, loss: CausalLoss, documents: Sequences) -> float
 
 
 def _leak(model: nn.Module, loss: CausalLoss, documents: Sequences) -> float:
-    """Change the second half of a document and return by how much states change that must not, relatively.
+    """Change the second half of a document and return the relative change of states that must stay the same.
 
     A convolution reaches no further than the first tokens of the next document, which its median does not show; where
     documents lie one after the other, the first two tokens count by themselves, too.
@@ -179,7 +180,7 @@ def _sample(shards: TokenRows, pad: int, longest: int) -> Sequences:
     Args:
         shards: Rows, of which the first are read.
         pad: Id of the padding token.
-        longest: Tokens of the long one, which notes are strung together for.
+        longest: Tokens of the long one, for which notes are concatenated.
     """
     rows = np.sort(np.concatenate([shards.rows(split) for split in SPLITS_READ]))
     read: Sequences = []
@@ -206,7 +207,7 @@ def require_gradients(model: nn.Module, run: LanguageRun) -> None:
         run: Loss, documents and precision.
 
     Raises:
-        TrainingError: One is not reached: it would keep its first value.
+        TrainingError: One is not reached: it would keep its initial value.
     """
     if not isinstance(run.loss, CausalLoss) or not isinstance(model, PeftModel):
         return

@@ -2,7 +2,7 @@
 
 Every process runs the same program on the same plan of updates. The rows of an update are shared out by their numbers
 of tokens, gradients are summed over processes and divided by the tokens of the whole update, so the loss is weighted by
-tokens as in one process and the course of training differs by rounding alone (and by what dropout draws).
+tokens as in one process, and training differs by rounding alone (and by what dropout draws).
 
 - `ddp` keeps a copy of the network in each process and sums the gradients once per update.
 - `fsdp2` shards parameters, gradients and optimizer state with PyTorch's `fully_shard`, block by block, and gathers a
@@ -29,8 +29,8 @@ from clinical_peft.models.digests import tensor_digest
 from clinical_peft.recipes import Devices, PretrainJob, Strategy
 from clinical_peft.training.batching import Rows
 
-# Set to the path of a file by which the processes of one machine find each other, so that no port is opened.
-MEETING = "CLINICAL_PEFT_MEETING"
+# Environment variable: a file by which the processes of one machine find each other, so that no port is opened.
+RENDEZVOUS_FILE = "CLINICAL_PEFT_RENDEZVOUS_FILE"
 GRADIENTS_AT_ONCE = 2**24
 CPU = torch.device("cpu")
 
@@ -97,7 +97,7 @@ class Workers:
         return int(found)
 
     def sums(self, *values: float) -> tuple[float, ...]:
-        """Add up figures over all processes, in float64."""
+        """Add up values over all processes, in float64."""
         if self.world == 1:
             return values
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -135,11 +135,11 @@ class Workers:
         return {name.removeprefix(prefix): value for name, value in gathered.items() if name.startswith(prefix)}
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process has arrived."""
         self.sums(0.0)
 
     def seed_dropout(self, seed: int) -> None:
-        """Let every process but the first, whose draws stay those of a run alone, draw on a seed of its own."""
+        """Seed each process but the first differently; the first draws as a single process would."""
         if self.rank:
             torch.manual_seed(int(np.random.default_rng([seed, self.rank]).integers(2**62)))
 
@@ -147,7 +147,7 @@ class Workers:
         """Check that the processes agree.
 
         Raises:
-            TrainingError: They hold different weights, for which there is no good reason.
+            TrainingError: They hold different weights.
         """
         if self.world == 1:
             return
@@ -160,7 +160,7 @@ class Workers:
             )
 
 
-ALONE = Workers()
+SINGLE_PROCESS = Workers()
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
@@ -176,8 +176,8 @@ def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
     return buckets
 
 
-def join(devices: Devices) -> Workers:
-    """Join the processes that this one was started with.
+def init_workers(devices: Devices) -> Workers:
+    """Join the group of processes that this one was started with.
 
     Args:
         devices: What the recipe asks for.
@@ -193,19 +193,19 @@ def join(devices: Devices) -> Workers:
         )
     require_devices(local)
     if started == 1:
-        return ALONE
+        return SINGLE_PROCESS
     from accelerate import PartialState  # type: ignore[import-untyped]
 
     rendezvous: dict[str, Any] = {}
-    if MEETING in os.environ:
-        rendezvous = {"init_method": f"file://{os.environ[MEETING]}", "rank": int(os.environ["RANK"])}
+    if RENDEZVOUS_FILE in os.environ:
+        rendezvous = {"init_method": f"file://{os.environ[RENDEZVOUS_FILE]}", "rank": int(os.environ["RANK"])}
         rendezvous["world_size"] = started
     state = PartialState(cpu=not torch.cuda.is_available(), **rendezvous)
     return Workers(state.process_index, state.num_processes, devices.strategy, state.device)
 
 
-def leave() -> None:
-    """Leave the group, if one was joined."""
+def shutdown_workers() -> None:
+    """Leave the group, if this process has joined one."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 

@@ -25,7 +25,7 @@ from clinical_peft.training.optimisation import autocast
 if TYPE_CHECKING:  # a head that is trained on kept features needs no network, and so none of the libraries behind it
     from clinical_peft.models.classifiers import Classifier
 
-# A forward pass without gradients keeps no activations, so it may hold more notes than one of training.
+# A forward pass without gradients keeps no activations, so it may hold more notes than a training pass.
 INFERENCE_FACTOR = 4
 KEPT_AT_ONCE = 8192
 
@@ -45,7 +45,7 @@ class Features(Protocol):
         """Features of some notes, shape (rows, hidden), on the device."""
 
     def groups(self, rows: Rows, size: int) -> list[Rows]:
-        """Divide notes into forward passes of a size."""
+        """Divide notes into forward passes of a given size."""
 
     def smallest(self, rows: Rows) -> int:
         """Return the size below which there is nothing left to divide."""
@@ -57,10 +57,10 @@ def read_forward(features: Features, rows: Rows, read: Callable[[Tensor], Tensor
     Args:
         features: Source of their features.
         rows: Notes, int64 of shape (M,).
-        read: What is made of the features of a forward pass, of shape (notes, width).
+        read: Called with the features of a forward pass, of shape (notes, width).
 
     Returns:
-        What `read` made of all, shape (M, width), in the order of `rows`.
+        Results of `read` for all notes, shape (M, width), in the order of `rows`.
 
     Raises:
         TrainingError: There is no memory for a single note.
@@ -119,9 +119,9 @@ class TokenisedNotes:
 def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end: bool = False) -> TokenisedNotes:
     """Tokenise notes, framed as in token shards, keeping at most `context` tokens of each.
 
-    A note for a causal network ends with the end-of-text token, also when it is cut off: the state that is pooled
-    then belongs to the same token in every note, not to whatever piece of a word happens to be the last. A note that
-    happens to spell a special token, such as `</s>`, is not read as one, neither here nor in token shards.
+    A note for a causal network ends with the end-of-text token, also when it is cut off: the pooled state then
+    belongs to the same token in every note, not to whatever piece of a word comes last. A note that happens to spell a
+    special token, such as `</s>`, is not read as one, neither here nor in token shards.
 
     Args:
         texts: Notes.
@@ -141,7 +141,7 @@ def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end
 
 
 def _framed(texts: Sequence[str], tokenizer: Any, context: int) -> list[list[int]]:
-    # Heads on kept features import this module, and need no tokenizer.
+    # Heads on pooled features import this module and need no tokenizer.
     from clinical_peft.tokens.encoding import reference_encoder
     from clinical_peft.tokens.tokenizer import frame_ids, room_for_text
 
@@ -197,7 +197,7 @@ class NoteFeatures:
         notes: The cohort's notes.
         recipe: Precision and batch sizes.
         device: Device of the network.
-        title: How the run calls itself in the log.
+        title: Name of the run in the log.
         last_position: Pool the last position of notes that are all padded to the recipe's context.
     """
 
@@ -244,7 +244,7 @@ class NoteFeatures:
         return micro_batches(rows, self.notes.lengths, size)
 
     def smallest(self, rows: Rows) -> int:
-        """Return the tokens of forward passes of a note each."""
+        """Return the tokens of the smallest forward passes, of one note each."""
         lengths = self.notes.lengths[rows]
         return int(lengths.min() if self.last_position else lengths.max())
 

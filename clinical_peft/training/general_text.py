@@ -1,4 +1,4 @@
-"""General text beside clinical notes: what forgetting is measured on, and what is replayed against it."""
+"""General text beside clinical notes, on which forgetting is measured and which is replayed against it."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from clinical_peft.training.batching import Rows
 
 Ids = npt.NDArray[np.integer]
 NOTES_AT_ONCE = 32
-REPLAY = 2  # tells the order of general text from that of clinical rows
+REPLAY = 2  # distinguishes the random stream of general text from that of clinical rows
 
 
 class TokenRows(Protocol):
@@ -41,7 +41,7 @@ class TokenRows(Protocol):
         """Count tokens that are not padding."""
 
     def described(self, split: str) -> str:
-        """Return in a few words what a split's rows hold."""
+        """Describe the rows of a split in a few words."""
 
 
 class GeneralRows:
@@ -72,7 +72,7 @@ class GeneralRows:
         return [self._blocks[row]]
 
     def described(self, split: str) -> str:
-        """Return in a few words what a split's rows hold."""
+        """Describe the rows of a split in a few words."""
         rows = self.rows(split)
         return f"{int(self.lengths[rows].sum()):,} tokens of general text in {len(rows):,} rows"
 
@@ -101,7 +101,7 @@ def read_general_text(
         base: Base folder, whose tokenizer is used.
         context: Longest block, in tokens.
         salt: Salt of the hash split; a base that was trained here has learned the training split.
-        wanted: Tokens of each split, about; None for all there is, 0 for none.
+        wanted: Approximate tokens of each split; None for all, 0 for none.
 
     Raises:
         DataError: The file lacks a column, or has no text of a split that is wanted.
@@ -191,7 +191,7 @@ class RowsWithReplay:
         return self.clinical.real_tokens(sequences)
 
     def described(self, split: str) -> str:
-        """Return in a few words what a split's rows hold."""
+        """Describe the rows of a split in a few words."""
         replayed = f", and {self.general.described(split)} to replay" if split == "train" else ""
         return self.clinical.described(split) + replayed
 

@@ -1,4 +1,4 @@
-"""What keeps a run alive, and what stops it before it does harm: memory that runs out, numbers that are not finite."""
+"""Guards of a training run: smaller forward passes where memory runs out, errors where numbers are not finite."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -17,12 +17,12 @@ Result = TypeVar("Result")
 class MicroBatch:
     """The size of a forward pass, halved whenever the device runs out of memory.
 
-    What a forward pass loses in size, the number of passes gains, so an optimizer step sees the same rows.
+    As passes get smaller their number grows, so an optimizer step sees the same rows.
 
     Args:
         size: Size to begin with.
         unit: What is counted, for messages: `tokens` or `notes`.
-        title: How the run calls itself in the log.
+        title: Name of the run in the log.
     """
 
     def __init__(self, size: int, *, unit: str, title: str) -> None:
@@ -33,12 +33,12 @@ class MicroBatch:
     def attempt(
         self, work: Callable[[int], Result], *, smallest: Callable[[], int], undo: Callable[[], None]
     ) -> Result:
-        """Do some work in forward passes of the current size, or of the largest half, quarter ... that fits.
+        """Do some work in forward passes of the current size, halved until they fit.
 
         Args:
             work: Called with the size.
-            smallest: Tells the size below which there is nothing left to divide.
-            undo: Called before the work is tried again, to drop what the failed attempt has left.
+            smallest: Returns the size below which there is nothing left to divide.
+            undo: Called before the work is tried again, to discard the partial results of the failed attempt.
 
         Raises:
             TrainingError: Not even the smallest forward pass fits.
@@ -69,13 +69,13 @@ class MicroBatch:
 
 
 def first_not_finite(values: Iterable[float]) -> int | None:
-    """Return the place of the first value that is NaN or infinite, or None."""
+    """Return the index of the first value that is NaN or infinite, or None."""
     finite = torch.isfinite(torch.tensor(list(values), dtype=torch.float64))
     return None if finite.all() else int((~finite).nonzero()[0])
 
 
 def kept_checkpoint(step: int) -> str:
-    """Say which checkpoint a run that stops leaves behind: that of a step, or none for step 0."""
+    """Name the checkpoint that a failed run keeps: that of a step, or none for step 0."""
     return f"the checkpoint of step {step} is kept" if step else "no checkpoint yet"
 
 

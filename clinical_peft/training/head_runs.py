@@ -1,34 +1,30 @@
 """Fine-tuning a head alone on features that were pooled before: no base is loaded, no note is read twice."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
+from clinical_peft.config.switches import switch_on
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path
 from clinical_peft.models.folders import copy_adapter, parts_digests, write_head, write_record
 from clinical_peft.models.heads import draw_head
 from clinical_peft.models.pooling import find_pooling
-from clinical_peft.models.variants import CLINICAL, Variant, variant_of
+from clinical_peft.models.variants import CLINICAL, variant_of
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.families import Family
-from clinical_peft.runtime.events import RunLog
 from clinical_peft.training.features import KeptFeatures
+from clinical_peft.training.finetuning import PreparedTask
 from clinical_peft.training.fitting import Fit
+from clinical_peft.training.loop import TrainingRun
 from clinical_peft.training.optimisation import prepare_torch
 from clinical_peft.training.pooled_notes import PooledNotes, read_pooled
-from clinical_peft.training.run_outputs import (
-    log_summary,
-    objective,
-    run_identity,
-    run_summary,
-    write_run_predictions,
-)
-from clinical_peft.training.task_data import TaskData, read_task
+from clinical_peft.training.run_outputs import TrainedClassifier, with_identity
+from clinical_peft.training.task_data import TaskInputs, read_task
 
 
 class LinearHead:
@@ -62,77 +58,47 @@ class LinearHead:
         """Do nothing: the head has no dropout."""
 
 
-@dataclass(frozen=True)
-class PreparedHead:
-    """What all seeds of a job share.
-
-    Attributes:
-        job: Recipe and switches.
-        variant: What the whole classifier consists of.
-        data: Cohort and labels.
-        pooled: Features of the cohort's notes.
-        adapter: Folder of the clinical adapter, or None.
-    """
-
-    job: FinetuneJob
-    variant: Variant
-    data: TaskData
-    pooled: PooledNotes
-    adapter: Path | None
-
-
-def prepare_head(
-    job: FinetuneJob,
-    *,
-    cohort: Path,
-    classes: Path,
-    features: Path,
-    base: Path,
-    adapter: Path | None,
-    splits: Sequence[str] = SPLITS,
-) -> PreparedHead:
+def prepare(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] = SPLITS) -> "HeadTask":
     """Read a cohort and the features of its notes.
 
     Args:
         job: Recipe and switches.
-        cohort: Cohort file; see `clinical_peft.training.task_data.read_task`.
-        classes: Label space of the cohort.
-        features: What `clinical_peft.training.pooling.pool_notes` wrote.
-        base: Base folder; it is not loaded.
-        adapter: Folder of the clinical adapter, or None where the job has none.
+        inputs: Cohort, label space, base (it is not loaded), clinical adapter, and the features that
+            `clinical_peft.training.pooling.pool_notes` wrote.
         splits: Splits to read; without `test` the task can be tuned, but not predicted.
 
     Raises:
         TrainingError: The cohort does not fit the task; the job trains more than a head; or the features are damaged,
             lack a note, or were pooled with other settings than the job's, on another base or with another adapter.
     """
-    variant = variant_of(job)
-    if not variant.head_only:
+    if not variant_of(job).head_only:
         raise TrainingError(f"model {job.model}: it trains more than a head and cannot use pooled features")
-    data = read_task(cohort, classes, job.task, splits=splits)
-    pooled = read_pooled(features, data.texts, where=str(cohort))
+    features, base = inputs.features, inputs.base_folder
+    assert features is not None
+    data = read_task(inputs.cohort, inputs.classes, job.task, splits=splits)
+    pooled = read_pooled(features, data.texts, where=str(inputs.cohort))
     _require_same_settings(job, pooled, features)
-    for part, digest in parts_digests(Path(base), adapter).items():
+    for part, digest in parts_digests(base, inputs.adapter).items():
         found = pooled.by.parts.get(part)
         if found != digest:
             raise TrainingError(
-                f"{features}: pooled with another {part} than {base if part == 'base' else adapter}: expected SHA-256 "
-                f"{digest}, found {found}; pool the notes again"
+                f"{features}: pooled with another {part} than {base if part == 'base' else inputs.adapter}: expected "
+                f"SHA-256 {digest}, found {found}; pool the notes again"
             )
-    return PreparedHead(job, variant, data, pooled, adapter)
+    return HeadTask(job, data, pooled, inputs.adapter)
 
 
 def _require_same_settings(job: FinetuneJob, pooled: PooledNotes, features: Path) -> None:
     settings = pooled.by.job
     last_position = "pool_last_position"
-    found = {**settings, last_position: settings["switches"].get(last_position, False)}
+    found = {**settings, last_position: switch_on(settings["switches"], last_position)}
     for key, wanted in {
         "family": job.family,
         "clinical": job.clinical,
         "clinical_mode": job.clinical_mode if job.clinical else None,
         "context": job.recipe.context,
         "precision": job.recipe.precision,
-        last_position: job.switches.get(last_position, False),
+        last_position: switch_on(job.switches, last_position),
     }.items():
         if found[key] != wanted:
             raise TrainingError(
@@ -141,84 +107,52 @@ def _require_same_settings(job: FinetuneJob, pooled: PooledNotes, features: Path
             )
 
 
-def finetune_head(
-    prepared: PreparedHead,
-    *,
-    seed: int,
-    work: Path,
-    predictions: Path | None,
-    model_directory: Path | None,
-    log: RunLog,
-    on_epoch: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
-) -> dict[str, Any]:
-    """Fine-tune one seed and write its predictions and its model, as `classification.finetune` does.
+@dataclass(frozen=True)
+class HeadTask(PreparedTask):
+    """A head to train on a task: what all seeds of a job share.
 
-    Args:
-        prepared: From `prepare_head`.
-        seed: Seed of the head and of the order of admissions.
-        work: Folder of the checkpoint. Delete it when all seeds are done.
-        predictions: Parquet file to write; None for none.
-        model_directory: Folder to write; it loads like that of a whole classifier. None for none.
-        log: Where figures are reported.
-        on_epoch: See `clinical_peft.training.fitting.Fit`.
-
-    Returns:
-        The summary that `classification.finetune` returns.
-
-    Raises:
-        TrainingError: A loss is not finite.
+    Attributes:
+        pooled: Features of the cohort's notes.
+        adapter: Folder of the clinical adapter, or None.
     """
-    job, data, by = prepared.job, prepared.data, prepared.pooled.by
-    device = prepare_torch(seed, job.recipe.threads)
-    features = KeptFeatures(prepared.pooled.features.to(device), prepared.pooled.lengths)
-    head = LinearHead(features.features.shape[1], len(data.classes), spread=by.spread, seed=seed)
-    head.linear.to(device)
-    fit = Fit(
-        head,
-        features,
-        data,
-        objective(job, data),
-        job,
-        seed=seed,
-        work=Path(work),
-        identity=run_identity(job, data, seed=seed, parts={"frozen": by.frozen_sha256}, arrays=[features.lengths]),
-        log=log,
-        on_epoch=on_epoch,
-    )
-    state = fit.run()
-    if predictions is not None:
-        write_run_predictions(predictions, job, data, head, features)
-    if model_directory is not None:
-        _save(prepared, head, model_directory)
-    trainable = head.linear.weight.numel()
-    summary = run_summary(
-        prepared.variant,
-        data,
-        fit,
-        state,
-        device=device,
-        frozen=by.frozen_sha256,
-        trainable=trainable,
-        total=by.parameters + trainable,
-        shared_features=True,
-    )
-    log_summary(fit, summary)
-    return summary
 
+    pooled: PooledNotes
+    adapter: Path | None
 
-def _save(prepared: PreparedHead, head: LinearHead, folder: Path) -> None:
-    with atomic_path(Path(folder)) as temporary:
-        temporary.mkdir()
-        write_head(temporary, head.trained_parameters())
-        if prepared.adapter is not None:
-            copy_adapter(prepared.adapter, temporary / CLINICAL)
-        job, by = prepared.job, prepared.pooled.by
-        write_record(
-            temporary,
-            prepared.variant,
-            base=by.base,
-            revision=by.revision,
-            classes=len(prepared.data.classes),
-            context=job.recipe.context,
-            last_position=job.switches.get("pool_last_position", False),
+    def train(self, run: TrainingRun) -> TrainedClassifier:
+        """Train one seed, or resume it from its checkpoint; see `clinical_peft.training.finetuning.finetune`."""
+        job, data, by = self.job, self.data, self.pooled.by
+        device = prepare_torch(run.seed, job.recipe.threads)
+        features = KeptFeatures(self.pooled.features.to(device), self.pooled.lengths)
+        head = LinearHead(features.features.shape[1], len(data.classes), spread=by.spread, seed=run.seed)
+        head.linear.to(device)
+        run = with_identity(run, job, data, parts={"frozen": by.frozen_sha256}, arrays=[features.lengths])
+        fit = Fit(run, job, data, head, features)
+        fit.train()
+        trainable = head.linear.weight.numel()
+        return TrainedClassifier(
+            fit=fit,
+            variant=variant_of(job),
+            frozen=by.frozen_sha256,
+            trainable=trainable,
+            total=by.parameters + trainable,
+            write=partial(self._save, head),
+            shares_features=True,
         )
+
+    def _save(self, head: LinearHead, folder: Path) -> None:
+        """Write the model's folder; it loads like that of a whole classifier."""
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            write_head(temporary, head.trained_parameters())
+            if self.adapter is not None:
+                copy_adapter(self.adapter, temporary / CLINICAL)
+            write_record(
+                temporary,
+                variant_of(self.job),
+                base=self.pooled.by.base,
+                revision=self.pooled.by.revision,
+                classes=len(self.data.classes),
+                context=self.job.recipe.context,
+                last_position=switch_on(self.job.switches, "pool_last_position"),
+            )

@@ -1,12 +1,12 @@
-"""Finished seeds of a fine-tuning job, kept where no workflow deletes them.
+"""Finished seeds of a fine-tuning job, kept where the workflow does not delete them.
 
 A model on a task is one job for all of its seeds, and a workflow deletes a job's outputs before it runs the job again.
-So every finished seed is kept in the job's work folder, under a digest of everything that decides it. A further seed,
-or a touched input, then trains nothing that is there already: the files come back as they were. Kept files are hard
-links to the outputs where the file system has them, and take no space of their own. As finished jobs do, finished seeds
-stay finished when the library changes; `forget_seeds` is for a job that is to run anew.
+So every finished seed is kept in the job's work folder, under a digest of everything that decides it. Where a seed is
+added or an input touched, finished seeds are not trained again: their files are restored. Kept files are hard links to
+the outputs where the file system has them, and take no space of their own. Like finished jobs, finished seeds stay
+finished when the library changes; `forget_seeds` is for a job that must run again.
 
-This module imports no PyTorch by itself, so that the workflow can ask it.
+This module does not import PyTorch, so that the workflow can use it.
 """
 
 import hashlib
@@ -17,10 +17,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clinical_peft.errors import DataError, StorageError
 from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
+
+if TYPE_CHECKING:  # the workflow imports this module, and needs no library that reads cohorts
+    from clinical_peft.training.task_data import TaskInputs
 
 FINISHED = "finished"
 RECORD = "kept.json"
@@ -54,27 +57,25 @@ class SeedOutputs:
         }
 
 
-def inputs_digest(*, cohort: Path, classes: Path, base: Path | None, adapter: Path | None) -> str:
+def inputs_digest(inputs: "TaskInputs") -> str:
     """Identify by their content the files that decide the seeds of a job.
 
     Pooled features are not among them: base, adapter and cohort decide those of the cohort's notes, whatever other
     notes are pooled with them.
 
     Args:
-        cohort: Cohort file.
-        classes: Its label space.
-        base: Base folder; None for TF-IDF.
-        adapter: Folder of the clinical adapter, or None.
+        inputs: Files and folders that the job reads.
 
     Raises:
         DataError: A file of the base or of the adapter is missing.
     """
-    found = {"cohort": sha256_file(cohort), "classes": sha256_file(classes)}
+    base = inputs.base
+    found = {"cohort": sha256_file(inputs.cohort), "classes": sha256_file(inputs.classes)}
     if base is not None:
         from clinical_peft.models.folders import parts_digests
 
-        found |= parts_digests(base, adapter)
-        # The digest of the weights stands in base.json, beside figures that differ from one training to the next.
+        found |= parts_digests(base, inputs.adapter)
+        # base.json holds the digest of the weights, beside metrics that differ from one training to the next.
         small = [path for path in _files(base) if path.suffix != ".safetensors" and path.name != "base.json"]
         found |= {f"base/{path.relative_to(base)}": sha256_file(path) for path in small}
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
@@ -94,9 +95,9 @@ def seed_key(record: Mapping[str, Any], inputs: str, seed: int) -> str:
 
 
 def keep_seed(work: Path, seed: int, key: str, outputs: SeedOutputs) -> None:
-    """Keep a finished seed, in the place of what was kept of the same seed before.
+    """Keep a finished seed, replacing an earlier copy of the same seed.
 
-    A full disk is no reason to lose the job: the seed is then not kept, and the log says so.
+    On a full disk the seed is not kept, with a warning in the log; the job goes on.
 
     Args:
         work: The job's work folder.
@@ -116,17 +117,17 @@ def keep_seed(work: Path, seed: int, key: str, outputs: SeedOutputs) -> None:
         logger.warning("seed %d is not kept for a later run (%s)", seed, error)
 
 
-def bring_back(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
-    """Put a kept seed's outputs back in place.
+def restore_seed(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
+    """Restore the outputs of a kept seed.
 
     Args:
         work: The job's work folder.
         seed: The seed.
-        key: From `seed_key`; a seed that is kept under another one does not come back.
+        key: From `seed_key`; a seed that is kept under another key is not restored.
         outputs: Where its outputs belong.
 
     Returns:
-        Whether they are there; False if the seed must be trained.
+        Whether they were restored; False if the seed must be trained.
 
     Raises:
         StorageError: The disk is full, where the file system has no hard links.
@@ -137,11 +138,11 @@ def bring_back(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
     except DataError:
         return False
     if record["key"] != key:
-        logger.info("seed %d was kept of another recipe or input; it is trained anew", seed)
+        logger.info("seed %d was kept from another recipe or input; it is trained again", seed)
         return False
     damaged = [name for name, digest in record["files"].items() if not _is_whole(folder / name, digest)]
     if damaged:
-        logger.warning("%s: damaged, seed %d is trained anew", folder / damaged[0], seed)
+        logger.warning("%s: damaged, seed %d is trained again", folder / damaged[0], seed)
         return False
     for name, target in outputs.by_name().items():
         with atomic_path(target) as temporary:
@@ -150,12 +151,12 @@ def bring_back(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
 
 
 def forget_seeds(work: Path) -> None:
-    """Delete the kept seeds of a job, which is going to be run anew by demand."""
+    """Delete the kept seeds of a job that the user runs again."""
     shutil.rmtree(Path(work) / FINISHED, ignore_errors=True)
 
 
 def forget_checkpoints(work: Path) -> None:
-    """Delete all of a finished job's work folder but the kept seeds."""
+    """Delete everything in a finished job's work folder but the kept seeds."""
     for path in Path(work).iterdir():
         if path.name != FINISHED:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,8 +1,5 @@
-"""Adapting a causal base to clinical notes: one adapter, its perplexities, what it forgot, and its card."""
+"""Adapting a causal base to clinical notes: one adapter, its perplexities, what it has forgotten, and its card."""
 
-import hashlib
-import json
-import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -14,30 +11,26 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from clinical_peft.data.hash_split import SPLITS
-from clinical_peft.errors import TrainingError
-from clinical_peft.files import atomic_path, read_json, write_json
+from clinical_peft.files import atomic_path, write_json
 from clinical_peft.models.adapters import trainable_parameters
-from clinical_peft.models.base_folders import rows_to_load_onto, scored_tokens
-from clinical_peft.models.bases import BaseIdentity, load_causal, read_identity
+from clinical_peft.models.base_folders import rows_to_load_onto
+from clinical_peft.models.bases import load_causal
 from clinical_peft.recipes import PretrainJob
-from clinical_peft.recipes.families import find_family
-from clinical_peft.recipes.job_records import read_record
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
-from clinical_peft.training.adaptation import Adaptation, adaptation
-from clinical_peft.training.attention import base_network, layout_of
+from clinical_peft.training.adaptation import Adaptation, adaptation_of
+from clinical_peft.training.attention import base_network
 from clinical_peft.training.cards import adapter_card
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.decoder_checks import require_gradients, settle_loss
-from clinical_peft.training.distributed import ALONE, Workers, prepare_to_save, require_shardable
-from clinical_peft.training.general_text import GeneralRows, RowsWithReplay, read_general_text
+from clinical_peft.training.distributed import SINGLE_PROCESS, Workers, prepare_to_save, require_shardable
+from clinical_peft.training.language_inputs import LanguageInputs, language_run, read_inputs
 from clinical_peft.training.language_loop import train_language_model
-from clinical_peft.training.language_loss import CausalLoss
 from clinical_peft.training.language_plan import plan_updates
-from clinical_peft.training.language_run import LanguageRun, RunState
+from clinical_peft.training.language_run import LanguageRun, LanguageState
 from clinical_peft.training.optimisation import prepare_torch, to_device
 from clinical_peft.training.perplexities import BASE, GENERAL_SPLIT, Measurements, Perplexities, weights_digest
-from clinical_peft.training.throughput import Metered, matrix_parameters, peak_memory_bytes, speed_figures
+from clinical_peft.training.throughput import DeviceUsage, matrix_parameters, peak_memory_bytes, speed_metrics
 
 USAGE = (
     "tokens_per_second",
@@ -58,7 +51,7 @@ def pretrain(
     perplexity: Path,
     work: Path,
     log: RunLog,
-    workers: Workers = ALONE,
+    workers: Workers = SINGLE_PROCESS,
     general: Path | None = None,
 ) -> dict[str, Any]:
     """Train one adapter on a corpus and measure perplexity before and after.
@@ -70,73 +63,69 @@ def pretrain(
         output: Adapter folder to write.
         perplexity: JSON file to write.
         work: Folder for checkpoints, which outlives a failed run.
-        log: Where figures are reported.
+        log: Where metrics are reported.
         workers: The processes that train it together; the first of them writes.
-        general: Corpus of general text, for the check of what is forgotten and for replay; None if there is none.
+        general: Corpus of general text, on which forgetting is measured and which is replayed; None if there is none.
 
     Returns:
         What is also written to `perplexity`.
 
     Raises:
-        StoppedError: A signal asked the job to stop; how far it is has been saved.
+        StoppedError: A signal asked the job to stop; its progress is saved.
         TrainingError: Base, tokens and method do not fit each other, there is no general text to replay, or a loss is
             not finite.
     """
     require_shardable(job)
     device = prepare_torch(job.seed, job.recipe.threads)
-    identity = read_identity(base)
     shards = TokenShards(tokens, verify=workers.first)
-    _require_fit(job, identity, shards, base)
-    text = _general_text(job, general, base, shards, measured=job.recipe.general_tokens)
-    way = adaptation(job, base, identity)
+    inputs = read_inputs(job, base=base, shards=shards, general=general, measured=job.recipe.general_tokens)
+    adaptation = adaptation_of(job, base, inputs.identity)
 
-    network = to_device(load_causal(base, precision=job.recipe.precision), device)
-    network.requires_grad_(False)
-    loss = _loss(job, base, network, shards, device)
-    run = replace(_language_run(job, identity, shards, text, device, work, log, loss), workers=workers)
+    network = _load_frozen(job, base, device)
+    run = language_run(job, inputs, network, device, work=work, log=log, workers=workers)
     settle_loss(network, run)
-    measurements = Measurements(replace(run, shards=shards), text)
+    measurements = Measurements(replace(run, shards=shards), inputs.text)
     before = measurements.perplexities(network, of=BASE)
     parameters = matrix_parameters(network)
 
-    model, state = _train(network, run, way)
+    model, state = _train(network, run, adaptation)
     trainable, total = trainable_parameters(model)
-    ranks = way.remaining_ranks(model)
-    # What counts is what the saved adapter does, so it is measured after being saved and loaded again.
+    ranks = adaptation.hooks(model).remaining_ranks()
+    # The saved adapter is what users get, so it is saved and loaded again before it is measured.
     draft = Path(work) / "adapter"
     prepare_to_save(model, workers)
     if workers.first:
-        way.save(model, draft)
+        adaptation.save(model, draft)
     workers.wait()
     del model, network
-    trained = to_device(way.load(draft), device)
+    trained = to_device(adaptation.load(draft), device)
     settle_loss(trained, run)
     after = measurements.perplexities(trained, of=weights_digest(draft))
 
     result = {
         "adapter": job.adapter,
-        "base": identity.name,
-        "base_revision": identity.revision,
+        "base": inputs.identity.name,
+        "base_revision": inputs.identity.revision,
         "method": asdict(job.method),
         "corpus": Path(tokens).name,
         "trainable_parameters": trainable,
         "total_parameters": total,
         "tokens": {split: shards.summary["splits"][split]["tokens"] for split in SPLITS} | {"trained_on": state.tokens},
         "updates": state.step,
-        "kept_update": state.kept_step,
+        "kept_update": state.best_step,
         "stopped_early": state.stopped_early,
         "perplexity": {"before": before.notes, "after": after.notes},
-        "general": _forgetting(general, text, before, after),
+        "general": _forgetting(inputs, before, after),
         "curve": state.curve,
         "remaining_ranks": ranks,
         **measurements.cost(state),
         **_usage(job, state, parameters, device, workers),
         "device": device.type,
-        "attention": "packed" if loss.packed else "grouped",
+        "attention": "packed" if run.loss.packed else "grouped",
         "job": asdict(job),
     }
     if workers.first:
-        card = adapter_card(job, identity, result, rows=rows_to_load_onto(draft, base_network(trained)))
+        card = adapter_card(job, inputs.identity, result, rows=rows_to_load_onto(draft, base_network(trained)))
         _write_outputs(card, result, draft=draft, output=output, perplexity=perplexity, log=log)
         remove_checkpoint(work)
         measurements.remove()
@@ -153,7 +142,7 @@ def _write_outputs(
     perplexity: Path,
     log: RunLog,
 ) -> None:
-    _log_figures(log, result)
+    _log_metrics(log, result)
     with atomic_path(Path(output)) as folder:
         shutil.copytree(draft, folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -170,106 +159,52 @@ def validate(
     log: RunLog,
     on_evaluation: Callable[[Sequence[Mapping[str, float]]], None],
     general: Path | None = None,
-) -> RunState:
-    """Train one adapter as `pretrain` does, and keep nothing but its figures on the validation split.
+) -> LanguageState:
+    """Train one adapter as `pretrain` does, and keep nothing but its metrics on the validation split.
 
     Args:
         job: Everything that decides the adapter, apart from its inputs.
         base: Base folder of a causal network.
         shards: Tokens of the corpus; of its splits, training and validation are read.
         work: Folder for checkpoints, which outlives a failed run.
-        log: Where figures are reported.
-        on_evaluation: See `clinical_peft.training.language_run.LanguageRun`.
+        log: Where metrics are reported.
+        on_evaluation: See `clinical_peft.training.loop.TrainingRun`.
         general: Corpus of general text for replay; None if there is none.
 
     Raises:
         TrainingError: Base, tokens and method do not fit each other, or a loss is not finite.
     """
     device = prepare_torch(job.seed, job.recipe.threads)
-    identity = read_identity(base)
-    _require_fit(job, identity, shards, base)
-    text = _general_text(job, general, base, shards, measured=0)
-    network = to_device(load_causal(base, precision=job.recipe.precision), device)
-    network.requires_grad_(False)
-    loss = _loss(job, base, network, shards, device)
-    run = _language_run(job, identity, shards, text, device, work, log, loss)
-    _, state = _train(network, replace(run, on_evaluation=on_evaluation), adaptation(job, base, identity))
+    inputs = read_inputs(job, base=base, shards=shards, general=general, measured=0)
+    network = _load_frozen(job, base, device)
+    run = language_run(job, inputs, network, device, work=work, log=log, on_evaluation=on_evaluation)
+    _, state = _train(network, run, adaptation_of(job, base, inputs.identity))
     remove_checkpoint(work)
     return state
 
 
-def _train(network: PreTrainedModel, run: LanguageRun, way: Adaptation) -> tuple[nn.Module, RunState]:
+def _load_frozen(job: PretrainJob, base: Path, device: torch.device) -> PreTrainedModel:
+    network = load_causal(base, precision=job.recipe.precision)
+    to_device(network, device)
+    network.requires_grad_(False)
+    return network
+
+
+def _train(network: PreTrainedModel, run: LanguageRun, adaptation: Adaptation) -> tuple[nn.Module, LanguageState]:
     updates = len(plan_updates(run.shards, run.recipe, run.seed))
-    model = to_device(way.prepare(network, updates=updates), run.device)
+    model = to_device(adaptation.prepare(network, updates=updates), run.device)
     settle_loss(model, run)
     require_gradients(model, run)
-    return model, train_language_model(model, way.during(run, model))
+    return model, train_language_model(model, replace(run, hooks=adaptation.hooks(model)))
 
 
-def _general_text(
-    job: PretrainJob, file: Path | None, base: Path, shards: TokenShards, *, measured: int
-) -> GeneralRows | None:
-    """Read as much general text as is measured and replayed; None where there is none or none is wanted."""
-    recipe = job.recipe
-    if recipe.replay and file is None:
-        raise TrainingError(
-            f"adapter {job.adapter}: replay is {recipe.replay}, but the study has no general text; set "
-            "data.general_corpus, or replay to 0"
-        )
-    if file is None or not (measured or recipe.replay):
-        return None
-    clinical = shards.summary["splits"]["train"]["tokens"] * recipe.epochs
-    clinical = min(clinical, recipe.train_tokens or clinical)
-    replayed = math.ceil(clinical * recipe.replay / (1 - recipe.replay))
-    wanted = {"train": replayed, GENERAL_SPLIT: measured}
-    return read_general_text(file, base, context=recipe.context, salt=job.general_salt, wanted=wanted)
-
-
-def _loss(
-    job: PretrainJob, base: Path, network: PreTrainedModel, shards: TokenShards, device: torch.device
-) -> CausalLoss:
-    layout = layout_of(network, job.recipe, job.method, device)
-    columns = scored_tokens(base, network)
-    return CausalLoss(shards.summary["pad_token_id"], device, packed=layout == "packed", columns=columns)
-
-
-def _language_run(
-    job: PretrainJob,
-    identity: BaseIdentity,
-    shards: TokenShards,
-    text: GeneralRows | None,
-    device: torch.device,
-    work: Path,
-    log: RunLog,
-    loss: CausalLoss,
-) -> LanguageRun:
-    replayed = text if job.recipe.replay else None
-    decides: dict[str, Any] = {"job": read_record(job), "base": asdict(identity), "tokens": shards.summary}
-    if replayed is not None:
-        decides["replayed"] = replayed.fingerprint()
-    return LanguageRun(
-        title=f"adapter {job.adapter}",
-        recipe=job.recipe,
-        seed=job.seed,
-        shards=shards if replayed is None else RowsWithReplay(shards, replayed),
-        loss=loss,
-        device=device,
-        work=work,
-        identity=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
-        log=log,
-        salt=job.split_salt,
-        switches=job.switches,
-    )
-
-
-def _forgetting(
-    file: Path | None, text: GeneralRows | None, before: Perplexities, after: Perplexities
-) -> dict[str, Any] | None:
+def _forgetting(inputs: LanguageInputs, before: Perplexities, after: Perplexities) -> dict[str, Any] | None:
     """Perplexity of general text before and after; None where it was not measured."""
-    if file is None or text is None or before.general is None:
+    text = inputs.text
+    if inputs.general is None or text is None or before.general is None:
         return None
     return {
-        "corpus": Path(file).stem,
+        "corpus": Path(inputs.general).stem,
         "split": GENERAL_SPLIT,
         "tokens": int(text.lengths[text.rows(GENERAL_SPLIT)].sum()),
         "perplexity": {"before": before.general, "after": after.general},
@@ -277,49 +212,31 @@ def _forgetting(
 
 
 def _usage(
-    job: PretrainJob, state: RunState, parameters: int, device: torch.device, workers: Workers
+    job: PretrainJob, state: LanguageState, parameters: int, device: torch.device, workers: Workers
 ) -> dict[str, Any]:
-    """What the training took of the device; these figures differ from run to run."""
+    """Time, memory and energy that the training took; they differ from run to run."""
     speed = state.tokens / max(state.seconds, 1e-9)
-    told = state.metered
-    seconds, joules, busy = workers.sums(told.seconds, told.joules, told.busy_seconds)
-    metered = Metered(seconds / workers.world, joules, busy / workers.world)
+    seconds, joules, busy = workers.sums(state.usage.seconds, state.usage.joules, state.usage.busy_seconds)
+    usage = DeviceUsage(seconds / workers.world, joules, busy / workers.world)
     return {
         "seconds": state.seconds,
         "tokens_per_second": speed,
-        **speed_figures(
+        **speed_metrics(
             method=job.method,
             parameters=parameters,
             device=device,
             precision=job.recipe.precision,
             tokens_per_second=speed / workers.world,
         ),
-        "micro_batch_tokens": state.micro_batch_tokens,
+        "micro_batch_tokens": state.micro_batch,
         "peak_memory_bytes": peak_memory_bytes(device),
-        **metered.figures(state.seconds),
+        **usage.metrics(state.seconds),
     }
 
 
-def _log_figures(log: RunLog, result: Mapping[str, Any]) -> None:
+def _log_metrics(log: RunLog, result: Mapping[str, Any]) -> None:
     for when in ("before", "after"):
         log.metrics({f"perplexity_{split}_{when}": value for split, value in result["perplexity"][when].items()})
         if result["general"] is not None:
             log.metrics({f"perplexity_general_{when}": result["general"]["perplexity"][when]})
     log.metrics({key: result[key] for key in USAGE if result[key] is not None})
-
-
-def _require_fit(job: PretrainJob, identity: BaseIdentity, shards: TokenShards, base: Path) -> None:
-    if not find_family(identity.family).is_decoder:
-        raise TrainingError(f"{base}: expected a causal base to pretrain an adapter, found family {identity.family}")
-    summary = shards.summary
-    vocabulary = read_json(Path(base) / "base.json")["vocabulary"]
-    if summary["vocabulary"] != vocabulary:
-        raise TrainingError(
-            f"{shards.folder}: the tokens have a vocabulary of {summary['vocabulary']}, but the base in {base} has "
-            f"{vocabulary}; tokenise the corpus with this base"
-        )
-    if summary["context"] > job.recipe.context:
-        raise TrainingError(
-            f"{shards.folder}: the tokens were cut at {summary['context']}, but the recipe's context is "
-            f"{job.recipe.context}; tokenise the corpus again"
-        )

@@ -35,7 +35,7 @@ class LanguageLoss(Protocol):
         Args:
             model: The network.
             sequences: Token ids, each of shape (length,).
-            key: Numbers that tell this forward pass from every other, from which random choices derive.
+            key: Numbers that identify this forward pass, from which random choices derive.
         """
 
 
@@ -59,7 +59,7 @@ class Pass:
 class CausalLoss:
     """Next-token prediction; the first token of a document is not predicted, padding neither.
 
-    It may be used for several networks of one base, one after the other.
+    It may be used for several networks of one base in turn.
 
     Args:
         pad: Id of the padding token.
@@ -67,7 +67,7 @@ class CausalLoss:
         packed: Lay the documents of a pass one after the other instead of padding them; see
             `clinical_peft.training.attention`.
         columns: Tokens that share the probability, the first; None for every row of the vocabulary layer. A row that
-            was added for padding is none of the base's.
+            was added for padding is not part of the base.
     """
 
     def __init__(self, pad: int, device: torch.device, *, packed: bool = False, columns: int | None = None) -> None:
@@ -113,7 +113,7 @@ class CausalLoss:
         return Pass(ids, first, states, tail)
 
     def describe(self, model: nn.Module) -> str:
-        """Say how the likelihoods of a network that has been seen are computed."""
+        """Describe how the likelihoods of a network are computed."""
         linear = any(self._linear.get(module, False) for module in model.modules())
         return f"{'packed' if self.packed else 'grouped'}, {'bare matrix' if linear else 'logits of the network'}"
 
@@ -124,7 +124,7 @@ class CausalLoss:
 
 
 class MaskedLoss:
-    """Masked-language modelling with masks drawn anew for every forward pass (Devlin et al. 2019; Liu et al. 2019).
+    """Masked-language modelling with new masks in every forward pass (Devlin et al. 2019; Liu et al. 2019).
 
     Of the tokens 30 % are predicted rather than the usual 15 %, so that a short training learns more from the same text
     (Wettig et al. 2023, "Should you mask 15% in masked language modeling?"); of these 80 % are hidden behind [MASK],

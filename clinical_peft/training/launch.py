@@ -1,7 +1,7 @@
 """Training an adapter in as many processes as its recipe asks for.
 
 A job of one process runs here. For several, this process starts one worker each and watches them: it passes on a
-request to stop, ends all when one fails, and reports the first error of any. The workers run this module, which
+request to stop, ends all workers when one fails, and reports the first error. The workers run this module, which
 `accelerate launch` or `torchrun` may start as well, on one machine or on several that share the study's folder:
 
     accelerate launch --num_processes 8 -m clinical_peft.training.launch results/x/work/adapters/y/launch.json
@@ -25,43 +25,43 @@ from clinical_peft.files import read_json, write_json
 from clinical_peft.locks.ownership import work_of_starter
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.recipes.job_records import as_record, job_from_record
+from clinical_peft.runtime import jobs
 from clinical_peft.runtime.events import JsonlLog, NullLog
-from clinical_peft.runtime.jobs import STOPPED, job
 from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
-from clinical_peft.training.distributed import MEETING, join, leave, require_devices
+from clinical_peft.training.distributed import RENDEZVOUS_FILE, init_workers, require_devices, shutdown_workers
 
 SPECIFICATION = "launch.json"
 MARKS = ("error: ", "stopped: ")
 PAUSE_SECONDS = 0.05
-# After one worker has failed, the others get so long to end by themselves.
+# Time that the others get to end after one worker has failed.
 GRACE_SECONDS = 10.0
 
 
-def run_pretraining(this_job: PretrainJob, *, log: JsonlLog, log_file: Path, **paths: Path) -> None:
+def run_pretraining(job: PretrainJob, *, log: JsonlLog, log_file: Path, **paths: Path) -> None:
     """Train one adapter as `clinical_peft.training.language.pretrain` does, in one process or several.
 
     Args:
-        this_job: Everything that decides the adapter, apart from its inputs.
-        log: Where figures are reported.
+        job: Everything that decides the adapter, apart from its inputs.
+        log: Where metrics are reported.
         log_file: Log file of the job, to which the workers append.
-        **paths: The files and folders that `pretrain` takes, by its names of them; `work` among them.
+        **paths: Files and folders by the names of the parameters of `pretrain`; `work` among them.
 
     Raises:
         StoppedError: A signal asked the job to stop; a checkpoint is saved.
         TrainingError: See `pretrain`; or a worker failed.
     """
-    if this_job.recipe.devices.processes == 1:
+    if job.recipe.devices.processes == 1:
         from clinical_peft.training.language import pretrain
 
-        pretrain(this_job, log=log, **cast(Any, paths))
+        pretrain(job, log=log, **cast(Any, paths))
         return
-    specification = write_specification(this_job, log=log, log_file=log_file, **paths)
-    run_workers(specification, processes=this_job.recipe.devices.processes, threads=this_job.recipe.threads)
+    specification = write_specification(job, log=log, log_file=log_file, **paths)
+    run_workers(specification, processes=job.recipe.devices.processes, threads=job.recipe.threads)
     specification.unlink()
 
 
-def write_specification(this_job: PretrainJob, *, log: JsonlLog, log_file: Path, **paths: Path) -> Path:
-    """Write what workers are told into the job's work folder; arguments as of `run_pretraining`.
+def write_specification(job: PretrainJob, *, log: JsonlLog, log_file: Path, **paths: Path) -> Path:
+    """Write the specification of the workers into the job's work folder; arguments as of `run_pretraining`.
 
     Returns:
         The file, which `main` takes.
@@ -69,7 +69,7 @@ def write_specification(this_job: PretrainJob, *, log: JsonlLog, log_file: Path,
     file = Path(paths["work"]) / SPECIFICATION
     kept = None if log.kept is None else str(log.kept.resolve())
     written = {
-        "job": as_record(this_job),
+        "job": as_record(job),
         "paths": {name: str(Path(path).resolve()) for name, path in paths.items()},
         "run_log": {"path": str(log.path.resolve()), "kept": kept},
         "log_file": str(Path(log_file).resolve()),
@@ -92,17 +92,17 @@ def run_workers(specification: Path, *, processes: int, threads: int) -> None:
     """
     require_devices(processes)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meeting-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rendezvous-")))
         stop = stack.enter_context(stop_signals_noted())
         workers: list[_Worker] = []
         for rank in range(processes):
-            workers.append(_Worker(specification, _environment(rank, processes, threads, folder / "store")))
+            workers.append(_Worker(specification, _environment(rank, processes, threads, folder / "file")))
             stack.callback(workers[-1].end)
         _watch(workers, stop)
         _report(workers)
 
 
-def _environment(rank: int, processes: int, threads: int, meeting: Path) -> dict[str, str]:
+def _environment(rank: int, processes: int, threads: int, rendezvous: Path) -> dict[str, str]:
     library = str(Path(clinical_peft.__file__).parent.parent)
     search = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {
@@ -112,18 +112,18 @@ def _environment(rank: int, processes: int, threads: int, meeting: Path) -> dict
         "LOCAL_WORLD_SIZE": str(processes),
         "OMP_NUM_THREADS": str(threads),
         "PYTHONPATH": os.pathsep.join(search),
-        MEETING: str(meeting),
+        RENDEZVOUS_FILE: str(rendezvous),
     }
-    # What the processes tell each other stays on this machine, whatever its name resolves to.
+    # Traffic between the processes stays on this machine, whatever its name resolves to.
     return {"GLOO_SOCKET_IFNAME": "lo", **os.environ, **own}
 
 
 class _Worker:
-    """One process, its last words, and when they were spoken."""
+    """One process, its last error line and its time."""
 
     def __init__(self, specification: Path, environment: Mapping[str, str]) -> None:
         self.rank = int(environment["RANK"])
-        self.said: tuple[float, str] | None = None
+        self.last_error: tuple[float, str] | None = None
         self.ended_here = False
         # It ends when its standard input does: no worker outlives this process.
         self.process = subprocess.Popen(
@@ -141,7 +141,7 @@ class _Worker:
     def _read(self, stream: IO[str]) -> None:
         for line in stream:
             if line.startswith(MARKS):
-                self.said = self.said or (time.monotonic(), line.split(": ", 1)[1].strip())
+                self.last_error = self.last_error or (time.monotonic(), line.split(": ", 1)[1].strip())
             elif sys.__stderr__ is not None:
                 # The worker writes to the job's log itself; this is for the terminal alone.
                 with suppress(OSError):  # closed; the worker must not wait for a reader that has ended
@@ -149,7 +149,7 @@ class _Worker:
                     sys.__stderr__.flush()
 
     def end(self) -> None:
-        """End the process, if it still runs, and wait until its last words are read."""
+        """End the process, if it still runs, and wait until its output is read."""
         if self.process.poll() is None:
             self.ended_here = True
             self.process.kill()
@@ -159,14 +159,14 @@ class _Worker:
 
 def _watch(workers: list[_Worker], stop: StopRequest) -> None:
     """Wait until all workers have ended; pass a request to stop on; end the others when one has failed."""
-    told, failed_at = False, None
+    passed_on, failed_at = False, None
     while any(worker.process.poll() is None for worker in workers):
-        if stop and not told:
-            told = True
+        if stop and not passed_on:
+            passed_on = True
             for worker in workers:
                 if worker.process.poll() is None:
                     worker.process.send_signal(signal.SIGUSR1)
-        if failed_at is None and any(worker.process.poll() not in (None, 0, STOPPED) for worker in workers):
+        if failed_at is None and any(worker.process.poll() not in (None, 0, jobs.STOPPED) for worker in workers):
             failed_at = time.monotonic()
         if failed_at is not None and time.monotonic() - failed_at > GRACE_SECONDS:
             break
@@ -177,9 +177,9 @@ def _watch(workers: list[_Worker], stop: StopRequest) -> None:
 
 def _report(workers: list[_Worker]) -> None:
     """Raise the first error of any worker."""
-    failed = [worker for worker in workers if worker.process.returncode not in (0, STOPPED)]
+    failed = [worker for worker in workers if worker.process.returncode not in (0, jobs.STOPPED)]
     killed = [worker for worker in failed if worker.process.returncode < 0 and not worker.ended_here]
-    speaking = sorted((worker for worker in failed if worker.said), key=lambda worker: worker.said or (0.0, ""))
+    errors = sorted((worker.last_error, worker.rank) for worker in failed if worker.last_error is not None)
     count = len(workers)
     if killed:
         name = signal.Signals(-killed[0].process.returncode).name
@@ -187,19 +187,20 @@ def _report(workers: list[_Worker]) -> None:
             f"process {killed[0].rank} of {count} was ended by {name}, perhaps for want of memory; the others were "
             "ended with it, and the same command goes on from the last checkpoint"
         )
-    if speaking:
-        said = speaking[0].said
-        assert said is not None
-        raise TrainingError(f"process {speaking[0].rank} of {count}: {said[1]}")
+    if errors:
+        (_, message), rank = errors[0]
+        raise TrainingError(f"process {rank} of {count}: {message}")
     if failed:
         raise TrainingError(f"process {failed[0].rank} of {count} failed with code {failed[0].process.returncode}")
     for worker in workers:
-        if worker.process.returncode == STOPPED:
-            raise StoppedError(worker.said[1] if worker.said else "training, as a signal asked; a checkpoint is saved")
+        if worker.process.returncode == jobs.STOPPED:
+            raise StoppedError(
+                worker.last_error[1] if worker.last_error else "training, as a signal asked; a checkpoint is saved"
+            )
 
 
 def _end_with_parent() -> None:
-    """Kill this process when its standard input ends, which its parent holds open as long as it lives."""
+    """Kill this process when its standard input ends: its parent holds it open as long as it lives."""
 
     def wait() -> None:
         while os.read(0, 1):
@@ -210,20 +211,24 @@ def _end_with_parent() -> None:
 
 
 def main(specification: Path) -> None:
-    """Run this worker's part of the job of a file."""
-    if MEETING in os.environ:
+    """Run this worker's part of a job.
+
+    Args:
+        specification: What `write_specification` wrote.
+    """
+    if RENDEZVOUS_FILE in os.environ:
         _end_with_parent()
     written = read_json(specification)
-    with job(written["log_file"]), work_of_starter():
+    with jobs.job(written["log_file"]), work_of_starter():
         from clinical_peft.training.language import pretrain
 
-        this_job = job_from_record(PretrainJob, written["job"])
-        workers = join(this_job.recipe.devices)
+        job = job_from_record(PretrainJob, written["job"])
+        workers = init_workers(job.recipe.devices)
         run_log = written["run_log"]
         log = JsonlLog.begun(run_log["path"], kept=run_log["kept"]) if workers.first else NullLog()
         paths: dict[str, Any] = {name: Path(path) for name, path in written["paths"].items()}
-        pretrain(this_job, **paths, log=log, workers=workers)
-        leave()
+        pretrain(job, **paths, log=log, workers=workers)
+        shutdown_workers()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Losses of the clinical tasks, and the scores that a model's logits stand for."""
+"""Losses of the clinical tasks, and scores from logits."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clinical_peft.models.scores import Link
 from clinical_peft.tasks import TaskType
 
 
@@ -32,7 +33,7 @@ def class_weights(targets: np.ndarray, classes: int) -> np.ndarray:
 class Objective:
     """The loss of a task as a sum over rows, and the weight of rows.
 
-    Sums, not means, so that a batch gives the same gradient however it is divided into micro-batches.
+    They are sums, not means, so that a batch gives the same gradient however it is divided into micro-batches.
 
     Attributes:
         type: Kind of label.
@@ -65,19 +66,17 @@ class Objective:
         return float(self.weights[targets].sum())
 
 
-def scores_from_logits(logits: np.ndarray, type: TaskType, *, multilabel_softmax: bool) -> np.ndarray:
+def scores_from_logits(logits: np.ndarray, link: Link) -> np.ndarray:
     """Turn logits into scores between 0 and 1.
 
     Args:
         logits: Logits, float32 of shape (N, K).
-        type: Kind of label.
-        multilabel_softmax: Take a softmax over labels in a multilabel task too, as the original does. It makes the
-            score of a label depend on the other labels of the same admission.
+        link: How they become probabilities; see `clinical_peft.models.scores.link_of`. A softmax over the labels of a
+            multilabel task, as in the original, makes the score of a label depend on the other labels of the same
+            admission.
 
     Returns:
         Scores, float32 of shape (N, K).
     """
     tensor = torch.from_numpy(logits)
-    if type == "multilabel" and not multilabel_softmax:
-        return torch.sigmoid(tensor).numpy()
-    return torch.softmax(tensor, dim=1).numpy()
+    return (torch.sigmoid(tensor) if link == "sigmoid" else torch.softmax(tensor, dim=1)).numpy()

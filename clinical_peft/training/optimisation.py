@@ -1,4 +1,4 @@
-"""What every training loop shares: determinism, precision, AdamW, the learning-rate schedule, guards."""
+"""Parts of every training loop: determinism, precision, AdamW, the learning-rate schedule, gradient clipping."""
 
 import math
 import os
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import Optimisation, PoolJob, Schedule
 from clinical_peft.training.distributed import norm_of
@@ -17,7 +18,7 @@ from clinical_peft.training.distributed import norm_of
 def prepare_torch(seed: int, threads: int) -> torch.device:
     """Seed every generator, fix the number of CPU threads and ask for deterministic kernels.
 
-    An operation without one, of which a GPU has more than a CPU, runs all the same and is told once as a warning.
+    An operation without one, of which a GPU has more than a CPU, runs all the same, with one warning.
 
     Args:
         seed: Seed of PyTorch's global generators, on which initialisation and dropout draw.
@@ -30,13 +31,13 @@ def prepare_torch(seed: int, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Else every new tensor is filled with NaN before it is written.
+    # Otherwise every new tensor is filled with NaN before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def autocast(recipe: Optimisation | PoolJob, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which a forward pass runs: bfloat16 activations if the recipe asks for them."""
+    """Return the context of a forward pass: bfloat16 activations if the recipe asks for them."""
     if recipe.precision != "fp32":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
@@ -54,15 +55,15 @@ def to_device(model: nn.Module, device: torch.device) -> nn.Module:
 def parameter_groups(
     named: Iterable[tuple[str, nn.Parameter]], *, learning_rate: float, weight_decay: float
 ) -> list[dict[str, object]]:
-    """Sort trainable parameters into AdamW groups: matrices decay, vectors (biases, norms, gates) do not.
+    """Sort trainable parameters into AdamW groups: matrices decay; vectors (biases, norms, gates) do not.
 
     Args:
-        named: Names and parameters; those that do not require gradients are left out.
+        named: Names and parameters; those that do not require gradients are dropped.
         learning_rate: Peak learning rate of these parameters.
         weight_decay: Weight decay of the matrices.
 
     Returns:
-        One or two groups, parameters in the order given; empty groups are left out.
+        One or two groups, parameters in the order given; empty groups are dropped.
     """
     trainable = [parameter for _, parameter in named if parameter.requires_grad]
     matrices = [parameter for parameter in trainable if parameter.ndim >= 2]
@@ -84,18 +85,18 @@ def build_optimizer(groups: list[dict[str, object]]) -> torch.optim.AdamW:
         raise TrainingError("no trainable parameter: expected a head, an adapter or an unfrozen base to train")
     optimizer = torch.optim.AdamW(groups, fused=True)
     for group in optimizer.param_groups:
-        group["peak_lr"] = group["lr"]
+        group["peak_learning_rate"] = group["lr"]
     return optimizer
 
 
 @dataclass(frozen=True)
-class LearningRate:
-    """The learning rate's course as a factor of its peak, a pure function of the optimizer step.
+class LearningRateSchedule:
+    """A learning rate as a factor of its peak, a pure function of the optimizer step.
 
     Attributes:
-        steps: Optimizer steps over which the course is laid out.
+        steps: Optimizer steps over which the schedule is laid out.
         warmup: Steps of linear warm-up; the first update after a warm-up start is not zero.
-        schedule: Course after warm-up: down to zero linearly or along a cosine, or constant.
+        schedule: After warm-up: down to zero linearly or along a cosine, or constant.
         first_update_zero: Count warm-up from zero, so that the first update does nothing.
     """
 
@@ -116,29 +117,29 @@ class LearningRate:
         return left if self.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
 
 
-def learning_rate(
-    recipe: Optimisation, *, steps: int, micro_steps_per_step: float, switches: Mapping[str, bool]
-) -> LearningRate:
+def learning_rate_schedule(
+    recipe: Optimisation, *, steps: int, passes_per_step: float, switches: Mapping[str, bool]
+) -> LearningRateSchedule:
     """Lay out a recipe's learning rate over a run.
 
     Args:
         recipe: Warm-up ratio and schedule.
         steps: Optimizer steps of the run.
-        micro_steps_per_step: Forward passes per optimizer step.
+        passes_per_step: Forward passes per optimizer step.
         switches: `warmup_as_steps` passes the warm-up ratio where a number of steps is expected: the first update
             has a learning rate of zero and there is no warm-up. `schedule_in_micro_steps` lays the schedule out over
             forward passes but advances it once per update, so that it ends near its peak.
     """
-    length = steps * micro_steps_per_step if switches.get("schedule_in_micro_steps", False) else float(steps)
-    if switches.get("warmup_as_steps", False):
-        return LearningRate(length, recipe.warmup_ratio, recipe.schedule, first_update_zero=True)
-    return LearningRate(length, math.ceil(recipe.warmup_ratio * length), recipe.schedule)
+    length = steps * passes_per_step if switch_on(switches, "schedule_in_micro_steps") else float(steps)
+    if switch_on(switches, "warmup_as_steps"):
+        return LearningRateSchedule(length, recipe.warmup_ratio, recipe.schedule, first_update_zero=True)
+    return LearningRateSchedule(length, math.ceil(recipe.warmup_ratio * length), recipe.schedule)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Set every group's learning rate to `factor` times its peak."""
     for group in optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * factor
+        group["lr"] = group["peak_learning_rate"] * factor
 
 
 def clip_gradients(
@@ -149,12 +150,12 @@ def clip_gradients(
     Args:
         parameters: Parameters with gradients.
         recipe: Holds the largest norm, or none.
-        switches: `unclipped` leaves the gradients alone.
+        switches: `unclipped` turns clipping off.
 
     Returns:
         The norm before clipping, or None where nothing is clipped.
     """
-    if recipe.clip_norm is None or switches.get("unclipped", False):
+    if switch_on(switches, "unclipped") or recipe.clip_norm is None:
         return None
     return norm_of(nn.utils.clip_grad_norm_(list(parameters), recipe.clip_norm))
 
@@ -163,7 +164,7 @@ def require_finite(value: float, *, what: str, step: int, note: str = "") -> flo
     """Return a loss or a norm, or stop the run when it is not finite.
 
     Args:
-        value: The figure.
+        value: The loss or norm.
         what: Its name.
         step: Optimizer step, counted from one.
         note: What else the message says, such as which checkpoint is left.

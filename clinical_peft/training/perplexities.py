@@ -1,7 +1,7 @@
-"""Perplexities of a network on every split, which a job that is interrupted does not measure twice.
+"""Perplexities of a network on every split, measured once even if the job is interrupted.
 
-Before and after training, every split is read forward once. On a large corpus that takes hours, so each figure is kept
-in the job's work folder as soon as it is known, and a request to stop is heeded between two forward passes.
+Before and after training, every split is read forward once. On a large corpus that takes hours, so each value is kept
+in the job's work folder as soon as it is known, and a request to stop takes effect between two forward passes.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
 from clinical_peft.training.general_text import GeneralRows
 from clinical_peft.training.language_loop import EvaluationStopped, measure_perplexity
 from clinical_peft.training.language_plan import evaluation_rows
-from clinical_peft.training.language_run import LanguageRun, RunState
+from clinical_peft.training.language_run import LanguageRun, LanguageState
 
 FILE_NAME = "perplexities.json"
 GENERAL = "general"
@@ -46,7 +46,7 @@ class Perplexities:
 
 
 class Measurements:
-    """The perplexities that a job has measured so far.
+    """Measures the perplexities of a job and keeps them.
 
     Args:
         run: Loss, batch size, precision, work folder and identity of the job; its rows are the clinical notes.
@@ -69,11 +69,11 @@ class Measurements:
         self.kept: dict[str, list[float]] = self._read() if run.workers.first else {}
         self.seconds = 0.0
 
-    def cost(self, state: RunState) -> dict[str, Any]:
-        """Say what was read in evaluations, and how long that took.
+    def cost(self, state: LanguageState) -> dict[str, Any]:
+        """Count the tokens read in evaluations, and the time that took.
 
         Args:
-            state: The end of training, which was validated by the way.
+            state: The final state of training, with its evaluations.
 
         Returns:
             evaluated_tokens, those read for one perplexity of each split; forward_tokens, those read before, during and
@@ -151,7 +151,7 @@ class Measurements:
             return {}
         try:
             record = read_json(self.file)
-            identity, kept = record["identity"], _figures(record["kept"])
+            identity, kept = record["identity"], _checked(record["kept"])
         except (DataError, KeyError, TypeError, ValueError):
             logger.warning("%s: damaged; perplexities are measured again", self.file)
             return {}
@@ -161,11 +161,11 @@ class Measurements:
         return kept
 
 
-def _figures(kept: dict[str, Any]) -> dict[str, list[float]]:
-    figures = {key: [float(value), float(seconds)] for key, (value, seconds) in kept.items()}
-    if not all(math.isfinite(figure) for pair in figures.values() for figure in pair):
-        raise ValueError("a figure is not finite")
-    return figures
+def _checked(kept: dict[str, Any]) -> dict[str, list[float]]:
+    values = {key: [float(value), float(seconds)] for key, (value, seconds) in kept.items()}
+    if not all(math.isfinite(number) for pair in values.values() for number in pair):
+        raise ValueError("a value is not finite")
+    return values
 
 
 def weights_digest(folder: Path) -> str:

@@ -24,7 +24,7 @@ from clinical_peft.files import atomic_path
 
 @dataclass(frozen=True)
 class PooledBy:
-    """What computed a set of features.
+    """The network and settings that computed a set of features.
 
     Attributes:
         job: `clinical_peft.recipes.PoolJob` as a mapping.
@@ -52,7 +52,7 @@ class PooledNotes:
     Attributes:
         features: Pooled features, shape (notes, hidden), float32 or bfloat16.
         lengths: Tokens of each note, int64 of shape (notes,).
-        by: What computed them.
+        by: The network and settings that computed them.
     """
 
     features: Tensor
@@ -70,7 +70,7 @@ def write_pooled(
         texts: Distinct notes.
         features: Their features, shape (notes, hidden).
         lengths: Their tokens, shape (notes,).
-        by: What computed them.
+        by: The network and settings that computed them.
     """
     digests = np.frombuffer(b"".join(note_digest(text) for text in texts), np.uint8).reshape(-1, DIGEST_BYTES)
     order = np.lexsort(digests.T[::-1])
@@ -89,7 +89,7 @@ def read_pooled(path: Path, texts: Sequence[str], *, where: str) -> PooledNotes:
     Args:
         path: What `write_pooled` wrote.
         texts: Notes, in any order, with repetitions.
-        where: Where the notes come from, for the message.
+        where: Source of the notes, for messages.
 
     Raises:
         TrainingError: The file is missing or damaged, holds no features of a note, or does not say what computed them.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import write_json
 from clinical_peft.models.adapters import trainable_parameters
@@ -36,13 +37,13 @@ def pool_notes(
     """Compute and write the pooled features of every distinct note of some cohorts.
 
     Args:
-        job: What decides the features.
+        job: Settings that decide the features.
         cohorts: Cohort files of the tasks that share them.
         base: Base folder of a causal network. An encoder's features are not shared: its pooler may be drawn anew for
             every seed.
         adapter: Folder of the clinical adapter, or None.
         output: File to write; see `clinical_peft.training.pooled_notes`.
-        record: JSON file of figures to write.
+        record: JSON file of counts and times to write.
         log: Where they are reported.
 
     Returns:
@@ -64,7 +65,7 @@ def pool_notes(
     longest = longest_sequence(classifier.network)
     if longest is not None and job.context > longest:
         raise TrainingError(f"{base}: context is {job.context} tokens, but the base has {longest} positions; lower it")
-    last_position = job.switches.get("pool_last_position", False)
+    last_position = switch_on(job.switches, "pool_last_position")
     texts, rows = _distinct_texts(cohorts)
     notes = tokenise(texts, load_tokenizer(base), job.context, pad_with_end=last_position)
     features = NoteFeatures(classifier, notes, job, device, title="pool notes", last_position=last_position)
@@ -85,7 +86,7 @@ def pool_notes(
     )
     write_pooled(output, texts, stored, notes.lengths, by)
     tokens = int(notes.lengths.sum())
-    figures = {
+    counts = {
         "notes": len(texts),
         "rows": rows,
         "tokens": tokens,
@@ -93,9 +94,9 @@ def pool_notes(
         "tokens_per_second": tokens / max(seconds, 1e-9),
         "peak_memory_bytes": peak_memory_bytes(device),
     }
-    log.metrics(figures)
-    write_json(record, figures)
-    return figures
+    log.metrics(counts)
+    write_json(record, counts)
+    return counts
 
 
 def _distinct_texts(cohorts: Sequence[Path]) -> tuple[list[str], int]:

@@ -1,7 +1,7 @@
 """Checking before the first step that pooled features give the logits of the network's own forward pass.
 
 A note's features are computed beside other, longer notes, without a mask, and in LLaMA without the last layer's other
-positions. For an architecture in which that is another result, the shortcut is left out, or the base refused.
+positions. Where an architecture gives another result, the shortcut is not used, or the base is refused.
 """
 
 import logging

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from clinical_peft.config.switches import resolve_switches
 from clinical_peft.data.hash_split import hash_split
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import private_directory, sha256_file
@@ -60,7 +61,7 @@ def prepare_scratch_base(
         seed: Seed of the weights, the order of the text and the masks.
         split_salt: Salt of the hash split.
         work: Folder for tokens and checkpoints, which outlives a failed run.
-        log: Where figures are reported.
+        log: Where metrics are reported.
 
     Returns:
         The record that is also written to base.json, with perplexities on validation and test text.
@@ -97,6 +98,7 @@ def prepare_scratch_base(
         identity=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
         log=log,
         salt=split_salt,
+        switches=resolve_switches("corrected", {}),
     )
     settle_loss(network, run)
     state = train_language_model(network, run)

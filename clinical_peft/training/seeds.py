@@ -1,4 +1,4 @@
-"""The seeds of one fine-tuning job: those that were finished before come back, the others are trained."""
+"""The seeds of one fine-tuning job: finished ones are restored, the others are trained."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,15 +8,16 @@ from clinical_peft.files import write_json
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.runtime.events import JsonlLog
 from clinical_peft.runtime.lineage import Usage
+from clinical_peft.training.finetuning import PreparedTask, finetune, prepare_task
 from clinical_peft.training.kept_seeds import (
     SeedOutputs,
-    bring_back,
     forget_checkpoints,
     inputs_digest,
     keep_seed,
+    restore_seed,
     seed_key,
 )
-from clinical_peft.training.trainers import Trainer, trainer_of
+from clinical_peft.training.task_data import TaskInputs
 
 
 def finetune_seeds(
@@ -24,7 +25,7 @@ def finetune_seeds(
     record: Mapping[str, Any],
     outputs: Mapping[int, SeedOutputs],
     *,
-    inputs: Mapping[str, Path | None],
+    inputs: TaskInputs,
     name: str,
     recipe_file: Path,
     work: Path,
@@ -35,27 +36,25 @@ def finetune_seeds(
         job: Recipe and switches.
         record: The job as it is recorded; see `clinical_peft.search.outcome.complete_job`.
         outputs: Files of each seed.
-        inputs: cohort, classes, base, adapter and features; see `clinical_peft.training.trainers.trainer_of`.
+        inputs: Files and folders that the job reads.
         name: Name of the task, with its switch, in the run log.
         recipe_file: JSON file to write with the record.
         work: Folder of checkpoints and kept seeds, which must outlive a failed run.
 
     Returns:
-        The seeds that were not trained, because they had been with the same recipe and inputs.
+        The seeds that were restored, having been trained with the same recipe and inputs.
 
     Raises:
-        TrainingError: See `trainer_of` and the trainers.
+        TrainingError: See `clinical_peft.training.finetuning`.
     """
-    cohort, classes, base, adapter = (inputs[key] for key in ("cohort", "classes", "base", "adapter"))
-    assert cohort is not None
-    assert classes is not None
-    digest = inputs_digest(cohort=cohort, classes=classes, base=base, adapter=adapter)
+    digest = inputs_digest(inputs)
     keys = {seed: seed_key(record, digest, seed) for seed in outputs}
-    kept = [seed for seed, each in outputs.items() if bring_back(work, seed, keys[seed], each)]
-    if len(kept) < len(outputs):
-        train = trainer_of(job, cohort=cohort, classes=classes, base=base, adapter=adapter, features=inputs["features"])
-        for seed in (seed for seed in outputs if seed not in kept):
-            _finetune_seed(train, job, record, seed, outputs[seed], name=name, work=work / f"seed{seed}")
+    kept = [seed for seed, each in outputs.items() if restore_seed(work, seed, keys[seed], each)]
+    missing = [seed for seed in outputs if seed not in kept]
+    if missing:
+        task = prepare_task(job, inputs)
+        for seed in missing:
+            _finetune_seed(task, record, seed, outputs[seed], name=name, work=work / f"seed{seed}")
             keep_seed(work, seed, keys[seed], outputs[seed])
     write_json(recipe_file, record)
     forget_checkpoints(work)
@@ -63,18 +62,14 @@ def finetune_seeds(
 
 
 def _finetune_seed(
-    train: Trainer,
-    job: FinetuneJob,
-    record: Mapping[str, Any],
-    seed: int,
-    outputs: SeedOutputs,
-    *,
-    name: str,
-    work: Path,
+    task: PreparedTask, record: Mapping[str, Any], seed: int, outputs: SeedOutputs, *, name: str, work: Path
 ) -> None:
+    job = task.job
     log = JsonlLog(outputs.run_log, kind="models", name=f"{name}/seed{seed}", parent=job.model, kept=work / "run.jsonl")
     log.params(record)
     usage = Usage()
-    summary = train(seed=seed, work=work, predictions=outputs.predictions, model_directory=outputs.model, log=log)
+    summary = finetune(
+        task, seed=seed, work=work, log=log, predictions=outputs.predictions, model_directory=outputs.model
+    )
     log.metrics(usage.figures())
     write_json(outputs.training, {"model": job.model, "task": job.task, "seed": seed, **summary})

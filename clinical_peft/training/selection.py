@@ -1,6 +1,6 @@
-"""The validation figure that picks an epoch or a penalty: area under the ROC curve, averaged over classes.
+"""The validation metric that picks an epoch or a penalty: area under the ROC curve, averaged over classes.
 
-Training runs on nodes that hold little besides PyTorch, so the figure is computed here with numpy; the evaluation of
+Training runs on nodes that hold little besides PyTorch, so it is computed here with numpy; the evaluation of
 finished predictions, with intervals and further metrics, is `clinical_peft.metrics`.
 """
 
@@ -37,7 +37,7 @@ def selection_auroc(scores: np.ndarray, targets: np.ndarray, type: TaskType) -> 
     """AUROC of a task on one split.
 
     Binary: of the second class. Multiclass: mean of the classes one against the rest. Multilabel: mean of the labels.
-    Classes without both a positive and a negative row are left out of a mean.
+    Classes without both a positive and a negative row are dropped from a mean.
 
     Args:
         scores: Log-odds of shape (N, K), see `clinical_peft.models.scores`: probabilities next to 1 tie.

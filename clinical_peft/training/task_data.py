@@ -18,6 +18,36 @@ from clinical_peft.tasks import TASKS, TaskType
 COLUMNS = ("hadm_id", "subject_id", "split", "text", "label")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaskInputs:
+    """Files and folders that a fine-tuning job reads.
+
+    Attributes:
+        cohort: Cohort file; see `read_task`.
+        classes: Label space of the cohort.
+        base: Base folder; None for TF-IDF.
+        adapter: Folder of the clinical adapter, or None where the job has none.
+        features: Pooled features of the cohort's notes, for a job that trains a head alone; None to compute them.
+    """
+
+    cohort: Path
+    classes: Path
+    base: Path | None = None
+    adapter: Path | None = None
+    features: Path | None = None
+
+    @property
+    def base_folder(self) -> Path:
+        """Base folder of a job with a network.
+
+        Raises:
+            TrainingError: The job has no base.
+        """
+        if self.base is None:
+            raise TrainingError(f"{self.cohort}: fine-tuning a network needs a base, found none")
+        return self.base
+
+
 @dataclass(frozen=True)
 class TaskData:
     """A cohort with encoded labels, one row per admission.
@@ -29,7 +59,7 @@ class TaskData:
         table: The cohort's rows as read, ordered by hadm_id.
         targets: Class index per row, int64 of shape (N,); for a multilabel task 0/1 per class, uint8 of shape (N, K).
         unknown_codes: For a multilabel task, labels of validation and test rows that the label space does not hold.
-            Such codes never occur in training, have no class to score and are left out of the targets.
+            Such codes never occur in training, have no class to score and are dropped from the targets.
     """
 
     task: str
@@ -49,6 +79,13 @@ class TaskData:
         """Admission notes in the table's order."""
         return self.table.column("text").to_pylist()
 
+    def training_counts(self) -> np.ndarray:
+        """Training admissions of each class, int64 of shape (K,)."""
+        targets = self.targets[self.rows("train")]
+        if self.type == "multilabel":
+            return targets.sum(axis=0, dtype=np.int64)
+        return np.bincount(targets, minlength=len(self.classes))
+
 
 def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] = SPLITS) -> TaskData:
     """Read a cohort and its label space, and encode the labels.
@@ -57,7 +94,7 @@ def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] =
         cohort: Parquet file with the columns hadm_id, subject_id, split, text and label.
         classes: JSON file with the ordered label space. Integer labels of a label space of names are its indices.
         task: Name of the task, a key of `clinical_peft.tasks.TASKS`.
-        splits: Splits to read; rows of others are left in the file.
+        splits: Splits to read; rows of other splits are not read.
 
     Raises:
         DataError: An id is no whole number.

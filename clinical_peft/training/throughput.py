@@ -1,4 +1,4 @@
-"""How well a run used its device: useful arithmetic against what the device can do, energy, idle time.
+"""How well a run used its device: share of its peak arithmetic, energy, idle time.
 
 Useful arithmetic is counted by the usual rule: a forward pass takes two floating-point operations per token and
 parameter of a matrix product, the gradients of activations two more, those of trained weights another two. Attention
@@ -86,21 +86,21 @@ def _wait_for(device: torch.device) -> None:
 
 
 @dataclass
-class Metered:
-    """What a GPU's sensors told during a run; all zero where they tell nothing.
+class DeviceUsage:
+    """What a GPU's sensors reported during a run; all zero where there are none.
 
     Attributes:
         seconds: Time for which they were read.
-        joules: Energy drawn in that time.
-        busy_seconds: Time of it in which a kernel ran, by the driver's own count.
+        joules: Energy used in that time.
+        busy_seconds: Part of that time in which a kernel ran, as the driver counts it.
     """
 
     seconds: float = 0.0
     joules: float = 0.0
     busy_seconds: float = 0.0
 
-    def figures(self, seconds: float) -> dict[str, float | None]:
-        """Return energy_joules of a whole run of `seconds`, and device_idle_share; None where nothing was told."""
+    def metrics(self, seconds: float) -> dict[str, float | None]:
+        """Return energy_joules of a whole run of `seconds`, and device_idle_share; None where nothing was reported."""
         if not self.seconds:
             return {"energy_joules": None, "device_idle_share": None}
         return {
@@ -123,10 +123,10 @@ class DeviceMeter:
         self.works = device.type == "cuda"
 
     def restart(self) -> None:
-        """Begin a stretch of training; the time before it does not count."""
+        """Start counting from now; the time before does not count."""
         self.last = time.monotonic()
 
-    def add_to(self, metered: Metered) -> None:
+    def add_to(self, usage: DeviceUsage) -> None:
         """Count the time since the last reading at what the sensors show now, if a second has passed."""
         now = time.monotonic()
         elapsed = now - self.last
@@ -135,23 +135,23 @@ class DeviceMeter:
         try:
             watts, load = torch.cuda.power_draw(self.device) / 1000, torch.cuda.utilization(self.device) / 100
         except self.errors as error:
-            logger.info("the device tells neither power nor load (%s)", type(error).__name__)
+            logger.info("the device reports neither power nor load (%s)", type(error).__name__)
             self.works = False
             return
         self.last = now
-        metered.seconds += elapsed
-        metered.joules += watts * elapsed
-        metered.busy_seconds += load * elapsed
+        usage.seconds += elapsed
+        usage.joules += watts * elapsed
+        usage.busy_seconds += load * elapsed
 
 
 def _sensor_errors() -> tuple[type[Exception], ...]:
-    """Errors that say that a sensor cannot be read: pynvml is not installed, or refuses by an error of its own."""
+    """Errors raised when a sensor cannot be read: pynvml is not installed, or has an error of its own."""
     if importlib.util.find_spec("pynvml") is None:
         return (ImportError, RuntimeError)
     return (ImportError, RuntimeError, importlib.import_module("pynvml").NVMLError)
 
 
-def speed_figures(
+def speed_metrics(
     *, method: Method, parameters: int, device: torch.device, precision: Precision, tokens_per_second: float
 ) -> dict[str, Any]:
     """Return what a training speed means on a device.

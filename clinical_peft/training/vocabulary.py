@@ -1,9 +1,9 @@
 """From a decoder's last states to likelihoods of tokens, without the logits of a whole batch at once.
 
-What stands behind a decoder's body differs: a matrix in LLaMA; with a bias (Phi), a factor (Cohere, Granite), a cap
-(Gemma 2), under other names (RWKV), or with an adapter in it. Nothing of that is rebuilt here. Where the logits are
+What follows a decoder's body differs: a matrix in LLaMA; with a bias (Phi), a factor (Cohere, Granite), a cap
+(Gemma 2), under other names (RWKV), or with an adapter in it. None of that is reimplemented here. Where the logits are
 those of a bare matrix, as a network shows on its own states, the matrix is used; everywhere else the network itself
-computes them from some states at a time, its body put out of action.
+computes them from some states at a time, with its body bypassed.
 """
 
 from collections.abc import Callable, Iterator

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from clinical_peft.config.switches import resolve_switches
 from clinical_peft.data.hash_split import hash_split
 from clinical_peft.methods import Method
 from clinical_peft.methods.adalora import AdaLora
@@ -104,7 +105,7 @@ def job(method: Method = LORA, *, switches: dict[str, bool] | None = None, **rec
         seed=5,
         split_salt=SALT,
         general_salt=SALT,
-        switches=switches or {},
+        switches=resolve_switches("corrected", switches or {}),
     )
 
 

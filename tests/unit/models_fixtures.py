@@ -14,13 +14,16 @@ from peft import AdaLoraConfig, AdaptionPromptConfig, LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForPreTraining, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from clinical_peft.config.switches import resolve_switches
 from clinical_peft.files import sha256_file, write_json
 from clinical_peft.methods.lora import Lora
 from clinical_peft.models.adapters import save_adapter
 from clinical_peft.models.bases import read_identity
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
 from clinical_peft.runtime.events import NullLog, RunLog
-from clinical_peft.training.classification import PreparedTask, finetune, prepare
+from clinical_peft.training.classification import NetworkTask, prepare
+from clinical_peft.training.finetuning import finetune
+from clinical_peft.training.task_data import TaskInputs
 
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
 WORDS = [f"word{number}" for number in range(190)] + ["septic", "stable"]
@@ -121,7 +124,7 @@ def make_job(
         clinical_mode=mode,
         task_method=lora if "task" in parts else None,
         recipe=replace(FinetuneRecipe(learning_rate=1e-2), **(settings | recipe)),
-        switches=switches or {},
+        switches=resolve_switches("corrected", switches or {}),
     )
 
 
@@ -134,15 +137,22 @@ def write_study(folder: Path) -> dict[str, Path]:
     return study
 
 
-def prepared_task(job: FinetuneJob, study: dict[str, Path], **changes) -> PreparedTask:
+def task_inputs(job: FinetuneJob, study: dict[str, Path], **changes: Path) -> TaskInputs:
+    """The files of a study that a job reads; `changes` replaces some of them."""
+    inputs = TaskInputs(
+        cohort=study[job.task],
+        classes=study[f"{job.task} classes"],
+        base=study[job.family],
+        adapter=study["clinical"] if job.clinical else None,
+    )
+    return replace(inputs, **changes)
+
+
+def prepared_task(
+    job: FinetuneJob, study: dict[str, Path], *, keep_features: bool = True, **changes: Path
+) -> NetworkTask:
     """Prepare a job on a study's files; `changes` replaces some of them."""
-    arguments = {
-        "cohort": study[job.task],
-        "classes": study[f"{job.task} classes"],
-        "base": study[job.family],
-        "adapter": study["clinical"] if job.clinical else None,
-    }
-    return prepare(job, **(arguments | changes))
+    return prepare(job, task_inputs(job, study, **changes), keep_features=keep_features)
 
 
 def run(

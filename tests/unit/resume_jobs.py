@@ -11,6 +11,7 @@ from pathlib import Path
 
 from language_fixtures import RECIPE, SALT, SHAPE
 
+from clinical_peft.config.switches import resolve_switches
 from clinical_peft.files import write_json
 from clinical_peft.locks.ownership import owned_work
 from clinical_peft.methods.adalora import AdaLora
@@ -18,9 +19,10 @@ from clinical_peft.methods.lora import Lora
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.runtime.events import JsonlLog
 from clinical_peft.runtime.jobs import job
-from clinical_peft.training.classification import finetune, prepare
+from clinical_peft.training.finetuning import finetune, prepare_task
 from clinical_peft.training.language import pretrain
 from clinical_peft.training.scratch import prepare_scratch_base
+from clinical_peft.training.task_data import TaskInputs
 
 METHODS = {"lora": Lora(r=4, alpha=8, dropout=0.1), "adalora": AdaLora(init_r=4, target_r=2, dropout=0.1)}
 # Every update leaves a checkpoint; weights are chosen at several evaluations.
@@ -38,7 +40,12 @@ def train_adapter(study: Path, out: Path, *, method: str) -> None:
     """Train an adapter of the study's base."""
     pretrain(
         PretrainJob(
-            adapter="clinical", method=METHODS[method], recipe=replace(RECIPE, **OFTEN), seed=5, split_salt=SALT
+            adapter="clinical",
+            method=METHODS[method],
+            recipe=replace(RECIPE, **OFTEN),
+            seed=5,
+            split_salt=SALT,
+            switches=resolve_switches("corrected", {}),
         ),
         base=study / "causal",
         tokens=study / "clinical",
@@ -71,16 +78,16 @@ def fine_tune(study: Path, out: Path, *, variant: str) -> None:
 
     this_job = make_job(variant, epochs=3, checkpoint_seconds=0.0)
     this_job = replace(this_job, task_method=replace(this_job.task_method, dropout=0.2))
-    prepared = prepare(
-        this_job,
+    inputs = TaskInputs(
         cohort=study / "cohorts/mortality.parquet",
         classes=study / "cohorts/mortality.classes.json",
         base=study / "random",
         adapter=study / "clinic",
     )
+    task = prepare_task(this_job, inputs)
     for seed in (0, 1):
         summary = finetune(
-            prepared,
+            task,
             seed=seed,
             work=out / "work" / f"seed{seed}",
             predictions=out / f"seed{seed}.parquet",

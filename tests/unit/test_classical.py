@@ -12,24 +12,25 @@ from sklearn.metrics import roc_auc_score
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json, sha256_file
 from clinical_peft.runtime.events import NullLog
-from clinical_peft.training.classical import fit_tfidf
+from clinical_peft.training.classical import prepare
+from clinical_peft.training.finetuning import finetune
+from clinical_peft.training.task_data import TaskInputs
 
 
 def tfidf_job(task: str, **switches: bool):
     return replace(make_job("tfidf", task, switches=switches), kind="tfidf", family=None)
 
 
-def fit(task: str, folder: Path, *, cohort: Path | None = None, out: str = "out", **settings):
+def fit(task: str, folder: Path, *, cohort: Path | None = None, out: str = "out", job=None, **settings):
     written, classes = write_cohort(folder, task)
-    return fit_tfidf(
-        settings.pop("job", tfidf_job(task)),
-        cohort=cohort or written,
-        classes=classes,
-        seed=settings.pop("seed", 0),
+    prepared = prepare(job or tfidf_job(task), TaskInputs(cohort=cohort or written, classes=classes))
+    return finetune(
+        replace(prepared, **settings),
+        seed=0,
+        work=folder / "work",
+        log=NullLog(),
         predictions=folder / out / "predictions.parquet",
         model_directory=folder / out / "model",
-        log=NullLog(),
-        **settings,
     )
 
 

@@ -28,7 +28,7 @@ from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.saving import load_saved
 from clinical_peft.runtime.events import JsonlLog, NullLog, read_events
 from clinical_peft.training import classification, fitting
-from clinical_peft.training.classification import finetune
+from clinical_peft.training.finetuning import finetune
 
 JOBS = ["head", "task", "clinical-frozen", "clinical-frozen+task", "clinical-trainable", "clinical-trainable+task"]
 JOBS += ["clinical-merged+task", "full"]
@@ -150,7 +150,7 @@ def test_best_epoch_by_validation_is_kept_or_the_last_by_switch(study, tmp_path)
         run(shorter, study, tmp_path / "shorter")
         names = [columns(tmp_path / name / "predictions.parquet", "logits") for name in ("longer", "shorter")]
         np.testing.assert_array_equal(*names)
-    last = run(replace(job, switches={"last_epoch": True}), study, tmp_path / "last")
+    last = run(replace(job, switches=job.switches | {"last_epoch": True}), study, tmp_path / "last")
     assert (last["best_epoch"], last["selected_by"]) == (4, "last")
     before, after = (columns(tmp_path / name / "predictions.parquet", "logits") for name in ("best", "last"))
     assert np.abs(before - after).max() > 1e-2
@@ -228,8 +228,8 @@ def test_log_holds_steps_and_epochs_and_no_text(study, tmp_path):
 
 
 def test_notes_of_like_length_share_batches_and_each_is_seen_once_an_epoch(study, tmp_path, monkeypatch):
-    seen, step = [], fitting.Fit._step
-    monkeypatch.setattr(fitting.Fit, "_step", lambda self, rows: seen.append(rows) or step(self, rows))
+    seen, update = [], fitting.Fit._update
+    monkeypatch.setattr(fitting.Fit, "_update", lambda self, rows: seen.append(rows) or update(self, rows))
     job = make_job("task", micro_batch_size=8)
     prepared = prepared_task(job, study)
     lengths, train = prepared.notes.lengths, prepared.data.rows("train")
@@ -237,7 +237,7 @@ def test_notes_of_like_length_share_batches_and_each_is_seen_once_an_epoch(study
     spread = {}
     for switch in (False, True):
         seen.clear()
-        run(replace(job, switches={"pool_last_position": switch}), study, tmp_path / str(switch))
+        run(replace(job, switches=job.switches | {"pool_last_position": switch}), study, tmp_path / str(switch))
         assert [sorted(np.concatenate(seen[start : start + epoch])) for start in (0, epoch)] == [sorted(train)] * 2
         spread[switch] = np.mean([np.ptp(lengths[rows]) for rows in seen if len(rows) == 8])
     # Under the switch every note is padded to the context, so that its length does not matter.

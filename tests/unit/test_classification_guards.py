@@ -96,6 +96,7 @@ def test_a_note_that_does_not_fit_alone_is_an_error_where_notes_are_pooled(study
         micro_batch_size=4,
         precision="fp32",
         threads=1,
+        switches={"pool_last_position": False},
     )
     places = {"output": tmp_path / "f.safetensors", "record": tmp_path / "f.json", "log": NullLog()}
     with pytest.raises(TrainingError, match="pool notes, forward alone: out of memory in a forward pass of 24 tokens"):

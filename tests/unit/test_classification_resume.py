@@ -77,7 +77,7 @@ def test_a_run_that_is_asked_to_stop_saves_says_so_and_goes_on_to_the_same_bytes
 def test_checkpoint_of_another_recipe_is_not_resumed(study, tmp_path, monkeypatch):
     job = make_job("task", checkpoint_seconds=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(fitting.Fit, "_end_epoch", lambda self: (_ for _ in ()).throw(Killed))
+        patch.setattr(fitting.Fit, "_evaluate", lambda self, stop: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             run(job, study, tmp_path / "out")
     changed = replace(job, recipe=replace(job.recipe, weight_decay=0.5))

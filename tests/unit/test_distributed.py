@@ -15,12 +15,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from language_fixtures import RECIPE, SALT, clinical_tokens, scratch_base
+from language_fixtures import RECIPE, clinical_tokens, job, scratch_base
 
 from clinical_peft.errors import StoppedError, TrainingError
 from clinical_peft.methods.lora import Lora
 from clinical_peft.models.adapters import read_adapter_tensors
-from clinical_peft.recipes import Devices, PretrainJob
+from clinical_peft.recipes import Devices
 from clinical_peft.runtime.events import JsonlLog, NullLog, read_events
 from clinical_peft.training.checkpoint import FILE_NAME
 from clinical_peft.training.distributed import Workers
@@ -28,7 +28,7 @@ from clinical_peft.training.language import pretrain
 from clinical_peft.training.launch import SPECIFICATION, run_pretraining, write_specification
 
 DROPOUT = Lora(r=4, alpha=8, dropout=0.1)
-JOB = PretrainJob(adapter="clinical", method=Lora(r=4, alpha=8), recipe=RECIPE, seed=5, split_salt=SALT)
+JOB = job(Lora(r=4, alpha=8))
 
 
 @pytest.fixture(scope="module")

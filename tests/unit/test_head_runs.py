@@ -21,11 +21,12 @@ from clinical_peft.models.saving import load_saved
 from clinical_peft.recipes import FinetuneJob, PoolJob
 from clinical_peft.runtime.events import NullLog
 from clinical_peft.tokens.tokenizer import load_tokenizer
-from clinical_peft.training.classification import finetune, prepare
+from clinical_peft.training.classification import prepare
 from clinical_peft.training.features import tokenise
-from clinical_peft.training.head_runs import finetune_head, prepare_head
+from clinical_peft.training.finetuning import finetune, prepare_task
 from clinical_peft.training.pooled_notes import read_pooled
 from clinical_peft.training.pooling import pool_notes
+from clinical_peft.training.task_data import TaskInputs
 
 TASKS = ["mortality", "los", "diagnoses"]
 VARIANTS = ["head", "clinical-frozen", "clinical-merged"]
@@ -71,17 +72,19 @@ def places(out: Path) -> dict[str, Path]:
     return {"work": out / "work", "predictions": out / "p.parquet", "model_directory": out / "model"}
 
 
-def head_run(study, job: FinetuneJob, features: Path, out: Path, seed: int = 0):
-    inputs = {"cohort": study[job.task], "classes": study[f"{job.task} classes"]}
+def inputs(study, job: FinetuneJob) -> TaskInputs:
     adapter = study["clinical"] if job.clinical else None
-    prepared = prepare_head(job, **inputs, features=features, base=study["base"], adapter=adapter)
-    return finetune_head(prepared, seed=seed, log=NullLog(), **places(out))
+    return TaskInputs(cohort=study[job.task], classes=study[f"{job.task} classes"], base=study["base"], adapter=adapter)
+
+
+def head_run(study, job: FinetuneJob, features: Path, out: Path, seed: int = 0):
+    task = prepare_task(job, replace(inputs(study, job), features=features))
+    return finetune(task, seed=seed, log=NullLog(), **places(out))
 
 
 def direct_run(study, job: FinetuneJob, out: Path, seed: int = 0):
-    inputs = {"cohort": study[job.task], "classes": study[f"{job.task} classes"], "base": study["base"]}
-    prepared = prepare(job, **inputs, adapter=study["clinical"] if job.clinical else None, keep_features=False)
-    return finetune(prepared, seed=seed, log=NullLog(), **places(out))
+    task = prepare(job, inputs(study, job), keep_features=False)
+    return finetune(task, seed=seed, log=NullLog(), **places(out))
 
 
 def logits(out: Path) -> np.ndarray:

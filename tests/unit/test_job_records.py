@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical_peft.config import experiments
+from clinical_peft.config.switches import TRAINING_SWITCHES
+from clinical_peft.errors import ConfigError
 from clinical_peft.methods.adalora import AdaLora
 from clinical_peft.methods.adaption_prompt import AdaptionPrompt
 from clinical_peft.methods.full import Full
@@ -32,7 +34,7 @@ recipes = st.builds(
     batch_tokens=st.just(32768),
     devices=st.builds(Devices, processes=st.integers(1, 4), strategy=st.sampled_from(["ddp", "fsdp2"])),
 )
-switches = st.dictionaries(st.sampled_from(["unclipped", "last_epoch"]), st.booleans())
+switches = st.fixed_dictionaries(dict.fromkeys(TRAINING_SWITCHES, st.booleans()))
 pretrain_jobs = st.builds(
     PretrainJob,
     adapter=st.text(),
@@ -64,7 +66,7 @@ POOL = PoolJob(
     micro_batch_size=8,
     precision="bf16",
     threads=2,
-    switches={"unclipped": True},
+    switches={"pool_last_position": True},
 )
 
 
@@ -86,7 +88,9 @@ def test_the_jobs_of_a_study_survive_their_record():
 
 
 def test_what_a_recipe_says_beside_the_job_is_left_out_and_strange_keys_inside_are_not():
-    job = PretrainJob(adapter="a", method=Full(), recipe=LanguageRecipe(learning_rate=1.0), seed=0, split_salt="s")
+    job = PretrainJob(
+        adapter="a", method=Full(), recipe=LanguageRecipe(learning_rate=1.0), seed=0, split_salt="s", switches={}
+    )
     record = as_record(job)
     assert job_from_record(PretrainJob, record | {"search": {"best": 1}}) == job
     with pytest.raises(TypeError, match="'epoch'"):
@@ -137,3 +141,25 @@ def test_a_head_without_a_rate_of_its_own_depends_on_the_rate():
     (job,) = (job for job in demo_jobs() if isinstance(job, FinetuneJob) and (job.model, job.task) == ("llama", "los"))
     job = replace(job, recipe=replace(job.recipe, head_learning_rate=None))
     assert read_record(job)["recipe"]["learning_rate"] == job.recipe.learning_rate
+
+
+def finetune_job(model, task):
+    return next(job for job in demo_jobs() if isinstance(job, FinetuneJob) and (job.model, job.task) == (model, task))
+
+
+def test_a_record_holds_every_switch_that_the_job_reads():
+    for job in demo_jobs():
+        for name in read_record(job)["switches"]:
+            with pytest.raises(ConfigError, match=f"expected a value for {name}, found none"):
+                read_record(replace(job, switches={key: on for key, on in job.switches.items() if key != name}))
+            others = {
+                key: not on if key not in read_record(job)["switches"] else on for key, on in job.switches.items()
+            }
+            assert read_record(replace(job, switches=others)) == read_record(job)
+
+
+def test_threads_are_no_part_of_what_decides_tfidf():
+    for model, depends in (("tfidf", False), ("llama", True)):
+        job = finetune_job(model, "los")
+        more = replace(job, recipe=replace(job.recipe, threads=7))
+        assert (read_record(more) != read_record(job)) == depends

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from models_fixtures import make_job, write_study
+from models_fixtures import make_job, task_inputs, write_study
 
 from clinical_peft.files import sha256_file
 from clinical_peft.recipes.job_records import read_record
@@ -38,17 +38,7 @@ def job_folder(finished, tmp_path) -> Path:
     return tmp_path / "job"
 
 
-def inputs_of(study) -> dict[str, Path | None]:
-    return {
-        "cohort": study["mortality"],
-        "classes": study["mortality classes"],
-        "base": study["causal"],
-        "adapter": study["clinical"],
-        "features": None,
-    }
-
-
-def finetune(folder: Path, study, seeds, job=JOB, **changes) -> list[int]:
+def finetune(folder: Path, study, seeds, job=JOB, work: Path | None = None, **changes: Path) -> list[int]:
     outputs = {
         seed: SeedOutputs(
             folder / f"predictions/seed{seed}.parquet",
@@ -62,10 +52,10 @@ def finetune(folder: Path, study, seeds, job=JOB, **changes) -> list[int]:
         job,
         read_record(job),
         outputs,
-        inputs=inputs_of(study) | changes,
+        inputs=task_inputs(job, study, **changes),
         name=job.task,
         recipe_file=folder / "recipe.json",
-        work=changes.pop("work", folder / "work"),
+        work=work or folder / "work",
     )
 
 

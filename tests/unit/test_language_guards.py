@@ -9,7 +9,7 @@ from language_fixtures import LORA, RECIPE, adapter_bytes, clinical_tokens, job,
 from clinical_peft.errors import TrainingError
 from clinical_peft.models.bases import load_causal
 from clinical_peft.runtime.events import NullLog
-from clinical_peft.training import language
+from clinical_peft.training import language, language_inputs
 from clinical_peft.training.guards import MicroBatch
 from clinical_peft.training.language_loss import CausalLoss
 
@@ -49,7 +49,7 @@ def faulty_loss(step, number, fault):
 def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(fault, base, tokens, tmp_path, monkeypatch):
     often = job(checkpoint_seconds=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(language, "CausalLoss", faulty_loss(6, 1, fault))
+        patch.setattr(language_inputs, "CausalLoss", faulty_loss(6, 1, fault))
         with pytest.raises(TrainingError, match=r"micro-batch 2 of \d+ .*step 6: .*checkpoint of step 5 is kept"):
             run(tmp_path / "a", base, tokens, often)
     steps = []

@@ -9,7 +9,7 @@ from language_fixtures import adapter_bytes, clinical_tokens, general_corpus, jo
 
 from clinical_peft.errors import StoppedError, StorageError
 from clinical_peft.runtime.signals import sigterm_raises
-from clinical_peft.training import language, perplexities
+from clinical_peft.training import language_inputs, perplexities
 from clinical_peft.training.language_loss import CausalLoss
 
 SPLITS = ("train", "validation", "test")
@@ -65,7 +65,7 @@ def test_a_stop_is_heeded_and_nothing_finished_is_measured_again(
     assert measured == everything
     measured.clear()
     with monkeypatch.context() as patch, sigterm_raises():
-        patch.setattr(language, "CausalLoss", asking(number, measured, at))
+        patch.setattr(language_inputs, "CausalLoss", asking(number, measured, at))
         with pytest.raises(StoppedError, match=rf"asked by {signal.Signals(number).name}; .*the same command goes on"):
             run(tmp_path / "cut", base, tokens, job(), general=general)
     assert measured == everything[:at]
@@ -81,7 +81,7 @@ def test_a_stop_is_heeded_and_nothing_finished_is_measured_again(
 
 def test_measurements_of_another_job_are_not_used(base, tokens, tmp_path, measured, monkeypatch):
     with monkeypatch.context() as patch, sigterm_raises():
-        patch.setattr(language, "CausalLoss", asking(signal.SIGUSR1, measured, 3))
+        patch.setattr(language_inputs, "CausalLoss", asking(signal.SIGUSR1, measured, 3))
         with pytest.raises(StoppedError):
             run(tmp_path, base, tokens, job())
     measured.clear()
@@ -103,7 +103,7 @@ def test_damaged_measurements_are_made_again(damage, base, tokens, tmp_path, mea
 def test_a_value_that_was_changed_is_not_that_of_other_weights(base, tokens, tmp_path, measured, monkeypatch):
     """What was measured after training belongs to the very weights that were measured."""
     with monkeypatch.context() as patch, sigterm_raises():
-        patch.setattr(language, "CausalLoss", asking(signal.SIGUSR1, measured, 5))
+        patch.setattr(language_inputs, "CausalLoss", asking(signal.SIGUSR1, measured, 5))
         with pytest.raises(StoppedError):
             run(tmp_path, base, tokens, job())
     file = tmp_path / "work" / perplexities.FILE_NAME

@@ -49,9 +49,7 @@ def test_auroc_is_sklearns(scores, positive):
 
 def test_selection_auroc_of_each_kind_of_task():
     generator = np.random.default_rng(0)
-    scores = scores_from_logits(
-        generator.normal(size=(50, 4)).astype(np.float32), "multiclass", multilabel_softmax=False
-    )
+    scores = scores_from_logits(generator.normal(size=(50, 4)).astype(np.float32), "softmax")
     targets = generator.integers(0, 4, 50)
     expected = roc_auc_score(targets, scores, multi_class="ovr", average="macro")
     assert selection_auroc(scores, targets, "multiclass") == pytest.approx(expected)

@@ -7,21 +7,24 @@ import torch
 from language_fixtures import RECIPE
 from torch import nn
 
+from clinical_peft.config.switches import resolve_switches
 from clinical_peft.errors import TrainingError
 from clinical_peft.training.optimisation import (
     build_optimizer,
     clip_gradients,
-    learning_rate,
+    learning_rate_schedule,
     parameter_groups,
     prepare_torch,
     require_finite,
     set_learning_rate,
 )
 
+OFF = resolve_switches("corrected", {})
+
 
 def test_learning_rate_warms_up_from_above_zero_and_falls_to_zero():
-    course = learning_rate(replace(RECIPE, warmup_ratio=0.1), steps=100, micro_steps_per_step=4, switches={})
-    factors = [course(step) for step in range(101)]
+    schedule = learning_rate_schedule(replace(RECIPE, warmup_ratio=0.1), steps=100, passes_per_step=4, switches=OFF)
+    factors = [schedule(step) for step in range(101)]
     assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert factors[10] == 1.0
     assert all(left > right for left, right in itertools.pairwise(factors[10:]))
@@ -31,22 +34,22 @@ def test_learning_rate_warms_up_from_above_zero_and_falls_to_zero():
 @pytest.mark.parametrize(("schedule", "middle"), [("linear", 0.5), ("cosine", 0.5), ("constant", 1.0)])
 def test_schedules_meet_in_the_middle(schedule, middle):
     recipe = replace(RECIPE, warmup_ratio=0.0, schedule=schedule)
-    assert learning_rate(recipe, steps=100, micro_steps_per_step=1, switches={})(50) == pytest.approx(middle)
+    assert learning_rate_schedule(recipe, steps=100, passes_per_step=1, switches=OFF)(50) == pytest.approx(middle)
 
 
 def test_warmup_passed_as_steps_wastes_the_first_update_and_does_not_warm_up():
-    course = learning_rate(
-        replace(RECIPE, warmup_ratio=0.06), steps=100, micro_steps_per_step=1, switches={"warmup_as_steps": True}
+    schedule = learning_rate_schedule(
+        replace(RECIPE, warmup_ratio=0.06), steps=100, passes_per_step=1, switches=OFF | {"warmup_as_steps": True}
     )
-    assert course(0) == 0.0
-    assert course(1) > 0.98
+    assert schedule(0) == 0.0
+    assert schedule(1) > 0.98
 
 
 def test_a_schedule_in_micro_steps_ends_near_its_peak():
     # 64 forward passes per update: the published recipe ends at 98.5 % of the peak.
-    switches = {"warmup_as_steps": True, "schedule_in_micro_steps": True}
-    course = learning_rate(RECIPE, steps=1000, micro_steps_per_step=64, switches=switches)
-    assert course(1000) == pytest.approx(1 - 1 / 64, abs=1e-4)
+    switches = OFF | {"warmup_as_steps": True, "schedule_in_micro_steps": True}
+    schedule = learning_rate_schedule(RECIPE, steps=1000, passes_per_step=64, switches=switches)
+    assert schedule(1000) == pytest.approx(1 - 1 / 64, abs=1e-4)
 
 
 def test_vectors_do_not_decay_and_every_group_follows_the_schedule():
@@ -67,10 +70,10 @@ def test_nothing_to_train_is_an_error():
 
 def test_gradients_are_clipped_unless_switched_off():
     parameter = nn.Parameter(torch.zeros(2))
-    for switches, norm in (({}, 1.0), ({"unclipped": True}, 5.0)):
+    for switches, norm in ((OFF, 1.0), (OFF | {"unclipped": True}, 5.0)):
         parameter.grad = torch.tensor([3.0, 4.0])
         found = clip_gradients([parameter], RECIPE, switches)
-        assert found == (None if switches else pytest.approx(5.0))
+        assert found == (None if switches["unclipped"] else pytest.approx(5.0))
         assert float(parameter.grad.norm()) == pytest.approx(norm, rel=1e-4)
 
 

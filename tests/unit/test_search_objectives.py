@@ -7,22 +7,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from language_fixtures import RECIPE, SALT, clinical_tokens, scratch_base
+from language_fixtures import clinical_tokens, scratch_base
+from language_fixtures import job as adapter_job
 from models_fixtures import CODES, make_job, write_base, write_clinical, write_cohort
 
 from clinical_peft.config.search_spaces import Choices, Search, apply_point
 from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.methods.lora import Lora
-from clinical_peft.recipes import PoolJob, PretrainJob
+from clinical_peft.recipes import PoolJob
 from clinical_peft.runtime.events import NullLog, read_events
 from clinical_peft.search.objectives import FinetuneObjective, PretrainObjective
 from clinical_peft.search.outcome import write_worker
 from clinical_peft.search.trials import Pruned, run_trials
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training import fitting
-from clinical_peft.training.classification import finetune, prepare
+from clinical_peft.training.finetuning import finetune, prepare_task
 from clinical_peft.training.language import pretrain
 from clinical_peft.training.pooling import pool_notes
+from clinical_peft.training.task_data import TaskInputs
 
 SEARCH = Search(
     space="ranks",
@@ -58,13 +60,11 @@ def go_on(curve):
 
 def finetune_objective(study, folder, job=None, search=SEARCH, **changes) -> FinetuneObjective:
     job = job or make_job("clinical-frozen+task", epochs=2)
-    return FinetuneObjective(job, search, **(study | changes), work=folder)
+    return FinetuneObjective(job, search, TaskInputs(**(study | changes)), work=folder)
 
 
 def pretrain_objective(corpus, folder, **recipe) -> PretrainObjective:
-    job = PretrainJob(
-        adapter="clinical", method=Lora(r=4, alpha=8), recipe=replace(RECIPE, **recipe), seed=5, split_salt=SALT
-    )
+    job = adapter_job(Lora(r=4, alpha=8), **recipe)
     return PretrainObjective(job, PRETRAINING, **corpus, work=folder)
 
 
@@ -81,10 +81,10 @@ def with_other_test_rows(study, folder) -> Path:
 def test_test_rows_are_never_read(study, tmp_path):
     cohort = with_other_test_rows(study, tmp_path)
     with pytest.raises(TrainingError):
-        prepare(make_job(), cohort=cohort, classes=study["classes"], base=study["base"], adapter=None)
+        prepare_task(make_job(), TaskInputs(cohort=cohort, classes=study["classes"], base=study["base"]))
     blind = finetune_objective(study, tmp_path, cohort=cohort)
-    assert set(blind.prepared.data.table.column("split").to_pylist()) == {"train", "validation"}
-    assert len(blind.prepared.data.rows("test")) == 0
+    assert set(blind.task.data.table.column("split").to_pylist()) == {"train", "validation"}
+    assert len(blind.task.data.rows("test")) == 0
     outcome = blind(0, POINT, go_on)
     assert outcome.value == finetune_objective(study, tmp_path / "plain")(0, POINT, go_on).value
 
@@ -106,7 +106,7 @@ def test_a_trial_finds_what_the_final_training_at_its_point_finds(study, tmp_pat
     outcome = objective(0, POINT, go_on)
     job = apply_point(make_job("clinical-frozen+task", epochs=2), POINT)
     summary = finetune(
-        prepare(job, **study),
+        prepare_task(job, TaskInputs(**study)),
         seed=SEARCH.seed,
         work=tmp_path / "final",
         predictions=tmp_path / "p.parquet",
@@ -151,7 +151,7 @@ def test_trials_of_a_head_share_one_forward_pass(study, tmp_path):
     objective = finetune_objective(study, tmp_path, make_job("clinical-frozen"), search)
     for number, rate in enumerate((1e-3, 1e-2)):
         objective(number, {"recipe.learning_rate": rate}, go_on)
-    assert len(objective.prepared.features) == 1
+    assert len(objective.task.features) == 1
 
 
 def test_trials_of_a_head_read_pooled_features(study, tmp_path):
@@ -165,6 +165,7 @@ def test_trials_of_a_head_read_pooled_features(study, tmp_path):
         micro_batch_size=4,
         precision="fp32",
         threads=1,
+        switches={"pool_last_position": False},
     )
     pool_notes(
         pooling,
@@ -176,7 +177,7 @@ def test_trials_of_a_head_read_pooled_features(study, tmp_path):
         log=NullLog(),
     )
     pooled = finetune_objective(study, tmp_path / "pooled", job, search, features=tmp_path / "f.safetensors")
-    assert len(pooled.prepared.data.rows("test")) == 0
+    assert len(pooled.task.data.rows("test")) == 0
     point = {"recipe.learning_rate": 1e-2}
     direct = finetune_objective(study, tmp_path / "direct", job, search)(0, point, go_on)
     assert pooled(0, point, go_on).curve == pytest.approx(direct.curve)
@@ -203,15 +204,15 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(study, tmp_path, monkeypatch
     def save_and_die(self):
         save(self)
         saves.append(self.state.step)
-        if len(saves) == 17:  # after an epoch of the second trial, each of 10 steps
+        if len(saves) == 19:  # after an epoch of the second trial, each of 10 steps and 2 evaluations
             raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr(fitting.Fit, "_save", save_and_die)
         with pytest.raises(Killed):
             search(tmp_path)
-    step = fitting.Fit._step
-    monkeypatch.setattr(fitting.Fit, "_step", lambda self, rows: steps.append(self.state.step) or step(self, rows))
+    update = fitting.Fit._update
+    monkeypatch.setattr(fitting.Fit, "_update", lambda self, rows: steps.append(self.state.step) or update(self, rows))
     assert comparable(search(tmp_path)) == comparable(whole)
     assert steps[0] == saves[-1]
 
@@ -257,5 +258,5 @@ def test_a_multilabel_task_is_searched_too(study, tmp_path):
     objective = finetune_objective(
         study, tmp_path, make_job("task", "diagnoses"), cohort=cohort, classes=classes, adapter=None
     )
-    assert len(objective.prepared.data.classes) == len(CODES)
+    assert len(objective.task.data.classes) == len(CODES)
     assert 0 <= objective(0, POINT, go_on).value <= 1

@@ -10,7 +10,13 @@ from clinical_peft.models.bases import build_causal, llama_config
 from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.recipes import Shape
 from clinical_peft.training import throughput
-from clinical_peft.training.throughput import DeviceMeter, Metered, flops_per_token, matrix_ceiling, matrix_parameters
+from clinical_peft.training.throughput import (
+    DeviceMeter,
+    DeviceUsage,
+    flops_per_token,
+    matrix_ceiling,
+    matrix_parameters,
+)
 
 CPU = torch.device("cpu")
 LLAMA_7B = Shape(hidden_size=4096, intermediate_size=11008, layers=32, heads=32, vocabulary=32000, context=2048)
@@ -53,10 +59,10 @@ def test_the_ceiling_is_measured_once_and_leaves_the_generator_alone():
 
 
 def test_a_cpu_tells_neither_energy_nor_load():
-    metered, meter = Metered(), DeviceMeter(CPU)
+    usage, meter = DeviceUsage(), DeviceMeter(CPU)
     meter.last -= 10
-    meter.add_to(metered)
-    assert metered.figures(5.0) == {"energy_joules": None, "device_idle_share": None}
+    meter.add_to(usage)
+    assert usage.metrics(5.0) == {"energy_joules": None, "device_idle_share": None}
 
 
 def gpu_meter(monkeypatch, watts, load):
@@ -68,14 +74,14 @@ def gpu_meter(monkeypatch, watts, load):
 
 def test_sensors_are_read_once_a_second_and_evaluations_do_not_count(monkeypatch):
     meter = gpu_meter(monkeypatch, lambda _: 300_000, lambda _: 90)
-    metered = Metered()
-    meter.add_to(metered)  # at 0.5 s: too soon
-    assert metered == Metered()
-    meter.add_to(metered)  # at 2 s
+    usage = DeviceUsage()
+    meter.add_to(usage)  # at 0.5 s: too soon
+    assert usage == DeviceUsage()
+    meter.add_to(usage)  # at 2 s
     meter.restart()  # an evaluation until 10 s
-    meter.add_to(metered)  # at 12 s
-    assert metered == Metered(seconds=4.0, joules=1200.0, busy_seconds=pytest.approx(3.6))
-    assert metered.figures(5.0) == {"energy_joules": 1500.0, "device_idle_share": pytest.approx(0.1)}
+    meter.add_to(usage)  # at 12 s
+    assert usage == DeviceUsage(seconds=4.0, joules=1200.0, busy_seconds=pytest.approx(3.6))
+    assert usage.metrics(5.0) == {"energy_joules": 1500.0, "device_idle_share": pytest.approx(0.1)}
 
 
 def test_a_sensor_that_cannot_be_read_leaves_the_figures_out(monkeypatch):
@@ -83,8 +89,8 @@ def test_a_sensor_that_cannot_be_read_leaves_the_figures_out(monkeypatch):
         raise ModuleNotFoundError("pynvml")
 
     meter = gpu_meter(monkeypatch, absent, lambda _: 90)
-    metered = Metered()
-    meter.add_to(metered)
-    meter.add_to(metered)
+    usage = DeviceUsage()
+    meter.add_to(usage)
+    meter.add_to(usage)
     assert not meter.works
-    assert metered.figures(5.0)["energy_joules"] is None
+    assert usage.metrics(5.0)["energy_joules"] is None
