@@ -7,7 +7,7 @@ Machine-readable columns (CSV), one row per model and task:
     scoring_variants, of every task: `VARIANT_FIELDS`; areas and F1 of the same logits under either protocol's scores
         and threshold, whatever the study's.
 Figures are means over seeds. An interval (`_low`, `_high`, at `level`) is over patients: of the mean over seeds where
-resamples are stored (`clinical_peft.metrics.run_metrics.FIGURES`), and otherwise the ends of the seeds' intervals,
+resamples are stored (`clinical_peft.metrics.registry.MAIN_METRICS`), and otherwise the ends of the seeds' intervals,
 averaged, which is about as wide or wider, since a mean varies no more than its parts. `undefined` says which figures
 are missing, and why, and which intervals leave out resamples.
 """
@@ -23,9 +23,10 @@ import numpy as np
 
 from clinical_peft.disclosure.counts import SMALLEST_CELL, coarse_figures, has_hidden
 from clinical_peft.metrics.areas import BANDS
-from clinical_peft.metrics.evaluate import read_replicates
+from clinical_peft.metrics.definitions.classification import PRECISION_AT
+from clinical_peft.metrics.registry import METRICS
+from clinical_peft.metrics.replicates import read_replicates
 from clinical_peft.metrics.resampling import percentile_interval
-from clinical_peft.metrics.run_metrics import FIGURES, PRECISION_AT
 from clinical_peft.metrics.runs import check_comparable
 from clinical_peft.tables.form import (
     MISSING,
@@ -102,9 +103,9 @@ class Cell:
 
     def interval(self, figure: str) -> tuple[float | None, float | None]:
         """Both ends of the interval over patients; None where a seed has none."""
-        if figure in FIGURES and self.mean(figure) is not None:
+        if METRICS[figure].is_main and self.mean(figure) is not None:
             pairs = zip(self.replicates, self.runs, strict=True)
-            resamples = np.mean([read_replicates(path, run, figure) for path, run in pairs], axis=0)
+            resamples = np.mean([read_replicates(path, run, METRICS[figure]) for path, run in pairs], axis=0)
             low, high = self._published(figure, percentile_interval(resamples, self.runs[0]["level"])) or (None, None)
             return low, high
         found = [run["intervals"]["test"].get(figure) or (None, None) for run in self.runs]

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_study import CLASSES, simulate_predictions
+from simulated_study import CLASSES, compute_all, simulate_predictions
 from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from clinical_peft.metrics.calibrate import calibrate
-from clinical_peft.metrics.calibration import BINS, calibration_figures, reliability_bins
+from clinical_peft.metrics.calibration import BINS, reliability_bins
 from clinical_peft.metrics.decisions import THRESHOLDS, alert_burden, cutoff_at_sensitivity, decision_curve
 from clinical_peft.metrics.logistic import fit_logistic
 from clinical_peft.metrics.predictions import read_predictions
@@ -38,7 +38,7 @@ def once(data):
 
 
 def figures(data):
-    return {name: value[0] for name, value in calibration_figures(data, once(data)).items()}
+    return {name: value[0] for name, value in compute_all(data).items()}
 
 
 def binary(data, scores):
@@ -61,7 +61,7 @@ def test_slope_and_intercept_equal_an_unpenalised_logistic_regression(splits):
 def test_a_step_from_the_data_comes_near_the_fit_of_a_resample(splits):
     data = splits("mortality", rows=2000)["test"]
     weights = patient_weights(data.subject_id, resamples=20, seed=0)
-    found = calibration_figures(data, Weighting(weights))
+    found = compute_all(data, weights)
     for column in range(20):
         rows = np.repeat(np.arange(len(data)), weights[:, column])
         refitted = figures(data.of_rows(rows))

@@ -10,7 +10,8 @@ from simulated_study import LABELS, simulate_study
 
 from clinical_peft.disclosure.counts import coarse_figures
 from clinical_peft.errors import DataError
-from clinical_peft.metrics.evaluate import read_replicates, run_key
+from clinical_peft.metrics.registry import find_metric
+from clinical_peft.metrics.replicates import read_replicates, run_key
 from clinical_peft.tables.metric_tables import (
     METRIC_FIELDS,
     MULTILABEL_FIELDS,
@@ -82,7 +83,7 @@ def test_figures_are_means_over_seeds_and_intervals_those_of_the_mean(tables, me
                                 ("brier", "brier{}", 1), ("log_loss", "log_loss{}", 1)):  # fmt: skip
         mean = sum(run["metrics"]["test"][figure] for run in seeds) / 2
         resamples = [
-            read_replicates(path, run, figure)
+            read_replicates(path, run, find_metric(figure))
             for run, path in zip(metrics, study["replicates"], strict=True)
             if (run["model"], run["task"]) == ("llama+lora", "mortality")
         ]
