@@ -23,8 +23,8 @@ from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.registry import compute_metrics, find_metric
 from clinical_peft.metrics.resampling import patient_weights
 from clinical_peft.metrics.weighting import Weighting, kernel_pays
+from clinical_peft.models.scores import sigmoid
 from clinical_peft.runtime.provenance import git_revision, machine, package_versions
-from clinical_peft.tasks.scores import sigmoid
 
 HERE = Path(__file__).resolve().parent
 CUTOFF = -0.8  # in log-odds

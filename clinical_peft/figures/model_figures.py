@@ -26,9 +26,9 @@ from clinical_peft.figures.style import (
 from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.metrics.curve_bands import curve_bands
 from clinical_peft.metrics.curves import GRID, Curves, mean_curves
+from clinical_peft.models.scores import Links
 from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of
 from clinical_peft.tasks import CONTROL, PAPER_TASKS, find_task
-from clinical_peft.tasks.scores import Links
 
 BAND_RESAMPLES = 200
 

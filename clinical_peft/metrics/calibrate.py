@@ -39,7 +39,7 @@ from clinical_peft.metrics.registry import COMPARED, METRICS, compute_metrics
 from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
 from clinical_peft.metrics.runs import read_runs
 from clinical_peft.metrics.weighting import Weighting
-from clinical_peft.tasks.scores import link_of
+from clinical_peft.models.scores import link_of
 
 PROBABILITY_METRICS = tuple(metric for metric in METRICS.values() if metric.judges_probabilities)
 SCORES = ("raw", "temperature", "isotonic")

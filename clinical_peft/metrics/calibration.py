@@ -12,7 +12,7 @@ import numpy as np
 from clinical_peft.disclosure.counts import merged_ranges
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighting import Weighting
-from clinical_peft.tasks.scores import log_sigmoid
+from clinical_peft.models.scores import log_sigmoid
 
 BINS = 10
 

@@ -14,8 +14,8 @@ import numpy as np
 from clinical_peft.metrics.curves import GRID, between_points, ranges_of_scores, rankings
 from clinical_peft.metrics.predictions import read_classes, read_predictions
 from clinical_peft.metrics.resampling import patient_weights
+from clinical_peft.models.scores import Link
 from clinical_peft.tasks import find_task
-from clinical_peft.tasks.scores import Link
 
 BINS = 512
 

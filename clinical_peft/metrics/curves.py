@@ -14,8 +14,8 @@ import numpy as np
 from clinical_peft.disclosure.counts import merged_ranges, publishable_classes
 from clinical_peft.metrics.areas import scored_classes
 from clinical_peft.metrics.predictions import Predictions, read_classes, read_predictions
+from clinical_peft.models.scores import Link
 from clinical_peft.tasks import find_task
-from clinical_peft.tasks.scores import Link
 
 GRID = np.linspace(0, 1, 101)
 

@@ -1,13 +1,13 @@
 """From scores to decisions: predicted classes, and the threshold with the highest F1.
 
-Rows are ranked, and decided on, by log-odds (see `clinical_peft.tasks.scores`), so that no two scores tie because both
+Rows are ranked, and decided on, by log-odds (see `clinical_peft.models.scores`), so that no two scores tie because both
 round to 1.
 """
 
 import numpy as np
 
 from clinical_peft.metrics.predictions import Predictions
-from clinical_peft.tasks.scores import log_sigmoid
+from clinical_peft.models.scores import log_sigmoid
 
 # Log-odds of a probability of one half.
 EVEN = 0.0

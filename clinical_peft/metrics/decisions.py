@@ -9,7 +9,7 @@ from clinical_peft.disclosure.counts import few, merged_ranges, rounded_interval
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.resampling import percentile_interval
 from clinical_peft.metrics.weighting import Weighting
-from clinical_peft.tasks.scores import sigmoid
+from clinical_peft.models.scores import sigmoid
 
 # Risks from which one would act.
 THRESHOLDS = np.round(np.linspace(0.01, 0.99, 99), 2)

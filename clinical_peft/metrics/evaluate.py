@@ -41,8 +41,8 @@ from clinical_peft.metrics.resampling import (
     undefined,
 )
 from clinical_peft.metrics.variants import variants
+from clinical_peft.models.scores import link_of, sigmoid
 from clinical_peft.tasks import find_task
-from clinical_peft.tasks.scores import link_of, sigmoid
 
 STRICT_LEVEL = 0.99
 AUROC = find_metric("auroc")

@@ -26,9 +26,9 @@ from clinical_peft.figures.style import (
 )
 from clinical_peft.metrics.areas import scored_classes
 from clinical_peft.metrics.predictions import read_classes, read_predictions
+from clinical_peft.models.scores import Link, Links
 from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of
 from clinical_peft.tasks import TASKS
-from clinical_peft.tasks.scores import Link, Links
 
 GROUPS = 5  # of equally many labels, by rising frequency
 

@@ -6,7 +6,7 @@ Every search is bounded. What has no maximum, or none that float64 can find, is 
 import numpy as np
 
 from clinical_peft.metrics.weighting import Weighting
-from clinical_peft.tasks.scores import sigmoid
+from clinical_peft.models.scores import sigmoid
 
 _STEPS, _HALVINGS, _TOLERANCE = 300, 60, 1e-10
 # A smaller share of the product of its diagonal is a determinant of rounding errors.

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from clinical_peft.data.hash_split import HELD_OUT_SPLITS
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
+from clinical_peft.models.scores import Link, link_of, log_odds, sigmoid
 from clinical_peft.tasks import TaskType
-from clinical_peft.tasks.scores import Link, link_of, log_odds, sigmoid
 
 COLUMNS = ("hadm_id", "subject_id", "split", "label", "scores")
 LOGITS = "logits"
@@ -124,7 +124,7 @@ def read_predictions(
             programs wrote, logits.
         classes: Ordered label space of length K.
         kind: Kind of label.
-        link: How the run's logits become scores, see `clinical_peft.tasks.scores.link_of`; None for a run without
+        link: How the run's logits become scores, see `clinical_peft.models.scores.link_of`; None for a run without
             switches.
         patients_apart: Refuse a patient who is in both splits. False where the study splits the task by admission, and
             where the file is one that has been scored, and so been checked.

@@ -7,7 +7,7 @@ import numpy as np
 
 from clinical_peft.metrics.calibration import log_losses
 from clinical_peft.metrics.predictions import Predictions
-from clinical_peft.tasks.scores import link_of, sigmoid
+from clinical_peft.models.scores import link_of, sigmoid
 
 Recalibration = Callable[[Predictions], Predictions]
 

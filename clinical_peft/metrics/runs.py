@@ -8,7 +8,7 @@ from typing import Any
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json, sha256_file
 from clinical_peft.metrics.predictions import Predictions, read_classes, read_predictions
-from clinical_peft.tasks.scores import link_of
+from clinical_peft.models.scores import link_of
 
 Run = Mapping[str, Any]
 

@@ -32,7 +32,7 @@ from clinical_peft.runtime.signals import Terminated, sigterm_raises
 MESSAGES_VARIABLE = "CLINICAL_PEFT_LOG_MESSAGES"
 STOPPED = os.EX_TEMPFAIL
 WITHHELD = f"message withheld, it may quote notes; {MESSAGES_VARIABLE}=1 keeps it"
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 # Their messages speak of files, modules, names in the code and memory.
 HARMLESS = (OSError, ImportError, MemoryError, NameError, ArithmeticError, RecursionError)

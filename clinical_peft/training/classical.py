@@ -18,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from clinical_peft.data.hash_split import HELD_OUT_SPLITS
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path, write_json
+from clinical_peft.models.scores import link_of, log_odds
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.runtime.events import RunLog
-from clinical_peft.tasks.scores import link_of, log_odds
 from clinical_peft.training.objectives import scores_from_logits
 from clinical_peft.training.predictions import write_predictions
 from clinical_peft.training.selection import selection_auroc

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from clinical_peft.disclosure.counts import coarse, few
 from clinical_peft.models.heads import HEAD_MODULES
+from clinical_peft.models.scores import link_of, log_odds
 from clinical_peft.recipes import Family, FinetuneJob, FinetuneRecipe
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.runtime.progress import Progress
 from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
-from clinical_peft.tasks.scores import link_of, log_odds
 from clinical_peft.training.batching import Rows, row_batches
 from clinical_peft.training.checkpoint import (
     CheckpointClock,

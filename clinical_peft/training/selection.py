@@ -40,7 +40,7 @@ def selection_auroc(scores: np.ndarray, targets: np.ndarray, type: TaskType) -> 
     Classes without both a positive and a negative row are left out of a mean.
 
     Args:
-        scores: Log-odds of shape (N, K), see `clinical_peft.tasks.scores`: probabilities next to 1 tie.
+        scores: Log-odds of shape (N, K), see `clinical_peft.models.scores`: probabilities next to 1 tie.
         targets: Class indices of shape (N,), or 0/1 of shape (N, K).
         type: Kind of label.
 

@@ -36,13 +36,13 @@ from clinical_peft.metrics.resampling import (
 )
 from clinical_peft.metrics.subgroup_gaps import compare_subgroups
 from clinical_peft.metrics.weighting import Weighting
+from clinical_peft.models.scores import link_of, log_odds, sigmoid
 from clinical_peft.report.discussion import compare_groups
 from clinical_peft.tables.evidence_tables import build_evidence_tables
 from clinical_peft.tables.metric_tables import build_metric_tables
 from clinical_peft.tables.paper_tables import build_tables
 from clinical_peft.tables.render import write_table
 from clinical_peft.tasks import find_task
-from clinical_peft.tasks.scores import link_of, log_odds, sigmoid
 from clinical_peft.training.selection import selection_auroc
 
 TASKS = ("mortality", "los", "procedures")

@@ -131,7 +131,10 @@ def test_warnings_and_records_of_libraries_carry_no_data(tmp_path: Path):
 
 
 def test_records_of_this_package_are_kept(tmp_path: Path):
-    run("from clinical_peft import jobs\n    jobs._log_warning('x', UserWarning, 'a.py', 3, line='code')", tmp_path)
+    run(
+        "from clinical_peft.runtime import jobs\n    jobs._log_warning('x', UserWarning, 'a.py', 3, line='code')",
+        tmp_path,
+    )
     assert "WARNING clinical_peft.warnings: UserWarning at a.py:3: code" in log_of(tmp_path)
 
 
