@@ -2,25 +2,14 @@
 
 import json
 
-TABLE_NAMES = [
-    "dataset_statistics",
-    "domain_adaptation",
-    "downstream_main",
-    "downstream_lora_baselines",
-    "cohort_details",
-    "text_lengths",
-    "attrition",
-    "corpora",
-    "cost",
-    "metrics",
-    "multilabel_metrics",
-    "scoring_variants",
-    "uncertainty",
-    "calibration",
-    "subgroups",
-    *(["protocol_gaps"] if STUDY.gaps.model else []),
-    *(["contamination_gaps"] if STUDY.gaps.contamination else []),
-]
+from clinical_peft.tables.registry import table_names
+
+TABLE_NAMES = table_names(
+    [
+        *(["protocol_gaps"] if STUDY.gaps.model else []),
+        *(["contamination"] if STUDY.gaps.contamination else []),
+    ]
+)
 TABLE_TITLES = {
     "main": "Main comparison (Table 3)",
     "lora_baselines": "Encoders with LoRA (Table 4)",

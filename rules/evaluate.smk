@@ -142,6 +142,7 @@ rule tabulate:
             table=TABLE_NAMES,
             format=["md", "tex", "html"],
         ),
+        stored="<study>/tables.json",
     log:
         "<study>/logs/tabulate.log",
     localrule: True
@@ -165,7 +166,7 @@ rule draw_figures:
         cohorts=cohorts_in_use(),
         classes=classes_in_use,
         attrition=attrition_in_use,
-        pooled=features_in_use,
+        features=features_in_use,
     output:
         directory("<study>/figures"),
     log:
@@ -212,19 +213,11 @@ rule write_report:
     """Write the self-contained report."""
     input:
         cohorts=cohorts_in_use(),
-        statistics="<study>/statistics.json",
         attrition=attrition_in_use,
-        corpora=corpus_logs_in_use,
+        tables="<study>/tables.json",
         perplexities=perplexities_in_use,
-        training=training_records_in_use,
-        pooled=pooled_records_in_use,
         comparison="<study>/comparison.json",
-        calibration="<study>/calibration.json",
-        subgroups="<study>/subgroups.json",
-        protocol_gaps=protocol_gaps_in_use,
-        contamination=contamination_in_use,
         metrics=metrics_in_use,
-        replicates=replicates_in_use,
         figures="<study>/figures",
         runs="<study>/runs/tracked.json",
         run_logs=run_logs_in_use,
@@ -273,7 +266,9 @@ rule track_study:
         runs="<study>/runs/tracked.json",
         run_logs=run_logs_in_use,
         comparison="<study>/comparison.json",
-        tables=rules.tabulate.output,
+        tables=expand(
+            "<study>/tables/{table}.{format}", table=TABLE_NAMES, format=TABLE_FORMATS
+        ),
         figures="<study>/figures",
         report="<study>/report.html",
         cards=cards_in_use(),

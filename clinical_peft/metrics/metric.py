@@ -37,6 +37,7 @@ class Metric:
             rows rank and not on how many are positive, in `steps` where it is a share of rows, otherwise `hidden`; see
             `clinical_peft.disclosure.counts`.
         least_classes: Fewest classes of a task that has it.
+        needs_both_outcomes: Whether it leaves out classes without a positive or without a negative row.
         band: Band of training frequency over whose labels it is a mean, or None.
         placements: Contribution of each row of a binary task, for a metric whose variance DeLong's method gives;
             returns None where it is undefined.
@@ -54,6 +55,7 @@ class Metric:
     judges_probabilities: bool = False
     when_few: WhenFew = "hidden"
     least_classes: int = 2
+    needs_both_outcomes: bool = False
     band: str | None = None
     placements: Callable[[Predictions], Placements | None] | None = None
     place: int = LAST

@@ -16,7 +16,7 @@ from simulated_study import CLASSES, LABELS, compute_all, simulate_predictions
 from sklearn.metrics import log_loss, roc_auc_score
 
 from clinical_peft.errors import DataError
-from clinical_peft.figures.drawing import FigureSources, draw_all
+from clinical_peft.figures.drawing import draw_all
 from clinical_peft.metrics.aggregate import aggregate
 from clinical_peft.metrics.calibrate import calibrate
 from clinical_peft.metrics.calibration import reliability_bins
@@ -38,10 +38,9 @@ from clinical_peft.metrics.subgroup_gaps import compare_subgroups
 from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.models.scores import link_of, log_odds, sigmoid
 from clinical_peft.report.discussion import compare_groups
-from clinical_peft.tables.evidence_tables import build_evidence_tables
-from clinical_peft.tables.metric_tables import build_metric_tables
-from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.registry import build_tables
 from clinical_peft.tables.render import write_table
+from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tasks import find_task
 from clinical_peft.training.selection import selection_auroc
 
@@ -329,11 +328,16 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
     runs = [strict(path) for path in metrics]
     for name, value in found.items():
         assert strict(tmp_path / f"{name}.json") == value
-    tables = build_tables(statistics=[], perplexities=[], aggregate=found["comparison"], labels=LABELS)
-    tables |= build_metric_tables(runs, replicates, LABELS)
-    tables |= build_evidence_tables(
-        aggregate=found["comparison"], calibration=found["calibration"], subgroups=found["subgroups"], labels=LABELS
+    results = StudyResults(
+        **found,
+        labels=LABELS,
+        metrics=runs,
+        replicates=replicates,
+        predictions=by_task,
+        classes=classes,
+        cohorts={task: _cohort(tmp_path, task) for task in TASKS},
     )
+    tables = build_tables(results)
     for comparison in compare_groups(found["comparison"], LABELS):
         tables |= {comparison.pairs.name: comparison.pairs, comparison.by_task.name: comparison.by_task}
     for name, table in tables.items():
@@ -346,17 +350,7 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
     _is_marked(case, runs, tables)
     if case not in ("one class", "one positive"):
         return
-    sources = FigureSources(
-        aggregate=found["comparison"],
-        perplexities=[],
-        training=[],
-        predictions=by_task,
-        classes=classes,
-        cohorts={task: _cohort(tmp_path, task) for task in TASKS},
-        attrition={},
-        calibration=found["calibration"],
-    )
-    assert draw_all(tmp_path / "figures", sources, LABELS)
+    assert draw_all(tmp_path / "figures", results)
 
 
 def _cohort(folder, task):

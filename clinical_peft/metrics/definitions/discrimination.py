@@ -24,13 +24,21 @@ def placements(data: Predictions) -> Placements | None:
     return Placements(contributions(data.log_odds[:, 1], positive), positive, data.subject_id)
 
 
-@metric(name="auroc", title="AUROC", direction="higher", when_few="coarse", placements=placements, place=1)
+@metric(
+    name="auroc",
+    title="AUROC",
+    direction="higher",
+    when_few="coarse",
+    needs_both_outcomes=True,
+    placements=placements,
+    place=1,
+)
 def auroc(weighted: WeightedPredictions) -> np.ndarray:
     """Area under the ROC curve; ties count half."""
     return mean_of_defined(weighted.pair_areas if weighted.type == "multiclass" else weighted.areas["auroc"])
 
 
-@metric(name="auprc", title="AUPRC", direction="higher", when_few="steps", place=2)
+@metric(name="auprc", title="AUPRC", direction="higher", when_few="steps", needs_both_outcomes=True, place=2)
 def auprc(weighted: WeightedPredictions) -> np.ndarray:
     """Average precision."""
     return mean_of_defined(weighted.areas["auprc"])
@@ -63,6 +71,7 @@ def _register_averages(area: str, title: str, when_few: WhenFew) -> None:
             types=("multilabel",),
             is_main=False,
             when_few=when_few,
+            needs_both_outcomes=True,
             band=average if average in BANDS else None,
         )(compute)
 
