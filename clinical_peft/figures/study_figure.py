@@ -20,7 +20,7 @@ class StudyFigure:
         place: Order among the figures of a section.
         section: Name of the report's section that shows it; see `clinical_peft.tables.sections`.
         needs: Fields of `StudyResults` that it is drawn from.
-        caption: What it shows, in a few sentences.
+        caption: What it shows, in a few sentences; `{metric}` stands for the compared metric.
         drawings: By file stem, what draws a study's results into an SVG file; none where a study has nothing to draw.
         by_task: Whether it is drawn per task; the caption stands once, above all of them.
         heading: Heading above it, where the section's does not say what it is.

@@ -1,8 +1,8 @@
-"""What a study's figures say about the order of its models, and what they leave open, in sentences.
+"""What a study's results say about the order of its models, and what they leave open, in sentences.
 
 Two models are told apart where the tables mark their difference as significant, and nowhere else: by the p-value over
-patients and seeds, after Holm's correction over all pairs and tasks of their comparison. Of models that were trained
-once it is over patients alone.
+patients and seeds, after Holm's correction over all pairs and tasks of their comparison. Where every model was trained
+once, the p-value is over patients alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Comparison:
 
     Attributes:
         name: The group's name.
-        sentences: What the figures say.
+        sentences: What the results say.
         pairs: Every pair's difference of the macro average (or of the only task).
         by_task: How many pairs each task tells apart.
     """

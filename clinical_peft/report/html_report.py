@@ -86,7 +86,7 @@ def build_report(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    sections = page_sections(tables, figures)
+    sections = page_sections(tables, figures, metric)
     text = environment.get_template(template.name).render(
         study=study,
         stages=_stages(study, tables, comparison, metrics, perplexities),

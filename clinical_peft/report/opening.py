@@ -8,7 +8,7 @@ from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.report.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
 from clinical_peft.tables.form import Labels, Record, Table, counted, number
-from clinical_peft.tasks import CONTROL, PAPER_TASKS, TASKS
+from clinical_peft.tasks import CONTROL, TASKS
 
 
 def question(tasks: Sequence[str], *, adapters: int) -> str:
@@ -18,7 +18,7 @@ def question(tasks: Sequence[str], *, adapters: int) -> str:
         tasks: Its tasks; none where it only trains adapters.
         adapters: How many it trains.
     """
-    named = [TASKS[name].title_in_a_sentence for name in PAPER_TASKS if name in tasks]
+    named = [task.title_in_a_sentence for task in TASKS.values() if task.name in tasks and not task.is_control]
     if not named:
         sentences = [
             "How much better does a language model predict clinical notes after being adapted to them with few trained "

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from markupsafe import Markup
 from clinical_peft.errors import DataError
 from clinical_peft.figures.registry import all_figures
 from clinical_peft.figures.study_figure import StudyFigure
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.tables.form import Table
 from clinical_peft.tables.registry import all_tables
 from clinical_peft.tables.sections import SECTIONS, Section
@@ -64,12 +66,15 @@ class PageSection:
         return not (self.groups or self.tables)
 
 
-def page_sections(tables: Mapping[str, Table], figures: Mapping[str, Path]) -> dict[str, PageSection]:
+def page_sections(
+    tables: Mapping[str, Table], figures: Mapping[str, Path], metric: Metric = COMPARED
+) -> dict[str, PageSection]:
     """Sections by name, in the order of the page.
 
     Args:
         tables: The study's tables by name.
         figures: Its SVG files by stem.
+        metric: The metric by which models are compared.
 
     Raises:
         DataError: A figure is missing, not known, or would load something from outside.
@@ -77,10 +82,11 @@ def page_sections(tables: Mapping[str, Table], figures: Mapping[str, Path]) -> d
     known = {stem for figure in all_figures().values() for stem in figure.stems()}
     if unknown := sorted(set(figures) - known):
         raise DataError(f"{figures[unknown[0]]}: expected a figure that is declared, found another; draw them again")
+    captioned = [replace(one, caption=one.caption.format(metric=metric.title)) for one in all_figures().values()]
     return {
         name: PageSection(
             section,
-            groups=_groups([one for one in all_figures().values() if one.section == name], figures),
+            groups=_groups([one for one in captioned if one.section == name], figures),
             tables=[
                 FoldedTable(tables[table.name], table.folded)
                 for table in all_tables().values()

@@ -141,7 +141,12 @@ def means_of_runs(metrics: Sequence[Run], replicates: Sequence[Path], labels: La
         runs[run["model"], run["task"]].append((run, path))
     models = in_order([model for model, _ in runs], labels)
     keys = [(model, task) for task in TASK_LABELS for model in models if (model, task) in runs]
-    return tuple(RunMeans(label_of(key[0], labels), *zip(*runs[key], strict=True)) for key in keys)
+    return tuple(
+        RunMeans(
+            label_of(model, labels), [run for run, _ in runs[model, task]], [path for _, path in runs[model, task]]
+        )
+        for model, task in keys
+    )
 
 
 def key_columns(*, level: bool = True) -> tuple[Column, ...]:

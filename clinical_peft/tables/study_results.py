@@ -8,7 +8,7 @@ from typing import Any
 
 from clinical_peft.files import read_json
 from clinical_peft.metrics.metric import Metric
-from clinical_peft.metrics.registry import find_metric
+from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.tables.corpus_counts import read_corpus_counts
 from clinical_peft.tables.form import Labels
 from clinical_peft.tables.run_means import RunMeans, means_of_runs
@@ -51,7 +51,7 @@ class StudyResults:
 
     labels: Labels = field(default_factory=dict)
     protocol: str = ""
-    metric: Metric = field(default_factory=lambda: find_metric("auroc"))
+    metric: Metric = COMPARED
     bootstrap_seed: int = 0
     statistics: Sequence[Content] = ()
     attrition: Mapping[str, Sequence[Content]] = field(default_factory=dict)

@@ -158,7 +158,7 @@ def _register(client: "MlflowClient", run: str, name: str, folder: Path) -> str:
 
 
 def read_study(uri: str, study: str) -> tuple[dict[str, Any], dict[str, Mapping[str, Any]]]:
-    """Gather a published study's summaries and labels from MLflow, as `build_tables` takes them.
+    """Gather a published study's summaries and labels from MLflow, as `StudyResults` takes them.
 
     Args:
         uri: As for `publish_study`.

@@ -1,4 +1,4 @@
-"""How well each label of a multilabel task is told apart, by how often it stands in the training notes."""
+"""AUROC per label of a multilabel task, by how often the label stands in the training notes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ GROUPS = 5  # of equally many labels, by rising frequency
 
 
 def label_aurocs(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """AUROC of each label: the share of pairs of a positive and a negative row that are ranked rightly, ties half.
+    """AUROC of each label: the share of pairs of a positive and a negative row in the right order, ties half.
 
     Args:
         scores: Scores, or log-odds, of shape (N, K).

@@ -104,7 +104,7 @@ FIGURE = StudyFigure(
     section="curves",
     needs=("training", "cohorts", "classes"),
     caption=(
-        "AUROC on the validation split after each epoch of fine-tuning, mean over seeds. LOS is averaged over "
+        "{metric} on the validation split after each epoch of fine-tuning, mean over seeds. LOS is averaged over "
         "classes, DIAG and PROC over labels that have both kinds of admission."
     ),
     drawings=_drawings,
