@@ -16,9 +16,13 @@ def draw_all(folder: Path, results: StudyResults) -> list[Path]:
 
     Returns:
         The files written.
+
+    Raises:
+        ConfigError: The rule does not give a result that a figure needs.
     """
     private_directory(folder)
     for figure in all_figures().values():
+        results.check_given(f"figure {figure.name}", figure.needs)
         for stem, draw in figure.drawings(results).items():
             draw(folder / f"{stem}.svg")
     return sorted(folder.glob("*.svg"))

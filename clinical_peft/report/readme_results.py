@@ -98,8 +98,8 @@ def section(summary: Mapping[str, Any]) -> str:
     lines = [
         BEGIN,
         f"Test {COMPARED.title} in percent, mean over {seeds} seeds. Brackets: {summary['level']:.0%} bootstrap "
-        "interval over patients; seed variation is not included (table `uncertainty` has both). The control has random labels: 50 is "
-        "expected.",
+        "interval over patients; seed variation is not included (table `uncertainty` has both). The control has random "
+        "labels: 50 is expected.",
         "",
         f"| model | {' | '.join(COLUMNS.values())} |",
         "|---" + "|---:" * len(COLUMNS) + "|",

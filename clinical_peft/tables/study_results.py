@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from clinical_peft.errors import ConfigError
 from clinical_peft.files import read_json
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.registry import COMPARED
@@ -21,6 +22,7 @@ class StudyResults:
     """What a study found. A rule gives the results that its outputs need; the others are empty, or None.
 
     Attributes:
+        given: Names of the results that a rule gives; None for all.
         labels: By adapter or model, in the order of printing: `label`; `published`, the row of the paper's table,
             written `base/method` for an adapter (optional, defaults to a model's name); `table`, `main` or
             `lora_baselines` (optional, defaults to where the published row stands, else `main`).
@@ -49,6 +51,7 @@ class StudyResults:
         features: Files of pooled features.
     """
 
+    given: frozenset[str] | None = None
     labels: Labels = field(default_factory=dict)
     protocol: str = ""
     metric: Metric = COMPARED
@@ -71,6 +74,16 @@ class StudyResults:
     cohorts: Mapping[str, Path] = field(default_factory=dict)
     features: Sequence[Path] = ()
 
+    def check_given(self, what: str, needs: Iterable[str]) -> None:
+        """Refuse to build what needs a result that the rule does not give.
+
+        Raises:
+            ConfigError: It does.
+        """
+        for name in needs:
+            if self.given is not None and name not in self.given:
+                raise ConfigError(f"{what}: needs {name}, which its rule does not read; add it to the rule's inputs")
+
     @cached_property
     def run_means(self) -> tuple[RunMeans, ...]:
         """Means over the runs of each model on each task, in the order of the tables.
@@ -81,7 +94,7 @@ class StudyResults:
         return means_of_runs(self.metrics, self.replicates, self.labels)
 
 
-_SETTINGS = {"labels", "protocol", "metric", "bootstrap_seed"}
+_SETTINGS = {"given", "labels", "protocol", "metric", "bootstrap_seed"}
 RESULTS = tuple(one.name for one in fields(StudyResults) if one.name not in _SETTINGS)
 OPTIONAL = ("protocol_gaps", "contamination")  # measured only where a study asks for them
 
@@ -145,4 +158,4 @@ def read_results(given: Any, **settings: Any) -> StudyResults:
         paths: str | Iterable[str] | None = getattr(given, name, None)
         if paths is not None:
             found[name] = read([Path(path) for path in ([paths] if isinstance(paths, str) else paths)])
-    return StudyResults(**settings, **found)
+    return StudyResults(given=frozenset(found), **settings, **found)

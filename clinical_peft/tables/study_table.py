@@ -71,6 +71,12 @@ class StudyTable:
         check_declared(f"table {self.name}", self.section, self.needs)
         if not self.shown and self.layout is None:
             raise ValueError(f"table {self.name}: says neither which columns readers see (shown) nor another layout")
+        if not callable(self.columns):
+            fields = [column.field for column in self.columns]
+            if unknown := sorted(set(self.shown) - set(fields)):
+                raise ValueError(f"table {self.name}: shows {unknown[0]}, expected one of its columns {fields}")
+            if len(set(fields)) < len(fields):
+                raise ValueError(f"table {self.name}: two columns have one name among {fields}")
 
     def columns_for(self, metric: Metric) -> tuple[Column, ...]:
         """The columns of a study that compares models by a metric."""
@@ -83,8 +89,10 @@ class StudyTable:
             results: A study's results, those among them that the table needs.
 
         Raises:
+            ConfigError: The rule does not give a result that the table needs.
             DataError: Results do not belong together.
         """
+        results.check_given(f"table {self.name}", self.needs)
         columns = self.columns_for(results.metric)
         rows = list(self.rows(results))
         records = tuple({column.field: column.value(row) for column in columns} for row in rows)

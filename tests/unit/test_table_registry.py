@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from golden_columns import COLUMNS
@@ -13,7 +13,7 @@ from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.tables.declared import read_declared
 from clinical_peft.tables.registry import all_tables, build_tables, find_table, table_names
 from clinical_peft.tables.stored import read_tables, store_tables
-from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_results import StudyResults, read_results
 
 REPOSITORY = Path(__file__).parents[2]
 EMPTY = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "differences": []}
@@ -103,12 +103,22 @@ def test_a_table_is_one_module(tmp_path, monkeypatch):
         (TABLE.format(section="dta", needs="statistics"), "section of table patients: expected one of data, .* found"),
         (TABLE.format(section="data", needs="statistic"), "result of table patients: expected one of .*, found"),
         (TABLE.replace('    shown=("task", "n"),\n', "").format(section="data", needs="metrics"), "says neither which"),
+        (
+            TABLE.replace('"task", "n")', '"task", "m")').format(section="data", needs="metrics"),
+            "shows m, expected one",
+        ),
+        (TABLE.replace('Column("n"', 'Column("task"').format(section="data", needs="metrics"), "shows n|two columns"),
         (TABLE.replace("    place=9,\n", "").format(section="data", needs="metrics"), "'place'"),
     ],
 )
 def test_an_incomplete_declaration_is_refused(tmp_path, monkeypatch, text, message):
     with pytest.raises(ConfigError, match=message):
         read_declared(declare(tmp_path, monkeypatch, text), "TABLE")
+
+
+def test_a_table_whose_rule_lacks_a_result_is_refused():
+    with pytest.raises(ConfigError, match="table corpora: needs corpora, which its rule does not read"):
+        find_table("corpora").build(read_results(SimpleNamespace(metrics=[]), protocol="paper"))
 
 
 def test_stored_tables_are_read_as_they_were_built(tmp_path):

@@ -70,8 +70,8 @@ FIGURE = StudyFigure(
     needs=("comparison",),
     caption=(
         "Test {metric} of every model on every task, with the macro average where there are several and the "
-        "signal-free control where the study has one. Points are means over seeds, bars percentile intervals of a bootstrap over "
-        "patients alone, which leave out what another seed would change; the dashed line is chance."
+        "signal-free control where the study has one. Points are means over seeds, bars percentile intervals of a "
+        "bootstrap over patients alone, which leave out what another seed would change; the dashed line is chance."
     ),
     drawings=lambda results: (
         {
