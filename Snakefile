@@ -7,15 +7,10 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
-include: "rules/hospital.smk"
-include: "rules/models.smk"
-include: "rules/selection.smk"
-include: "rules/arms.smk"
-include: "rules/description.smk"
 
 
 pathvars:
-    study=ROOT,
+    study=files.root,
 
 
 include: "rules/extract.smk"
@@ -23,32 +18,17 @@ include: "rules/tokenise.smk"
 include: "rules/pretrain.smk"
 include: "rules/search.smk"
 include: "rules/finetune.smk"
-include: "rules/gaps.smk"
 include: "rules/evaluate.smk"
-include: "rules/hub.smk"
+include: "rules/report.smk"
+include: "rules/track.smk"
 
 
 rule all:
     """Everything: tables, report, tracked runs."""
     default_target: True
     input:
-        rules.tables.input,
-        rules.report.input,
-        f"{ROOT}/runs/study.json",
+        files.tables,
+        files.carevue,
+        "<study>/report.html",
+        "<study>/runs/study.json",
     localrule: True
-
-
-onstart:
-    check_before_first_job()
-    keep_to_owner(Path(".snakemake"))
-    take_lease()
-    forget_forced_seeds()
-
-
-onsuccess:
-    LEASE.release()
-    print_results()
-
-
-onerror:
-    LEASE.release()

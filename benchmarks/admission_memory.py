@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from turns import peak_memory
 
-from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.sections import SECTION_HEADERS
 from clinical_peft.files import write_json
 from clinical_peft.runtime.provenance import git_revision, machine, package_versions
+from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
 
 HERE = Path(__file__).resolve().parent
 SIZES = (5_000, 20_000, 59_000)  # the last is about what MIMIC-III has

@@ -34,7 +34,6 @@ from clinical_peft.data.disjoint import write_paired_corpora
 from clinical_peft.data.hash_split import hash_split
 from clinical_peft.data.held_out import Repetition
 from clinical_peft.data.leakage import check_leakage
-from clinical_peft.data.mimic_iv.sections import known_at_admission
 from clinical_peft.data.note_table import ROW_GROUP_ROWS, parquet_writer, write_notes
 from clinical_peft.data.sections import SECTION_HEADERS, admission_note
 from clinical_peft.data.shingle_index import RepeatedNotes, ShingleIndex
@@ -42,6 +41,7 @@ from clinical_peft.data.source_notes import MOST_SHINGLES, _without_common
 from clinical_peft.data.tables import stream_table
 from clinical_peft.files import write_json
 from clinical_peft.runtime.provenance import git_revision, machine, package_versions
+from clinical_peft.sources.mimic_iv.sections import known_at_admission
 from clinical_peft.synthetic.mimic_iv import MimicIV
 
 HERE = Path(__file__).resolve().parent

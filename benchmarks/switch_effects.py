@@ -17,18 +17,18 @@ from typing import Any, Literal
 import pyarrow.parquet as pq
 
 from clinical_peft.config.switches import DATA_SWITCHES
-from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.labelling import label_table
-from clinical_peft.data.labels import code_table
 from clinical_peft.data.note_extraction import extract_notes
-from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.splits import assign_splits
 from clinical_peft.data.table_files import locate_table
-from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.files import read_json, write_json
 from clinical_peft.runtime.provenance import git_revision, machine, package_versions
+from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
+from clinical_peft.sources.mimic_iii.codes import code_table
+from clinical_peft.sources.mimic_iii.outcomes import MimicIII
+from clinical_peft.sources.mimic_iii.ventilation import find_episodes
 from clinical_peft.synthetic.hospital import generate_hospital
 from clinical_peft.tasks import TASKS
 

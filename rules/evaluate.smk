@@ -1,37 +1,25 @@
-# Of calibration and subgroups, whose intervals are read and not corrected for many comparisons.
-FEWER_RESAMPLES = min(1000, STUDY.evaluation.resamples)
-
-
 rule evaluate_model:
     """Score one model's predictions on one task, with intervals."""
     input:
-        predictions=expand(
-            "<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=SEEDS
-        ),
-        run_logs=expand(
-            "<study>/runs/finetune/{{model}}/{{task}}/seed{seed}.jsonl", seed=SEEDS
-        ),
+        predictions=expand("<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=study.matrix.seeds),
+        run_logs=expand("<study>/runs/finetune/{{model}}/{{task}}/seed{seed}.jsonl", seed=study.matrix.seeds),
         cohort="<study>/cohorts/{task}.parquet",
         classes="<study>/cohorts/{task}.classes.json",
         recipe="<study>/recipes/{model}/{task}.json",
     output:
-        metrics=expand("<study>/metrics/{{model}}/{{task}}/seed{seed}.json", seed=SEEDS),
-        replicates=expand(
-            "<study>/replicates/{{model}}/{{task}}/seed{seed}.parquet", seed=SEEDS
-        ),
-        run_logs=expand(
-            "<study>/runs/models/{{model}}/{{task}}/seed{seed}.jsonl", seed=SEEDS
-        ),
+        metrics=expand("<study>/metrics/{{model}}/{{task}}/seed{seed}.json", seed=study.matrix.seeds),
+        replicates=expand("<study>/replicates/{{model}}/{{task}}/seed{seed}.parquet", seed=study.matrix.seeds),
+        run_logs=expand("<study>/runs/models/{{model}}/{{task}}/seed{seed}.jsonl", seed=study.matrix.seeds),
     log:
         "<study>/logs/evaluate/{model}/{task}.log",
     conda:
         "../envs/report.yaml"
     params:
-        seeds=seeds_of_outputs,
-        protocol=protocol_of_run,
-        patients_apart=patients_apart,
-        resamples=STUDY.evaluation.resamples,
-        bootstrap_seed=STUDY.evaluation.seed,
+        seeds=files.seeds,
+        protocol=files.run_protocol,
+        patients_apart=files.patients_apart,
+        resamples=study.evaluation.resamples,
+        bootstrap_seed=study.evaluation.seed,
     script:
         "../workflow_scripts/evaluate_model.py"
 
@@ -39,10 +27,10 @@ rule evaluate_model:
 rule compare_models:
     """Average the seeds, and compare the models of each table in pairs."""
     input:
-        metrics=metrics_in_use,
-        replicates=replicates_in_use,
-        predictions=predictions_in_use,
-        classes=classes_in_use,
+        metrics=files.metrics,
+        replicates=files.replicates,
+        predictions=files.predictions,
+        classes=files.classes,
     output:
         "<study>/comparison.json",
     log:
@@ -51,8 +39,8 @@ rule compare_models:
     conda:
         "../envs/report.yaml"
     params:
-        groups=models_by_table(),
-        classes=classes_by_task(),
+        groups=files.models_by_table,
+        classes=files.classes_by_task,
     script:
         "../workflow_scripts/compare_models.py"
 
@@ -60,9 +48,9 @@ rule compare_models:
 rule calibrate_models:
     """Recalibrate every run on validation; reliability, decision curves and alerts on test."""
     input:
-        metrics=metrics_in_use,
-        predictions=predictions_in_use,
-        classes=classes_in_use,
+        metrics=files.metrics,
+        predictions=files.predictions,
+        classes=files.classes,
     output:
         "<study>/calibration.json",
     log:
@@ -70,9 +58,9 @@ rule calibrate_models:
     conda:
         "../envs/report.yaml"
     params:
-        classes=classes_by_task(),
-        resamples=FEWER_RESAMPLES,
-        bootstrap_seed=STUDY.evaluation.seed,
+        classes=files.classes_by_task,
+        resamples=files.group_resamples,
+        bootstrap_seed=study.evaluation.seed,
     script:
         "../workflow_scripts/calibrate_models.py"
 
@@ -80,10 +68,10 @@ rule calibrate_models:
 rule compare_subgroups:
     """Compare every model's figures between groups of patients."""
     input:
-        metrics=metrics_in_use,
-        predictions=predictions_in_use,
-        classes=classes_in_use,
-        subgroups=subgroups_in_use,
+        metrics=files.metrics,
+        predictions=files.predictions,
+        classes=files.classes,
+        subgroups=files.subgroups,
     output:
         "<study>/subgroups.json",
     log:
@@ -91,217 +79,54 @@ rule compare_subgroups:
     conda:
         "../envs/report.yaml"
     params:
-        classes=classes_by_task(),
-        resamples=FEWER_RESAMPLES,
-        bootstrap_seed=STUDY.evaluation.seed,
+        classes=files.classes_by_task,
+        resamples=files.group_resamples,
+        bootstrap_seed=study.evaluation.seed,
     script:
         "../workflow_scripts/compare_subgroups.py"
 
 
-rule describe_cohorts:
-    """Describe the cohorts: classes, patients, lengths of the notes in words and in the tokens of each base."""
+rule measure_protocol_gaps:
+    """Compare a model under each of the original's choices with the corrected protocol, patient by patient."""
     input:
-        cohorts=cohorts_in_use(),
-        classes=classes_in_use,
-        bases=bases_of_models,
+        metrics=files.ablation_metrics,
+        replicates=files.ablation_replicates,
+        cohorts=files.ablation_cohorts,
     output:
-        "<study>/statistics.json",
+        "<study>/protocol_gaps.json",
     log:
-        "<study>/logs/describe_cohorts.log",
-    conda:
-        "../envs/train.yaml"
-    script:
-        "../workflow_scripts/describe_cohorts.py"
-
-
-rule tabulate:
-    """Write the four tables of the paper, with the published figures beside ours, and what they rest on."""
-    input:
-        statistics="<study>/statistics.json",
-        attrition=attrition_in_use,
-        corpora=corpus_logs_in_use,
-        perplexities=perplexities_in_use,
-        training=training_records_in_use,
-        pooled=pooled_records_in_use,
-        metrics=metrics_in_use,
-        replicates=replicates_in_use,
-        comparison="<study>/comparison.json",
-        calibration="<study>/calibration.json",
-        subgroups="<study>/subgroups.json",
-        protocol_gaps=protocol_gaps_in_use,
-        contamination=contamination_in_use,
-        leakage="<study>/cohorts/leakage.json",
-    output:
-        report(
-            expand("<study>/tables/{table}.csv", table=TABLE_NAMES),
-            caption="../report/tables.rst",
-            category="Tables",
-        ),
-        expand(
-            "<study>/tables/{table}.{format}",
-            table=TABLE_NAMES,
-            format=["md", "tex", "html"],
-        ),
-        stored="<study>/tables.json",
-    log:
-        "<study>/logs/tabulate.log",
+        "<study>/logs/measure_protocol_gaps.log",
     localrule: True
     conda:
         "../envs/report.yaml"
     params:
-        labels=labels_of_study(),
-        protocol=STUDY.protocol,
+        runs=files.ablation_runs,
+        seeds=study.matrix.seeds,
+        model=study.gaps.model,
+        untouched=files.untouched_tasks,
     script:
-        "../workflow_scripts/tabulate.py"
+        "../workflow_scripts/measure_protocol_gaps.py"
 
 
-rule draw_figures:
-    """Draw the flow to the cohorts, learning curves, the main result, curves of ranking, calibration and use."""
+rule measure_contamination:
+    """Compare what adaptation gains inside and outside the CareVue subset, and the two arms of pretraining."""
     input:
-        perplexities=perplexities_in_use,
-        comparison="<study>/comparison.json",
-        calibration="<study>/calibration.json",
-        predictions=predictions_in_use,
-        training=training_records_in_use,
-        cohorts=cohorts_in_use(),
-        classes=classes_in_use,
-        attrition=attrition_in_use,
-        features=features_in_use,
+        metrics=files.contamination_metrics,
+        predictions=files.contamination_predictions,
+        classes=files.classes,
+        membership="<study>/cohorts/carevue.parquet",
+        source="<study>/cohorts/carevue.json",
     output:
-        directory("<study>/figures"),
+        "<study>/contamination.json",
     log:
-        "<study>/logs/draw_figures.log",
+        "<study>/logs/measure_contamination.log",
     localrule: True
     conda:
         "../envs/report.yaml"
     params:
-        labels=labels_of_study(),
-        bootstrap_seed=STUDY.evaluation.seed,
+        models=files.contamination_models,
+        classes=files.classes_by_task,
+        resamples=study.evaluation.resamples,
+        bootstrap_seed=study.evaluation.seed,
     script:
-        "../workflow_scripts/draw_figures.py"
-
-
-rule write_cards:
-    """Write the card of every adapter, with what models built on it predict."""
-    input:
-        perplexities=perplexities_in_use,
-        comparison="<study>/comparison.json",
-        run_logs=expand(
-            "<study>/runs/adapters/{adapter}.jsonl",
-            adapter=experiments.adapters_in_use(STUDY),
-        ),
-    output:
-        expand(
-            "<study>/cards/{adapter}.md",
-            adapter=experiments.adapters_in_use(STUDY),
-        ),
-    log:
-        "<study>/logs/write_cards.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        labels=labels_of_study(),
-        study=description_of_study(),
-        sources=sources_of_bases(),
-        models=models_by_adapter(),
-    script:
-        "../workflow_scripts/write_cards.py"
-
-
-rule write_report:
-    """Write the self-contained report."""
-    input:
-        cohorts=cohorts_in_use(),
-        attrition=attrition_in_use,
-        tables="<study>/tables.json",
-        perplexities=perplexities_in_use,
-        comparison="<study>/comparison.json",
-        metrics=metrics_in_use,
-        figures="<study>/figures",
-        runs="<study>/runs/tracked.json",
-        run_logs=run_logs_in_use,
-        template=f"{workflow.basedir}/report/report.html.j2",
-    output:
-        report("<study>/report.html", caption="../report/report.rst", category="Report"),
-        checklist="<study>/tripod_ai.md",
-        settings="<study>/settings.json",
-    log:
-        "<study>/logs/write_report.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        labels=labels_of_study(),
-        study=description_of_study(),
-        hospital=hospital_provenance(),
-        config=printed_config(),
-        settings=in_fixed_order(settings.deciding_settings(STUDY)),
-        mlflow=mlflow_pages(),
-    script:
-        "../workflow_scripts/write_report.py"
-
-
-rule track_runs:
-    """Send the run logs of every job to MLflow."""
-    input:
-        run_logs_in_use,
-    output:
-        "<study>/runs/tracked.json",
-    log:
-        "<study>/logs/track_runs.log",
-    localrule: True
-    conda:
-        "../envs/track.yaml"
-    params:
-        uri=tracking_uri(),
-        study=STUDY.study,
-    script:
-        "../workflow_scripts/track_runs.py"
-
-
-rule track_study:
-    """Give MLflow the study's figures by model, and its tables, figures and report."""
-    input:
-        runs="<study>/runs/tracked.json",
-        run_logs=run_logs_in_use,
-        comparison="<study>/comparison.json",
-        tables=expand(
-            "<study>/tables/{table}.{format}", table=TABLE_NAMES, format=TABLE_FORMATS
-        ),
-        figures="<study>/figures",
-        report="<study>/report.html",
-        cards=cards_in_use(),
-        adapters=adapter_folders_in_use(),
-    output:
-        "<study>/runs/study.json",
-    log:
-        "<study>/logs/track_study.log",
-    localrule: True
-    conda:
-        "../envs/track.yaml"
-    params:
-        uri=tracking_uri(),
-        labels=labels_of_study(),
-        study=description_of_study(),
-        artifacts=STUDY.tracking.artifacts,
-        register=STUDY.tracking.register_adapters,
-    script:
-        "../workflow_scripts/track_study.py"
-
-
-rule tables:
-    """Target: the results tables (CSV, Markdown, LaTeX)."""
-    input:
-        expand(
-            "<study>/tables/{table}.{format}", table=TABLE_NAMES, format=TABLE_FORMATS
-        ),
-        carevue_in_use(),
-    localrule: True
-
-
-rule report:
-    """Target: the report."""
-    input:
-        "<study>/report.html",
-    localrule: True
+        "../workflow_scripts/measure_contamination.py"

@@ -7,8 +7,8 @@ rule synthesise_hospital:
     conda:
         "../envs/data.yaml"
     params:
-        size=STUDY.synthetic.size,
-        seed=STUDY.synthetic.seed,
+        size=study.synthetic.size,
+        seed=study.synthetic.seed,
     script:
         "../workflow_scripts/synthesise_hospital.py"
 
@@ -22,7 +22,7 @@ rule collect_general_text:
     conda:
         "../envs/data.yaml"
     params:
-        max_characters=general_characters(),
+        max_characters=files.general_characters,
     script:
         "../workflow_scripts/collect_general_text.py"
 
@@ -30,23 +30,23 @@ rule collect_general_text:
 rule extract_notes:
     """Extract and clean the notes of MIMIC-IV-Note, of MIMIC-III, or of both."""
     input:
-        tables_of_corpus,
+        files.corpus_tables,
     output:
         notes=ensure("<study>/notes/{corpus}.parquet", non_empty=True),
         run_log="<study>/runs/notes/{corpus}.jsonl",
     log:
         "<study>/logs/notes/{corpus}.log",
     wildcard_constraints:
-        corpus=switched(MIMIC_CORPORA, "corpus"),
+        corpus=files.names.hospital_corpus,
     priority: 100
     conda:
         "../envs/data.yaml"
-    threads: unless_synthetic(2)
+    threads: files.threads_for_notes(2)
     params:
-        corpus=corpus_of_notes,
-        folders=folders_of_corpus,
-        flattened=flattened_of_corpus,
-        whole_release=whole_release_of_tables(),
+        corpus=files.corpus_name,
+        folders=files.corpus_folders,
+        flattened=files.corpus_flattened,
+        whole_release=files.whole_release,
     script:
         "../workflow_scripts/extract_notes.py"
 
@@ -54,19 +54,19 @@ rule extract_notes:
 rule import_notes:
     """Import a corpus from a JSON-lines or CSV file of notes."""
     input:
-        note_file_of_corpus,
+        files.note_file,
     output:
         notes=ensure("<study>/notes/{corpus}.parquet", non_empty=True),
         run_log="<study>/runs/notes/{corpus}.jsonl",
     log:
         "<study>/logs/notes/{corpus}.log",
     wildcard_constraints:
-        corpus=one_of(STUDY.data.note_files),
+        corpus=files.names.note_file,
     conda:
         "../envs/data.yaml"
     params:
-        columns=note_columns_of_corpus,
-        repetition=repetition_of_import,
+        columns=files.note_columns,
+        repetition=files.note_repetition,
     script:
         "../workflow_scripts/import_notes.py"
 
@@ -74,7 +74,7 @@ rule import_notes:
 rule build_admission_notes:
     """Cut discharge summaries down to what was known at admission."""
     input:
-        tables_of_admission_notes,
+        files.admission_tables,
     output:
         notes=ensure("<study>/notes/{admission}.parquet", non_empty=True),
         attrition="<study>/notes/{admission}.attrition.json",
@@ -83,10 +83,10 @@ rule build_admission_notes:
     conda:
         "../envs/data.yaml"
     params:
-        source=STUDY.cohorts.source,
-        tables=outcome_folder,
-        mimic_iv_note=note_folder_of_admissions,
-        switches=switches_of_admission_notes,
+        source=study.cohorts.source,
+        tables=files.outcome_folder,
+        mimic_iv_note=files.admission_note_folder,
+        switches=files.admission_switches,
     script:
         "../workflow_scripts/build_admission_notes.py"
 
@@ -94,7 +94,7 @@ rule build_admission_notes:
 rule derive_ventilation:
     """Derive ventilation episodes from chart and procedure events."""
     input:
-        tables_of_ventilation,
+        files.ventilation_tables,
     output:
         ensure("<study>/cohorts/ventilation.parquet", non_empty=True),
     log:
@@ -102,10 +102,10 @@ rule derive_ventilation:
     conda:
         "../envs/data.yaml"
     params:
-        source=STUDY.cohorts.source,
-        tables=outcome_folder,
-        adjusted=STUDY.cohorts.ventilation == "adjusted",
-        work=f"{ROOT}/work/ventilation",
+        source=study.cohorts.source,
+        tables=files.outcome_folder,
+        adjusted=study.cohorts.ventilation == "adjusted",
+        work=files.work("ventilation"),
     script:
         "../workflow_scripts/derive_ventilation.py"
 
@@ -113,12 +113,12 @@ rule derive_ventilation:
 rule build_cohort:
     """Join admission notes with one task's labels and split by patient."""
     input:
-        notes=admission_notes_of_cohort,
-        ventilation=ventilation_of_task,
-        pmv_labels=pmv_labels_of_task,
-        tables=tables_of_task,
-        icd_map=icd_map_of_task,
-        splits=split_lists,
+        notes=files.cohort_notes,
+        ventilation=files.cohort_ventilation,
+        pmv_labels=files.cohort_list,
+        tables=files.cohort_tables,
+        icd_map=files.cohort_icd_map,
+        splits=files.split_lists,
     output:
         cohort=ensure("<study>/cohorts/{task}.parquet", non_empty=True),
         classes="<study>/cohorts/{task}.classes.json",
@@ -129,15 +129,15 @@ rule build_cohort:
     conda:
         "../envs/data.yaml"
     params:
-        task=task_of_cohort,
-        source=STUDY.cohorts.source,
-        tables=outcome_folder,
-        icd=icd_of_task,
-        splits=splits_of_cohort,
-        salt=salt_of_cohort,
-        pmv_split=pmv_split_of_task,
-        switches=switches_of_cohort,
-        drop_stated_outcomes=STUDY.leakage.drop_stated_outcomes,
+        task=files.cohort_task,
+        source=study.cohorts.source,
+        tables=files.outcome_folder,
+        icd=files.cohort_icd,
+        splits=files.cohort_splits,
+        salt=files.cohort_salt,
+        pmv_split=files.cohort_pmv_split,
+        switches=files.cohort_switches,
+        drop_stated_outcomes=study.leakage.drop_stated_outcomes,
     script:
         "../workflow_scripts/build_cohort.py"
 
@@ -145,7 +145,7 @@ rule build_cohort:
 rule build_subgroups:
     """Tell of every admission who the patient is, for comparing figures between groups of patients."""
     input:
-        tables_of_subgroups,
+        files.subgroup_tables,
     output:
         ensure("<study>/cohorts/subgroups.parquet", non_empty=True),
     log:
@@ -153,8 +153,8 @@ rule build_subgroups:
     conda:
         "../envs/data.yaml"
     params:
-        source=STUDY.cohorts.source,
-        tables=outcome_folder,
+        source=study.cohorts.source,
+        tables=files.outcome_folder,
     script:
         "../workflow_scripts/build_subgroups.py"
 
@@ -163,26 +163,24 @@ rule pair_corpora:
     """Take held-out patients and near-duplicates of their notes out of a corpus; draw an unfiltered one of its size."""
     input:
         notes="<study>/notes/{source}.parquet",
-        cohorts=cohorts_in_use(),
+        cohorts=files.cohorts,
     output:
         disjoint=ensure("<study>/notes/{source}-disjoint.parquet", non_empty=True),
         matched=ensure("<study>/notes/{source}-matched.parquet", non_empty=True),
-        run_logs=expand(
-            "<study>/runs/notes/{{source}}-{arm}.jsonl", arm=["disjoint", "matched"]
-        ),
+        run_logs=expand("<study>/runs/notes/{{source}}-{arm}.jsonl", arm=["disjoint", "matched"]),
     log:
         "<study>/logs/notes/{source}-paired.log",
     wildcard_constraints:
-        source=one_of([STUDY.cohorts.source]),
+        source=files.names.paired_source,
     priority: 100
     conda:
         "../envs/data.yaml"
-    threads: unless_synthetic(2)
+    threads: files.threads_for_notes(2)
     params:
-        repetition=repetition_of_notes(),
-        flattened=STUDY.resolved_switches["notes_flattened"],
-        seed=STUDY.seed,
-        work=f"{ROOT}/work/notes/{{source}}-paired",
+        repetition=files.repetition,
+        flattened=study.resolved_switches["notes_flattened"],
+        seed=study.seed,
+        work=files.work("notes/{source}-paired"),
     script:
         "../workflow_scripts/pair_corpora.py"
 
@@ -190,8 +188,8 @@ rule pair_corpora:
 rule mark_carevue_patients:
     """Tell which test patients belong to the CareVue subset, who are not in MIMIC-IV."""
     input:
-        tables=tables_of_carevue_subset,
-        cohorts=cohorts_in_use(),
+        tables=files.carevue_tables,
+        cohorts=files.cohorts,
     output:
         patients=ensure("<study>/cohorts/carevue.parquet", non_empty=True),
         summary="<study>/cohorts/carevue.json",
@@ -200,8 +198,8 @@ rule mark_carevue_patients:
     conda:
         "../envs/data.yaml"
     params:
-        mimic_iii=mimic_iii_folder,
-        listed=STUDY.data.carevue_patients is not None,
+        mimic_iii=files.outcome_folder,
+        listed=study.data.carevue_patients is not None,
     script:
         "../workflow_scripts/mark_carevue_patients.py"
 
@@ -209,9 +207,9 @@ rule mark_carevue_patients:
 rule check_leakage:
     """Fail if patients cross splits or held-out notes are pretrained on against the study's mode; count the rest."""
     input:
-        cohorts=cohorts_in_use(),
-        notes=notes_in_use(),
-        source=source_of_disjoint_corpus(),
+        cohorts=files.cohorts,
+        notes=files.notes,
+        source=files.disjoint_source,
     output:
         "<study>/cohorts/leakage.json",
     log:
@@ -219,18 +217,16 @@ rule check_leakage:
     priority: 200
     conda:
         "../envs/data.yaml"
-    threads: unless_synthetic(2)
+    threads: files.threads_for_notes(2)
     params:
-        corpora=experiments.corpora_in_use(STUDY),
-        forbidden=STUDY.paired_corpora[:1],
-        with_patients=corpora_with_patients(),
-        crossing_allowed=[
-            task for task in tasks_split_by_admission() if task in STUDY.matrix.tasks
-        ],
-        fail_on_stated_outcomes=STUDY.leakage.fail_on_stated_outcomes,
-        repetition=repetition_of_notes(),
-        flattened=STUDY.resolved_switches["notes_flattened"],
-        work=f"{ROOT}/work/leakage",
+        corpora=files.corpora_in_use,
+        forbidden=study.paired_corpora[:1],
+        with_patients=files.corpora_with_patients,
+        crossing_allowed=files.tasks_split_by_admission,
+        fail_on_stated_outcomes=study.leakage.fail_on_stated_outcomes,
+        repetition=files.repetition,
+        flattened=study.resolved_switches["notes_flattened"],
+        work=files.work("leakage"),
     script:
         "../workflow_scripts/check_leakage.py"
 
@@ -238,9 +234,9 @@ rule check_leakage:
 rule data:
     """Target: notes and cohorts of the study."""
     input:
-        notes_in_use(),
-        cohorts_in_use(),
-        carevue_in_use(),
-        subgroups_in_use(),
+        files.notes,
+        files.cohorts,
+        files.carevue,
+        files.subgroups,
         "<study>/cohorts/leakage.json",
     localrule: True

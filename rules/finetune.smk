@@ -1,9 +1,9 @@
 rule pool_notes:
     """Pass every admission note once through a frozen network, for all heads trained on it."""
     input:
-        cohorts=cohorts_of_features,
-        base=base_of_features,
-        adapter=adapter_of_features,
+        cohorts=files.feature_cohorts,
+        base=files.feature_base,
+        adapter=files.feature_adapter,
     output:
         features="<study>/features/{features}.safetensors",
         record="<study>/features/{features}.json",
@@ -14,9 +14,9 @@ rule pool_notes:
         "<study>/benchmarks/features/{features}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: threads_of_features
+    threads: files.feature_threads
     params:
-        job=job_of_features,
+        job=files.feature_job,
     script:
         "../workflow_scripts/pool_notes.py"
 
@@ -26,36 +26,28 @@ rule finetune_model:
     input:
         cohort="<study>/cohorts/{task}.parquet",
         classes="<study>/cohorts/{task}.classes.json",
-        base=base_of_model,
-        adapter=clinical_adapter_of_model,
-        features=features_of_model,
-        search=best_recipe_of_model,
+        base=files.model_base,
+        adapter=files.clinical_adapter,
+        features=files.model_features,
+        search=files.best_model_recipe,
     output:
-        predictions=expand(
-            "<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=SEEDS
-        ),
-        models=directory(
-            expand("<study>/models/{{model}}/{{task}}/seed{seed}", seed=SEEDS)
-        ),
-        training=expand(
-            "<study>/training/{{model}}/{{task}}/seed{seed}.json", seed=SEEDS
-        ),
+        predictions=expand("<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=study.matrix.seeds),
+        models=directory(expand("<study>/models/{{model}}/{{task}}/seed{seed}", seed=study.matrix.seeds)),
+        training=expand("<study>/training/{{model}}/{{task}}/seed{seed}.json", seed=study.matrix.seeds),
         recipe="<study>/recipes/{model}/{task}.json",
-        run_logs=expand(
-            "<study>/runs/finetune/{{model}}/{{task}}/seed{seed}.jsonl", seed=SEEDS
-        ),
+        run_logs=expand("<study>/runs/finetune/{{model}}/{{task}}/seed{seed}.jsonl", seed=study.matrix.seeds),
     log:
         "<study>/logs/finetune/{model}/{task}.log",
     benchmark:
         "<study>/benchmarks/finetune/{model}/{task}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: threads_of_model
+    threads: files.finetune_threads
     params:
-        job=job_of_model,
-        seeds=seeds_of_outputs,
-        checkpoint_seconds=checkpoint_seconds_of_model,
-        work=f"{ROOT}/work/finetune/{{model}}/{{task}}",
+        job=files.finetune_job,
+        seeds=files.seeds,
+        checkpoint_seconds=files.finetune_checkpoint_seconds,
+        work=files.work("finetune/{model}/{task}"),
     script:
         "../workflow_scripts/finetune_model.py"
 
@@ -63,5 +55,5 @@ rule finetune_model:
 rule finetune:
     """Target: the predictions of every model on every task."""
     input:
-        predictions_in_use(),
+        files.predictions,
     localrule: True

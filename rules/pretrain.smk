@@ -1,10 +1,10 @@
 rule train_adapter:
     """Train one clinical adapter on the notes of a corpus and measure its perplexity."""
     input:
-        base=base_of_adapter,
-        tokens=tokens_of_adapter,
-        general=general_text_of_adapter,
-        search=best_recipe_of_adapter,
+        base=files.adapter_base,
+        tokens=files.adapter_tokens,
+        general=files.adapter_general_text,
+        search=files.best_adapter_recipe,
     output:
         adapter=directory("<study>/adapters/{adapter}"),
         perplexity="<study>/perplexity/{adapter}.json",
@@ -16,11 +16,11 @@ rule train_adapter:
     priority: 50
     conda:
         "../envs/train.yaml"
-    threads: threads_of_adapter
+    threads: files.adapter_threads
     params:
-        job=job_of_adapter,
-        checkpoint_seconds=checkpoint_seconds_of_adapter,
-        work=f"{ROOT}/work/adapters/{{adapter}}",
+        job=files.adapter_job,
+        checkpoint_seconds=files.adapter_checkpoint_seconds,
+        work=files.work("adapters/{adapter}"),
     script:
         "../workflow_scripts/train_adapter.py"
 
@@ -28,5 +28,5 @@ rule train_adapter:
 rule pretrain:
     """Target: every clinical adapter of the study."""
     input:
-        perplexities_in_use(),
+        files.perplexities,
     localrule: True

@@ -3,9 +3,9 @@ rule search_model:
     input:
         cohort="<study>/cohorts/{task}.parquet",
         classes="<study>/cohorts/{task}.classes.json",
-        base=base_of_model,
-        adapter=clinical_adapter_of_model,
-        features=features_of_model,
+        base=files.model_base,
+        adapter=files.clinical_adapter,
+        features=files.model_features,
     output:
         trials="<study>/search/{model}/{task}/worker{worker}.json",
         run_logs=directory("<study>/runs/search/{model}/{task}/worker{worker}"),
@@ -15,12 +15,12 @@ rule search_model:
         "<study>/benchmarks/search/{model}/{task}/worker{worker}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: threads_of_model
+    threads: files.finetune_threads
     params:
-        job=job_of_model,
-        checkpoint_seconds=checkpoint_seconds_of_model,
-        search=search_of_model,
-        work=f"{ROOT}/work/search/{{model}}/{{task}}",
+        job=files.finetune_job,
+        checkpoint_seconds=files.finetune_checkpoint_seconds,
+        search=files.model_search,
+        work=files.work("search/{model}/{task}"),
     script:
         "../workflow_scripts/search_model.py"
 
@@ -28,7 +28,7 @@ rule search_model:
 rule search_recipe:
     """Choose the best recipe of a model on a task from all trials."""
     input:
-        workers_of_model,
+        files.model_trials,
     output:
         best="<study>/search/{model}/{task}.json",
         table="<study>/search/{model}/{task}.csv",
@@ -38,7 +38,7 @@ rule search_recipe:
     conda:
         "../envs/train.yaml"
     params:
-        search=search_of_model,
+        search=files.model_search,
     script:
         "../workflow_scripts/search_recipe.py"
 
@@ -46,9 +46,9 @@ rule search_recipe:
 rule search_adapter:
     """Try recipes of one clinical adapter: one worker's share of the trials, judged by validation perplexity."""
     input:
-        base=base_of_adapter,
-        tokens=tokens_of_adapter,
-        general=general_text_of_adapter,
+        base=files.adapter_base,
+        tokens=files.adapter_tokens,
+        general=files.adapter_general_text,
     output:
         trials="<study>/search/adapters/{adapter}/worker{worker}.json",
         run_logs=directory("<study>/runs/search/adapters/{adapter}/worker{worker}"),
@@ -59,12 +59,12 @@ rule search_adapter:
     priority: 50
     conda:
         "../envs/train.yaml"
-    threads: threads_of_adapter_trial
+    threads: files.adapter_trial_threads
     params:
-        job=job_of_adapter,
-        checkpoint_seconds=checkpoint_seconds_of_adapter,
-        search=search_of_adapter,
-        work=f"{ROOT}/work/search/adapters/{{adapter}}",
+        job=files.adapter_job,
+        checkpoint_seconds=files.adapter_checkpoint_seconds,
+        search=files.adapter_search,
+        work=files.work("search/adapters/{adapter}"),
     script:
         "../workflow_scripts/search_adapter.py"
 
@@ -72,7 +72,7 @@ rule search_adapter:
 rule search_adapter_recipe:
     """Choose the best recipe of a clinical adapter from all trials."""
     input:
-        workers_of_adapter,
+        files.adapter_trials,
     output:
         best="<study>/search/adapters/{adapter}.json",
         table="<study>/search/adapters/{adapter}.csv",
@@ -82,7 +82,7 @@ rule search_adapter_recipe:
     conda:
         "../envs/train.yaml"
     params:
-        search=search_of_adapter,
+        search=files.adapter_search,
     script:
         "../workflow_scripts/search_recipe.py"
 
@@ -90,5 +90,5 @@ rule search_adapter_recipe:
 rule search:
     """Target: the best recipe of every search."""
     input:
-        best_recipes_in_use(),
+        files.best_recipes,
     localrule: True

@@ -10,18 +10,18 @@ rule train_base:
     benchmark:
         "<study>/benchmarks/bases/{base}.tsv"
     wildcard_constraints:
-        base=one_of(SCRATCH_BASES),
+        base=files.names.scratch_base,
     priority: 100
     conda:
         "../envs/train.yaml"
-    threads: threads_of_base
+    threads: files.base_threads
     params:
-        family=family_of_base,
-        source=source_of_base,
-        checkpoint_seconds=checkpoint_seconds_of_base,
-        seed=STUDY.seed,
-        split_salt=STUDY.data.split_salt,
-        work=f"{ROOT}/work/bases/{{base}}",
+        family=files.base_family,
+        source=files.base_source,
+        checkpoint_seconds=files.base_checkpoint_seconds,
+        seed=study.seed,
+        split_salt=study.data.split_salt,
+        work=files.work("bases/{base}"),
     script:
         "../workflow_scripts/train_base.py"
 
@@ -29,19 +29,19 @@ rule train_base:
 rule import_base:
     """Bring a base with real weights into the study: from the Hub, a folder, a package or a GGUF file."""
     input:
-        files_of_base,
+        files.base_files,
     output:
         directory("<study>/bases/{base}"),
     log:
         "<study>/logs/bases/{base}.log",
     wildcard_constraints:
-        base=one_of(REAL_BASES),
+        base=files.names.real_base,
     conda:
         "../envs/train.yaml"
     params:
-        family=family_of_base,
-        source=source_of_base,
-        precision=precision_of_base,
+        family=files.base_family,
+        source=files.base_source,
+        precision=files.base_precision,
     script:
         "../workflow_scripts/import_base.py"
 
@@ -49,14 +49,14 @@ rule import_base:
 rule prefetch:
     """Target: every base with real weights, fetched by revision (for compute nodes without network)."""
     input:
-        real_bases_in_use(),
+        files.real_bases,
     localrule: True
 
 
 rule tokenise_notes:
     """Turn a corpus into Arrow shards of token ids for one base."""
     input:
-        notes=notes_of_tokens,
+        notes=files.token_notes,
         base="<study>/bases/{base}",
     output:
         tokens=directory("<study>/tokens/{base}/{corpus}"),
@@ -66,13 +66,13 @@ rule tokenise_notes:
     priority: 100
     conda:
         "../envs/train.yaml"
-    threads: unless_synthetic(4)
+    threads: files.threads_for_notes(4)
     resources:
-        mem=memory_of_tokens,
+        mem=files.token_memory,
     params:
-        context=context_of_tokens,
-        split_salt=salt_of_tokens,
-        truncate_and_pad=truncate_and_pad_of_tokens,
-        work=f"{ROOT}/work/tokens/{{base}}/{{corpus}}",
+        context=files.token_context,
+        split_salt=files.token_salt,
+        truncate_and_pad=files.token_truncation,
+        work=files.work("tokens/{base}/{corpus}"),
     script:
         "../workflow_scripts/tokenise_notes.py"

@@ -6,25 +6,20 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.data.cohorts import build_cohort
-    from clinical_peft.data.mimic_iv.codes import IcdCoding
-    from clinical_peft.data.mimic_iv.outcomes import MimicIV
-    from clinical_peft.data.outcomes import MimicIII, Outcomes
     from clinical_peft.disclosure.counts import shown_counts
     from clinical_peft.runtime.events import JsonlLog
+    from clinical_peft.sources import OutcomeFiles, find_source
 
     params, given = snakemake.params, snakemake.input
     optional = {
         name: Path(given[name]) if given.get(name) else None for name in ("ventilation", "pmv_labels", "icd_map")
     }
-    outcomes: Outcomes = MimicIII(Path(params.tables), optional["ventilation"], optional["pmv_labels"])
-    if params.source == "mimic-iv":
-        coding = IcdCoding(params.icd, optional["icd_map"])
-        outcomes = MimicIV(Path(params.tables), optional["ventilation"], coding)
+    files = OutcomeFiles(folder=Path(params.tables), icd=params.icd, **optional)
     log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=snakemake.wildcards.task, parent="data")
     attrition = build_cohort(
         params.task,
         admission_notes=Path(given.notes),
-        outcomes=outcomes,
+        outcomes=find_source(params.source).outcomes(files),
         splits="hash" if params.splits == "hash" else Path(params.splits),
         salt=params.salt,
         pmv_split=params.pmv_split,

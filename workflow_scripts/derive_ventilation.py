@@ -5,13 +5,10 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.data.mimic_iv.ventilation import find_periods
-    from clinical_peft.data.ventilation import find_episodes
     from clinical_peft.data.ventilation_table import write_intervals
+    from clinical_peft.sources import find_source
 
-    tables, work = Path(snakemake.params.tables), Path(snakemake.params.work)
-    if snakemake.params.source == "mimic-iv":
-        found = find_periods(tables, work, adjusted=snakemake.params.adjusted)
-    else:
-        found = find_episodes(tables, work)
+    params = snakemake.params
+    source = find_source(params.source)
+    found = source.derive_ventilation(Path(params.tables), work=Path(params.work), adjusted=params.adjusted)
     write_intervals(Path(snakemake.output[0]), *found)

@@ -5,7 +5,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.data.carevue import mark_carevue_patients
+    from clinical_peft.sources.mimic_iii.carevue import mark_carevue_patients
 
     mark_carevue_patients(
         [Path(path) for path in snakemake.input.cohorts],

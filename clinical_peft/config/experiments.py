@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from clinical_peft.config import search_plans as plans
-from clinical_peft.config.arms import adapter_of_model, check_gaps, plain, switch_of, switches_under
+from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, switch_of, switches_under
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
 from clinical_peft.config.sections import ScratchSource
@@ -15,6 +15,7 @@ from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 from clinical_peft.recipes.methods import Lora
+from clinical_peft.sources import Source, find_source, hospital_corpora, sources_of_corpus
 
 
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:
@@ -48,9 +49,9 @@ def general_corpus(study: Study, base: str) -> str | None:
 def token_salt(study: Study, corpus: str) -> str:
     """Salt of a corpus's own split into notes to train on and notes to measure perplexity with.
 
-    It is the salt of the cohorts' hash split, so that a patient stays in one split everywhere. The two arms of
-    contamination mode `disjoint` get another: by the cohorts' salt, the disjoint arm would have hardly a note to
-    measure with, and the matched arm would train on no held-out patient, and so be filtered too.
+    It is the salt of the cohorts' hash split, so that a patient stays in one split everywhere. The two corpora of
+    contamination mode `disjoint` get another: by the cohorts' salt, the disjoint one would have hardly a note to
+    measure with, and the matched one would train on no held-out patient, and so be filtered too.
     """
     salt = study.data.split_salt
     return f"{salt}:pretraining" if plain(corpus) in study.paired_corpora else salt
@@ -221,7 +222,7 @@ def load_study(config: Mapping[str, Any]) -> Study:
 
     Raises:
         ConfigError: See `clinical_peft.config.study.parse_study`, `check_recipes`, `check_methods`, `check_searches`,
-            `check_contamination` and `clinical_peft.config.arms.check_gaps`.
+            `check_contamination` and `clinical_peft.config.ablations.check_gaps`.
     """
     study = parse_study(config)
     check_recipes(study)
@@ -262,16 +263,14 @@ def check_contamination(study: Study) -> None:
 
     Raises:
         ConfigError: An adapter in use is trained on a corpus that the mode leaves no room for, or the mode asks for
-            tasks, or tasks of MIMIC-III, and the study has others.
+            tasks and the study has none.
     """
-    mode, source = study.contamination, study.cohorts.source
+    mode = study.contamination
     if mode == "paper":
         return
-    if mode == "carevue" and source != "mimic-iii":
-        raise ConfigError(f"config: contamination: carevue is about tasks of mimic-iii, found cohorts.source {source}")
     if mode == "disjoint" and not study.matrix.tasks:
         raise ConfigError("config: matrix.tasks: contamination disjoint needs the tasks whose patients it leaves out")
-    allowed = study.paired_corpora or ("mimic-iv",)
+    allowed = study.paired_corpora or (str(find_source(study.cohorts.source).carevue_absent_from),)
     for name in adapters_in_use(study):
         corpus = study.adapters[name].corpus
         if corpus not in allowed:
@@ -362,17 +361,34 @@ def all_adapters_of_synthetic_notes(study: Study) -> bool:
 
 
 def check_runnable(study: Study) -> None:
-    """Refuse what may be planned but not run: real weights trained on synthetic notes unasked.
+    """Refuse what may be planned but not run.
 
     Raises:
-        ConfigError: The study combines the two without `data.synthetic_for_real_bases`.
+        ConfigError: Real weights would be trained on synthetic notes without `data.synthetic_for_real_bases`, or the
+            synthetic hospital would be asked for tables that it does not have.
     """
+    if reads_synthetic_notes(study):
+        for source in _sources_in_use(study):
+            if not source.is_synthesised:
+                given = " and ".join(f"data.{key}" for key in source.folders)
+                raise ConfigError(f"config: the synthetic hospital has no tables of {source.title}; give {given}")
     real = real_bases_in_use(study)
     if real and reads_synthetic_notes(study) and not study.data.synthetic_for_real_bases:
+        keys = [key for source in _sources_in_use(study) for key in (source.key, source.note_key)]
+        folders = ", ".join(f"data.{key}" for key in dict.fromkeys(keys))
         raise ConfigError(
             f"config: study {study.study!r} would train real weights ({', '.join(real)}) on synthetic notes; give the "
-            "folders data.mimic_iii and data.mimic_iv_note, or set data.synthetic_for_real_bases to true"
+            f"folders {folders}, or set data.synthetic_for_real_bases to true"
         )
+
+
+def _sources_in_use(study: Study) -> list[Source]:
+    """Sources of outcomes and of corpora that the selected jobs read."""
+    found = [find_source(study.cohorts.source)] if runs_in_use(study) else []
+    for corpus in corpora_in_use(study):
+        if corpus in hospital_corpora():
+            found += sources_of_corpus(corpus)
+    return list({source.name: source for source in found}.values())
 
 
 def scratch_source(study: Study, base: str) -> ScratchSource | None:

@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from clinical_peft.recipes import Family, LanguageRecipe, Shape
 from clinical_peft.recipes.methods import Method
+from clinical_peft.sources import SOURCES, data_folders, find_source
 from clinical_peft.tasks import TASKS
 from clinical_peft.tracking.stores import EXPECTED, holds_credentials, is_store
 
@@ -23,6 +24,16 @@ def _known_task(name: str) -> str:
 
 TaskName = Annotated[str, AfterValidator(_known_task), Field(json_schema_extra={"enum": [*TASKS]})]
 """A task of `clinical_peft.tasks`."""
+
+
+def _known_source(name: str) -> str:
+    if name not in SOURCES:
+        raise ValueError(f"expected one of {', '.join(SOURCES)}")
+    return name
+
+
+SourceName = Annotated[str, AfterValidator(_known_source), Field(json_schema_extra={"enum": [*SOURCES]})]
+"""A source of `clinical_peft.sources`."""
 
 Partial = dict[str, Any]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -62,12 +73,20 @@ class NoteFile(Section):
         return self.model_dump(exclude={"path"})
 
 
-class Data(Section):
-    """Where the hospital's tables are; all three folders null means the synthetic hospital."""
+if TYPE_CHECKING:
+    _Folders = Section
+else:
+    _Folders = create_model(
+        "_Folders",
+        __base__=Section,
+        **{key: (UserPath | None, Field(None, description=text)) for key, text in data_folders().items()},
+    )
+    """The folders of all sources, one key each."""
 
-    mimic_iii: UserPath | None = Field(None, description="folder of MIMIC-III 1.4 tables (.csv or .csv.gz)")
-    mimic_iv_note: UserPath | None = Field(None, description="folder of MIMIC-IV-Note 2.2")
-    mimic_iv: UserPath | None = Field(None, description="folder of MIMIC-IV 2.2 or 3.1, its hosp and icu tables")
+
+class Data(_Folders):
+    """Where the hospital's tables are; all of its folders null means the synthetic hospital."""
+
     whole_release: bool | None = Field(
         None,
         description="whether the tables of notes must have the row counts of the releases; null: those that "
@@ -100,10 +119,15 @@ class Data(Section):
             raise ValueError("pmv_split: beep and pmv_labels go together; set both or neither")
         return self
 
+    def folder(self, key: str) -> Path | None:
+        """Return a source's folder by its key, or None where the study gives none."""
+        folder: Path | None = getattr(self, key)
+        return folder
+
     @property
     def synthetic(self) -> bool:
         """Whether the hospital is generated."""
-        return self.mimic_iii is None and self.mimic_iv_note is None and self.mimic_iv is None
+        return all(self.folder(key) is None for key in _Folders.model_fields)
 
 
 class Synthetic(Section):
@@ -113,10 +137,14 @@ class Synthetic(Section):
     seed: Seed = 1
 
 
+COHORT_KEYS: dict[str, str | None] = {"icd": "separate", "icd_map": None, "ventilation": None}
+"""Keys of the section `cohorts` that only some sources know, with their defaults."""
+
+
 class Cohorts(Section):
     """Where outcomes, and the notes that they are predicted from, come from."""
 
-    source: Literal["mimic-iii", "mimic-iv"] = "mimic-iii"
+    source: SourceName = "mimic-iii"
     icd: Literal["separate", "map-to-9", "only-9", "only-10"] = Field(
         "separate",
         description="of mimic-iv, codes of two versions: classes named by version, ICD-10 replaced by `icd_map`, or "
@@ -133,10 +161,11 @@ class Cohorts(Section):
 
     @model_validator(mode="after")
     def _check_source(self) -> "Cohorts":
-        if self.source == "mimic-iii" and (self.icd != "separate" or self.icd_map):
-            raise ValueError("icd and icd_map are for the source mimic-iv; MIMIC-III holds ICD-9 alone")
-        if self.source == "mimic-iii" and self.ventilation:
-            raise ValueError("ventilation is for the source mimic-iv; remove it, or choose another source")
+        source = find_source(self.source)
+        for key, default in COHORT_KEYS.items():
+            if getattr(self, key) != default and key not in source.cohort_keys:
+                takers = ", ".join(other.name for other in SOURCES.values() if key in other.cohort_keys)
+                raise ValueError(f"{key} is for the source {takers}; remove it, or choose another source")
         if self.icd == "map-to-9" and self.icd_map is None:
             raise ValueError(
                 "icd: map-to-9 needs icd_map, a CSV file with the columns icd10_code and icd9_code, such as one made "
@@ -262,13 +291,29 @@ class Model(Section):
     task_recipes: dict[TaskName, Partial] = Field({}, description="overrides of `recipe` on single tasks")
 
 
+def _with_label(schema: dict[str, Any]) -> None:
+    schema["properties"]["label"] = {"type": "string", "deprecated": True, "description": "earlier name of `title`"}
+
+
 class TaskEntry(Section):
     """A clinical outcome."""
 
-    label: str
+    model_config = ConfigDict(json_schema_extra=_with_label)
+
+    title: str | None = Field(None, min_length=1, description="name for readers in place of the task's own")
     recipe: Partial = Field({}, description="overrides of `finetuning`")
     task_adapter: Partial = Field({}, description="overrides of the task adapter's settings, such as r or alpha")
     models: list[Name] | None = Field(None, description="models of the matrix that run this task; null means all")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_label(cls, entry: Any) -> Any:
+        """Take `label`, the earlier name of `title`, for it."""
+        if not isinstance(entry, dict) or "label" not in entry:
+            return entry
+        if "title" in entry:
+            raise ValueError("expected title alone, found label, its earlier name, too; remove label")
+        return {"title" if key == "label" else key: value for key, value in entry.items()}
 
 
 class Matrix(Section):

@@ -1,6 +1,6 @@
 """The root of the configuration, its cross-checks, and its errors in one line each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -31,9 +31,11 @@ from clinical_peft.config.sections import (
 )
 from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
+from clinical_peft.sources import SOURCES, find_source, hospital_corpora
+from clinical_peft.tasks import find_task
 from clinical_peft.tracking.stores import credentials_in, is_printable
 
-MIMIC_CORPORA = ("mimic-iv", "mimic-iii", "combined")
+MIMIC_CORPORA = hospital_corpora()
 PAIRED_ARMS = ("disjoint", "matched")
 
 
@@ -72,6 +74,11 @@ class Study(Section):
         return resolve_switches(self.protocol, self.switches)
 
     @property
+    def task_titles(self) -> dict[str, str]:
+        """Titles that the study gives tasks in place of their own."""
+        return {name: entry.title for name, entry in self.tasks.items() if entry.title is not None}
+
+    @property
     def divides_carevue(self) -> bool:
         """Whether the study tells which test patients are in the CareVue subset of MIMIC-III."""
         return self.contamination == "carevue" or self.gaps.contamination is not None
@@ -92,8 +99,7 @@ class Study(Section):
     def _check_references(self) -> "Study":
         for name in self.switches:
             _known(f"switches.{name}", name, SWITCHES, "switches")
-        if self.cohorts.source == "mimic-iv":
-            self._check_mimic_iv()
+        self._check_source()
         for corpus in self.data.note_files:
             arms = tuple(f"{name}-{arm}" for name in MIMIC_CORPORA for arm in PAIRED_ARMS)
             if corpus in (*MIMIC_CORPORA, *arms, "general", "admission"):
@@ -108,8 +114,10 @@ class Study(Section):
                 raise ValueError(f"adapters.{key}.base: {adapter.base!r} is no causal language model")
         for key, model in self.models.items():
             self._check_model(key, model)
-        if self.data.carevue_patients is not None and self.data.mimic_iii is None:
-            raise ValueError("data.carevue_patients: expected data.mimic_iii, whose patients it lists, found null")
+        divided = [source.key for source in SOURCES.values() if source.has_carevue]
+        if self.data.carevue_patients is not None and not any(self.data.folder(key) for key in divided):
+            keys = " or ".join(f"data.{key}" for key in divided)
+            raise ValueError(f"data.carevue_patients: expected {keys}, whose patients it lists, found null")
         for key, task in self.tasks.items():
             for name in task.models or ():
                 _known(f"tasks.{key}.models", name, self.models, "models")
@@ -134,14 +142,21 @@ class Study(Section):
             _known("hub.revisions", name, self.adapters, "adapters")
         return self
 
-    def _check_mimic_iv(self) -> None:
+    def _check_source(self) -> None:
+        source = find_source(self.cohorts.source)
         for name, switch in SWITCHES.items():
-            if self.resolved_switches[name] and not switch.is_for_source(self.cohorts.source):
-                raise ValueError(f"switches.{name}: is for cohorts of MIMIC-III; set it to false with mimic-iv")
-        if self.data.pmv_split == "beep":
-            raise ValueError("data.pmv_split: beep lists admissions of MIMIC-III; choose another with mimic-iv")
-        if self.contamination == "carevue":
-            raise ValueError("contamination: carevue divides patients of MIMIC-III; choose another with mimic-iv")
+            if self.resolved_switches[name] and not switch.is_for_source(source.name):
+                titles = _titles(switch.sources or ())
+                raise ValueError(f"switches.{name}: is for cohorts of {titles}; set it to false with {source.name}")
+        if self.data.pmv_split == "beep" and not source.has_list:
+            listed = _titles(name for name, other in SOURCES.items() if other.has_list)
+            raise ValueError(f"data.pmv_split: beep lists admissions of {listed}; choose another with {source.name}")
+        if self.contamination == "carevue" and not source.has_carevue:
+            divided = _titles(name for name, other in SOURCES.items() if other.has_carevue)
+            raise ValueError(f"contamination: carevue divides patients of {divided}; choose another with {source.name}")
+        for name in self.matrix.tasks:
+            if not source.has_task(find_task(name)):
+                raise ValueError(f"matrix.tasks: {name} has no tables of {source.title}; drop it, or add its tables")
 
     def _check_model(self, key: str, model: Model) -> None:
         place = f"models.{key}"
@@ -188,6 +203,10 @@ class Study(Section):
         return [name for name, base in self.bases.items() if not isinstance(base.source, ScratchSource)]
 
 
+def _titles(names: Iterable[str]) -> str:
+    return ", ".join(find_source(name).title for name in names)
+
+
 def _known(place: str, name: str, registry: Any, kind: str) -> None:
     if name not in registry:
         raise ValueError(f"{place}: {name!r} is not among the {kind}; expected one of {', '.join(sorted(registry))}")
@@ -218,6 +237,18 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         return Study.model_validate(dict(config))
     except ValidationError as error:
         raise ConfigError("config: " + "; ".join(describe_problem(problem) for problem in error.errors())) from None
+
+
+def renamed_keys(written: Mapping[str, Any]) -> Iterator[str]:
+    """Name the keys of a user's file that go by an earlier name, one line each.
+
+    Args:
+        written: What the file says.
+    """
+    tasks = written.get("tasks")
+    for name, entry in tasks.items() if isinstance(tasks, Mapping) else ():
+        if isinstance(entry, Mapping) and "label" in entry:
+            yield f"tasks.{name}.label is now tasks.{name}.title; the earlier name still works"
 
 
 def describe_problem(problem: Any, *where: str) -> str:

@@ -4,11 +4,33 @@ The release's own constraints rule these cases out. A cohort made in spite of th
 both sides of a split, so they are errors and not exclusions.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
+from clinical_peft.data.table_files import find_table
+from clinical_peft.data.tables import read_table
 from clinical_peft.errors import DataError
+
+
+def read_keyed_table(folder: Path, name: str, columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    """Read a table whose first column names each of its rows.
+
+    Args:
+        folder: Folder of the release.
+        name: Name of the table.
+        columns: As for `read_table`, the key first.
+
+    Returns:
+        The columns, their names in lower case.
+
+    Raises:
+        DataError: The table is missing or malformed, or a key stands in several rows.
+    """
+    path = find_table(folder, name)
+    return check_key(read_table(path, columns), next(iter(columns)), path).rename(columns=str.lower)
 
 
 def check_key(frame: pd.DataFrame, column: str, path: Path) -> pd.DataFrame:

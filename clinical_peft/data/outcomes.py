@@ -1,27 +1,22 @@
-"""What the builder of cohorts asks of a database: its tables, codes, and who was ventilated."""
+"""What labels are made from: the admissions, codes and ventilation of one source."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
 
 from clinical_peft.data.attrition import Attrition
-from clinical_peft.data.beep_labels import beep_admissions
-from clinical_peft.data.labels import code_table
-from clinical_peft.data.prolonged_ventilation import ventilated_admissions, with_early_note
-from clinical_peft.data.ventilation import find_episodes
-from clinical_peft.data.ventilation_table import read_intervals
-from clinical_peft.errors import ConfigError
 
 
 class Outcomes(Protocol):
-    """The outcomes of one database."""
+    """The outcomes of one source."""
 
-    @property
-    def folder(self) -> Path:
-        """The folder of its tables."""
+    def admissions(self, *, times: bool = False) -> pd.DataFrame:
+        """Return hadm_id, subject_id (int64) and died (nullable boolean) of every admission of a patient.
+
+        Args:
+            times: Whether to add admittime and dischtime (datetime64[s]), which no survivor lacks.
+        """
         ...
 
     def codes(self, task: str, switches: Mapping[str, bool], attrition: Attrition) -> pd.DataFrame:
@@ -32,40 +27,9 @@ class Outcomes(Protocol):
         ...
 
     def ventilated(self, attrition: Attrition) -> pd.DataFrame:
-        """Return hadm_id, subject_id and label of the pmv task, and record its steps."""
+        """Return hadm_id, subject_id and label of prolonged ventilation, and record its steps."""
         ...
 
     def ventilated_by_list(self, attrition: Attrition) -> tuple[pd.DataFrame, Mapping[int, str]]:
         """Return the same by a published list, and its split of each admission."""
         ...
-
-
-@dataclass(frozen=True)
-class MimicIII:
-    """The outcomes of MIMIC-III.
-
-    Attributes:
-        folder: Folder with the tables of the task.
-        ventilation: What `write_intervals` wrote, for pmv; found anew when None.
-        pmv_labels: BEEP's label file.
-    """
-
-    folder: Path
-    ventilation: Path | None = None
-    pmv_labels: Path | None = None
-
-    def codes(self, task: str, switches: Mapping[str, bool], attrition: Attrition) -> pd.DataFrame:
-        """See `Outcomes`."""
-        return code_table(task, self.folder, switches, attrition)
-
-    def ventilated(self, attrition: Attrition) -> pd.DataFrame:
-        """See `Outcomes`; a nursing or respiratory note in the first 48 hours of ventilation is asked for."""
-        episodes = read_intervals(self.ventilation) if self.ventilation else find_episodes(self.folder)[0]
-        labels = with_early_note(self.folder, ventilated_admissions(self.folder, episodes, attrition))
-        return attrition.record("with a nursing or respiratory note within 48 hours", labels)
-
-    def ventilated_by_list(self, attrition: Attrition) -> tuple[pd.DataFrame, Mapping[int, str]]:
-        """See `Outcomes`; the list is BEEP's."""
-        if self.pmv_labels is None:
-            raise ConfigError("data.pmv_labels: expected the path of BEEP's label file, found none")
-        return beep_admissions(self.pmv_labels, self.folder, attrition)

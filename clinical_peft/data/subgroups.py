@@ -2,9 +2,7 @@
 
 Values are grouped, so that few groups are small: ethnicity as the concepts of mimic-code group it, admission types of
 MIMIC-IV by their urgency. A group has one of the names below, whatever stands in a table: a value that is not known is
-``other``, so that no field reaches a figure. Neither database gives real dates. The era of a stay is therefore, for
-MIMIC-III, the system that charted its intensive care, CareVue (2001 to 2008) or MetaVision (2008 to 2012), and for
-MIMIC-IV the three years around the patient's anchor year.
+``other``, so that no field reaches a figure. No source gives real dates: the era of a stay is what it tells instead.
 """
 
 from collections.abc import Mapping
@@ -18,22 +16,18 @@ from clinical_peft.data.consistency import check_key
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.table_files import find_table, locate_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table
+from clinical_peft.sources import find_source
 
 ATTRIBUTES = ("sex", "age_band", "ethnicity", "insurance", "admission_type", "era")
 SCHEMA = pa.schema([("hadm_id", pa.int64()), *((name, pa.string()) for name in ATTRIBUTES)])
 AGE_BANDS = ((18, "under 18"), (40, "18 to 39"), (60, "40 to 59"), (80, "60 to 79"), (np.inf, "80 and over"))
-_YEAR_DAYS = 365.242
-_DAY_SECONDS = 86_400
 OTHER = "other"
-# Values in lower case -> group: those of the two databases' documentation.
-_SEXES = {"f": "female", "m": "male"}
+# Values in lower case -> group: those of the documentation of MIMIC-III and MIMIC-IV.
+SEXES = {"f": "female", "m": "male"}
 _INSURANCE = {
     **{"medicare": "Medicare", "medicaid": "Medicaid", "private": "Private", "government": "Government"},
     **{"self pay": "Self pay", "no charge": "No charge"},
 }
-_SYSTEMS = {"carevue": "CareVue", "metavision": "MetaVision", "both": "carevue and metavision"}
-_YEARS = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022")
-_ERAS = {spelt: years for years in _YEARS for spelt in (years, years.replace(" ", ""))}
 # First match wins.
 _ETHNICITY = (
     (r"WHITE", "white"),
@@ -56,9 +50,8 @@ def build_subgroups(source: str, folder: Path, output: Path) -> int:
     """Write the attributes of every admission.
 
     Args:
-        source: mimic-iii or mimic-iv.
-        folder: Folder with ADMISSIONS, and, for sex, age and the era of MIMIC-IV, PATIENTS; for the era of MIMIC-III
-            ICUSTAYS. Attributes of a table that is not there are null.
+        source: A name in `clinical_peft.sources`.
+        folder: Folder with the source's `attribute_tables`. Attributes of an optional table that is not there are null.
         output: Parquet file to write: hadm_id and one column per attribute of `ATTRIBUTES`, null where it is not
             recorded, ordered by hadm_id.
 
@@ -66,9 +59,10 @@ def build_subgroups(source: str, folder: Path, output: Path) -> int:
         The number of admissions.
 
     Raises:
-        DataError: ADMISSIONS is missing, or a table is malformed or names an admission or a patient twice.
+        ConfigError: The source is unknown.
+        DataError: A table that is needed is missing, or a table is malformed or names an admission or a patient twice.
     """
-    rows = _of_mimic_iv(folder) if source == "mimic-iv" else _of_mimic_iii(folder)
+    rows = find_source(source).patient_attributes(folder)
     rows["age_band"] = _age_bands(rows.pop("age"))
     table = pa.Table.from_pandas(rows.sort_values("hadm_id")[SCHEMA.names], schema=SCHEMA, preserve_index=False)
     with parquet_writer(output, SCHEMA) as writer:
@@ -76,43 +70,19 @@ def build_subgroups(source: str, folder: Path, output: Path) -> int:
     return int(table.num_rows)
 
 
-def _of_mimic_iii(folder: Path) -> pd.DataFrame:
-    rows = _admissions(folder, "ETHNICITY")
-    people = _patients(folder, {"GENDER": TEXT, "DOB": TIME})
-    rows = rows.merge(people, on="subject_id", how="left")
-    # Whole seconds, because ages over 89 are shifted to about 300 years, which overflows nanoseconds.
-    rows["age"] = (rows["admittime"] - rows["dob"]).dt.total_seconds() / (_DAY_SECONDS * _YEAR_DAYS)
-    rows["sex"] = _named(rows["gender"], _SEXES)
-    path = locate_table(folder, "ICUSTAYS")
-    if path is None:
-        return rows.assign(era=None)
-    stays = read_table(path, {"HADM_ID": INTEGER, "DBSOURCE": TEXT}).dropna().rename(columns=str.lower)
-    systems = stays.assign(system=_named(stays["dbsource"], _SYSTEMS)).groupby("hadm_id")["system"].agg(_era)
-    rows["era"] = rows["hadm_id"].map(systems)
-    return rows
+def admission_attributes(folder: Path, ethnicity: str) -> pd.DataFrame:
+    """Read the table of admissions of MIMIC-III or MIMIC-IV.
 
+    Args:
+        folder: Folder with ADMISSIONS.
+        ethnicity: Its column of the patient's ethnicity.
 
-def _era(systems: "pd.Series[str]") -> str:
-    """Name the systems that charted the stays of an admission."""
-    found = set(systems)
-    if len(found) == 1:
-        return str(found.pop())
-    return OTHER if OTHER in found else _SYSTEMS["both"]
+    Returns:
+        hadm_id, subject_id (int64), admittime, and the attributes ethnicity, admission_type and insurance.
 
-
-def _of_mimic_iv(folder: Path) -> pd.DataFrame:
-    rows = _admissions(folder, "race")
-    people = _patients(
-        folder, {"gender": TEXT, "anchor_age": INTEGER, "anchor_year": INTEGER, "anchor_year_group": TEXT}
-    )
-    rows = rows.merge(people, on="subject_id", how="left")
-    # As in mimic-code's concept `age`.
-    rows["age"] = (rows["anchor_age"] + rows["admittime"].dt.year - rows["anchor_year"]).astype("Float64")
-    rows["sex"] = _named(rows["gender"], _SEXES)
-    return rows.assign(era=_named(rows["anchor_year_group"], _ERAS))
-
-
-def _admissions(folder: Path, ethnicity: str) -> pd.DataFrame:
+    Raises:
+        DataError: The table is missing or malformed, or names an admission twice.
+    """
     path = find_table(folder, "ADMISSIONS")
     columns = {"HADM_ID": INTEGER, "SUBJECT_ID": INTEGER, "ADMITTIME": TIME}
     texts = ["INSURANCE", "ADMISSION_TYPE", ethnicity]
@@ -121,11 +91,23 @@ def _admissions(folder: Path, ethnicity: str) -> pd.DataFrame:
     rows = rows.astype({"hadm_id": "int64", "subject_id": "int64"})
     rows["ethnicity"] = _grouped(rows[ethnicity.lower()], _ETHNICITY)
     rows["admission_type"] = _grouped(rows["admission_type"], _ADMISSION_TYPES)
-    rows["insurance"] = _named(rows["insurance"], _INSURANCE)
+    rows["insurance"] = named(rows["insurance"], _INSURANCE)
     return rows
 
 
-def _patients(folder: Path, columns: dict[str, pa.DataType]) -> pd.DataFrame:
+def read_patients(folder: Path, columns: dict[str, pa.DataType]) -> pd.DataFrame:
+    """Read the table of patients if it is there.
+
+    Args:
+        folder: Folder that may hold PATIENTS.
+        columns: Columns to read besides the patient's id.
+
+    Returns:
+        subject_id (int64) and the columns, their names in lower case; no rows without the table.
+
+    Raises:
+        DataError: The table is malformed or names a patient twice.
+    """
     path = locate_table(folder, "PATIENTS")
     if path is None:
         frame = pa.schema([("SUBJECT_ID", INTEGER), *columns.items()]).empty_table().to_pandas()
@@ -134,8 +116,8 @@ def _patients(folder: Path, columns: dict[str, pa.DataType]) -> pd.DataFrame:
     return frame.dropna(subset=["SUBJECT_ID"]).rename(columns=str.lower).astype({"subject_id": "int64"})
 
 
-def _named(values: "pd.Series[str]", groups: Mapping[str, str]) -> "pd.Series[str]":
-    """Name the group of each value, in any letter case; one that is missing stays so."""
+def named(values: "pd.Series[str]", groups: Mapping[str, str]) -> "pd.Series[str]":
+    """Name the group of each value, in any letter case; a missing one stays so, an unknown one is other."""
     names = values.astype(object).str.split().str.join(" ").str.lower().map(groups)
     return names.where(names.notna(), OTHER).where(values.notna(), None)
 

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinical_peft.data.note_table import parquet_writer
-from clinical_peft.data.tables import INTEGER, TEXT, TIME
+from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table
+from clinical_peft.errors import DataError
 
+VENTILATION_PROCEDURE = 225792  # invasive ventilation as an interval, in both versions of MIMIC
 _KINDS = {"starttime": TIME, "endtime": TIME, "status": TEXT}
 
 
@@ -33,3 +36,39 @@ def write_intervals(output: Path, intervals: pd.DataFrame, source: str) -> dict[
 def read_intervals(path: Path) -> pd.DataFrame:
     """Read what `write_intervals` wrote, times as ``datetime64[s]``."""
     return pq.read_table(path).to_pandas().astype({"starttime": "datetime64[s]", "endtime": "datetime64[s]"})
+
+
+def procedure_intervals(path: Path, stay: str) -> pd.DataFrame:
+    """Return the intervals of invasive ventilation that are recorded as procedures.
+
+    Args:
+        path: PROCEDUREEVENTS_MV of MIMIC-III, or procedureevents of MIMIC-IV.
+        stay: The table's column of the ICU stay, in lower case.
+
+    Returns:
+        The stay's column, starttime, endtime, ordered by all three.
+
+    Raises:
+        DataError: The table is malformed.
+    """
+    columns = {stay.upper(): INTEGER, "STARTTIME": TIME, "ENDTIME": TIME, "ITEMID": INTEGER, "STATUSDESCRIPTION": TEXT}
+    rows = read_table(path, columns)
+    replaced = rows["STATUSDESCRIPTION"] == "Rewritten"  # an order that a later row states again
+    rows = rows[(rows["ITEMID"] == VENTILATION_PROCEDURE) & ~replaced].rename(columns=str.lower)
+    rows = rows.dropna(subset=[stay, "starttime", "endtime"])
+    rows = rows[rows["starttime"] < rows["endtime"]][[stay, "starttime", "endtime"]].astype({stay: "int64"})
+    return rows.sort_values([stay, "starttime", "endtime"], ignore_index=True)
+
+
+def seconds_since_1970(rows: pa.RecordBatch, column: str, path: Path) -> pa.Array:
+    """Return a column of times, read as text because few rows of a large table are wanted, as int64; null stays null.
+
+    Raises:
+        DataError: A value is not a time; the message names ``path``.
+    """
+    try:
+        return pc.cast(pc.cast(rows[column], TIME), INTEGER)
+    except pa.ArrowInvalid:
+        raise DataError(
+            f"{path}: column {column}: expected times as YYYY-MM-DD HH:MM:SS, found another value"
+        ) from None

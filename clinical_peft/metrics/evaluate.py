@@ -76,7 +76,7 @@ def evaluate(
         classes: JSON list, the ordered label space.
         task: Name of the task.
         job: The resolved recipe; its `model` names the run, its `switches` the deviations of training.
-        protocol: What all switches, those of the data too, amount to; see `clinical_peft.config.arms.protocol_of_run`.
+        protocol: What all switches, those of the data too, amount to; see `clinical_peft.config.ablations`.
         cohort_sha256: Checksum of the cohort that was predicted.
         seed: Seed of the run.
         resamples: Bootstrap resamples of the test patients.

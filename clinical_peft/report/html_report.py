@@ -51,6 +51,7 @@ def build_report(
     mlflow: str | None = None,
     mlflow_command: str | None = None,
     config: str = "",
+    titles: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report. The same inputs give the same bytes.
 
@@ -74,6 +75,7 @@ def build_report(
         mlflow: Address of MLflow's pages, to which rows link; None leaves the links out.
         mlflow_command: Command that serves these pages from this machine, where no server does.
         config: The study's configuration as text.
+        titles: Titles that the study gives tasks in place of their own.
 
     Raises:
         DataError: A figure is missing, or would load something from outside.
@@ -94,7 +96,9 @@ def build_report(
         further=[one for one in sections.values() if not (one.section.is_fixed or one.is_empty)],
         html=lambda table: to_html(table, _links(table, runs or {}, mlflow), hidden_caption=True),
         checklist=checklist,
-        question=question([row["task"] for row in tables["dataset_statistics"].records], adapters=len(perplexities)),
+        question=question(
+            [row["task"] for row in tables["dataset_statistics"].records], adapters=len(perplexities), titles=titles
+        ),
         short=in_short(comparison, tables, labels, metric=metric),
         config=config,
         mlflow_command=mlflow_command if mlflow else None,

@@ -8,17 +8,19 @@ from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.report.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
 from clinical_peft.tables.form import Labels, Record, Table, counted, number
-from clinical_peft.tasks import CONTROL, TASKS
+from clinical_peft.tasks import CONTROL, TASKS, titled_task
 
 
-def question(tasks: Sequence[str], *, adapters: int) -> str:
+def question(tasks: Sequence[str], *, adapters: int, titles: Mapping[str, str] | None = None) -> str:
     """Say what a study asks.
 
     Args:
         tasks: Its tasks; none where it only trains adapters.
         adapters: How many it trains.
+        titles: Titles that it gives tasks in place of their own.
     """
-    named = [task.title_in_a_sentence for task in TASKS.values() if task.name in tasks and not task.is_control]
+    asked = [task.name for task in TASKS.values() if task.name in tasks and not task.is_control]
+    named = [titled_task(name, titles or {}).title_in_a_sentence for name in asked]
     if not named:
         sentences = [
             "How much better does a language model predict clinical notes after being adapted to them with few trained "

@@ -108,4 +108,5 @@ def write_study_report(
         mlflow=mlflow[0],
         mlflow_command=mlflow[1],
         config=text,
+        titles={name: entry["title"] for name, entry in config.get("tasks", {}).items() if entry.get("title")},
     )

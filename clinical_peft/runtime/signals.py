@@ -9,11 +9,12 @@ This module imports the standard library alone.
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
@@ -54,6 +55,19 @@ def ignore_notice() -> None:
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def interrupt_in_one_line() -> None:
+    """Let an interrupt from the keyboard end this process with one line instead of a traceback."""
+    shown = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            print("error: interrupted", file=sys.stderr, flush=True)
+        else:
+            shown(kind, error, traceback)
+
+    sys.excepthook = show
 
 
 @contextmanager

@@ -1,12 +1,26 @@
 """Clinical tasks, one module each: a module of this package that defines `TASK` is a task of every study."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
 
 from clinical_peft.errors import ConfigError
 from clinical_peft.tasks.task import CodeTable, Task, TaskType
 
-__all__ = ["CONTROL", "PAPER_TASKS", "TASKS", "Task", "TaskType", "find_codes", "find_task", "read_tasks"]
+__all__ = [
+    "CONTROL",
+    "PAPER_TASKS",
+    "TASKS",
+    "Task",
+    "TaskType",
+    "find_codes",
+    "find_task",
+    "read_tasks",
+    "titled_task",
+]
+
+_SHARED = ("scores", "task")  # modules without a task
 
 
 def read_tasks() -> dict[str, Task]:
@@ -17,6 +31,8 @@ def read_tasks() -> dict[str, Task]:
     """
     tasks: dict[str, Task] = {}
     for module in iter_modules(__path__):
+        if module.name in _SHARED:
+            continue
         try:
             task: Task | None = getattr(import_module(f"{__name__}.{module.name}"), "TASK", None)
         except (TypeError, ValueError) as error:
@@ -40,6 +56,20 @@ def find_task(name: str) -> Task:
     if name not in TASKS:
         raise ConfigError(f"task: expected one of {', '.join(TASKS)}, found {name}")
     return TASKS[name]
+
+
+def titled_task(name: str, titles: Mapping[str, str]) -> Task:
+    """Return a task with the title that a study gives it, if it gives one.
+
+    Args:
+        name: Name of the task.
+        titles: Titles by name of the task.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    task = find_task(name)
+    return replace(task, title=titles.get(name, task.title))
 
 
 def find_codes(name: str) -> CodeTable:

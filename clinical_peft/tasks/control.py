@@ -13,7 +13,7 @@ def coin(request: "LabelRequest") -> "Labels":
     from clinical_peft.data.labelling import Labels
     from clinical_peft.data.labels import coin_labels
 
-    return Labels(frame=coin_labels(request.outcomes.folder, request.salt))
+    return Labels(frame=coin_labels(request.outcomes.admissions(), request.salt))
 
 
 TASK = Task(
@@ -28,5 +28,5 @@ TASK = Task(
     labelled_step="with a coin",
     is_published=False,
     is_control=True,
-    release_rows=(33_997, 48_745),
+    release_rows={"mimic-iii": (33_997, 48_745)},  # of the paper\'s Table 1
 )

@@ -8,6 +8,17 @@ if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
 
 
+DIAGNOSIS_CODES = CodeTable(
+    name="DIAGNOSES_ICD",
+    # Three digits, V and two, or E and three, before the dot; up to two after it, of E one.
+    icd9_form=r"[0-9]{3,5}|V[0-9]{2,4}|E[0-9]{3,4}",
+    # ICD-10-CM: a letter, a digit, and one to five characters more, without the dot.
+    icd10_form=r"[A-Z][0-9][0-9A-Z]{1,5}",
+    four_characters=("V", "E"),
+    enough_for_zeros=200,
+)
+
+
 def diagnosis_codes(request: "LabelRequest") -> "Labels":
     """Label admissions with the groups of their diagnosis codes."""
     from clinical_peft.data.attrition import Attrition
@@ -24,15 +35,7 @@ TASK = Task(
     short="DIAG",
     place=4,
     type="multilabel",
-    codes=CodeTable(
-        name="DIAGNOSES_ICD",
-        # Three digits, V and two, or E and three, before the dot; up to two after it, of E one.
-        icd9_form=r"[0-9]{3,5}|V[0-9]{2,4}|E[0-9]{3,4}",
-        # ICD-10-CM: a letter, a digit, and one to five characters more, without the dot.
-        icd10_form=r"[A-Z][0-9][0-9A-Z]{1,5}",
-        four_characters=("V", "E"),
-        enough_for_zeros=200,
-    ),
+    codes=DIAGNOSIS_CODES,
     label=diagnosis_codes,
     tables={"mimic-iii": {"DIAGNOSES_ICD": ICD9}, "mimic-iv": {"diagnoses_icd": ICD9_OR_10}},
     labelled_step="with a diagnosis code",
@@ -46,5 +49,5 @@ TASK = Task(
             ("icd",),
         ),
     },
-    release_rows=(33_994, 48_741),
+    release_rows={"mimic-iii": (33_994, 48_741)},  # of the paper\'s Table 1
 )

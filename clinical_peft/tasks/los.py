@@ -13,7 +13,7 @@ def length_of_stay(request: "LabelRequest") -> "Labels":
     from clinical_peft.data.labelling import Labels
     from clinical_peft.data.labels import stay_labels
 
-    frame, dropped = stay_labels(request.outcomes.folder, request.switches)
+    frame, dropped = stay_labels(request.outcomes.admissions(times=True), request.switches)
     return Labels(frame=frame, dropped=dropped)
 
 
@@ -45,6 +45,6 @@ TASK = Task(
             ("discharge",),
         ),
     },
-    release_rows=(30_421, 43_609),
+    release_rows={"mimic-iii": (30_421, 43_609)},  # of the paper\'s Table 1
     cohort_share=0.88,
 )

@@ -14,7 +14,7 @@ def survival(request: "LabelRequest") -> "Labels":
     from clinical_peft.data.labelling import Labels
     from clinical_peft.data.labels import survival_labels
 
-    return Labels(frame=survival_labels(request.outcomes.folder))
+    return Labels(frame=survival_labels(request.outcomes.admissions()))
 
 
 TASK = Task(
@@ -43,5 +43,5 @@ TASK = Task(
             ("comfort", "cmo", "hospice", "terminal", "autopsy", "withdraw"),
         ),
     },
-    release_rows=(33_954, 48_684),
+    release_rows={"mimic-iii": (33_954, 48_684)},  # of the paper\'s Table 1
 )

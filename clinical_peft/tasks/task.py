@@ -90,9 +90,9 @@ class Task:
         stated_outcomes: Statements that give the outcome away, by name.
         is_published: Whether it is one of the paper's five tasks, over which macro averages run.
         is_control: Whether its label is random.
-        release_rows: Admissions of MIMIC-III 1.4 in training and in all, from the paper's Table 1, for plans.
+        release_rows: Admissions in training and in all, by source, where they were published, for plans.
         cohort_share: Share of the synthetic hospital's admission notes that have a label, for plans.
-        mimic_iv_share: Share of MIMIC-IV's discharge summaries, most without intensive care, for plans.
+        summary_shares: Share of a source's discharge summaries that have a label, for plans, where it is not the usual.
     """
 
     name: str
@@ -111,9 +111,9 @@ class Task:
     stated_outcomes: Mapping[str, Statement] = field(default_factory=lambda: _NOTHING)
     is_published: bool = True
     is_control: bool = False
-    release_rows: tuple[int, int]
+    release_rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     cohort_share: float = 0.95
-    mimic_iv_share: float = 0.95
+    summary_shares: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.type == "multilabel") != (self.codes is not None):

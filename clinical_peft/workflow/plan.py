@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_peft.config import experiments
-from clinical_peft.config.arms import further, plain, switches_under
+from clinical_peft.config.ablations import ablation_inputs, plain, switches_under
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.sources import find_source, sources_of_corpus
 from clinical_peft.synthetic.sizes import predicted_note_counts
 from clinical_peft.tasks import find_task
-from clinical_peft.workflow.study_file import describe_unused, read_study_file
+from clinical_peft.workflow.planned_jobs import planned_outputs
+from clinical_peft.workflow.study_file import load_study, notices, read_study_file
+from clinical_peft.workflow.study_files import StudyFiles
 
-# Rows of MIMIC-IV-Note 2.2 (discharge and radiology) and NOTEEVENTS of MIMIC-III 1.4, from the releases' own checks.
-REAL_NOTES = {"mimic-iv": 331_793 + 2_321_355, "mimic-iii": 2_083_180}
-MIMIC_IV_SUMMARIES = 331_793
 # Assumptions, printed with the plan.
 TOKENS_PER_REAL_NOTE = 360
 TOKENS_PER_SYNTHETIC_NOTE = 590
@@ -30,6 +30,7 @@ SPLIT_SHARE = SPLIT_SHARES["train"]
 FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
 FULL_SHARE = 3 / 2  # a step that trains every weight adds their gradients
 BYTES_PER_PARAMETER = 4
+USUAL_SHARE = 0.95  # of discharge summaries, those with a label
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Stage:
 
 
 def plan(study: Study) -> list[Stage]:
-    """Estimate the stages of a study.
+    """Count the jobs of a study, and estimate what each of its stages takes.
 
     Args:
         study: A validated study; nothing is read from disk but its note files' sizes.
@@ -58,8 +59,18 @@ def plan(study: Study) -> list[Stage]:
     Returns:
         One stage per part of the workflow, in order.
     """
-    stages = [_data(study), _bases(study), _tokens(study), _adapters(study), _finetuning(study), _evaluation(study)]
-    return [*stages[:3], _search(study), *stages[3:]] if experiments.searches_in_use(study) else stages
+    estimates = {
+        "data": _data,
+        "bases": _bases,
+        "tokens": _tokens,
+        "search": _search,
+        "adapters": _adapters,
+        "fine-tuning": _finetuning,
+        "evaluation": _nothing,
+    }
+    outputs = planned_outputs(StudyFiles(study))
+    stages = [Stage(name, len(outputs[name]), *estimate(study)) for name, estimate in estimates.items()]
+    return [stage for stage in stages if stage.jobs or stage.name != "search"]
 
 
 def plans_for_mimic(study: Study) -> bool:
@@ -75,66 +86,56 @@ def corpus_tokens(study: Study, corpus: str) -> int:
         return path.stat().st_size // 4 if path.exists() else 0
     if corpus in study.paired_corpora:
         return round(SPLIT_SHARE * corpus_tokens(study, study.cohorts.source))
-    parts = ["mimic-iv", "mimic-iii"] if corpus == "combined" else [corpus]
+    sources = sources_of_corpus(corpus)
     if plans_for_mimic(study):
-        return TOKENS_PER_REAL_NOTE * sum(REAL_NOTES[part] for part in parts)
+        return TOKENS_PER_REAL_NOTE * sum(source.release_rows for source in sources)
     counts = predicted_note_counts(study.synthetic.size)
-    notes = {
-        "mimic-iv": counts["mimic-iv-discharge"] + counts["mimic-iv-radiology"],
-        "mimic-iii": counts["mimic-iii-discharge"],
-    }
-    return TOKENS_PER_SYNTHETIC_NOTE * sum(notes[part] for part in parts)
+    kinds = [f"{source.name}-{kind}" for source in sources for kind in ("discharge", "radiology")]
+    return TOKENS_PER_SYNTHETIC_NOTE * sum(counts.get(kind, 0) for kind in kinds)
 
 
 def cohort_rows(study: Study, task: str) -> tuple[int, int]:
     """Estimate a cohort's admissions: those of the training split, and all."""
-    kind, source = find_task(task), study.cohorts.source
-    if plans_for_mimic(study) and source == "mimic-iii":
-        return kind.release_rows
+    kind, source = find_task(task), find_source(study.cohorts.source)
+    if plans_for_mimic(study) and source.name in kind.release_rows:
+        return kind.release_rows[source.name]
     if plans_for_mimic(study):
-        rows = round(MIMIC_IV_SUMMARIES * kind.mimic_iv_share)
+        rows = round(source.release_summaries * kind.summary_shares.get(source.name, USUAL_SHARE))
     else:
-        notes = predicted_note_counts(study.synthetic.size)[f"{source}-discharge"]
+        notes = predicted_note_counts(study.synthetic.size).get(f"{source.name}-discharge", 0)
         rows = round(notes * kind.cohort_share)
     return round(rows * SPLIT_SHARE), rows
 
 
-def _data(study: Study) -> Stage:
-    corpora = experiments.corpora_in_use(study)
-    characters = 4 * sum(corpus_tokens(study, corpus) for corpus in corpora)
-    tasks = study.matrix.tasks
-    reads_ventilation = any(find_task(task).reads_ventilation for task in tasks)
-    jobs = len(tasks) + bool(tasks) + (reads_ventilation and study.data.pmv_split != "beep")
-    # Both arms of a paired corpus come from one job, which reads the extracted corpus.
-    jobs += len({study.cohorts.source if corpus in study.paired_corpora else corpus for corpus in corpora})
-    jobs += any(corpus in study.paired_corpora for corpus in corpora)
-    jobs += experiments.reads_synthetic_notes(study)
-    jobs += 1 + study.divides_carevue  # the leakage check, and who is in the CareVue subset
-    jobs += bool(experiments.runs_in_use(study))  # who the patients are
-    switched = further(study)
-    jobs += len(switched.corpora) + len(switched.admission) + len(switched.cohorts)
-    return Stage("data", jobs, 0, characters // 2)
+# What a stage takes: tokens, counted as those of LoRA steps, and bytes on disk.
 
 
-def _bases(study: Study) -> Stage:
+def _nothing(study: Study) -> tuple[int, int]:
+    return 0, 0
+
+
+def _data(study: Study) -> tuple[int, int]:
+    characters = 4 * sum(corpus_tokens(study, corpus) for corpus in experiments.corpora_in_use(study))
+    return 0, characters // 2
+
+
+def _bases(study: Study) -> tuple[int, int]:
     tokens = disk = 0
     for name in experiments.bases_in_use(study):
         source = experiments.scratch_source(study, name)
         if source is not None:
             tokens += round(1.5 * (source.recipe.train_tokens or 0))
         disk += BYTES_PER_PARAMETER * _parameters(study, name)
-    bases = experiments.bases_in_use(study)
-    collects_text = any(experiments.scratch_source(study, name) for name in bases)
-    return Stage("bases", len(bases) + collects_text, tokens, disk)
+    return tokens, disk
 
 
-def _tokens(study: Study) -> Stage:
+def _tokens(study: Study) -> tuple[int, int]:
     pairs = {(study.adapters[name].base, study.adapters[name].corpus) for name in experiments.adapters_in_use(study)}
-    corpora = [corpus for _, corpus in pairs] + [plain(corpus) for corpus in further(study).shards]
-    return Stage("tokens", len(corpora), 0, 2 * sum(corpus_tokens(study, corpus) for corpus in corpora))
+    corpora = [corpus for _, corpus in pairs] + [plain(corpus) for corpus in ablation_inputs(study).shards]
+    return 0, 2 * sum(corpus_tokens(study, corpus) for corpus in corpora)
 
 
-def _search(study: Study) -> Stage:
+def _search(study: Study) -> tuple[int, int]:
     """Every trial whole: what pruning saves is not known beforehand."""
     searches = experiments.searches_in_use(study)
     tokens = 0
@@ -151,8 +152,7 @@ def _search(study: Study) -> Stage:
             # Half of the held-out rows are test rows, which a search does not read.
             seen = train + FORWARD_SHARE * (rows - train) / 2
             tokens += round(search.planned_trials * recipe.context * recipe.epochs * seen)
-    jobs = sum(search.planned_workers + 1 for search in searches.values())
-    return Stage("search", jobs, tokens, 0)
+    return tokens, 0
 
 
 def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
@@ -172,27 +172,25 @@ def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
     return round(step * min(training, recipe.train_tokens or training)), during, around
 
 
-def _adapters(study: Study) -> Stage:
+def _adapters(study: Study) -> tuple[int, int]:
     tokens = 0
-    adapters = [*experiments.adapters_in_use(study), *further(study).adapters]
+    adapters = [*experiments.adapters_in_use(study), *ablation_inputs(study).adapters]
     for name in adapters:
         training, during, around = _pretraining(study, name)
         tokens += training + round(FORWARD_SHARE * (during + around))
-    return Stage("adapters", len(adapters), tokens, sum(_adapter_bytes(study, name) for name in adapters))
+    return tokens, sum(_adapter_bytes(study, name) for name in adapters)
 
 
-def _finetuning(study: Study) -> Stage:
-    tokens = disk = jobs = 0
+def _finetuning(study: Study) -> tuple[int, int]:
+    tokens = disk = 0
     sets = experiments.feature_sets(study)
     for name in experiments.feature_sets_in_use(study):
         model, tasks = sets[name]
-        jobs += 1
         # The cohorts share most of their notes, which are read once.
         notes = max(cohort_rows(study, task)[1] for task in tasks)
         tokens += round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
-    for model, cohort in (*experiments.runs_in_use(study), *further(study).runs):
+    for model, cohort in (*experiments.runs_in_use(study), *ablation_inputs(study).runs):
         entry, task = study.models[plain(model)], plain(cohort)
-        jobs += 1
         if entry.base is None:
             continue
         recipe = experiments.finetune_job(study, model, task).recipe
@@ -204,17 +202,7 @@ def _finetuning(study: Study) -> Stage:
         tokens += round(seeds * recipe.context * recipe.epochs * (train + held_out))
         if entry.kind == "full":
             disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
-    return Stage("fine-tuning", jobs, tokens, disk)
-
-
-def _evaluation(study: Study) -> Stage:
-    # Describing cohorts, comparing models and subgroups, calibration, tables, figures, report, tracking runs and study.
-    comparing = 9
-    comparing += bool(experiments.adapters_in_use(study))  # their cards
-    comparing += study.gaps.model is not None
-    comparing += study.gaps.contamination is not None
-    runs = len(experiments.runs_in_use(study)) + len(further(study).runs)
-    return Stage("evaluation", runs + comparing, 0, 0)
+    return tokens, disk
 
 
 def _parameters(study: Study, base: str) -> int:
@@ -269,14 +257,15 @@ def _size(count: int) -> str:
 def main(paths: Sequence[Path]) -> int:
     """Print the plan of the study in a configuration file, laid over the embedded default."""
     try:
-        study = experiments.load_study(deep_merge(*map(read_study_file, paths)))
-        unused = describe_unused(study, paths[1:])
+        default, *given = map(read_study_file, paths)
+        study = load_study(deep_merge(default, *given), paths[1:])
+        said = notices(study, paths[1:], deep_merge(*given))
     except ClinicalPeftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(render(study, plan(study)))
-    if unused:
-        print(f"\n{unused}")
+    if said:
+        print("", *said, sep="\n")
     return 0
 
 

@@ -5,6 +5,7 @@ there. The profiles therefore call `check_command_line` when Snakemake reads the
 """
 
 import json
+import re
 import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import partial
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from clinical_peft.errors import ConfigError
+from clinical_peft.runtime.signals import interrupt_in_one_line
 
 if TYPE_CHECKING:
     from clinical_peft.config.study import Study
@@ -25,12 +27,15 @@ SUFFIXES = (".yaml", ".yml", ".json")
 def check_command_line(arguments: Sequence[str]) -> None:
     """Read the study files of a Snakemake command, and end the process with one line if one cannot be read.
 
+    From here on, an interrupt from the keyboard is one line too.
+
     Args:
         arguments: The command's arguments.
 
     Raises:
         SystemExit: With code 1 and after that line.
     """
+    interrupt_in_one_line()
     try:
         for path in files_of_command(arguments):
             read_study_file(path)
@@ -168,20 +173,88 @@ def _entries(written: Mapping[str, Any], place: str) -> Iterator[str]:
     yield from map(str, value) if isinstance(value, Mapping) else ()
 
 
-def describe_unused(study: "Study", paths: Sequence[Path]) -> str | None:
-    """Say in one line what users' files define and the matrix leaves out; None if nothing.
+def load_study(config: Mapping[str, Any], paths: Sequence[Path]) -> "Study":
+    """Validate a configuration that was read from users' files.
+
+    Args:
+        config: The whole configuration, the default and values of the command line included.
+        paths: The users' files, in the order in which one overrides another.
+
+    Raises:
+        ConfigError: See `clinical_peft.config.experiments.load_study`; the message names the file whose value it is
+            about, if it is one of those.
+    """
+    from clinical_peft.config import experiments
+
+    try:
+        return experiments.load_study(config)
+    except ConfigError as error:
+        raise ConfigError(_name_file(str(error), config, paths)) from None
+
+
+_PROBLEM = re.compile(r"config: (?P<about>(?:unknown key |missing key )?(?P<key>[\w.@+-]+))")
+
+
+def _name_file(message: str, config: Mapping[str, Any], paths: Sequence[Path]) -> str:
+    """Put the file that sets a message's first key in place of `config:`."""
+    found = _PROBLEM.match(message)
+    if found is None:
+        return message
+    keys = found["key"].split(".")
+    if found["about"].startswith("missing"):
+        keys = keys[:-1]
+    for path in reversed(paths):
+        if _sets(read_study_file(path), config, keys):
+            return f"{path}: {message.removeprefix('config: ')}"
+    return message
+
+
+def _sets(written: Any, whole: Any, keys: Sequence[str], *, below: bool = False) -> bool:
+    """Whether a file gives a key the value that it has in the whole configuration.
+
+    Args:
+        written: The file's content, or a part of it.
+        whole: The same part of the configuration.
+        keys: The key's parts below it. Names may hold dots, and pydantic puts the kind of a base or a method between.
+        below: Whether this is a part and not the whole file.
+    """
+    if not keys or not isinstance(written, Mapping) or not isinstance(whole, Mapping):
+        return isinstance(written, Mapping) or written == whole
+    for count in range(1, len(keys) + 1):
+        name = ".".join(keys[:count])
+        if name in written and name in whole:
+            return _sets(written[name], whole[name], keys[count:], below=True)
+    return below and len(keys) > 1 and _sets(written, whole, keys[1:], below=True)
+
+
+def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> list[str]:
+    """Say what users' files define and the matrix leaves out, and where results go if the user names no study.
 
     Args:
         study: The whole study.
         paths: The users' files, not the default.
+        given: What these files and the command line say together.
+
+    Returns:
+        One line each.
 
     Raises:
         ConfigError: See `read_study_file`.
     """
+    from clinical_peft.config.study import renamed_keys
+
     lines = []
+    if given and "study" not in given:
+        names = ", ".join(path.name for path in paths) or "--config"
+        lines.append(
+            f"{names}: no key study, so results go to results/{study.study}, the default study's folder; add "
+            "`study: NAME` for a folder of their own"
+        )
     for path in paths:
-        unused = unused_entries(study, read_study_file(path))
+        written = read_study_file(path)
+        lines += [f"{path.name}: {line}" for line in renamed_keys(written)]
+        unused = unused_entries(study, written)
         if unused:
-            names = "; ".join(f"{place} {', '.join(entries)}" for place, entries in unused.items())
-            lines.append(f"{path.name}: defined, but not in the matrix, so not run: {names}")
-    return "\n".join(lines) or None
+            listed = "; ".join(f"{place} {', '.join(entries)}" for place, entries in unused.items())
+            lines.append(f"{path.name}: defined, but not in the matrix, so not run: {listed}")
+    return lines

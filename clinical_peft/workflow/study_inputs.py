@@ -77,11 +77,11 @@ def _check_store(study: Study) -> None:
 
 def _file_checks(study: Study, root: Path, reads: Collection[str] | None) -> Iterator[Check]:
     """Checks of the files that are read, whose readers bring libraries that the start of a run need not wait for."""
-    from clinical_peft.data.beep_labels import read_beep_labels
     from clinical_peft.data.cohort_files import check_cohort
-    from clinical_peft.data.mimic_iv.codes import read_icd_map
     from clinical_peft.data.splits import LIST_FILES, read_split_lists
     from clinical_peft.data.tables import INTEGER
+    from clinical_peft.sources.mimic_iii.beep_labels import read_beep_labels
+    from clinical_peft.sources.mimic_iv.codes import read_icd_map
     from clinical_peft.workflow.needed_tables import check_table, needed_tables
 
     def is_read(path: Path | None) -> bool:

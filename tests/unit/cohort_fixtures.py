@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 from tables_fixtures import write_csv
 
 from clinical_peft.config.switches import DATA_SWITCHES
-from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.cohorts import build_cohort
-from clinical_peft.data.outcomes import MimicIII
+from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
+from clinical_peft.sources.mimic_iii.outcomes import MimicIII
 
 PAPER = dict.fromkeys(DATA_SWITCHES, True)
 NOTE_SWITCHES = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peak_memory import needs_proc, peak_bytes
 
-from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.sections import SECTION_HEADERS, admission_note, anchored_sections, unanchored_sections
 from clinical_peft.errors import DataError
+from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
 
 COLUMNS = ["ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE", "CATEGORY", "DESCRIPTION", "TEXT", "ISERROR"]
 PAPER = {"sections_unanchored": True, "addenda_searched": True, "error_notes_kept": True, "marks_kept": True}
@@ -144,7 +144,7 @@ def test_a_reports_addendum_may_stand_far_behind_it(tmp_path):
 BUILD = """
 import sys
 from pathlib import Path
-from clinical_peft.data.admission_notes import build_admission_notes
+from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
 names = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")
 folder, paper = Path(sys.argv[1]), sys.argv[2] == "paper"
 build_admission_notes(folder, folder / "out.parquet", **dict.fromkeys(names, paper))

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_peft.data.attrition import Attrition
-from clinical_peft.data.beep_labels import beep_admissions, read_beep_labels
 from clinical_peft.data.plain_pickle import load_plain_pickle
 from clinical_peft.errors import DataError
+from clinical_peft.sources.mimic_iii.beep_labels import beep_admissions, read_beep_labels
 
 HONEST = {100001: (1, "x", "train"), 100002: [0, "val"], 100003: ("1", 2.5, None, "test")}
 CANARY = "CLINICAL_PEFT_CANARY"

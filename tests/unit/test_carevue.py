@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from leakage_fixtures import cohort_rows, write_cohort
 
-from clinical_peft.data.carevue import mark_carevue_patients
 from clinical_peft.errors import DataError
+from clinical_peft.sources.mimic_iii.carevue import mark_carevue_patients
 
 TEST = [row["subject_id"] for row in cohort_rows() if row["split"] == "test"]  # 4, 9, 14, 19
 

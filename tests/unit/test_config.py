@@ -8,6 +8,7 @@ import yaml
 from clinical_peft.config import experiments
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.schema import schema_text
+from clinical_peft.config.study import renamed_keys
 from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
 
@@ -109,7 +110,7 @@ def test_schema_is_current():
         ({"pretraining": {"train_tokens": "1e6"}}, "pretraining.train_tokens: Input should be a valid integer"),
         ({"models": {"llama": {"task_recipes": {"los": {"epochs": "two"}}}}}, "models.llama.task_recipes.los.epochs: "),
         ({"cohorts": {"source": "mimic-2"}}, "cohorts.source: "),
-        ({"cohorts": {"icd": "only-9"}}, "cohorts: icd and icd_map are for the source mimic-iv"),
+        ({"cohorts": {"icd": "only-9"}}, "cohorts: icd is for the source mimic-iv"),
         ({"cohorts": {"ventilation": "adjusted"}}, "cohorts: ventilation is for the source mimic-iv"),
         ({"cohorts": {"source": "mimic-iv", "ventilation": "elapsed"}}, "cohorts.ventilation: Input should be"),
         ({"cohorts": {"source": "mimic-iv", "icd": "both"}}, "cohorts.icd: "),
@@ -260,3 +261,17 @@ def test_a_base_is_read_as_far_as_the_longest_context_in_use():
     prompted["matrix"] = {"adapters": ["tiny-llama-prompted"]}
     assert experiments.longest_reading(study(prompted), "tiny-llama") == 127
     assert experiments.longest_reading(study({"matrix": {"adapters": [], "models": []}}), "tiny-llama") is None
+
+
+def test_a_task_may_have_a_title_of_its_own_and_needs_none():
+    assert study().task_titles == {}
+    assert study({"tasks": {"los": {"title": "Days in hospital"}}}).task_titles == {"los": "Days in hospital"}
+
+
+def test_label_is_the_earlier_name_of_a_tasks_title():
+    written = {"tasks": {"los": {"label": "Days in hospital"}, "pmv": {}}}
+    assert study(written).task_titles == {"los": "Days in hospital"}
+    assert list(renamed_keys(written)) == ["tasks.los.label is now tasks.los.title; the earlier name still works"]
+    assert list(renamed_keys({"tasks": {"los": {"title": "Days in hospital"}}})) == []
+    with pytest.raises(ConfigError, match=r"tasks\.los: expected title alone, found label, its earlier name, too"):
+        study({"tasks": {"los": {"label": "Days", "title": "Days in hospital"}}})

@@ -9,14 +9,15 @@ from cohort_fixtures import CORRECTED, NOTE_SWITCHES, PAPER, Hospital, build
 from golden_hospital import CASES, write_hospital
 from tables_fixtures import write_csv
 
-from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.icd9 import has_icd9_form
 from clinical_peft.data.labelling import label_table
-from clinical_peft.data.labels import code_table, stay_labels
-from clinical_peft.data.outcomes import MimicIII
-from clinical_peft.data.prolonged_ventilation import ventilated_admissions
+from clinical_peft.data.labels import stay_labels
 from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
+from clinical_peft.sources.mimic_iii.codes import code_table
+from clinical_peft.sources.mimic_iii.outcomes import MimicIII
+from clinical_peft.sources.mimic_iii.prolonged_ventilation import ventilated_admissions
 from clinical_peft.tasks import find_codes
 
 PROTOCOLS = pytest.mark.parametrize("switches", [PAPER, CORRECTED], ids=["paper", "corrected"])
@@ -67,8 +68,10 @@ def test_a_discharge_before_the_admission(hospital, tmp_path):
     folder = hospital.write()
     assert label_table("los", MimicIII(folder), PAPER).set_index("hadm_id")["label"][1001] == 0
     assert 1001 not in set(label_table("los", MimicIII(folder), CORRECTED)["hadm_id"])
-    assert stay_labels(folder, CORRECTED)[1]["that do not end before they begin"] == {1001}
-    assert list(stay_labels(folder, PAPER)[1]) == ["discharged alive"]
+    assert stay_labels(MimicIII(folder).admissions(times=True), CORRECTED)[1]["that do not end before they begin"] == {
+        1001
+    }
+    assert list(stay_labels(MimicIII(folder).admissions(times=True), PAPER)[1]) == ["discharged alive"]
     paper, _, steps = build("los", folder, tmp_path / "paper", PAPER)
     assert 1001 in {row["hadm_id"] for row in paper}
     corrected, _, steps = build("los", folder, tmp_path / "corrected", CORRECTED)

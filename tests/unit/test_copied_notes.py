@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.note_table import NOTE_SCHEMA
 from clinical_peft.files import sha256_file
+from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
 from clinical_peft.synthetic.copied_notes import ALIASES, CATEGORY, DIED
 from clinical_peft.synthetic.hospital import generate_sized
 from clinical_peft.synthetic.sizes import SIZES

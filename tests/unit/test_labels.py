@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from tables_fixtures import write_csv
 
 from clinical_peft.data.labelling import label_table
-from clinical_peft.data.labels import LOS_UPPER_DAYS, bin_length_of_stay, code_table
-from clinical_peft.data.outcomes import MimicIII
+from clinical_peft.data.labels import LOS_UPPER_DAYS, bin_length_of_stay
 from clinical_peft.errors import DataError
+from clinical_peft.sources.mimic_iii.codes import code_table
+from clinical_peft.sources.mimic_iii.outcomes import MimicIII
 
 
 @pytest.fixture

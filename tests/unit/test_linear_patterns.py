@@ -140,7 +140,7 @@ _ALL_TEXTS = """
 import sys
 from clinical_peft.data.death_phrases import without_death_phrases
 from clinical_peft.data.headings import before_discharge
-from clinical_peft.data.mimic_iv.sections import known_at_admission
+from clinical_peft.sources.mimic_iv.sections import known_at_admission
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured, normalise_marks, structure_texts
 from clinical_peft.data.sections import anchored_sections, split_admission_note, unanchored_sections
 from clinical_peft.data.source_notes import _passages

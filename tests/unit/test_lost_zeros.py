@@ -9,11 +9,11 @@ import pytest
 from tables_fixtures import write_csv
 
 from clinical_peft.data.attrition import Attrition
-from clinical_peft.data.labels import code_table
 from clinical_peft.data.lost_zeros import warn_of_lost_zeros
-from clinical_peft.data.mimic_iv.codes import IcdCoding, code_groups
-from clinical_peft.data.prolonged_ventilation import ventilated_admissions
 from clinical_peft.runtime.jobs import job
+from clinical_peft.sources.mimic_iii.codes import code_table
+from clinical_peft.sources.mimic_iii.prolonged_ventilation import ventilated_admissions
+from clinical_peft.sources.mimic_iv.codes import IcdCoding, code_groups
 from clinical_peft.tasks import find_codes
 
 SWITCHES = {"malformed_codes_kept": False, "procedure_codes_as_integers": False}

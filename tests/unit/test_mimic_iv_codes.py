@@ -7,9 +7,9 @@ from mimic_iv_tables import write
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.labelling import label_table
-from clinical_peft.data.mimic_iv.codes import MODES, IcdCoding, code_groups
-from clinical_peft.data.mimic_iv.outcomes import MimicIV
 from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.sources.mimic_iv.codes import MODES, IcdCoding, code_groups
+from clinical_peft.sources.mimic_iv.outcomes import MimicIV
 
 CORRECTED = {"malformed_codes_kept": False}
 # hadm_id, code, version

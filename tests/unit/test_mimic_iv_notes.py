@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mimic_iv_tables import write, write_admissions, write_notes
 
-from clinical_peft.data.mimic_iv.admission_notes import build_admission_notes
-from clinical_peft.data.mimic_iv.sections import known_at_admission, merged_sections
 from clinical_peft.data.sections import SECTION_HEADERS
 from clinical_peft.errors import DataError
+from clinical_peft.sources.mimic_iv.admission_notes import build_admission_notes
+from clinical_peft.sources.mimic_iv.sections import known_at_admission, merged_sections
 
 # The shape of a MIMIC-IV discharge summary: a blank line holds a space, and a marked section none.
 SUMMARY = """Name:  ___                     Unit No:   ___

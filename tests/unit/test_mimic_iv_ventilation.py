@@ -12,16 +12,16 @@ from mimic_iv_tables import START, stamp, write, write_admissions, write_chart
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.labelling import label_table
-from clinical_peft.data.mimic_iv.outcomes import MimicIV
-from clinical_peft.data.mimic_iv.ventilation import (
+from clinical_peft.data.ventilation_table import read_intervals, write_intervals
+from clinical_peft.errors import DataError
+from clinical_peft.sources.mimic_iv.outcomes import MimicIV
+from clinical_peft.sources.mimic_iv.ventilation import (
     HOUR_SECONDS,
     LONGEST_GAP_HOURS,
     find_periods,
     periods_from_statuses,
 )
-from clinical_peft.data.mimic_iv.ventilation_items import OXYGEN_FLOWS, STATUS_OF, STATUSES
-from clinical_peft.data.ventilation_table import read_intervals, write_intervals
-from clinical_peft.errors import DataError
+from clinical_peft.sources.mimic_iv.ventilation_items import OXYGEN_FLOWS, STATUS_OF, STATUSES
 
 CHARTED = "stay_id,charttime,storetime,itemid,value"
 DEVICE, MODE, HAMILTON, PEEP, FLOW = 226732, 223849, 229314, 220339, 223834

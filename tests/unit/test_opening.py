@@ -38,6 +38,7 @@ def test_the_question_names_the_tasks_of_the_study_alone():
     assert "procedures" not in asked
     assert "whose label is a coin" in asked
     assert "coin" not in question(["los"], adapters=1)
+    assert "days in hospital (LOS)" in question(["los"], adapters=1, titles={"los": "Days in hospital"})
 
 
 def test_the_question_asks_for_adaptation_where_adapters_are_trained():

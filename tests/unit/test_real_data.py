@@ -13,11 +13,12 @@ import pytest
 from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.labelling import label_table
-from clinical_peft.data.labels import code_table
-from clinical_peft.data.outcomes import MimicIII
-from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9, ventilated_admissions
-from clinical_peft.data.ventilation import find_episodes
+from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9
 from clinical_peft.data.ventilation_table import read_intervals, write_intervals
+from clinical_peft.sources.mimic_iii.codes import code_table
+from clinical_peft.sources.mimic_iii.outcomes import MimicIII
+from clinical_peft.sources.mimic_iii.prolonged_ventilation import ventilated_admissions
+from clinical_peft.sources.mimic_iii.ventilation import find_episodes
 from clinical_peft.tables.published import published_statistics
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")

@@ -9,10 +9,11 @@ import yaml
 from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.errors import ConfigError
+from clinical_peft.workflow import study_file
 from clinical_peft.workflow.study_file import (
     check_command_line,
-    describe_unused,
     files_of_command,
+    notices,
     read_study_file,
     unused_entries,
 )
@@ -134,7 +135,56 @@ def test_the_line_names_the_file(tmp_path):
     path.write_text(yaml.safe_dump({"study": "mine", **OWN}))
     default = yaml.safe_load((CONFIG / "config.yaml").read_text())
     study = load_study(deep_merge(default, read_study_file(path)))
-    assert describe_unused(study, [path]) == (
+    assert notices(study, [path], read_study_file(path)) == [
         "own.yaml: defined, but not in the matrix, so not run: data.note_files mine; methods narrow; adapters mine-lora"
-    )
-    assert describe_unused(study, []) is None
+    ]
+    assert notices(study, [], {}) == []
+
+
+def test_a_file_without_a_study_key_is_told_where_results_go(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("seed: 7\n")
+    default = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    study = load_study(deep_merge(default, read_study_file(path)))
+    (line,) = notices(study, [path], {"seed": 7})
+    assert line.startswith("own.yaml: no key study, so results go to results/demo")
+    assert notices(study, [path], {"seed": 7, "study": "demo"}) == []
+    assert notices(study, [], {"seed": 7})[0].startswith("--config: no key study")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("seed: many\n", "own.yaml: seed: Input should be a valid integer"),
+        ("protocoll: paper\n", "own.yaml: unknown key protocoll"),
+        ("adapters: {mine: {base: tiny-llama}}\n", "own.yaml: missing key adapters.mine.method"),
+        ("models: {llama+lora: {task_method: rola}}\n", "own.yaml: models.llama+lora.task_method: 'rola' is not among"),
+        ("methods: {lora: {settings: {r: x}}}\n", "own.yaml: methods.lora.settings.lora.r: "),
+        ("matrix: {tasks: []}\ncontamination: disjoint\n", "own.yaml: matrix.tasks: contamination disjoint needs"),
+    ],
+)
+def test_a_wrong_value_names_the_file_that_sets_it(content, expected, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as raised:
+        load_files(CONFIG / "config.yaml", path)
+    assert str(raised.value).startswith(f"{tmp_path}/{expected}")
+
+
+def test_the_last_file_that_sets_a_value_is_named(tmp_path):
+    for name, seed in (("a", "many"), ("b", "few"), ("c", "")):
+        (tmp_path / f"{name}.yaml").write_text(f"seed: {seed}\n" if seed else "protocol: paper\n")
+    with pytest.raises(ConfigError, match=r"b\.yaml: seed: "):
+        load_files(CONFIG / "config.yaml", *(tmp_path / f"{name}.yaml" for name in "abc"))
+
+
+def test_a_value_of_the_command_line_names_no_file(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("seed: 7\n")
+    config = deep_merge(*map(read_study_file, (CONFIG / "config.yaml", path)), {"seed": "many"})
+    with pytest.raises(ConfigError, match=r"^config: seed: "):
+        study_file.load_study(config, [path])
+
+
+def load_files(*paths: Path):
+    return study_file.load_study(deep_merge(*map(read_study_file, paths)), paths[1:])

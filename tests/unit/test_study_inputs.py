@@ -23,15 +23,15 @@ from clinical_peft.config import experiments
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.study import Study
 from clinical_peft.data import tables
-from clinical_peft.data.admission_notes import build_admission_notes
 from clinical_peft.data.labelling import label_table
-from clinical_peft.data.mimic_iv import admission_notes as mimic_iv_notes
-from clinical_peft.data.mimic_iv.outcomes import MimicIV
 from clinical_peft.data.note_extraction import extract_notes
-from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.subgroups import build_subgroups
 from clinical_peft.errors import DataError, StorageError
 from clinical_peft.files import require_writable, write_text
+from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
+from clinical_peft.sources.mimic_iii.outcomes import MimicIII
+from clinical_peft.sources.mimic_iv import admission_notes as mimic_iv_notes
+from clinical_peft.sources.mimic_iv.outcomes import MimicIV
 from clinical_peft.synthetic.hospital import generate_hospital
 from clinical_peft.workflow.needed_tables import needed_tables
 from clinical_peft.workflow.study_inputs import check_inputs
@@ -325,7 +325,7 @@ def test_needed_columns_are_those_that_readers_ask_for(source, hospital, tmp_pat
         every_reader(hospital, source, tmp_path)
     needed: dict[str, set[str]] = {}
     for need in needed_tables(hospital_study(hospital, source)):
-        needed.setdefault(need.table.lower(), set()).update(name.lower() for name in need.columns)
+        needed.setdefault(need.table.name.lower(), set()).update(name.lower() for name in need.table.columns)
     assert needed == asked
 
 

@@ -14,7 +14,7 @@ from clinical_peft.tasks.task import Task
 
 TASK = Task(
     name="{name}", title="30-day readmission", short="READM", place=3, type="{type}", classes=("no", "yes"),
-    tables={{"mimic-iii": {{"ADMISSIONS": {{"HADM_ID": "integer"}}}}}}, release_rows=(1, 2), {label}
+    tables={{"mimic-iii": {{"ADMISSIONS": {{"HADM_ID": "integer"}}}}}}, {label}
 )
 """
 

@@ -15,11 +15,12 @@ from tables_fixtures import write_csv
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
-from clinical_peft.data.outcomes import MimicIII
-from clinical_peft.data.prolonged_ventilation import random_split, ventilated_admissions, with_early_note
-from clinical_peft.data.ventilation import episodes_from_events, find_episodes
+from clinical_peft.data.prolonged_ventilation import random_split
 from clinical_peft.data.ventilation_table import read_intervals, write_intervals
 from clinical_peft.errors import DataError
+from clinical_peft.sources.mimic_iii.outcomes import MimicIII
+from clinical_peft.sources.mimic_iii.prolonged_ventilation import ventilated_admissions, with_early_note
+from clinical_peft.sources.mimic_iii.ventilation import episodes_from_events, find_episodes
 
 START = datetime(2150, 1, 1)
 PEEP, MODE, OXYGEN, EVENT = 505, 720, 467, 640
@@ -253,7 +254,7 @@ def test_an_early_nursing_or_respiratory_note_is_needed(tmp_path):
 FIND_EPISODES = """
 import sys
 from pathlib import Path
-from clinical_peft.data.ventilation import find_episodes
+from clinical_peft.sources.mimic_iii.ventilation import find_episodes
 assert len(find_episodes(Path(sys.argv[1]), Path(sys.argv[2]))[0]) == int(sys.argv[3])
 """
 

@@ -10,12 +10,12 @@ from test_mimic_iv_ventilation import DEVICE, HAMILTON, MODE, found, icu
 from test_ventilation import EVENT, OXYGEN, PEEP, charted_hospital, hours_of
 from test_ventilation import icu as icu_of_mimic_iii
 
-from clinical_peft.data import ventilation_items
 from clinical_peft.data.attrition import Attrition
-from clinical_peft.data.mimic_iv.outcomes import MimicIV
-from clinical_peft.data.mimic_iv.ventilation_items import STATUS_OF
-from clinical_peft.data.prolonged_ventilation import ventilated_admissions
-from clinical_peft.data.ventilation import find_episodes
+from clinical_peft.sources.mimic_iii import ventilation_items
+from clinical_peft.sources.mimic_iii.prolonged_ventilation import ventilated_admissions
+from clinical_peft.sources.mimic_iii.ventilation import find_episodes
+from clinical_peft.sources.mimic_iv.outcomes import MimicIV
+from clinical_peft.sources.mimic_iv.ventilation_items import STATUS_OF
 
 SETTINGS = """
 223849 445 448 449 450 1340 1486 1600 224687 639 654 681 682 683 684 224684 224685 224686 218 436 535 444 224695 224696

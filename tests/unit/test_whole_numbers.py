@@ -13,17 +13,17 @@ from tables_fixtures import write_csv
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.labelling import label_table
-from clinical_peft.data.mimic_iv.admission_notes import build_admission_notes
-from clinical_peft.data.mimic_iv.codes import IcdCoding, code_groups
-from clinical_peft.data.mimic_iv.outcomes import MimicIV
-from clinical_peft.data.mimic_iv.ventilation import find_periods
 from clinical_peft.data.note_extraction import extract_notes
-from clinical_peft.data.outcomes import MimicIII
 from clinical_peft.data.splits import read_split_lists
 from clinical_peft.data.tables import FLAG, INTEGER, read_table
-from clinical_peft.data.ventilation import find_episodes
 from clinical_peft.data.whole_numbers import GREATEST, LEAST, flags, whole_number, whole_numbers
 from clinical_peft.errors import DataError
+from clinical_peft.sources.mimic_iii.outcomes import MimicIII
+from clinical_peft.sources.mimic_iii.ventilation import find_episodes
+from clinical_peft.sources.mimic_iv.admission_notes import build_admission_notes
+from clinical_peft.sources.mimic_iv.codes import IcdCoding, code_groups
+from clinical_peft.sources.mimic_iv.outcomes import MimicIV
+from clinical_peft.sources.mimic_iv.ventilation import find_periods
 
 SPELLINGS = ("{}", "{}.0", "{}.00", "{}.", " {}", "{}\t", "0{}", " {}.000 ")
 NUMBERS = st.integers(0, 10**12)

@@ -22,12 +22,25 @@ def test_a_second_command_is_refused_but_looking_is_not(tmp_path: Path):
     assert claim.try_to_take({"study": "tiny", "run": None})  # this process stands for the first command
     for flags in ([TARGET, "--dry-run"], ["--unlock"]):
         assert snakemake(tmp_path, *flags).returncode == 0
-    refused = snakemake(tmp_path, TARGET)
-    assert refused.returncode == 1
-    assert f"process {os.getpid()} runs study tiny already" in refused.output
-    assert "Traceback" not in refused.output
+    for flags in ([TARGET], [TARGET, "--delete-all-output"]):
+        refused = snakemake(tmp_path, *flags)
+        assert refused.returncode == 1
+        assert f"error: results/tiny/controller.json: process {os.getpid()} runs study tiny" in refused.output
+        assert "Traceback" not in refused.output
+        assert ".smk" not in refused.output
     assert not (tmp_path / TARGET).exists()
     assert claim.is_mine()
+
+
+def test_outputs_are_deleted_where_no_command_runs(tmp_path: Path):
+    output = tmp_path / TARGET
+    output.parent.mkdir(parents=True)
+    output.touch()
+    assert snakemake(tmp_path, TARGET, "--delete-all-output", "--dry-run").returncode == 0
+    assert output.exists()
+    assert snakemake(tmp_path, TARGET, "--delete-all-output").returncode == 0
+    assert not output.exists()
+    assert not (tmp_path / "results" / "tiny" / "controller.json").exists()
 
 
 def test_a_command_that_is_told_to_end_gives_the_study_free(tmp_path: Path):

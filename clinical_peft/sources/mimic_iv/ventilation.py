@@ -15,7 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clinical_peft.data.mimic_iv.ventilation_items import (
+from clinical_peft.data.stay_partitions import by_stay
+from clinical_peft.data.table_files import find_table, locate_table
+from clinical_peft.data.tables import INTEGER, TEXT, stream_table
+from clinical_peft.data.ventilation_table import VENTILATION_PROCEDURE, procedure_intervals, seconds_since_1970
+from clinical_peft.sources.mimic_iv.ventilation_items import (
     INVASIVE,
     ITEMS,
     OXYGEN_DEVICE,
@@ -25,11 +29,6 @@ from clinical_peft.data.mimic_iv.ventilation_items import (
     STATUS_OF_ANY_SLOT,
     STATUSES,
 )
-from clinical_peft.data.stay_partitions import by_stay
-from clinical_peft.data.table_files import find_table, locate_table
-from clinical_peft.data.tables import INTEGER, TEXT, stream_table
-from clinical_peft.data.ventilation import procedure_intervals, seconds_since_1970
-from clinical_peft.data.ventilation_items import VENTILATION_PROCEDURE
 
 FROM_CHARTED_STATUS = "chartevents"
 FROM_PROCEDURES = f"procedureevents {VENTILATION_PROCEDURE}"

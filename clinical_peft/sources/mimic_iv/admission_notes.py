@@ -12,16 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from clinical_peft.data.admission_notes import ADMISSION_SCHEMA
 from clinical_peft.data.attrition import NOTES, Attrition, Tally
-from clinical_peft.data.joined_notes import joined_notes, place_notes
-from clinical_peft.data.mimic_iv.patients import adult_admissions
-from clinical_peft.data.mimic_iv.sections import known_at_admission, merged_sections
+from clinical_peft.data.joined_notes import ADMISSION_SCHEMA, joined_notes, place_notes
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.sections import MAIN_SECTIONS, SECTION_HEADERS, admission_note
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, stream_table
 from clinical_peft.files import private_directory
+from clinical_peft.sources.mimic_iv.patients import adult_admissions
+from clinical_peft.sources.mimic_iv.sections import known_at_admission, merged_sections
 
 ADDENDUM = "AD"
 _NOTE_COLUMNS = {

@@ -17,18 +17,17 @@ import pyarrow.compute as pc
 from clinical_peft.data.stay_partitions import by_stay
 from clinical_peft.data.table_files import find_table, locate_table
 from clinical_peft.data.tables import FLAG, INTEGER, TEXT, TIME, marked_as_error, read_table, stream_table
-from clinical_peft.data.ventilation_items import (
+from clinical_peft.data.ventilation_table import VENTILATION_PROCEDURE, procedure_intervals, seconds_since_1970
+from clinical_peft.sources.mimic_iii.ventilation_items import (
     EXTUBATION_PROCEDURES,
     EXTUBATION_VALUES,
     OXYGEN_VALUES,
     SELF_EXTUBATION_PROCEDURE,
     SELF_EXTUBATION_VALUES,
-    VENTILATION_PROCEDURE,
     VENTILATOR_EXCLUDED_VALUES,
     VENTILATOR_SETTINGS,
     VENTILATOR_VALUES,
 )
-from clinical_peft.errors import DataError
 
 FROM_CHARTED_SETTINGS = "CHARTEVENTS"
 FROM_PROCEDURES = f"PROCEDUREEVENTS_MV {VENTILATION_PROCEDURE}"
@@ -136,20 +135,6 @@ def _flagged(rows: pa.RecordBatch, path: Path) -> pd.DataFrame:
     )
 
 
-def seconds_since_1970(rows: pa.RecordBatch, column: str, path: Path) -> pa.Array:
-    """Return a column of times, read as text because few rows of a large table are wanted, as int64; null stays null.
-
-    Raises:
-        DataError: A value is not a time; the message names ``path``.
-    """
-    try:
-        return pc.cast(pc.cast(rows[column], TIME), INTEGER)
-    except pa.ArrowInvalid:
-        raise DataError(
-            f"{path}: column {column}: expected times as YYYY-MM-DD HH:MM:SS, found another value"
-        ) from None
-
-
 def _has_value(items: np.ndarray, values: "pd.Series[str]", wanted: dict[int, frozenset[str]]) -> np.ndarray:
     found = np.zeros(len(items), dtype=bool)
     for item, names in wanted.items():
@@ -168,25 +153,3 @@ def _extubations(path: Path) -> pd.DataFrame:
     by_patient = events["ITEMID"].to_numpy("int64") == SELF_EXTUBATION_PROCEDURE
     stays = events["ICUSTAY_ID"].to_numpy("int64")
     return pd.DataFrame({"icustay_id": stays, "seconds": seconds, "self_extubated": by_patient})
-
-
-def procedure_intervals(path: Path, stay: str) -> pd.DataFrame:
-    """Return the intervals of invasive ventilation that are recorded as procedures.
-
-    Args:
-        path: PROCEDUREEVENTS_MV of MIMIC-III, or procedureevents of MIMIC-IV.
-        stay: The table's column of the ICU stay, in lower case.
-
-    Returns:
-        The stay's column, starttime, endtime, ordered by all three.
-
-    Raises:
-        DataError: The table is malformed.
-    """
-    columns = {stay.upper(): INTEGER, "STARTTIME": TIME, "ENDTIME": TIME, "ITEMID": INTEGER, "STATUSDESCRIPTION": TEXT}
-    rows = read_table(path, columns)
-    replaced = rows["STATUSDESCRIPTION"] == "Rewritten"  # an order that a later row states again
-    rows = rows[(rows["ITEMID"] == VENTILATION_PROCEDURE) & ~replaced].rename(columns=str.lower)
-    rows = rows.dropna(subset=[stay, "starttime", "endtime"])
-    rows = rows[rows["starttime"] < rows["endtime"]][[stay, "starttime", "endtime"]].astype({stay: "int64"})
-    return rows.sort_values([stay, "starttime", "endtime"], ignore_index=True)

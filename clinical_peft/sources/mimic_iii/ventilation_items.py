@@ -65,4 +65,3 @@ EXTUBATION_PROCEDURES = frozenset({227194, 225468, 225477})
 # By the patient. The concept tells these apart, so that they are not one event with another extubation.
 SELF_EXTUBATION_VALUES = {640: frozenset({"Self Extubation"})}
 SELF_EXTUBATION_PROCEDURE = 225468
-VENTILATION_PROCEDURE = 225792  # invasive ventilation, an interval

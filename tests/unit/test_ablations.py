@@ -1,11 +1,11 @@
-"""Names with a switch: what an arm is made from, what it shares with the study, and what is refused."""
+"""Names with a switch: what an ablation is made from, what it shares with the study, and what is refused."""
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_peft.config import arms
+from clinical_peft.config import ablations
 from clinical_peft.config.experiments import feature_set, finetune_job, load_study, pretrain_job
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.switches import SWITCHES, name_protocol
@@ -35,15 +35,15 @@ def test_a_switch_speaks_of_known_tasks_and_of_data_or_training():
 
 @given(switch=st.sampled_from(sorted(SWITCHES)), name=st.sampled_from(["los", BOTH, ADAPTER, "mimic-iv"]))
 def test_a_name_turns_on_its_switch_alone(measured, switch, name):
-    values = arms.switches_under(measured, f"{name}@{switch}")
+    values = ablations.switches_under(measured, f"{name}@{switch}")
     assert [key for key, value in values.items() if value] == [switch]
-    assert arms.plain(f"{name}@{switch}") == name
-    assert arms.switch_of(f"{name}@{switch}") == switch
+    assert ablations.plain(f"{name}@{switch}") == name
+    assert ablations.switch_of(f"{name}@{switch}") == switch
 
 
 def test_paper_turns_on_all_and_no_switch_none(measured):
-    assert all(arms.switches_under(measured, "los@paper").values())
-    assert arms.switches_under(measured, "los") == measured.resolved_switches
+    assert all(ablations.switches_under(measured, "los@paper").values())
+    assert ablations.switches_under(measured, "los") == measured.resolved_switches
 
 
 @pytest.mark.parametrize(
@@ -58,29 +58,33 @@ def test_paper_turns_on_all_and_no_switch_none(measured):
         ("paper", True, True, True, True, True, True),
     ],
 )
-def test_an_arm_shares_what_its_switch_does_not_reach(
+def test_an_ablation_shares_what_its_switch_does_not_reach(
     measured, switch, model, cohort, adapter, shards, notes, admission
 ):
-    arm = next(arm for arm in arms.arms_in_use(measured) if (arm.switch, arm.task) == (switch, "los"))
-    corpus = arms.shards_of_adapter(measured, arm.adapter)
+    ablation = next(
+        ablation
+        for ablation in ablations.ablations_in_use(measured)
+        if (ablation.switch, ablation.task) == (switch, "los")
+    )
+    corpus = ablations.shards_of_adapter(measured, ablation.adapter)
     found = [
-        arm.model,
-        arm.cohort,
-        arm.adapter,
+        ablation.model,
+        ablation.cohort,
+        ablation.adapter,
         corpus,
-        arms.notes_of_shards(corpus),
-        arms.admission_notes_of(arm.cohort),
+        ablations.notes_of_shards(corpus),
+        ablations.admission_notes_of(ablation.cohort),
     ]
     assert [name.endswith(f"@{switch}") for name in found] == [model, cohort, adapter, shards, notes, admission]
-    assert [arms.plain(name) for name in found] == [BOTH, "los", ADAPTER, "mimic-iv", "mimic-iv", "admission"]
+    assert [ablations.plain(name) for name in found] == [BOTH, "los", ADAPTER, "mimic-iv", "mimic-iv", "admission"]
 
 
 def test_jobs_under_a_switch_differ_in_it_and_in_their_names_alone(measured):
-    job, arm = (finetune_job(measured, name, "los") for name in (BOTH, f"{BOTH}@unclipped"))
-    assert arm.switches == job.switches | {"unclipped": True}
-    assert (arm.model, arm.clinical) == (f"{BOTH}@unclipped", f"{ADAPTER}@unclipped")
-    assert (arm.recipe, arm.task, arm.task_method) == (job.recipe, job.task, job.task_method)
-    adapter = pretrain_job(measured, arm.clinical)
+    job, ablation = (finetune_job(measured, name, "los") for name in (BOTH, f"{BOTH}@unclipped"))
+    assert ablation.switches == job.switches | {"unclipped": True}
+    assert (ablation.model, ablation.clinical) == (f"{BOTH}@unclipped", f"{ADAPTER}@unclipped")
+    assert (ablation.recipe, ablation.task, ablation.task_method) == (job.recipe, job.task, job.task_method)
+    adapter = pretrain_job(measured, ablation.clinical)
     assert adapter.switches["unclipped"]
     assert (adapter.recipe, adapter.method) == (
         pretrain_job(measured, ADAPTER).recipe,
@@ -89,10 +93,10 @@ def test_jobs_under_a_switch_differ_in_it_and_in_their_names_alone(measured):
 
 
 def test_a_run_names_its_protocol(measured):
-    assert arms.protocol_of_run(measured, BOTH, "los") == "corrected"
-    assert arms.protocol_of_run(measured, f"{BOTH}@unclipped", "los") == "corrected with unclipped"
-    assert arms.protocol_of_run(measured, BOTH, "los@los_rounded") == "corrected with los_rounded"
-    assert arms.protocol_of_run(measured, f"{BOTH}@paper", "los@paper") == "paper"
+    assert ablations.protocol_of_run(measured, BOTH, "los") == "corrected"
+    assert ablations.protocol_of_run(measured, f"{BOTH}@unclipped", "los") == "corrected with unclipped"
+    assert ablations.protocol_of_run(measured, BOTH, "los@los_rounded") == "corrected with los_rounded"
+    assert ablations.protocol_of_run(measured, f"{BOTH}@paper", "los@paper") == "paper"
     assert name_protocol(dict.fromkeys(SWITCHES, True) | {"unclipped": False}) == "paper without unclipped"
 
 
@@ -102,34 +106,34 @@ def test_a_head_under_a_switch_reads_no_pooled_notes_of_another(measured):
     assert feature_set(measured, "llama@pool_last_position", "los") is None
 
 
-def test_a_switch_has_no_arm_on_a_task_that_it_cannot_change(measured):
-    found = {(arm.switch, arm.task) for arm in arms.arms_in_use(measured)}
+def test_a_switch_has_no_ablation_on_a_task_that_it_cannot_change(measured):
+    found = {(ablation.switch, ablation.task) for ablation in ablations.ablations_in_use(measured)}
     assert ("los_rounded", "los") in found
     assert ("los_rounded", "procedures") not in found
     assert ("death_phrases_original", "los") not in found
-    untouched = arms.untouched_tasks(measured)
+    untouched = ablations.untouched_tasks(measured)
     assert untouched["death_phrases_original"] == ["los", "procedures"]
     assert untouched["los_rounded"] == ["procedures"]
     assert "unclipped" not in untouched
     every = {(switch, task) for switch in SWITCHES for task in ("los", "procedures")}
     assert found | {(switch, task) for switch, tasks in untouched.items() for task in tasks} == every | {
-        (arms.ALL, "los"),
-        (arms.ALL, "procedures"),
+        (ablations.ALL, "los"),
+        (ablations.ALL, "procedures"),
     }
 
 
-def test_a_model_without_adapters_has_no_arm_of_theirs(pytestconfig):
+def test_a_model_without_adapters_has_no_ablation_of_theirs(pytestconfig):
     head = study(pytestconfig, gaps={"model": "llama"})
-    assert {arm.switch for arm in arms.arms_in_use(head)}.isdisjoint(
+    assert {ablation.switch for ablation in ablations.ablations_in_use(head)}.isdisjoint(
         {"notes_flattened", "truncate_and_pad", "task_adapter_inactive"}
     )
-    assert all(arm.adapter is None for arm in arms.arms_in_use(head))
+    assert all(ablation.adapter is None for ablation in ablations.ablations_in_use(head))
     encoder = study(pytestconfig, gaps={"model": "bert+lora"})
-    assert "pool_last_position" not in {arm.switch for arm in arms.arms_in_use(encoder)}
+    assert "pool_last_position" not in {ablation.switch for ablation in ablations.ablations_in_use(encoder)}
 
 
 def test_a_study_without_gaps_has_none(pytestconfig):
-    assert arms.arms_in_use(study(pytestconfig, gaps={"model": None})) == []
+    assert ablations.ablations_in_use(study(pytestconfig, gaps={"model": None})) == []
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,15 @@ import xxhash
 
 from clinical_peft.data.attrition import ADMISSIONS, NOTES, Attrition, Tally
 from clinical_peft.data.consistency import check_key
-from clinical_peft.data.joined_notes import JoinedNotes, joined_notes, place_notes
+from clinical_peft.data.joined_notes import ADMISSION_SCHEMA, JoinedNotes, joined_notes, place_notes
 from clinical_peft.data.note_cleaning import normalise_marks
 from clinical_peft.data.note_table import parquet_writer
-from clinical_peft.data.original_reader import MISSING_WORDS
 from clinical_peft.data.sections import MAIN_SECTIONS, admission_note, anchored_sections, unanchored_sections
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import FLAG, INTEGER, TEXT, marked_as_error, read_table, stream_table
 from clinical_peft.files import PARTIAL
+from clinical_peft.sources.mimic_iii.original_reader import MISSING_WORDS
 
-ADMISSION_SCHEMA = pa.schema([("hadm_id", pa.int64()), ("subject_id", pa.int64()), ("text", pa.string())])
 _TEXT_SCHEMA = pa.schema([("text", pa.string())])
 _NOTE_COLUMNS = {
     "ROW_ID": INTEGER,

@@ -1,8 +1,8 @@
-"""The study again with one of the original's choices: how such an arm is called, and what of it differs.
+"""The study again with one of the original's choices: how ablations are named, and what differs in each.
 
 A corpus, a task, an adapter or a model followed by `@` and a switch is the same with that switch turned on, and with
 `@paper` all are: `cohorts/los@los_rounded.parquet` has the labels of rounded stays. Every such file can be asked for.
-What a switch does not reach, an arm takes from the study itself.
+What a switch does not reach, an ablation takes from the study itself.
 """
 
 from collections.abc import Iterable
@@ -16,14 +16,15 @@ from clinical_peft.config.switches import (
     resolve_switches,
 )
 from clinical_peft.errors import ConfigError
+from clinical_peft.sources import SOURCES, find_source
 
 ALL = "paper"
 MARK = "@"
-OF_ADAPTERS: tuple[Stage, ...] = ("corpus", "shards", "adapter")
+ADAPTER_STAGES: tuple[Stage, ...] = ("corpus", "shards", "adapter")
 
 
 @dataclass(frozen=True)
-class Arm:
+class Ablation:
     """One run of the model of `gaps` under a switch.
 
     Attributes:
@@ -87,7 +88,7 @@ def shards_of_adapter(study: Study, adapter: str) -> str:
 def adapter_of_model(study: Study, model: str) -> str | None:
     """Name of a model's clinical adapter, or None without one."""
     clinical = study.models[plain(model)].clinical
-    return _under(clinical, switch_of(model), *OF_ADAPTERS) if clinical else None
+    return _under(clinical, switch_of(model), *ADAPTER_STAGES) if clinical else None
 
 
 def admission_notes_of(task: str) -> str:
@@ -95,12 +96,12 @@ def admission_notes_of(task: str) -> str:
     return _under("admission", switch_of(task), "admission")
 
 
-def arms_in_use(study: Study) -> list[Arm]:
+def ablations_in_use(study: Study) -> list[Ablation]:
     """The runs that `gaps` asks for, switch by switch, all switches together last."""
     if study.gaps.model is None:
         return []
     return [
-        _arm(study, study.gaps.model, switch, task)
+        _ablation(study, study.gaps.model, switch, task)
         for switch in (*chosen_switches(study), ALL)
         for task in _tasks(study)
         if may_change(study, switch, task)
@@ -113,7 +114,7 @@ def chosen_switches(study: Study) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Further:
+class AblationInputs:
     """What `gaps` needs beyond the study's matrix, by kind; each name once and with a switch.
 
     Attributes:
@@ -133,19 +134,19 @@ class Further:
     runs: tuple[tuple[str, str], ...]
 
 
-def further(study: Study) -> Further:
-    """Everything that exists for the arms alone."""
-    used = arms_in_use(study)
-    adapters = _switched(arm.adapter for arm in used if arm.adapter)
+def ablation_inputs(study: Study) -> AblationInputs:
+    """Everything that exists for ablations alone."""
+    used = ablations_in_use(study)
+    adapters = _switched(each.adapter for each in used if each.adapter)
     shards = _switched(shards_of_adapter(study, adapter) for adapter in adapters)
-    cohorts = _switched(arm.cohort for arm in used)
-    return Further(
+    cohorts = _switched(each.cohort for each in used)
+    return AblationInputs(
         corpora=_switched(map(notes_of_shards, shards)),
         shards=shards,
         adapters=adapters,
         admission=_switched(map(admission_notes_of, cohorts)),
         cohorts=cohorts,
-        runs=tuple((arm.model, arm.cohort) for arm in used),
+        runs=tuple((each.model, each.cohort) for each in used),
     )
 
 
@@ -180,7 +181,7 @@ def may_change(study: Study, switch: str, task: str) -> bool:
         return model.task_method is not None and model.clinical_mode in ("frozen", "trainable")
     if choice.only_for == "decoder":
         return model.base is not None and study.bases[model.base].family == "causal"
-    return model.clinical is not None or not set(choice.stages) <= set(OF_ADAPTERS)
+    return model.clinical is not None or not set(choice.stages) <= set(ADAPTER_STAGES)
 
 
 def check_gaps(study: Study) -> None:
@@ -206,14 +207,17 @@ def check_gaps(study: Study) -> None:
         raise ConfigError("config: gaps.model: switches are turned on alone on top of protocol corrected, found paper")
     if gaps.contamination is None:
         return
-    if study.contamination != "paper" or study.cohorts.source != "mimic-iii":
+    source = find_source(study.cohorts.source)
+    if study.contamination != "paper" or not source.has_carevue:
+        divided = ", ".join(name for name, other in SOURCES.items() if other.has_carevue)
         raise ConfigError(
-            "config: gaps.contamination: needs tasks of mimic-iii and contamination paper, which leaves every corpus "
-            f"open, found {study.cohorts.source} and {study.contamination}"
+            f"config: gaps.contamination: needs tasks of {divided} and contamination paper, which leaves every corpus "
+            f"open, found {source.name} and {study.contamination}"
         )
     if not study.matrix.tasks:
         raise ConfigError("config: matrix.tasks: gaps.contamination needs the tasks whose patients it leaves out")
-    for key, corpus in (("adapted", "mimic-iv"), *zip(("disjoint", "matched"), study.paired_corpora, strict=True)):
+    adapted = ("adapted", str(source.carevue_absent_from))
+    for key, corpus in (adapted, *zip(("disjoint", "matched"), study.paired_corpora, strict=True)):
         _check_corpus(study, key, getattr(gaps.contamination, key), corpus)
 
 
@@ -227,8 +231,8 @@ def _check_corpus(study: Study, key: str, model: str, corpus: str) -> None:
         )
 
 
-def _arm(study: Study, model: str, switch: str, task: str) -> Arm:
+def _ablation(study: Study, model: str, switch: str, task: str) -> Ablation:
     clinical = study.models[model].clinical
-    stages: tuple[Stage, ...] = ("model", *OF_ADAPTERS) if clinical else ("model",)
+    stages: tuple[Stage, ...] = ("model", *ADAPTER_STAGES) if clinical else ("model",)
     name = _under(model, switch, *stages)
-    return Arm(switch, task, name, _under(task, switch, "admission", "cohort"), adapter_of_model(study, name))
+    return Ablation(switch, task, name, _under(task, switch, "admission", "cohort"), adapter_of_model(study, name))

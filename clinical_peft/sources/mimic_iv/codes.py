@@ -15,6 +15,7 @@ from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, read_table
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.tasks import find_codes
+from clinical_peft.tasks.diagnoses import DIAGNOSIS_CODES
 from clinical_peft.tasks.task import CodeTable
 
 SEPARATE, MAP_TO_9, ONLY_9, ONLY_10 = "separate", "map-to-9", "only-9", "only-10"
@@ -158,7 +159,7 @@ def read_icd_map(path: Path) -> pd.DataFrame:
         DataError: The file is missing or malformed, or holds something else than ICD-9 codes.
     """
     pairs = read_table(path, {"icd10_code": TEXT, "icd9_code": TEXT}).dropna()
-    warn_of_lost_zeros(pairs["icd9_code"], find_codes("diagnoses"), path, "icd9_code")
+    warn_of_lost_zeros(pairs["icd9_code"], DIAGNOSIS_CODES, path, "icd9_code")
     pairs = pairs.apply(lambda column: column.str.strip().str.replace(".", "", regex=False).str.upper())
     pairs = pairs[(pairs["icd9_code"] != "") & ~pairs["icd9_code"].str.startswith("NO")]
     malformed = int((~pairs["icd9_code"].str.fullmatch(_ICD9_CODE)).sum())

@@ -1,0 +1,172 @@
+"""What the jobs of cohorts read: tables, lists and derived files, and the settings of each task."""
+
+from functools import cached_property
+from pathlib import Path
+
+from clinical_peft.config import experiments
+from clinical_peft.config.ablations import admission_notes_of, plain, switches_under
+from clinical_peft.config.switches import SWITCHES
+from clinical_peft.data.table_files import table_files
+from clinical_peft.sources import Source, find_source
+from clinical_peft.tasks import TASKS, Task, find_task
+from clinical_peft.workflow.corpora import CorpusFiles
+from clinical_peft.workflow.study_folder import Files, Wildcards
+
+SPLIT_LISTS = ("mimic_train.csv", "mimic_val.csv", "mimic_test.csv")
+
+
+class CohortFiles(CorpusFiles):
+    """Admission notes, cohorts, and what is known of their patients."""
+
+    @cached_property
+    def source(self) -> Source:
+        """Where outcomes, and the notes that they are predicted from, come from."""
+        return find_source(self.study.cohorts.source)
+
+    def has_table(self, name: str) -> bool:
+        """Whether the user's folder of outcomes holds a table; False for the synthetic hospital."""
+        folder = self.study.data.folder(self.source.key)
+        return folder is not None and bool(table_files(folder, name))
+
+    def outcome_folder(self, wildcards: Wildcards) -> str | None:
+        """Folder of the tables that admissions and labels come from."""
+        return self.table_folder(self.source.key)
+
+    # --- admission notes -------------------------------------------------------------------------------------------
+
+    def admission_tables(self, wildcards: Wildcards) -> list[str]:
+        """Tables that admission notes are cut from."""
+        return list(dict.fromkeys(self.table_paths(self.source.admission_tables)))
+
+    def admission_note_folder(self, wildcards: Wildcards) -> str | None:
+        """Folder of the source's notes where it is not that of its other tables; None where it is."""
+        apart = self.source.note_key != self.source.key
+        return self.table_folder(self.source.note_key) if apart else None
+
+    def admission_switches(self, wildcards: Wildcards) -> dict[str, bool]:
+        """Switches of admission notes."""
+        switches = switches_under(self.study, wildcards.admission)
+        return {name: switches[name] for name, switch in SWITCHES.items() if switch.stages == ("admission",)}
+
+    # --- one task's cohort -----------------------------------------------------------------------------------------
+
+    def cohort_task(self, wildcards: Wildcards) -> str:
+        """Name of a cohort's task without its switch."""
+        return plain(wildcards.task)
+
+    def cohort_notes(self, wildcards: Wildcards) -> str:
+        """Admission notes that a cohort is made from."""
+        return f"{self.root}/notes/{admission_notes_of(wildcards.task)}.parquet"
+
+    def cohort_tables(self, wildcards: Wildcards) -> list[str]:
+        """Tables that a cohort's labels come from."""
+        task = self._task(wildcards)
+        return self.table_paths(self.source.label_tables(task, by_list=self.is_labelled_by_list(task)))
+
+    def is_labelled_by_list(self, task: Task) -> bool:
+        """Whether a task's members and labels come from a published list."""
+        return self.study.data.pmv_split == "beep" and task.has_own_split
+
+    def cohort_ventilation(self, wildcards: Wildcards) -> Files:
+        """Derived episodes of ventilation, for a task that needs them."""
+        task = self._task(wildcards)
+        derived = task.reads_ventilation and not self.is_labelled_by_list(task)
+        return f"{self.root}/cohorts/ventilation.parquet" if derived else []
+
+    def cohort_list(self, wildcards: Wildcards) -> Files:
+        """The published list of ventilated admissions, for a task that is labelled by it."""
+        return str(self.study.data.pmv_labels) if self.is_labelled_by_list(self._task(wildcards)) else []
+
+    def cohort_icd(self, wildcards: Wildcards) -> str:
+        """How codes of two versions are joined; the default for a task without codes."""
+        return self.study.cohorts.icd if self._task(wildcards).codes is not None else "separate"
+
+    def cohort_icd_map(self, wildcards: Wildcards) -> Files:
+        """The user's map of codes, for a task that has codes."""
+        icd_map = self.study.cohorts.icd_map
+        return str(icd_map) if icd_map and self._task(wildcards).codes is not None else []
+
+    def cohort_splits(self, wildcards: Wildcards) -> str:
+        """`hash`, or the folder of lists of patients."""
+        return str(self.study.data.splits)
+
+    def split_lists(self, wildcards: Wildcards) -> list[str]:
+        """Lists of patients per split, when the study brings its own."""
+        if self.study.data.splits == "hash":
+            return []
+        return [str(Path(self.study.data.splits) / name) for name in SPLIT_LISTS]
+
+    def cohort_salt(self, wildcards: Wildcards) -> str:
+        """What the hash split and the control task's label depend on; empty where neither is asked for."""
+        salted = self._task(wildcards).is_random or self.study.data.splits == "hash"
+        return self.study.data.split_salt if salted else ""
+
+    def cohort_pmv_split(self, wildcards: Wildcards) -> str:
+        """How a task with a split of its own is split; by patient for the others."""
+        return self.study.data.pmv_split if self._task(wildcards).has_own_split else "core-patient"
+
+    def cohort_switches(self, wildcards: Wildcards) -> dict[str, bool]:
+        """Switches that a cohort depends on."""
+        switches, task = switches_under(self.study, wildcards.task), plain(wildcards.task)
+        return {
+            name: switches[name]
+            for name, switch in SWITCHES.items()
+            if "cohort" in switch.stages and switch.is_for_task(task)
+        }
+
+    def _task(self, wildcards: Wildcards) -> Task:
+        return find_task(plain(wildcards.task))
+
+    # --- what is known of patients ---------------------------------------------------------------------------------
+
+    def ventilation_tables(self, wildcards: Wildcards) -> list[str]:
+        """Tables that episodes of ventilation are derived from."""
+        return self.table_paths(self.source.tables_of_ventilation(self.has_table))
+
+    def subgroup_tables(self, wildcards: Wildcards) -> list[str]:
+        """The table of admissions, and those that say more of a patient and are there."""
+        return self.table_paths(self.source.attribute_tables)
+
+    def carevue_tables(self, wildcards: Wildcards) -> list[str]:
+        """The list of CareVue patients if the study has one, else the tables that tell them approximately."""
+        listed = self.study.data.carevue_patients
+        return [str(listed)] if listed else self.table_paths(self.source.carevue_tables)
+
+    def tasks_split_by_admission(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Selected tasks of which a patient may be in several splits, as the study asks for a split by admission."""
+        selected = self.study.matrix.tasks
+        return [task for task in TASKS if task in selected and self._is_split_by_admission(task)]
+
+    def patients_apart(self, wildcards: Wildcards) -> bool:
+        """Whether every patient of a task is in one split."""
+        return not self._is_split_by_admission(plain(wildcards.task))
+
+    def _is_split_by_admission(self, task: str) -> bool:
+        return self.study.data.pmv_split != "core-patient" and find_task(task).has_own_split
+
+    # --- cohorts in use --------------------------------------------------------------------------------------------
+
+    def cohorts(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Cohorts of the selected tasks."""
+        return self.paths("cohorts/{}.parquet", self.study.matrix.tasks)
+
+    def classes(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Names of the classes of the selected tasks."""
+        return self.paths("cohorts/{}.classes.json", self.study.matrix.tasks)
+
+    def classes_by_task(self, wildcards: Wildcards | None = None) -> dict[str, str]:
+        """The same by task."""
+        return dict(zip(self.study.matrix.tasks, self.classes(), strict=True))
+
+    def attrition(self, wildcards: Wildcards | None = None) -> list[str]:
+        """How many admissions each step leaves, of the selected tasks."""
+        return self.paths("cohorts/{}.attrition.json", self.study.matrix.tasks)
+
+    def subgroups(self, wildcards: Wildcards | None = None) -> Files:
+        """Attributes of patients, if anything is predicted."""
+        return f"{self.root}/cohorts/subgroups.parquet" if experiments.runs_in_use(self.study) else []
+
+    def carevue(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Which test patients are in the CareVue subset, if the study asks."""
+        names = ["carevue.parquet", "carevue.json"] if self.study.divides_carevue else []
+        return self.paths("cohorts/{}", names)

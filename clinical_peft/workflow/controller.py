@@ -1,0 +1,138 @@
+"""One command that runs a study: what it checks and takes before its first job, and what it prints at the end."""
+
+import atexit
+import sys
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Protocol
+
+from clinical_peft.config import experiments
+from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.locks.lease import Lease
+from clinical_peft.locks.processes import announce_parent
+from clinical_peft.runtime.privacy import keep_to_owner, protect_process
+from clinical_peft.runtime.signals import ignore_notice
+from clinical_peft.runtime.user_site import ignore_user_site
+from clinical_peft.tracking.stores import how_to_look
+from clinical_peft.training.kept_seeds import forget_seeds
+from clinical_peft.workflow.study_files import StudyFiles
+from clinical_peft.workflow.study_inputs import check_inputs
+
+METADATA = Path(".snakemake")
+
+
+class Job(Protocol):
+    """A job that is going to run, as Snakemake describes it."""
+
+    rule: Any
+    wildcards: Any
+    params: Any
+    input: Iterable[str]
+    output: Iterable[str]
+
+
+def prepare_process(*, installation: Path) -> None:
+    """Keep what this process and its jobs write to its owner, and keep the user's own packages out of jobs.
+
+    Args:
+        installation: A file of Snakemake's installation.
+    """
+    protect_process()
+    # Snakemake made it before it read the Snakefile; it holds its logs and what it remembers of every job.
+    if not keep_to_owner(METADATA):
+        print(f"note: {METADATA} belongs to another user and is open to others", file=sys.stderr)
+    ignore_notice()
+    announce_parent()
+    ignore_user_site(installation=installation)
+
+
+def end_with_line(error: ClinicalPeftError) -> None:
+    """Print what a user has to fix, and end the command.
+
+    Raises:
+        SystemExit: With code 1. Snakemake would follow an exception of its own with places in the rules.
+    """
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(1)
+
+
+class Controller:
+    """The command that runs a study; a second one is refused while it lives.
+
+    Args:
+        files: What the rules ask of the study.
+    """
+
+    def __init__(self, files: StudyFiles) -> None:
+        self.files = files
+        self.lease = Lease(Path(files.root), study=files.study.study)
+
+    def start(self, jobs: Iterable[Job], *, forced: Iterable[Job], run: str | None) -> None:
+        """Check the study, take it, and delete what jobs run by demand have kept.
+
+        Args:
+            jobs: Jobs that are going to run.
+            forced: Those of them that the command asks to run anew.
+            run: Name under which this command submits SLURM jobs; None if it submits none.
+
+        Raises:
+            ClinicalPeftError: The study cannot run, or something that it reads is missing or malformed, or another
+                command runs it.
+        """
+        self._check(list(jobs))
+        keep_to_owner(METADATA)
+        self.take(run=run)
+        for job in forced:
+            if job.rule.name == "finetune_model":
+                forget_seeds(Path(job.params.work))
+
+    def take(self, *, run: str | None = None) -> None:
+        """Take the study, until the command ends.
+
+        Args:
+            run: See `start`.
+
+        Raises:
+            StudyInUseError: Another command runs it.
+            StorageError: The folder of results cannot be written to.
+        """
+        self.lease.take(run=run)
+        # Snakemake's hooks are not called when its scheduler itself fails.
+        atexit.register(self.release)
+
+    def guard_deletion(self, delete: Callable[..., None]) -> Callable[..., None]:
+        """Return what deletes outputs of the study, with a refusal while another command runs it.
+
+        Args:
+            delete: Snakemake's own function; its keyword `dryrun` says that nothing is deleted.
+        """
+
+        @wraps(delete)
+        def guarded(*args: Any, dryrun: bool = False, **kwargs: Any) -> None:
+            if not dryrun:
+                try:
+                    self.take()
+                except ClinicalPeftError as error:
+                    end_with_line(error)
+            delete(*args, dryrun=dryrun, **kwargs)
+
+        return guarded
+
+    def release(self) -> None:
+        """Give the study free, if this command has it."""
+        self.lease.release()
+
+    def print_results(self) -> None:
+        """Say where tables, report and tracked runs are, once there is a report."""
+        page = Path(self.files.root) / "report.html"
+        if page.exists():
+            print(f"Tables: {self.files.root}/tables", f"Report: {page}", sep="\n")
+            print(f"Runs:   {how_to_look(self.files.tracking_uri())}")
+
+    def _check(self, jobs: list[Job]) -> None:
+        experiments.check_runnable(self.files.study)
+        reads = {str(file) for job in jobs for file in job.input}
+        writes = {str(file) for job in jobs for file in job.output}
+        imported = {job.wildcards.base for job in jobs if job.rule.name == "import_base"}
+        check_inputs(self.files.study, Path(self.files.root), reads=reads - writes, bases=imported)

@@ -1,0 +1,77 @@
+"""Which jobs a study takes, stage by stage, by asking what the rules ask."""
+
+from clinical_peft.config import experiments
+from clinical_peft.config.ablations import ablation_inputs, plain
+from clinical_peft.workflow.study_files import StudyFiles
+from clinical_peft.workflow.study_folder import Files, WildcardValues
+
+GENERAL = "general"
+
+
+def planned_outputs(files: StudyFiles) -> dict[str, list[str]]:
+    """Name one output of every job that the workflow runs for a study, by stage.
+
+    Args:
+        files: What the rules ask of the study.
+
+    Returns:
+        Paths by stage, in the order of the workflow; each path is written by a job of its own.
+    """
+    study, extra = files.study, ablation_inputs(files.study)
+    cohorts = [WildcardValues(task=name) for name in (*study.matrix.tasks, *extra.cohorts)]
+    adapters = [WildcardValues(adapter=name) for name in (*files.adapters_in_use, *extra.adapters)]
+    runs = [(model, task) for model, task in (*files.runs, *extra.runs)]
+    tokens = _each_once(*map(files.adapter_tokens, adapters))
+    bases = files.paths("bases/{}", experiments.bases_in_use(study))
+    return {
+        "data": _each_once(
+            files.hospital if experiments.reads_synthetic_notes(study) else [],
+            *(_notes(files, folder) for folder in tokens),
+            *map(files.cohort_notes, cohorts),
+            *map(files.cohort_ventilation, cohorts),
+            files.paths("cohorts/{}.parquet", (each.task for each in cohorts)),
+            files.subgroups(),
+            files.carevue()[:1],
+            f"{files.root}/cohorts/leakage.json",
+        ),
+        "bases": _each_once(bases, _general_text(files), *map(files.adapter_general_text, adapters)),
+        "tokens": tokens,
+        "search": [*files.best_recipes()[::2], *files.search_logs()],
+        "adapters": files.paths("perplexity/{}.json", (each.adapter for each in adapters)),
+        "fine-tuning": [
+            *files.pooled_records(),
+            *(f"{files.root}/recipes/{model}/{task}.json" for model, task in runs),
+        ],
+        "evaluation": [
+            *files.run_files("metrics", "json", runs)[:: len(study.matrix.seeds)],
+            *_of_the_whole_study(files),
+        ],
+    }
+
+
+def _of_the_whole_study(files: StudyFiles) -> list[str]:
+    """Outputs of the jobs that compare, describe and publish all runs."""
+    names = ("statistics.json", "comparison.json", "calibration.json", "subgroups.json", "figures", "report.html")
+    described = files.paths("{}", (*names, "runs/tracked.json", "runs/study.json"))
+    # All tables come from one job, and so do all cards.
+    return _each_once(described, files.tables()[:1], files.cards()[:1], files.protocol_gaps(), files.contamination())
+
+
+def _notes(files: StudyFiles, tokens: str) -> list[str]:
+    """Notes that token shards are made from, and those that a pair of corpora is taken from, which one job writes."""
+    corpus = tokens.rpartition("/")[2]
+    if plain(corpus) in files.study.paired_corpora:
+        source = files.study.cohorts.source
+        return files.paths("notes/{}.parquet", (source, files.study.paired_corpora[0]))
+    return [files.token_notes(WildcardValues(corpus=corpus))]
+
+
+def _general_text(files: StudyFiles) -> list[str]:
+    """General text that bases are trained on here."""
+    scratch = any(experiments.scratch_source(files.study, base) for base in experiments.bases_in_use(files.study))
+    return files.paths("notes/{}.parquet", [GENERAL] if scratch else [])
+
+
+def _each_once(*groups: Files) -> list[str]:
+    paths = [path for group in groups for path in ([group] if isinstance(group, str) else group)]
+    return list(dict.fromkeys(paths))

@@ -1,0 +1,144 @@
+"""What tables, figures, cards, the report and MLflow are given: names, labels and descriptions of a study."""
+
+import json
+from typing import Any
+
+from clinical_peft.config import experiments, settings
+from clinical_peft.tables.registry import table_names
+from clinical_peft.tracking.stores import SQLITE
+from clinical_peft.workflow.cohorts import CohortFiles
+from clinical_peft.workflow.networks import AdapterFiles
+from clinical_peft.workflow.results import ResultFiles
+from clinical_peft.workflow.searches import SearchFiles
+from clinical_peft.workflow.study_folder import Wildcards
+
+TABLE_FORMATS = ("csv", "md", "tex", "html")
+MODEL_TABLES = {
+    "main": "Main comparison (Table 3)",
+    "lora_baselines": "Encoders with LoRA (Table 4)",
+}
+MLFLOW_PAGES = "http://127.0.0.1:5000"
+
+
+class ReportFiles(CohortFiles, AdapterFiles, SearchFiles, ResultFiles):
+    """Tables, cards, report, and run logs for MLflow."""
+
+    @property
+    def table_names(self) -> list[str]:
+        """Stems of the study's tables."""
+        gaps = self.study.gaps
+        asked = {"protocol_gaps": gaps.model is not None, "contamination": gaps.contamination is not None}
+        return table_names([name for name, is_asked in asked.items() if is_asked])
+
+    def tables(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Tables in every format."""
+        return [f"{self.root}/tables/{name}.{suffix}" for name in self.table_names for suffix in TABLE_FORMATS]
+
+    def cards(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Cards of the adapters in use."""
+        return self.paths("cards/{}.md", self.adapters_in_use)
+
+    def labels(self, wildcards: Wildcards) -> dict[str, dict[str, str | None]]:
+        """Display labels and published rows of models, in the order of the matrix, then of adapters."""
+        labels: dict[str, dict[str, str | None]] = {}
+        for name in self.study.matrix.models:
+            model = self.model(name)
+            labels[name] = {"label": model.label, "table": model.table, "published": model.published}
+        for name, label in experiments.adapter_labels(self.study).items():
+            adapter = self.adapter(name)
+            base, method = self.base(adapter.base), self.study.methods[adapter.method]
+            published = f"{base.published}/{method.published}" if base.published and method.published else None
+            labels[name] = {"label": label, "published": published}
+        return labels
+
+    def models_by_table(self, wildcards: Wildcards) -> dict[str, list[str]]:
+        """Selected models by the title of their table."""
+        groups: dict[str, list[str]] = {}
+        for name in self.study.matrix.models:
+            groups.setdefault(MODEL_TABLES[self.model(name).table], []).append(name)
+        return groups
+
+    def models_by_adapter(self, wildcards: Wildcards) -> dict[str, list[str]]:
+        """Selected models by the clinical adapter that they are built on."""
+        adapters: dict[str, list[str]] = {name: [] for name in self.adapters_in_use}
+        for name in self.study.matrix.models:
+            clinical = self.model(name).clinical
+            if clinical:
+                adapters[clinical].append(name)
+        return adapters
+
+    def hub_ids(self, wildcards: Wildcards) -> dict[str, str | None]:
+        """Identifiers on the Hub of the bases in use; null for those from elsewhere."""
+        used = sorted(experiments.bases_in_use(self.study))
+        return {name: getattr(self.base(name).source, "id", None) for name in used}
+
+    def description(self, wildcards: Wildcards) -> dict[str, Any]:
+        """What the report, cards and MLflow say of the study as a whole."""
+        study = self.study
+        return {
+            "study": study.study,
+            "protocol": study.protocol,
+            "contamination": study.contamination,
+            "split": str(study.data.splits),
+            "split_by_admission": self.tasks_split_by_admission(),
+            "cohorts": study.cohorts.source,
+            "synthetic": experiments.reads_synthetic_notes(study),
+            "hospital": experiments.reads_hospital(study),
+            "note_files": sorted(study.data.note_files),
+            "switches": study.resolved_switches,
+        }
+
+    def hospital_provenance(self, wildcards: Wildcards) -> str | None:
+        """Record of how the synthetic hospital was made, if it is read."""
+        return f"{self.hospital}/PROVENANCE.json" if experiments.reads_synthetic_notes(self.study) else None
+
+    def printed_config(self, wildcards: Wildcards) -> dict[str, Any]:
+        """The study's settings for the report, without the address of its tracking server."""
+        return _in_fixed_order(self.study.model_dump(mode="json", exclude={"tracking": {"uri"}}))
+
+    def deciding_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Settings and recipes that decide the study's results."""
+        return _in_fixed_order(settings.deciding_settings(self.study))
+
+    # --- MLflow ----------------------------------------------------------------------------------------------------
+
+    def tracking_uri(self, wildcards: Wildcards | None = None) -> str:
+        """Address of the study's MLflow store."""
+        return self.study.tracking.uri or f"{SQLITE}{self.root}/mlflow.db"
+
+    def mlflow_pages(self, wildcards: Wildcards) -> tuple[str | None, str | None]:
+        """Address of MLflow's pages, and the command that serves them where no server does."""
+        uri = self.tracking_uri()
+        if uri.startswith("http"):
+            return uri, None
+        if uri.startswith("sqlite:"):
+            return MLFLOW_PAGES, f"mlflow ui --backend-store-uri {uri}"
+        return None, None
+
+    def run_logs(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Run logs of every job that computes, so that each becomes an MLflow run."""
+        study = self.study
+        adapters = self.adapters_in_use
+        scratch = [base for base in experiments.bases_in_use(study) if experiments.scratch_source(study, base)]
+        tokens = {(self.adapter(name).base, self.adapter(name).corpus) for name in adapters}
+        return [
+            *self.paths("runs/notes/{}.jsonl", self.corpora_in_use),
+            *self.paths("runs/cohorts/{}.jsonl", study.matrix.tasks),
+            *self.paths("runs/bases/{}.jsonl", scratch),
+            *sorted(f"{self.root}/runs/tokens/{base}/{corpus}.jsonl" for base, corpus in tokens),
+            *self.adapter_logs(),
+            *self.paths("runs/features/{}.jsonl", experiments.feature_sets_in_use(study)),
+            *self.run_files("runs/models", "jsonl", self.runs),
+            *self.search_logs(),
+            *self.ablation_logs(),
+        ]
+
+    def synthetic_adapters(self, wildcards: Wildcards) -> bool:
+        """Whether no adapter in use learns from real notes."""
+        return experiments.all_adapters_of_synthetic_notes(self.study)
+
+
+def _in_fixed_order(mapping: dict[str, Any]) -> dict[str, Any]:
+    """The mapping with sorted keys, so that the order of a study file's lines makes no job run again."""
+    ordered: dict[str, Any] = json.loads(json.dumps(mapping, sort_keys=True))
+    return ordered

@@ -1,0 +1,69 @@
+"""What the rules of the workflow ask: paths, recipes and settings of a study's jobs, and which names exist."""
+
+import re
+from collections.abc import Iterable
+from functools import cached_property
+
+from clinical_peft.config.ablations import switches_at
+from clinical_peft.config.study import Study
+from clinical_peft.config.switches import Stage
+from clinical_peft.sources import hospital_corpora
+from clinical_peft.workflow.models import ModelFiles
+from clinical_peft.workflow.networks import BaseFiles
+from clinical_peft.workflow.reporting import ReportFiles
+
+
+class StudyFiles(BaseFiles, ModelFiles, ReportFiles):
+    """Everything that rules ask of a study.
+
+    A method that takes wildcards is an input, a parameter or a number of threads of a job. Paths are strings below
+    `results/{study}`, with `[]` where a job does without an input.
+
+    Args:
+        study: The validated study.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> files = StudyFiles(Study(study="mine"))
+        >>> files.cohort_notes(SimpleNamespace(task="los@marks_kept"))
+        'results/mine/notes/admission@marks_kept.parquet'
+    """
+
+    @cached_property
+    def names(self) -> "WildcardPatterns":
+        """Patterns of the names that each wildcard may stand for."""
+        return WildcardPatterns(self.study, feature_sets=self.feature_sets)
+
+
+class WildcardPatterns:
+    """Regular expressions for wildcards; a name may carry a switch where the switch changes the work of its stage.
+
+    Args:
+        study: The study.
+        feature_sets: Names of the sets of pooled features.
+    """
+
+    def __init__(self, study: Study, *, feature_sets: Iterable[str]) -> None:
+        hospital: tuple[Stage, ...] = ("corpus",)
+        corpus: tuple[Stage, ...] = ("corpus", "shards")
+        adapter: tuple[Stage, ...] = (*corpus, "adapter")
+        self.corpus = _switched(study.corpora, *corpus)
+        self.hospital_corpus = _switched(hospital_corpora(), *hospital)
+        self.note_file = _one_of(study.data.note_files)
+        self.paired_source = _one_of([study.cohorts.source])
+        self.admission = _switched(["admission"], "admission")
+        self.task = _switched(study.tasks, "admission", "cohort")
+        self.base = _one_of(study.bases)
+        self.scratch_base = _one_of(name for name in study.bases if name not in study.real_bases)
+        self.real_base = _one_of(study.real_bases)
+        self.adapter = _switched(study.adapters, *adapter)
+        self.model = _switched(study.models, *adapter, "model")
+        self.features = _one_of(feature_sets)
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name) for name in names) or "none"
+
+
+def _switched(names: Iterable[str], *stages: Stage) -> str:
+    return f"(?:{_one_of(names)})(?:@(?:{_one_of(switches_at(*stages))}))?"

@@ -1,0 +1,151 @@
+rule describe_cohorts:
+    """Describe the cohorts: classes, patients, lengths of the notes in words and in the tokens of each base."""
+    input:
+        cohorts=files.cohorts,
+        classes=files.classes,
+        bases=files.model_bases,
+    output:
+        "<study>/statistics.json",
+    log:
+        "<study>/logs/describe_cohorts.log",
+    conda:
+        "../envs/train.yaml"
+    script:
+        "../workflow_scripts/describe_cohorts.py"
+
+
+rule tabulate:
+    """Write the four tables of the paper, with the published figures beside ours, and what they rest on."""
+    input:
+        statistics="<study>/statistics.json",
+        attrition=files.attrition,
+        corpora=files.corpus_logs,
+        perplexities=files.perplexities,
+        training=files.training_records,
+        pooled=files.pooled_records,
+        metrics=files.metrics,
+        replicates=files.replicates,
+        comparison="<study>/comparison.json",
+        calibration="<study>/calibration.json",
+        subgroups="<study>/subgroups.json",
+        protocol_gaps=files.protocol_gaps,
+        contamination=files.contamination,
+        leakage="<study>/cohorts/leakage.json",
+    output:
+        report(
+            expand("<study>/tables/{table}.csv", table=files.table_names),
+            caption="../report/tables.rst",
+            category="Tables",
+        ),
+        expand(
+            "<study>/tables/{table}.{format}",
+            table=files.table_names,
+            format=["md", "tex", "html"],
+        ),
+        stored="<study>/tables.json",
+    log:
+        "<study>/logs/tabulate.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=files.labels,
+        protocol=study.protocol,
+    script:
+        "../workflow_scripts/tabulate.py"
+
+
+rule draw_figures:
+    """Draw the flow to the cohorts, learning curves, the main result, curves of ranking, calibration and use."""
+    input:
+        perplexities=files.perplexities,
+        comparison="<study>/comparison.json",
+        calibration="<study>/calibration.json",
+        predictions=files.predictions,
+        training=files.training_records,
+        cohorts=files.cohorts,
+        classes=files.classes,
+        attrition=files.attrition,
+        features=files.pooled_features,
+    output:
+        directory("<study>/figures"),
+    log:
+        "<study>/logs/draw_figures.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=files.labels,
+        bootstrap_seed=study.evaluation.seed,
+    script:
+        "../workflow_scripts/draw_figures.py"
+
+
+rule write_cards:
+    """Write the card of every adapter, with what models built on it predict."""
+    input:
+        perplexities=files.perplexities,
+        comparison="<study>/comparison.json",
+        run_logs=files.adapter_logs,
+    output:
+        expand("<study>/cards/{adapter}.md", adapter=files.adapters_in_use),
+    log:
+        "<study>/logs/write_cards.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=files.labels,
+        study=files.description,
+        sources=files.hub_ids,
+        models=files.models_by_adapter,
+    script:
+        "../workflow_scripts/write_cards.py"
+
+
+rule write_report:
+    """Write the self-contained report."""
+    input:
+        cohorts=files.cohorts,
+        attrition=files.attrition,
+        tables="<study>/tables.json",
+        perplexities=files.perplexities,
+        comparison="<study>/comparison.json",
+        metrics=files.metrics,
+        figures="<study>/figures",
+        runs="<study>/runs/tracked.json",
+        run_logs=files.run_logs,
+        template=f"{workflow.basedir}/report/report.html.j2",
+    output:
+        report("<study>/report.html", caption="../report/report.rst", category="Report"),
+        checklist="<study>/tripod_ai.md",
+        settings="<study>/settings.json",
+    log:
+        "<study>/logs/write_report.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=files.labels,
+        study=files.description,
+        hospital=files.hospital_provenance,
+        config=files.printed_config,
+        settings=files.deciding_settings,
+        mlflow=files.mlflow_pages,
+    script:
+        "../workflow_scripts/write_report.py"
+
+
+rule tables:
+    """Target: the results tables (CSV, Markdown, LaTeX)."""
+    input:
+        files.tables,
+        files.carevue,
+    localrule: True
+
+
+rule report:
+    """Target: the report."""
+    input:
+        "<study>/report.html",
+    localrule: True
