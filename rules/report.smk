@@ -42,6 +42,7 @@ rule tabulate:
             table=files.table_names,
             format=["md", "tex", "html"],
         ),
+        stored="<study>/tables.json",
     log:
         "<study>/logs/tabulate.log",
     localrule: True
@@ -65,7 +66,7 @@ rule draw_figures:
         cohorts=files.cohorts,
         classes=files.classes,
         attrition=files.attrition,
-        pooled=files.pooled_features,
+        features=files.pooled_features,
     output:
         directory("<study>/figures"),
     log:
@@ -106,19 +107,11 @@ rule write_report:
     """Write the self-contained report."""
     input:
         cohorts=files.cohorts,
-        statistics="<study>/statistics.json",
         attrition=files.attrition,
-        corpora=files.corpus_logs,
+        tables="<study>/tables.json",
         perplexities=files.perplexities,
-        training=files.training_records,
-        pooled=files.pooled_records,
         comparison="<study>/comparison.json",
-        calibration="<study>/calibration.json",
-        subgroups="<study>/subgroups.json",
-        protocol_gaps=files.protocol_gaps,
-        contamination=files.contamination,
         metrics=files.metrics,
-        replicates=files.replicates,
         figures="<study>/figures",
         runs="<study>/runs/tracked.json",
         run_logs=files.run_logs,

@@ -22,7 +22,7 @@ rule track_study:
         runs="<study>/runs/tracked.json",
         run_logs=files.run_logs,
         comparison="<study>/comparison.json",
-        tables=rules.tabulate.output,
+        tables=files.tables,
         figures="<study>/figures",
         report="<study>/report.html",
         cards=files.cards,

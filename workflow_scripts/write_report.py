@@ -8,19 +8,21 @@ with job(snakemake.log[0]):
     from clinical_peft.files import write_json
     from clinical_peft.report.study_report import ReportSources, write_study_report
     from clinical_peft.runtime.provenance import git_revision
-    from clinical_peft.tables.study_tables import TableSources
 
     given, params = snakemake.input, snakemake.params
     write_study_report(
         ReportSources(
             template=Path(given.template),
+            tables=Path(given.tables),
             figures=Path(given.figures),
+            comparison=Path(given.comparison),
+            perplexities=[Path(path) for path in given.perplexities],
+            attrition=[Path(path) for path in given.attrition],
             metrics=[Path(path) for path in given.metrics],
             runs=Path(given.runs),
             run_logs=[Path(path) for path in given.run_logs],
             inputs=[Path(path) for path in [*given.cohorts, *filter(None, [params.hospital])]],
         ),
-        TableSources.of(given),
         study=params.study,
         labels=params.labels,
         config=params.config,

@@ -11,12 +11,14 @@ import numpy as np
 from clinical_peft.disclosure.counts import coarse, has_hidden
 from clinical_peft.files import read_json, write_json
 from clinical_peft.metrics.cells import mean_cell, with_seed_variances
-from clinical_peft.metrics.comparisons import Cell, Key, Placements, Total, compare_models
-from clinical_peft.metrics.delong import contributions
+from clinical_peft.metrics.comparisons import Cell, Key, Total, compare_models
+from clinical_peft.metrics.delong import Placements
 from clinical_peft.metrics.evaluate import STRICT_LEVEL
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.metrics.resampling import bca_interval, percentile_interval, undefined
 from clinical_peft.metrics.runs import check_comparable, check_pairs, read_scored
-from clinical_peft.tasks import PAPER_TASKS
+from clinical_peft.tasks import PAPER_TASKS, find_task
 
 MACRO = "macro_average"
 
@@ -30,10 +32,11 @@ def aggregate(
     predictions: Sequence[Path] | None = None,
     classes: Mapping[str, Path] | None = None,
     level: float = 0.95,
+    metric: Metric = COMPARED,
 ) -> dict[str, Any]:
     """Summarise a study's runs and compare the models of each group.
 
-    A model's figure on a task is the mean of its seeds' test AUROC. Its interval is a percentile bootstrap over
+    A model's value on a task is the mean of its seeds' test metric. Its interval is a percentile bootstrap over
     patients of that mean: the same resample is scored for every seed and the scores are averaged. It describes
     uncertainty about patients; `seed_sd` describes the spread over seeds, and `interval_total` holds both. The macro
     average is the mean over the paper's tasks that the study has, each resample drawing the same patients in all of
@@ -47,6 +50,7 @@ def aggregate(
         predictions: Predictions files in the same order, for DeLong's test on binary tasks; without them none.
         classes: Label space of each task, a JSON list; needed with `predictions`.
         level: Coverage of the intervals.
+        metric: The metric by which models are compared.
 
     Returns:
         What the file holds. level; resamples; protocol of all runs; cohorts: checksum of each task's cohort;
@@ -71,17 +75,17 @@ def aggregate(
     for index, run in enumerate(runs):
         by_cell[run["model"], run["task"]].append(index)
     cells = {
-        key: mean_cell([runs[index] for index in members], [replicates[index] for index in members])
+        key: mean_cell([runs[index] for index in members], [replicates[index] for index in members], metric)
         for key, members in by_cell.items()
     }
     cells = with_seed_variances(cells)
     first_run = {key: runs[members[0]] for key, members in by_cell.items()}
     tasks = [task for task in PAPER_TASKS if any(key[1] == task for key in cells)]
     cells |= _macro_cells(cells, tasks)
-    placements = None if predictions is None else _placements(runs, metrics, predictions, classes or {})
+    placements = None if predictions is None else _placements(metric, runs, metrics, predictions, classes or {})
     few = {run["task"] for run in runs if has_hidden(run["positives"]["test"])}
     few |= {MACRO} if few & set(tasks) else set()
-    summaries = [_summary(key, cell, first_run.get(key), level) for key, cell in sorted(cells.items())]
+    summaries = [_summary(key, cell, first_run.get(key), level, metric) for key, cell in sorted(cells.items())]
     result = {
         "level": level,
         "resamples": runs[0]["bootstrap"]["resamples"] if runs else 0,
@@ -101,20 +105,23 @@ def _published(row: dict[str, Any], few: Collection[str]) -> dict[str, Any]:
 
 
 def _placements(
-    runs: Sequence[Mapping[str, Any]], metrics: Sequence[Path], predictions: Sequence[Path], classes: Mapping[str, Path]
+    metric: Metric,
+    runs: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Path],
+    predictions: Sequence[Path],
+    classes: Mapping[str, Path],
 ) -> dict[Key, Placements]:
-    """Contributions to the AUROC of every model on every binary task, averaged over seeds."""
+    """Contributions to the metric of every model on every binary task, averaged over seeds."""
     check_pairs(metrics, predictions, "metrics and predictions")
+    of_metric = metric.placements
+    if of_metric is None:
+        return {}
     found: dict[Key, list[Placements]] = defaultdict(list)
     for run, place, path in zip(runs, metrics, predictions, strict=True):
-        if run["task_type"] != "binary":
-            continue
-        test = read_scored(run, place, path, classes)["test"]
-        positive = test.target[:, 1]
-        if positive.all() or not positive.any():
-            continue
-        values = contributions(test.log_odds[:, 1], positive)
-        found[run["model"], run["task"]].append(Placements(values, positive, test.subject_id))
+        if find_task(run["task"]).binary:
+            part = of_metric(read_scored(run, place, path, classes)["test"])
+            if part is not None:
+                found[run["model"], run["task"]].append(part)
     return {
         key: Placements(np.mean([part.values for part in parts], axis=0), parts[0].positive, parts[0].subject_id)
         for key, parts in found.items()
@@ -143,14 +150,14 @@ def _macro_cells(cells: Mapping[Key, Cell], tasks: Sequence[str]) -> dict[Key, C
     return macro
 
 
-def _summary(key: Key, cell: Cell, run: Mapping[str, Any] | None, level: float) -> dict[str, Any]:
+def _summary(key: Key, cell: Cell, run: Mapping[str, Any] | None, level: float, metric: Metric) -> dict[str, Any]:
     defined = math.isfinite(cell.estimate)
     total = Total.described(cell.estimate, cell.replicates, cell.seed_variances, level=level)
     ends = total["interval_total"]
     return {
         "model": key[0],
         "task": key[1],
-        "auroc": cell.estimate if defined else None,
+        metric.name: cell.estimate if defined else None,
         "seed_sd": float(np.std(cell.by_seed, ddof=1)) if len(cell.by_seed) > 1 and defined else None,
         "seeds": len(cell.by_seed),
         "interval": percentile_interval(cell.replicates, level) if defined else None,

@@ -1,10 +1,10 @@
-"""Areas under ROC and precision-recall curves, averaged over classes as each task asks for.
+"""Areas under ROC and precision-recall curves of single classes and pairs of classes, and their means.
 
-Every figure takes weights of shape (N, R) and returns R values: a column of ones gives the figure itself, a column of
-counts gives the figure of a bootstrap resample, equal to scikit-learn's on the resample written out row by row.
+Everything takes weights of shape (N, R) and returns R values: a column of ones gives the area itself, a column of
+counts that of a bootstrap resample, equal to scikit-learn's on the resample written out row by row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -22,7 +22,7 @@ AreasByClass = dict[tuple[int, ...], np.ndarray]
 """By the number of a class, or those of a pair of classes of a multiclass task: float64 of shape (R,)."""
 
 
-def rank_figures(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ranked_areas(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Area under the ROC curve (ties count half) and average precision of one ranking.
 
     Args:
@@ -38,7 +38,7 @@ def rank_figures(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) 
 
 
 def weigh(data: Predictions, weights: np.ndarray | Weighting | None = None) -> Weighting:
-    """Row weights as all figures take them, with the faster way of ranking for this task.
+    """Row weights as all metrics take them, with the faster way of ranking for this task.
 
     Args:
         data: Predictions of N rows and K classes.
@@ -83,61 +83,6 @@ def class_areas(data: Predictions, weighting: Weighting, columns: Sequence[int] 
     }
 
 
-def area_figures(data: Predictions, weights: np.ndarray | Weighting | None = None) -> Areas:
-    """AUROC and AUPRC as the paper defines them.
-
-    Binary: of the second class. Multilabel: mean over the classes with both labels present. Multiclass: AUROC is the
-    mean over pairs of classes, each pair the mean of its two directions (macro one-versus-one, Hand and Till 2001);
-    AUPRC is the mean over classes against the rest. Within a resample, means run over what that resample defines.
-
-    Args:
-        data: Predictions of N rows.
-        weights: Row weights of shape (N, R), or None for one column of ones.
-
-    Returns:
-        `auroc` and `auprc`, float64 of shape (R,), NaN where undefined.
-    """
-    weighting = weigh(data, weights)
-    columns = [1] if data.type == "binary" else np.flatnonzero(scored_classes(data.target))
-    by_class = class_areas(data, weighting, columns)
-    auroc = one_versus_one(data, weighting) if data.type == "multiclass" else mean_of_defined(by_class["auroc"])
-    return {"auroc": auroc, "auprc": mean_of_defined(by_class["auprc"])}
-
-
-def label_figures(data: Predictions, weighting: Weighting, bands: Mapping[str, np.ndarray] | None) -> Areas:
-    """AUROC and AUPRC of a multilabel task under every average, over the classes with both labels present.
-
-    `auroc` and `auprc` are means over classes (macro); `_weighted` means weigh a class by its positives; `_micro`
-    ranks all pairs of row and class together; `_head`, `_middle` and `_tail` are macro means over the labels of a band.
-
-    Args:
-        data: Predictions of N rows and K labels.
-        weighting: Row weights.
-        bands: By name, the labels of each band, bool of shape (K,); None for no bands.
-
-    Returns:
-        Figure name to float64 of shape (R,), NaN where undefined.
-    """
-    columns = np.flatnonzero(scored_classes(data.target))
-    by_class = class_areas(data, weighting, columns)
-    positives = weighting.count(data.target[:, columns].T)
-    rows = np.repeat(np.arange(len(data)), len(columns))
-    micro = weighting.rank(data.log_odds[:, columns].ravel(), data.target[:, columns].ravel(), rows)
-    figures = {}
-    for place, (name, areas) in enumerate(by_class.items()):
-        figures[name] = mean_of_defined(areas)
-        figures[f"{name}_weighted"] = mean_of_defined(areas, positives)
-        figures[f"{name}_micro"] = micro[place]
-        for band, members in (bands or {}).items():
-            figures[f"{name}_{band}"] = mean_of_defined(areas[members[columns]])
-    return figures
-
-
-def one_versus_one(data: Predictions, weighting: Weighting) -> np.ndarray:
-    """Macro one-versus-one AUROC of a multiclass task, float64 of shape (R,), over pairs of classes that both occur."""
-    return mean_of_defined(np.array(list(pair_areas(data, weighting).values())).reshape(-1, weighting.width))
-
-
 def pair_areas(data: Predictions, weighting: Weighting) -> AreasByClass:
     """AUROC of every pair of classes that both occur, the mean of its two directions."""
     areas: AreasByClass = {}
@@ -150,7 +95,7 @@ def pair_areas(data: Predictions, weighting: Weighting) -> AreasByClass:
 
 
 def areas_by_class(data: Predictions, weighting: Weighting) -> AreasByClass:
-    """What the AUROC of `area_figures` is the mean of: the classes, or pairs of classes, that the rows define."""
+    """What the AUROC of a task is the mean of: the classes, or pairs of classes, that the rows define."""
     if data.type == "multiclass":
         return pair_areas(data, weighting)
     columns = [1] if data.type == "binary" else np.flatnonzero(scored_classes(data.target)).tolist()

@@ -25,8 +25,7 @@ import numpy as np
 
 from clinical_peft.disclosure.counts import coarse, coarse_figures, publishable_classes, rounded_interval, significant
 from clinical_peft.files import write_json
-from clinical_peft.metrics.areas import area_figures
-from clinical_peft.metrics.calibration import BINS, calibration_figures, reliability_bins
+from clinical_peft.metrics.calibration import BINS, reliability_bins
 from clinical_peft.metrics.decisions import (
     SENSITIVITIES,
     alert_burden,
@@ -36,12 +35,13 @@ from clinical_peft.metrics.decisions import (
 )
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.recalibration import fit_temperature, isotonic_map, temperature_map
+from clinical_peft.metrics.registry import COMPARED, METRICS, compute_metrics
 from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
 from clinical_peft.metrics.runs import read_runs
 from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.models.scores import link_of
 
-FIGURES = ("auroc", "brier", "log_loss", "ece", "calibration_slope", "calibration_intercept")
+PROBABILITY_METRICS = tuple(metric for metric in METRICS.values() if metric.judges_probabilities)
 SCORES = ("raw", "temperature", "isotonic")
 
 
@@ -127,16 +127,15 @@ def _has_few(data: Predictions) -> bool:
 
 
 def _figures(data: Predictions, weighting: Weighting, level: float) -> dict[str, dict[str, Any]]:
-    once = Weighting(np.ones((len(data), 1), np.uint8))
-    values = calibration_figures(data, once) | area_figures(data, once)
-    replicates = calibration_figures(data, weighting)
+    values = compute_metrics((COMPARED, *PROBABILITY_METRICS), data)
+    replicates = compute_metrics(PROBABILITY_METRICS, data, weighting)
     return {
         name: {
             "value": float(values[name][0]) if np.isfinite(values[name][0]) else None,
             "interval": percentile_interval(replicates[name], level) if name in replicates else None,
             "undefined": undefined(replicates[name]) if name in replicates else None,
         }
-        for name in FIGURES
+        for name in values
     }
 
 

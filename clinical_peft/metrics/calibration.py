@@ -1,12 +1,7 @@
-"""Calibration of scores: Brier score, log-loss, slope and intercept, expected calibration error, reliability bins.
+"""Pairs of score and outcome, their log-loss, expected calibration error and reliability bins.
 
-Slope and intercept (Van Calster et al. 2019, BMC Med 17:230): the slope b of a logistic regression of the outcome on
-the log-odds of the score, 1 when scores are neither too extreme nor too timid; and the intercept a with that slope held
-at 1, 0 when they are right on average (calibration in the large), negative when too high. Tasks of several classes
-pool all pairs of row and class; a multiclass task has no intercept, since scores and outcomes of a row both sum to 1.
-Expected calibration error: mean distance between the mean score and the observed
-share over `BINS` bins that hold equally many scores, weighted by size; of a multiclass task, of the predicted class
-(Guo et al. 2017, ICML).
+Expected calibration error: mean distance between the mean score and the observed share over `BINS` bins that hold
+equally many scores, weighted by size; of a multiclass task, of the predicted class (Guo et al. 2017, ICML).
 """
 
 from dataclasses import dataclass
@@ -15,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from clinical_peft.disclosure.counts import merged_ranges
-from clinical_peft.metrics.logistic import replicated_intercept, replicated_slope
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.models.scores import log_sigmoid
@@ -52,41 +46,6 @@ def binned_pairs(data: Predictions) -> Pairs:
     return Pairs(*(np.take_along_axis(part, chosen, axis=1) for part in (data.scores, data.log_odds, data.target)))
 
 
-def calibration_figures(data: Predictions, weighting: Weighting) -> dict[str, np.ndarray]:
-    """Brier score, log-loss, calibration slope and intercept, and expected calibration error.
-
-    Brier score: binary, squared error of the second class's probability; multiclass, squared errors summed over classes
-    (0 to 2); multilabel, mean over rows and classes. Log-loss (natural logarithm): of the true class; multilabel,
-    binary cross-entropy averaged over rows and classes. Slope and intercept of a resample are one Newton step from
-    those of the data; the bins are those of the data.
-
-    Args:
-        data: Predictions of N rows.
-        weighting: Row weights of R resamples.
-
-    Returns:
-        `brier`, `log_loss`, `calibration_slope`, `calibration_intercept` and `ece`, float64 of shape (R,); NaN where
-        undefined: in an empty resample, a slope where scores are constant or separate the outcomes, slope and
-        intercept where all outcomes are alike, an intercept where the task is multiclass.
-    """
-    squared = (data.scores - data.target) ** 2
-    if data.type == "multilabel":
-        brier = squared.mean(axis=1)
-    else:
-        brier = squared[:, 1] if data.type == "binary" else squared.sum(axis=1)
-    pairs = score_pairs(data)
-    intercept = np.full(weighting.width, np.nan)
-    if data.type != "multiclass":
-        intercept = replicated_intercept(pairs.log_odds, pairs.target, weighting)
-    return {
-        "brier": weighting.mean(brier),
-        "log_loss": weighting.mean(log_losses(data)),
-        "calibration_slope": replicated_slope(pairs.log_odds, pairs.target, weighting),
-        "calibration_intercept": intercept,
-        "ece": _calibration_error(binned_pairs(data), weighting),
-    }
-
-
 def log_losses(data: Predictions) -> np.ndarray:
     """Log-loss of each row, float64 of shape (N,): of the true class; multilabel, the mean over labels."""
     if data.type == "multilabel":
@@ -107,7 +66,8 @@ def _by_bin(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
     return flat.reshape(BINS, len(values))
 
 
-def _calibration_error(pairs: Pairs, weighting: Weighting) -> np.ndarray:
+def calibration_error(pairs: Pairs, weighting: Weighting) -> np.ndarray:
+    """Expected calibration error, float64 of shape (R,); NaN in an empty resample."""
     distance = np.abs(weighting.sum(_by_bin(pairs.scores - pairs.target, _bin_of(pairs.log_odds)))).sum(axis=0)
     number = weighting.total * pairs.scores.shape[1]
     return np.asarray(distance / np.where(number > 0, number, np.nan))

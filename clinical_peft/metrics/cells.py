@@ -9,24 +9,26 @@ from typing import Any
 import numpy as np
 
 from clinical_peft.metrics.comparisons import Cell, Key, seed_variances
-from clinical_peft.metrics.evaluate import read_replicates
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.replicates import read_replicates
 
 
-def mean_cell(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> Cell:
-    """The mean over the seeds of a model on a task.
+def mean_cell(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path], metric: Metric) -> Cell:
+    """The mean of a metric over the seeds of a model on a task.
 
     Args:
         runs: Content of the metrics file of each seed.
         paths: Replicates files in the same order.
+        metric: A main metric that the task has.
 
     Raises:
         DataError: A replicates file is missing or belongs to another run.
     """
     order = sorted(range(len(runs)), key=lambda index: runs[index]["seed"])
-    found = (runs[index]["metrics"]["test"]["auroc"] for index in order)
+    found = (runs[index]["metrics"]["test"][metric.name] for index in order)
     by_seed = tuple(math.nan if value is None else float(value) for value in found)
     values, left_out = (
-        np.stack([read_replicates(paths[index], runs[index], drawn=drawn) for index in order])
+        np.stack([read_replicates(paths[index], runs[index], metric, drawn=drawn) for index in order])
         for drawn in ("bootstrap", "jackknife")
     )
     return Cell(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from clinical_peft.metrics.delong import compare_areas
+from clinical_peft.metrics.delong import Placements, compare_areas
 from clinical_peft.metrics.resampling import bca_interval, defined_replicates, holm, paired_difference
 
 SIGNIFICANCE = 0.05
@@ -17,21 +17,6 @@ BEST, TIED = "best", "tied"
 Key = tuple[str, str]
 SeedVariances = Mapping[str, tuple[float, int]]
 K = TypeVar("K")
-
-
-@dataclass(frozen=True)
-class Placements:
-    """What each test admission contributes to a model's AUROC on a binary task, on average over its seeds.
-
-    Attributes:
-        values: Contributions, float64 of shape (N,).
-        positive: True where the admission is positive, of shape (N,).
-        subject_id: Patient of each admission, of shape (N,).
-    """
-
-    values: np.ndarray
-    positive: np.ndarray
-    subject_id: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,10 @@ from clinical_peft.disclosure.counts import (
 from clinical_peft.disclosure.groups import Decision, Members, decide
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json, write_json
-from clinical_peft.metrics.areas import area_figures, areas_by_class, over_shared, scored_classes, weigh
+from clinical_peft.metrics.areas import areas_by_class, over_shared, scored_classes, weigh
 from clinical_peft.metrics.comparisons import SeedVariances, Total, correct_over_table, seed_variances
 from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.registry import COMPARED, compute_metrics
 from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
 from clinical_peft.metrics.runs import read_runs
 from clinical_peft.metrics.subgroup_gaps import task_members
@@ -285,7 +286,8 @@ def compare_arms(
         return result
     weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
     without, unfiltered = (
-        np.stack([area_figures(one, weights)["auroc"] for one in runs]) for runs in (disjoint, matched)
+        np.stack([compute_metrics([COMPARED], one, weights)[COMPARED.name] for one in runs])
+        for runs in (disjoint, matched)
     )
     result["auroc"] = {
         "matched": _figure(unfiltered.mean(axis=0), level),

@@ -14,6 +14,21 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Placements:
+    """What each test admission contributes to a model's AUROC on a binary task, on average over its seeds.
+
+    Attributes:
+        values: Contributions, float64 of shape (N,).
+        positive: True where the admission is positive, of shape (N,).
+        subject_id: Patient of each admission, of shape (N,).
+    """
+
+    values: np.ndarray
+    positive: np.ndarray
+    subject_id: np.ndarray
+
+
+@dataclass(frozen=True)
 class Difference:
     """A difference of two AUROCs, second minus first.
 

@@ -1,19 +1,11 @@
-"""One run's predictions -> its metrics file and its bootstrap replicates.
-
-The replicates file has one float64 column per figure of `clinical_peft.metrics.run_metrics.FIGURES`, null where it is
-undefined, and a column `drawn`: `bootstrap` for resamples of the patients, `jackknife` for the figures without each
-group of patients. Its schema metadata names the run.
-"""
+"""One run's predictions -> its metrics file and its bootstrap replicates (`clinical_peft.metrics.replicates`)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from clinical_peft.disclosure.counts import (
     coarse,
@@ -24,13 +16,11 @@ from clinical_peft.disclosure.counts import (
     shown_margin,
     significant,
 )
-from clinical_peft.errors import DataError
-from clinical_peft.files import atomic_path, sha256_file, write_json
+from clinical_peft.files import sha256_file, write_json
 from clinical_peft.metrics.areas import (
     BANDS,
     HEAD_ABOVE,
     TAIL_BELOW,
-    area_figures,
     class_areas,
     frequency_bands,
     scored_classes,
@@ -38,22 +28,24 @@ from clinical_peft.metrics.areas import (
 )
 from clinical_peft.metrics.calibration import BINS
 from clinical_peft.metrics.cohort_check import check_against_cohort, read_cohort, train_positives
+from clinical_peft.metrics.cutoffs import choose_cutoff
 from clinical_peft.metrics.predictions import Predictions, read_classes, read_predictions
-from clinical_peft.metrics.resampling import bca_interval, bootstrap, jackknife, percentile_interval, undefined
-from clinical_peft.metrics.run_metrics import (
-    FIGURES,
-    all_figures,
-    choose_cutoff,
-    f1_figures,
-    figure_names,
-    paper_figures,
+from clinical_peft.metrics.registry import compute_metrics, find_metric, metrics_of
+from clinical_peft.metrics.replicates import run_key, write_replicates
+from clinical_peft.metrics.resampling import (
+    bca_interval,
+    leave_out_weights,
+    patient_weights,
+    percentile_interval,
+    replicate,
+    undefined,
 )
-from clinical_peft.models.scores import Link, link_of, sigmoid
+from clinical_peft.metrics.variants import variants
+from clinical_peft.models.scores import link_of, sigmoid
 from clinical_peft.tasks import find_task
 
 STRICT_LEVEL = 0.99
-METADATA_KEY = b"run"
-DRAWN = ("bootstrap", "jackknife")
+AUROC = find_metric("auroc")
 
 Bands = Mapping[str, np.ndarray]
 
@@ -99,10 +91,10 @@ def evaluate(
         threshold: Fixed decision threshold for F1 (the paper: 0.5), or None to choose it on the validation split.
 
     Returns:
-        What the metrics file holds: model, task, seed, task_type; metrics.{validation,test}.{figure} with the figures
-        of `clinical_peft.metrics.run_metrics.figure_names` (with multilabel_softmax also auroc_sigmoid), null where
-        undefined; level, intervals.test.{figure}, intervals_99.test.{figure} (percentile), intervals_bca.test.{figure}
-        (null where there is none); bootstrap.{resamples, seed, cluster, undefined.{figure}}; variants.{paper,
+        What the metrics file holds: model, task, seed, task_type; metrics.{validation,test}.{metric} with the metrics
+        of `clinical_peft.metrics.registry.metrics_of` (with multilabel_softmax also auroc_sigmoid), null where
+        undefined; level, intervals.test.{metric}, intervals_99.test.{metric} (percentile), intervals_bca.test.{metric}
+        (null where there is none); bootstrap.{resamples, seed, cluster, undefined.{metric}}; variants.{paper,
         corrected}.{validation,test}.{auroc, auprc, f1_micro, f1_macro}, under either protocol's scores and threshold
         whatever the run's; n.{split}, patients.{split}, positives.{split} (binary: rows of the second class;
         multiclass: rows per class; multilabel: labels in all), classes, classes_scored.{split},
@@ -125,10 +117,20 @@ def evaluate(
     frequency = _check_and_count(splits, cohort, predictions) if cohort else None
     bands = None if frequency is None else frequency_bands(frequency)
     cutoff = choose_cutoff(splits["validation"]) if threshold is None else _log_odds(threshold)
-    metrics = {name: _estimates(split, cutoff, link, bands) for name, split in splits.items()}
-    values = bootstrap(test, cutoff, resamples=resamples, seed=bootstrap_seed, bands=bands)
-    left_out = jackknife(test, cutoff, seed=bootstrap_seed, bands=bands)
-    names = figure_names(kind, test.target.shape[1], bands=bands is not None)
+    scored = metrics_of(kind, len(space), has_bands=bands is not None)
+    metrics = {
+        name: _finite(compute_metrics(scored, split, cutoff=cutoff, bands=bands)) for name, split in splits.items()
+    }
+    if kind == "multilabel" and link == "softmax":
+        # A softmax over labels changes how rows rank within a label.
+        for name, split in splits.items():
+            found = compute_metrics([AUROC], split.scored_by("sigmoid"))
+            metrics[name]["auroc_sigmoid"] = _finite(found)["auroc"]
+    drawn = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed)
+    values = replicate(scored, test, drawn, cutoff=cutoff, bands=bands)
+    without = leave_out_weights(test.subject_id, seed=bootstrap_seed)
+    left_out = replicate(scored, test, without, cutoff=cutoff, bands=bands)
+    names = [metric.name for metric in scored]
     result = {
         "model": job["model"],
         "task": task,
@@ -150,10 +152,13 @@ def evaluate(
             "cluster": "subject_id",
             "undefined": {name: undefined(values[name]) for name in names},
         },
-        "variants": _variants(splits),
+        "variants": {
+            version: {name: _finite(values) for name, values in by_split.items()}
+            for version, by_split in variants(splits).items()
+        },
         "n": {name: len(split) for name, split in splits.items()},
         "patients": {name: split.patients for name, split in splits.items()},
-        "classes": test.target.shape[1],
+        "classes": len(space),
         "classes_scored": {name: int(scored_classes(split.target).sum()) for name, split in splits.items()},
         "labels_outside_classes": {name: split.labels_outside_classes for name, split in splits.items()},
         "threshold": _threshold_record(kind, cutoff, threshold),
@@ -166,7 +171,7 @@ def evaluate(
         "versions": dict(provenance.get("versions", {})),
         "provenance": {key: value for key, value in provenance.items() if key != "versions"},
     }
-    _write_replicates(replicates, (values, left_out), run_key(result))
+    write_replicates(replicates, scored, (values, left_out), run_key(result))
     result |= _published(result, splits)
     write_json(output, result)
     return result
@@ -217,46 +222,6 @@ def _published_positives(split: Predictions) -> int | list[int | None] | None:
     return by_place if split.type == "multiclass" else by_place[1]
 
 
-def run_key(metrics: Mapping[str, Any]) -> str:
-    """What a replicates file must agree on with its metrics file, as one line."""
-    return f"{metrics['model']} {metrics['task']} seed {metrics['seed']} predictions {metrics['predictions_sha256']}"
-
-
-def read_replicates(
-    path: Path, metrics: Mapping[str, Any], figure: str = "auroc", *, drawn: str = "bootstrap"
-) -> np.ndarray:
-    """Read a figure's replicates, float64 of shape (R,), NaN where undefined.
-
-    Args:
-        path: File that `evaluate` wrote beside a metrics file.
-        metrics: That metrics file's content.
-        figure: One of `clinical_peft.metrics.run_metrics.FIGURES`.
-        drawn: `bootstrap`, or `jackknife` for the figure without each group of patients.
-
-    Raises:
-        DataError: The file is missing or belongs to another run.
-    """
-    if not Path(path).is_file():
-        raise DataError(f"{path}: expected bootstrap replicates, found no file; evaluate the run again")
-    if "drawn" not in pq.read_schema(path).names:
-        raise DataError(f"{path}: expected a column drawn, found none; evaluate the run again")
-    table = pq.read_table(path, columns=[figure, "drawn"])
-    found = (table.schema.metadata or {}).get(METADATA_KEY, b"").decode()
-    if found != run_key(metrics):
-        raise DataError(f"{path}: expected replicates of '{run_key(metrics)}', found '{found}'; evaluate the run again")
-    column = table.filter(pc.equal(table["drawn"], drawn)).column(figure).to_numpy(zero_copy_only=False)
-    return np.asarray(column, dtype=np.float64)
-
-
-def _write_replicates(path: Path, parts: Sequence[Mapping[str, np.ndarray]], key: str) -> None:
-    values = {name: np.concatenate([part[name] for part in parts]) for name in FIGURES}
-    lengths = [len(part[FIGURES[0]]) for part in parts]
-    columns = {name: pa.array(value, mask=np.isnan(value)) for name, value in values.items()}
-    table = pa.table({"drawn": np.repeat(DRAWN, lengths).tolist(), **columns})
-    with atomic_path(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({METADATA_KEY: key}), temporary, compression="zstd")
-
-
 def _check_and_count(splits: Mapping[str, Predictions], cohort: Path, predictions: Path) -> np.ndarray | None:
     """Check predictions against their cohort; training admissions by label if the task is multilabel."""
     table = read_cohort(cohort)
@@ -265,34 +230,12 @@ def _check_and_count(splits: Mapping[str, Predictions], cohort: Path, prediction
     return train_positives(table, test.classes, str(cohort)) if test.type == "multilabel" else None
 
 
-def _estimates(split: Predictions, cutoff: float | None, link: Link, bands: Bands | None) -> dict[str, float | None]:
-    values = all_figures(split, cutoff, bands=bands)
-    if split.type == "multilabel" and link == "softmax":
-        # A softmax over labels changes how rows rank within a label.
-        values["auroc_sigmoid"] = area_figures(split.scored_by("sigmoid"))["auroc"]
-    return _finite(values)
-
-
 def _finite(values: Mapping[str, np.ndarray]) -> dict[str, float | None]:
     return {name: float(value[0]) if math.isfinite(value[0]) else None for name, value in values.items()}
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _variants(splits: Mapping[str, Predictions]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Areas and F1 as the paper computes them, and corrected, for every split."""
-    corrected = dict(splits)
-    if splits["test"].type == "multilabel":
-        corrected = {name: split.scored_by("sigmoid") for name, split in splits.items()}
-    cutoff = choose_cutoff(corrected["validation"])
-    return {
-        "paper": {name: _finite(paper_figures(split)) for name, split in splits.items()},
-        "corrected": {
-            name: _finite(area_figures(split) | f1_figures(split, cutoff)) for name, split in corrected.items()
-        },
-    }
 
 
 def _label_records(test: Predictions, frequency: np.ndarray | None, bands: Bands | None) -> dict[str, Any]:

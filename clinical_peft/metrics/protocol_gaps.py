@@ -14,6 +14,8 @@ from clinical_peft.errors import DataError
 from clinical_peft.files import read_json, write_json
 from clinical_peft.metrics.cells import mean_cell
 from clinical_peft.metrics.comparisons import Cell, Key, compare_pair, correct_over_table, seed_variances
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.metrics.runs import check_comparable, check_pairs
 
 CORRECTED = "corrected"
@@ -40,7 +42,12 @@ class ArmRuns:
 
 
 def measure_protocol_gaps(
-    runs: Sequence[ArmRuns], *, model: str, untouched: Mapping[str, Sequence[str]], output: Path
+    runs: Sequence[ArmRuns],
+    *,
+    model: str,
+    untouched: Mapping[str, Sequence[str]],
+    output: Path,
+    metric: Metric = COMPARED,
 ) -> dict[str, Any]:
     """Compare every arm with the corrected protocol, patient by patient.
 
@@ -54,6 +61,7 @@ def measure_protocol_gaps(
         model: Name of the model.
         untouched: By switch, the tasks of the study that it cannot change.
         output: JSON file to write.
+        metric: The metric by which arms are compared.
 
     Returns:
         What the file holds: level, resamples, model, untouched; rows: list of {switch, task, corrected and arm (each
@@ -69,7 +77,8 @@ def measure_protocol_gaps(
     contents = [[read_json(path) for path in run.metrics] for run in runs]
     _check_paired(runs, contents)
     cells: dict[Key, Cell] = {
-        (run.switch, run.task): mean_cell(found, run.replicates) for run, found in zip(runs, contents, strict=True)
+        (run.switch, run.task): mean_cell(found, run.replicates, metric)
+        for run, found in zip(runs, contents, strict=True)
     }
     first = {(run.switch, run.task): (run, found[0]) for run, found in zip(runs, contents, strict=True)}
     for run in runs:
@@ -85,8 +94,8 @@ def measure_protocol_gaps(
             {
                 "switch": run.switch,
                 "task": run.task,
-                "corrected": _described(reference, first[CORRECTED, run.task][1]),
-                "arm": _described(arm, first[run.switch, run.task][1]),
+                "corrected": _described(reference, first[CORRECTED, run.task][1], metric),
+                "arm": _described(arm, first[run.switch, run.task][1], metric),
                 "changed": _published_changes(cohort_changes(first[CORRECTED, run.task][0].cohort, run.cohort)),
                 **compare_pair(reference, arm, LEVEL),
             }
@@ -156,9 +165,9 @@ def _by_admission(path: Path) -> dict[int, tuple[str, Any]]:
     return {admission: (text, label) for admission, text, label in rows}
 
 
-def _described(cell: Cell, run: Mapping[str, Any]) -> dict[str, Any]:
+def _described(cell: Cell, run: Mapping[str, Any], metric: Metric) -> dict[str, Any]:
     return {
-        "auroc": cell.estimate if math.isfinite(cell.estimate) else None,
+        metric.name: cell.estimate if math.isfinite(cell.estimate) else None,
         "protocol": run["protocol"],
         "cohort_sha256": run["cohort_sha256"],
         "n": run["n"]["test"],

@@ -15,7 +15,7 @@ are left, there is no interval and no p-value: they would describe which resampl
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -23,8 +23,9 @@ import numpy as np
 
 from clinical_peft.errors import DataError
 from clinical_peft.metrics.areas import weigh
+from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.predictions import Predictions
-from clinical_peft.metrics.run_metrics import all_figures
+from clinical_peft.metrics.registry import compute_metrics
 
 # Weights held in memory at a time: 64 MiB in the widest form.
 CHUNK = 8_388_608
@@ -84,46 +85,30 @@ def _generator(seed: int, patient: int) -> np.random.Generator:
 
 
 def replicate(
+    metrics: Sequence[Metric],
     data: Predictions,
-    cutoff: float | None,
     weights: np.ndarray,
+    *,
+    cutoff: float | None = None,
     bands: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Every figure under every column of weights, some columns at a time.
+    """Compute metrics under every column of weights, some columns at a time.
 
     Args:
+        metrics: As for `clinical_peft.metrics.registry.compute_metrics`, like the other arguments.
         data: Predictions of N rows.
-        cutoff: Decision threshold of a binary or multilabel task, in log-odds.
         weights: Row weights of shape (N, R).
-        bands: As for `clinical_peft.metrics.run_metrics.all_figures`.
+        cutoff: Decision threshold.
+        bands: Labels of each band of training frequency.
 
     Returns:
-        Figure name to float64 of shape (R,), NaN where a column leaves the figure undefined.
+        By name, float64 of shape (R,), NaN where a column leaves the metric undefined.
     """
     width = max(1, CHUNK // max(1, len(data)))
     starts = range(0, weights.shape[1], width)
     weightings = [weigh(data, weights[:, start : start + width]) for start in starts]
-    parts = [all_figures(data, cutoff, weighting, bands) for weighting in weightings]
-    return {figure: np.concatenate([part[figure] for part in parts]) for figure in parts[0]}
-
-
-def bootstrap(
-    data: Predictions,
-    cutoff: float | None,
-    *,
-    resamples: int,
-    seed: int,
-    bands: Mapping[str, np.ndarray] | None = None,
-) -> dict[str, np.ndarray]:
-    """Every figure in every resample of the patients; see `replicate` and `patient_weights`."""
-    return replicate(data, cutoff, patient_weights(data.subject_id, resamples=resamples, seed=seed), bands)
-
-
-def jackknife(
-    data: Predictions, cutoff: float | None, *, seed: int, bands: Mapping[str, np.ndarray] | None = None
-) -> dict[str, np.ndarray]:
-    """Every figure without each group of patients, float64 of shape (`GROUPS`,); see `replicate`."""
-    return replicate(data, cutoff, leave_out_weights(data.subject_id, seed=seed), bands)
+    parts = [compute_metrics(metrics, data, weighting, cutoff=cutoff, bands=bands) for weighting in weightings]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def defined_replicates(replicates: np.ndarray) -> np.ndarray | None:

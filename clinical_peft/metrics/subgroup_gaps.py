@@ -42,16 +42,16 @@ from clinical_peft.disclosure.groups import Counts, Decision, Members, decide
 from clinical_peft.errors import DataError
 from clinical_peft.files import write_json
 from clinical_peft.metrics.areas import AreasByClass, areas_by_class, over_shared
-from clinical_peft.metrics.calibration import calibration_figures
 from clinical_peft.metrics.comparisons import correct_over_table
 from clinical_peft.metrics.delong import normal_p_value
 from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.registry import compute_metrics, find_metric
 from clinical_peft.metrics.resampling import defined_replicates, patient_weights, percentile_interval, undefined
 from clinical_peft.metrics.runs import Run, read_runs
 from clinical_peft.metrics.weighting import Weighting, kernel_pays
 
 NOT_RECORDED = "not recorded"
-FIGURES = ("auroc", "brier", "calibration_intercept")
+OVER_ALL_CLASSES = (find_metric("brier"), find_metric("calibration_intercept"))
 TOO_FEW_IN_EVERY_CLASS = f"fewer than {SMALLEST_CELL} positives or negatives in every class"
 NO_REFERENCE = "no group to compare with"
 
@@ -253,11 +253,11 @@ def _score(data: Predictions, group: Group, weights: np.ndarray, compiled: bool)
     part = data.of_rows(group.rows)
     once = np.ones((len(part), 1), np.uint8)
     weighting = Weighting(np.concatenate([once, weights[group.rows]], axis=1), compiled=compiled)
-    figures = calibration_figures(part, weighting)
+    computed = compute_metrics(OVER_ALL_CLASSES, part, weighting)
     fine = publishable_classes(part.target, exclusive=False)
     areas = areas_by_class(part, weighting)
     kept = {columns: values for columns, values in areas.items() if fine[list(columns)].all()}
-    others = {name: figures[name] if fine.all() else np.full(weighting.width, np.nan) for name in FIGURES[1:]}
+    others = computed if fine.all() else {name: np.full(weighting.width, np.nan) for name in computed}
     dropped = {column for columns in areas for column in columns if not fine[column]}
     return Scored(kept, others, frozenset(dropped))
 
@@ -314,7 +314,7 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
         return counted | nothing | {"suppressed": TOO_FEW_IN_EVERY_CLASS}
     own_auroc, base_auroc = over_shared(group.areas, base.areas, width=len(group.others["brier"]))
     mine, theirs = {"auroc": own_auroc, **group.others}, {"auroc": base_auroc, **base.others}
-    gaps = {name: mine[name] - theirs[name] for name in FIGURES}
+    gaps = {name: mine[name] - theirs[name] for name in mine}
     replicates = gaps["auroc"][1:]
     known = defined_replicates(replicates)
     p_value = None
@@ -322,7 +322,7 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
         p_value = significant(normal_p_value(float(gaps["auroc"][0]), float(np.std(known, ddof=1))))
     shown = {name: _with_interval(values, level) for name, values in mine.items()}
     base_shown = {name: _with_interval(values, level) for name, values in theirs.items()}
-    distances = {name: _gap_with_interval(shown[name], base_shown[name], gaps[name], level) for name in FIGURES}
+    distances = {name: _gap_with_interval(shown[name], base_shown[name], gaps[name], level) for name in mine}
     return {
         **counted,
         "figures": shown,

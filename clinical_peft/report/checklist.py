@@ -25,27 +25,25 @@ class RunFacts:
         study: study (name), protocol, contamination, split, split_by_admission (tasks), cohorts (their source),
             synthetic (bool), hospital (whether it reads one's tables), note_files (names of corpora that are files),
             switches.
-        statistics: One mapping per task: task, classes, multilabel, train, validation, test, patients.
         attrition: By task, the ordered steps of its cohort.
         perplexities: Content of the perplexity files.
         aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
         metrics: Content of the metrics files.
-        tables: Names of the study's tables.
+        tables: The study's tables by name.
         provenance: git revision, versions and machine of the training jobs.
     """
 
     study: Mapping[str, Any]
-    statistics: Sequence[Mapping[str, Any]]
     attrition: Mapping[str, Sequence[Mapping[str, Any]]]
     perplexities: Sequence[Mapping[str, Any]]
     aggregate: Mapping[str, Any]
     metrics: Sequence[Mapping[str, Any]]
-    tables: Sequence[str]
+    tables: Mapping[str, Table]
     provenance: Mapping[str, Any]
 
     def tasks(self) -> str:
         """The study's tasks as text."""
-        return ", ".join(TASK_LABELS[row["task"]] for row in self.statistics) or "none"
+        return ", ".join(TASK_LABELS[row["task"]] for row in self.tables["dataset_statistics"].records) or "none"
 
 
 def tripod_table(facts: RunFacts) -> Table:

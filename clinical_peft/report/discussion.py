@@ -1,8 +1,8 @@
-"""What a study's figures say about the order of its models, and what they leave open, in sentences.
+"""What a study's results say about the order of its models, and what they leave open, in sentences.
 
 Two models are told apart where the tables mark their difference as significant, and nowhere else: by the p-value over
-patients and seeds, after Holm's correction over all pairs and tasks of their comparison. Of models that were trained
-once it is over patients alone.
+patients and seeds, after Holm's correction over all pairs and tasks of their comparison. Where every model was trained
+once, the p-value is over patients alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,8 @@ from typing import Any
 
 from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.metrics.comparisons import SIGNIFICANCE
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.tables.form import (
     MISSING,
     TASK_LABELS,
@@ -32,7 +34,7 @@ class Comparison:
 
     Attributes:
         name: The group's name.
-        sentences: What the figures say.
+        sentences: What the results say.
         pairs: Every pair's difference of the macro average (or of the only task).
         by_task: How many pairs each task tells apart.
     """
@@ -48,29 +50,30 @@ def excludes_zero(row: Mapping[str, Any]) -> bool:
     return row["interval_total"] is not None and bool(row["interval_total"][0] * row["interval_total"][1] > 0)
 
 
-def compare_groups(aggregate: Mapping[str, Any], labels: Labels) -> list[Comparison]:
+def compare_groups(aggregate: Mapping[str, Any], labels: Labels, *, metric: Metric = COMPARED) -> list[Comparison]:
     """Describe each group of compared models.
 
     Args:
         aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.tables.paper_tables.build_tables`.
+        labels: As for `clinical_peft.tables.study_results.StudyResults`.
+        metric: The metric by which models are compared.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in aggregate["differences"]:
         groups.setdefault(row["group"], []).append(row)
-    return [_comparison(name, rows, aggregate, labels) for name, rows in groups.items()]
+    return [_comparison(name, rows, aggregate, labels, metric) for name, rows in groups.items()]
 
 
 def _comparison(
-    name: str, rows: Sequence[Mapping[str, Any]], aggregate: Mapping[str, Any], labels: Labels
+    name: str, rows: Sequence[Mapping[str, Any]], aggregate: Mapping[str, Any], labels: Labels, metric: Metric
 ) -> Comparison:
-    figure = _main_figure(rows)
-    pairs = [row for row in rows if row["task"] == figure]
+    main = _main_task(rows)
+    pairs = [row for row in rows if row["task"] == main]
     apart = [row for row in pairs if row["significant"]]
     level = f"{aggregate['level']:.0%}"
     over = judged_over(aggregate)
     sentences = [
-        _order(pairs, figure, aggregate, labels),
+        _order(pairs, main, aggregate, labels, metric),
         f"Of {len(pairs)} pairs, {sum(map(excludes_zero, pairs))} have a difference whose {level} interval over "
         f"{over} excludes zero; {len(apart)} of them {'is' if len(apart) == 1 else 'are'} significant: p "
         f"at most {SIGNIFICANCE:g} after Holm's correction over all {len(rows)} pairs and tasks of this comparison.",
@@ -84,46 +87,53 @@ def _comparison(
     return Comparison(
         name=name,
         sentences=(*sentences, *_identical(rows, labels), *_published_agreement(apart, labels)),
-        pairs=_pair_table(pairs, figure, level, over, labels),
+        pairs=_pair_table(pairs, main, level, over, labels, metric),
         by_task=_task_counts(rows, level, over),
     )
 
 
-def highest_and_lowest(comparison: Comparison, aggregate: Mapping[str, Any], labels: Labels) -> str:
-    """One sentence: a group's models with the highest and the lowest main figure, and how many pairs are told apart.
+def highest_and_lowest(
+    comparison: Comparison, aggregate: Mapping[str, Any], labels: Labels, *, metric: Metric = COMPARED
+) -> str:
+    """One sentence: a group's models with the highest and the lowest result, and how many pairs are told apart.
 
     Args:
         comparison: What `compare_groups` returned for the group.
         aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.tables.paper_tables.build_tables`.
+        labels: As for `clinical_peft.tables.study_results.StudyResults`.
+        metric: The metric by which models are compared.
     """
     rows = [row for row in aggregate["differences"] if row["group"] == comparison.name]
-    figure = _main_figure(rows)
-    pairs = [row for row in rows if row["task"] == figure]
+    main = _main_task(rows)
+    pairs = [row for row in rows if row["task"] == main]
     models = {name for row in pairs for name in (row["first"], row["second"])}
-    found = [row for row in aggregate["summaries"] if row["task"] == figure and row["model"] in models]
-    found.sort(key=lambda row: (-row["auroc"], row["model"]))
-    ends = " to ".join(f"{label_of(row['model'], labels)} {100 * row['auroc']:.1f}" for row in (found[-1], found[0]))
+    found = [row for row in aggregate["summaries"] if row["task"] == main and row["model"] in models]
+    found.sort(key=lambda row: (-row[metric.name], row["model"]))
+    ends = " to ".join(
+        f"{label_of(row['model'], labels)} {100 * row[metric.name]:.1f}" for row in (found[-1], found[0])
+    )
     apart = sum(row["significant"] for row in pairs)
     return (
-        f"{comparison.name}: {TASK_LABELS[figure]} AUROC (%) from {ends}. {apart} of {len(pairs)} pairs of models "
-        f"differ beyond chance ({judged_over(aggregate)}, Holm's correction over all pairs and tasks)."
+        f"{comparison.name}: {TASK_LABELS[main]} {metric.title} (%) from {ends}. {apart} of {len(pairs)} pairs of "
+        f"models differ beyond chance ({judged_over(aggregate)}, Holm's correction over all pairs and tasks)."
     )
 
 
-def _main_figure(rows: Sequence[Mapping[str, Any]]) -> str:
+def _main_task(rows: Sequence[Mapping[str, Any]]) -> str:
     tasks = {row["task"] for row in rows}
     return MACRO if MACRO in tasks else min(tasks)
 
 
-def _order(pairs: Sequence[Mapping[str, Any]], figure: str, aggregate: Mapping[str, Any], labels: Labels) -> str:
+def _order(
+    pairs: Sequence[Mapping[str, Any]], main: str, aggregate: Mapping[str, Any], labels: Labels, metric: Metric
+) -> str:
     models = {name for row in pairs for name in (row["first"], row["second"])}
-    values = {row["model"]: row["auroc"] for row in aggregate["summaries"] if row["task"] == figure}
+    values = {row["model"]: row[metric.name] for row in aggregate["summaries"] if row["task"] == main}
     ordered = sorted(models, key=lambda model: (-values[model], model))
     listed = "; ".join(f"{label_of(model, labels)} {100 * values[model]:.1f}" for model in ordered)
     over = ", ".join(TASK_LABELS[task] for task in aggregate["macro_tasks"])
-    what = f"the macro average over {over}" if figure == MACRO else TASK_LABELS[figure]
-    return f"Ordered by {what} (AUROC, %): {listed}."
+    what = f"the macro average over {over}" if main == MACRO else TASK_LABELS[main]
+    return f"Ordered by {what} ({metric.title}, %): {listed}."
 
 
 def _identical(rows: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
@@ -160,7 +170,9 @@ def _published_agreement(apart: Sequence[Mapping[str, Any]], labels: Labels) -> 
     return [sentence]
 
 
-def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, over: str, labels: Labels) -> Table:
+def _pair_table(
+    pairs: Sequence[Mapping[str, Any]], main: str, level: str, over: str, labels: Labels, metric: Metric
+) -> Table:
     rows = []
     for row in sorted(pairs, key=lambda row: (-abs(row["difference"]), row["first"], row["second"])):
         upward = row["difference"] >= 0
@@ -181,8 +193,8 @@ def _pair_table(pairs: Sequence[Mapping[str, Any]], figure: str, level: str, ove
         )
     return Table(
         name="paired_differences",
-        caption=f"Paired differences of {TASK_LABELS[figure]}, AUROC in percentage points, largest first; intervals "
-        f"and p over {over}, Holm's correction over all pairs and tasks of the comparison.",
+        caption=f"Paired differences of {TASK_LABELS[main]}, {metric.title} in percentage points, largest first; "
+        f"intervals and p over {over}, Holm's correction over all pairs and tasks of the comparison.",
         fields=(),
         records=(),
         header=("Higher", "Lower", "Difference", f"{level} interval", "p", "p (Holm)", "Significant"),
@@ -208,7 +220,7 @@ def _task_counts(rows: Sequence[Mapping[str, Any]], level: str, over: str) -> Ta
     )
 
 
-def control_sentences(aggregate: Mapping[str, Any], labels: Labels) -> list[str]:
+def control_sentences(aggregate: Mapping[str, Any], labels: Labels, *, metric: Metric = COMPARED) -> list[str]:
     """Whether the models are at chance on the control, whose label is a coin; empty without a control."""
     rows = [row for row in aggregate["summaries"] if row["task"] == CONTROL and row["interval_99"]]
     if not rows:
@@ -219,7 +231,7 @@ def control_sentences(aggregate: Mapping[str, Any], labels: Labels) -> list[str]
         f"{len(rows) - len(off)} of {counted(len(rows), 'model')}."
     ]
     if off:
-        listed = "; ".join(f"{label_of(row['model'], labels)} {100 * row['auroc']:.1f}" for row in off)
+        listed = "; ".join(f"{label_of(row['model'], labels)} {100 * row[metric.name]:.1f}" for row in off)
         sentences.append(
             f"It does not for {listed}. About {0.01 * len(rows):.2g} such models are expected by chance; more than "
             "that points to a label that leaks into the scores."

@@ -12,6 +12,8 @@ import yaml
 
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.data.hash_split import SPLITS
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.runtime.provenance import UNKNOWN, UNKNOWN_ENVIRONMENT, Environment, describe_machines
 from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of, number, unit_of_split
 
@@ -21,6 +23,7 @@ MIMIC_METADATA = {
     "license_name": "physionet-credentialed-health-data-license-1.5.0",
     "license_link": "https://physionet.org/content/mimic-iv-note/view-license/2.2/",
 }
+HUB_METRICS = {"auroc": "roc_auc"}  # metrics that the Hub calls otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +36,11 @@ class CardFacts:
         sources: By base, where its weights come from: an identifier on the Hub, or None.
         models: By adapter, the models built on it.
         aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.tables.paper_tables.build_tables`.
+        labels: As for `clinical_peft.tables.study_results.StudyResults`.
         provenance: git revision.
         environments: By adapter, versions and machine of the job that trained it, as
             `clinical_peft.runtime.provenance.together` returns them; unknown for those left out.
+        metric: The metric by which models are compared.
     """
 
     study: Mapping[str, Any]
@@ -46,6 +50,7 @@ class CardFacts:
     labels: Labels
     provenance: Mapping[str, Any]
     environments: Mapping[str, Environment] = field(default_factory=dict)
+    metric: Metric = COMPARED
 
 
 def model_card(adapter: Mapping[str, Any], facts: CardFacts) -> str:
@@ -104,18 +109,24 @@ def _metadata(adapter: Mapping[str, Any], facts: CardFacts, rows: Sequence[Mappi
         "language": "en",
         **licence,
         "tags": ["clinical-peft", "clinical-notes", _method(adapter)],
-        "model-index": [{"name": adapter["adapter"], "results": [_result(row) for row in rows]}],
+        "model-index": [{"name": adapter["adapter"], "results": [_result(row, facts.metric) for row in rows]}],
     }
     if not rows:
         del block["model-index"]
     return yaml.safe_dump(block, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _result(row: Mapping[str, Any]) -> dict[str, Any]:
+def _result(row: Mapping[str, Any], metric: Metric) -> dict[str, Any]:
     return {
         "task": {"type": "text-classification", "name": f"{TASK_LABELS[row['task']]} with {row['model']}"},
         "dataset": {"type": row["task"], "name": f"{TASK_LABELS[row['task']]}, test split", "split": "test"},
-        "metrics": [{"type": "roc_auc", "name": "AUROC", "value": round(row["auroc"], 4)}],
+        "metrics": [
+            {
+                "type": HUB_METRICS.get(metric.name, metric.name),
+                "name": metric.title,
+                "value": round(row[metric.name], 4),
+            }
+        ],
     }
 
 
@@ -123,7 +134,7 @@ def _downstream(name: str, facts: CardFacts) -> list[Mapping[str, Any]]:
     models = in_order(facts.models.get(name, ()), facts.labels)
     rows = {(row["model"], row["task"]): row for row in facts.aggregate["summaries"]}
     found = [rows[model, task] for model in models for task in TASK_LABELS if (model, task) in rows]
-    return [row for row in found if row["auroc"] is not None]
+    return [row for row in found if row[facts.metric.name] is not None]
 
 
 def _summary(adapter: Mapping[str, Any], facts: CardFacts) -> str:
@@ -180,13 +191,16 @@ def _perplexity(adapter: Mapping[str, Any]) -> str:
 def _outcomes(rows: Sequence[Mapping[str, Any]], facts: CardFacts) -> str:
     if not rows:
         return "No model of the study is built on this adapter."
-    level = f"{facts.aggregate['level']:.0%}"
-    lines = [f"| model | task | AUROC (%) | {level} interval | admissions | seeds |", "|---|---|---:|---|---:|---:|"]
+    level, metric = f"{facts.aggregate['level']:.0%}", facts.metric
+    lines = [
+        f"| model | task | {metric.title} (%) | {level} interval | admissions | seeds |",
+        "|---|---|---:|---|---:|---:|",
+    ]
     for row in rows:
         low, high = row["interval"] or (None, None)
         interval = "–" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
         lines.append(
-            f"| {label_of(row['model'], facts.labels)} | {TASK_LABELS[row['task']]} | {100 * row['auroc']:.1f} | "
+            f"| {label_of(row['model'], facts.labels)} | {TASK_LABELS[row['task']]} | {100 * row[metric.name]:.1f} | "
             f"{interval} | {number(row['n'])} | {row['seeds']} |"
         )
     note = (

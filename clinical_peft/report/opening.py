@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinical_peft.disclosure.counts import SMALLEST_CELL
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.report.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
 from clinical_peft.tables.form import Labels, Record, Table, counted, number
-from clinical_peft.tasks import CONTROL, PAPER_TASKS, titled_task
+from clinical_peft.tasks import CONTROL, TASKS, titled_task
 
 
 def question(tasks: Sequence[str], *, adapters: int, titles: Mapping[str, str] | None = None) -> str:
@@ -17,7 +19,8 @@ def question(tasks: Sequence[str], *, adapters: int, titles: Mapping[str, str] |
         adapters: How many it trains.
         titles: Titles that it gives tasks in place of their own.
     """
-    named = [titled_task(name, titles or {}).title_in_a_sentence for name in PAPER_TASKS if name in tasks]
+    asked = [task.name for task in TASKS.values() if task.name in tasks and not task.is_control]
+    named = [titled_task(name, titles or {}).title_in_a_sentence for name in asked]
     if not named:
         sentences = [
             "How much better does a language model predict clinical notes after being adapted to them with few trained "
@@ -36,13 +39,16 @@ def question(tasks: Sequence[str], *, adapters: int, titles: Mapping[str, str] |
     return " ".join(sentences)
 
 
-def in_short(aggregate: Mapping[str, Any], tables: Mapping[str, Table], labels: Labels) -> list[str]:
+def in_short(
+    aggregate: Mapping[str, Any], tables: Mapping[str, Table], labels: Labels, *, metric: Metric = COMPARED
+) -> list[str]:
     """What a reader who stops here should know.
 
     Args:
         aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
         tables: `dataset_statistics` and `domain_adaptation` among them.
-        labels: As for `clinical_peft.tables.paper_tables.build_tables`.
+        labels: As for `clinical_peft.tables.study_results.StudyResults`.
+        metric: The metric by which models are compared.
     """
     adapters = tables["domain_adaptation"].records
     sentences = []
@@ -55,8 +61,11 @@ def in_short(aggregate: Mapping[str, Any], tables: Mapping[str, Table], labels: 
     return [
         *sentences,
         *_perplexities(adapters),
-        *(highest_and_lowest(group, aggregate, labels) for group in compare_groups(aggregate, labels)),
-        *control_sentences(aggregate, labels),
+        *(
+            highest_and_lowest(group, aggregate, labels, metric=metric)
+            for group in compare_groups(aggregate, labels, metric=metric)
+        ),
+        *control_sentences(aggregate, labels, metric=metric),
         seed_sentence(aggregate),
     ]
 

@@ -14,6 +14,7 @@ from typing import Any
 from clinical_peft.config.settings import settings_digest
 from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.files import read_json, write_json, write_text
+from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.tasks import CONTROL, PAPER_TASKS, TASKS
 
 SUMMARY = Path("benchmarks/results/demo.json")
@@ -25,7 +26,8 @@ COLUMNS = {
     "macro_average": "mean",
     CONTROL: "control",
 }
-AUROC_TABLES = ("downstream_main", "downstream_lora_baselines")
+METRIC = COMPARED.name
+MODEL_TABLES = ("downstream_main", "downstream_lora_baselines")
 
 
 def summarise(study: Path) -> dict[str, Any]:
@@ -36,19 +38,19 @@ def summarise(study: Path) -> dict[str, Any]:
 
     Returns:
         settings_sha256 (see `clinical_peft.config.settings`), level, seeds (list); models: list of {model, label,
-        auroc: by task [percent, low, high]}; adapters: list of {adapter, label, trainable_percent, before, after}
-        (perplexity of the test notes).
+        and by task, under the compared metric's name, [percent, low, high]}; adapters: list of {adapter, label,
+        trainable_percent, before, after} (perplexity of the test notes).
 
     Raises:
         DataError: A table or the settings are missing.
     """
-    rows = [row for table in AUROC_TABLES for row in _read(study / "tables" / f"{table}.csv")]
+    rows = [row for table in MODEL_TABLES for row in _read(study / "tables" / f"{table}.csv")]
     models: dict[str, dict[str, Any]] = {}
     for row in rows:
-        model = models.setdefault(row["model"], {"model": row["model"], "label": row["label"], "auroc": {}})
-        if row["auroc_percent"]:
-            ends = (row["auroc_percent"], row["low_percent"], row["high_percent"])
-            model["auroc"][row["task"]] = [round(float(end), 1) if end else None for end in ends]
+        model = models.setdefault(row["model"], {"model": row["model"], "label": row["label"], METRIC: {}})
+        if row[f"{METRIC}_percent"]:
+            ends = (row[f"{METRIC}_percent"], row["low_percent"], row["high_percent"])
+            model[METRIC][row["task"]] = [round(float(end), 1) if end else None for end in ends]
     adapters = [
         {
             "adapter": row["adapter"],
@@ -95,9 +97,9 @@ def section(summary: Mapping[str, Any]) -> str:
     ]
     lines = [
         BEGIN,
-        f"Test AUROC in percent, mean over {seeds} seeds. Brackets: {summary['level']:.0%} bootstrap interval over "
-        "patients; seed variation is not included (table `uncertainty` has both). The control has random labels: 50 is "
-        "expected.",
+        f"Test {COMPARED.title} in percent, mean over {seeds} seeds. Brackets: {summary['level']:.0%} bootstrap "
+        "interval over patients; seed variation is not included (table `uncertainty` has both). The control has random "
+        "labels: 50 is expected.",
         "",
         f"| model | {' | '.join(COLUMNS.values())} |",
         "|---" + "|---:" * len(COLUMNS) + "|",
@@ -116,7 +118,7 @@ def section(summary: Mapping[str, Any]) -> str:
 def _model_row(model: Mapping[str, Any]) -> str:
     cells = []
     for task in COLUMNS:
-        value, low, high = model["auroc"].get(task, (None, None, None))
+        value, low, high = model[METRIC].get(task, (None, None, None))
         interval = f" ({low:.1f} to {high:.1f})" if task == "macro_average" and low is not None else ""
         cells.append("–" if value is None else f"{value:.1f}{interval}")
     return f"| {model['label']} | {' | '.join(cells)} |"

@@ -14,16 +14,20 @@ from clinical_peft.runtime.lineage import run_log_files, training_environments
 from clinical_peft.runtime.provenance import together
 from clinical_peft.tables.form import Labels
 from clinical_peft.tables.render import to_markdown
-from clinical_peft.tables.study_tables import TableSources, study_tables
+from clinical_peft.tables.stored import read_tables
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSources:
-    """The files that a report is made from, its tables' apart.
+    """The files that a report is made from.
 
     Attributes:
-        template: Jinja template, beside its captions.
+        template: Jinja template.
+        tables: The study's tables as `clinical_peft.tables.stored.store_tables` wrote them.
         figures: Folder of SVG files.
+        comparison: Metrics averaged and compared.
+        perplexities: Per adapter.
+        attrition: Per task, `{task}.attrition.json`.
         metrics: Metrics files of all runs.
         runs: MLflow run id by identity.
         inputs: Files whose checksums identify the study's data.
@@ -31,7 +35,11 @@ class ReportSources:
     """
 
     template: Path
+    tables: Path
     figures: Path
+    comparison: Path
+    perplexities: Sequence[Path]
+    attrition: Sequence[Path]
     metrics: Sequence[Path]
     runs: Path
     inputs: Sequence[Path]
@@ -40,7 +48,6 @@ class ReportSources:
 
 def write_study_report(
     sources: ReportSources,
-    tables: TableSources,
     *,
     study: Mapping[str, Any],
     labels: Labels,
@@ -54,9 +61,8 @@ def write_study_report(
 
     Args:
         sources: The study's files.
-        tables: Those of its tables.
         study: As for `clinical_peft.report.html_report.build_report`.
-        labels: As for `clinical_peft.tables.paper_tables.build_tables`.
+        labels: As for `clinical_peft.tables.study_results.StudyResults`.
         config: The study's settings, without secrets.
         revision: git revision of the code.
         mlflow: Address of MLflow's pages, or None, and the command that serves them, or None.
@@ -66,17 +72,16 @@ def write_study_report(
     Raises:
         DataError: A file is missing or malformed.
     """
-    built = study_tables(tables, labels=labels, protocol=study["protocol"])
+    tables = read_tables(sources.tables)
     text = json.dumps(config, indent=1, sort_keys=True)
     trained = together(training_environments(run_log_files(sources.run_logs)).values())
     facts = RunFacts(
         study=study,
-        statistics=read_json(tables.statistics),
-        attrition={path.name.split(".")[0]: read_json(path) for path in tables.attrition},
-        perplexities=[read_json(path) for path in tables.perplexities],
-        aggregate=read_json(tables.comparison),
+        attrition={path.name.split(".")[0]: read_json(path) for path in sources.attrition},
+        perplexities=[read_json(path) for path in sources.perplexities],
+        aggregate=read_json(sources.comparison),
         metrics=[read_json(path) for path in sources.metrics],
-        tables=list(built),
+        tables=tables,
         provenance={
             "git revision": revision,
             "configuration (SHA-256)": hashlib.sha256(text.encode()).hexdigest(),
@@ -90,8 +95,8 @@ def write_study_report(
     build_report(
         template=sources.template,
         study=study,
-        tables=built,
-        aggregate=facts.aggregate,
+        tables=tables,
+        comparison=facts.aggregate,
         metrics=facts.metrics,
         perplexities=facts.perplexities,
         figures={path.stem: path for path in sorted(sources.figures.glob("*.svg"))},

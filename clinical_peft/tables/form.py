@@ -1,4 +1,4 @@
-"""The form of a table: its records and cells, the order and names of its rows, and how figures are written."""
+"""The form of a table: its records and cells, the order and names of its rows, and how numbers are written."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ class Table:
 
     Attributes:
         name: File stem.
-        caption: One sentence that says what the figures are.
+        caption: One sentence that says what the numbers are.
         fields: Columns of the machine-readable form.
         records: Its rows; a missing value is None.
         header: Column titles of the form for readers.
         rows: Its cells as text; a missing value is an en dash.
         notes: Remarks to print below.
-        text_columns: How many columns from the left hold text rather than figures.
+        text_columns: How many columns from the left hold text rather than numbers.
         bold: Row and column of the cells to print in bold.
         row_names: The model or adapter of each of `rows`, by its name in the config; empty where rows are neither.
     """
@@ -86,7 +86,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def rounded(value: float | None, digits: int = 4) -> float | None:
-    """A figure as machine-readable columns hold it; a missing one stays None."""
+    """A number as machine-readable columns hold it; a missing one stays None."""
     return None if value is None else round(value, digits)
 
 
@@ -96,7 +96,7 @@ def percent(fraction: float | None) -> float | None:
 
 
 def difference(ours: float | None, published: float | None) -> float | None:
-    """Our figure less the published one, rounded; None where either is missing."""
+    """Our number less the published one, rounded; None where either is missing."""
     return None if ours is None or published is None else rounded(ours - published)
 
 
@@ -117,7 +117,7 @@ def p_text(p: float | None) -> str:
 
 
 def beside(ours: float | None, published: float | None, digits: int = 0, mark: str = "") -> str:
-    """A published figure, a mark, and in brackets ours less the published one; an en dash without a published one."""
+    """A published number, a mark, and in brackets ours less the published one; an en dash without a published one."""
     if published is None:
         return MISSING
     distance = difference(ours, published)
@@ -141,7 +141,7 @@ def fewer_mark(scored: int | None, classes: int | None) -> str:
 
 
 def fewer_note(counts: Iterable[tuple[str, int | None, int | None]]) -> str | None:
-    """What the mark means, with its numbers; None where no figure is marked.
+    """What the mark means, with its numbers; None where no number is marked.
 
     Args:
         counts: Task, classes with both a positive and a negative test admission, and classes of the label space.
@@ -153,21 +153,3 @@ def fewer_note(counts: Iterable[tuple[str, int | None, int | None]]) -> str | No
         f"{TASK_LABELS[task]} {marked[task][0]} of {marked[task][1]}" for task in TASK_LABELS if task in marked
     )
     return f"{FEWER} The mean runs over the classes that have positives and negatives in test: {listed}."
-
-
-def ends(interval: Sequence[float] | None, prefix: str = "", suffix: str = "_percent") -> Record:
-    """Both ends of an interval as percentages."""
-    low, high = interval or (None, None)
-    return {f"{prefix}low{suffix}": percent(low), f"{prefix}high{suffix}": percent(high)}
-
-
-def intervals(row: Mapping[str, Any]) -> Record:
-    """All intervals of a figure, or of a difference as `clinical_peft.metrics.comparisons.compare_pair` gives it."""
-    return {
-        **ends(row["interval"]),
-        **ends(row["interval_bca"], "bca_"),
-        **ends(row["interval_total"], "total_"),
-        "standard_error_percent": percent(row["standard_error"]),
-        "degrees_of_freedom": rounded(row["degrees_of_freedom"]),
-        "undefined_resamples": row.get("undefined"),
-    }

@@ -1,7 +1,7 @@
 """Tables as HTML: an element for the report, and a page of its own.
 
-A cell of a column of figures carries `data-sort`, the number to sort by; its title carries `data-numeric`. A column
-holds figures if every cell of it is one, dashes apart; all other columns sort as text.
+A cell of a column of numbers carries `data-sort`, the number to sort by; its title carries `data-numeric`. A column
+holds numbers if every cell of it is one, dashes apart; all other columns sort as text.
 """
 
 import re
@@ -39,7 +39,7 @@ def sort_keys(cells: Sequence[str]) -> list[float | None] | None:
 
     Returns:
         A number for each cell, None for a dash or an empty cell; None where the column is text: a cell is neither a
-        figure nor a dash, or all are dashes. An interval alone sorts by its lower end.
+        number nor a dash, or all are dashes. An interval alone sorts by its lower end.
     """
     keys: list[float | None] = []
     for cell in cells:

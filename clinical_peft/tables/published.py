@@ -1,4 +1,4 @@
-"""The paper's Tables 1 to 4, for printing beside a study's own figures."""
+"""The paper's Tables 1 to 4, for printing beside a study's own results."""
 
 import json
 from functools import cache
@@ -7,13 +7,13 @@ from typing import Any
 
 from clinical_peft.tasks import PAPER_TASKS
 
-# Printed averages are rounded to 0.01, and so is each of the five figures they average.
+# Printed averages are rounded to 0.01, and so is each of the five values they average.
 ROUNDING = 0.011
 
 
 @cache
 def published() -> dict[str, Any]:
-    """The published figures as stored beside this module; key `source` names where they come from."""
+    """The published results as stored beside this module; key `source` names where they come from."""
     text = resources.files("clinical_peft.tables").joinpath("published.json").read_text(encoding="utf-8")
     tables: dict[str, Any] = json.loads(text)
     return tables
@@ -26,7 +26,7 @@ def published_statistics(task: str) -> dict[str, Any] | None:
 
 
 def published_adapter(row: str | None) -> dict[str, Any] | None:
-    """Table 2: figures of a row named `base/method`, for instance `llama-7b/lora`, or None.
+    """Table 2: results of a row named `base/method`, for instance `llama-7b/lora`, or None.
 
     Returns:
         trainable_parameters, percent (as number), train_perplexity, test_perplexity, train_seconds.

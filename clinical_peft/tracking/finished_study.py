@@ -54,7 +54,7 @@ def publish_study(
         study: Name of the experiment.
         description: The study's settings, parameters of its run.
         aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.tables.paper_tables.build_tables`.
+        labels: As for `clinical_peft.tables.study_results.StudyResults`.
         artifacts: Files to keep with the study's run, by folder there.
         adapters: Adapter folders to register as models, by name; empty unless the user asks for it.
         tags: As for `clinical_peft.tracking.run_logs.sync_runs`.
@@ -158,7 +158,7 @@ def _register(client: "MlflowClient", run: str, name: str, folder: Path) -> str:
 
 
 def read_study(uri: str, study: str) -> tuple[dict[str, Any], dict[str, Mapping[str, Any]]]:
-    """Gather a published study's summaries and labels from MLflow, as `build_tables` takes them.
+    """Gather a published study's summaries and labels from MLflow, as `StudyResults` takes them.
 
     Args:
         uri: As for `publish_study`.

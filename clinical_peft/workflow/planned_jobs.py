@@ -51,10 +51,11 @@ def planned_outputs(files: StudyFiles) -> dict[str, list[str]]:
 
 def _of_the_whole_study(files: StudyFiles) -> list[str]:
     """Outputs of the jobs that compare, describe and publish all runs."""
-    names = ("statistics.json", "comparison.json", "calibration.json", "subgroups.json", "figures", "report.html")
-    described = files.paths("{}", (*names, "runs/tracked.json", "runs/study.json"))
-    # All tables come from one job, and so do all cards.
-    return _each_once(described, files.tables()[:1], files.cards()[:1], files.protocol_gaps(), files.contamination())
+    compared = ("statistics.json", "comparison.json", "calibration.json", "subgroups.json")
+    published = ("tables.json", "figures", "report.html", "runs/tracked.json", "runs/study.json")
+    described = files.paths("{}", (*compared, *published))
+    # All cards come from one job.
+    return _each_once(described, files.cards()[:1], files.protocol_gaps(), files.contamination())
 
 
 def _notes(files: StudyFiles, tokens: str) -> list[str]:

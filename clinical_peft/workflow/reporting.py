@@ -11,23 +11,6 @@ from clinical_peft.workflow.results import ResultFiles
 from clinical_peft.workflow.searches import SearchFiles
 from clinical_peft.workflow.study_folder import Wildcards
 
-TABLES = (
-    "dataset_statistics",
-    "domain_adaptation",
-    "downstream_main",
-    "downstream_lora_baselines",
-    "cohort_details",
-    "text_lengths",
-    "attrition",
-    "corpora",
-    "cost",
-    "metrics",
-    "multilabel_metrics",
-    "scoring_variants",
-    "uncertainty",
-    "calibration",
-    "subgroups",
-)
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 MODEL_TABLES = {
     "main": "Main comparison (Table 3)",
@@ -42,12 +25,12 @@ class ReportFiles(CohortFiles, AdapterFiles, SearchFiles, ResultFiles):
     @property
     def table_names(self) -> list[str]:
         """Stems of the study's tables."""
-        names = [*TABLES]
-        if self.study.gaps.model:
-            names.append("protocol_gaps")
-        if self.study.gaps.contamination:
-            names.append("contamination_gaps")
-        return names
+        # With numpy, which a plan does without.
+        from clinical_peft.tables.registry import table_names
+
+        gaps = self.study.gaps
+        asked = {"protocol_gaps": gaps.model is not None, "contamination": gaps.contamination is not None}
+        return table_names([name for name, is_asked in asked.items() if is_asked])
 
     def tables(self, wildcards: Wildcards | None = None) -> list[str]:
         """Tables in every format."""

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 
 from clinical_peft.metrics.aggregate import aggregate
 from clinical_peft.metrics.evaluate import evaluate
+from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.registry import compute_metrics, metrics_of
 from clinical_peft.tasks import find_task
 
 CLASSES: dict[str, list[Any]] = {
@@ -36,6 +38,14 @@ LABELS = {
     **{name: {"label": name.replace("llama", "tiny LLaMA"), "published": name} for name in VARIANTS},
     "bluebert+lora": {"label": "tiny BERT+lora", "published": "bluebert+lora"},
 }
+
+
+def compute_all(
+    data: Predictions, weights: np.ndarray | None = None, *, cutoff: float | None = None, bands: Any = None
+) -> dict[str, np.ndarray]:
+    """Every metric of predictions."""
+    metrics = metrics_of(data.type, data.target.shape[1], has_bands=bands is not None)
+    return compute_metrics(metrics, data, weights, cutoff=cutoff, bands=bands)
 
 
 def simulate_predictions(

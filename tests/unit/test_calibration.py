@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_study import CLASSES, simulate_predictions
+from simulated_study import CLASSES, compute_all, simulate_predictions
 from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from clinical_peft.metrics.calibrate import calibrate
-from clinical_peft.metrics.calibration import BINS, calibration_figures, reliability_bins
+from clinical_peft.metrics.calibration import BINS, reliability_bins
 from clinical_peft.metrics.decisions import THRESHOLDS, alert_burden, cutoff_at_sensitivity, decision_curve
 from clinical_peft.metrics.logistic import fit_logistic
 from clinical_peft.metrics.predictions import read_predictions
@@ -38,7 +38,7 @@ def once(data):
 
 
 def figures(data):
-    return {name: value[0] for name, value in calibration_figures(data, once(data)).items()}
+    return {name: value[0] for name, value in compute_all(data).items()}
 
 
 def binary(data, scores):
@@ -61,7 +61,7 @@ def test_slope_and_intercept_equal_an_unpenalised_logistic_regression(splits):
 def test_a_step_from_the_data_comes_near_the_fit_of_a_resample(splits):
     data = splits("mortality", rows=2000)["test"]
     weights = patient_weights(data.subject_id, resamples=20, seed=0)
-    found = calibration_figures(data, Weighting(weights))
+    found = compute_all(data, weights)
     for column in range(20):
         rows = np.repeat(np.arange(len(data)), weights[:, column])
         refitted = figures(data.of_rows(rows))
@@ -206,7 +206,7 @@ def run_of(seed, bins):
 
 
 def test_reliability_pools_the_bins_of_all_seeds():
-    from clinical_peft.figures.use_figures import reliability_of
+    from clinical_peft.figures.definitions.reliability import reliability_of
 
     first = run_of(0, [a_bin(0.1, 0.2), a_bin(0.5, 0.4)])
     second = run_of(1, [a_bin(0.2, 0.4), a_bin(0.7, 0.8)])
@@ -220,7 +220,7 @@ def test_reliability_pools_the_bins_of_all_seeds():
 
 @given(st.lists(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 50)), min_size=1), min_size=1))
 def test_pooled_bins_rise_and_are_no_more_than_one_seed_has(seeds):
-    from clinical_peft.figures.use_figures import _pooled
+    from clinical_peft.figures.definitions.reliability import _pooled
 
     pooled = _pooled([[a_bin(*one) for one in sorted(seed)] for seed in seeds])
     assert len(pooled.predicted) <= max(map(len, seeds))
@@ -230,9 +230,8 @@ def test_pooled_bins_rise_and_are_no_more_than_one_seed_has(seeds):
 
 
 def test_alerts_and_calibration_are_printed_with_their_intervals(tmp_path):
+    from results_fixtures import built
     from simulated_study import LABELS, simulate_study
-
-    from clinical_peft.tables.evidence_tables import CALIBRATION_FIELDS, build_evidence_tables
 
     study = simulate_study(tmp_path, seeds=2, resamples=100, tasks=("mortality",))
     metrics = [tmp_path / f"metrics/{run['model']}/mortality/seed{run['seed']}.json" for run in study["metrics"]]
@@ -240,10 +239,7 @@ def test_alerts_and_calibration_are_printed_with_their_intervals(tmp_path):
     found = calibrate(
         metrics, predictions, study["classes"], resamples=100, bootstrap_seed=0, output=tmp_path / "calibration.json"
     )
-    empty = {"level": 0.95, "summaries": [], "differences": []}
-    nobody = {"smallest_cell": 10, "cells": [], "gaps": []}
-    table = build_evidence_tables(aggregate=empty, calibration=found, subgroups=nobody, labels=LABELS)["calibration"]
-    assert set(table.records[0]) == set(CALIBRATION_FIELDS)
+    table = built("calibration", calibration=found, labels=LABELS)
     # The alerts of some models are too few to be shown, or miss too few.
     record = next(one for one in table.records if one["alerts_per_100"] is not None)
     assert record["scores"] == "raw"
@@ -266,12 +262,8 @@ def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
     from simulated_study import LABELS, simulate_study
 
     from clinical_peft.errors import DataError
-    from clinical_peft.figures.use_figures import (
-        decision_curves,
-        decision_curves_of,
-        reliability_diagram,
-        reliability_of,
-    )
+    from clinical_peft.figures.definitions.decision import decision_curves, decision_curves_of
+    from clinical_peft.figures.definitions.reliability import reliability_diagram, reliability_of
 
     study = simulate_study(tmp_path, seeds=1, resamples=100, tasks=("mortality", "los", "procedures"))
     runs = [(run["model"], run["task"]) for run in study["metrics"]]

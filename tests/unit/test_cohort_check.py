@@ -10,7 +10,7 @@ from test_evaluate import rewrite, run_evaluation
 from clinical_peft.disclosure.counts import shown_margin
 from clinical_peft.errors import DataError
 from clinical_peft.metrics.cohort_check import read_cohort, train_positives
-from clinical_peft.metrics.run_metrics import figure_names
+from clinical_peft.metrics.registry import metrics_of
 
 
 def write_cohort(folder, task, rows=200):
@@ -86,11 +86,11 @@ def test_bands_and_labels_stand_in_the_metrics_file(tmp_path):
     assert bands["tail"]["classes"] == int((counted < 20).sum())
     assert sum(bands[name]["classes"] for name in ("head", "middle", "tail")) == len(classes)
     assert sum(bands[name]["scored"] for name in ("head", "middle", "tail")) == result["classes_scored"]["test"]
-    assert set(result["metrics"]["test"]) == set(figure_names("multilabel", 20, bands=True))
+    assert set(result["metrics"]["test"]) == {metric.name for metric in metrics_of("multilabel", 20, has_bands=True)}
     assert [value is None for value in result["labels"]["auroc"]] == [count is None for count in shown]
     without, _, _ = run_evaluation(tmp_path, "diagnoses")
     assert (without["bands"], without["labels"]["train_positives"]) == (None, None)
-    assert set(without["metrics"]["test"]) == set(figure_names("multilabel", 20))
+    assert set(without["metrics"]["test"]) == {metric.name for metric in metrics_of("multilabel", 20)}
 
 
 def test_either_protocol_is_scored_whatever_the_runs_own(tmp_path):

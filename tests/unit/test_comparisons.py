@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from results_fixtures import built, built_from
 from simulated_study import CLASSES, LABELS, simulate_predictions, simulate_study
 
 from clinical_peft.errors import DataError
@@ -12,10 +13,8 @@ from clinical_peft.metrics.comparisons import BEST, SIGNIFICANCE, TIED, best_and
 from clinical_peft.metrics.delong import compare_areas, contributions
 from clinical_peft.metrics.predictions import read_predictions
 from clinical_peft.metrics.resampling import holm
-from clinical_peft.tables.evidence_tables import build_evidence_tables
-from clinical_peft.tables.paper_tables import build_tables
-from clinical_peft.tables.render import to_csv, to_latex, to_markdown
-from clinical_peft.tables.uncertainty_table import UNCERTAINTY_FIELDS, uncertainty_table
+from clinical_peft.tables.render import to_latex, to_markdown
+from clinical_peft.tables.study_results import StudyResults
 
 TASKS = ("mortality", "los")
 GROUPS = {"one": ["llama", "llama+lora", "llama+clinical-frozen"], "other": ["tfidf", "bluebert+lora"]}
@@ -100,25 +99,19 @@ def test_a_tie_is_never_bold():
 def test_tables_print_the_lead_in_bold_in_every_form(study, compared):
     marks = best_and_tied(compared)
     assert {BEST, TIED} <= set(marks.values())
-    empty = {"cells": [], "gaps": [], "smallest_cell": 10}
-    tables = build_evidence_tables(
-        aggregate=compared, calibration={"runs": [], "bins": 10}, subgroups=empty, labels=LABELS
-    )
+    names = ("uncertainty", "downstream_main", "downstream_lora_baselines")
+    tables = built_from(StudyResults(comparison=compared, labels=LABELS), *names)
     table = tables["uncertainty"]
-    assert to_csv(table).splitlines()[0] == ",".join(UNCERTAINTY_FIELDS)
     leaders = sum(mark == BEST for mark in marks.values())
     # A row over patients alone, and one over patients and seeds.
     assert len(table.bold) == 2 * leaders == to_latex(table).count(r"\textbf{") == to_markdown(table).count(" **")
     tied = sum(mark == TIED for mark in marks.values())
     assert sum(cell.endswith(" =") for row in table.rows for cell in row) == 2 * tied
-    main = build_tables(statistics=[], perplexities=[], aggregate=compared, labels=LABELS)
-    assert sum(len(main[name].bold) for name in ("downstream_main", "downstream_lora_baselines")) == leaders
-    for name in ("calibration", "subgroups"):
-        assert "no such row" in to_markdown(tables[name])
+    assert sum(len(tables[name].bold) for name in names[1:]) == leaders
 
 
 def test_every_model_stands_with_all_its_intervals_in_csv_and_print(compared):
-    table = uncertainty_table(compared, LABELS)
+    table = built("uncertainty", comparison=compared, labels=LABELS)
     kinds = [record["kind"] for record in table.records]
     assert kinds == ["model"] * len(compared["summaries"]) + ["difference"] * len(compared["differences"])
     summaries = {(row["model"], row["task"]): row for row in compared["summaries"]}
@@ -145,10 +138,10 @@ def test_every_model_stands_with_all_its_intervals_in_csv_and_print(compared):
 
 def test_one_seed_has_no_interval_over_seeds(compared):
     single = [row | {"seeds": 1, "seed_sd": None} for row in compared["summaries"]]
-    table = uncertainty_table(compared | {"summaries": single}, LABELS)
+    table = built("uncertainty", comparison=compared | {"summaries": single}, labels=LABELS)
     assert {line[2] for line in table.rows} == {"patients"}
     assert "over seeds" not in table.caption
-    assert "patients and seeds with ±" in uncertainty_table(compared, LABELS).caption
+    assert "patients and seeds with ±" in built("uncertainty", comparison=compared, labels=LABELS).caption
 
 
 def test_a_seed_missing_from_a_comparison_is_named(study):

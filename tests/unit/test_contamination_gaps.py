@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from results_fixtures import built
 from sklearn.metrics import roc_auc_score
 
 from clinical_peft.disclosure.counts import HIDDEN, SMALLEST_CELL
@@ -27,7 +28,6 @@ from clinical_peft.metrics.contamination_gaps import (
 )
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.resampling import holm
-from clinical_peft.tables.contamination_table import CONTAMINATION_FIELDS, build_contamination_table
 from clinical_peft.tables.form import signed
 from clinical_peft.tasks import TaskType
 
@@ -231,11 +231,10 @@ def test_a_study_gives_both_comparisons_and_their_table(study: dict[str, Any]) -
     assert found["carevue"][0]["difference"]["interval"][0] > 0
     assert found["disjoint"][0]["difference"]["interval"][0] > 0
     labels = {name: {"label": name.title(), "table": "main", "published": None} for name in vars(MODELS).values()}
-    table = build_contamination_table(found, labels)
+    table = built("contamination_gaps", contamination=found, labels=labels)
     assert [record["comparison"] for record in table.records] == [
         *("carevue_inside", "carevue_outside", "carevue", "disjoint")
     ]
-    assert all(set(record) == set(CONTAMINATION_FIELDS) for record in table.records)
     inside, outside, difference, arms = table.records
     gap = outside["difference_percent"] - inside["difference_percent"]
     assert difference["difference_percent"] == pytest.approx(gap, abs=1e-3)
@@ -245,17 +244,17 @@ def test_a_study_gives_both_comparisons_and_their_table(study: dict[str, Any]) -
     assert "earlier era" in table.notes[0]
     assert table.rows[3][1] == "unfiltered minus disjoint"
     fewer = found | {"carevue": [found["carevue"][0] | {"classes": 3}]}
-    said = build_contamination_table(fewer, labels).notes[1]
+    said = built("contamination_gaps", contamination=fewer, labels=labels).notes[1]
     assert said.endswith("LOS 3 inside and outside the subset alike; LOS 4 between the arms.")
     known = found | {"membership": {"source": "patient list", "approximate": False}}
-    assert "approximated" not in build_contamination_table(known, labels).caption
+    assert "approximated" not in built("contamination_gaps", contamination=known, labels=labels).caption
 
 
 def test_the_table_shows_dashes_for_what_is_undefined(study: dict[str, Any]) -> None:
     members = pq.read_table(study["membership"])["subject_id"].to_pylist()
     pq.write_table(pa.table({"subject_id": members, "in_subset": [one < 922 for one in members]}), study["membership"])
     found = measure_contamination(**study, **DRAW)
-    table = build_contamination_table(found, {})
+    table = built("contamination_gaps", contamination=found)
     assert found["carevue"][0]["undefined"] == HIDDEN
     assert table.rows[0][2:] == ("–",) * 6
     assert {record["undefined"] for record in table.records[:3]} == {HIDDEN}
@@ -305,7 +304,7 @@ def test_holms_correction_runs_over_the_whole_table(study: dict[str, Any]) -> No
     adjusted = holm({place: one["p_total"] for place, one in enumerate(tested)})
     assert [one["p_holm"] for one in tested] == list(map(adjusted.get, range(4)))
     assert {one["significant"] for one in tested} == {True, False}
-    table = build_contamination_table(found, {})
+    table = built("contamination_gaps", contamination=found)
     assert table.bold == {(place, 6) for place, one in enumerate(tested) if one["significant"]}
     for record, row, one in zip(table.records, table.rows, tested, strict=True):
         assert [record["total_low_percent"], record["total_high_percent"]] == pytest.approx(

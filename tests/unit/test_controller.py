@@ -111,8 +111,21 @@ def test_results_are_named_once_there_is_a_report(controller, folder, capsys):
     assert lines[:2] == ["Tables: results/tiny/tables", "Report: results/tiny/report.html"]
 
 
-def test_what_rules_import_is_light():
-    heavy = "('torch', 'transformers', 'mlflow', 'pandas', 'pyarrow', 'snakemake')"
-    imported = "clinical_peft.workflow.controller, clinical_peft.workflow.planned_jobs"
-    code = f"import sys, {imported}; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import clinical_peft.workflow.controller", "torch transformers mlflow pandas numpy pyarrow snakemake"),
+        (
+            "from clinical_peft.workflow.plan import main; main([CONFIG])",
+            "torch transformers mlflow pandas numpy pyarrow",
+        ),
+        ("StudyFiles(Study(study='x')).table_names", "torch transformers mlflow pandas sklearn"),
+    ],
+    ids=["controller", "plan", "tables"],
+)
+def test_what_rules_ask_imports_little(statement, heavy):
+    start = "from clinical_peft.workflow.study_files import Study, StudyFiles; from pathlib import Path; "
+    code = f"import sys; {start} CONFIG = Path({str(CONFIG / 'config.yaml')!r}); {statement}; "
+    code += f"print(sorted(set({heavy.split()}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

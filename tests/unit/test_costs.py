@@ -1,8 +1,9 @@
 """The table of costs adds up, and says what a configuration run from scratch would take."""
 
 import pytest
+from golden_columns import COLUMNS
+from results_fixtures import built
 
-from clinical_peft.metrics.costs import COST_FIELDS, cost_table
 from clinical_peft.tables.render import to_csv, to_latex, to_markdown
 
 LABELS = {name: {"label": name.title()} for name in ("adapter", "head", "lora")}
@@ -17,8 +18,8 @@ def run(model: str, trained: int, forward: int, seconds: float) -> dict:
     return {"model": model, "seconds": seconds, "passes": passes}
 
 
-def table(training):
-    return cost_table(training, POOLED, [PERPLEXITY], LABELS)
+def table(training, pooled=POOLED, adapters=(PERPLEXITY,)):
+    return built("cost", training=training, pooled=pooled, perplexities=adapters, labels=LABELS)
 
 
 def rows(found):
@@ -52,7 +53,7 @@ def test_peak_memory_is_the_largest_and_energy_adds_up():
         run("lora", 3000, 1000, 7.0) | {"peak_memory_bytes": size, "energy_joules": 1800.0}
         for size in (3_000_000_000, 4_000_000_000)
     ]
-    found = rows(cost_table(runs, pooled, [adapter], LABELS))
+    found = rows(table(runs, pooled, [adapter]))
     assert [found[label]["peak_memory_gb"] for label in ("Adapter", "Lora", "Total")] == [6.0, 4.0, 6.0]
     assert [found[label]["energy_wh"] for label in ("Adapter", "Lora", "Total")] == [2.0, 1.0, 4.0]
 
@@ -60,12 +61,12 @@ def test_peak_memory_is_the_largest_and_energy_adds_up():
 def test_what_a_run_did_not_measure_is_missing_and_never_a_smaller_sum():
     adapter = PERPLEXITY | {"peak_memory_bytes": 6_000_000_000, "energy_joules": None}
     runs = [run("lora", 1, 1, 7.0) | {"peak_memory_bytes": 3_000_000_000}, run("lora", 1, 1, 7.0)]
-    table = cost_table(runs, POOLED, [adapter], LABELS)
-    found = rows(table)
+    built_table = table(runs, POOLED, [adapter])
+    found = rows(built_table)
     assert found["Adapter"]["peak_memory_gb"] == 6.0
     assert all(found[label]["energy_wh"] is None for label in found)
     assert found["Lora"]["peak_memory_gb"] is found["Total"]["peak_memory_gb"] is None
-    assert table.rows[-1][-2:] == ("–", "–")
+    assert built_table.rows[-1][-2:] == ("–", "–")
 
 
 def test_without_a_direct_run_nothing_is_estimated():
@@ -73,9 +74,9 @@ def test_without_a_direct_run_nothing_is_estimated():
 
 
 def test_a_study_without_networks_has_an_empty_table():
-    found = cost_table([], {}, [], LABELS)
+    found = table([], {}, [])
     assert found.records == ()
-    assert to_csv(found).splitlines() == [",".join(COST_FIELDS)]
+    assert to_csv(found).splitlines() == [",".join(COLUMNS["cost"].split())]
 
 
 def test_every_form_has_every_row():

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from simulated_study import CLASSES, LABELS, simulate_predictions
+from simulated_study import CLASSES, LABELS, compute_all, simulate_predictions
 from sklearn.metrics import log_loss, roc_auc_score
 
 from clinical_peft.errors import DataError
-from clinical_peft.figures.drawing import FigureSources, draw_all
+from clinical_peft.figures.drawing import draw_all
 from clinical_peft.metrics.aggregate import aggregate
-from clinical_peft.metrics.areas import area_figures
 from clinical_peft.metrics.calibrate import calibrate
-from clinical_peft.metrics.calibration import calibration_figures, reliability_bins
+from clinical_peft.metrics.calibration import reliability_bins
 from clinical_peft.metrics.comparisons import Cell, compare_pair
+from clinical_peft.metrics.cutoffs import choose_cutoff, midway
 from clinical_peft.metrics.decisions import alert_burden
 from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.logistic import fit_logistic
@@ -34,15 +34,13 @@ from clinical_peft.metrics.resampling import (
     percentile_interval,
     undefined,
 )
-from clinical_peft.metrics.run_metrics import choose_cutoff, f1_figures, midway
 from clinical_peft.metrics.subgroup_gaps import compare_subgroups
 from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.models.scores import link_of, log_odds, sigmoid
 from clinical_peft.report.discussion import compare_groups
-from clinical_peft.tables.evidence_tables import build_evidence_tables
-from clinical_peft.tables.metric_tables import build_metric_tables
-from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.registry import build_tables
 from clinical_peft.tables.render import write_table
+from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tasks import find_task
 from clinical_peft.training.selection import selection_auroc
 
@@ -79,11 +77,11 @@ def test_scores_that_all_round_to_one_are_ranked_by_their_logits():
     margins, positive = data.logits[:, 1].astype(float), data.target[:, 1]
     assert len(np.unique(sigmoid(margins).astype(np.float32))) < 3
     expected = roc_auc_score(positive, margins)
-    assert area_figures(data)["auroc"][0] == pytest.approx(expected) == pytest.approx(0.8, abs=0.05)
+    assert compute_all(data)["auroc"][0] == pytest.approx(expected) == pytest.approx(0.8, abs=0.05)
     assert selection_auroc(log_odds(data.logits, "softmax"), positive.astype(int), "binary") == pytest.approx(expected)
     # F1 at the chosen cutoff is the best that any cutoff gives.
-    best = max(f1_figures(data, float(cutoff))["f1_macro"][0] for cutoff in np.unique(margins))
-    assert f1_figures(data, choose_cutoff(data))["f1_macro"][0] == pytest.approx(best)
+    best = max(compute_all(data, cutoff=float(cutoff))["f1_macro"][0] for cutoff in np.unique(margins))
+    assert compute_all(data, cutoff=choose_cutoff(data))["f1_macro"][0] == pytest.approx(best)
     assert len(reliability_bins(data, once(data))) == 10
     mapped = isotonic_map(data)(data).scores[:, 1]
     assert mapped.mean() == pytest.approx(positive.mean())
@@ -94,7 +92,7 @@ def test_scores_that_all_round_to_one_are_ranked_by_their_logits():
     )
     assert alerts[0]["alerts_per_100"]["value"] < 90
     # The stated odds are far too high, yet the loss is exact.
-    assert calibration_figures(data, once(data))["log_loss"][0] == pytest.approx(margins[~positive].sum() / len(data))
+    assert compute_all(data)["log_loss"][0] == pytest.approx(margins[~positive].sum() / len(data))
     assert fit_temperature(data) > 10
 
 
@@ -190,10 +188,10 @@ def test_every_calibration_is_finite_or_none(x, y):
 def test_slopes_of_separating_resamples_are_undefined():
     x, y = np.array([[-1.0], [1.0], [0.0], [2.0], [0.5]]), np.array([[False], [True], [False], [True], [False]])
     data = of_margins(x[:, 0], y[:, 0])
-    assert np.isnan(calibration_figures(data, once(data))["calibration_slope"][0])
+    assert np.isnan(compute_all(data)["calibration_slope"][0])
     mixed = replace(data, target=np.array([[1, 0], [0, 1], [1, 0], [0, 1], [0, 1]], bool)[[0, 1, 3, 2, 4]])
     counts = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 0]], np.uint8)
-    found = calibration_figures(mixed, Weighting(counts))
+    found = compute_all(mixed, counts)
     assert np.isfinite(found["calibration_slope"]).tolist() == [True, False, False, False]
     assert not np.isfinite(found["calibration_intercept"][3])
 
@@ -330,11 +328,16 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
     runs = [strict(path) for path in metrics]
     for name, value in found.items():
         assert strict(tmp_path / f"{name}.json") == value
-    tables = build_tables(statistics=[], perplexities=[], aggregate=found["comparison"], labels=LABELS)
-    tables |= build_metric_tables(runs, replicates, LABELS)
-    tables |= build_evidence_tables(
-        aggregate=found["comparison"], calibration=found["calibration"], subgroups=found["subgroups"], labels=LABELS
+    results = StudyResults(
+        **found,
+        labels=LABELS,
+        metrics=runs,
+        replicates=replicates,
+        predictions=by_task,
+        classes=classes,
+        cohorts={task: _cohort(tmp_path, task) for task in TASKS},
     )
+    tables = build_tables(results)
     for comparison in compare_groups(found["comparison"], LABELS):
         tables |= {comparison.pairs.name: comparison.pairs, comparison.by_task.name: comparison.by_task}
     for name, table in tables.items():
@@ -347,17 +350,7 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
     _is_marked(case, runs, tables)
     if case not in ("one class", "one positive"):
         return
-    sources = FigureSources(
-        aggregate=found["comparison"],
-        perplexities=[],
-        training=[],
-        predictions=by_task,
-        classes=classes,
-        cohorts={task: _cohort(tmp_path, task) for task in TASKS},
-        attrition={},
-        calibration=found["calibration"],
-    )
-    assert draw_all(tmp_path / "figures", sources, LABELS)
+    assert draw_all(tmp_path / "figures", results)
 
 
 def _cohort(folder, task):
@@ -392,4 +385,4 @@ def test_log_loss_of_moderate_logits_is_scikit_learns():
     positive = generator.random(80) < 0.4
     data = of_margins(generator.normal(size=80) * 3, positive)
     expected = log_loss(positive, data.scores[:, 1])
-    assert calibration_figures(data, once(data))["log_loss"][0] == pytest.approx(expected)
+    assert compute_all(data)["log_loss"][0] == pytest.approx(expected)

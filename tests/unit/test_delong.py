@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from clinical_peft.metrics.areas import rank_figures
+from clinical_peft.metrics.areas import ranked_areas
 from clinical_peft.metrics.delong import clustered_covariance, compare_areas, contributions, normal_p_value
 from clinical_peft.metrics.resampling import patient_weights
 
@@ -92,7 +92,7 @@ def test_clustered_error_is_near_that_of_the_clustered_bootstrap():
     positive = generator.random(400) < 0.2 + 0.4 * (generator.random(150) < 0.3)[patient]
     scores = positive + generator.normal(size=150)[patient] + generator.normal(size=400)
     found = np.sqrt(clustered_covariance(contributions(scores, positive)[None, :], positive, patient)[0, 0])
-    replicates, _ = rank_figures(scores, positive, patient_weights(patient, resamples=2000, seed=0))
+    replicates, _ = ranked_areas(scores, positive, patient_weights(patient, resamples=2000, seed=0))
     assert found == pytest.approx(replicates.std(ddof=1), rel=0.1)
 
 

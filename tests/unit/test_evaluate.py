@@ -12,10 +12,11 @@ from sklearn.metrics import roc_auc_score
 
 from clinical_peft.errors import DataError
 from clinical_peft.metrics.aggregate import MACRO, aggregate
-from clinical_peft.metrics.evaluate import evaluate, read_replicates
+from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.registry import metrics_of
+from clinical_peft.metrics.replicates import read_replicates
 from clinical_peft.metrics.resampling import percentile_interval
-from clinical_peft.metrics.run_metrics import figure_names
 from clinical_peft.tasks import find_task
 
 
@@ -133,7 +134,8 @@ def test_metrics_file_holds_what_its_documentation_says(tmp_path):
     stored = json.loads(output.read_text())
     assert stored == result
     assert (stored["model"], stored["task"], stored["seed"], stored["task_type"]) == ("m", "los", 3, "multiclass")
-    assert set(stored["metrics"]["test"]) == set(figure_names("multiclass", 4)) == set(stored["intervals_bca"]["test"])
+    names = {metric.name for metric in metrics_of("multiclass", 4)}
+    assert set(stored["metrics"]["test"]) == names == set(stored["intervals_bca"]["test"])
     low, high = stored["intervals"]["test"]["auroc"]
     wide_low, wide_high = stored["intervals_99"]["test"]["auroc"]
     assert wide_low <= low < stored["metrics"]["test"]["auroc"] < high <= wide_high

@@ -14,11 +14,11 @@ from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 from clinical_peft.data.note_digest import note_digest
 from clinical_peft.errors import DataError
-from clinical_peft.figures import use_figures
-from clinical_peft.figures.embedding_maps import comparable_sets, embedding_maps, read_pooled_set
+from clinical_peft.figures.definitions import decision, reliability
+from clinical_peft.figures.definitions.embeddings import comparable_sets, embedding_maps, read_pooled_set
+from clinical_peft.figures.definitions.label_frequency import label_aurocs, label_frequency, training_counts
 from clinical_peft.metrics.curve_bands import BINS, curve_bands, resampled_curves
 from clinical_peft.metrics.curves import GRID, mean_curves, ranking_curves
-from clinical_peft.metrics.label_frequency import label_aurocs, label_frequency, training_counts
 from clinical_peft.training.pooled_notes import PooledBy, write_pooled
 
 
@@ -171,14 +171,14 @@ def test_sets_that_differ_in_more_than_the_adapter_are_not_compared(tmp_path):
 
 
 def test_reliability_and_decision_curves_draw_plain_arrays(tmp_path):
-    bins = use_figures.Reliability(np.array([0.1, 0.5]), np.array([0.2, 0.4]), np.array([[0.1, 0.3], [0.3, 0.5]]))
-    use_figures.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, tmp_path / "r.svg")
+    bins = reliability.Reliability(np.array([0.1, 0.5]), np.array([0.2, 0.4]), np.array([[0.1, 0.3], [0.3, 0.5]]))
+    reliability.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, tmp_path / "r.svg")
     thresholds = np.linspace(0.01, 0.99, 99)
     treat_all = 0.2 - 0.8 * thresholds / (1 - thresholds)
     benefit = {"llama": np.linspace(0.2, 0, 99), "tfidf": np.linspace(0.18, 0, 99)}
     bands = {"llama": np.stack([benefit["llama"] - 0.02, benefit["llama"] + 0.02])}
-    curves = use_figures.DecisionCurves(thresholds, benefit, treat_all, bands)
-    use_figures.decision_curves("mortality", curves, LABELS, tmp_path / "d.svg")
+    curves = decision.DecisionCurves(thresholds, benefit, treat_all, bands)
+    decision.decision_curves("mortality", curves, LABELS, tmp_path / "d.svg")
     assert ">tiny LLaMA</text>" in (tmp_path / "r.svg").read_text()
     drawn = (tmp_path / "d.svg").read_text()
     for expected in ("treat everybody", "treat nobody", "TF-IDF &amp; logistic regression", "net benefit"):

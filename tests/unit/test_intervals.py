@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from clinical_peft.metrics.areas import mean_of_defined, rank_figures
+from clinical_peft.metrics.areas import mean_of_defined, ranked_areas
 from clinical_peft.metrics.comparisons import Total, pooled_seed_variance
 from clinical_peft.metrics.delong import compare_areas, contributions
 from clinical_peft.metrics.resampling import (
@@ -185,9 +185,9 @@ def test_grouped_jackknife_gives_the_acceleration_of_the_single_one():
     generator = np.random.default_rng(4)
     positive = np.arange(2000) < 200
     scores = generator.normal(size=2000) + positive
-    value = rank_figures(scores, positive, np.ones((2000, 1)))[0][0]
-    singly, _ = rank_figures(scores, positive, 1 - np.eye(2000, dtype=np.uint8))
-    grouped, _ = rank_figures(scores, positive, leave_out_weights(np.arange(2000), seed=0))
+    value = ranked_areas(scores, positive, np.ones((2000, 1)))[0][0]
+    singly, _ = ranked_areas(scores, positive, 1 - np.eye(2000, dtype=np.uint8))
+    grouped, _ = ranked_areas(scores, positive, leave_out_weights(np.arange(2000), seed=0))
 
     def acceleration(left_out):
         influence = value - left_out

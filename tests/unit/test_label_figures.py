@@ -3,19 +3,14 @@
 import numpy as np
 import pytest
 from scipy.special import softmax
-from simulated_study import CLASSES, simulate_predictions
+from simulated_study import CLASSES, compute_all, simulate_predictions
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, top_k_accuracy_score
 
 from clinical_peft.metrics.areas import frequency_bands
+from clinical_peft.metrics.definitions.classification import precision_at
 from clinical_peft.metrics.predictions import read_predictions
 from clinical_peft.metrics.resampling import patient_weights
-from clinical_peft.metrics.run_metrics import (
-    EVEN,
-    all_figures,
-    figure_names,
-    paper_figures,
-    precision_at,
-)
+from clinical_peft.metrics.variants import paper_metrics
 
 
 @pytest.fixture
@@ -29,8 +24,7 @@ def test_every_average_equals_scikit_learn_on_the_data_and_on_resamples(data):
     bands = frequency_bands(np.repeat([101, 100, 20, 19], [7, 5, 5, 3]))
     assert {name: int(members.sum()) for name, members in bands.items()} == {"head": 7, "middle": 10, "tail": 3}
     weights = np.column_stack([np.ones(len(data), np.uint8), patient_weights(data.subject_id, resamples=3, seed=1)])
-    found = all_figures(data, -0.8, weights, bands)
-    assert set(found) == set(figure_names("multilabel", 20, bands=True))
+    found = compute_all(data, weights, cutoff=-0.8, bands=bands)
     scored = data.target.any(axis=0) & ~data.target.all(axis=0)
     for column in range(4):
         rows = np.repeat(np.arange(len(data)), weights[:, column])
@@ -67,11 +61,11 @@ def test_tied_labels_share_the_last_places():
     assert precision_at(np.array([[0.9, 0.5, 0.5, 0.5, 0.1]]), target, 2) == pytest.approx([(1 + 1 / 3) / 2])
 
 
-def test_paper_figures_rank_the_softmax_across_patients(data):
-    figures = paper_figures(data)
+def test_paper_metrics_rank_the_softmax_across_patients(data):
+    found = paper_metrics(data)
     scores = softmax(data.logits.astype(float), axis=1)
-    assert figures["auroc"][0] == pytest.approx(roc_auc_score(data.target, scores, average="macro"))
-    assert figures["auroc"][0] != pytest.approx(all_figures(data, EVEN)["auroc"][0], abs=1e-3)
+    assert found["auroc"][0] == pytest.approx(roc_auc_score(data.target, scores, average="macro"))
+    assert found["auroc"][0] != pytest.approx(compute_all(data)["auroc"][0], abs=1e-3)
     chosen = scores >= 0.5
-    assert figures["f1_micro"][0] == pytest.approx(f1_score(data.target, chosen, average="micro"))
-    assert figures["f1_macro"][0] == pytest.approx(f1_score(data.target, chosen, average="macro", zero_division=0))
+    assert found["f1_micro"][0] == pytest.approx(f1_score(data.target, chosen, average="micro"))
+    assert found["f1_macro"][0] == pytest.approx(f1_score(data.target, chosen, average="macro", zero_division=0))

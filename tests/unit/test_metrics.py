@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from simulated_study import CLASSES, simulate_predictions
+from simulated_study import CLASSES, compute_all, simulate_predictions
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
@@ -18,18 +18,19 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from clinical_peft.metrics.areas import over_shared, rank_figures, scored_classes
+from clinical_peft.metrics.areas import over_shared, ranked_areas, scored_classes
 from clinical_peft.metrics.curves import GRID, ranking_curves
+from clinical_peft.metrics.cutoffs import EVEN, choose_cutoff
 from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.registry import metrics_of
 from clinical_peft.metrics.resampling import (
-    bootstrap,
     holm,
     paired_difference,
     patient_weights,
     percentile_interval,
+    replicate,
     undefined,
 )
-from clinical_peft.metrics.run_metrics import EVEN, all_figures, choose_cutoff, f1_figures
 from clinical_peft.tasks import find_task
 
 
@@ -45,6 +46,11 @@ def split(tmp_path):
     return make
 
 
+def bootstrap(data, cutoff=EVEN, *, resamples, seed=0):
+    weights = patient_weights(data.subject_id, resamples=resamples, seed=seed)
+    return replicate(metrics_of(data.type, data.target.shape[1]), data, weights, cutoff=cutoff)
+
+
 def written_out(data, counts):
     """A resample row by row: labels as scikit-learn takes them, scores, target."""
     rows = np.repeat(np.arange(len(data)), counts.astype(int))
@@ -57,9 +63,9 @@ def written_out(data, counts):
     arrays(np.bool_, 12),
     arrays(np.int64, (12, 3), elements=st.integers(0, 3)),
 )
-def test_rank_figures_equal_scikit_learn_on_every_resample(ranks, positive, weights):
+def test_ranked_areas_equal_scikit_learn_on_every_resample(ranks, positive, weights):
     scores = (ranks / 4).astype(np.float32)
-    auroc, auprc = rank_figures(scores, positive, weights.astype(float))
+    auroc, auprc = ranked_areas(scores, positive, weights.astype(float))
     for column in range(3):
         rows = np.repeat(np.arange(12), weights[:, column])
         if len(set(positive[rows])) < 2:
@@ -75,7 +81,7 @@ def test_figures_equal_scikit_learn_on_the_data_and_on_resamples(split, task):
     data = split(task)
     weights = np.column_stack([np.ones(len(data)), patient_weights(data.subject_id, resamples=4, seed=1)])
     cutoff = None if task == "los" else np.log(0.3 / 0.7)
-    found = all_figures(data, cutoff, weights)
+    found = compute_all(data, weights, cutoff=cutoff)
     for column in range(weights.shape[1]):
         label, scores, target = written_out(data, weights[:, column])
         for name, expected in reference(data.type, label, scores, target).items():
@@ -129,7 +135,7 @@ def test_a_class_without_both_labels_is_left_out_of_the_macro_average(split):
     scored = scored_classes(target)
     assert not scored[[3, 4]].any()
     expected = np.mean([roc_auc_score(target[:, k], data.scores[:, k]) for k in np.flatnonzero(scored)])
-    assert all_figures(changed, EVEN)["auroc"][0] == pytest.approx(expected)
+    assert compute_all(changed)["auroc"][0] == pytest.approx(expected)
 
 
 def test_a_length_of_stay_class_that_does_not_occur_is_left_out_of_the_pairs(split):
@@ -140,16 +146,15 @@ def test_a_length_of_stay_class_that_does_not_occur_is_left_out_of_the_pairs(spl
     expected = roc_auc_score(
         fewer.target.argmax(axis=1), normalised, multi_class="ovo", average="macro", labels=range(4)
     )
-    assert all_figures(fewer, None, np.ones((kept.sum(), 1)))["auroc"][0] == pytest.approx(expected)
+    assert compute_all(fewer)["auroc"][0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("task", "figure"), [("mortality", "f1_macro"), ("diagnoses", "f1_micro")])
 def test_no_other_threshold_is_better_on_validation(split, task, figure):
     data = split(task, name="validation")
     columns = slice(1, 2) if task == "mortality" else slice(None)
-    ones = np.ones((len(data), 1))
-    chosen = f1_figures(data, choose_cutoff(data), ones)[figure][0]
-    others = [f1_figures(data, float(t), ones)[figure][0] for t in np.unique(data.log_odds[:, columns])]
+    chosen = compute_all(data, cutoff=choose_cutoff(data))[figure][0]
+    others = [compute_all(data, cutoff=float(t))[figure][0] for t in np.unique(data.log_odds[:, columns])]
     assert chosen == pytest.approx(max(others))
 
 
@@ -191,15 +196,15 @@ def test_repeating_every_admission_of_a_patient_adds_no_certainty(split):
     data = split("mortality")
     rows = np.repeat(np.arange(len(data)), 4)
     repeated = data.of_rows(rows)
-    once = bootstrap(data, EVEN, resamples=100, seed=0)
-    assert bootstrap(repeated, EVEN, resamples=100, seed=0)["auroc"] == pytest.approx(once["auroc"])
+    once = bootstrap(data, resamples=100)
+    assert bootstrap(repeated, resamples=100)["auroc"] == pytest.approx(once["auroc"])
 
 
 def test_chunks_do_not_change_the_bootstrap(split, monkeypatch):
     data = split("procedures")
-    whole = bootstrap(data, -0.4, resamples=50, seed=0)
+    whole = bootstrap(data, -0.4, resamples=50)
     monkeypatch.setattr("clinical_peft.metrics.resampling.CHUNK", 7 * len(data))
-    parts = bootstrap(data, -0.4, resamples=50, seed=0)
+    parts = bootstrap(data, -0.4, resamples=50)
     for name in whole:
         assert parts[name] == pytest.approx(whole[name], nan_ok=True)
 
@@ -211,7 +216,7 @@ def test_intervals_cover_the_true_auroc_about_as_often_as_they_say():
         positive = np.arange(120) < 50
         scores = generator.normal(size=120) + positive
         patients = np.arange(120) + 1000 * trial
-        values, _ = rank_figures(scores, positive, patient_weights(patients, resamples=200, seed=0))
+        values, _ = ranked_areas(scores, positive, patient_weights(patients, resamples=200, seed=0))
         low, high = percentile_interval(values, 0.95)
         covered += low <= 0.7602499 <= high  # Phi(1 / sqrt(2))
     assert 180 <= covered <= 198
@@ -223,7 +228,7 @@ def test_undefined_resamples_are_left_out_and_counted(split):
     target[:, 0] = True
     target[0] = [False, True]
     alone = replace(data, target=target, subject_id=np.arange(len(data)))
-    values = bootstrap(alone, EVEN, resamples=300, seed=0)["auroc"]
+    values = bootstrap(alone, resamples=300)["auroc"]
     absent = (patient_weights(np.array([0]), resamples=300, seed=0)[0] == 0).sum()
     assert undefined(values) == absent > 50
     assert percentile_interval(values, 0.95) is not None
@@ -258,8 +263,8 @@ def test_paired_difference_is_narrower_than_that_of_independent_samples(split):
     noisy = data.with_scores(
         np.clip(data.scores + 0.02 * np.sin(np.arange(data.scores.size)).reshape(data.scores.shape), 0, 1)
     )
-    one, two = (bootstrap(d, EVEN, resamples=200, seed=0)["auroc"] for d in (data, noisy))
-    other = bootstrap(noisy, EVEN, resamples=200, seed=1)["auroc"]
+    one, two = (bootstrap(d, resamples=200)["auroc"] for d in (data, noisy))
+    other = bootstrap(noisy, resamples=200, seed=1)["auroc"]
     paired = np.ptp(paired_difference((0.0, 0.0), (one, two), 0.95)["interval"])
     assert paired < np.ptp(paired_difference((0.0, 0.0), (one, other), 0.95)["interval"]) / 2
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import yaml
+from results_fixtures import built, built_from, results_of
 from simulated_study import LABELS, simulate_attrition, simulate_study
 
 from clinical_peft.report.checklist import EVIDENCE, FILLED, NONE, OPEN, PARTLY, RunFacts, tripod_table
@@ -112,12 +113,11 @@ def test_an_adapter_that_no_model_uses_says_so(adapter, facts):
 def run_facts(simulated):
     return RunFacts(
         study=STUDY,
-        statistics=simulated["statistics"],
         attrition=simulate_attrition(TASKS),
         perplexities=simulated["perplexities"],
         aggregate=simulated["aggregate"],
         metrics=simulated["metrics"],
-        tables=["attrition", "downstream_main"],
+        tables=built_from(results_of(simulated), "dataset_statistics", "downstream_main"),
         provenance=PROVENANCE | {"versions of the training jobs": TRAINED["versions"]},
     )
 
@@ -164,7 +164,7 @@ def test_a_split_by_admission_is_said_so(run_facts, adapter, facts):
 
 def test_fairness_and_recalibration_are_open_until_a_study_has_them(run_facts):
     assert sheet(run_facts)["14"][-1] == sheet(run_facts)["12f"][-1] == OPEN
-    more = dataclasses.replace(run_facts, tables=["calibration", "subgroups"])
+    more = dataclasses.replace(run_facts, tables={**run_facts.tables, "calibration": None, "subgroups": None})
     assert sheet(more)["14"][-1] == sheet(more)["12f"][-1] == FILLED
     assert "table subgroups" in sheet(more)["23a"][3]
 
@@ -173,8 +173,8 @@ def test_a_study_of_adapters_alone_fills_no_item_on_outcomes(run_facts, simulate
     study = {**STUDY, "hospital": False}
     perplexities = [row | {"corpus": "mine"} for row in simulated["perplexities"]]
     nothing = {"level": 0.95, "resamples": 0, "summaries": [], "differences": []}
-    tables = ["attrition", "calibration", "subgroups"]
-    alone = dataclasses.replace(run_facts, study=study, perplexities=perplexities, statistics=[], attrition={},
+    tables = {"dataset_statistics": built("dataset_statistics"), "calibration": None, "subgroups": None}
+    alone = dataclasses.replace(run_facts, study=study, perplexities=perplexities, attrition={},
                                 aggregate=nothing, metrics=[], tables=tables)  # fmt: skip
     rows = sheet(alone)
     for number in ("6b", "12e", "12f", "12g", "14", "20a", "21", "23a", "24"):

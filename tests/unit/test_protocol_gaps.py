@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from results_fixtures import built
 from simulated_study import CLASSES, LABELS, simulate_predictions
 
 from clinical_peft.errors import DataError
@@ -13,7 +14,6 @@ from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.predictions import read_predictions
 from clinical_peft.metrics.protocol_gaps import CORRECTED, ArmRuns, cohort_changes, measure_protocol_gaps
 from clinical_peft.metrics.resampling import holm, patient_weights
-from clinical_peft.tables.gap_tables import PROTOCOL_FIELDS, protocol_gap_table
 from clinical_peft.tables.render import to_csv, to_latex, to_markdown
 
 MODEL = "llama+clinical-trainable+downstream"
@@ -177,9 +177,8 @@ def test_seeds_of_an_arm_differ_in_nothing_else(runs, tmp_path, changes, message
 
 
 def test_the_table_says_what_is_worth_what(gaps):
-    table = protocol_gap_table(gaps, LABELS)
+    table = built("protocol_gaps", protocol_gaps=gaps, labels=LABELS)
     assert [record["switch"] for record in table.records] == ["unclipped", "task_adapter_inactive", "paper"]
-    assert all(set(record) == set(PROTOCOL_FIELDS) for record in table.records)
     assert table.bold == {(1, 5), (2, 5)}
     paper, measured = table.records[2], gaps["rows"][2]
     assert (paper["corrected_protocol"], paper["arm_protocol"]) == (CORRECTED, "paper")

@@ -6,12 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from results_fixtures import EMPTY_COMPARISON, built_from, results_of
 from simulated_study import LABELS, VARIANTS, simulate_attrition, simulate_histories, simulate_study
 
 from clinical_peft.errors import DataError
-from clinical_peft.figures import adapter_figures, use_figures
-from clinical_peft.figures import model_figures as figures
-from clinical_peft.figures.attrition_flow import attrition_flow
+from clinical_peft.figures.definitions import (
+    downstream_auroc,
+    learning_curves,
+    perplexity_change,
+    perplexity_cost,
+    reliability,
+    roc_pr,
+    validation_auroc,
+)
+from clinical_peft.figures.definitions.attrition import attrition_flow
+from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.report.discussion import (
     compare_groups,
     control_sentences,
@@ -20,9 +29,9 @@ from clinical_peft.report.discussion import (
     seed_sentence,
 )
 from clinical_peft.report.html_report import build_report
-from clinical_peft.tables.cohort_tables import build_cohort_tables
 from clinical_peft.tables.form import Table
-from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.registry import all_tables
+from clinical_peft.tables.study_results import StudyResults
 
 TEMPLATE = Path(__file__).parents[2] / "report/report.html.j2"
 STUDY = {
@@ -39,7 +48,12 @@ STUDY = {
 PROVENANCE = {"revision": "0" * 40, "config_sha256": "1" * 64, "versions": {"numpy": "2"}, "machine": {"cores": 2}}
 MLFLOW = "http://127.0.0.1:5000"
 MODELS = [*VARIANTS, "tfidf", "bluebert+lora"]
-ADAPTER_FIGURES = ("learning_curves", "perplexity_change", "perplexity_cost")
+ADAPTER_FIGURES = {
+    "learning_curves": learning_curves.learning_curves,
+    "perplexity_change": perplexity_change.perplexity_change,
+    "perplexity_cost": perplexity_cost.perplexity_cost,
+}
+TABLES = [name for name, table in all_tables().items() if table.section in ("data", "tables") and name != "corpora"]
 TASKS = ("mortality", "los", "procedures", "control")
 
 
@@ -53,13 +67,14 @@ def draw(simulated, folder):
     names = ["attrition", "downstream_auroc", *ADAPTER_FIGURES, "validation_auroc"]
     paths = {name: folder / f"{name}.svg" for name in [*names, *(f"roc_pr_{task}" for task in TASKS)]}
     attrition_flow(simulate_attrition(TASKS), paths["attrition"])
-    figures.downstream_auroc(simulated["aggregate"], LABELS, paths["downstream_auroc"])
-    for name in ADAPTER_FIGURES:
-        getattr(adapter_figures, name)(simulated["perplexities"], LABELS, paths[name])
-    figures.validation_curves(simulate_histories(tasks=TASKS), LABELS, paths["validation_auroc"], models=MODELS)
+    downstream_auroc.downstream_auroc(simulated["aggregate"], LABELS, paths["downstream_auroc"], metric=COMPARED)
+    for name, draw_adapters in ADAPTER_FIGURES.items():
+        draw_adapters(simulated["perplexities"], LABELS, paths[name])
+    histories = simulate_histories(tasks=TASKS)
+    validation_auroc.validation_curves(histories, LABELS, paths["validation_auroc"], metric=COMPARED, models=MODELS)
     for task in TASKS:
         by_model = {model: files for (model, name), files in simulated["predictions"].items() if name == task}
-        figures.roc_pr(task, by_model, simulated["classes"][task], LABELS, paths[f"roc_pr_{task}"])
+        roc_pr.roc_pr(task, by_model, simulated["classes"][task], LABELS, paths[f"roc_pr_{task}"])
     return paths
 
 
@@ -68,21 +83,19 @@ def drawn(simulated, tmp_path_factory):
     return draw(simulated, tmp_path_factory.mktemp("figures"))
 
 
+def tables_of(simulated, **changes):
+    attrition = simulate_attrition(TASKS)
+    return built_from(results_of(simulated, protocol="corrected", attrition=attrition, **changes), *TABLES)
+
+
 def write_report(simulated, drawn, output, **changes):
-    inputs = {key: simulated[key] for key in ("aggregate", "metrics", "perplexities")}
-    tables = build_tables(
-        statistics=simulated["statistics"],
-        perplexities=simulated["perplexities"],
-        aggregate=simulated["aggregate"],
-        labels=changes.get("labels", LABELS),
-    )
-    tables |= build_cohort_tables(
-        protocol="corrected", statistics=simulated["statistics"], attrition=simulate_attrition(TASKS)
-    )
+    inputs = {"comparison": simulated["aggregate"], "metrics": simulated["metrics"]}
+    tables = tables_of(simulated, labels=changes.get("labels", LABELS))
     settings = {
         "template": TEMPLATE,
         "study": STUDY,
         "tables": tables,
+        "perplexities": simulated["perplexities"],
         "figures": drawn,
         "labels": LABELS,
         "provenance": PROVENANCE,
@@ -95,6 +108,14 @@ def write_report(simulated, drawn, output, **changes):
     }
     build_report(**settings)
     return output.read_text(encoding="utf-8")
+
+
+def adapters_alone(simulated):
+    """The tables of a study that trains adapters and predicts nothing."""
+    results = StudyResults(
+        comparison=EMPTY_COMPARISON, perplexities=simulated["perplexities"], labels=LABELS, protocol="corrected"
+    )
+    return built_from(results, *TABLES)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +213,7 @@ def test_published_figures_are_no_comparison_for_cohorts_of_mimic_iv(simulated, 
 def test_labels_are_escaped(simulated, drawn, tmp_path):
     labels = {**LABELS, "llama": {"label": "<script>alert(1)</script>", "published": "llama"}}
     figure = tmp_path / "downstream_auroc.svg"
-    figures.downstream_auroc(simulated["aggregate"], labels, figure)
+    downstream_auroc.downstream_auroc(simulated["aggregate"], labels, figure, metric=COMPARED)
     text = write_report(simulated, {**drawn, "downstream_auroc": figure}, tmp_path / "report.html", labels=labels)
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
@@ -209,18 +230,16 @@ def test_a_drawing_with_a_script_or_an_address_is_refused(simulated, tmp_path):
 
 
 def test_a_study_of_adapters_alone_has_a_report(simulated, tmp_path):
-    empty = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "differences": []}
     names = ("downstream_auroc", "validation_auroc")
-    figures.downstream_auroc(empty, LABELS, tmp_path / "downstream_auroc.svg")
-    figures.validation_curves([], LABELS, tmp_path / "validation_auroc.svg")
-    tables = build_tables(statistics=[], perplexities=simulated["perplexities"], aggregate=empty, labels=LABELS)
+    downstream_auroc.downstream_auroc(EMPTY_COMPARISON, LABELS, tmp_path / "downstream_auroc.svg", metric=COMPARED)
+    validation_auroc.validation_curves([], LABELS, tmp_path / "validation_auroc.svg", metric=COMPARED)
     text = write_report(
         simulated,
         {name: tmp_path / f"{name}.svg" for name in names},
         tmp_path / "report.html",
-        aggregate=empty,
+        comparison=EMPTY_COMPARISON,
         metrics=[],
-        tables=tables | build_cohort_tables(protocol="corrected", statistics=[], attrition={}),
+        tables=adapters_alone(simulated),
     )
     assert "This study trains adapters only" in text
     assert "No model was fine-tuned." in text
@@ -342,21 +361,13 @@ def test_sections_of_further_tables_appear_where_a_study_has_them(simulated, dra
     assert 'id="calibration"' not in page
     table = Table("calibration", "Calibration of each model.", (), (), ("Model", "Slope"), (("a", "1.02"),))
     figure = tmp_path / "reliability_mortality.svg"
-    bins = use_figures.Reliability(np.array([0.1, 0.6]), np.array([0.2, 0.5]))
-    use_figures.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, figure)
-    inputs = build_tables(
-        statistics=simulated["statistics"],
-        perplexities=simulated["perplexities"],
-        aggregate=simulated["aggregate"],
-        labels=LABELS,
-    ) | build_cohort_tables(
-        protocol="corrected", statistics=simulated["statistics"], attrition=simulate_attrition(TASKS)
-    )
+    bins = reliability.Reliability(np.array([0.1, 0.6]), np.array([0.2, 0.5]))
+    reliability.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, figure)
     text = write_report(
         simulated,
         {**drawn, "reliability_mortality": figure},
         tmp_path / "report.html",
-        tables=inputs | {"calibration": table},
+        tables=tables_of(simulated) | {"calibration": table},
     )
     assert '<section id="calibration">' in text
     assert '<a href="#calibration">Calibration</a>' in text
@@ -382,12 +393,9 @@ def test_what_a_hurried_reader_gets_is_the_first_thing_on_the_page(page, simulat
 
 def test_a_study_of_adapters_alone_promises_no_cohorts_and_no_main_result(simulated, page, tmp_path):
     assert 'id="result"' in page
-    nothing = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "differences": []}
     study = STUDY | {"synthetic": False, "hospital": False}
-    changes = {"aggregate": nothing, "metrics": [], "study": study}
-    parts = {"statistics": [], "perplexities": simulated["perplexities"], "labels": LABELS}
-    tables = build_tables(aggregate=nothing, **parts) | build_cohort_tables(protocol="", statistics=[], attrition={})
-    text = write_report(simulated, {}, tmp_path / "report.html", tables=tables, **changes)
+    changes = {"comparison": EMPTY_COMPARISON, "metrics": [], "study": study, "tables": adapters_alone(simulated)}
+    text = write_report(simulated, {}, tmp_path / "report.html", **changes)
     assert "<b>Hospital</b>none: notes from a file" in text
     for absent in ("<b>Cohorts</b>", "<b>Predictions</b>", "Main result", "#result", "two adapters was added"):
         assert absent not in text

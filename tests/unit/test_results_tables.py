@@ -6,14 +6,12 @@ import json
 from importlib import resources
 
 import pytest
+from results_fixtures import EMPTY_COMPARISON, built, built_from
 from simulated_study import LABELS, VARIANTS, simulate_perplexity
 
 from clinical_peft.metrics.aggregate import MACRO
-from clinical_peft.tables.adaptation_table import ADAPTER_FIELDS, adapter_table
-from clinical_peft.tables.auroc_tables import AUROC_FIELDS
 from clinical_peft.tables.form import p_text, with_interval
 from clinical_peft.tables.html_tables import to_html, to_page
-from clinical_peft.tables.paper_tables import build_tables
 from clinical_peft.tables.published import (
     PAPER_TASKS,
     average_is_row_mean,
@@ -24,7 +22,9 @@ from clinical_peft.tables.published import (
     published_table,
 )
 from clinical_peft.tables.render import to_csv, to_latex, to_markdown, write_table
+from clinical_peft.tables.study_results import StudyResults
 
+PAPER_TABLES = ("dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines")
 STATISTICS = [
     {"task": "control", "classes": 2, "multilabel": False, "train": 9, "validation": 3, "test": 2},
     {"task": "diagnoses", "classes": 60, "multilabel": True, "train": 1400, "validation": 200, "test": 400},
@@ -52,7 +52,8 @@ def study_tables(models=("llama", "tfidf", "bluebert+lora"), seconds=100.0, **ch
         "general": {"corpus": "general", "perplexity": {"before": 31.25, "after": 40.5}},
     }
     other = simulate_perplexity("tiny-adalora", "adalora", 8.0) | {"method": {"type": "adalora", "init_r": 12}}
-    return build_tables(statistics=STATISTICS, perplexities=[other, perplexity], aggregate=aggregate, labels=LABELS)
+    results = StudyResults(statistics=STATISTICS, perplexities=[other, perplexity], comparison=aggregate, labels=LABELS)
+    return built_from(results, *PAPER_TABLES)
 
 
 def records(table):
@@ -100,7 +101,6 @@ def test_dataset_statistics_stand_in_the_papers_order_beside_the_published_ones(
 
 def test_adapters_stand_beside_the_published_ones():
     table = study_tables()["domain_adaptation"]
-    assert to_csv(table).splitlines()[0] == ",".join(ADAPTER_FIELDS)
     lora, adalora = records(table)
     assert float(lora["trainable_percent"]) == pytest.approx(100 * 12288 / 3200000)
     assert (lora["test_perplexity_before"], lora["test_perplexity_after"]) == ("44.0", "7.75")
@@ -120,7 +120,7 @@ def test_the_table_of_adapters_names_their_corpora():
     assert [row["corpus"] for row in records(one)] == ["mimic-iv", "mimic-iv"]
     assert "All notes are of corpus mimic-iv." in one.notes
     both = [simulate_perplexity("a", "lora", 7.5), simulate_perplexity("b", "lora", 7.5) | {"corpus": "mimic-iii"}]
-    notes = " ".join(adapter_table(both, {}).notes)
+    notes = " ".join(built("domain_adaptation", perplexities=both).notes)
     assert "held-out notes of its own corpus, of mimic-iv, mimic-iii" in notes
     assert "for all adapters of a base and corpus" in notes
 
@@ -134,7 +134,6 @@ def test_only_columns_of_time_and_speed_depend_on_measured_time():
 def test_downstream_table_has_a_row_per_model_and_task():
     tables = study_tables(models=("tfidf", *VARIANTS, "bluebert+lora"))
     main = records(tables["downstream_main"])
-    assert to_csv(tables["downstream_main"]).splitlines()[0] == ",".join(AUROC_FIELDS)
     assert len(main) == 7 * (1 + len(VARIANTS))
     assert list(dict.fromkeys(row["model"] for row in main)) == ["tfidf", *VARIANTS]
     assert {row["model"] for row in records(tables["downstream_lora_baselines"])} == {"bluebert+lora"}
@@ -231,12 +230,7 @@ def test_a_figure_over_fewer_classes_than_the_label_space_is_marked_in_every_for
 
 
 def test_a_study_without_models_and_adapters_has_tables_that_say_so():
-    tables = build_tables(
-        statistics=[],
-        perplexities=[],
-        aggregate={"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": []},
-        labels={},
-    )
+    tables = built_from(StudyResults(comparison=EMPTY_COMPARISON), *PAPER_TABLES)
     for table in tables.values():
         assert to_csv(table).count("\n") == 1
         assert "no such row" in to_markdown(table)
@@ -256,7 +250,7 @@ def test_markdown_and_latex_rows_have_a_cell_per_column():
 def test_special_characters_are_escaped():
     labels = {"tfidf": {"label": "a_b & 100% | $x$ <i>", "published": None}}
     aggregate = {"level": 0.95, "resamples": 10, "macro_tasks": [], "summaries": [summary("tfidf", "los", 0.7)]}
-    table = build_tables(statistics=[], perplexities=[], aggregate=aggregate, labels=labels)["downstream_main"]
+    table = built("downstream_main", comparison=aggregate, labels=labels)
     assert r"a\_b \& 100\% | \$x\$ $<$i$>$" in to_latex(table)
     assert r"a\_b & 100% \| $x$ \<i>" in to_markdown(table)
     assert records(table)[0]["label"] == "a_b & 100% | $x$ <i>"

@@ -393,7 +393,7 @@ def test_effects_are_measured_where_a_study_asks(tiny):
     assert (tiny.protocol_gaps(), tiny.contamination(), tiny.ablation_runs()) == ([], [], [])
     assert "protocol_gaps" not in tiny.table_names
     gaps = study_files("gaps.yaml")
-    assert gaps.table_names[-2:] == ["protocol_gaps", "contamination_gaps"]
+    assert set(gaps.table_names) - set(tiny.table_names) == {"protocol_gaps", "contamination_gaps"}
     assert gaps.ablation_runs()[0][0] == "corrected"
     assert len(gaps.ablation_metrics(wildcards())) == len(gaps.ablation_runs()) * len(gaps.study.matrix.seeds)
     assert set(gaps.contamination_models()) == {"unadapted", "adapted", "matched", "disjoint"}

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from results_fixtures import built_from
 from simulated_study import LABELS, simulate_study
 
 from clinical_peft.errors import DataError
 from clinical_peft.runtime.events import JsonlLog
-from clinical_peft.tables.paper_tables import build_tables
 from clinical_peft.tables.render import to_csv
+from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tracking.finished_study import publish_study, read_study
 from clinical_peft.tracking.run_logs import sync_runs
 
@@ -52,8 +53,9 @@ def publish(uri: str, simulated: dict[str, Any], **changes: Any) -> dict[str, An
 
 
 def tables_of(aggregate: dict[str, Any], labels: dict[str, Any]) -> dict[str, str]:
-    tables = build_tables(statistics=[], perplexities=[], aggregate=aggregate, labels=labels)
-    return {name: to_csv(tables[name]) for name in ("downstream_main", "downstream_lora_baselines")}
+    results = StudyResults(comparison=aggregate, labels=labels)
+    tables = built_from(results, "downstream_main", "downstream_lora_baselines")
+    return {name: to_csv(table) for name, table in tables.items()}
 
 
 def test_the_tables_are_rebuilt_from_the_runs_alone(store: str, simulated: dict[str, Any]):

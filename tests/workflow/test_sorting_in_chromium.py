@@ -7,10 +7,8 @@ import pytest
 from chromium import Page, find_chromium, opened
 
 from clinical_peft.report.html_report import build_report
-from clinical_peft.tables.cohort_tables import build_cohort_tables
-from clinical_peft.tables.evidence_tables import build_evidence_tables
-from clinical_peft.tables.gap_tables import protocol_gap_table
-from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.registry import build_tables
+from clinical_peft.tables.study_results import StudyResults
 
 CHROMIUM = find_chromium()
 pytestmark = [
@@ -78,18 +76,18 @@ def subgroups():
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Iterator[Page]:
-    tables = build_tables(statistics=[], perplexities=[], aggregate=EMPTY, labels={})
-    tables |= build_cohort_tables(protocol="corrected", statistics=[], attrition={})
-    tables["protocol_gaps"] = protocol_gap_table(protocol_gaps(), {})
-    evidence = build_evidence_tables(
-        aggregate=EMPTY, calibration={"runs": [], "bins": 10}, subgroups=subgroups(), labels={}
+    results = StudyResults(
+        comparison=EMPTY,
+        calibration={"runs": [], "bins": 10},
+        subgroups=subgroups(),
+        protocol_gaps=protocol_gaps(),
     )
     output = tmp_path_factory.mktemp("page") / "report.html"
     build_report(
         template=TEMPLATE,
         study=STUDY,
-        tables=tables | {"subgroups": evidence["subgroups"]},
-        aggregate=EMPTY,
+        tables=build_tables(results),
+        comparison=EMPTY,
         metrics=[],
         perplexities=[],
         figures={},

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from workflow_run import REPOSITORY, snakemake
 
-from clinical_peft.tables.paper_tables import build_tables
+from clinical_peft.tables.registry import find_table
 from clinical_peft.tables.render import to_csv
+from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tracking.finished_study import read_study
 
 pytestmark = pytest.mark.workflow
@@ -135,14 +136,14 @@ def test_mlflow_holds_every_run(study):
 
 
 def test_the_main_table_is_rebuilt_from_mlflow_alone(study):
-    tables = build_tables(statistics=[], perplexities=[], **from_mlflow(study))
+    results = from_mlflow(study)
     for name in ("downstream_main", "downstream_lora_baselines"):
-        assert to_csv(tables[name]) == (study / "tables" / f"{name}.csv").read_text(), name
+        assert to_csv(find_table(name).build(results)) == (study / "tables" / f"{name}.csv").read_text(), name
 
 
 def from_mlflow(study):
     aggregate, labels = read_study(f"sqlite:///{study}/mlflow.db", "tiny")
-    return {"aggregate": aggregate, "labels": labels}
+    return StudyResults(comparison=aggregate, labels=labels)
 
 
 def test_mlflow_holds_tables_figures_lineage_and_use_of_the_machine(study):

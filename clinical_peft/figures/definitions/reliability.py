@@ -1,0 +1,132 @@
+"""Observed share of outcomes by predicted risk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from clinical_peft.figures.study_figure import Draw, StudyFigure
+from clinical_peft.figures.style import GUIDE, STYLE, legend_below, legend_height, line_style, marker, save
+from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of
+from clinical_peft.tables.study_results import StudyResults
+
+PANELS = {"raw": "scores as they are", "temperature": "at one temperature", "isotonic": "after isotonic regression"}
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """One model's bins of predicted risk, by rising risk; B bins.
+
+    Attributes:
+        predicted: Mean score of each bin, fractions of shape (B,).
+        observed: Share of outcomes in each bin, fractions of shape (B,).
+        interval: Lower and upper end of `observed`, of shape (2, B), or None.
+    """
+
+    predicted: np.ndarray
+    observed: np.ndarray
+    interval: np.ndarray | None = None
+
+
+def reliability_of(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Reliability]]:
+    """Bins of each model, pooled over its seeds, by panel and model.
+
+    Args:
+        runs: Of one task, runs of `clinical_peft.metrics.calibrate.calibrate`, by model and seed.
+    """
+    by_model: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        by_model.setdefault(run["model"], []).append(run["reliability"])
+    return {
+        panel: {
+            model: _pooled([seed[scores] for seed in seeds])
+            for model, seeds in by_model.items()
+            if any(seed[scores] for seed in seeds)
+        }
+        for scores, panel in PANELS.items()
+    }
+
+
+def _pooled(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> Reliability:
+    """The bins of all seeds by rising score, neighbours joined into as many bins as one seed has at most.
+
+    A joined bin holds means weighted by the number of pairs; so are the ends of its interval, since the seeds predict
+    the same patients.
+    """
+    found = sorted((one for seed in seeds for one in seed), key=lambda one: float(one["mean_score"]))
+    pairs = np.array([one["pairs"] for one in found], dtype=np.float64)
+    if len(seeds) == 1:
+        place = np.arange(len(found))
+    else:
+        most = max(len(seed) for seed in seeds)
+        place = np.floor(most * (np.cumsum(pairs) - pairs / 2) / pairs.sum()).astype(np.int64)
+    known = all(one["interval"] is not None for one in found)
+    columns = np.array([[one["mean_score"], one["observed"], *(one["interval"] if known else ())] for one in found])
+    means = np.stack(
+        [np.average(columns[place == index], axis=0, weights=pairs[place == index]) for index in np.unique(place)]
+    )
+    return Reliability(means[:, 0], means[:, 1], means[:, 2:].T if known else None)
+
+
+def reliability_diagram(
+    task: str, panels: Mapping[str, Mapping[str, Reliability]], labels: Labels, output: Path
+) -> None:
+    """Observed share of outcomes against predicted risk, a line per model; on the diagonal a score is right on average.
+
+    Args:
+        task: Name of the task.
+        panels: Bins by panel and model.
+        labels: As for `clinical_peft.tables.study_results.StudyResults`.
+        output: SVG file to write.
+    """
+    names = in_order([name for models in panels.values() for name in models], labels)
+    with matplotlib.rc_context(STYLE):
+        size = (3.8 * len(panels), 4.0 + legend_height(names))
+        figure = Figure(figsize=size, layout="constrained")
+        row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (panel, models) in zip(row, panels.items(), strict=True):
+            axes.plot([0, 1], [0, 1], **GUIDE)
+            for position, name in enumerate(names):
+                if name in models:
+                    _draw_bins(axes, models[name], position, label_of(name, labels))
+            axes.set(title=f"{TASK_LABELS[task]}: {panel}", xlabel="predicted risk")
+            axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        row[0].set_ylabel("observed share")
+        legend_below(figure, row[0])
+        save(figure, output)
+
+
+def _draw_bins(axes: Axes, bins: Reliability, position: int, label: str) -> None:
+    style = {"marker": marker(position), "markersize": 4, **line_style(position)}
+    axes.plot(bins.predicted, bins.observed, label=label, **style)
+    if bins.interval is not None:
+        axes.vlines(bins.predicted, *bins.interval, color=style["color"], linewidth=0.8, alpha=0.35)
+
+
+def _drawings(results: StudyResults) -> dict[str, Draw]:
+    def draw(task: str) -> Draw:
+        runs = [run for run in results.calibration["runs"] if run["task"] == task]
+        return lambda output: reliability_diagram(task, reliability_of(runs), results.labels, output)
+
+    return {f"reliability_{task}": draw(task) for task in sorted({run["task"] for run in results.calibration["runs"]})}
+
+
+FIGURE = StudyFigure(
+    name="reliability",
+    place=1,
+    section="calibration",
+    needs=("calibration",),
+    caption=(
+        "Observed share of outcomes by predicted risk on the test split, in bins of equally many admissions, joined "
+        "until each has at least ten with the outcome and ten without, pooled over seeds, with intervals over "
+        "patients: scores as they are, divided by one temperature, and after isotonic regression, both fitted on "
+        "validation. On the diagonal (dashed) a score is right on average; below it, too high."
+    ),
+    drawings=_drawings,
+    by_task=True,
+)

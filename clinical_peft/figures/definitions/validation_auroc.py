@@ -1,0 +1,111 @@
+"""The compared metric on the validation split after each epoch of fine-tuning."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pyarrow.parquet as pq
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from clinical_peft.disclosure.counts import coarse, few
+from clinical_peft.figures.study_figure import Draw, StudyFigure
+from clinical_peft.figures.style import STYLE, legend_below, legend_height, line_style, marker, save, say
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.predictions import read_classes
+from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of
+from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tasks import find_task
+
+
+def validation_curves(
+    histories: Sequence[Mapping[str, Any]],
+    labels: Labels,
+    output: Path,
+    *,
+    metric: Metric,
+    models: Sequence[str] = (),
+) -> None:
+    """The compared metric by epoch: a panel per task, a line per model, the mean over its seeds.
+
+    Args:
+        histories: One mapping per run: model, task, seed, curve (one mapping per epoch: epoch, counted from 1, and
+            `validation_` and the metric's name, a fraction or None where undefined).
+        labels: As for `clinical_peft.tables.study_results.StudyResults`.
+        output: SVG file to write.
+        metric: The compared metric, in percent.
+        models: Further models of the study, without epochs; with them a model has one colour in all figures.
+    """
+    tasks = [task for task in TASK_LABELS if any(row["task"] == task for row in histories)]
+    trained = {row["model"] for row in histories}
+    position_of = {model: place for place, model in enumerate(in_order([*models, *trained], labels))}
+    drawn = [model for model in position_of if model in trained]
+    columns = min(3, max(1, len(tasks)))
+    lines = -(-len(tasks) // columns)
+    with matplotlib.rc_context(STYLE):
+        size = (2.9 * columns, 2.2 * max(1, lines) + legend_height(drawn))
+        figure = Figure(figsize=(max(6.0, size[0]), size[1]), layout="constrained")
+        if not tasks:
+            say(figure, "No model was trained by epochs.")
+        panels: Any = figure.subplots(lines, columns, squeeze=False).ravel() if tasks else []
+        for axes in panels[len(tasks) :]:
+            axes.set_visible(False)
+        for task, axes in zip(tasks, panels, strict=False):
+            for model in drawn:
+                runs = [row for row in histories if (row["model"], row["task"]) == (model, task)]
+                _epochs(axes, runs, metric, position_of[model], label_of(model, labels))
+            axes.set(title=TASK_LABELS[task], xlabel="epoch", ylabel=f"validation {metric.title} (%)")
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if tasks:
+            legend_below(figure, panels[0])
+        save(figure, output)
+
+
+def _epochs(axes: Axes, runs: Sequence[Mapping[str, Any]], metric: Metric, position: int, label: str) -> None:
+    if not runs:
+        axes.plot([], [], label=label, **line_style(position))
+        return
+    length = min(len(run["curve"]) for run in runs)
+    epochs = [point["epoch"] for point in runs[0]["curve"][:length]]
+    values = [[point[f"validation_{metric.name}"] for point in run["curve"][:length]] for run in runs]
+    means = 100 * np.array(values, dtype=np.float64).mean(axis=0)
+    axes.plot(epochs, means, marker=marker(position), markersize=3.5, label=label, **line_style(position))
+
+
+def _drawings(results: StudyResults) -> dict[str, Draw]:
+    histories = [record for record in results.training if all("epoch" in point for point in record["curve"])]
+    if not histories:
+        return {}
+    rare = {task for task in {record["task"] for record in histories} if _has_few(results, task)}
+    shown = [coarse(record) if record["task"] in rare else record for record in histories]
+    models = [record["model"] for record in results.training]
+    return {
+        "validation_auroc": lambda output: validation_curves(
+            shown, results.labels, output, models=models, metric=results.metric
+        )
+    }
+
+
+def _has_few(results: StudyResults, task: str) -> bool:
+    """Whether the number of a class in a task's validation split is hidden."""
+    if find_task(task).multilabel or task not in results.cohorts:
+        return False
+    table = pq.read_table(results.cohorts[task], columns=["label"], filters=[("split", "=", "validation")])
+    labels = table["label"].to_numpy()
+    return few(int((labels == label).sum()) for label in range(len(read_classes(results.classes[task]))))
+
+
+FIGURE = StudyFigure(
+    name="validation_auroc",
+    place=4,
+    section="curves",
+    needs=("training", "cohorts", "classes"),
+    caption=(
+        "{metric} on the validation split after each epoch of fine-tuning, mean over seeds. LOS is averaged over "
+        "classes, DIAG and PROC over labels that have both kinds of admission."
+    ),
+    drawings=_drawings,
+)

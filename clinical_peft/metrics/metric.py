@@ -1,0 +1,86 @@
+"""What is true of a metric, in one record, and the decorator that registers it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from clinical_peft.metrics.delong import Placements
+from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.weighted import WeightedPredictions
+from clinical_peft.tasks import TaskType
+
+Compute = Callable[[WeightedPredictions], np.ndarray]
+Direction = Literal["higher", "lower", "nearer 0", "nearer 1"]
+WhenFew = Literal["coarse", "steps", "hidden"]
+ALL_TYPES: tuple[TaskType, ...] = get_args(TaskType)
+LAST = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number that judges predictions.
+
+    Attributes:
+        name: Key in metrics files, and column in replicates files and tables.
+        title: Name for readers.
+        compute: From predictions under R columns of row weights to float64 of shape (R,), NaN where undefined. A column
+            of ones gives the metric itself, a column of counts that of a bootstrap resample.
+        direction: Which values are better.
+        types: Types of task that have it.
+        percent: Whether it is written in percent.
+        digits: Decimals in tables for readers.
+        is_main: Whether it stands in table `metrics`, and its resamples are stored.
+        judges_probabilities: Whether it asks if scores are right as probabilities, so that recalibration changes it.
+        when_few: How it is published for a split with a hidden count: `coarse` (two digits) where it depends on how
+            rows rank and not on how many are positive, in `steps` where it is a share of rows, otherwise `hidden`; see
+            `clinical_peft.disclosure.counts`.
+        least_classes: Fewest classes of a task that has it.
+        needs_both_outcomes: Whether it leaves out classes without a positive or without a negative row.
+        band: Band of training frequency over whose labels it is a mean, or None.
+        placements: Contribution of each row of a binary task, for a metric whose variance DeLong's method gives;
+            returns None where it is undefined.
+        place: Order among metrics; equal ones stand in the order of their definition.
+    """
+
+    name: str
+    title: str
+    compute: Compute
+    direction: Direction
+    types: tuple[TaskType, ...] = ALL_TYPES
+    percent: bool = True
+    digits: int = 1
+    is_main: bool = True
+    judges_probabilities: bool = False
+    when_few: WhenFew = "hidden"
+    least_classes: int = 2
+    needs_both_outcomes: bool = False
+    band: str | None = None
+    placements: Callable[[Predictions], Placements | None] | None = None
+    place: int = LAST
+
+    def is_for(self, kind: TaskType, classes: int, *, has_bands: bool) -> bool:
+        """Whether a task of a type, with so many classes, has it; `has_bands`: labels in training were counted."""
+        return kind in self.types and classes >= self.least_classes and (self.band is None or has_bands)
+
+
+DEFINED: list[Metric] = []
+"""Every metric so far, in the order of definition; `clinical_peft.metrics.registry` reads it."""
+
+
+def metric(**facts: Any) -> Callable[[Compute], Compute]:
+    """Register a function as a metric.
+
+    Args:
+        facts: Attributes of `Metric` but `compute`; name, title and direction are required.
+
+    Raises:
+        TypeError: One is missing or unknown.
+    """
+
+    def register(compute: Compute) -> Compute:
+        DEFINED.append(Metric(compute=compute, **facts))
+        return compute
+
+    return register

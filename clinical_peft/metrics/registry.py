@@ -1,0 +1,82 @@
+"""Every metric, by name: each function that a module of `clinical_peft.metrics.definitions` registers."""
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
+
+import numpy as np
+
+from clinical_peft.errors import ConfigError
+from clinical_peft.metrics import definitions
+from clinical_peft.metrics.areas import weigh
+from clinical_peft.metrics.metric import DEFINED, Metric
+from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.weighted import WeightedPredictions
+from clinical_peft.metrics.weighting import Weighting
+from clinical_peft.tasks import TaskType
+
+
+def read_metrics() -> dict[str, Metric]:
+    """Import every module of definitions and return its metrics by name, in their order.
+
+    Raises:
+        ConfigError: A metric is incomplete, or two share a name.
+    """
+    for module in iter_modules(definitions.__path__):
+        try:
+            import_module(f"{definitions.__name__}.{module.name}")
+        except TypeError as error:
+            raise ConfigError(f"clinical_peft/metrics/definitions/{module.name}.py: {error}") from None
+    metrics: dict[str, Metric] = {}
+    for one in sorted(DEFINED, key=lambda metric: metric.place):
+        if metrics.setdefault(one.name, one) is not one:
+            raise ConfigError(f"clinical_peft/metrics/definitions: a second metric is called {one.name}; rename one")
+    return metrics
+
+
+METRICS = read_metrics()
+MAIN_METRICS = tuple(metric for metric in METRICS.values() if metric.is_main)
+
+
+def find_metric(name: str) -> Metric:
+    """Return a metric by its name.
+
+    Raises:
+        ConfigError: There is no such metric.
+    """
+    if name not in METRICS:
+        raise ConfigError(f"metric: expected one of {', '.join(METRICS)}, found {name}")
+    return METRICS[name]
+
+
+COMPARED = find_metric("auroc")
+"""The metric by which models are compared."""
+
+
+def metrics_of(kind: TaskType, classes: int, *, has_bands: bool = False) -> tuple[Metric, ...]:
+    """Metrics of a task of a type with so many classes; `has_bands`: labels in training were counted."""
+    return tuple(metric for metric in METRICS.values() if metric.is_for(kind, classes, has_bands=has_bands))
+
+
+def compute_metrics(
+    metrics: Iterable[Metric],
+    data: Predictions,
+    weights: np.ndarray | Weighting | None = None,
+    *,
+    cutoff: float | None = None,
+    bands: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Compute metrics of the same predictions, with what they share computed once.
+
+    Args:
+        metrics: The metrics, all of them for this type of task.
+        data: Predictions of N rows and K classes.
+        weights: Row weights of shape (N, R), or None for one column of ones.
+        cutoff: Decision threshold of a binary or multilabel task, in log-odds; None to predict the highest score.
+        bands: Labels of each band of training frequency, bool of shape (K,), of a multilabel task.
+
+    Returns:
+        By name, float64 of shape (R,), NaN where undefined.
+    """
+    weighted = WeightedPredictions(data, weigh(data, weights), cutoff, bands)
+    return {metric.name: metric.compute(weighted) for metric in metrics}

@@ -1,0 +1,103 @@
+"""From raw rows to cohorts: what each step keeps and leaves out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from clinical_peft.disclosure.counts import SMALLEST_CELL
+from clinical_peft.tables.cohort_counts import (
+    OF_MIMIC_III,
+    also_left_out,
+    left_out_between,
+    published_admissions,
+    signed_count,
+)
+from clinical_peft.tables.form import PAPER, TASK_LABELS, difference
+from clinical_peft.tables.published_steps import Step, published_attrition
+from clinical_peft.tables.study_column import Column, digits, task_name
+from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_table import StudyTable
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step of a task's cohort, the step before it, and the published admissions beside the last one."""
+
+    task: str
+    protocol: str
+    number: int
+    before: Step | None
+    step: Step
+    published: int | None
+
+    @property
+    def left_out(self) -> tuple[int | None, int | None]:
+        """Rows and patients that the step left out."""
+        return (None, None) if self.before is None else left_out_between(self.before, self.step)
+
+
+def _rows(results: StudyResults) -> Iterator[Row]:
+    order = list(TASK_LABELS)
+    attrition = {task: results.attrition[task] for task in sorted(results.attrition, key=order.index)}
+    for task, steps in published_attrition(attrition).items():
+        entries = _entries(steps)
+        for number, (before, step) in enumerate(entries, start=1):
+            published = published_admissions(task) if number == len(entries) else None
+            yield Row(task, results.protocol, number, before, step, published)
+
+
+def _entries(steps: Sequence[Step]) -> list[tuple[Step | None, Step]]:
+    """Each step and the one before it; the steps of a table that a step joins stand above it."""
+    entries: list[tuple[Step | None, Step]] = []
+    for before, step in zip([None, *steps], steps, strict=False):
+        joined = step.get("joined", [])
+        entries += [*zip([None, *joined], joined, strict=False), (before, step)]
+    return entries
+
+
+TABLE = StudyTable(
+    name="attrition",
+    place=1,
+    section="data",
+    needs=("attrition",),
+    columns=(
+        Column("task", lambda row: row.task, "Task", task_name),
+        Column("protocol", lambda row: row.protocol),
+        Column("number", lambda row: row.number),
+        Column("step", lambda row: row.step["step"], "Step keeps what is"),
+        Column("unit", lambda row: row.step["unit"], "A row is"),
+        Column("rows", lambda row: row.step["rows"], "Rows", digits(0)),
+        Column("patients", lambda row: row.step["patients"], "Patients", digits(0)),
+        Column("rows_left_out", lambda row: row.left_out[0], "Rows left out", digits(0)),
+        Column("patients_left_out", lambda row: row.left_out[1], "Patients left out", digits(0)),
+        Column(
+            "also_left_out",
+            lambda row: also_left_out(row.step) or None,
+            "Also left out",
+            lambda value, _: value or "",
+        ),
+        Column("published_rows", lambda row: row.published, PAPER, digits(0), "beside the last step"),
+        Column(
+            "difference_rows",
+            lambda row: difference(row.step["rows"], row.published),
+            "Difference",
+            signed_count,
+            "ours minus published",
+        ),
+    ),
+    rows=_rows,
+    shown=(
+        *("task", "step", "unit", "also_left_out", "rows", "rows_left_out", "patients", "patients_left_out"),
+        *("published_rows", "difference_rows"),
+    ),
+    caption=lambda results, _: (
+        f"From raw rows to cohorts under the protocol {results.protocol}: what each step keeps and leaves out, the "
+        "last one beside the admissions of the paper's Table 1."
+    ),
+    notes=lambda *_: (
+        OF_MIMIC_III,
+        f"A step that leaves out fewer than {SMALLEST_CELL} is shown together with its neighbours: a dash stands "
+        "for the counts between.",
+    ),
+    text_columns=4,
+    folded="Every step as a table",
+)

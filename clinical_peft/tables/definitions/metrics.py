@@ -1,0 +1,47 @@
+"""Every main metric of every model on every task, on the test split."""
+
+from clinical_peft.metrics.registry import MAIN_METRICS
+from clinical_peft.tables.form import rounded
+from clinical_peft.tables.run_means import (
+    interval_fields,
+    key_columns,
+    mean,
+    metric_columns,
+    notes_of_means,
+    stated_columns,
+    with_level,
+)
+from clinical_peft.tables.study_column import Column, digits
+from clinical_peft.tables.study_table import StudyTable
+
+TABLE = StudyTable(
+    name="metrics",
+    place=1,
+    section="metrics",
+    needs=("metrics", "replicates"),
+    columns=(
+        *key_columns(),
+        *(column for metric in MAIN_METRICS for column in metric_columns(metric)),
+        Column(
+            "threshold",
+            lambda row: rounded(mean(run["threshold"]["value"] for run in row.runs)),
+            "Threshold",
+            digits(3),
+        ),
+        Column("threshold_chosen_on", lambda row: row.first["threshold"]["chosen_on"]),
+        Column("undefined", lambda row: row.undefined(MAIN_METRICS)),
+        *stated_columns(),
+    ),
+    rows=lambda results: results.run_means,
+    shown=("task", "label", *(interval_fields(metric)[0] for metric in MAIN_METRICS), "threshold"),
+    caption=lambda _, records: (
+        f"Discrimination, classification and error of the probabilities on test, means over seeds{with_level(records)}."
+    ),
+    notes=lambda results, records: (
+        "Threshold: from which score on F1 counts a class as predicted, chosen on validation (or fixed, as the CSV "
+        "file says); a dash where the class with the highest score is predicted. F1 micro of one label per "
+        "admission is accuracy; a multiclass Brier score runs from 0 to 2.",
+        *notes_of_means(results.run_means, records, MAIN_METRICS),
+    ),
+    text_columns=2,
+)

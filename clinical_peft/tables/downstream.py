@@ -1,0 +1,202 @@
+"""Tables 3 and 4 of the paper: the compared metric of each model on each task, on test, with its interval."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clinical_peft.metrics.aggregate import MACRO
+from clinical_peft.metrics.comparisons import BEST, best_and_tied
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.tables.form import (
+    MISSING,
+    PAPER_DIFFERENCE,
+    TASK_LABELS,
+    Labels,
+    Record,
+    beside,
+    difference,
+    fewer_mark,
+    fewer_note,
+    in_order,
+    judged_over,
+    label_of,
+    percent,
+    rounded,
+    stated,
+)
+from clinical_peft.tables.published import average_is_row_mean, published_auroc, published_table, row_mean
+from clinical_peft.tables.study_column import Column
+from clinical_peft.tables.study_results import Content, StudyResults
+from clinical_peft.tables.study_table import Layout, StudyTable
+from clinical_peft.tasks import PAPER_TASKS
+
+TASKS = tuple(TASK_LABELS)
+PRINTED = (*PAPER_TASKS, MACRO)
+
+
+@dataclass(frozen=True)
+class ModelOnTask:
+    """A model on a task: its summary, empty where it was not trained, and the published row, empty without one."""
+
+    model: str
+    task: str
+    summary: Content
+    published: Content
+    results: StudyResults
+
+    @property
+    def ours(self) -> float | None:
+        """Mean over seeds, in percent."""
+        return percent(self.summary.get(self.results.metric.name))
+
+    def end(self, which: int) -> float | None:
+        """An end of the interval over patients, in percent."""
+        return percent((self.summary.get("interval") or (None, None))[which])
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the published one, where they are means over the same tasks."""
+        comparable = self.task != MACRO or set(self.results.comparison["macro_tasks"]) == set(PAPER_TASKS)
+        return difference(self.ours, self.published.get(self.task)) if comparable else None
+
+    def of_average(self, value: Callable[[Any], Any]) -> Any:
+        """A value of the published row, where this is its macro average."""
+        return value(self.published) if self.task == MACRO and self.published else None
+
+
+def columns(metric: Metric) -> tuple[Column, ...]:
+    """Columns of both tables."""
+    return (
+        Column("model", lambda row: row.model),
+        Column("label", lambda row: label_of(row.model, row.results.labels)),
+        Column("task", lambda row: row.task),
+        Column(f"{metric.name}_percent", lambda row: row.ours, meaning="mean over seeds"),
+        Column("low_percent", lambda row: row.end(0), meaning="interval of the mean over patients"),
+        Column("high_percent", lambda row: row.end(1), meaning="interval of the mean over patients"),
+        Column("level", lambda row: row.results.comparison["level"]),
+        Column("seeds", lambda row: row.summary.get("seeds")),
+        Column("seed_sd_percent", lambda row: percent(row.summary.get("seed_sd"))),
+        Column("test_admissions", lambda row: row.summary.get("n")),
+        Column("test_patients", lambda row: row.summary.get("patients")),
+        Column("classes_scored", lambda row: row.summary.get("classes_scored")),
+        Column("classes", lambda row: row.summary.get("classes")),
+        Column("published_percent", lambda row: row.published.get(row.task)),
+        Column(
+            "difference_percent",
+            lambda row: row.difference,
+            meaning="ours less the published one; empty for a macro average over other than the paper's tasks",
+        ),
+        Column("published_row_mean_percent", lambda row: row.of_average(lambda row: rounded(row_mean(row), 3))),
+        Column("published_average_is_row_mean", lambda row: row.of_average(average_is_row_mean)),
+        Column("protocol", lambda row: stated(row.results.comparison, row.task)["protocol"]),
+        Column("cohort_sha256", lambda row: stated(row.results.comparison, row.task)["cohort_sha256"]),
+    )
+
+
+def downstream_table(name: str, group: str, *, place: int, number: int) -> StudyTable:
+    """Declare the table of a group of models.
+
+    Args:
+        name: The table's name.
+        group: `main` or `lora_baselines`; see `StudyResults.labels`.
+        place: Order in the report.
+        number: Number of the paper's table.
+    """
+
+    def rows(results: StudyResults) -> Iterator[ModelOnTask]:
+        found = {(row["model"], row["task"]): row for row in results.comparison["summaries"]}
+        for model in in_order([model for model, _ in found], results.labels):
+            if _group_of(model, results.labels) == group:
+                printed = published_auroc(results.labels.get(model, {}).get("published") or model) or {}
+                for task in TASKS:
+                    yield ModelOnTask(model, task, found.get((model, task), {}), printed, results)
+
+    return StudyTable(
+        name=name,
+        place=place,
+        section="tables",
+        needs=("comparison",),
+        columns=columns,
+        rows=rows,
+        caption=lambda results, _: (
+            f"Test {results.metric.title} in percent, mean over seeds with its "
+            f"{results.comparison['level']:.0%} interval over patients alone, beside the paper's Table {number}."
+        ),
+        notes=_notes,
+        layout=_layout,
+        run="group/{}",
+    )
+
+
+def _group_of(model: str, labels: Labels) -> str:
+    entry = labels.get(model, {})
+    return str(entry.get("table") or published_table(entry.get("published") or model) or "main")
+
+
+def _layout(results: StudyResults, records: Sequence[Record]) -> Layout:
+    """A row per model, with a column per task and behind it the published one, if the paper has the task."""
+    titles = ["Model", "Seeds"]
+    places = {}
+    for task in TASKS:
+        places[task] = len(titles)
+        titles += [_task_title(task, records), *([PAPER_DIFFERENCE] if task in PRINTED else [])]
+    ours = f"{results.metric.name}_percent"
+    marks = best_and_tied(results.comparison)
+    rows: list[tuple[str, ...]] = []
+    bold = set()
+    models = list(dict.fromkeys(record["model"] for record in records))
+    for model in models:
+        line = [record for record in records if record["model"] == model]
+        seeds = sorted({record["seeds"] for record in line if record["seeds"]})
+        cells = []
+        for record in line:
+            cells += [_cell(record, ours), *([_published_cell(record, ours)] if record["task"] in PRINTED else [])]
+        bold |= {(len(rows), places[task]) for task in TASKS if marks.get((model, task)) == BEST}
+        rows.append((line[0]["label"], ", ".join(map(str, seeds)), *cells))
+    return Layout(tuple(titles), tuple(rows), frozenset(bold), tuple(models))
+
+
+def _cell(record: Record, ours: str) -> str:
+    if record[ours] is None:
+        return MISSING
+    interval = "" if record["low_percent"] is None else f" [{record['low_percent']:.1f}, {record['high_percent']:.1f}]"
+    mark = fewer_mark(record["classes_scored"], record["classes"])
+    return f"{record[ours]:.1f}{mark}{interval}"
+
+
+def _published_cell(record: Record, ours: str) -> str:
+    mark = "*" if record["published_average_is_row_mean"] is False else ""
+    return beside(None if record["difference_percent"] is None else record[ours], record["published_percent"], 2, mark)
+
+
+def _task_title(task: str, records: Sequence[Record]) -> str:
+    sizes = {record["test_admissions"] for record in records if record["task"] == task} - {None}
+    return TASK_LABELS[task] + (f" (n = {sizes.pop():,})" if len(sizes) == 1 else "")
+
+
+def _notes(results: StudyResults, records: Sequence[Record]) -> Iterator[str]:
+    comparison = results.comparison
+    yield (
+        "To published figures of another base or other patients the distance measures nothing. "
+        f"Intervals: percentile bootstrap over patients, {comparison['resamples']:,} resamples, for these trained "
+        "models; they leave out what another seed would change. Table uncertainty has intervals over "
+        f"{judged_over(comparison)}, by which cells in bold are judged."
+    )
+    if fewer := fewer_note((row["task"], row["classes_scored"], row["classes"]) for row in records):
+        yield fewer
+    models = {record["model"] for record in records}
+    counted = (row for row in comparison["summaries"] if row["model"] in models and row["task"] != MACRO)
+    if skipped := sum(row.get("undefined") or 0 for row in counted):
+        metric = results.metric.title
+        yield f"Resamples left out because an {metric} was undefined in them, over all cells: {skipped:,}."
+    if 0 < len(comparison["macro_tasks"]) < len(PAPER_TASKS):
+        named = ", ".join(TASK_LABELS[task] for task in comparison["macro_tasks"])
+        yield (
+            f"The macro average of this study runs over {named} only; no difference is taken to the paper's, over five."
+        )
+    if wrong := [record for record in records if record["published_average_is_row_mean"] is False]:
+        listed = "; ".join(
+            f"{row['label']} {row['published_percent']:.2f}, mean of its row {row['published_row_mean_percent']:.2f}"
+            for row in wrong
+        )
+        yield f"* The printed macro average is not the mean of its row: {listed}."
