@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinical_peft.metrics.aggregate import MACRO
+from clinical_peft.metrics.comparison_records import Comparisons
 from clinical_peft.metrics.comparisons import BEST, best_and_tied
 from clinical_peft.tables.form import (
     MISSING,
@@ -60,7 +61,7 @@ def auroc_table(name: str, which: str, aggregate: Mapping[str, Any], labels: Lab
     models = [model for model in in_order([key[0] for key in found], labels) if _table_of(model, labels) == which]
     tasks = [*PAPER_TASKS, MACRO, CONTROL]
     level = aggregate["level"]
-    marks = best_and_tied(aggregate)
+    marks = best_and_tied(Comparisons.of(aggregate))
     records: list[Record] = []
     rows: list[tuple[str, ...]] = []
     bold = set()

@@ -24,6 +24,7 @@ import numpy as np
 from clinical_peft.disclosure.counts import SMALLEST_CELL, coarse_figures, has_hidden
 from clinical_peft.metrics.areas import BANDS
 from clinical_peft.metrics.definitions.classification import PRECISION_AT
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import METRICS
 from clinical_peft.metrics.replicates import read_replicates
 from clinical_peft.metrics.resampling import percentile_interval
@@ -104,7 +105,7 @@ class Cell:
     def interval(self, figure: str) -> tuple[float | None, float | None]:
         """Both ends of the interval over patients; None where a seed has none."""
         if METRICS[figure].is_main and self.mean(figure) is not None:
-            pairs = zip(self.replicates, self.runs, strict=True)
+            pairs = zip(self.replicates, map(RunMetrics.of, self.runs), strict=True)
             resamples = np.mean([read_replicates(path, run, METRICS[figure]) for path, run in pairs], axis=0)
             low, high = self._published(figure, percentile_interval(resamples, self.runs[0]["level"])) or (None, None)
             return low, high
@@ -163,7 +164,7 @@ def build_metric_tables(metrics: Sequence[Run], replicates: Sequence[Path], labe
         DataError: A replicates file is missing or belongs to another run, or runs may not stand in one table
             (`clinical_peft.metrics.runs.check_comparable`).
     """
-    check_comparable(metrics, replicates)
+    check_comparable([RunMetrics.of(run) for run in metrics], replicates)
     runs: dict[tuple[str, str], list[tuple[Run, Path]]] = defaultdict(list)
     for run, path in sorted(zip(metrics, replicates, strict=True), key=lambda pair: pair[0]["seed"]):
         runs[run["model"], run["task"]].append((run, path))

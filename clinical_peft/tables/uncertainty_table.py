@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clinical_peft.metrics.comparison_records import Comparisons
 from clinical_peft.metrics.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
 from clinical_peft.tables.form import (
     MISSING,
@@ -60,7 +61,7 @@ def uncertainty_table(aggregate: Mapping[str, Any], labels: Labels) -> Table:
         if (model, task) in found
     ]
     records += [_pair_record(row, aggregate, labels) for row in aggregate["differences"]]
-    marks = best_and_tied(aggregate)
+    marks = best_and_tied(Comparisons.of(aggregate))
     rows: list[tuple[str, ...]] = []
     bold = set()
     for group, models in members.items():
