@@ -14,6 +14,7 @@ from peft import AdaLoraConfig, AdaptionPromptConfig, LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForPreTraining, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from clinical_peft.config.switches import resolve_switches
 from clinical_peft.files import sha256_file, write_json
 from clinical_peft.models.adapters import save_adapter
 from clinical_peft.models.bases import read_identity
@@ -121,7 +122,7 @@ def make_job(
         clinical_mode=mode,
         task_method=lora if "task" in parts else None,
         recipe=replace(FinetuneRecipe(learning_rate=1e-2), **(settings | recipe)),
-        switches=switches or {},
+        switches=resolve_switches("corrected", switches or {}),
     )
 
 
