@@ -35,5 +35,5 @@ with job(snakemake.log[0]):
         )
         with atomic_path(Path(snakemake.output.run_logs[index])) as copy:
             shutil.copyfile(snakemake.input.run_logs[index], copy)
-            append_metrics(copy, {f"test_{name}": value for name, value in result["metrics"]["test"].items()})
+            append_metrics(copy, {f"test_{name}": value for name, value in result.metrics["test"].items()})
             append_inputs(copy, {cohort.stem: {"path": str(cohort), "sha256": digest, "context": "training"}})

@@ -5,12 +5,12 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.metrics.protocol_gaps import ArmRuns, measure_protocol_gaps
+    from clinical_peft.metrics.protocol_gaps import AblationRuns, measure_protocol_gaps
 
     given, params = snakemake.input, snakemake.params
     seeds = len(params.seeds)
     runs = [
-        ArmRuns(
+        AblationRuns(
             switch=switch,
             task=task,
             metrics=tuple(map(Path, given.metrics[number * seeds : (number + 1) * seeds])),

@@ -20,7 +20,7 @@ Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statist
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,9 +29,21 @@ DIGITS = 3
 COARSE_DIGITS = 2
 FEWEST_IN_PAIRS = 3  # classes whose pairs an AUROC of a group is the mean of
 STEPS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2)  # of shares of the admissions of a split
-RANKED = ("auroc", "calibration_slope")  # figures of how rows are ordered and spread, not of how many are positive
-OUTCOMES_IN_SUM = ("brier", "log_loss", "calibration_intercept", "ece")
+WhenFew = Literal["coarse", "steps", "hidden"]
+"""How a metric of a split with a hidden count is published."""
+_when_few: dict[str, WhenFew] = {}
 HIDDEN = f"fewer than {SMALLEST_CELL}, or would give away such a count"
+
+
+def declare_metric(name: str, when_few: WhenFew) -> None:
+    """Say how a metric of a split with a hidden count is published.
+
+    Args:
+        name: Name of the metric.
+        when_few: `coarse` (two digits) where it depends on how rows are ordered and spread and not on how many are
+            positive, in `steps` where it is a share of rows, otherwise `hidden`.
+    """
+    _when_few[name] = when_few
 
 
 def is_small(count: int | None) -> bool:
@@ -84,15 +96,17 @@ def coarse_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
     log-loss and calibration in the large from it and that score: each would tell the count.
 
     Args:
-        figures: By name, values, or intervals or mappings of them.
+        figures: By name of a declared metric, values, or intervals or mappings of them.
         rows: Rows of the split.
 
     Returns:
-        Figures of `RANKED` to `COARSE_DIGITS` digits, the others in steps of `step_of_shares`; None where hidden.
+        As declared, to `COARSE_DIGITS` digits or in steps of `step_of_shares`; None where hidden.
     """
     step = step_of_shares(rows)
     return {
-        name: coarse(value) if name.startswith(RANKED) else _in_steps(value, None if name in OUTCOMES_IN_SUM else step)
+        name: coarse(value)
+        if _when_few[name] == "coarse"
+        else _in_steps(value, step if _when_few[name] == "steps" else None)
         for name, value in figures.items()
     }
 

@@ -3,24 +3,28 @@
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import coarse, has_hidden
-from clinical_peft.files import read_json, write_json
+from clinical_peft.disclosure.counts import has_hidden
+from clinical_peft.files import write_json
 from clinical_peft.metrics.cells import mean_cell, with_seed_variances
+from clinical_peft.metrics.comparison_records import Comparisons, ModelDifference, Summary, coarsened
 from clinical_peft.metrics.comparisons import Cell, Key, Total, compare_models
 from clinical_peft.metrics.delong import Placements
 from clinical_peft.metrics.evaluate import STRICT_LEVEL
 from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.metrics.resampling import bca_interval, percentile_interval, undefined
 from clinical_peft.metrics.runs import check_comparable, check_pairs, read_scored
 from clinical_peft.tasks import PAPER_TASKS, find_task
 
 MACRO = "macro_average"
+Row = TypeVar("Row", Summary, ModelDifference)
 
 
 def aggregate(
@@ -33,7 +37,7 @@ def aggregate(
     classes: Mapping[str, Path] | None = None,
     level: float = 0.95,
     metric: Metric = COMPARED,
-) -> dict[str, Any]:
+) -> Comparisons:
     """Summarise a study's runs and compare the models of each group.
 
     A model's value on a task is the mean of its seeds' test metric. Its interval is a percentile bootstrap over
@@ -53,27 +57,19 @@ def aggregate(
         metric: The metric by which models are compared.
 
     Returns:
-        What the file holds. level; resamples; protocol of all runs; cohorts: checksum of each task's cohort;
-        macro_tasks: list of task names;
-        summaries: list of {model, task (or `macro_average`), auroc, seed_sd (null for one seed), seeds, interval,
-        interval_99, interval_bca, standard_error, degrees_of_freedom (null when infinite) and interval_total (of
-        patients, and of seeds where there are several), undefined, n, patients, classes, classes_scored, positives
-        (the last five null for macro_average; a figure is null where it is undefined in a seed, or a macro average
-        where it is on a task)}; differences: what
-        `clinical_peft.metrics.comparisons.compare_models` returns. AUROCs are fractions, not percent. Figures of a
-        task whose test split has a hidden count, and macro averages over it, have two digits and undefined is null
-        (`clinical_peft.disclosure.counts`).
+        What the file holds. Numbers of a task whose test split has a hidden count, and macro averages over it, have two
+        digits and `undefined` is None (`clinical_peft.disclosure.counts`).
 
     Raises:
         DataError: Runs may not stand in one table (`clinical_peft.metrics.runs.check_comparable`), lists of files
             differ in length, or a predictions file is not the one that was scored.
     """
     check_pairs(metrics, replicates, "metrics and replicates")
-    runs = [read_json(path) for path in metrics]
+    runs = [RunMetrics.read(path) for path in metrics]
     check_comparable(runs, metrics)
     by_cell: dict[Key, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
-        by_cell[run["model"], run["task"]].append(index)
+        by_cell[run.model, run.task].append(index)
     cells = {
         key: mean_cell([runs[index] for index in members], [replicates[index] for index in members], metric)
         for key, members in by_cell.items()
@@ -83,30 +79,31 @@ def aggregate(
     tasks = [task for task in PAPER_TASKS if any(key[1] == task for key in cells)]
     cells |= _macro_cells(cells, tasks)
     placements = None if predictions is None else _placements(metric, runs, metrics, predictions, classes or {})
-    few = {run["task"] for run in runs if has_hidden(run["positives"]["test"])}
+    few = {run.task for run in runs if has_hidden(run.positives["test"])}
     few |= {MACRO} if few & set(tasks) else set()
-    summaries = [_summary(key, cell, first_run.get(key), level, metric) for key, cell in sorted(cells.items())]
-    result = {
-        "level": level,
-        "resamples": runs[0]["bootstrap"]["resamples"] if runs else 0,
-        "protocol": runs[0]["protocol"] if runs else None,
-        "cohorts": {run["task"]: run["cohort_sha256"] for run in runs},
-        "macro_tasks": tasks,
-        "summaries": [_published(row, few) for row in summaries],
-        "differences": [_published(row, few) for row in compare_models(cells, groups, level, placements)],
-    }
-    write_json(output, result)
+    summaries = [_summary(key, cell, first_run.get(key), level) for key, cell in sorted(cells.items())]
+    result = Comparisons(
+        level=level,
+        resamples=runs[0].bootstrap.resamples if runs else 0,
+        protocol=runs[0].protocol if runs else None,
+        cohorts={run.task: run.cohort_sha256 for run in runs},
+        macro_tasks=tasks,
+        summaries=[_published(row, few) for row in summaries],
+        differences=[_published(row, few) for row in compare_models(cells, groups, level, placements)],
+        metric=metric.name,
+    )
+    write_json(output, result.to_json())
     return result
 
 
-def _published(row: dict[str, Any], few: Collection[str]) -> dict[str, Any]:
+def _published(row: Row, few: Collection[str]) -> Row:
     """A row as it may be published, given the tasks whose test split has a hidden count."""
-    return coarse(row) | {"undefined": None} if row["task"] in few else row
+    return replace(coarsened(row), undefined=None) if row.task in few else row
 
 
 def _placements(
     metric: Metric,
-    runs: Sequence[Mapping[str, Any]],
+    runs: Sequence[RunMetrics],
     metrics: Sequence[Path],
     predictions: Sequence[Path],
     classes: Mapping[str, Path],
@@ -118,10 +115,10 @@ def _placements(
         return {}
     found: dict[Key, list[Placements]] = defaultdict(list)
     for run, place, path in zip(runs, metrics, predictions, strict=True):
-        if find_task(run["task"]).binary:
+        if find_task(run.task).binary:
             part = of_metric(read_scored(run, place, path, classes)["test"])
             if part is not None:
-                found[run["model"], run["task"]].append(part)
+                found[run.model, run.task].append(part)
     return {
         key: Placements(np.mean([part.values for part in parts], axis=0), parts[0].positive, parts[0].subject_id)
         for key, parts in found.items()
@@ -150,26 +147,26 @@ def _macro_cells(cells: Mapping[Key, Cell], tasks: Sequence[str]) -> dict[Key, C
     return macro
 
 
-def _summary(key: Key, cell: Cell, run: Mapping[str, Any] | None, level: float, metric: Metric) -> dict[str, Any]:
+def _summary(key: Key, cell: Cell, run: RunMetrics | None, level: float) -> Summary:
     defined = math.isfinite(cell.estimate)
     total = Total.described(cell.estimate, cell.replicates, cell.seed_variances, level=level)
-    ends = total["interval_total"]
-    return {
-        "model": key[0],
-        "task": key[1],
-        metric.name: cell.estimate if defined else None,
-        "seed_sd": float(np.std(cell.by_seed, ddof=1)) if len(cell.by_seed) > 1 and defined else None,
-        "seeds": len(cell.by_seed),
-        "interval": percentile_interval(cell.replicates, level) if defined else None,
-        "interval_99": percentile_interval(cell.replicates, STRICT_LEVEL) if defined else None,
-        "interval_bca": bca_interval(cell.estimate, cell.replicates, cell.left_out, level),
-        "standard_error": total["standard_error"],
-        "degrees_of_freedom": total["degrees_of_freedom"],
-        "interval_total": None if ends is None else [float(np.clip(end, 0, 1)) for end in ends],
-        "undefined": undefined(cell.replicates),
-        "n": run["n"]["test"] if run else None,
-        "patients": run["patients"]["test"] if run else None,
-        "classes": run["classes"] if run else None,
-        "classes_scored": run["classes_scored"]["test"] if run else None,
-        "positives": run["positives"]["test"] if run else None,
-    }
+    ends = total.interval_total
+    return Summary(
+        model=key[0],
+        task=key[1],
+        value=cell.estimate if defined else None,
+        seed_sd=float(np.std(cell.by_seed, ddof=1)) if len(cell.by_seed) > 1 and defined else None,
+        seeds=len(cell.by_seed),
+        interval=percentile_interval(cell.replicates, level) if defined else None,
+        interval_99=percentile_interval(cell.replicates, STRICT_LEVEL) if defined else None,
+        interval_bca=bca_interval(cell.estimate, cell.replicates, cell.left_out, level),
+        standard_error=total.standard_error,
+        degrees_of_freedom=total.degrees_of_freedom,
+        interval_total=None if ends is None else (float(np.clip(ends[0], 0, 1)), float(np.clip(ends[1], 0, 1))),
+        undefined=undefined(cell.replicates),
+        n=run.n["test"] if run else None,
+        patients=run.patients["test"] if run else None,
+        classes=run.classes if run else None,
+        classes_scored=run.classes_scored["test"] if run else None,
+        positives=run.positives["test"] if run else None,
+    )

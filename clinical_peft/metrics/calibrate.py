@@ -1,20 +1,7 @@
 """A study's predictions -> calibration.json: scores as they are, recalibrated on validation, and what they are worth.
 
-Layout: level, resamples, bins, sensitivities, `runs`: a list by model, task and seed of
-    model, task, seed, task_type, protocol, cohort_sha256, predictions_sha256, link (of logits to scores: softmax or
-        sigmoid), temperature (fitted on validation),
-    figures.{raw, temperature, isotonic}.{auroc, brier, log_loss, ece, calibration_slope, calibration_intercept}, each
-        {value, interval} on test, null where undefined, and undefined (resamples that the interval leaves out; null
-        where their number would tell a hidden count),
-    reliability.{raw, temperature, isotonic}: bins by rising score, each {pairs, low, high, mean_score, observed,
-        interval}; pairs of row and class if multilabel, the predicted class if multiclass; joined until each may be
-        published (`clinical_peft.disclosure.counts`), and to three digits,
-and of binary tasks, null for the others:
-    decision_curve.{raw, temperature, isotonic}.{thresholds, net_benefit, low, high, treat_all} (lists),
-    alert_burden: see `clinical_peft.metrics.decisions.alert_burden`; thresholds are of scores as they are. Of both,
-    what `published_curve` and `published_alerts` leave.
-Figures of a split with a hidden count of a class are those of `clinical_peft.disclosure.counts.coarse_figures`.
-Intervals are percentile bootstraps over patients, with the map that was fitted held fixed.
+Intervals are percentile bootstraps over patients, with the map that was fitted held fixed. Metrics of a split with a
+hidden count of a class are those of `clinical_peft.disclosure.counts.coarse_figures`, and `undefined` is None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +13,7 @@ import numpy as np
 from clinical_peft.disclosure.counts import coarse, coarse_figures, publishable_classes, rounded_interval, significant
 from clinical_peft.files import write_json
 from clinical_peft.metrics.calibration import BINS, reliability_bins
+from clinical_peft.metrics.calibration_records import Calibration, ReliabilityBin, RunCalibration, ScoreMetric
 from clinical_peft.metrics.decisions import (
     SENSITIVITIES,
     alert_burden,
@@ -35,6 +23,7 @@ from clinical_peft.metrics.decisions import (
 )
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.recalibration import fit_temperature, isotonic_map, temperature_map
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import COMPARED, METRICS, compute_metrics
 from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
 from clinical_peft.metrics.runs import read_runs
@@ -54,7 +43,7 @@ def calibrate(
     bootstrap_seed: int,
     output: Path,
     level: float = 0.95,
-) -> dict[str, Any]:
+) -> Calibration:
     """Measure and recalibrate every run of a study.
 
     Args:
@@ -67,7 +56,7 @@ def calibrate(
         level: Coverage of the intervals.
 
     Returns:
-        What the file holds; the module's description says what that is.
+        What the file holds.
 
     Raises:
         DataError: A predictions file is malformed or not the one that was scored, or runs may not stand in one table
@@ -80,21 +69,21 @@ def calibrate(
         key = test.subject_id.tobytes()
         if key not in draws:
             draws[key] = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed)
-        names = ("model", "task", "seed", "task_type", "protocol", "cohort_sha256", "predictions_sha256")
-        link = {"link": link_of(run["task_type"], run["recipe"].get("switches", {}))}
-        runs.append({name: run[name] for name in names} | link | _describe(splits, Weighting(draws[key]), level))
-    result = {
-        "level": level,
-        "resamples": resamples,
-        "bins": BINS,
-        "sensitivities": list(SENSITIVITIES),
-        "runs": sorted(runs, key=lambda run: (run["model"], run["task"], run["seed"])),
-    }
-    write_json(output, result)
+        runs.append(_calibration_of(run, splits, Weighting(draws[key]), level))
+    result = Calibration(
+        level=level,
+        resamples=resamples,
+        bins=BINS,
+        sensitivities=list(SENSITIVITIES),
+        runs=sorted(runs, key=lambda run: (run.model, run.task, run.seed)),
+    )
+    write_json(output, result.to_json())
     return result
 
 
-def _describe(splits: Mapping[str, Predictions], weighting: Weighting, level: float) -> dict[str, Any]:
+def _calibration_of(
+    run: RunMetrics, splits: Mapping[str, Predictions], weighting: Weighting, level: float
+) -> RunCalibration:
     validation, test = splits["validation"], splits["test"]
     temperature = fit_temperature(validation)
     versions = {
@@ -102,23 +91,27 @@ def _describe(splits: Mapping[str, Predictions], weighting: Weighting, level: fl
         "temperature": temperature_map(temperature)(test),
         "isotonic": isotonic_map(validation)(test),
     }
-    binary = test.type == "binary"
-    figures = {name: _figures(data, weighting, level) for name, data in versions.items()}
-    few = {name: _has_few(data) for name, data in splits.items()}
-    if few["test"]:
-        # A resample lacks a rare class as often as the class is rare.
-        figures = {name: {k: v | {"undefined": None} for k, v in one.items()} for name, one in figures.items()}
-    return {
-        "temperature": coarse(temperature) if few["validation"] else temperature,
-        "figures": {name: coarse_figures(one, len(test)) for name, one in figures.items()} if few["test"] else figures,
-        "reliability": {name: _bins(data, weighting, level) for name, data in versions.items()},
-        "decision_curve": {
+    curves = alerts = None
+    if test.type == "binary":
+        curves = {
             name: published_curve(decision_curve(data, weighting, level), data) for name, data in versions.items()
         }
-        if binary
-        else None,
-        "alert_burden": published_alerts(alert_burden(validation, test, weighting, level), test) if binary else None,
-    }
+        alerts = published_alerts(alert_burden(validation, test, weighting, level), test)
+    return RunCalibration(
+        model=run.model,
+        task=run.task,
+        seed=run.seed,
+        task_type=run.task_type,
+        protocol=run.protocol,
+        cohort_sha256=run.cohort_sha256,
+        predictions_sha256=run.predictions_sha256,
+        link=link_of(run.task_type, run.switches),
+        temperature=coarse(temperature) if _has_few(validation) else temperature,
+        figures={name: _published_metrics(data, weighting, level) for name, data in versions.items()},
+        reliability={name: _bins(data, weighting, level) for name, data in versions.items()},
+        decision_curve=curves,
+        alert_burden=alerts,
+    )
 
 
 def _has_few(data: Predictions) -> bool:
@@ -126,22 +119,31 @@ def _has_few(data: Predictions) -> bool:
     return data.type != "multilabel" and not publishable_classes(data.target, exclusive=True).all()
 
 
-def _figures(data: Predictions, weighting: Weighting, level: float) -> dict[str, dict[str, Any]]:
+def _published_metrics(data: Predictions, weighting: Weighting, level: float) -> dict[str, ScoreMetric]:
     values = compute_metrics((COMPARED, *PROBABILITY_METRICS), data)
     replicates = compute_metrics(PROBABILITY_METRICS, data, weighting)
-    return {
+    has_few = _has_few(data)
+    found: dict[str, dict[str, Any]] = {
         name: {
-            "value": float(values[name][0]) if np.isfinite(values[name][0]) else None,
+            "value": float(value[0]) if np.isfinite(value[0]) else None,
             "interval": percentile_interval(replicates[name], level) if name in replicates else None,
-            "undefined": undefined(replicates[name]) if name in replicates else None,
+            # A resample lacks a rare class as often as the class is rare.
+            "undefined": undefined(replicates[name]) if name in replicates and not has_few else None,
         }
-        for name in values
+        for name, value in values.items()
     }
+    return {name: ScoreMetric(**one) for name, one in (coarse_figures(found, len(data)) if has_few else found).items()}
 
 
-def _bins(data: Predictions, weighting: Weighting, level: float) -> list[dict[str, Any]]:
-    bins = reliability_bins(data, weighting, joined=True)
-    for row in bins:
-        row["interval"] = rounded_interval(percentile_interval(row.pop("observed_replicates"), level))
-        row |= {name: significant(row[name]) for name in ("low", "high", "mean_score", "observed")}
-    return bins
+def _bins(data: Predictions, weighting: Weighting, level: float) -> list[ReliabilityBin]:
+    return [
+        ReliabilityBin(
+            pairs=row.pairs,
+            low=significant(row.low),
+            high=significant(row.high),
+            mean_score=significant(row.mean_score),
+            observed=significant(row.observed),
+            interval=rounded_interval(percentile_interval(row.observed_replicates, level)),
+        )
+        for row in reliability_bins(data, weighting, joined=True)
+    ]

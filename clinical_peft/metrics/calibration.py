@@ -5,7 +5,6 @@ equally many scores, weighted by size; of a multiclass task, of the predicted cl
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -30,6 +29,27 @@ class Pairs:
     scores: np.ndarray
     log_odds: np.ndarray
     target: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """A bin of a reliability diagram.
+
+    Attributes:
+        pairs: Number of scores.
+        low: Lowest score.
+        high: Highest score.
+        mean_score: Mean score.
+        observed: Share of outcomes.
+        observed_replicates: That share in every resample, float64 of shape (R,).
+    """
+
+    pairs: int
+    low: float
+    high: float
+    mean_score: float
+    observed: float
+    observed_replicates: np.ndarray
 
 
 def score_pairs(data: Predictions) -> Pairs:
@@ -73,7 +93,7 @@ def calibration_error(pairs: Pairs, weighting: Weighting) -> np.ndarray:
     return np.asarray(distance / np.where(number > 0, number, np.nan))
 
 
-def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = False) -> list[dict[str, Any]]:
+def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = False) -> list[Bin]:
     """What a reliability diagram shows.
 
     Args:
@@ -83,8 +103,7 @@ def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = 
             no bin where all of them have too few.
 
     Returns:
-        One mapping per bin that is not empty, by rising score: `pairs` (number of scores), `low`, `high` (their
-        range), `mean_score`, `observed` (share of outcomes) and `observed_replicates`, float64 of shape (R,).
+        Bins that are not empty, by rising score.
     """
     pairs = binned_pairs(data)
     bins = _bin_of(pairs.log_odds)
@@ -103,13 +122,13 @@ def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = 
         if inside.any():
             scores = pairs.scores[inside]
             described.append(
-                {
-                    "pairs": int(inside.sum()),
-                    "low": float(scores.min()),
-                    "high": float(scores.max()),
-                    "mean_score": float(scores.mean()),
-                    "observed": float(pairs.target[inside].mean()),
-                    "observed_replicates": replicates[index],
-                }
+                Bin(
+                    pairs=int(inside.sum()),
+                    low=float(scores.min()),
+                    high=float(scores.max()),
+                    mean_score=float(scores.mean()),
+                    observed=float(pairs.target[inside].mean()),
+                    observed_replicates=replicates[index],
+                )
             )
     return described

@@ -4,28 +4,28 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from clinical_peft.metrics.comparisons import Cell, Key, seed_variances
 from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.replicates import read_replicates
 
 
-def mean_cell(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path], metric: Metric) -> Cell:
+def mean_cell(runs: Sequence[RunMetrics], paths: Sequence[Path], metric: Metric) -> Cell:
     """The mean of a metric over the seeds of a model on a task.
 
     Args:
-        runs: Content of the metrics file of each seed.
+        runs: Metrics file of each seed.
         paths: Replicates files in the same order.
         metric: A main metric that the task has.
 
     Raises:
         DataError: A replicates file is missing or belongs to another run.
     """
-    order = sorted(range(len(runs)), key=lambda index: runs[index]["seed"])
-    found = (runs[index]["metrics"]["test"][metric.name] for index in order)
+    order = sorted(range(len(runs)), key=lambda index: runs[index].seed)
+    found = (runs[index].metrics["test"][metric.name] for index in order)
     by_seed = tuple(math.nan if value is None else float(value) for value in found)
     values, left_out = (
         np.stack([read_replicates(paths[index], runs[index], metric, drawn=drawn) for index in order])
@@ -41,7 +41,7 @@ def mean_cell(runs: Sequence[Mapping[str, Any]], paths: Sequence[Path], metric: 
 
 
 def with_seed_variances(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
-    """Tell every cell what its seeds add to the variance of its mean."""
+    """Add to every cell the variance that its seeds add to its mean."""
     found = dict(cells)
     for task in {key[1] for key in cells}:
         members = {model: cell for (model, found_in), cell in cells.items() if found_in == task}

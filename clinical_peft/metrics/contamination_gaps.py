@@ -1,25 +1,17 @@
 """What pretraining on the notes of test patients is worth: two comparisons of AUROC, from predictions.
 
-Layout of contamination.json: level, resamples, smallest_cell, `membership` {source, approximate} of the CareVue subset;
-    `carevue`, by task: task, unadapted, adapted (models), seeds, classes (which are compared: those that both groups
-        define), `groups` {inside, outside} of {admissions, patients, positives (rows of the second class of a binary
-        task, else null), unadapted, adapted (AUROC), gain (adapted minus unadapted)}, difference (gain outside minus
-        gain inside), undefined (null, or why there are no figures);
-    `disjoint`, by task: task, protocol, cohort_sha256, matched, disjoint (models), seeds, classes, admissions,
-        patients, positives, auroc {matched, disjoint}, difference (matched minus disjoint), undefined.
-A gain or difference is {value, interval, undefined_resamples, standard_error, degrees_of_freedom (null when infinite),
-interval_total, p_total, p_holm, significant}, an AUROC {value, interval}. Every figure is the mean over seeds; interval
-is of percentiles over resamples of the patients. standard_error, interval_total and p_total are of patients, and of
-seeds where there are several: what seeds add is the spread of differences by seed, pooled over both groups of a task,
-and a difference of gains has that of both. p_holm adjusts p_total over the whole file. AUROCs inside and outside are
-over the classes (of a multiclass task, pairs of classes) that both groups define, in each resample anew, and of which
-both have enough positives and negatives. Counts that may not be published (`clinical_peft.disclosure.groups`, over all
-tasks) are null, with the figures of such a group; figures of the groups are rounded to `DIGITS` digits.
+The first compares what adaptation gains outside and inside the CareVue subset: AUROCs inside and outside are over the
+classes (of a multiclass task, pairs of classes) that both groups define, in each resample anew, and of which both have
+enough positives and negatives. The second compares pretraining on unfiltered notes with pretraining on as many without
+held-out patients. Standard errors are of patients, and of seeds where there are several: what seeds add is the spread
+of differences by seed, pooled over both groups of a task. Counts that may not be published
+(`clinical_peft.disclosure.groups`, over all tasks) are None, with the metrics of such a group; those are
+rounded to `DIGITS` digits. `clinical_peft.metrics.contamination_records` says what contamination.json holds.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +24,36 @@ from clinical_peft.disclosure.counts import (
     FEWEST_IN_PAIRS,
     HIDDEN,
     SMALLEST_CELL,
-    coarse,
     few,
     is_small,
     publishable_classes,
 )
 from clinical_peft.disclosure.groups import Decision, Members, decide
 from clinical_peft.errors import DataError
-from clinical_peft.files import read_json, write_json
+from clinical_peft.files import write_json
 from clinical_peft.metrics.areas import areas_by_class, over_shared, scored_classes, weigh
+from clinical_peft.metrics.comparison_records import coarsened
 from clinical_peft.metrics.comparisons import SeedVariances, Total, correct_over_table, seed_variances
+from clinical_peft.metrics.contamination_records import (
+    Contamination,
+    CorpusComparison,
+    CorpusEffect,
+    Estimate,
+    GainComparison,
+    Gains,
+    GroupGain,
+    Membership,
+    TestedGap,
+)
 from clinical_peft.metrics.predictions import Predictions
-from clinical_peft.metrics.registry import COMPARED, compute_metrics
+from clinical_peft.metrics.registry import compute_metrics, find_metric
 from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
 from clinical_peft.metrics.runs import read_runs
 from clinical_peft.metrics.subgroup_gaps import task_members
 
 INSIDE, OUTSIDE = "inside", "outside"
 GAIN = "gain"
+AUROC = find_metric("auroc")
 NO_CLASS = "no class has both labels inside and outside the subset"
 NO_CLASS_AT_ALL = "no class has both labels among the test admissions"
 
@@ -64,8 +68,8 @@ class ComparedModels:
     Attributes:
         unadapted: Without a clinical adapter.
         adapted: Its adapter was pretrained on MIMIC-IV.
-        matched: Its adapter was pretrained on the unfiltered arm.
-        disjoint: Its adapter was pretrained on the arm without held-out patients.
+        matched: Its adapter was pretrained on unfiltered notes.
+        disjoint: Its adapter was pretrained on as many notes without held-out patients.
     """
 
     unadapted: str
@@ -86,8 +90,8 @@ def measure_contamination(
     bootstrap_seed: int,
     output: Path,
     level: float = 0.95,
-) -> dict[str, Any]:
-    """Compare gains inside and outside the CareVue subset, and the two arms of mode ``disjoint``.
+) -> Contamination:
+    """Compare gains inside and outside the CareVue subset, and the two corpora of mode ``disjoint``.
 
     Args:
         metrics: Metrics files of all runs of the compared models; those of other models are passed over.
@@ -102,7 +106,7 @@ def measure_contamination(
         level: Coverage of the intervals.
 
     Returns:
-        What the file holds; the module's description says what that is.
+        What the file holds.
 
     Raises:
         DataError: A file is malformed or missing, a model has no run on a task, runs may not stand in one table
@@ -111,10 +115,10 @@ def measure_contamination(
     """
     runs: dict[tuple[str, str], list[Predictions]] = defaultdict(list)
     wanted = (models.unadapted, models.adapted, models.matched, models.disjoint)
-    stated: dict[str, dict[str, str]] = {}
+    stated: dict[str, dict[str, Any]] = {}
     for run, splits in read_runs(metrics, predictions, classes, models=wanted):
-        runs[run["model"], run["task"]].append(splits["test"])
-        stated[run["task"]] = {name: run[name] for name in ("task", "protocol", "cohort_sha256")}
+        runs[run.model, run.task].append(splits["test"])
+        stated[run.task] = {name: getattr(run, name) for name in ("task", "protocol", "cohort_sha256")}
     subset = read_membership(membership)
     draw: dict[str, Any] = {"resamples": resamples, "bootstrap_seed": bootstrap_seed, "level": level}
     carevue, disjoint = [], []
@@ -122,28 +126,51 @@ def measure_contamination(
     places = {task: is_inside(first[0].subject_id, subset, str(membership)) for task, (first, _) in pairs.items()}
     decisions = decide({task: _members(pairs[task][0][0], inside) for task, inside in places.items()})
     for task, facts in sorted(stated.items()):
-        names = facts | {"unadapted": models.unadapted, "adapted": models.adapted}
-        compared = compare_gains(*pairs[task], places[task], decision=decisions[task], **draw)
-        carevue.append(names | _rounded_groups(compared))
+        gains = _rounded_groups(compare_gains(*pairs[task], places[task], decision=decisions[task], **draw))
+        carevue.append(
+            GainComparison(**facts, unadapted=models.unadapted, adapted=models.adapted, **_attributes(gains))
+        )
         without, matched = _pair(runs, models.disjoint, models.matched, task)
-        names = facts | {"matched": models.matched, "disjoint": models.disjoint}
-        arms = compare_arms(without, matched, **draw)
-        rare = without[0].type == "multiclass" and few(without[0].target.sum(axis=0).tolist())
-        disjoint.append(names | (coarse(arms) if rare else arms))
-    gains = [group["gain"] for row in carevue for group in row["groups"].values()]
-    differences = [row["difference"] for row in (*carevue, *disjoint)]
-    correct_over_table([tested for tested in (*gains, *differences) if tested is not None])
-    record = read_json(source)
-    result = {
-        "level": level,
-        "resamples": resamples,
-        "smallest_cell": SMALLEST_CELL,
-        "membership": {"source": record["source"], "approximate": record["approximate"]},
-        "carevue": carevue,
-        "disjoint": disjoint,
-    }
-    write_json(output, result)
+        effect = compare_corpora(without, matched, **draw)
+        if without[0].type == "multiclass" and few(without[0].target.sum(axis=0).tolist()):
+            effect = coarsened(effect)
+        disjoint.append(
+            CorpusComparison(**facts, matched=models.matched, disjoint=models.disjoint, **_attributes(effect))
+        )
+    carevue, disjoint = _corrected(carevue, disjoint)
+    result = Contamination(
+        level=level,
+        resamples=resamples,
+        smallest_cell=SMALLEST_CELL,
+        membership=Membership.read(source),
+        carevue=carevue,
+        disjoint=disjoint,
+    )
+    write_json(output, result.to_json())
     return result
+
+
+def _attributes(record: Gains | CorpusEffect) -> dict[str, Any]:
+    return {part.name: getattr(record, part.name) for part in fields(record)}
+
+
+def _corrected(
+    carevue: Sequence[GainComparison], disjoint: Sequence[CorpusComparison]
+) -> tuple[list[GainComparison], list[CorpusComparison]]:
+    """The comparisons with p-values that are adjusted over all gains and differences."""
+    tested = [group.gain for row in carevue for group in row.groups.values()]
+    tested += [row.difference for row in carevue] + [row.difference for row in disjoint]
+    found = iter(correct_over_table([None if one is None else one.p_total for one in tested]))
+    adjusted = [
+        None if one is None else replace(one, p_holm=verdict.p_value, significant=verdict.significant)
+        for one, verdict in zip(tested, found, strict=True)
+    ]
+    left = iter(adjusted)
+    groups = [{name: replace(group, gain=next(left)) for name, group in row.groups.items()} for row in carevue]
+    return (
+        [replace(row, groups=part, difference=next(left)) for row, part in zip(carevue, groups, strict=True)],
+        [replace(row, difference=next(left)) for row in disjoint],
+    )
 
 
 def read_membership(path: Path) -> dict[int, bool]:
@@ -163,7 +190,7 @@ def read_membership(path: Path) -> dict[int, bool]:
 
 
 def is_inside(subject_id: np.ndarray, subset: Mapping[int, bool], place: str) -> np.ndarray:
-    """Tell which rows are of patients inside the subset, bool of shape (N,).
+    """Which rows are of patients inside the subset, bool of shape (N,).
 
     Args:
         subject_id: Patient of each row, int64 of shape (N,).
@@ -191,7 +218,7 @@ def compare_gains(
     bootstrap_seed: int,
     level: float = 0.95,
     decision: Decision | None = None,
-) -> dict[str, Any]:
+) -> Gains:
     """Compare what adaptation gains outside the CareVue subset and inside it.
 
     Different patients, so no paired comparison of the groups; the two models are paired within each.
@@ -206,26 +233,21 @@ def compare_gains(
         decision: What may be published of the two groups; None for a task that stands alone.
 
     Returns:
-        seeds, classes, groups, difference and undefined, as the module's description has them, but for p_holm and
-        significant.
+        What `Gains` holds, p-values not yet adjusted.
     """
     example = unadapted[0]
     rows = {INSIDE: np.flatnonzero(inside), OUTSIDE: np.flatnonzero(~inside)}
     shared = np.logical_and(*(_compared_classes(example.of_rows(place)) for place in rows.values()))
     decision = decision or decide({"": _members(example, inside)})[""]
-    counts = {
-        name: _counts(example.of_rows(place), counted=name in decision.counts, compared=name in decision.outcomes)
+    groups = {
+        name: GroupGain(
+            **_counts(example.of_rows(place), counted=name in decision.counts, compared=name in decision.outcomes)
+        )
         for name, place in rows.items()
     }
     why = None if decision.outcomes >= rows.keys() else HIDDEN
     why = why or (None if _defined(example, shared) else NO_CLASS)
-    result: dict[str, Any] = {
-        "seeds": len(unadapted),
-        "classes": int(shared.sum()),
-        "groups": {name: count | dict.fromkeys(("unadapted", "adapted", "gain")) for name, count in counts.items()},
-        "difference": None,
-        "undefined": why,
-    }
+    result = Gains(seeds=len(unadapted), classes=int(shared.sum()), groups=groups, undefined=why)
     if why is not None:
         return result
     weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
@@ -236,25 +258,28 @@ def compare_gains(
     by_seed = {name: gain[:, 0].tolist() for name, gain in gains.items()}
     # Pooled, so that the gains of both groups share one estimate.
     variances = {name: {GAIN: variance} for name, variance in seed_variances(by_seed).items()}
-    for name, first, second in zip(rows, before, after, strict=True):
-        result["groups"][name] |= {
-            "unadapted": _figure(first.mean(axis=0), level),
-            "adapted": _figure(second.mean(axis=0), level),
-            "gain": _tested(gains[name], level, variances.get(name, {})),
-        }
-    result["difference"] = _tested(gains[OUTSIDE] - gains[INSIDE], level, *variances.values())
-    return result
+    measured = {
+        name: replace(
+            groups[name],
+            unadapted=_estimate(first.mean(axis=0), level),
+            adapted=_estimate(second.mean(axis=0), level),
+            gain=_tested(gains[name], level, variances.get(name, {})),
+        )
+        for name, first, second in zip(rows, before, after, strict=True)
+    }
+    difference = _tested(gains[OUTSIDE] - gains[INSIDE], level, *variances.values())
+    return replace(result, groups=measured, difference=difference)
 
 
-def compare_arms(
+def compare_corpora(
     disjoint: Sequence[Predictions],
     matched: Sequence[Predictions],
     *,
     resamples: int,
     bootstrap_seed: int,
     level: float = 0.95,
-) -> dict[str, Any]:
-    """Compare the arm whose pretraining was not filtered with the one without held-out patients, on the same patients.
+) -> CorpusEffect:
+    """Compare pretraining on unfiltered notes with pretraining without held-out patients, on the same patients.
 
     Args:
         disjoint: Test predictions after pretraining without held-out patients, one per seed.
@@ -264,8 +289,7 @@ def compare_arms(
         level: Coverage of the intervals.
 
     Returns:
-        seeds, classes, admissions, patients, positives, auroc, difference and undefined, as the module's description
-        has them, but for p_holm and significant.
+        What `CorpusEffect` holds, p-values not yet adjusted.
     """
     example = disjoint[0]
     compared = example.target.any(axis=0) if example.type == "multiclass" else scored_classes(example.target)
@@ -274,28 +298,26 @@ def compare_arms(
     hidden = is_small(counts["admissions"]) or is_small(counts["patients"])
     hidden = hidden or (example.type == "binary" and not publishable_classes(example.target, exclusive=True).all())
     why = HIDDEN if hidden else None if compared.sum() >= least else NO_CLASS_AT_ALL
-    result: dict[str, Any] = {
-        "seeds": len(disjoint),
-        "classes": int(compared.sum()),
+    result = CorpusEffect(
+        seeds=len(disjoint),
+        classes=int(compared.sum()),
         **(dict.fromkeys(counts) if hidden else counts),
-        "auroc": {"matched": None, "disjoint": None},
-        "difference": None,
-        "undefined": why,
-    }
+        auroc={"matched": None, "disjoint": None},
+        undefined=why,
+    )
     if why is not None:
         return result
     weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
     without, unfiltered = (
-        np.stack([compute_metrics([COMPARED], one, weights)[COMPARED.name] for one in runs])
-        for runs in (disjoint, matched)
+        np.stack([compute_metrics([AUROC], one, weights)[AUROC.name] for one in runs]) for runs in (disjoint, matched)
     )
-    result["auroc"] = {
-        "matched": _figure(unfiltered.mean(axis=0), level),
-        "disjoint": _figure(without.mean(axis=0), level),
+    areas: dict[str, Estimate | None] = {
+        "matched": _estimate(unfiltered.mean(axis=0), level),
+        "disjoint": _estimate(without.mean(axis=0), level),
     }
-    difference = unfiltered - without
-    result["difference"] = _tested(difference, level, seed_variances({GAIN: difference[:, 0].tolist()}))
-    return result
+    by_seed = unfiltered - without
+    difference = _tested(by_seed, level, seed_variances({GAIN: by_seed[:, 0].tolist()}))
+    return replace(result, auroc=areas, difference=difference)
 
 
 def _pair(runs: Runs, first: str, second: str, task: str) -> tuple[Sequence[Predictions], Sequence[Predictions]]:
@@ -316,7 +338,7 @@ def _with_estimate(weights: np.ndarray) -> np.ndarray:
 
 
 def _compared_classes(data: Predictions) -> np.ndarray:
-    """Classes that have a figure which may be published, bool of shape (K,)."""
+    """Classes that have a metric which may be published, bool of shape (K,)."""
     fine = publishable_classes(data.target, exclusive=False)
     return np.asarray(fine & (data.target.any(axis=0) if data.type == "multiclass" else scored_classes(data.target)))
 
@@ -337,7 +359,7 @@ def _by_group(data: Predictions, rows: Mapping[str, np.ndarray], weights: np.nda
     return np.stack(over_shared(*kept, width=weights.shape[1]))
 
 
-def _counts(data: Predictions, *, counted: bool = True, compared: bool = True) -> dict[str, int | None]:
+def _counts(data: Predictions, *, counted: bool = True, compared: bool = True) -> dict[str, Any]:
     positives = int(data.target[:, 1].sum()) if data.type == "binary" and compared else None
     return {
         "admissions": len(data) if counted else None,
@@ -346,8 +368,8 @@ def _counts(data: Predictions, *, counted: bool = True, compared: bool = True) -
     }
 
 
-def _rounded_groups(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A comparison of groups with its AUROCs, gains and their intervals no finer than figures of groups may be."""
+def _rounded_groups(gains: Gains) -> Gains:
+    """Gains with AUROCs, differences and intervals no finer than metrics of groups may be."""
 
     def rounded(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -356,26 +378,26 @@ def _rounded_groups(row: Mapping[str, Any]) -> dict[str, Any]:
             return [rounded(part) for part in value]
         return round(value, DIGITS) if isinstance(value, float) else value
 
-    groups, difference = rounded(row["groups"]), rounded(row["difference"])
-    if difference is None:
-        return {**row, "groups": groups}
-    for group in groups.values():
-        group["gain"]["value"] = round(group["adapted"]["value"] - group["unadapted"]["value"], DIGITS)
-    value = round(groups[OUTSIDE]["gain"]["value"] - groups[INSIDE]["gain"]["value"], DIGITS)
-    return {**row, "groups": groups, "difference": {**difference, "value": value}}
+    content = gains.to_json()
+    groups, difference = rounded(content["groups"]), rounded(content["difference"])
+    if difference is not None:
+        for group in groups.values():
+            group["gain"]["value"] = round(group["adapted"]["value"] - group["unadapted"]["value"], DIGITS)
+        outside, inside = (groups[name]["gain"]["value"] for name in (OUTSIDE, INSIDE))
+        difference["value"] = round(outside - inside, DIGITS)
+    return Gains.of({**content, "groups": groups, "difference": difference})
 
 
-def _figure(values: np.ndarray, level: float) -> dict[str, Any]:
-    defined = bool(np.isfinite(values[0]))
-    return {
-        "value": float(values[0]) if defined else None,
-        "interval": percentile_interval(values[1:], level) if defined else None,
-    }
+def _estimate(values: np.ndarray, level: float) -> Estimate:
+    if not np.isfinite(values[0]):
+        return Estimate()
+    return Estimate(value=float(values[0]), interval=percentile_interval(values[1:], level))
 
 
-def _tested(by_seed: np.ndarray, level: float, *variances: SeedVariances) -> dict[str, Any]:
+def _tested(by_seed: np.ndarray, level: float, *variances: SeedVariances) -> TestedGap:
     """A difference, of shape (S, 1 + R), with what its resamples and its seeds say of it."""
     values = by_seed.mean(axis=0)
     replicates = values[1:]
-    found = _figure(values, level) | {"undefined_resamples": undefined(replicates)}
-    return found | Total.described(float(values[0]), replicates, *variances, level=level)
+    total = Total.described(float(values[0]), replicates, *variances, level=level)
+    found = _estimate(values, level)
+    return TestedGap(undefined_resamples=undefined(replicates), **vars(found), **vars(total))

@@ -131,13 +131,13 @@ def _alerts(data: Predictions, cutoff: float, weighting: Weighting) -> dict[str,
     alerted, positive = data.log_odds[:, 1] >= cutoff, data.target[:, 1]
     alerts, hits, cases = weighting.count(np.stack([alerted, alerted & positive, positive]))
     with np.errstate(divide="ignore", invalid="ignore"):
-        figures = {
+        found = {
             "alerts_per_100": 100 * alerts / weighting.total,
             "sensitivity": hits / cases,
             "precision": hits / alerts,
             "alerts_per_case": alerts / hits,
         }
-    return {name: np.where(np.isfinite(value), value, np.nan) for name, value in figures.items()}
+    return {name: np.where(np.isfinite(value), value, np.nan) for name, value in found.items()}
 
 
 def published_alerts(rows: Sequence[Mapping[str, Any]], test: Predictions) -> list[dict[str, Any]]:

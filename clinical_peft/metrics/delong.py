@@ -29,8 +29,8 @@ class Placements:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A difference of two AUROCs, second minus first.
+class DelongTest:
+    """DeLong's test of a difference of two AUROCs, second minus first.
 
     Attributes:
         difference: Its estimate.
@@ -96,7 +96,7 @@ def clustered_covariance(values: np.ndarray, positive: np.ndarray, cluster: np.n
 
 def compare_areas(
     first: np.ndarray, second: np.ndarray, positive: np.ndarray, cluster: np.ndarray, level: float
-) -> Difference | None:
+) -> DelongTest | None:
     """Test the difference of two models' AUROCs on the same rows.
 
     Args:
@@ -116,7 +116,7 @@ def compare_areas(
     error = math.sqrt(max(variance, 0.0))
     difference = float(second[positive].mean() - first[positive].mean())
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
-    return Difference(difference, error, (difference - reach, difference + reach), normal_p_value(difference, error))
+    return DelongTest(difference, error, (difference - reach, difference + reach), normal_p_value(difference, error))
 
 
 def normal_p_value(difference: float, standard_error: float) -> float:

@@ -7,29 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import (
-    coarse,
-    coarse_figures,
-    has_hidden,
-    publishable_classes,
-    shown,
-    shown_margin,
-    significant,
-)
+from clinical_peft.disclosure.counts import declare_metric
 from clinical_peft.files import sha256_file, write_json
-from clinical_peft.metrics.areas import (
-    BANDS,
-    HEAD_ABOVE,
-    TAIL_BELOW,
-    class_areas,
-    frequency_bands,
-    scored_classes,
-    weigh,
-)
+from clinical_peft.metrics.areas import HEAD_ABOVE, TAIL_BELOW, frequency_bands, scored_classes
 from clinical_peft.metrics.calibration import BINS
 from clinical_peft.metrics.cohort_check import check_against_cohort, read_cohort, train_positives
 from clinical_peft.metrics.cutoffs import choose_cutoff
 from clinical_peft.metrics.predictions import Predictions, read_classes, read_predictions
+from clinical_peft.metrics.published_run import publish, published_labels, published_positives
+from clinical_peft.metrics.records import Band, Bins, Bootstrap, FrequencyBands, RunMetrics, Threshold
 from clinical_peft.metrics.registry import compute_metrics, find_metric, metrics_of
 from clinical_peft.metrics.replicates import run_key, write_replicates
 from clinical_peft.metrics.resampling import (
@@ -42,12 +28,12 @@ from clinical_peft.metrics.resampling import (
 )
 from clinical_peft.metrics.variants import variants
 from clinical_peft.models.scores import link_of, sigmoid
-from clinical_peft.tasks import find_task
+from clinical_peft.tasks import TaskType, find_task
 
 STRICT_LEVEL = 0.99
 AUROC = find_metric("auroc")
-
-Bands = Mapping[str, np.ndarray]
+AUROC_SIGMOID = "auroc_sigmoid"
+declare_metric(AUROC_SIGMOID, AUROC.when_few)
 
 
 def evaluate(
@@ -68,7 +54,7 @@ def evaluate(
     patients_apart: bool = True,
     level: float = 0.95,
     threshold: float | None = None,
-) -> dict[str, Any]:
+) -> RunMetrics:
     """Score a run's validation and test predictions and write its metrics file.
 
     Args:
@@ -91,20 +77,7 @@ def evaluate(
         threshold: Fixed decision threshold for F1 (the paper: 0.5), or None to choose it on the validation split.
 
     Returns:
-        What the metrics file holds: model, task, seed, task_type; metrics.{validation,test}.{metric} with the metrics
-        of `clinical_peft.metrics.registry.metrics_of` (with multilabel_softmax also auroc_sigmoid), null where
-        undefined; level, intervals.test.{metric}, intervals_99.test.{metric} (percentile), intervals_bca.test.{metric}
-        (null where there is none); bootstrap.{resamples, seed, cluster, undefined.{metric}}; variants.{paper,
-        corrected}.{validation,test}.{auroc, auprc, f1_micro, f1_macro}, under either protocol's scores and threshold
-        whatever the run's; n.{split}, patients.{split}, positives.{split} (binary: rows of the second class;
-        multiclass: rows per class; multilabel: labels in all), classes, classes_scored.{split},
-        labels_outside_classes.{split}, threshold.{value, log_odds, chosen_on}, calibration_bins; of a multilabel task
-        labels.{auroc, auprc, positives} on test and labels.train_positives, lists in the order of the classes, and
-        bands.{head, middle, tail}.{classes, scored} with bands.{head_above, tail_below}, both null without `cohort`;
-        counts that may not be published are null (`clinical_peft.disclosure.counts`), figures of single labels have
-        three digits and those of such labels are null, figures of a split with a hidden count of a class are those of
-        `clinical_peft.disclosure.counts.coarse_figures`, its bootstrap.undefined null; recipe, protocol, cohort_sha256,
-        predictions_sha256, versions, provenance.
+        What the metrics file holds; counts that may not be published are None (`published_run.publish`).
 
     Raises:
         DataError: The predictions are malformed or not those of the cohort.
@@ -125,101 +98,63 @@ def evaluate(
         # A softmax over labels changes how rows rank within a label.
         for name, split in splits.items():
             found = compute_metrics([AUROC], split.scored_by("sigmoid"))
-            metrics[name]["auroc_sigmoid"] = _finite(found)["auroc"]
+            metrics[name][AUROC_SIGMOID] = _finite(found)["auroc"]
     drawn = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed)
     values = replicate(scored, test, drawn, cutoff=cutoff, bands=bands)
     without = leave_out_weights(test.subject_id, seed=bootstrap_seed)
     left_out = replicate(scored, test, without, cutoff=cutoff, bands=bands)
-    names = [metric.name for metric in scored]
-    result = {
-        "model": job["model"],
-        "task": task,
-        "seed": seed,
-        "task_type": kind,
-        "metrics": metrics,
-        "level": level,
-        "intervals": {"test": {name: percentile_interval(values[name], level) for name in names}},
-        "intervals_99": {"test": {name: percentile_interval(values[name], STRICT_LEVEL) for name in names}},
-        "intervals_bca": {
-            "test": {
-                name: bca_interval(_number(metrics["test"][name]), values[name], left_out[name], level)
-                for name in names
-            }
-        },
-        "bootstrap": {
-            "resamples": resamples,
-            "seed": bootstrap_seed,
-            "cluster": "subject_id",
-            "undefined": {name: undefined(values[name]) for name in names},
-        },
-        "variants": {
-            version: {name: _finite(values) for name, values in by_split.items()}
+    bca = {
+        name: bca_interval(_number(metrics["test"][name]), found, left_out[name], level)
+        for name, found in values.items()
+    }
+    run = RunMetrics(
+        model=job["model"],
+        task=task,
+        seed=seed,
+        task_type=kind,
+        metrics=metrics,
+        level=level,
+        intervals={"test": {name: percentile_interval(found, level) for name, found in values.items()}},
+        intervals_99={"test": {name: percentile_interval(found, STRICT_LEVEL) for name, found in values.items()}},
+        intervals_bca={"test": bca},
+        bootstrap=Bootstrap(
+            resamples=resamples,
+            seed=bootstrap_seed,
+            cluster="subject_id",
+            undefined={name: undefined(found) for name, found in values.items()},
+        ),
+        variants={
+            version: {name: _finite(found) for name, found in by_split.items()}
             for version, by_split in variants(splits).items()
         },
-        "n": {name: len(split) for name, split in splits.items()},
-        "patients": {name: split.patients for name, split in splits.items()},
-        "classes": len(space),
-        "classes_scored": {name: int(scored_classes(split.target).sum()) for name, split in splits.items()},
-        "labels_outside_classes": {name: split.labels_outside_classes for name, split in splits.items()},
-        "threshold": _threshold_record(kind, cutoff, threshold),
-        "calibration_bins": {"number": BINS, "kind": "equally many scores"},
-        **_label_records(test, frequency, bands),
-        "recipe": dict(job),
-        "protocol": protocol,
-        "cohort_sha256": cohort_sha256,
-        "predictions_sha256": sha256_file(predictions),
-        "versions": dict(provenance.get("versions", {})),
-        "provenance": {key: value for key, value in provenance.items() if key != "versions"},
+        n={name: len(split) for name, split in splits.items()},
+        patients={name: split.patients for name, split in splits.items()},
+        positives={name: published_positives(split) for name, split in splits.items()},
+        classes=len(space),
+        classes_scored={name: int(scored_classes(split.target).sum()) for name, split in splits.items()},
+        labels_outside_classes={name: split.labels_outside_classes for name, split in splits.items()},
+        threshold=_threshold_record(kind, cutoff, threshold),
+        calibration_bins=Bins(number=BINS, kind="equally many scores"),
+        recipe=dict(job),
+        protocol=protocol,
+        cohort_sha256=cohort_sha256,
+        predictions_sha256=sha256_file(predictions),
+        versions=dict(provenance.get("versions", {})),
+        provenance={key: value for key, value in provenance.items() if key != "versions"},
+        labels=published_labels(test, frequency) if kind == "multilabel" else None,
+        bands=None if bands is None else _described_bands(bands, scored_classes(test.target)),
+    )
+    run = publish(run)
+    write_replicates(replicates, scored, (values, left_out), run_key(run))
+    write_json(output, run.to_json())
+    return run
+
+
+def _described_bands(bands: Mapping[str, np.ndarray], scored: np.ndarray) -> FrequencyBands:
+    counts = {
+        name: Band(classes=int(members.sum()), scored=int((members & scored).sum())) for name, members in bands.items()
     }
-    write_replicates(replicates, scored, (values, left_out), run_key(result))
-    result |= _published(result, splits)
-    write_json(output, result)
-    return result
-
-
-def _published(result: Mapping[str, Any], splits: Mapping[str, Predictions]) -> dict[str, Any]:
-    """The parts of a metrics file that say more of few admissions than may be said, as they may be."""
-    positives = {name: _published_positives(split) for name, split in splits.items()}
-    few = [name for name, counts in positives.items() if has_hidden(counts)]
-
-    def rounded(part: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: coarse_figures(values, result["n"][name]) if name in few else values for name, values in part.items()
-        }
-
-    found: dict[str, Any] = {
-        **{name: rounded(result[name]) for name in ("metrics", "intervals", "intervals_99", "intervals_bca")},
-        "variants": {version: rounded(part) for version, part in result["variants"].items()},
-        **{name: {split: shown(n) for split, n in result[name].items()} for name in ("n", "patients")},
-        "positives": positives,
-        "labels_outside_classes": {
-            split: shown(n) if result["task_type"] == "multilabel" else n
-            for split, n in result["labels_outside_classes"].items()
-        },
-    }
-    for band in BANDS:
-        if (result.get("bands") or {}).get(band, {}).get("scored") == 1:
-            # The mean over one label is that label's.
-            alone = {f"{area}_{band}": None for area in ("auroc", "auprc")}
-            found |= {
-                name: {**found[name], "test": {**found[name]["test"], **alone}}
-                for name in ("metrics", "intervals", "intervals_99", "intervals_bca")
-            }
-    if "test" in few:
-        # A resample lacks a rare class as often as the class is rare.
-        undefined_in = dict.fromkeys(result["bootstrap"]["undefined"])
-        found["bootstrap"] = {**result["bootstrap"], "undefined": undefined_in}
-    if "validation" in few:
-        found["threshold"] = coarse(result["threshold"])
-    return found
-
-
-def _published_positives(split: Predictions) -> int | list[int | None] | None:
-    by_class = split.target.sum(axis=0)
-    if split.type == "multilabel":
-        return shown(int(by_class.sum()))
-    by_place = shown_margin([int(count) for count in by_class])
-    return by_place if split.type == "multiclass" else by_place[1]
+    return FrequencyBands(head_above=HEAD_ABOVE, tail_below=TAIL_BELOW, **counts)
 
 
 def _check_and_count(splits: Mapping[str, Predictions], cohort: Path, predictions: Path) -> np.ndarray | None:
@@ -238,40 +173,11 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _label_records(test: Predictions, frequency: np.ndarray | None, bands: Bands | None) -> dict[str, Any]:
-    """What a multilabel task's metrics say of single labels and of bands; nothing for another task."""
-    if test.type != "multilabel":
-        return {}
-    scored = scored_classes(test.target)
-    columns = np.flatnonzero(scored)
-    areas: dict[str, list[float | None]] = {name: [None] * len(scored) for name in ("auroc", "auprc")}
-    # All labels' positives together are published, which makes those of single labels a margin.
-    fine = publishable_classes(test.target, exclusive=True)
-    for name, values in class_areas(test, weigh(test), columns).items():
-        for column, value in zip(columns, values[:, 0], strict=True):
-            areas[name][column] = significant(float(value)) if fine[column] else None
-    described = None
-    if bands is not None:
-        counts = {
-            name: {"classes": int(members.sum()), "scored": int((members & scored).sum())}
-            for name, members in bands.items()
-        }
-        described = {"head_above": HEAD_ABOVE, "tail_below": TAIL_BELOW, **counts}
-    return {
-        "labels": {
-            **areas,
-            "positives": [int(n) if kept else None for n, kept in zip(test.target.sum(axis=0), fine, strict=True)],
-            "train_positives": None if frequency is None else shown_margin(frequency.tolist()),
-        },
-        "bands": described,
-    }
-
-
-def _threshold_record(kind: str, cutoff: float | None, fixed: float | None) -> dict[str, Any]:
+def _threshold_record(kind: TaskType, cutoff: float | None, fixed: float | None) -> Threshold:
     if kind == "multiclass" or cutoff is None:
-        return {"value": None, "log_odds": None, "chosen_on": "highest score"}
+        return Threshold(value=None, log_odds=None, chosen_on="highest score")
     value, chosen_on = (float(sigmoid(cutoff)), "validation") if fixed is None else (fixed, "fixed")
-    return {"value": value, "log_odds": cutoff if math.isfinite(cutoff) else None, "chosen_on": chosen_on}
+    return Threshold(value=value, log_odds=cutoff if math.isfinite(cutoff) else None, chosen_on=chosen_on)
 
 
 def _log_odds(probability: float) -> float:

@@ -72,7 +72,7 @@ def replicated_slope(x: np.ndarray, y: np.ndarray, weighting: Weighting) -> np.n
     undefined = np.full(weighting.width, np.nan)
     if fit_logistic(x, y, fit_slope=True) is None:
         return undefined
-    # About its mean and in its spread, x keeps the digits that tell its values apart.
+    # About its mean and in its spread, x keeps the digits in which its values differ.
     scale = float(x.std())
     standard = (x - x.mean()) / scale
     fitted = _fit_slope(standard, y)

@@ -1,11 +1,13 @@
 """What is true of a metric, in one record, and the decorator that registers it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from clinical_peft.disclosure.counts import WhenFew, declare_metric
 from clinical_peft.metrics.delong import Placements
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighted import WeightedPredictions
@@ -13,7 +15,6 @@ from clinical_peft.tasks import TaskType
 
 Compute = Callable[[WeightedPredictions], np.ndarray]
 Direction = Literal["higher", "lower", "nearer 0", "nearer 1"]
-WhenFew = Literal["coarse", "steps", "hidden"]
 ALL_TYPES: tuple[TaskType, ...] = get_args(TaskType)
 LAST = 100
 
@@ -33,9 +34,8 @@ class Metric:
         digits: Decimals in tables for readers.
         is_main: Whether it stands in table `metrics`, and its resamples are stored.
         judges_probabilities: Whether it asks if scores are right as probabilities, so that recalibration changes it.
-        when_few: How it is published for a split with a hidden count: `coarse` (two digits) where it depends on how
-            rows rank and not on how many are positive, in `steps` where it is a share of rows, otherwise `hidden`; see
-            `clinical_peft.disclosure.counts`.
+        when_few: How it is published for a split with a hidden count, as for
+            `clinical_peft.disclosure.counts.declare_metric`.
         least_classes: Fewest classes of a task that has it.
         needs_both_outcomes: Whether it leaves out classes without a positive or without a negative row.
         band: Band of training frequency over whose labels it is a mean, or None.
@@ -60,6 +60,20 @@ class Metric:
     placements: Callable[[Predictions], Placements | None] | None = None
     place: int = LAST
 
+    def better(self, value: float | None) -> float:
+        """A number that is higher the better a value is; None is worst."""
+        if value is None:
+            return -math.inf
+        match self.direction:
+            case "higher":
+                return value
+            case "lower":
+                return -value
+            case "nearer 0":
+                return -abs(value)
+            case "nearer 1":
+                return -abs(value - 1)
+
     def is_for(self, kind: TaskType, classes: int, *, has_bands: bool) -> bool:
         """Whether a task of a type, with so many classes, has it; `has_bands`: labels in training were counted."""
         return kind in self.types and classes >= self.least_classes and (self.band is None or has_bands)
@@ -80,7 +94,9 @@ def metric(**facts: Any) -> Callable[[Compute], Compute]:
     """
 
     def register(compute: Compute) -> Compute:
-        DEFINED.append(Metric(compute=compute, **facts))
+        defined = Metric(compute=compute, **facts)
+        DEFINED.append(defined)
+        declare_metric(defined.name, defined.when_few)
         return compute
 
     return register

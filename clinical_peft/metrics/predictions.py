@@ -1,6 +1,6 @@
 """Reading and checking predictions files.
 
-Figures come from the logits: the stored scores are float32, where a confident model's tie at 1. They are checked
+Metrics come from the logits: the stored scores are float32, where a confident model's tie at 1. They are checked
 against the logits. A file without logits is read, too: log-odds then come from the scores, and scores of several labels
 that are stored as 1 tie.
 """
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from clinical_peft.data.hash_split import HELD_OUT_SPLITS
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
-from clinical_peft.models.scores import Link, link_of, log_odds, sigmoid
+from clinical_peft.models.scores import Link, default_link, log_odds, sigmoid
 from clinical_peft.tasks import TaskType
 
 COLUMNS = ("hadm_id", "subject_id", "split", "label", "scores")
@@ -41,7 +41,7 @@ class Predictions:
         target: True where an admission belongs to a class, bool of shape (N, K); one per row unless multilabel.
         scores: Probabilities, float64 of shape (N, K); rows of a single-label task sum to one.
         log_odds: Log-odds of every class against the rest, finite float64 of shape (N, K). They order the rows as the
-            scores do, and still tell apart what rounds to 0 or 1 as a probability.
+            scores do, and still distinguish what rounds to 0 or 1 as a probability.
         logits: Logits, float32 of shape (N, K).
         labels_outside_classes: Labels of a multilabel task that the label space does not hold; they cannot be scored.
     """
@@ -124,8 +124,7 @@ def read_predictions(
             programs wrote, logits.
         classes: Ordered label space of length K.
         kind: Kind of label.
-        link: How the run's logits become scores, see `clinical_peft.models.scores.link_of`; None for a run without
-            switches.
+        link: How the run's logits become scores, see `clinical_peft.models.scores.link_of`; None for `default_link`.
         patients_apart: Refuse a patient who is in both splits. False where the study splits the task by admission, and
             where the file is one that has been scored, and so been checked.
 
@@ -137,7 +136,7 @@ def read_predictions(
             patient is in both splits, a label is unknown, or a score is not a finite probability, or not that of its
             logits.
     """
-    link = link or link_of(kind, {})
+    link = link or default_link(kind)
     table = _read_table(Path(path))
     splits = np.asarray(table.column("split").to_pylist())
     found = {}

@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure.counts import coarse, has_hidden, shown
+from clinical_peft.disclosure.counts import has_hidden, shown
 from clinical_peft.errors import DataError
-from clinical_peft.files import read_json, write_json
+from clinical_peft.files import write_json
 from clinical_peft.metrics.cells import mean_cell
+from clinical_peft.metrics.comparison_records import (
+    CohortChanges,
+    ProtocolGap,
+    ProtocolGaps,
+    ProtocolMean,
+    coarsened,
+)
 from clinical_peft.metrics.comparisons import Cell, Key, compare_pair, correct_over_table, seed_variances
 from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.metrics.runs import check_comparable, check_pairs
 
@@ -23,7 +31,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArmRuns:
+class AblationRuns:
     """A model's runs on a task, all seeds, under one protocol.
 
     Attributes:
@@ -42,39 +50,35 @@ class ArmRuns:
 
 
 def measure_protocol_gaps(
-    runs: Sequence[ArmRuns],
+    runs: Sequence[AblationRuns],
     *,
     model: str,
     untouched: Mapping[str, Sequence[str]],
     output: Path,
     metric: Metric = COMPARED,
-) -> dict[str, Any]:
-    """Compare every arm with the corrected protocol, patient by patient.
+) -> ProtocolGaps:
+    """Compare every ablation with the corrected protocol, patient by patient.
 
     Each protocol is judged by its own test admissions and labels, as a paper that followed it would print. A patient
     enters a resample equally often on both sides, so that differences are paired wherever both have the patient. So
     are seeds, from which both sides draw the same weights and order: what seeds add to the variance of a difference is
-    the spread of the differences by seed, pooled over the arms of a task.
+    the spread of the differences by seed, pooled over the ablations of a task.
 
     Args:
-        runs: The arms, and `CORRECTED` for each of their tasks.
+        runs: The ablations, and `CORRECTED` for each of their tasks.
         model: Name of the model.
         untouched: By switch, the tasks of the study that it cannot change.
         output: JSON file to write.
-        metric: The metric by which arms are compared.
+        metric: The metric by which they are compared.
 
     Returns:
-        What the file holds: level, resamples, model, untouched; rows: list of {switch, task, corrected and arm (each
-        auroc, protocol, cohort_sha256, and n, patients, classes, classes_scored of the test split), changed (whole
-        cohort: admissions joined and left, texts and labels that differ), what
-        `clinical_peft.metrics.comparisons.compare_pair` returns (arm minus corrected), p_holm (p_total adjusted over
-        all rows), significant}.
+        What the file holds. Differences are ablation minus corrected; p-values are adjusted over all rows.
 
     Raises:
-        DataError: The corrected runs of a task are missing, seeds of an arm differ in more than the seed, or arms
-            differ in seeds or resamples.
+        DataError: The corrected runs of a task are missing, seeds of an ablation differ in more than the seed, or
+            ablations differ in seeds or resamples.
     """
-    contents = [[read_json(path) for path in run.metrics] for run in runs]
+    contents = [[RunMetrics.read(path) for path in run.metrics] for run in runs]
     _check_paired(runs, contents)
     cells: dict[Key, Cell] = {
         (run.switch, run.task): mean_cell(found, run.replicates, metric)
@@ -89,34 +93,39 @@ def measure_protocol_gaps(
     for run in runs:
         if run.switch == CORRECTED:
             continue
-        reference, arm = cells[CORRECTED, run.task], cells[run.switch, run.task]
-        rows.append(
-            {
-                "switch": run.switch,
-                "task": run.task,
-                "corrected": _described(reference, first[CORRECTED, run.task][1], metric),
-                "arm": _described(arm, first[run.switch, run.task][1], metric),
-                "changed": _published_changes(cohort_changes(first[CORRECTED, run.task][0].cohort, run.cohort)),
-                **compare_pair(reference, arm, LEVEL),
-            }
+        (reference_files, reference), (ablation_files, ablation) = (
+            first[CORRECTED, run.task],
+            first[run.switch, run.task],
         )
-        counts = [first[switch, run.task][1]["positives"]["test"] for switch in (CORRECTED, run.switch)]
-        if any(map(has_hidden, counts)):
-            rows[-1] = coarse(rows[-1]) | {"undefined": None}
-    correct_over_table(rows)
-    result = {
-        "level": LEVEL,
-        "resamples": contents[0][0]["bootstrap"]["resamples"] if contents else 0,
-        "model": model,
-        "untouched": {switch: list(tasks) for switch, tasks in untouched.items()},
-        "rows": rows,
-    }
-    write_json(output, result)
+        pair = cells[CORRECTED, run.task], cells[run.switch, run.task]
+        row = ProtocolGap(
+            switch=run.switch,
+            task=run.task,
+            corrected=_described(pair[0], reference),
+            arm=_described(pair[1], ablation),
+            changed=_published_changes(cohort_changes(reference_files.cohort, ablation_files.cohort)),
+            **vars(compare_pair(*pair, LEVEL)),
+        )
+        is_few = has_hidden(reference.positives["test"]) or has_hidden(ablation.positives["test"])
+        rows.append(replace(coarsened(row), undefined=None) if is_few else row)
+    corrected = correct_over_table([row.p_total for row in rows])
+    result = ProtocolGaps(
+        level=LEVEL,
+        resamples=contents[0][0].bootstrap.resamples if contents else 0,
+        model=model,
+        untouched={switch: list(tasks) for switch, tasks in untouched.items()},
+        rows=[
+            replace(row, p_holm=found.p_value, significant=found.significant)
+            for row, found in zip(rows, corrected, strict=True)
+        ],
+        metric=metric.name,
+    )
+    write_json(output, result.to_json())
     return result
 
 
 def _with_paired_seeds(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
-    """Tell every arm what seeds add to the variance of its difference to the corrected runs."""
+    """Add to every ablation the variance that seeds add to its difference from the corrected runs."""
     by_seed = {
         key: tuple(np.subtract(cell.by_seed, cells[CORRECTED, key[1]].by_seed).tolist()) for key, cell in cells.items()
     }
@@ -128,33 +137,30 @@ def _with_paired_seeds(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
     return found
 
 
-def _published_changes(changes: Mapping[str, int]) -> dict[str, int | None]:
+def _published_changes(changes: CohortChanges) -> CohortChanges:
     """Changes as they may be published; nothing changed where both protocols have one cohort, which is no secret."""
-    if not any(changes.values()):
-        return dict(changes)
-    return {name: shown(count) for name, count in changes.items()}
+    if changes == CohortChanges():
+        return changes
+    return CohortChanges(**{name: shown(count) for name, count in vars(changes).items()})
 
 
-def cohort_changes(before: Path, after: Path) -> dict[str, int]:
+def cohort_changes(before: Path, after: Path) -> CohortChanges:
     """Count in what two cohorts of a task differ.
 
     Args:
         before: Parquet file of a cohort.
         after: The other.
-
-    Returns:
-        joined (admissions of `after` alone), left (of `before` alone), texts and labels (of both, which differ).
     """
     if before == after:
-        return dict.fromkeys(("joined", "left", "texts", "labels"), 0)
+        return CohortChanges()
     first, second = (_by_admission(path) for path in (before, after))
     shared = first.keys() & second.keys()
-    return {
-        "joined": len(second.keys() - shared),
-        "left": len(first.keys() - shared),
-        "texts": sum(first[admission][0] != second[admission][0] for admission in shared),
-        "labels": sum(first[admission][1] != second[admission][1] for admission in shared),
-    }
+    return CohortChanges(
+        joined=len(second.keys() - shared),
+        left=len(first.keys() - shared),
+        texts=sum(first[admission][0] != second[admission][0] for admission in shared),
+        labels=sum(first[admission][1] != second[admission][1] for admission in shared),
+    )
 
 
 def _by_admission(path: Path) -> dict[int, tuple[str, Any]]:
@@ -165,20 +171,20 @@ def _by_admission(path: Path) -> dict[int, tuple[str, Any]]:
     return {admission: (text, label) for admission, text, label in rows}
 
 
-def _described(cell: Cell, run: Mapping[str, Any], metric: Metric) -> dict[str, Any]:
-    return {
-        metric.name: cell.estimate if math.isfinite(cell.estimate) else None,
-        "protocol": run["protocol"],
-        "cohort_sha256": run["cohort_sha256"],
-        "n": run["n"]["test"],
-        "patients": run["patients"]["test"],
-        "classes": run["classes"],
-        "classes_scored": run["classes_scored"]["test"],
-    }
+def _described(cell: Cell, run: RunMetrics) -> ProtocolMean:
+    return ProtocolMean(
+        value=cell.estimate if math.isfinite(cell.estimate) else None,
+        protocol=run.protocol,
+        cohort_sha256=run.cohort_sha256,
+        n=run.n["test"],
+        patients=run.patients["test"],
+        classes=run.classes,
+        classes_scored=run.classes_scored["test"],
+    )
 
 
-def _check_paired(runs: Sequence[ArmRuns], contents: Sequence[Sequence[Mapping[str, Any]]]) -> None:
-    """Refuse an arm whose own runs differ, and arms that differ in seeds or resamples."""
+def _check_paired(runs: Sequence[AblationRuns], contents: Sequence[Sequence[RunMetrics]]) -> None:
+    """Refuse an ablation whose own runs differ, and ablations that differ in seeds or resamples."""
     wanted = None
     seen: set[Key] = set()
     for run, found in zip(runs, contents, strict=True):
@@ -186,11 +192,11 @@ def _check_paired(runs: Sequence[ArmRuns], contents: Sequence[Sequence[Mapping[s
         check_comparable(found, run.metrics)
         if (run.switch, run.task) in seen:
             raise DataError(
-                f"{run.metrics[0]}: the arm {run.switch} on {run.task} was already given; give every arm once"
+                f"{run.metrics[0]}: the ablation {run.switch} on {run.task} was already given; give every one once"
             )
         seen.add((run.switch, run.task))
-        drawn = {(one["bootstrap"]["resamples"], one["bootstrap"]["seed"]) for one in found}
-        these = (drawn, tuple(sorted(one["seed"] for one in found)))
+        drawn = {(one.bootstrap.resamples, one.bootstrap.seed) for one in found}
+        these = (drawn, tuple(sorted(one.seed for one in found)))
         wanted = wanted or these
         if these != wanted:
             raise DataError(

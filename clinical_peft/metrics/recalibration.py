@@ -7,7 +7,7 @@ import numpy as np
 
 from clinical_peft.metrics.calibration import log_losses
 from clinical_peft.metrics.predictions import Predictions
-from clinical_peft.models.scores import link_of, sigmoid
+from clinical_peft.models.scores import default_link, sigmoid
 
 Recalibration = Callable[[Predictions], Predictions]
 
@@ -17,7 +17,7 @@ _LOG_RANGE, _GOLDEN, _STEPS = (-4.0, 4.0), (5**0.5 - 1) / 2, 60
 
 def at_temperature(data: Predictions, temperature: float) -> Predictions:
     """The rows with logits divided by a temperature: a sigmoid per label if multilabel, otherwise a softmax."""
-    return data.scored_by(link_of(data.type, {}), temperature=temperature)
+    return data.scored_by(default_link(data.type), temperature=temperature)
 
 
 def fit_temperature(data: Predictions) -> float:

@@ -7,7 +7,6 @@ group of patients. Its schema metadata names the run.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,25 +16,24 @@ import pyarrow.parquet as pq
 from clinical_peft.errors import DataError
 from clinical_peft.files import atomic_path
 from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import COMPARED
 
 METADATA_KEY = b"run"
 DRAWN = ("bootstrap", "jackknife")
 
 
-def run_key(metrics: Mapping[str, Any]) -> str:
+def run_key(run: RunMetrics) -> str:
     """What a replicates file must agree on with its metrics file, as one line."""
-    return f"{metrics['model']} {metrics['task']} seed {metrics['seed']} predictions {metrics['predictions_sha256']}"
+    return f"{run.model} {run.task} seed {run.seed} predictions {run.predictions_sha256}"
 
 
-def read_replicates(
-    path: Path, metrics: Mapping[str, Any], metric: Metric = COMPARED, *, drawn: str = "bootstrap"
-) -> np.ndarray:
+def read_replicates(path: Path, run: RunMetrics, metric: Metric = COMPARED, *, drawn: str = "bootstrap") -> np.ndarray:
     """Read a metric's replicates, float64 of shape (R,), NaN where undefined.
 
     Args:
         path: File that `write_replicates` wrote beside a metrics file.
-        metrics: That metrics file's content.
+        run: That metrics file.
         metric: A main metric that the task has.
         drawn: `bootstrap`, or `jackknife` for the metric without each group of patients.
 
@@ -50,8 +48,8 @@ def read_replicates(
             raise DataError(f"{path}: expected a column {name}, found none; evaluate the run again")
     table = pq.read_table(path, columns=[metric.name, "drawn"])
     found = (table.schema.metadata or {}).get(METADATA_KEY, b"").decode()
-    if found != run_key(metrics):
-        raise DataError(f"{path}: expected replicates of '{run_key(metrics)}', found '{found}'; evaluate the run again")
+    if found != run_key(run):
+        raise DataError(f"{path}: expected replicates of '{run_key(run)}', found '{found}'; evaluate the run again")
     column = table.filter(pc.equal(table["drawn"], drawn)).column(metric.name).to_numpy(zero_copy_only=False)
     return np.asarray(column, dtype=np.float64)
 

@@ -9,9 +9,9 @@ a common job.
 The same holds for the jackknife, which leaves out one of `GROUPS` groups of patients at a time: a patient's group is a
 hash of the patient. It gives the acceleration of BCa intervals (Efron 1987, J Am Stat Assoc 82:171-185).
 
-A resample can leave a figure undefined (NaN or infinite): it draws no positive, or its scores separate the outcomes. It
-says nothing of where the figure lies, so it is left out and counted. Where fewer than `LEAST_DEFINED` of the resamples
-are left, there is no interval and no p-value: they would describe which resamples are defined, not the figure.
+A resample can leave a metric undefined (NaN or infinite): it draws no positive, or its scores separate the outcomes. It
+says nothing of where the metric lies, so it is left out and counted. Where fewer than `LEAST_DEFINED` of the resamples
+are left, there is no interval and no p-value: they would describe which resamples are defined, not the metric.
 """
 
 import math
@@ -23,8 +23,10 @@ import numpy as np
 
 from clinical_peft.errors import DataError
 from clinical_peft.metrics.areas import weigh
+from clinical_peft.metrics.comparison_records import PatientDifference
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.records import Ends
 from clinical_peft.metrics.registry import compute_metrics
 
 # Weights held in memory at a time: 64 MiB in the widest form.
@@ -121,7 +123,7 @@ def defined_replicates(replicates: np.ndarray) -> np.ndarray | None:
     return defined if len(defined) and len(defined) >= LEAST_DEFINED * len(replicates) else None
 
 
-def percentile_interval(replicates: np.ndarray, level: float) -> list[float] | None:
+def percentile_interval(replicates: np.ndarray, level: float) -> Ends:
     """Central percentile interval of the defined replicates.
 
     Args:
@@ -136,30 +138,30 @@ def percentile_interval(replicates: np.ndarray, level: float) -> list[float] | N
         return None
     tail = (1 - level) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
-    return [float(low), float(high)]
+    return float(low), float(high)
 
 
-def bca_interval(estimate: float, replicates: np.ndarray, left_out: np.ndarray, level: float) -> list[float] | None:
+def bca_interval(estimate: float, replicates: np.ndarray, left_out: np.ndarray, level: float) -> Ends:
     """Bias-corrected and accelerated interval (Efron 1987), of the defined replicates.
 
     The acceleration comes from the jackknife over groups of patients: influences add up over a group, so that the
     ratio of their third moment to their second is estimated without leaving out every patient singly.
 
     Args:
-        estimate: The figure on the data.
+        estimate: The metric on the data.
         replicates: Its bootstrap, of shape (R,), not finite where undefined.
         left_out: Its jackknife, of shape (G,).
         level: Coverage, between 0 and 1.
 
     Returns:
         Lower and upper end; None when too few replicates are defined, all lie on one side of the estimate, or a group's
-        absence leaves the figure undefined.
+        absence leaves the metric undefined.
     """
     defined = defined_replicates(replicates)
     if defined is None or not np.isfinite(left_out).all() or not np.isfinite(estimate):
         return None
     if (defined == estimate).all():
-        return [float(estimate), float(estimate)]
+        return float(estimate), float(estimate)
     below = ((defined < estimate).mean() + (defined <= estimate).mean()) / 2
     if not 0 < below < 1:
         return None
@@ -174,41 +176,38 @@ def bca_interval(estimate: float, replicates: np.ndarray, left_out: np.ndarray, 
             return None
         tails.append(_NORMAL.cdf(bias + shifted / (1 - acceleration * shifted)))
     low, high = np.quantile(defined, tails)
-    return [float(low), float(high)]
+    return float(low), float(high)
 
 
 def undefined(replicates: np.ndarray) -> int:
-    """Number of resamples that leave a figure undefined."""
+    """Number of resamples that leave a metric undefined."""
     return int((~np.isfinite(replicates)).sum())
 
 
 def paired_difference(
     estimates: tuple[float, float], replicates: tuple[np.ndarray, np.ndarray], level: float
-) -> dict[str, Any]:
-    """Difference, second minus first, of two figures whose resamples are paired.
+) -> PatientDifference:
+    """Difference, second minus first, of two metrics whose resamples are paired.
 
     Args:
-        estimates: The two figures on the data.
+        estimates: The two metrics on the data.
         replicates: Their bootstrap replicates, each of shape (R,), from the same resamples.
         level: Coverage of the interval.
 
     Returns:
-        `difference`, `interval`, `undefined` (resamples left out) and `p_value`: two-sided, twice the smaller share of
-        resamples on either side of zero, which cannot be below 2 / (R + 1); difference, interval and p_value are None
-        where undefined.
+        The difference; but for `undefined`, None where it is undefined.
     """
     with np.errstate(invalid="ignore"):
         difference = replicates[1] - replicates[0]
-    estimate = estimates[1] - estimates[0]
-    found: dict[str, Any] = {"difference": None, "interval": None, "undefined": undefined(difference), "p_value": None}
+    estimate, left_out = estimates[1] - estimates[0], undefined(difference)
     if not math.isfinite(estimate):
-        return found
-    found |= {"difference": estimate, "interval": percentile_interval(difference, level)}
-    defined = defined_replicates(difference)
+        return PatientDifference(undefined=left_out)
+    defined, p_value = defined_replicates(difference), None
     if defined is not None:
         sides = min((defined <= 0).sum(), (defined >= 0).sum())
-        found["p_value"] = min(1.0, 2 * (int(sides) + 1) / (len(defined) + 1))
-    return found
+        p_value = min(1.0, 2 * (int(sides) + 1) / (len(defined) + 1))
+    interval = percentile_interval(difference, level)
+    return PatientDifference(difference=estimate, interval=interval, undefined=left_out, p_value=p_value)
 
 
 def holm(p_values: Mapping[Any, float | None]) -> dict[Any, float]:

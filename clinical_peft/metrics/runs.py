@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from clinical_peft.errors import DataError
-from clinical_peft.files import read_json, sha256_file
+from clinical_peft.files import sha256_file
 from clinical_peft.metrics.predictions import Predictions, read_classes, read_predictions
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.models.scores import link_of
 
-Run = Mapping[str, Any]
 
-
-def check_comparable(runs: Sequence[Run], places: Sequence[Path]) -> None:
+def check_comparable(runs: Sequence[RunMetrics], places: Sequence[Path]) -> None:
     """Refuse runs that a table may not hold side by side.
 
     Args:
-        runs: Contents of metrics files.
+        runs: Metrics files.
         places: The files, in the same order.
 
     Raises:
@@ -29,7 +28,7 @@ def check_comparable(runs: Sequence[Run], places: Sequence[Path]) -> None:
     _check_seeds(runs, places)
     first: dict[tuple[str, ...], tuple[Any, Path]] = {}
     for run, place in zip(runs, places, strict=True):
-        for scope, value in _claims(run, place).items():
+        for scope, value in _claims(run).items():
             known, known_place = first.setdefault(scope, (value, place))
             if value != known:
                 raise DataError(f"{place}: {_difference(scope, known, value, known_place)}")
@@ -45,14 +44,13 @@ def check_pairs(first: Sequence[Any], second: Sequence[Any], what: str) -> None:
         raise DataError(f"expected {what} of the same runs, found {len(first)} and {len(second)}; give one per run")
 
 
-def _check_seeds(runs: Sequence[Run], places: Sequence[Path]) -> None:
+def _check_seeds(runs: Sequence[RunMetrics], places: Sequence[Path]) -> None:
     """Refuse a run that stands twice, and a comparison of means over different seeds."""
     seen: dict[tuple[str, str, int], Path] = {}
     for run, place in zip(runs, places, strict=True):
-        key = (run["model"], run["task"], run["seed"])
-        if key in seen:
-            raise DataError(f"{place}: the run {key} was already read from {seen[key]}; give every run once")
-        seen[key] = place
+        if run.key in seen:
+            raise DataError(f"{place}: the run {run.key} was already read from {seen[run.key]}; give every run once")
+        seen[run.key] = place
     seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
     for model, task, seed in seen:
         seeds[model, task].add(seed)
@@ -66,18 +64,14 @@ def _check_seeds(runs: Sequence[Run], places: Sequence[Path]) -> None:
             )
 
 
-def _claims(run: Run, place: Path) -> dict[tuple[str, ...], Any]:
+def _claims(run: RunMetrics) -> dict[tuple[str, ...], Any]:
     """What a run must share with others, by what it is and who shares it."""
-    if "protocol" not in run:
-        raise DataError(f"{place}: expected the protocol of the run, found none; evaluate the run again")
-    model, task, drawn = run["model"], run["task"], run["bootstrap"]
-    switches = run["recipe"].get("switches", {})
     return {
-        ("cohort", task): (run["cohort_sha256"], run["n"]["test"], run["patients"]["test"]),
-        ("recipe", model, task): run["recipe"],
-        ("protocol",): run["protocol"],
-        **{("switch", name): on for name, on in switches.items()},
-        ("bootstrap",): (drawn["resamples"], drawn["seed"]),
+        ("cohort", run.task): (run.cohort_sha256, run.n["test"], run.patients["test"]),
+        ("recipe", run.model, run.task): run.recipe,
+        ("protocol",): run.protocol,
+        **{("switch", name): on for name, on in run.switches.items()},
+        ("bootstrap",): (run.bootstrap.resamples, run.bootstrap.seed),
     }
 
 
@@ -105,23 +99,23 @@ def _differing(known: Any, found: Any, above: str = "") -> list[str]:
     return [place for key in keys for place in _differing(known.get(key), found.get(key), f"{above}.{key}".lstrip("."))]
 
 
-def read_scored(run: Run, place: Path, predictions: Path, classes: Mapping[str, Path]) -> dict[str, Predictions]:
+def read_scored(run: RunMetrics, place: Path, predictions: Path, classes: Mapping[str, Path]) -> dict[str, Predictions]:
     """Read the predictions that a run's metrics file scored, by split.
 
     Args:
-        run: Content of the metrics file.
-        place: The metrics file.
+        run: The metrics file.
+        place: Where it stands.
         predictions: The predictions file.
         classes: Label space of each task, a JSON list.
 
     Raises:
         DataError: A file is malformed, or the predictions are not those that were scored.
     """
-    if sha256_file(predictions) != run["predictions_sha256"]:
+    if sha256_file(predictions) != run.predictions_sha256:
         raise DataError(f"{predictions}: expected the predictions that {place} scored, found others; evaluate it again")
-    space = read_classes(classes[run["task"]])
-    link = link_of(run["task_type"], run["recipe"].get("switches", {}))
-    return read_predictions(predictions, space, run["task_type"], link=link, patients_apart=False)
+    space = read_classes(classes[run.task])
+    link = link_of(run.task_type, run.switches)
+    return read_predictions(predictions, space, run.task_type, link=link, patients_apart=False)
 
 
 def read_runs(
@@ -130,7 +124,7 @@ def read_runs(
     classes: Mapping[str, Path],
     *,
     models: Collection[str] | None = None,
-) -> Iterator[tuple[Run, dict[str, Predictions]]]:
+) -> Iterator[tuple[RunMetrics, dict[str, Predictions]]]:
     """Read runs that may stand in one table, by task, model and seed, one after the other.
 
     Args:
@@ -140,15 +134,15 @@ def read_runs(
         models: Models whose runs are read; None for all.
 
     Yields:
-        The content of a metrics file, and the predictions that it scored by split.
+        A metrics file, and the predictions that it scored by split.
 
     Raises:
         DataError: As for `check_comparable`, before anything is read, and for `read_scored`; or the lists of files
             differ in length.
     """
     check_pairs(metrics, predictions, "metrics and predictions")
-    found = [(read_json(place), place, path) for place, path in zip(metrics, predictions, strict=True)]
-    found = [item for item in found if models is None or item[0]["model"] in models]
+    found = [(RunMetrics.read(place), place, path) for place, path in zip(metrics, predictions, strict=True)]
+    found = [item for item in found if models is None or item[0].model in models]
     check_comparable([run for run, _, _ in found], [place for _, place, _ in found])
-    for run, place, path in sorted(found, key=lambda item: (item[0]["task"], item[0]["model"], item[0]["seed"])):
+    for run, place, path in sorted(found, key=lambda item: (item[0].task, item[0].model, item[0].seed)):
         yield run, read_scored(run, place, path, classes)

@@ -1,26 +1,15 @@
-"""A study's predictions -> subgroups.json: figures of groups of patients, and their gaps to a reference group.
+"""A study's predictions -> subgroups.json: metrics of groups of patients, and their gaps to a reference group.
 
-Layout: level, resamples, smallest_cell;
-    `cells`, by task, attribute and group: task, attribute, group, reference (whether the others are compared with it),
-        admissions, patients, positives (rows of the second class of a binary task), each null where hidden, suppressed
-        (null, or why the group has no figures);
-    `gaps`, by model, task, attribute and group: model, task, attribute, group, reference (the group compared with),
-        protocol, cohort_sha256, seeds, classes (which the compared AUROCs are of), classes_with_few (those that both
-        groups have and that are left out because one of them has fewer than `SMALLEST_CELL` positives or negatives),
-        `figures` and `gaps`, each {auroc, brier, calibration_intercept} of {value, interval} (gaps: group minus
-        reference, AUROC over the classes, of a multiclass task the pairs of at least three), undefined (resamples
-        without the AUROC gap), p_value and p_holm of the AUROC gap (adjusted over the whole list), significant,
-        suppressed (null, or why figures and gaps are null).
-A figure is the mean over seeds, its interval a percentile bootstrap over patients, the same ones for every group; both
+A metric is the mean over seeds, its interval a percentile bootstrap over patients, the same ones for every group; both
 are rounded to `DIGITS` digits. What is hidden, `clinical_peft.disclosure.groups` decides for all tasks at once: an
 attribute has the same groups in every task, also those that a task has nobody of. The reference is the largest group
-that has figures. Groups stand by size, hidden ones by name behind them. Brier score and intercept, which are over all
-classes, are null where any class of a group has few positives or negatives.
+that has metrics. Groups stand by size, hidden ones by name behind them. Brier score and intercept, which are over all
+classes, are None where any class of a group has few positives or negatives.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +34,15 @@ from clinical_peft.metrics.areas import AreasByClass, areas_by_class, over_share
 from clinical_peft.metrics.comparisons import correct_over_table
 from clinical_peft.metrics.delong import normal_p_value
 from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import compute_metrics, find_metric
 from clinical_peft.metrics.resampling import defined_replicates, patient_weights, percentile_interval, undefined
-from clinical_peft.metrics.runs import Run, read_runs
+from clinical_peft.metrics.runs import read_runs
+from clinical_peft.metrics.subgroup_records import RoundedEstimate, SubgroupCell, SubgroupGap, Subgroups
 from clinical_peft.metrics.weighting import Weighting, kernel_pays
 
 NOT_RECORDED = "not recorded"
+AUROC = find_metric("auroc")
 OVER_ALL_CLASSES = (find_metric("brier"), find_metric("calibration_intercept"))
 TOO_FEW_IN_EVERY_CLASS = f"fewer than {SMALLEST_CELL} positives or negatives in every class"
 NO_REFERENCE = "no group to compare with"
@@ -65,7 +57,7 @@ class Group:
         name: The value.
         rows: Rows of the test split, int of shape (n,).
         counted: Whether its admissions and patients may be published.
-        compared: Whether its positives may be, and its figures.
+        compared: Whether its positives may be, and its metrics.
     """
 
     attribute: str
@@ -77,11 +69,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Scored:
-    """Figures of one group by one run.
+    """Metrics of one group by one run.
 
     Attributes:
         areas: AUROC by class or pair of classes, float64 of shape (1 + R,), the estimate first.
-        others: The other figures, of the same shape; NaN where a class may not be published.
+        others: The other metrics, of the same shape; NaN where a class may not be published.
         few: Columns of the classes that may not be published.
     """
 
@@ -100,8 +92,8 @@ def compare_subgroups(
     bootstrap_seed: int,
     output: Path,
     level: float = 0.95,
-) -> dict[str, Any]:
-    """Compare every model's figures between groups of patients.
+) -> Subgroups:
+    """Compare every model's metrics between groups of patients.
 
     Args:
         metrics: Metrics files of all runs.
@@ -114,7 +106,7 @@ def compare_subgroups(
         level: Coverage of the intervals.
 
     Returns:
-        What the file holds; the module's description says what that is.
+        What the file holds.
 
     Raises:
         DataError: A file is malformed, an admission has no attributes, or runs may not stand in one table
@@ -122,40 +114,41 @@ def compare_subgroups(
     """
     table = _read_attributes(subgroups) if subgroups else pa.table({"hadm_id": pa.array([], pa.int64())})
     runs: dict[str, dict[str, list[Predictions]]] = defaultdict(lambda: defaultdict(list))
-    first: dict[str, Run] = {}
+    first: dict[str, RunMetrics] = {}
     for run, splits in read_runs(metrics, predictions, classes):
-        runs[run["task"]][run["model"]].append(splits["test"])
-        first.setdefault(run["task"], run)
-        example = next(iter(runs[run["task"]].values()))[0]
+        runs[run.task][run.model].append(splits["test"])
+        first.setdefault(run.task, run)
+        example = next(iter(runs[run.task].values()))[0]
         if not np.array_equal(example.hadm_id, splits["test"].hadm_id):
             raise DataError(
-                f"{run['model']}: {run['task']} was scored on other admissions than by another model; run both again"
+                f"{run.model}: {run.task} was scored on other admissions than by another model; run both again"
             )
     examples = {task: next(iter(models.values()))[0] for task, models in sorted(runs.items())}
     values = {task: _attribute_values(table, example, str(subgroups)) for task, example in examples.items()}
     decisions = _decisions(examples, values)
-    cells: list[dict[str, Any]] = []
-    gaps: list[dict[str, Any]] = []
+    cells: list[SubgroupCell] = []
+    gaps: list[SubgroupGap] = []
     for task, example in examples.items():
         groups = _groups(values[task], {attribute: found[task] for attribute, found in decisions.items()})
-        described = [_cell(task, example, group) for group in groups]
-        _mark_references(described)
+        described = _with_references([_cell(task, example, group) for group in groups])
         weights = patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed)
         compiled = _kernel_pays(runs[task], resamples, len(decisions))
         for model, data in sorted(runs[task].items()):
             scored = [_mean([_score(one, group, weights, compiled) for one in data]) for group in groups]
-            stated = {name: first[task][name] for name in ("protocol", "cohort_sha256")}
-            gaps += [row | stated for row in _gaps(model, task, described, scored, len(data), level)]
+            gaps += _gaps(model, first[task], described, scored, len(data), level)
         cells += described
-    correct_over_table(gaps, "p_value")
-    result = {
-        "level": level,
-        "resamples": resamples,
-        "smallest_cell": SMALLEST_CELL,
-        "cells": cells,
-        "gaps": gaps,
-    }
-    write_json(output, result)
+    corrected = correct_over_table([row.p_value for row in gaps])
+    result = Subgroups(
+        level=level,
+        resamples=resamples,
+        smallest_cell=SMALLEST_CELL,
+        cells=cells,
+        gaps=[
+            replace(row, p_holm=found.p_value, significant=found.significant)
+            for row, found in zip(gaps, corrected, strict=True)
+        ],
+    )
+    write_json(output, result.to_json())
     return result
 
 
@@ -218,26 +211,30 @@ def _groups(values: Mapping[str, np.ndarray], decisions: Mapping[str, Decision])
     return found
 
 
-def _cell(task: str, data: Predictions, group: Group) -> dict[str, Any]:
+def _cell(task: str, data: Predictions, group: Group) -> SubgroupCell:
     """What may be published of a group's counts."""
     counts = Counts.of(task_members(data.of_rows(group.rows), np.full(len(group.rows), group.name)), [group.name])
     positives = int(counts.outcomes[0][0]) if counts.outcomes and group.compared else None
-    return {
-        **{"task": task, "attribute": group.attribute, "group": group.name, "reference": False},
-        "admissions": int(counts.admissions[0]) if group.counted else None,
-        "patients": int(counts.patients[0]) if group.counted else None,
-        "positives": positives,
-        "suppressed": None if group.compared else HIDDEN,
-    }
+    return SubgroupCell(
+        task=task,
+        attribute=group.attribute,
+        group=group.name,
+        admissions=int(counts.admissions[0]) if group.counted else None,
+        patients=int(counts.patients[0]) if group.counted else None,
+        positives=positives,
+        suppressed=None if group.compared else HIDDEN,
+    )
 
 
-def _mark_references(cells: Sequence[dict[str, Any]]) -> None:
-    """Choose the group of each attribute with which the others are compared: the largest that has figures."""
+def _with_references(cells: Sequence[SubgroupCell]) -> list[SubgroupCell]:
+    """Choose the group of each attribute with which the others are compared: the largest that has metrics."""
     chosen: set[str] = set()
+    found = []
     for cell in cells:
-        if cell["attribute"] not in chosen and cell["suppressed"] is None and cell["group"] != NOT_RECORDED:
-            cell["reference"] = True
-            chosen.add(cell["attribute"])
+        is_reference = cell.attribute not in chosen and cell.suppressed is None and cell.group != NOT_RECORDED
+        chosen |= {cell.attribute} if is_reference else set()
+        found.append(replace(cell, reference=is_reference))
+    return found
 
 
 def _kernel_pays(models: Mapping[str, Sequence[Predictions]], resamples: int, attributes: int) -> bool:
@@ -247,7 +244,7 @@ def _kernel_pays(models: Mapping[str, Sequence[Predictions]], resamples: int, at
 
 
 def _score(data: Predictions, group: Group, weights: np.ndarray, compiled: bool) -> Scored | None:
-    """A run's figures of a group, None if they may not be published."""
+    """A run's metrics of a group, None if they may not be published."""
     if not group.compared:
         return None
     part = data.of_rows(group.rows)
@@ -276,50 +273,50 @@ def _mean(scored: Sequence[Scored | None]) -> Scored | None:
 
 def _gaps(
     model: str,
-    task: str,
-    cells: Sequence[Mapping[str, Any]],
+    run: RunMetrics,
+    cells: Sequence[SubgroupCell],
     scored: Sequence[Scored | None],
     seeds: int,
     level: float,
-) -> list[dict[str, Any]]:
-    reference = {
-        cell["attribute"]: (cell, figures) for cell, figures in zip(cells, scored, strict=True) if cell["reference"]
-    }
+) -> list[SubgroupGap]:
+    reference = {cell.attribute: (cell, found) for cell, found in zip(cells, scored, strict=True) if cell.reference}
     rows = []
-    for cell, figures in zip(cells, scored, strict=True):
-        base, base_figures = reference.get(cell["attribute"], (None, None))
-        why = cell["suppressed"] or (NO_REFERENCE if base is None else None)
-        row: dict[str, Any] = {
-            **{"model": model, "task": task, "attribute": cell["attribute"], "group": cell["group"]},
-            "reference": None if base is None else base["group"],
-            **{"seeds": seeds, "classes": None, "classes_with_few": None},
-            **{"figures": None, "gaps": None, "undefined": None, "p_value": None},
-            "suppressed": why,
-        }
-        if why is None and figures is not None and base_figures is not None:
-            row |= _gap(figures, base_figures, level, own=cell is base)
+    for cell, found in zip(cells, scored, strict=True):
+        base, base_found = reference.get(cell.attribute, (None, None))
+        row = SubgroupGap(
+            model=model,
+            task=run.task,
+            attribute=cell.attribute,
+            group=cell.group,
+            reference=None if base is None else base.group,
+            protocol=run.protocol,
+            cohort_sha256=run.cohort_sha256,
+            seeds=seeds,
+            suppressed=cell.suppressed or (NO_REFERENCE if base is None else None),
+        )
+        if row.suppressed is None and found is not None and base_found is not None:
+            row = replace(row, **_gap(found, base_found, level, own=cell is base))
         rows.append(row)
     return rows
 
 
 def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, Any]:
-    """Figures of a group, and how far they are from those of the reference."""
+    """Metrics of a group, and how far they are from those of the reference, as attributes of a `SubgroupGap`."""
     classes = {column for columns in group.areas.keys() & base.areas.keys() for column in columns}
     few = (group.few | base.few) & (_columns(group) & _columns(base))
     counted = {"classes": len(classes), "classes_with_few": len(few)}
     # The AUROC of a single pair of classes has few possible values, which tell how many admissions it is of.
     pairs = any(len(columns) > 1 for columns in group.areas)
     if len(classes) < (FEWEST_IN_PAIRS if pairs else 1):
-        nothing = {"figures": None, "gaps": None, "undefined": None, "p_value": None}
-        return counted | nothing | {"suppressed": TOO_FEW_IN_EVERY_CLASS}
-    own_auroc, base_auroc = over_shared(group.areas, base.areas, width=len(group.others["brier"]))
-    mine, theirs = {"auroc": own_auroc, **group.others}, {"auroc": base_auroc, **base.others}
+        return counted | {"suppressed": TOO_FEW_IN_EVERY_CLASS}
+    own_auroc, base_auroc = over_shared(group.areas, base.areas, width=len(next(iter(group.others.values()))))
+    mine, theirs = {AUROC.name: own_auroc, **group.others}, {AUROC.name: base_auroc, **base.others}
     gaps = {name: mine[name] - theirs[name] for name in mine}
-    replicates = gaps["auroc"][1:]
+    gap, replicates = gaps[AUROC.name][0], gaps[AUROC.name][1:]
     known = defined_replicates(replicates)
     p_value = None
-    if not own and np.isfinite(gaps["auroc"][0]) and known is not None and len(known) > 1:
-        p_value = significant(normal_p_value(float(gaps["auroc"][0]), float(np.std(known, ddof=1))))
+    if not own and np.isfinite(gap) and known is not None and len(known) > 1:
+        p_value = significant(normal_p_value(float(gap), float(np.std(known, ddof=1))))
     shown = {name: _with_interval(values, level) for name, values in mine.items()}
     base_shown = {name: _with_interval(values, level) for name, values in theirs.items()}
     distances = {name: _gap_with_interval(shown[name], base_shown[name], gaps[name], level) for name in mine}
@@ -329,7 +326,6 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
         "gaps": None if own else distances,
         "undefined": undefined(replicates),
         "p_value": p_value,
-        "suppressed": None,
     }
 
 
@@ -338,22 +334,22 @@ def _columns(scored: Scored) -> set[int]:
     return {column for columns in scored.areas for column in columns} | scored.few
 
 
-def _with_interval(values: np.ndarray, level: float) -> dict[str, Any]:
-    defined = bool(np.isfinite(values[0]))
-    return {
-        "value": significant(float(values[0])) if defined else None,
-        "interval": rounded_interval(percentile_interval(values[1:], level)) if defined else None,
-    }
+def _with_interval(values: np.ndarray, level: float) -> RoundedEstimate:
+    if not np.isfinite(values[0]):
+        return RoundedEstimate()
+    return RoundedEstimate(
+        value=significant(float(values[0])), interval=rounded_interval(percentile_interval(values[1:], level))
+    )
 
 
 def _gap_with_interval(
-    group: Mapping[str, Any], base: Mapping[str, Any], values: np.ndarray, level: float
-) -> dict[str, Any]:
-    """The difference of two figures as they are published, and its interval."""
-    if group["value"] is None or base["value"] is None:
-        return {"value": None, "interval": None}
+    group: RoundedEstimate, base: RoundedEstimate, values: np.ndarray, level: float
+) -> RoundedEstimate:
+    """The difference of two metrics as they are published, and its interval."""
+    if group.value is None or base.value is None:
+        return RoundedEstimate()
     interval = percentile_interval(values[1:], level)
-    return {
-        "value": round(group["value"] - base["value"], DIGITS),
-        "interval": None if interval is None else [round(end, DIGITS) for end in interval],
-    }
+    return RoundedEstimate(
+        value=round(group.value - base.value, DIGITS),
+        interval=None if interval is None else [round(end, DIGITS) for end in interval],
+    )

@@ -1,6 +1,6 @@
 """How often each row enters each resample, and what is summed over rows in every resample at once.
 
-One definition of a figure thus serves the estimate (a column of ones), its bootstrap (columns of counts) and its
+One definition of a metric thus serves the estimate (a column of ones), its bootstrap (columns of counts) and its
 jackknife (columns that leave a group of patients out).
 """
 

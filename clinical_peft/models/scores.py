@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from clinical_peft.config.switches import switch_on
 from clinical_peft.tasks import TaskType
 
 Link = Literal["softmax", "sigmoid"]
@@ -20,13 +21,21 @@ Links = Mapping[tuple[str, str], Link]
 
 
 def link_of(kind: TaskType, switches: Mapping[str, bool]) -> Link:
-    """The link of a task: a softmax over classes, but a sigmoid per label if multilabel, unless a switch says softmax.
+    """The link of a task under a protocol.
 
     Args:
-        kind: Kind of label.
-        switches: Switches of the protocol; `multilabel_softmax` matters.
+        kind: Type of the task.
+        switches: Switches of the protocol; `multilabel_softmax` of a multilabel task.
+
+    Raises:
+        ConfigError: A multilabel task is given without that switch.
     """
-    return "sigmoid" if kind == "multilabel" and not switches.get("multilabel_softmax") else "softmax"
+    return "softmax" if kind == "multilabel" and switch_on(switches, "multilabel_softmax") else default_link(kind)
+
+
+def default_link(kind: TaskType) -> Link:
+    """The link of a task without the original's choices: a softmax over classes, but a sigmoid per label."""
+    return "sigmoid" if kind == "multilabel" else "softmax"
 
 
 def log_odds(logits: np.ndarray, link: Link) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_peft.metrics.aggregate import MACRO
+from clinical_peft.metrics.comparison_records import Comparisons
 from clinical_peft.metrics.comparisons import BEST, best_and_tied
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.tables.form import (
@@ -141,7 +142,7 @@ def _layout(results: StudyResults, records: Sequence[Record]) -> Layout:
         places[task] = len(titles)
         titles += [_task_title(task, records), *([PAPER_DIFFERENCE] if task in PRINTED else [])]
     ours = f"{results.metric.name}_percent"
-    marks = best_and_tied(results.comparison)
+    marks = best_and_tied(Comparisons.of(results.comparison))
     rows: list[tuple[str, ...]] = []
     bold = set()
     models = list(dict.fromkeys(record["model"] for record in records))

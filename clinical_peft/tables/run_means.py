@@ -15,6 +15,7 @@ import numpy as np
 
 from clinical_peft.disclosure.counts import SMALLEST_CELL, coarse_figures, has_hidden
 from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.replicates import read_replicates
 from clinical_peft.metrics.resampling import percentile_interval
 from clinical_peft.metrics.runs import check_comparable
@@ -76,7 +77,7 @@ class RunMeans:
 
     def _interval(self, metric: Metric) -> Interval:
         if metric.is_main and self.mean(metric) is not None:
-            pairs = zip(self.replicates, self.runs, strict=True)
+            pairs = zip(self.replicates, map(RunMetrics.of, self.runs), strict=True)
             resamples = np.mean([read_replicates(path, run, metric) for path, run in pairs], axis=0)
             low, high = self._published(metric, percentile_interval(resamples, self.first["level"])) or (None, None)
             return low, high
@@ -135,7 +136,7 @@ def means_of_runs(metrics: Sequence[Run], replicates: Sequence[Path], labels: La
     Raises:
         DataError: Runs may not stand in one table (`clinical_peft.metrics.runs.check_comparable`).
     """
-    check_comparable(metrics, replicates)
+    check_comparable([RunMetrics.of(run) for run in metrics], replicates)
     runs: dict[tuple[str, str], list[tuple[Run, Path]]] = defaultdict(list)
     for run, path in sorted(zip(metrics, replicates, strict=True), key=lambda pair: pair[0]["seed"]):
         runs[run["model"], run["task"]].append((run, path))

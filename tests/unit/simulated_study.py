@@ -85,6 +85,22 @@ def simulate_predictions(
     pq.write_table(pa.table(columns), path)
 
 
+def metrics_file(**changes: Any) -> dict[str, Any]:
+    """Content of a metrics file without metrics."""
+    of_test: dict[str, Any] = {"test": {}}
+    known = {
+        **{"model": "m", "task": "los", "seed": 0, "task_type": "multiclass", "protocol": "corrected"},
+        **dict.fromkeys(("metrics", "intervals", "intervals_99", "intervals_bca"), of_test),
+        **{"level": 0.95, "variants": {}, "positives": {"test": [90] * 4}, "classes": 4, "recipe": {"model": "m"}},
+        **{"n": {"test": 360}, "patients": {"test": 180}, "classes_scored": {"test": 4}, "versions": {}},
+        **{"labels_outside_classes": {"test": 0}, "provenance": {}, "cohort_sha256": "c0", "predictions_sha256": "p"},
+        "bootstrap": {"resamples": 100, "seed": 0, "cluster": "subject_id", "undefined": {}},
+        "threshold": {"value": None, "log_odds": None, "chosen_on": "highest score"},
+        "calibration_bins": {"number": 10, "kind": "equally many scores"},
+    }
+    return known | changes
+
+
 def simulate_perplexity(adapter: str, method: str, final: float) -> dict[str, Any]:
     """Content of a perplexity file."""
     tokens = np.linspace(0, 2_000_000, 9)
@@ -148,7 +164,7 @@ def simulate_study(
                 predictions.setdefault((model, task), []).append(path)
     summary = aggregate(
         metrics, replicates, groups={"tiny LLaMA": list(VARIANTS)}, output=root / "metrics/aggregate.json"
-    )
+    ).to_json()
     return {
         "metrics": [json.loads(path.read_text()) for path in metrics],
         "replicates": replicates,

@@ -99,10 +99,10 @@ def test_bins_equal_scikit_learns(splits, task):
     scores, target = data.scores[:, columns].astype(float).ravel(), data.target[:, columns].ravel()
     observed, mean_score = calibration_curve(target, scores, n_bins=BINS, strategy="quantile")
     bins = reliability_bins(data, once(data))
-    assert [row["observed"] for row in bins] == pytest.approx(observed.tolist())
-    assert [row["mean_score"] for row in bins] == pytest.approx(mean_score.tolist())
-    assert [row["observed_replicates"][0] for row in bins] == pytest.approx(observed.tolist())
-    sizes = np.array([row["pairs"] for row in bins])
+    assert [row.observed for row in bins] == pytest.approx(observed.tolist())
+    assert [row.mean_score for row in bins] == pytest.approx(mean_score.tolist())
+    assert [row.observed_replicates[0] for row in bins] == pytest.approx(observed.tolist())
+    sizes = np.array([row.pairs for row in bins])
     assert sizes.sum() == len(scores)
     assert figures(data)["ece"] == pytest.approx((sizes * np.abs(observed - mean_score)).sum() / len(scores))
 
@@ -238,7 +238,7 @@ def test_alerts_and_calibration_are_printed_with_their_intervals(tmp_path):
     predictions = [study["predictions"][run["model"], "mortality"][run["seed"]] for run in study["metrics"]]
     found = calibrate(
         metrics, predictions, study["classes"], resamples=100, bootstrap_seed=0, output=tmp_path / "calibration.json"
-    )
+    ).to_json()
     table = built("calibration", calibration=found, labels=LABELS)
     # The alerts of some models are too few to be shown, or miss too few.
     record = next(one for one in table.records if one["alerts_per_100"] is not None)
@@ -272,7 +272,7 @@ def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
     settings = {"resamples": 100, "bootstrap_seed": 0}
     outputs = [tmp_path / name for name in ("one.json", "two.json")]
     for output in outputs:
-        result = calibrate(metrics, predictions, study["classes"], output=output, **settings)
+        result = calibrate(metrics, predictions, study["classes"], output=output, **settings).to_json()
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
     assert json.loads(outputs[0].read_text()) == result
     for run in result["runs"]:

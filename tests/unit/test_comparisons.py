@@ -9,6 +9,7 @@ from simulated_study import CLASSES, LABELS, simulate_predictions, simulate_stud
 
 from clinical_peft.errors import DataError
 from clinical_peft.metrics.aggregate import MACRO, aggregate
+from clinical_peft.metrics.comparison_records import Comparisons
 from clinical_peft.metrics.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
 from clinical_peft.metrics.delong import compare_areas, contributions
 from clinical_peft.metrics.predictions import read_predictions
@@ -37,7 +38,7 @@ def compare(study, **changes):
         **changes,
     }
     paths = [study["root"] / f"metrics/{stem}.json" for stem in stems]
-    return aggregate(paths, [path.with_suffix(".replicates.parquet") for path in paths], **arguments)
+    return aggregate(paths, [path.with_suffix(".replicates.parquet") for path in paths], **arguments).to_json()
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +88,25 @@ def difference(first, second, significant, task="los"):
     return {"group": "g", "task": task, "first": first, "second": second, "significant": significant}
 
 
+def made_up(values, pairs):
+    known = {"level": 0.95, "resamples": 10, "macro_tasks": [], "cohorts": {}}
+    return Comparisons.of({**known, "summaries": values, "differences": pairs})
+
+
 def test_a_tie_is_never_bold():
-    values = [{"model": name, "task": "los", "auroc": value} for name, value in (("a", 0.6), ("b", 0.7), ("c", 0.9))]
+    values = [
+        {"model": name, "task": "los", "auroc": value, "seeds": 1}
+        for name, value in (("a", 0.6), ("b", 0.7), ("c", 0.9))
+    ]
     pairs = [difference("a", "b", False), difference("a", "c", True), difference("b", "c", True)]
-    assert best_and_tied({"summaries": values, "differences": pairs}) == {("c", "los"): BEST}
+    assert best_and_tied(made_up(values, pairs)) == {("c", "los"): BEST}
     pairs[2]["significant"] = False
-    assert best_and_tied({"summaries": values, "differences": pairs}) == {("c", "los"): TIED, ("b", "los"): TIED}
-    assert best_and_tied({"summaries": values, "differences": []}) == {}
+    assert best_and_tied(made_up(values, pairs)) == {("c", "los"): TIED, ("b", "los"): TIED}
+    assert best_and_tied(made_up(values, [])) == {}
 
 
 def test_tables_print_the_lead_in_bold_in_every_form(study, compared):
-    marks = best_and_tied(compared)
+    marks = best_and_tied(Comparisons.of(compared))
     assert {BEST, TIED} <= set(marks.values())
     names = ("uncertainty", "downstream_main", "downstream_lora_baselines")
     tables = built_from(StudyResults(comparison=compared, labels=LABELS), *names)

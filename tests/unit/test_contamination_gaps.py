@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from results_fixtures import built
+from simulated_study import metrics_file
 from sklearn.metrics import roc_auc_score
 
 from clinical_peft.disclosure.counts import HIDDEN, SMALLEST_CELL
@@ -20,7 +21,7 @@ from clinical_peft.files import sha256_file
 from clinical_peft.metrics.contamination_gaps import (
     NO_CLASS,
     ComparedModels,
-    compare_arms,
+    compare_corpora,
     compare_gains,
     is_inside,
     measure_contamination,
@@ -72,7 +73,7 @@ def test_figures_equal_a_direct_computation(kind: TaskType, classes: int) -> Non
     inside = halves(240)
     plain = [predictions(kind, 240, 0.3, seed, classes) for seed in (1, 2)]
     adapted = [predictions(kind, 240, 0.9, seed, classes) for seed in (3, 4)]
-    found = compare_gains(plain, adapted, inside, **DRAW)
+    found = compare_gains(plain, adapted, inside, **DRAW).to_json()
     gains = {}
     for name, rows in (("inside", inside), ("outside", ~inside)):
         before, after = (np.mean([auroc(run.of_rows(rows)) for run in runs]) for runs in (plain, adapted))
@@ -84,7 +85,7 @@ def test_figures_equal_a_direct_computation(kind: TaskType, classes: int) -> Non
         gains[name] = after - before
     assert found["difference"]["value"] == pytest.approx(gains["outside"] - gains["inside"])
     assert (found["seeds"], found["classes"], found["undefined"]) == (2, classes if kind != "binary" else 2, None)
-    arms = compare_arms(plain, adapted, **DRAW)
+    arms = compare_corpora(plain, adapted, **DRAW).to_json()
     expected = np.mean([auroc(run) for run in adapted]) - np.mean([auroc(run) for run in plain])
     assert arms["difference"]["value"] == pytest.approx(expected)
 
@@ -93,11 +94,11 @@ def test_figures_equal_a_direct_computation(kind: TaskType, classes: int) -> Non
 @given(seed=st.integers(0, 99), kind=st.sampled_from(["binary", "multiclass", "multilabel"]))
 def test_equal_predictions_differ_by_nothing(seed: int, kind: TaskType) -> None:
     runs = [predictions(kind, 160, 0.5, seed, 2 if kind == "binary" else 3)]
-    found = compare_gains(runs, runs, halves(160), **DRAW)
+    found = compare_gains(runs, runs, halves(160), **DRAW).to_json()
     for part in (
         found["difference"],
         found["groups"]["inside"]["gain"],
-        compare_arms(runs, runs, **DRAW)["difference"],
+        compare_corpora(runs, runs, **DRAW).to_json()["difference"],
     ):
         assert (part["value"], part["interval"], part["p_total"]) == (0.0, [0.0, 0.0], 1.0)
 
@@ -106,22 +107,22 @@ def test_a_planted_signal_keeps_its_sign() -> None:
     inside = halves(600)
     plain = [predictions("multiclass", 600, 0.2, 1, 4)]
     leaked = [predictions("multiclass", 600, np.where(inside, 0.2, 2.0), 2, 4)]
-    found = compare_gains(plain, leaked, inside, **DRAW)["difference"]
+    found = compare_gains(plain, leaked, inside, **DRAW).to_json()["difference"]
     low, high = found["interval"]
     assert 0 < low < found["value"] < high
     assert found["p_total"] < 0.001
-    opposite = compare_gains(plain, leaked, ~inside, **DRAW)["difference"]
+    opposite = compare_gains(plain, leaked, ~inside, **DRAW).to_json()["difference"]
     assert opposite["value"] == pytest.approx(-found["value"])
-    arms = compare_arms(plain, leaked, **DRAW)["difference"]
+    arms = compare_corpora(plain, leaked, **DRAW).to_json()["difference"]
     assert arms["interval"][0] > 0
-    assert compare_arms(leaked, plain, **DRAW)["difference"]["value"] == pytest.approx(-arms["value"])
+    assert compare_corpora(leaked, plain, **DRAW).to_json()["difference"]["value"] == pytest.approx(-arms["value"])
 
 
 def test_models_are_paired_within_resamples() -> None:
     """The interval of a difference of two nearly equal models is much narrower than those of their AUROCs."""
     one = predictions("binary", 400, 0.8, 1)
     other = one.with_scores(one.scores + np.float32(1e-3) * predictions("binary", 400, 0.0, 2).scores)
-    found = compare_arms([one], [other], **DRAW)
+    found = compare_corpora([one], [other], **DRAW).to_json()
     width = np.ptp(found["difference"]["interval"])
     assert width < 0.1 * np.ptp(found["auroc"]["matched"]["interval"])
 
@@ -132,7 +133,7 @@ def test_a_class_that_is_missing_in_a_group_is_compared_in_neither() -> None:
     target = data.target.copy()
     target[inside, 1] = False
     data = replace(data, target=target)
-    found = compare_gains([data], [data], inside, **DRAW)
+    found = compare_gains([data], [data], inside, **DRAW).to_json()
     assert found["classes"] == 2
     kept = data.of_classes(np.array([True, False, True]))
     assert found["groups"]["outside"]["adapted"]["value"] == pytest.approx(auroc(kept.of_rows(~inside)))
@@ -142,7 +143,7 @@ def test_what_is_undefined_says_why() -> None:
     inside = halves(240)
     data = predictions("multilabel", 240, 0.5, 1, 2)
     alone = replace(data, target=data.target & ~inside[:, None])
-    found = compare_gains([alone], [alone], inside, **DRAW)
+    found = compare_gains([alone], [alone], inside, **DRAW).to_json()
     assert found["undefined"] == NO_CLASS
     assert found["difference"] is None
     assert found["groups"]["inside"]["gain"] is None
@@ -153,13 +154,13 @@ def test_counts_of_few_are_hidden_with_those_that_give_them_away() -> None:
     few = np.zeros(240, dtype=bool)
     few[: SMALLEST_CELL - 1] = True
     data = predictions("multiclass", 240, 0.5, 1, 3)
-    found = compare_gains([data], [data], few, **DRAW)
+    found = compare_gains([data], [data], few, **DRAW).to_json()
     assert found["undefined"] == HIDDEN
     assert {group["admissions"] for group in found["groups"].values()} == {None}
     binary = predictions("binary", 240, 0.5, 1)
     rare = replace(binary, target=np.stack([np.arange(240) != 3, np.arange(240) == 3], axis=1))
-    assert compare_arms([rare], [rare], **DRAW)["undefined"] == HIDDEN
-    assert compare_arms([rare], [rare], **DRAW)["positives"] is None
+    assert compare_corpora([rare], [rare], **DRAW).to_json()["undefined"] == HIDDEN
+    assert compare_corpora([rare], [rare], **DRAW).to_json()["positives"] is None
 
 
 def test_membership_must_be_known(tmp_path: Path) -> None:
@@ -187,11 +188,13 @@ def write_run(folder: Path, model: str, data: Predictions, seed: int) -> tuple[P
     }
     pq.write_table(pa.table(columns), path)
     metrics = folder / f"{model}-{seed}.json"
-    run = {
-        **{"model": model, "task": "los", "task_type": "multiclass", "seed": seed, "protocol": "corrected"},
-        **{"recipe": {"model": model}, "bootstrap": {"resamples": 100, "seed": 0}, "cohort_sha256": "c0"},
-        **{"n": {"test": len(data) - half}, "patients": {"test": 180}, "predictions_sha256": sha256_file(path)},
-    }
+    run = metrics_file(
+        model=model,
+        seed=seed,
+        recipe={"model": model},
+        n={"test": len(data) - half},
+        predictions_sha256=sha256_file(path),
+    )
     metrics.write_text(json.dumps(run))
     return metrics, path
 
@@ -225,7 +228,7 @@ def study(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_a_study_gives_both_comparisons_and_their_table(study: dict[str, Any]) -> None:
-    found = measure_contamination(**study, **DRAW)
+    found = measure_contamination(**study, **DRAW).to_json()
     assert json.loads(study["output"].read_text()) == found
     assert found["membership"] == {"source": "ICUSTAYS.DBSOURCE", "approximate": True}
     assert found["carevue"][0]["difference"]["interval"][0] > 0
@@ -253,7 +256,7 @@ def test_a_study_gives_both_comparisons_and_their_table(study: dict[str, Any]) -
 def test_the_table_shows_dashes_for_what_is_undefined(study: dict[str, Any]) -> None:
     members = pq.read_table(study["membership"])["subject_id"].to_pylist()
     pq.write_table(pa.table({"subject_id": members, "in_subset": [one < 922 for one in members]}), study["membership"])
-    found = measure_contamination(**study, **DRAW)
+    found = measure_contamination(**study, **DRAW).to_json()
     table = built("contamination_gaps", contamination=found)
     assert found["carevue"][0]["undefined"] == HIDDEN
     assert table.rows[0][2:] == ("–",) * 6
@@ -262,10 +265,10 @@ def test_the_table_shows_dashes_for_what_is_undefined(study: dict[str, Any]) -> 
 
 def test_models_must_have_the_same_runs(study: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="other: expected runs on los"):
-        measure_contamination(**study | {"models": replace(MODELS, disjoint="other")}, **DRAW)
+        measure_contamination(**study | {"models": replace(MODELS, disjoint="other")}, **DRAW).to_json()
     fewer = {name: study[name][1:] for name in ("metrics", "predictions")}
     with pytest.raises(DataError, match="plain on los with every seed of the study; missing: seed 0"):
-        measure_contamination(**study | fewer, **DRAW)
+        measure_contamination(**study | fewer, **DRAW).to_json()
 
 
 def test_seeds_that_disagree_widen_a_difference_and_its_p_value() -> None:
@@ -274,10 +277,11 @@ def test_seeds_that_disagree_widen_a_difference_and_its_p_value() -> None:
     plain = [predictions("binary", 400, 0.3, seed) for seed in (1, 2)]
     alike = [predictions("binary", 400, 1.5, seed) for seed in (3, 4)]
     apart = [predictions("binary", 400, signal, seed) for signal, seed in ((0.3, 3), (2.5, 4))]
-    for compare, place in ((compare_arms, "difference"), (compare_gains, "groups")):
+    for compare, place in ((compare_corpora, "difference"), (compare_gains, "groups")):
         more = (inside,) if compare is compare_gains else ()
         found = {
-            name: compare(plain, runs, *more, **DRAW)[place] for name, runs in (("alike", alike), ("apart", apart))
+            name: compare(plain, runs, *more, **DRAW).to_json()[place]
+            for name, runs in (("alike", alike), ("apart", apart))
         }
         if place == "groups":
             found = {name: groups["outside"]["gain"] for name, groups in found.items()}
@@ -285,7 +289,7 @@ def test_seeds_that_disagree_widen_a_difference_and_its_p_value() -> None:
         assert 0 < low < high
         assert found["apart"]["interval_total"][0] < 0 < found["apart"]["interval_total"][1]
         assert found["apart"]["p_total"] > 0.05 > found["alike"]["p_total"]
-    one = compare_arms(plain[:1], apart[1:], **DRAW)["difference"]
+    one = compare_corpora(plain[:1], apart[1:], **DRAW).to_json()["difference"]
     assert one["degrees_of_freedom"] is None
     assert np.ptp(one["interval_total"]) == pytest.approx(np.ptp(one["interval"]), rel=0.3)
 
@@ -293,12 +297,12 @@ def test_seeds_that_disagree_widen_a_difference_and_its_p_value() -> None:
 def test_seeds_add_the_spread_of_paired_differences() -> None:
     """Where both models of a seed are good or bad together, seeds add nothing to their difference."""
     plain = [predictions("binary", 400, signal, seed) for signal, seed in ((0.5, 1), (1.5, 2))]
-    found = compare_arms(plain, plain, **DRAW)["difference"]
+    found = compare_corpora(plain, plain, **DRAW).to_json()["difference"]
     assert (found["standard_error"], found["degrees_of_freedom"], found["interval_total"]) == (0.0, None, [0.0, 0.0])
 
 
 def test_holms_correction_runs_over_the_whole_table(study: dict[str, Any]) -> None:
-    found = measure_contamination(**study, **DRAW)
+    found = measure_contamination(**study, **DRAW).to_json()
     tested = [group["gain"] for group in found["carevue"][0]["groups"].values()]
     tested += [found["carevue"][0]["difference"], found["disjoint"][0]["difference"]]
     adjusted = holm({place: one["p_total"] for place, one in enumerate(tested)})
@@ -318,9 +322,9 @@ def test_holms_correction_runs_over_the_whole_table(study: dict[str, Any]) -> No
 
 def test_the_order_of_files_changes_nothing(study: dict[str, Any]) -> None:
     """Differences are of the same seed whatever order the files come in."""
-    found = measure_contamination(**study, **DRAW)
+    found = measure_contamination(**study, **DRAW).to_json()
     backwards = {name: study[name][::-1] for name in ("metrics", "predictions")}
-    assert measure_contamination(**study | backwards, **DRAW) == found
+    assert measure_contamination(**study | backwards, **DRAW).to_json() == found
 
 
 def test_other_seeds_and_a_run_given_twice_are_refused(study: dict[str, Any]) -> None:
@@ -329,7 +333,7 @@ def test_other_seeds_and_a_run_given_twice_are_refused(study: dict[str, Any]) ->
     run = json.loads(path.read_text())
     path.write_text(json.dumps(run | {"seed": 7}))
     with pytest.raises(DataError, match="every seed of the study"):
-        measure_contamination(**study, **DRAW)
+        measure_contamination(**study, **DRAW).to_json()
     path.write_text(json.dumps(run | {"seed": 1}))
     with pytest.raises(DataError, match="was already read"):
-        measure_contamination(**study, **DRAW)
+        measure_contamination(**study, **DRAW).to_json()

@@ -36,7 +36,7 @@ from clinical_peft.metrics.resampling import (
 )
 from clinical_peft.metrics.subgroup_gaps import compare_subgroups
 from clinical_peft.metrics.weighting import Weighting
-from clinical_peft.models.scores import link_of, log_odds, sigmoid
+from clinical_peft.models.scores import default_link, link_of, log_odds, sigmoid
 from clinical_peft.report.discussion import compare_groups
 from clinical_peft.tables.registry import build_tables
 from clinical_peft.tables.render import write_table
@@ -124,7 +124,9 @@ def test_log_odds_of_extreme_logits_are_finite_and_ordered(size):
 def test_a_softmax_over_labels_ranks_by_its_own_rule():
     logits = np.array([[60.0, 0.0, 0.0], [50.0, 40.0, 0.0]], np.float32)
     assert link_of("multilabel", {"multilabel_softmax": True}) == "softmax"
-    assert log_odds(logits, link_of("multilabel", {}))[0, 0] > log_odds(logits, "sigmoid")[1, 0]
+    assert (
+        log_odds(logits, link_of("multilabel", {"multilabel_softmax": False}))[0, 0] > log_odds(logits, "sigmoid")[1, 0]
+    )
     softmax = log_odds(logits, "softmax")
     assert softmax[0, 0] == pytest.approx(60 - math.log(2))
     assert softmax[1, 0] == pytest.approx(10)
@@ -198,16 +200,16 @@ def test_slopes_of_separating_resamples_are_undefined():
 
 def test_intervals_leave_out_what_is_not_finite():
     values = np.array([-np.inf, np.nan, *[1.0] * 98])
-    assert percentile_interval(values, 0.99) == [1.0, 1.0]
+    assert percentile_interval(values, 0.99) == (1.0, 1.0)
     assert undefined(values) == 2
     assert percentile_interval(np.array([1.0, 1.0, np.nan, np.inf, -np.inf]), 0.95) is None  # fewer than half
-    assert bca_interval(1.0, values, np.ones(20), 0.95) == [1.0, 1.0]
+    assert bca_interval(1.0, values, np.ones(20), 0.95) == (1.0, 1.0)
     with np.errstate(all="raise"):
         found = paired_difference((0.5, 0.6), (values, values), 0.95)
-    assert found["undefined"] == 2
-    assert found["interval"] == [0.0, 0.0]
+    assert found.undefined == 2
+    assert found.interval == (0.0, 0.0)
     nothing = paired_difference((0.5, 0.6), (np.full(9, np.nan), np.ones(9)), 0.95)
-    assert nothing["interval"] is nothing["p_value"] is None
+    assert nothing.interval is nothing.p_value is None
     assert holm({"a": 0.01, "b": None, "c": math.nan, "d": 0.04}) == pytest.approx({"a": 0.02, "d": 0.04})
 
 
@@ -216,10 +218,10 @@ def test_a_difference_without_resamples_has_no_p_value():
         return Cell(estimate, (estimate,), np.full(50, value), np.full(20, value), {})
 
     found = compare_pair(cell(0.5, 0.5), cell(0.6, np.nan), 0.95)
-    assert found["difference"] == pytest.approx(0.1)
+    assert found.difference == pytest.approx(0.1)
     keys = ("interval", "p_value", "p_total", "standard_error", "interval_total")
-    assert [found[key] for key in keys] == [None] * 5
-    assert compare_pair(cell(0.5, 0.5), cell(math.nan, np.nan), 0.95)["difference"] is None
+    assert [getattr(found, key) for key in keys] == [None] * 5
+    assert compare_pair(cell(0.5, 0.5), cell(math.nan, np.nan), 0.95).difference is None
 
 
 def degenerate(case, logits, target, generator):
@@ -260,7 +262,7 @@ def write_degenerate(path, task, case, seed):
         target = fixed.integers(0, len(classes), rows)[:, None] == np.arange(len(classes))
     target = np.concatenate([relabelled(case, kind, part) for part in (target[:60], target[60:])])
     logits = degenerate(case, draws.normal(size=target.shape) + target, target, draws).astype(np.float32)
-    odds = log_odds(logits, link_of(kind, {}))
+    odds = log_odds(logits, default_link(kind))
     if kind == "multilabel":
         label = pa.array([[classes[k] for k in np.flatnonzero(row)] for row in target], pa.list_(pa.string()))
     else:
@@ -302,7 +304,7 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
             place = tmp_path / model / task
             write_degenerate(place / "p.parquet", task, case, seed)
             files = {"output": place / "m.json", "replicates": place / "r.parquet"}
-            job = {"model": model, "task": task, "switches": {}}
+            job = {"model": model, "task": task, "switches": {"multilabel_softmax": False}}
             stated = {"protocol": "corrected", "cohort_sha256": "ab", "provenance": {}}
             evaluate(place / "p.parquet", classes[task], task=task, job=job, seed=0, **stated, **draw, **files)
             metrics.append(files["output"])
@@ -321,9 +323,9 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
             predictions=predictions,
             classes=classes,
             output=tmp_path / "comparison.json",
-        ),
-        "calibration": calibrate(*both, **draw, output=tmp_path / "calibration.json"),
-        "subgroups": compare_subgroups(*both, attributes, **draw, output=tmp_path / "subgroups.json"),
+        ).to_json(),
+        "calibration": calibrate(*both, **draw, output=tmp_path / "calibration.json").to_json(),
+        "subgroups": compare_subgroups(*both, attributes, **draw, output=tmp_path / "subgroups.json").to_json(),
     }
     runs = [strict(path) for path in metrics]
     for name, value in found.items():

@@ -14,6 +14,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.metrics.aggregate import MACRO, aggregate
 from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import metrics_of
 from clinical_peft.metrics.replicates import read_replicates
 from clinical_peft.metrics.resampling import percentile_interval
@@ -83,9 +84,7 @@ def test_a_patient_is_in_one_split_unless_the_study_splits_by_admission(tmp_path
     files = (path, tmp_path / "pmv.classes.json")
     with pytest.raises(DataError, match="expected patients in one split"):
         evaluate(*files, replicates=tmp_path / "x.parquet", **settings)
-    assert (
-        evaluate(*files, replicates=tmp_path / "x.parquet", patients_apart=False, **settings)["protocol"] == "corrected"
-    )
+    assert evaluate(*files, replicates=tmp_path / "x.parquet", patients_apart=False, **settings).protocol == "corrected"
 
 
 def test_missing_column_and_missing_file_are_refused(tmp_path):
@@ -115,7 +114,7 @@ def run_evaluation(folder, task="mortality", *, model="m", seed=0, signal=1.0, r
     classes.write_text(json.dumps(CLASSES[task]))
     settings = {
         "task": task,
-        "job": {"model": model, "switches": {}},
+        "job": {"model": model, "switches": {"multilabel_softmax": False}},
         "protocol": "corrected",
         "cohort_sha256": "ab",
         "seed": seed,
@@ -126,7 +125,7 @@ def run_evaluation(folder, task="mortality", *, model="m", seed=0, signal=1.0, r
         "replicates": folder / f"{stem}.replicates.parquet",
         **changes,
     }
-    return evaluate(predictions, classes, **settings), settings["output"], settings["replicates"]
+    return evaluate(predictions, classes, **settings).to_json(), settings["output"], settings["replicates"]
 
 
 def test_metrics_file_holds_what_its_documentation_says(tmp_path):
@@ -143,7 +142,7 @@ def test_metrics_file_holds_what_its_documentation_says(tmp_path):
     assert stored["versions"] == {"numpy": "2"}
     assert stored["provenance"] == {"git": "f00"}
     assert stored["recipe"] == {"model": "m", "switches": {}}
-    values = read_replicates(replicates, stored)
+    values = read_replicates(replicates, RunMetrics.of(stored))
     assert percentile_interval(values, 0.95) == stored["intervals"]["test"]["auroc"]
 
 
@@ -175,9 +174,13 @@ def test_softmax_scores_of_a_multilabel_task_are_reported_beside_the_sigmoid(tmp
     settings = {"task": "procedures", "job": job, "protocol": "paper", "cohort_sha256": "ab", "seed": 0}
     settings |= {"resamples": 20, "bootstrap_seed": 0, "provenance": {}, "output": tmp_path / "x.json"}
     files = (path, tmp_path / "procedures.classes.json")
-    found = evaluate(*files, replicates=tmp_path / "x.parquet", **settings)["metrics"]["test"]
+    found = evaluate(*files, replicates=tmp_path / "x.parquet", **settings).metrics["test"]
     with pytest.raises(DataError, match="expected scores that are the sigmoid of the logits"):
-        evaluate(*files, replicates=tmp_path / "x.parquet", **settings | {"job": {"model": "m"}})
+        evaluate(
+            *files,
+            replicates=tmp_path / "x.parquet",
+            **settings | {"job": {"model": "m", "switches": {"multilabel_softmax": False}}},
+        )
     table = pq.read_table(path)
     test = np.array(table["split"].to_pylist()) == "test"
     target = np.array([[code in row for code in CLASSES["procedures"]] for row in table["label"].to_pylist()])[test]
@@ -222,7 +225,7 @@ def test_aggregate_averages_seeds_and_tasks_over_the_same_patients(tmp_path):
         [run[2] for run in runs],
         groups={"g": ["weak", "strong", "absent"]},
         output=tmp_path / "aggregate.json",
-    )
+    ).to_json()
     assert json.loads((tmp_path / "aggregate.json").read_text()) == result
     by_cell = {(row["model"], row["task"]): row for row in result["summaries"]}
     by_seed = [
@@ -258,4 +261,4 @@ def test_runs_that_cannot_be_paired_are_refused(tmp_path):
 
 def test_a_study_without_models_has_an_empty_aggregate(tmp_path):
     result = aggregate([], [], groups={}, output=tmp_path / "x.json")
-    assert (result["summaries"], result["differences"], result["macro_tasks"]) == ([], [], [])
+    assert (result.summaries, result.differences, result.macro_tasks) == ([], [], [])

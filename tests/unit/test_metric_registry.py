@@ -54,13 +54,13 @@ def test_a_new_function_is_a_metric_of_its_types(defined, monkeypatch, tmp_path)
             provenance={},
             threshold=0.5,
         )
-        assert ("balanced_accuracy" in result["metrics"]["test"]) is has_it
+        assert ("balanced_accuracy" in result.metrics["test"]) is has_it
         assert ("balanced_accuracy" in pq.read_schema(tmp_path / "m.parquet").names) is has_it
         if has_it:
             test = read_predictions(path, CLASSES[task], "binary")["test"]
             expected = balanced_accuracy_score(test.target[:, 1], test.log_odds[:, 1] >= 0)
-            assert result["metrics"]["test"]["balanced_accuracy"] == pytest.approx(expected)
-            assert result["intervals_bca"]["test"]["balanced_accuracy"] is not None
+            assert result.metrics["test"]["balanced_accuracy"] == pytest.approx(expected)
+            assert result.intervals_bca["test"]["balanced_accuracy"] is not None
 
 
 def test_two_metrics_of_one_name_are_refused(defined):

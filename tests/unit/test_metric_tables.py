@@ -11,6 +11,7 @@ from simulated_study import LABELS, simulate_study
 
 from clinical_peft.disclosure.counts import coarse_figures
 from clinical_peft.errors import DataError
+from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import find_metric
 from clinical_peft.metrics.replicates import read_replicates, run_key
 from clinical_peft.tables.render import to_csv, to_latex, to_markdown
@@ -39,8 +40,8 @@ def metrics(study):
 @pytest.fixture(scope="module")
 def build(study):
     """The tables of some runs, found with their replicates."""
-    paths = {run_key(run): path for run, path in zip(study["metrics"], study["replicates"], strict=True)}
-    return lambda runs: tables_of(runs, [paths[run_key(run)] for run in runs])
+    paths = {run_key(RunMetrics.of(run)): path for run, path in zip(study["metrics"], study["replicates"], strict=True)}
+    return lambda runs: tables_of(runs, [paths[run_key(RunMetrics.of(run))] for run in runs])
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_figures_are_means_over_seeds_and_intervals_those_of_the_mean(tables, me
                                 ("brier", "brier{}", 1), ("log_loss", "log_loss{}", 1)):  # fmt: skip
         mean = sum(run["metrics"]["test"][figure] for run in seeds) / 2
         resamples = [
-            read_replicates(path, run, find_metric(figure))
+            read_replicates(path, RunMetrics.of(run), find_metric(figure))
             for run, path in zip(metrics, study["replicates"], strict=True)
             if (run["model"], run["task"]) == ("llama+lora", "mortality")
         ]

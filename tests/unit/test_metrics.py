@@ -265,17 +265,17 @@ def test_paired_difference_is_narrower_than_that_of_independent_samples(split):
     )
     one, two = (bootstrap(d, resamples=200)["auroc"] for d in (data, noisy))
     other = bootstrap(noisy, resamples=200, seed=1)["auroc"]
-    paired = np.ptp(paired_difference((0.0, 0.0), (one, two), 0.95)["interval"])
-    assert paired < np.ptp(paired_difference((0.0, 0.0), (one, other), 0.95)["interval"]) / 2
+    paired = np.ptp(paired_difference((0.0, 0.0), (one, two), 0.95).interval)
+    assert paired < np.ptp(paired_difference((0.0, 0.0), (one, other), 0.95).interval) / 2
 
 
 def test_no_difference_has_p_one_and_a_clear_one_the_smallest_p():
     values = np.linspace(0.6, 0.7, 99)
     same = paired_difference((0.65, 0.65), (values, values), 0.95)
-    assert (same["interval"], same["p_value"]) == ([0.0, 0.0], 1.0)
+    assert (same.interval, same.p_value) == ((0.0, 0.0), 1.0)
     clear = paired_difference((0.65, 0.75), (values, values + 0.1), 0.95)
-    assert clear["p_value"] == pytest.approx(2 / 100)
-    assert clear["difference"] == pytest.approx(0.1)
+    assert clear.p_value == pytest.approx(2 / 100)
+    assert clear.difference == pytest.approx(0.1)
 
 
 def test_holm_steps_down():

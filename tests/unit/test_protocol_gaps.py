@@ -10,9 +10,10 @@ from results_fixtures import built
 from simulated_study import CLASSES, LABELS, simulate_predictions
 
 from clinical_peft.errors import DataError
+from clinical_peft.metrics.comparison_records import CohortChanges
 from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.predictions import read_predictions
-from clinical_peft.metrics.protocol_gaps import CORRECTED, ArmRuns, cohort_changes, measure_protocol_gaps
+from clinical_peft.metrics.protocol_gaps import CORRECTED, AblationRuns, cohort_changes, measure_protocol_gaps
 from clinical_peft.metrics.resampling import holm, patient_weights
 from clinical_peft.tables.render import to_csv, to_latex, to_markdown
 
@@ -28,7 +29,7 @@ def write_cohort(path, rows):
 
 
 def runs_of(root, switch, *, resamples=300, seeds=SEEDS, task="los"):
-    """One arm in files; `unclipped` has the scores of the corrected protocol."""
+    """One ablation in files; `unclipped` has the scores of the corrected protocol."""
     folder = root / switch
     metrics = []
     for seed in seeds:
@@ -53,7 +54,7 @@ def runs_of(root, switch, *, resamples=300, seeds=SEEDS, task="los"):
         )
         metrics.append(path)
     cohort = write_cohort(folder / "cohort.parquet", [{"hadm_id": 1, "text": "a", "label": 0}])
-    return ArmRuns(
+    return AblationRuns(
         switch=switch,
         task=task,
         metrics=tuple(metrics),
@@ -71,7 +72,7 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def gaps(runs, tmp_path_factory):
     output = tmp_path_factory.mktemp("measured") / "protocol_gaps.json"
-    found = measure_protocol_gaps(runs, model=MODEL, untouched={"los_rounded": ["procedures"]}, output=output)
+    found = measure_protocol_gaps(runs, model=MODEL, untouched={"los_rounded": ["procedures"]}, output=output).to_json()
     assert json.loads(output.read_text()) == found
     return found
 
@@ -138,8 +139,8 @@ def test_what_two_cohorts_differ_in_is_counted(tmp_path):
             {"hadm_id": 6, "text": "same", "label": 0},
         ],
     )
-    assert cohort_changes(before, after) == {"joined": 2, "left": 1, "texts": 1, "labels": 1}
-    assert cohort_changes(before, before) == {"joined": 0, "left": 0, "texts": 0, "labels": 0}
+    assert cohort_changes(before, after) == CohortChanges(joined=2, left=1, texts=1, labels=1)
+    assert cohort_changes(before, before) == CohortChanges()
 
 
 def test_runs_that_cannot_be_paired_are_refused(runs, tmp_path):
@@ -147,13 +148,13 @@ def test_runs_that_cannot_be_paired_are_refused(runs, tmp_path):
     fewer = runs_of(tmp_path, "paper", resamples=200)
     with pytest.raises(DataError, match="resamples or seed of its bootstrap, differ"):
         measure_protocol_gaps([runs[0], fewer], model=MODEL, untouched={}, output=output)
-    one_seed = ArmRuns(**(vars(runs[1]) | {"metrics": runs[1].metrics[:1], "replicates": runs[1].replicates[:1]}))
+    one_seed = AblationRuns(**(vars(runs[1]) | {"metrics": runs[1].metrics[:1], "replicates": runs[1].replicates[:1]}))
     with pytest.raises(DataError, match="its seeds"):
         measure_protocol_gaps([runs[0], one_seed], model=MODEL, untouched={}, output=output)
-    again = ArmRuns(**(vars(runs[1]) | {"metrics": runs[1].metrics * 2, "replicates": runs[1].replicates * 2}))
+    again = AblationRuns(**(vars(runs[1]) | {"metrics": runs[1].metrics * 2, "replicates": runs[1].replicates * 2}))
     with pytest.raises(DataError, match="was already read"):
         measure_protocol_gaps([runs[0], again], model=MODEL, untouched={}, output=output)
-    with pytest.raises(DataError, match="the arm unclipped on los was already given"):
+    with pytest.raises(DataError, match="the ablation unclipped on los was already given"):
         measure_protocol_gaps([runs[0], runs[1], runs[1]], model=MODEL, untouched={}, output=output)
     with pytest.raises(DataError, match="expected the corrected runs of los"):
         measure_protocol_gaps(runs[1:], model=MODEL, untouched={}, output=output)
@@ -171,7 +172,7 @@ def test_runs_that_cannot_be_paired_are_refused(runs, tmp_path):
 def test_seeds_of_an_arm_differ_in_nothing_else(runs, tmp_path, changes, message):
     spoiled = tmp_path / "seed1.json"
     spoiled.write_text(json.dumps(json.loads(runs[1].metrics[1].read_text()) | changes))
-    arm = ArmRuns(**(vars(runs[1]) | {"metrics": (runs[1].metrics[0], spoiled)}))
+    arm = AblationRuns(**(vars(runs[1]) | {"metrics": (runs[1].metrics[0], spoiled)}))
     with pytest.raises(DataError, match=message):
         measure_protocol_gaps([runs[0], arm], model=MODEL, untouched={}, output=tmp_path / "gaps.json")
 

@@ -112,7 +112,7 @@ def under_another_switch(study):
 
 
 def drawn_otherwise(study):
-    edit(study, bootstrap={"resamples": 20, "seed": 1})
+    edit(study, bootstrap={"resamples": 20, "seed": 1, "cluster": "subject_id", "undefined": {}})
 
 
 def without_a_protocol(study):
@@ -133,7 +133,7 @@ def without_a_protocol(study):
         (under_another_protocol, "found corrected with los_rounded"),
         (under_another_switch, "expected the switch unclipped of .*, False, found True"),
         (drawn_otherwise, "its bootstrap differs in resamples or seed"),
-        (without_a_protocol, "expected the protocol of the run, found none"),
+        (without_a_protocol, "expected a value of protocol, found none"),
     ],
 )
 def test_runs_that_differ_are_refused_by_every_table(study, use, spoil, message):
@@ -168,8 +168,8 @@ def test_predictions_that_do_not_pair_up_with_a_comparison_are_refused(study):
 def test_runs_come_by_task_model_and_seed_whatever_their_order(study):
     order = np.random.default_rng(0).permutation(len(study["metrics"]))
     files = [[study[name][place] for place in order] for name in ("metrics", "predictions")]
-    found = [(run["model"], run["seed"]) for run, _ in read_runs(*files, study["classes"])]
+    found = [(run.model, run.seed) for run, _ in read_runs(*files, study["classes"])]
     assert found == sorted(found)
-    wanted = [run["model"] for run, _ in read_runs(*files, study["classes"], models=["tfidf"])]
+    wanted = [run.model for run, _ in read_runs(*files, study["classes"], models=["tfidf"])]
     assert wanted == ["tfidf", "tfidf"]
     assert check_comparable([], []) is None

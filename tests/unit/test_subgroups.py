@@ -47,7 +47,7 @@ def study(tmp_path_factory):
 def gaps_of(study, **changes):
     arguments = {"resamples": 150, "bootstrap_seed": 0, "output": study["root"] / "subgroups.json", **changes}
     attributes = arguments.pop("attributes", study["attributes"])
-    return compare_subgroups(study["metrics"], study["paths"], study["classes"], attributes, **arguments)
+    return compare_subgroups(study["metrics"], study["paths"], study["classes"], attributes, **arguments).to_json()
 
 
 def subgroup_table(result):
@@ -99,7 +99,7 @@ def test_gaps_of_classes_are_over_pairs_that_both_groups_show(tmp_path):
     attributes = write_attributes(tmp_path / "sex.parquet", found["hadm_id"].to_pylist(), {"sex": sex})
     result = compare_subgroups(
         metrics, paths, study["classes"], attributes, resamples=50, bootstrap_seed=0, output=tmp_path / "x.json"
-    )
+    ).to_json()
     for path, run in zip(paths, study["metrics"], strict=True):
         test = read_predictions(path, range(4), "multiclass")["test"]
         inside = np.array([sex[hadm - 1_000] == "female" for hadm in test.hadm_id])
@@ -183,9 +183,9 @@ def test_a_figure_of_few_cases_in_every_class_is_not_shown():
     base = scored(((0,), (1,)), ())
     found = _gap(scored((), (0, 1)), base, 0.95, own=False)
     assert found["suppressed"] == TOO_FEW_IN_EVERY_CLASS
-    assert found["figures"] is found["gaps"] is found["p_value"] is None
+    assert not {"figures", "gaps", "p_value"} & set(found)
     rough = _gap(scored(((0,),), (1,)), base, 0.95, own=False)
-    assert (rough["suppressed"], rough["classes"], rough["classes_with_few"]) == (None, 1, 1)
+    assert (rough.get("suppressed"), rough["classes"], rough["classes_with_few"]) == (None, 1, 1)
 
 
 def test_a_class_that_one_of_two_groups_lacks_is_left_out_of_both():
@@ -240,7 +240,7 @@ def test_admissions_without_attributes_are_refused(study, tmp_path):
 
 def test_a_study_without_runs_has_no_gaps(tmp_path):
     result = compare_subgroups([], [], {}, None, resamples=100, bootstrap_seed=0, output=tmp_path / "x.json")
-    assert (result["cells"], result["gaps"]) == ([], [])
+    assert (result.cells, result.gaps) == ([], [])
 
 
 def test_the_table_shows_no_count_below_ten(study):

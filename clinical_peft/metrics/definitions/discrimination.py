@@ -9,9 +9,10 @@ resample defines. On a resample written out row by row the values equal those of
 
 import numpy as np
 
+from clinical_peft.disclosure.counts import WhenFew
 from clinical_peft.metrics.areas import BANDS, mean_of_defined
 from clinical_peft.metrics.delong import Placements, contributions
-from clinical_peft.metrics.metric import Compute, WhenFew, metric
+from clinical_peft.metrics.metric import Compute, metric
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighted import WeightedPredictions
 

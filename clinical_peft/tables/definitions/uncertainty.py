@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from clinical_peft.metrics.comparison_records import Comparisons
 from clinical_peft.metrics.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.tables.difference_columns import ends_columns, interval_columns
@@ -136,7 +137,7 @@ def _layout(results: StudyResults, _: Sequence[Record]) -> Layout:
     comparison, metric = results.comparison, results.metric.name
     found = {(row["model"], row["task"]): row for row in comparison["summaries"]}
     tasks = _tasks(comparison)
-    marks = best_and_tied(comparison)
+    marks = best_and_tied(Comparisons.of(comparison))
     rows: list[tuple[str, ...]] = []
     bold = set()
     for group, models in _members(comparison, results.labels).items():

@@ -1,0 +1,292 @@
+"""Records of means over seeds and of differences: aggregate.json and protocol_gaps.json.
+
+In both files a mean stands under the name of the compared metric; in the records it is `value`. Fractions, not percent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from clinical_peft.disclosure.counts import coarse
+from clinical_peft.metrics.delong import DelongTest
+from clinical_peft.metrics.records import Ends, Positives, Record
+from clinical_peft.metrics.registry import COMPARED
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncertainty(Record):
+    """Uncertainty of a mean or of a difference, over patients, and over seeds where there are several.
+
+    Attributes:
+        standard_error: Its standard error.
+        degrees_of_freedom: Of Student's distribution; None when infinite.
+        interval_total: Its interval.
+        p_total: Two-sided p-value of no difference.
+    """
+
+    standard_error: float | None = None
+    degrees_of_freedom: float | None = None
+    interval_total: Ends = None
+    p_total: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientDifference(Record):
+    """A difference, second minus first, over paired resamples of the patients.
+
+    Attributes:
+        difference: Its estimate.
+        interval: Its percentile interval.
+        undefined: Resamples that leave it undefined.
+        p_value: Two-sided: twice the smaller share of resamples on either side of zero, at least 2 / (R + 1).
+    """
+
+    difference: float | None = None
+    interval: Ends = None
+    undefined: int | None = None
+    p_value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(PatientDifference, Uncertainty):
+    """A difference with all that is known of its uncertainty.
+
+    Attributes:
+        interval_bca: BCa interval over patients.
+    """
+
+    interval_bca: Ends = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDifference(Difference):
+    """Difference of two models on a task, second minus first.
+
+    Attributes:
+        group: The comparison, named like the table that its models stand in.
+        task: Name of the task, or `macro_average`.
+        first: One model.
+        second: The other.
+        p_holm: `p_value` adjusted over the pairs of the group on the task.
+        p_holm_table: `p_total` adjusted over all pairs and tasks of the group.
+        significant: Whether `p_holm_table` is at most `clinical_peft.metrics.comparisons.SIGNIFICANCE`.
+        delong: DeLong's test; None where the metric or the type of task has none.
+    """
+
+    group: str
+    task: str
+    first: str
+    second: str
+    p_holm: float | None = None
+    p_holm_table: float | None = None
+    significant: bool = False
+    delong: DelongTest | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary(Record):
+    """A model's mean over seeds on a task.
+
+    Attributes:
+        model: Name of the model.
+        task: Name of the task, or `macro_average`.
+        value: Mean over seeds; None where a seed leaves it undefined, or a task of a macro average.
+        seeds: Number of seeds.
+        seed_sd: Standard deviation over seeds; None for one seed.
+        interval: Percentile interval over patients.
+        interval_99: The same with a coverage of 99 %.
+        interval_bca: BCa interval over patients.
+        standard_error: Over patients and seeds, as for `Uncertainty`.
+        degrees_of_freedom: Likewise.
+        interval_total: Likewise, within 0 and 1.
+        undefined: Resamples that leave the mean undefined.
+        n: Test admissions, like the following None for a macro average.
+        patients: Test patients.
+        classes: Classes of the label space.
+        classes_scored: Classes with positives and negatives in test.
+        positives: Test positives.
+    """
+
+    model: str
+    task: str
+    value: float | None
+    seeds: int
+    seed_sd: float | None = None
+    interval: Ends = None
+    interval_99: Ends = None
+    interval_bca: Ends = None
+    standard_error: float | None = None
+    degrees_of_freedom: float | None = None
+    interval_total: Ends = None
+    undefined: int | None = None
+    n: int | None = None
+    patients: int | None = None
+    classes: int | None = None
+    classes_scored: int | None = None
+    positives: Positives = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparisons(Record):
+    """aggregate.json: a study's runs averaged over seeds and compared.
+
+    Attributes:
+        level: Coverage of the intervals.
+        resamples: Bootstrap resamples of the test patients.
+        macro_tasks: Tasks of the macro average.
+        summaries: Means, by model and task.
+        differences: Differences of the models of each group in pairs.
+        protocol: Protocol of all runs; None without runs.
+        cohorts: Checksum of each task's cohort.
+        metric: Name of the compared metric.
+    """
+
+    level: float
+    resamples: int = 0
+    macro_tasks: list[str] = field(default_factory=list)
+    summaries: list[Summary] = field(default_factory=list)
+    differences: list[ModelDifference] = field(default_factory=list)
+    protocol: str | None = None
+    cohorts: dict[str, str] = field(default_factory=dict)
+    metric: str = COMPARED.name
+
+    @classmethod
+    def of(cls, content: Any, place: str | Path = "aggregate", metric: str = COMPARED.name) -> Self:
+        """Take the record from the content of the file; see `Record.of`.
+
+        Args:
+            content: What the file holds.
+            place: The file, for the message of an error.
+            metric: Name of the compared metric.
+
+        Raises:
+            DataError: A value is missing, or has another type.
+        """
+        summaries = [with_value(row, metric) for row in content.get("summaries", ())]
+        return super().of({**content, "summaries": summaries, "metric": metric}, place)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        content = super().to_json()
+        metric = content.pop("metric")
+        return content | {"summaries": [with_metric(row, metric) for row in content["summaries"]]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolMean:
+    """A model's mean over seeds on a task under one protocol.
+
+    Attributes:
+        value: Mean over seeds.
+        protocol: What all switches amount to.
+        cohort_sha256: Checksum of the cohort.
+        n: Test admissions.
+        patients: Test patients.
+        classes: Classes of the label space.
+        classes_scored: Classes with positives and negatives in test.
+    """
+
+    value: float | None
+    protocol: str
+    cohort_sha256: str
+    n: int | None
+    patients: int | None
+    classes: int
+    classes_scored: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortChanges:
+    """In what two cohorts of a task differ.
+
+    Attributes:
+        joined: Admissions of the second alone.
+        left: Admissions of the first alone.
+        texts: Admissions of both whose texts differ.
+        labels: Admissions of both whose labels differ.
+    """
+
+    joined: int | None = 0
+    left: int | None = 0
+    texts: int | None = 0
+    labels: int | None = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolGap(Difference):
+    """What a switch changes of a task: the ablation minus the corrected runs.
+
+    Attributes:
+        switch: The switch that is on, or `paper` for all.
+        task: Name of the task.
+        corrected: Mean of the corrected runs.
+        arm: Mean of the ablation.
+        changed: In what the whole cohorts differ.
+        p_holm: `p_total` adjusted over all rows.
+        significant: Whether that is significant.
+    """
+
+    switch: str
+    task: str
+    corrected: ProtocolMean
+    arm: ProtocolMean
+    changed: CohortChanges
+    p_holm: float | None = None
+    significant: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolGaps(Record):
+    """protocol_gaps.json: what each of the original's choices is worth.
+
+    Attributes:
+        level: Coverage of the intervals.
+        resamples: Bootstrap resamples of the test patients.
+        model: Name of the model.
+        untouched: By switch, the tasks of the study that it cannot change.
+        rows: One per ablation and task.
+        metric: Name of the compared metric.
+    """
+
+    level: float
+    resamples: int
+    model: str
+    untouched: dict[str, list[str]]
+    rows: list[ProtocolGap]
+    metric: str = COMPARED.name
+
+    @classmethod
+    def of(cls, content: Any, place: str | Path = "protocol gaps", metric: str = COMPARED.name) -> Self:
+        """Take the record from the content of the file; arguments and errors as for `Comparisons.of`."""
+        rows = [
+            row | {side: with_value(row[side], metric) for side in ("corrected", "arm")}
+            for row in content.get("rows", ())
+        ]
+        return super().of({**content, "rows": rows, "metric": metric}, place)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        content = super().to_json()
+        metric = content.pop("metric")
+        rows = [
+            row | {side: with_metric(row[side], metric) for side in ("corrected", "arm")} for row in content["rows"]
+        ]
+        return content | {"rows": rows}
+
+
+def with_value(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """A mean as records hold it."""
+    return {"value" if name == metric else name: value for name, value in row.items()}
+
+
+def with_metric(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """A mean as files hold it."""
+    return {metric if name == "value" else name: value for name, value in row.items()}
+
+
+def coarsened(record: R) -> R:
+    """A record with two significant digits, for a split with a hidden count."""
+    return type(record).of(coarse(record.to_json()))
