@@ -4,7 +4,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from clinical_peft.recipes import Family, LanguageRecipe, Shape
 from clinical_peft.recipes.methods import Method
@@ -36,7 +45,15 @@ SourceName = Annotated[str, AfterValidator(_known_source), Field(json_schema_ext
 """A source of `clinical_peft.sources`."""
 
 Partial = dict[str, Any]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")
+    return value
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_no_boolean)]
 """A seed that every library takes."""
 
 
@@ -51,10 +68,22 @@ UserPath = Annotated[Path, AfterValidator(_expand)]
 """A path in which `~` and environment variables such as `$DATA` are replaced."""
 
 
+_NUMBERS = (int, float, int | None, float | None)
+
+
 class Section(BaseModel):
     """A mapping that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_booleans(cls, given: Any) -> Any:
+        """Refuse true and false for a number, of which pydantic makes 1 and 0."""
+        for name, field in cls.model_fields.items():
+            if isinstance(given, dict) and field.annotation in _NUMBERS and isinstance(given.get(name), bool):
+                raise ValueError(f"{name}: expected a number, found {str(given[name]).lower()}")
+        return given
 
 
 class NoteFile(Section):

@@ -27,6 +27,7 @@ TASK = Task(
     codes=CodeTable(
         name="PROCEDURES_ICD",
         icd9_form=r"[0-9]{2,4}",  # two digits before the dot, up to two after it
+        icd9_category=r"[0-9]{2}",
         icd10_form=r"[0-9A-HJ-NP-Z]{7}",  # of ICD-10-PCS
         may_be_integers=True,
         icd10_may_begin_with_0=True,

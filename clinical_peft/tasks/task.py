@@ -51,7 +51,9 @@ class CodeTable:
     Attributes:
         name: Its name in MIMIC-III; MIMIC-IV has it in lower case.
         icd9_form: Regular expression of a whole ICD-9-CM code, as MIMIC writes it.
+        icd9_category: Regular expression of what stands before the dot where the code is printed with one.
         icd10_form: Regular expression of a whole ICD-10 code.
+        icd10_category: As for ICD-9-CM; None where codes have no dot.
         four_characters: First characters of the ICD-9-CM codes whose group has four characters; others have three.
         may_be_integers: Whether its ICD-9-CM codes hold digits alone, so that the original could read them as integers.
         icd10_may_begin_with_0: Whether an ICD-10 code may.
@@ -61,7 +63,9 @@ class CodeTable:
 
     name: str
     icd9_form: str
+    icd9_category: str
     icd10_form: str
+    icd10_category: str | None = None
     four_characters: tuple[str, ...] = ()
     may_be_integers: bool = False
     icd10_may_begin_with_0: bool = False

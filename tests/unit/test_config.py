@@ -42,6 +42,8 @@ def test_schema_is_current():
         ({"protocoll": "paper"}, "unknown key protocoll"),
         ({"data": {"mimic": "/x"}}, "unknown key data.mimic"),
         ({"seed": "many"}, "seed: "),
+        ({"matrix": {"seeds": [True]}}, "matrix.seeds.0: expected a whole number (found True)"),
+        ({"evaluation": {"resamples": True}}, "evaluation: resamples: expected a number, found true"),
         ({"matrix": {"tasks": ["readmission"]}}, "matrix.tasks"),
         ({"matrix": {"models": ["gpt"]}}, "matrix.models: 'gpt' is not among the models"),
         ({"matrix": {"models": ["llama", "llama"]}}, "matrix.models: lists a name twice"),

@@ -18,7 +18,7 @@ _NOTE: Columns = {
     "ROW_ID": "integer",
     "SUBJECT_ID": "integer",
     "HADM_ID": "integer",
-    "CHARTDATE": "text",
+    "CHARTDATE": "time",
     "CATEGORY": "text",
     "ISERROR": "text",
     "TEXT": "text",
@@ -91,7 +91,7 @@ SOURCE = Source(
         NoteTable(
             key=KEY,
             name="NOTEEVENTS",
-            columns={**_NOTE, "CHARTTIME": "text"},
+            columns={**_NOTE, "CHARTTIME": "time"},
             read=_read_notes,
             release=("MIMIC-III 1.4", 2_083_180),
             summaries=59_652,

@@ -23,7 +23,7 @@ _NOTE: Columns = {
     "note_id": "text",
     "subject_id": "integer",
     "hadm_id": "integer",
-    "charttime": "text",
+    "charttime": "time",
     "text": "text",
 }
 _PATIENT: Columns = {"subject_id": "integer", "anchor_age": "integer", "anchor_year": "integer"}
@@ -122,7 +122,7 @@ SOURCE = Source(
                 "hadm_id": "integer",
                 "note_type": "text",
                 "note_seq": "integer",
-                "charttime": "text",
+                "charttime": "time",
                 "text": "text",
             },
         ),
