@@ -28,5 +28,5 @@ TASK = Task(
     labelled_step="with a coin",
     is_published=False,
     is_control=True,
-    release_rows={"mimic-iii": (33_997, 48_745)},  # of the paper\'s Table 1
+    release_rows={"mimic-iii": (33_997, 48_745)},  # of the paper's Table 1
 )

@@ -51,5 +51,5 @@ TASK = Task(
             ("icd",),
         ),
     },
-    release_rows={"mimic-iii": (33_994, 48_741)},  # of the paper\'s Table 1
+    release_rows={"mimic-iii": (33_994, 48_741)},  # of the paper's Table 1
 )

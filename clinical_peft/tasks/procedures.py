@@ -47,6 +47,6 @@ TASK = Task(
             ("taken to",),
         ),
     },
-    release_rows={"mimic-iii": (30_030, 43_068)},  # of the paper\'s Table 1
+    release_rows={"mimic-iii": (30_030, 43_068)},  # of the paper's Table 1
     summary_shares={"mimic-iv": 0.6},
 )

@@ -14,10 +14,26 @@ TaskType = Literal["binary", "multiclass", "multilabel"]
 Columns = Mapping[str, Literal["integer", "text", "time"]]
 """Columns of a table, and what stands in them."""
 
-SURVIVAL: Columns = {"HADM_ID": "integer", "SUBJECT_ID": "integer", "HOSPITAL_EXPIRE_FLAG": "integer"}
-STAYS: Columns = {**SURVIVAL, "ADMITTIME": "time", "DISCHTIME": "time"}
-ICD9: Columns = {"SUBJECT_ID": "integer", "HADM_ID": "integer", "ICD9_CODE": "text"}
-ICD9_OR_10: Columns = {"subject_id": "integer", "hadm_id": "integer", "icd_version": "integer", "icd_code": "text"}
+
+def columns(*, integer: str = "", time: str = "", text: str = "") -> Columns:
+    """Describe the columns that are read of a table.
+
+    Args:
+        integer: Names of columns of whole numbers, separated by blanks.
+        time: Names of columns of times.
+        text: Names of other columns.
+    """
+    return {
+        **dict.fromkeys(integer.split(), "integer"),
+        **dict.fromkeys(time.split(), "time"),
+        **dict.fromkeys(text.split(), "text"),
+    }
+
+
+SURVIVAL = columns(integer="HADM_ID SUBJECT_ID HOSPITAL_EXPIRE_FLAG")
+STAYS: Columns = {**SURVIVAL, **columns(time="ADMITTIME DISCHTIME")}
+ICD9 = columns(integer="SUBJECT_ID HADM_ID", text="ICD9_CODE")
+ICD9_OR_10 = columns(integer="subject_id hadm_id icd_version", text="icd_code")
 
 
 @dataclass(frozen=True)

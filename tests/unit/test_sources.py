@@ -12,7 +12,7 @@ from tables_fixtures import write_csv
 
 from clinical_peft import sources
 from clinical_peft.config.experiments import check_runnable
-from clinical_peft.config.sections import Cohorts
+from clinical_peft.config.hospital import Cohorts
 from clinical_peft.config.switches import SWITCHES
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
