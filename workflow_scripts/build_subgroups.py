@@ -1,4 +1,4 @@
-"""Tell of every admission who the patient is."""
+"""Write the attributes of every admission's patient."""
 
 from pathlib import Path
 

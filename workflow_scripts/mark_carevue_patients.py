@@ -1,4 +1,4 @@
-"""Tell which test patients belong to the CareVue subset."""
+"""Mark the test patients of the CareVue subset."""
 
 from pathlib import Path
 
