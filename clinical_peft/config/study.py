@@ -71,11 +71,6 @@ class Study(Section):
         return resolve_switches(self.protocol, self.switches)
 
     @property
-    def task_titles(self) -> dict[str, str]:
-        """Titles that the study gives tasks in place of their own."""
-        return {name: entry.title for name, entry in self.tasks.items() if entry.title is not None}
-
-    @property
     def divides_carevue(self) -> bool:
         """Whether the study tells which test patients are in the CareVue subset of MIMIC-III."""
         return self.contamination == "carevue" or self.gaps.contamination is not None
