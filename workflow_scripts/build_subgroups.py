@@ -1,4 +1,4 @@
-"""Write the attributes of every admission's patient."""
+"""Add patient attributes to each admission."""
 
 from pathlib import Path
 

@@ -138,3 +138,12 @@ def test_the_line_names_the_file(tmp_path):
         "own.yaml: defined, but not in the matrix, so not run: data.note_files mine; methods narrow; adapters mine-lora"
     )
     assert describe_unused(study, []) is None
+
+
+def test_a_key_by_its_earlier_name_is_mentioned(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("study: mine\ntasks: {los: {label: Days in hospital}}\n")
+    default = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    study = load_study(deep_merge(default, read_study_file(path)))
+    line = "own.yaml: tasks.los.label is now tasks.los.title; the earlier name still works"
+    assert line in str(describe_unused(study, [path]))
