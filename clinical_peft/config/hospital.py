@@ -1,11 +1,11 @@
 """Sections on the hospital: its folders, the synthetic one, cohorts and leaks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
-from clinical_peft.config.sections import Name, Section, Seed, UserPath
+from clinical_peft.config.sections import Name, NoteFile, Section, Seed, UserPath
 from clinical_peft.sources import SOURCES, data_folders, find_source
 
 
@@ -17,22 +17,6 @@ def _known_source(name: str) -> str:
 
 SourceName = Annotated[str, AfterValidator(_known_source), Field(json_schema_extra={"enum": [*SOURCES]})]
 """A source of `clinical_peft.sources`."""
-
-
-class NoteFile(Section):
-    """A corpus from a user's own file of notes (.jsonl, .csv or .csv.gz)."""
-
-    path: UserPath
-    id_column: str = "note_id"
-    text_column: str = "text"
-    subject_column: str | None = Field(
-        None, description="patient identifier; without one, near-duplicate notes are kept in one split"
-    )
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """Names of the columns or keys that are read."""
-        return self.model_dump(exclude={"path"})
 
 
 if TYPE_CHECKING:

@@ -75,6 +75,22 @@ class Section(BaseModel):
         return given
 
 
+class NoteFile(Section):
+    """A corpus from a user's own file of notes (.jsonl, .csv or .csv.gz)."""
+
+    path: UserPath
+    id_column: str = "note_id"
+    text_column: str = "text"
+    subject_column: str | None = Field(
+        None, description="patient identifier; without one, near-duplicate notes are kept in one split"
+    )
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Names of the columns or keys that are read."""
+        return self.model_dump(exclude={"path"})
+
+
 class ScratchSource(Section):
     """A base trained in the workflow on general English text."""
 
