@@ -367,28 +367,27 @@ def check_runnable(study: Study) -> None:
         ConfigError: Real weights would be trained on synthetic notes without `data.synthetic_for_real_bases`, or the
             synthetic hospital would be asked for tables that it does not have.
     """
-    if reads_synthetic_notes(study):
-        for source in _sources_in_use(study):
-            if not source.is_synthesised:
-                given = " and ".join(f"data.{key}" for key in source.folders)
-                raise ConfigError(f"config: the synthetic hospital has no tables of {source.title}; give {given}")
+    folders = _folders_in_use(study)
+    for source in folders.values():
+        if reads_synthetic_notes(study) and not source.is_synthesised:
+            given = " and ".join(f"data.{key}" for key in source.folders)
+            raise ConfigError(f"config: the synthetic hospital has no tables of {source.title}; give {given}")
     real = real_bases_in_use(study)
     if real and reads_synthetic_notes(study) and not study.data.synthetic_for_real_bases:
-        keys = [key for source in _sources_in_use(study) for key in (source.key, source.note_key)]
-        folders = ", ".join(f"data.{key}" for key in dict.fromkeys(keys))
         raise ConfigError(
             f"config: study {study.study!r} would train real weights ({', '.join(real)}) on synthetic notes; give the "
-            f"folders {folders}, or set data.synthetic_for_real_bases to true"
+            f"folders {', '.join(f'data.{key}' for key in folders)}, or set data.synthetic_for_real_bases to true"
         )
 
 
-def _sources_in_use(study: Study) -> list[Source]:
-    """Sources of outcomes and of corpora that the selected jobs read."""
-    found = [find_source(study.cohorts.source)] if runs_in_use(study) else []
+def _folders_in_use(study: Study) -> dict[str, Source]:
+    """Folders that the selected jobs read, or would if tables were given, by key of section `data`."""
+    source = find_source(study.cohorts.source)
+    folders = {source.key: source, source.note_key: source} if runs_in_use(study) else {}
     for corpus in corpora_in_use(study):
         if corpus in hospital_corpora():
-            found += sources_of_corpus(corpus)
-    return list({source.name: source for source in found}.values())
+            folders |= {source.note_key: source for source in sources_of_corpus(corpus)}
+    return folders
 
 
 def scratch_source(study: Study, base: str) -> ScratchSource | None:

@@ -2,13 +2,20 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from clinical_peft.recipes import Family, LanguageRecipe, Shape
 from clinical_peft.recipes.methods import Method
-from clinical_peft.sources import SOURCES, data_folders, find_source
 from clinical_peft.tasks import TASKS
 from clinical_peft.tracking.stores import EXPECTED, holds_credentials, is_store
 
@@ -26,17 +33,16 @@ TaskName = Annotated[str, AfterValidator(_known_task), Field(json_schema_extra={
 """A task of `clinical_peft.tasks`."""
 
 
-def _known_source(name: str) -> str:
-    if name not in SOURCES:
-        raise ValueError(f"expected one of {', '.join(SOURCES)}")
-    return name
-
-
-SourceName = Annotated[str, AfterValidator(_known_source), Field(json_schema_extra={"enum": [*SOURCES]})]
-"""A source of `clinical_peft.sources`."""
-
 Partial = dict[str, Any]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")
+    return value
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_no_boolean)]
 """A seed that every library takes."""
 
 
@@ -51,144 +57,22 @@ UserPath = Annotated[Path, AfterValidator(_expand)]
 """A path in which `~` and environment variables such as `$DATA` are replaced."""
 
 
+_NUMBERS = (int, float, int | None, float | None)
+
+
 class Section(BaseModel):
     """A mapping that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-class NoteFile(Section):
-    """A corpus from a user's own file of notes (.jsonl, .csv or .csv.gz)."""
-
-    path: UserPath
-    id_column: str = "note_id"
-    text_column: str = "text"
-    subject_column: str | None = Field(
-        None, description="patient identifier; without one, near-duplicate notes are kept in one split"
-    )
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """Names of the columns or keys that are read."""
-        return self.model_dump(exclude={"path"})
-
-
-if TYPE_CHECKING:
-    _Folders = Section
-else:
-    _Folders = create_model(
-        "_Folders",
-        __base__=Section,
-        **{key: (UserPath | None, Field(None, description=text)) for key, text in data_folders().items()},
-    )
-    """The folders of all sources, one key each."""
-
-
-class Data(_Folders):
-    """Where the hospital's tables are; all of its folders null means the synthetic hospital."""
-
-    whole_release: bool | None = Field(
-        None,
-        description="whether the tables of notes must have the row counts of the releases; null: those that "
-        "SHA256SUMS.txt lists or that have as many rows but for 5 %",
-    )
-    splits: Literal["hash"] | UserPath = Field(
-        "hash", description="`hash`, or a folder of mimic_train.csv, mimic_val.csv and mimic_test.csv"
-    )
-    split_salt: str = Field("clinical-peft", description="salt of the patient-level hash split")
-    pmv_split: Literal["core-patient", "derived-random", "beep"] = Field(
-        "core-patient", description="split of pmv: by patient, by admission at random, or as in `pmv_labels`"
-    )
-    pmv_labels: UserPath | None = Field(None, description="BEEP's label file (a pickle), for `pmv_split: beep`")
-    carevue_patients: UserPath | None = Field(
-        None, description="PATIENTS file of mimic3-carevue; null approximates its patients by ICUSTAYS.DBSOURCE"
-    )
-    note_files: dict[Name, NoteFile] = Field({}, description="further corpora, by name")
-    general_corpus: Name | None = Field(
-        None,
-        description="general text on which forgetting is measured: `general` or one of `note_files`; null is `general` "
-        "for bases trained here, and none for others",
-    )
-    synthetic_for_real_bases: bool = Field(
-        False, description="allow a base with real weights to be trained on synthetic notes"
-    )
-
-    @model_validator(mode="after")
-    def _check_pmv_labels(self) -> "Data":
-        if (self.pmv_split == "beep") != (self.pmv_labels is not None):
-            raise ValueError("pmv_split: beep and pmv_labels go together; set both or neither")
-        return self
-
-    def folder(self, key: str) -> Path | None:
-        """Return a source's folder by its key, or None where the study gives none."""
-        folder: Path | None = getattr(self, key)
-        return folder
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether the hospital is generated."""
-        return all(self.folder(key) is None for key in _Folders.model_fields)
-
-
-class Synthetic(Section):
-    """The synthetic hospital."""
-
-    size: Literal["tiny", "demo", "gaps", "large"] = "demo"
-    seed: Seed = 1
-
-
-COHORT_KEYS: dict[str, str | None] = {"icd": "separate", "icd_map": None, "ventilation": None}
-"""Keys of the section `cohorts` that only some sources know, with their defaults."""
-
-
-class Cohorts(Section):
-    """Where outcomes, and the notes that they are predicted from, come from."""
-
-    source: SourceName = "mimic-iii"
-    icd: Literal["separate", "map-to-9", "only-9", "only-10"] = Field(
-        "separate",
-        description="of mimic-iv, codes of two versions: classes named by version, ICD-10 replaced by `icd_map`, or "
-        "one version alone",
-    )
-    icd_map: UserPath | None = Field(
-        None, description="CSV file with icd10_code and icd9_code, for `icd: map-to-9`; none comes with this package"
-    )
-    ventilation: Literal["adjusted"] | None = Field(
-        None,
-        description="of mimic-iv: null follows mimic-code's published query of ventilation; `adjusted` measures gaps "
-        "in elapsed time and counts oxygen devices without an oxygen flow",
-    )
-
-    @model_validator(mode="after")
-    def _check_source(self) -> "Cohorts":
-        source = find_source(self.source)
-        for key, default in COHORT_KEYS.items():
-            if getattr(self, key) != default and key not in source.cohort_keys:
-                takers = ", ".join(other.name for other in SOURCES.values() if key in other.cohort_keys)
-                raise ValueError(f"{key} is for the source {takers}; remove it, or choose another source")
-        if self.icd == "map-to-9" and self.icd_map is None:
-            raise ValueError(
-                "icd: map-to-9 needs icd_map, a CSV file with the columns icd10_code and icd9_code, such as one made "
-                "of the General Equivalence Mappings of CMS; or choose separate, only-9 or only-10"
-            )
-        if self.icd != "map-to-9" and self.icd_map is not None:
-            raise ValueError(f"icd_map is for icd: map-to-9, not for {self.icd}; remove one of the two")
-        return self
-
-
-class Leakage(Section):
-    """What counts as a repeated note, and what is done about outcomes that a note states."""
-
-    near_duplicate_threshold: float = Field(
-        0.5, gt=0, le=1, description="share of a note's shingles that another text holds when it repeats the note"
-    )
-    shingle_words: int = Field(5, ge=2, le=20, description="words of a shingle")
-    drop_stated_outcomes: bool = Field(
-        False, description="drop admissions whose note states the task's outcome, by the patterns of the leakage check"
-    )
-    fail_on_stated_outcomes: bool = Field(
-        False, description="end the build when an admission note states its task's outcome, family history apart"
-    )
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_booleans(cls, given: Any) -> Any:
+        """Refuse true and false for a number, of which pydantic makes 1 and 0."""
+        for name, field in cls.model_fields.items():
+            if isinstance(given, dict) and field.annotation in _NUMBERS and isinstance(given.get(name), bool):
+                raise ValueError(f"{name}: expected a number, found {str(given[name]).lower()}")
+        return given
 
 
 class ScratchSource(Section):

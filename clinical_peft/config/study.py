@@ -6,16 +6,14 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from clinical_peft.config.gaps import Gaps
+from clinical_peft.config.hospital import Cohorts, Data, Leakage, Synthetic
 from clinical_peft.config.search import SearchSection
 from clinical_peft.config.sections import (
     Adapter,
     Base,
     Budget,
-    Cohorts,
-    Data,
     Evaluation,
     Hub,
-    Leakage,
     Matrix,
     MethodEntry,
     Model,
@@ -24,7 +22,6 @@ from clinical_peft.config.sections import (
     ScratchSource,
     Section,
     Seed,
-    Synthetic,
     TaskEntry,
     TaskName,
     Tracking,
@@ -74,11 +71,6 @@ class Study(Section):
         return resolve_switches(self.protocol, self.switches)
 
     @property
-    def task_titles(self) -> dict[str, str]:
-        """Titles that the study gives tasks in place of their own."""
-        return {name: entry.title for name, entry in self.tasks.items() if entry.title is not None}
-
-    @property
     def divides_carevue(self) -> bool:
         """Whether the study tells which test patients are in the CareVue subset of MIMIC-III."""
         return self.contamination == "carevue" or self.gaps.contamination is not None
@@ -86,7 +78,7 @@ class Study(Section):
     @property
     def corpora(self) -> tuple[str, ...]:
         """Names of all corpora that a study can ask for."""
-        return (*MIMIC_CORPORA, *self.paired_corpora, "general", *self.data.note_files)
+        return (*hospital_corpora(), *self.paired_corpora, "general", *self.data.note_files)
 
     @property
     def paired_corpora(self) -> tuple[str, ...]:
@@ -101,8 +93,8 @@ class Study(Section):
             _known(f"switches.{name}", name, SWITCHES, "switches")
         self._check_source()
         for corpus in self.data.note_files:
-            arms = tuple(f"{name}-{arm}" for name in MIMIC_CORPORA for arm in PAIRED_ARMS)
-            if corpus in (*MIMIC_CORPORA, *arms, "general", "admission"):
+            arms = tuple(f"{name}-{arm}" for name in hospital_corpora() for arm in PAIRED_ARMS)
+            if corpus in (*hospital_corpora(), *arms, "general", "admission"):
                 raise ValueError(f"data.note_files.{corpus}: this name is taken; choose another")
         if self.data.general_corpus is not None:
             _known("data.general_corpus", self.data.general_corpus, ("general", *self.data.note_files), "corpora")

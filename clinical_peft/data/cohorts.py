@@ -48,7 +48,7 @@ def build_cohort(
         admission_notes: What `build_admission_notes` wrote.
         outcomes: The database that the notes are of.
         splits: ``hash``, or the folder of published lists, which also drop the patients that they do not name.
-        salt: What the hash split and the control task's coin depend on.
+        salt: What the hash split and the control task's labels depend on.
         pmv_split: For pmv only. ``core-patient``: as the other tasks; ``derived-random``: by admission, the source's
             way; ``beep``: members, labels and split of BEEP's file, which ``outcomes`` has. In the last two a
             patient can stand in two splits.
@@ -107,7 +107,7 @@ def _labelled(
     if labels.begin_cohort:
         notes = attrition.record("with an admission note", _label(kind.name, notes, labels.frame))
     if kind.drops_death_statements:
-        notes = attrition.record("telling no death", _tell_no_death(notes, switches))
+        notes = attrition.record("telling no death", _drop_death_statements(notes, switches))
     if labels.begin_cohort:
         return notes
     for step, admissions in labels.dropped.items():
@@ -118,7 +118,7 @@ def _labelled(
     return frame
 
 
-def _tell_no_death(notes: pd.DataFrame, switches: Mapping[str, bool]) -> pd.DataFrame:
+def _drop_death_statements(notes: pd.DataFrame, switches: Mapping[str, bool]) -> pd.DataFrame:
     original = switch_on(switches, "death_phrases_original")
     texts = pd.Series([without_death_phrases(text, original=original) for text in notes["text"]], index=notes.index)
     return notes.assign(text=texts)[texts.notna()]

@@ -44,6 +44,10 @@ def _values(line: bytes, keys: Sequence[str], place: str) -> dict[str, object]:
     try:
         # Decoded here, since `json` takes UTF-16 and encoded surrogates too.
         row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_Pairs)
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{place}: expected UTF-8 text, found other bytes, as in Latin-1 or UTF-16; save the file as UTF-8"
+        ) from None
     except (ValueError, RecursionError) as error:  # of digits, too, of which Python converts no more than some
         raise DataError(f"{place}: expected a JSON object ({type(error).__name__})") from None
     if not isinstance(row, _Pairs):

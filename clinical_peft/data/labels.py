@@ -28,7 +28,7 @@ def survival_labels(admissions: pd.DataFrame) -> pd.DataFrame:
     return _labelled(rows.assign(label=rows["died"]))
 
 
-def coin_labels(admissions: pd.DataFrame, salt: str) -> pd.DataFrame:
+def control_labels(admissions: pd.DataFrame, salt: str) -> pd.DataFrame:
     """Return a random label for each admission, by its `salt`; other arguments as for `survival_labels`."""
     return _labelled(admissions.assign(label=[control_label(hadm_id, salt) for hadm_id in admissions["hadm_id"]]))
 

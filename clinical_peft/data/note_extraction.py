@@ -14,7 +14,7 @@ from clinical_peft.data.note_table import NOTE_SCHEMA, note_batch_writer
 from clinical_peft.data.releases import expected_rows
 from clinical_peft.data.seen_texts import SeenTexts
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import HEADER_ROWS
+from clinical_peft.data.tables import HEADER_ROWS, stripped
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.sources import NoteTable, sources_of_corpus
 
@@ -87,8 +87,11 @@ def _checked(
     ids = SeenTexts()
     for batch in table.read(path):
         for column in ("note_id", "subject_id"):
-            if batch[column].null_count:
-                number = HEADER_ROWS + rows + 1 + pc.index(pc.is_null(batch[column]), True).as_py()
+            missing = pc.is_null(batch[column])
+            if column == "note_id":
+                missing = pc.or_(missing, pc.fill_null(pc.equal(stripped(batch[column]), ""), False))
+            if pc.any(missing).as_py():
+                number = HEADER_ROWS + rows + 1 + pc.index(missing, True).as_py()
                 raise DataError(
                     f"{path}: row {number}: expected a {column} in every row, found none; "
                     "without it notes cannot be told apart or split by patient"

@@ -104,7 +104,7 @@ def _notes(
         counts["rows_read"] += 1
         place = f"{source}: {where}"
         note_id, text = _note_id(row[id_column], place, id_column), _text(row[text_column], place, text_column)
-        if not note_id or note_id in ids:
+        if not note_id.strip() or note_id in ids:
             raise DataError(f"{place}: expected a note id of its own in {id_column}, found none or a repeated one")
         ids.add(note_id)
         note: dict[str, object] = {"note_id": note_id, "kind": KIND, "text": clean_structured(text)}
@@ -167,6 +167,9 @@ def _rows(source: Path, columns: list[str], text_column: str) -> Iterator[tuple[
         for batch in stream_table(source, columns):
             for row in batch.to_pylist():
                 number += 1
-                yield f"row {number}", row | {text_column: row[text_column] or ""}  # an empty field is a missing value
+                yield (
+                    f"row {number}",
+                    row | {text_column: row[text_column] or ""},
+                )  # a field without a value is a missing text
     else:
         raise DataError(f"{source}: expected a file of notes ending in .jsonl, .csv, .jsonl.gz or .csv.gz")

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from clinical_peft.data.consistency import check_key
+from clinical_peft.data.consistency import check_key, read_keyed_table
 from clinical_peft.data.note_table import parquet_writer
-from clinical_peft.data.table_files import find_table, locate_table
+from clinical_peft.data.table_files import locate_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table
 from clinical_peft.sources import find_source
 
@@ -83,11 +83,9 @@ def admission_attributes(folder: Path, ethnicity: str) -> pd.DataFrame:
     Raises:
         DataError: The table is missing or malformed, or names an admission twice.
     """
-    path = find_table(folder, "ADMISSIONS")
     columns = {"HADM_ID": INTEGER, "SUBJECT_ID": INTEGER, "ADMITTIME": TIME}
-    texts = ["INSURANCE", "ADMISSION_TYPE", ethnicity]
-    rows = check_key(read_table(path, columns | dict.fromkeys(texts, TEXT)), "HADM_ID", path)
-    rows = rows.dropna(subset=["HADM_ID", "SUBJECT_ID"]).rename(columns=str.lower)
+    columns |= dict.fromkeys(["INSURANCE", "ADMISSION_TYPE", ethnicity], TEXT)
+    rows = read_keyed_table(folder, "ADMISSIONS", columns).dropna(subset=["hadm_id", "subject_id"])
     rows = rows.astype({"hadm_id": "int64", "subject_id": "int64"})
     rows["ethnicity"] = _grouped(rows[ethnicity.lower()], _ETHNICITY)
     rows["admission_type"] = _grouped(rows["admission_type"], _ADMISSION_TYPES)

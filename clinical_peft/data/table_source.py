@@ -12,6 +12,8 @@ from clinical_peft.data.quotation_marks import QuotationMarks
 from clinical_peft.errors import DataError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_GZIP_MARK = b"\x1f\x8b"
 # What reading a damaged archive raises.
 UNREADABLE = (OSError, EOFError, zlib.error, cast(type[Exception], igzip_lib.error))
 REPAIR = "the file is cut off or damaged: fetch it again and compare its checksum"
@@ -95,12 +97,25 @@ def read_header(path: Path) -> list[str]:
         text = io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline="")
         with text as handle:
             header = next(csv.reader(handle), None)
-        "".join(header or ()).encode()
     except FileNotFoundError:
         raise DataError(f"{path}: expected a CSV file, found none") from None
-    except (*UNREADABLE, UnicodeEncodeError, csv.Error) as error:
-        reason = "not UTF-8" if isinstance(error, UnicodeEncodeError) else type(error).__name__
-        raise DataError(f"{path}: the header cannot be read ({reason}); {REPAIR}") from None
+    except (*UNREADABLE, csv.Error) as error:
+        raise DataError(f"{path}: the header cannot be read ({type(error).__name__}); {REPAIR}") from None
+    if problem := _problem_of_encoding("".join(header or ()).encode("utf-8", "surrogateescape")):
+        raise DataError(f"{path}: the header cannot be read {problem}")
     if not header:
         raise DataError(f"{path}: expected a header line, found an empty file; {REPAIR}")
     return header
+
+
+def _problem_of_encoding(header: bytes) -> str:
+    """Say why a header is no UTF-8, and what to do; nothing if it is."""
+    if header.startswith(_GZIP_MARK):
+        return "(gzip); add .gz to its name"
+    if header.startswith(_UTF_16_MARKS) or b"\0" in header:
+        return "(UTF-16); save the file as UTF-8"
+    try:
+        header.decode()
+    except UnicodeDecodeError:
+        return f"(not UTF-8); save the file as UTF-8, or if it was: {REPAIR}"
+    return ""

@@ -28,6 +28,7 @@ TEXT = pa.string()
 INTEGER = pa.int64()
 FLAG = pa.bool_()  # of a column that holds 0, 1 or nothing
 TIME = pa.timestamp("s")  # seconds, because shifted dates reach the year 2200 and births of the oldest 1800
+MISSING = ("", "NA", "NULL")  # fields without a value; R and SQL write the words
 HEADER_ROWS = 1  # rows are counted from 1, the header's, as pyarrow counts them
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,9 @@ logger = logging.getLogger(__name__)
 Columns = Sequence[str] | Mapping[str, pa.DataType]
 
 
-def stream_table(path: Path, columns: Columns, *, block_size: int = BLOCK_SIZE) -> Iterator[pa.RecordBatch]:
+def stream_table(
+    path: Path, columns: Columns, *, times: Sequence[str] = (), block_size: int = BLOCK_SIZE
+) -> Iterator[pa.RecordBatch]:
     """Read chosen columns of a table at constant memory.
 
     The header is checked before this function returns, so a missing column is reported before any work. The borders
@@ -45,10 +48,11 @@ def stream_table(path: Path, columns: Columns, *, block_size: int = BLOCK_SIZE) 
         path: CSV file, gzipped when its name ends in ``.gz``.
         columns: Canonical column names, or a mapping from them to a type: `TEXT` (the default), `INTEGER` (in any
             spelling of `clinical_peft.data.whole_numbers`), `FLAG` (such a number that is 0 or 1) or `TIME`.
+        times: Those of the columns of `TEXT` that hold times, which are checked and kept as they are written.
         block_size: Bytes read at a time; no row may be longer.
 
     Returns:
-        Batches with the columns in the order and under the names asked for. An empty field is null.
+        Batches with the columns in the order and under the names asked for. A field of `MISSING` is null.
 
     Raises:
         DataError: A column is missing or stands in the header twice; the file is cut off, corrupt, not UTF-8 or holds
@@ -57,7 +61,7 @@ def stream_table(path: Path, columns: Columns, *, block_size: int = BLOCK_SIZE) 
     """
     path = Path(path)
     types = dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, TEXT)
-    return _stream(path, types, _match_columns(path, list(types)), block_size)
+    return _stream(path, types, _match_columns(path, list(types)), times, block_size)
 
 
 def read_table(path: Path, columns: Columns) -> pd.DataFrame:
@@ -76,6 +80,11 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
     types = dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, TEXT)
     table = pa.Table.from_batches(stream_table(path, types), schema=pa.schema(list(types.items())))
     return table.to_pandas(types_mapper={INTEGER: pd.Int64Dtype(), FLAG: pd.BooleanDtype()}.get)
+
+
+def stripped(texts: pa.StringArray) -> pa.StringArray:
+    """Return a column of texts without blanks around them; null stays null."""
+    return pc.utf8_trim_whitespace(texts)
 
 
 def marked_as_error(marks: pa.BooleanArray) -> pa.BooleanArray:
@@ -102,13 +111,16 @@ def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
 
 def _describe_header(header: list[str], asked: list[str]) -> str:
     """Say which columns there are; the row may be data, since a file without a header begins with a note."""
+    for separator, name in _SEPARATORS.items():
+        if len(header) == 1 and known_names(header[0].split(separator), asked):
+            return f"one of another name; expected commas between columns, found {name}: write the file with commas"
     if known_names(header, asked):
         return f"{describe_names(header, asked)}; if the column has another name, rename it in the header"
     return f"a first row of {len(header)} fields that does not hold any known name; add a header, or rename its columns"
 
 
 def _stream(
-    path: Path, types: dict[str, pa.DataType], spelling: dict[str, str], block_size: int
+    path: Path, types: dict[str, pa.DataType], spelling: dict[str, str], times: Sequence[str], block_size: int
 ) -> Iterator[pa.RecordBatch]:
     problems: list[str] = []
 
@@ -127,7 +139,7 @@ def _stream(
                 convert_options=pa_csv.ConvertOptions(
                     include_columns=[spelling[name] for name in types],
                     column_types=dict.fromkeys(spelling.values(), TEXT),
-                    null_values=[""],
+                    null_values=MISSING,
                     strings_can_be_null=True,
                 ),
             )
@@ -136,6 +148,8 @@ def _stream(
                     _convert(array, kind, f"{path}: column {name}", rows)
                     for array, (name, kind) in zip(batch.columns, types.items(), strict=True)
                 ]
+                for name in times:
+                    _convert(arrays[list(types).index(name)], TIME, f"{path}: column {name}", rows)
                 rows += batch.num_rows
                 yield pa.RecordBatch.from_arrays(arrays, names=list(types))
         except pa.ArrowInvalid as error:
@@ -159,7 +173,10 @@ def _explain(error: Exception, problems: list[str], block_size: int, rows: int) 
     row = re.search(r"Row #(\d+)", message)
     where = f"row {row.group(1)}" if row else f"after row {rows}"
     if "invalid UTF8" in message:
-        return f"{where}: expected UTF-8 text, found other bytes; {REPAIR}"
+        return (
+            f"{where}: expected UTF-8 text, found other bytes; {REPAIR}, or if it is in another encoding, such as "
+            "Latin-1, save it as UTF-8"
+        )
     if "straddles two block boundaries" in message:
         return f"{where}: a row is longer than {block_size} bytes, perhaps for a lost quotation mark; {REPAIR}"
     return f"{where}: expected CSV text, found something else; {REPAIR}"
@@ -197,4 +214,5 @@ def _first_misfit(array: pa.Array, kind: pa.DataType) -> int:
     return low
 
 
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _KIND_NAMES = {INTEGER: "whole numbers", FLAG: "0 or 1", TIME: "times as YYYY-MM-DD HH:MM:SS"}

@@ -53,7 +53,7 @@ def procedure_intervals(path: Path, stay: str) -> pd.DataFrame:
     """
     columns = {stay.upper(): INTEGER, "STARTTIME": TIME, "ENDTIME": TIME, "ITEMID": INTEGER, "STATUSDESCRIPTION": TEXT}
     rows = read_table(path, columns)
-    replaced = rows["STATUSDESCRIPTION"] == "Rewritten"  # an order that a later row states again
+    replaced = rows["STATUSDESCRIPTION"].str.strip() == "Rewritten"  # an order that a later row states again
     rows = rows[(rows["ITEMID"] == VENTILATION_PROCEDURE) & ~replaced].rename(columns=str.lower)
     rows = rows.dropna(subset=[stay, "starttime", "endtime"])
     rows = rows[rows["starttime"] < rows["endtime"]][[stay, "starttime", "endtime"]].astype({stay: "int64"})

@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
 
 
-def coin(request: "LabelRequest") -> "Labels":
+def control(request: "LabelRequest") -> "Labels":
     """Label every admission at random."""
     from clinical_peft.data.labelling import Labels
-    from clinical_peft.data.labels import coin_labels
+    from clinical_peft.data.labels import control_labels
 
-    return Labels(frame=coin_labels(request.outcomes.admissions(), request.salt))
+    return Labels(frame=control_labels(request.outcomes.admissions(), request.salt))
 
 
 TASK = Task(
@@ -23,10 +23,10 @@ TASK = Task(
     place=6,
     type="binary",
     classes=("tails", "heads"),
-    label=coin,
+    label=control,
     tables={"mimic-iii": {"ADMISSIONS": SURVIVAL}, "mimic-iv": {"admissions": SURVIVAL}},
     labelled_step="with a coin",
     is_published=False,
     is_control=True,
-    release_rows={"mimic-iii": (33_997, 48_745)},  # of the paper\'s Table 1
+    release_rows={"mimic-iii": (33_997, 48_745)},  # of the paper's Table 1
 )

@@ -12,8 +12,10 @@ DIAGNOSIS_CODES = CodeTable(
     name="DIAGNOSES_ICD",
     # Three digits, V and two, or E and three, before the dot; up to two after it, of E one.
     icd9_form=r"[0-9]{3,5}|V[0-9]{2,4}|E[0-9]{3,4}",
+    icd9_category=r"[0-9]{3}|V[0-9]{2}|E[0-9]{3}",
     # ICD-10-CM: a letter, a digit, and one to five characters more, without the dot.
     icd10_form=r"[A-Z][0-9][0-9A-Z]{1,5}",
+    icd10_category=r"[A-Z][0-9][0-9A-Z]",
     four_characters=("V", "E"),
     enough_for_zeros=200,
 )
@@ -49,5 +51,5 @@ TASK = Task(
             ("icd",),
         ),
     },
-    release_rows={"mimic-iii": (33_994, 48_741)},  # of the paper\'s Table 1
+    release_rows={"mimic-iii": (33_994, 48_741)},  # of the paper's Table 1
 )

@@ -45,6 +45,6 @@ TASK = Task(
             ("discharge",),
         ),
     },
-    release_rows={"mimic-iii": (30_421, 43_609)},  # of the paper\'s Table 1
+    release_rows={"mimic-iii": (30_421, 43_609)},  # of the paper's Table 1
     cohort_share=0.88,
 )

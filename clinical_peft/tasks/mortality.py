@@ -43,5 +43,5 @@ TASK = Task(
             ("comfort", "cmo", "hospice", "terminal", "autopsy", "withdraw"),
         ),
     },
-    release_rows={"mimic-iii": (33_954, 48_684)},  # of the paper\'s Table 1
+    release_rows={"mimic-iii": (33_954, 48_684)},  # of the paper's Table 1
 )

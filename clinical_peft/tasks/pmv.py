@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from clinical_peft.tasks.task import ICD9_OR_10, Statement, Task
+from clinical_peft.tasks.task import ICD9_OR_10, Statement, Task, columns
 
 if TYPE_CHECKING:
     from clinical_peft.data.labelling import LabelRequest, Labels
@@ -33,16 +33,16 @@ TASK = Task(
     label=prolonged_ventilation,
     tables={
         "mimic-iii": {
-            "ADMISSIONS": {"HADM_ID": "integer", "ADMITTIME": "time"},
-            "PATIENTS": {"SUBJECT_ID": "integer", "DOB": "time"},
-            "ICUSTAYS": {"ICUSTAY_ID": "integer", "SUBJECT_ID": "integer", "HADM_ID": "integer", "INTIME": "time"},
-            "DIAGNOSES_ICD": {"HADM_ID": "integer", "ICD9_CODE": "text"},
-            "NOTEEVENTS": {"HADM_ID": "integer", "CHARTTIME": "time", "CATEGORY": "text"},
+            "ADMISSIONS": columns(integer="HADM_ID", time="ADMITTIME"),
+            "PATIENTS": columns(integer="SUBJECT_ID", time="DOB"),
+            "ICUSTAYS": columns(integer="ICUSTAY_ID SUBJECT_ID HADM_ID", time="INTIME"),
+            "DIAGNOSES_ICD": columns(integer="HADM_ID", text="ICD9_CODE"),
+            "NOTEEVENTS": columns(integer="HADM_ID", time="CHARTTIME", text="CATEGORY"),
         },
         "mimic-iv": {
-            "admissions": {"hadm_id": "integer", "subject_id": "integer", "admittime": "time"},
-            "patients": {"subject_id": "integer", "anchor_age": "integer", "anchor_year": "integer"},
-            "icustays": {"stay_id": "integer", "subject_id": "integer", "hadm_id": "integer", "intime": "time"},
+            "admissions": columns(integer="hadm_id subject_id", time="admittime"),
+            "patients": columns(integer="subject_id anchor_age anchor_year"),
+            "icustays": columns(integer="stay_id subject_id hadm_id", time="intime"),
             "diagnoses_icd": ICD9_OR_10,
         },
     },
@@ -69,7 +69,7 @@ TASK = Task(
             ("extubat", "intubat"),
         ),
     },
-    release_rows={"mimic-iii": (5_666, 7_079)},  # of the paper\'s Table 1
+    release_rows={"mimic-iii": (5_666, 7_079)},  # of the paper's Table 1
     cohort_share=0.35,
     summary_shares={"mimic-iv": 0.03},  # most admissions are without intensive care
 )

@@ -27,6 +27,7 @@ TASK = Task(
     codes=CodeTable(
         name="PROCEDURES_ICD",
         icd9_form=r"[0-9]{2,4}",  # two digits before the dot, up to two after it
+        icd9_category=r"[0-9]{2}",
         icd10_form=r"[0-9A-HJ-NP-Z]{7}",  # of ICD-10-PCS
         may_be_integers=True,
         icd10_may_begin_with_0=True,
@@ -46,6 +47,6 @@ TASK = Task(
             ("taken to",),
         ),
     },
-    release_rows={"mimic-iii": (30_030, 43_068)},  # of the paper\'s Table 1
+    release_rows={"mimic-iii": (30_030, 43_068)},  # of the paper's Table 1
     summary_shares={"mimic-iv": 0.6},
 )

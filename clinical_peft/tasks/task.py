@@ -14,10 +14,26 @@ TaskType = Literal["binary", "multiclass", "multilabel"]
 Columns = Mapping[str, Literal["integer", "text", "time"]]
 """Columns of a table, and what stands in them."""
 
-SURVIVAL: Columns = {"HADM_ID": "integer", "SUBJECT_ID": "integer", "HOSPITAL_EXPIRE_FLAG": "integer"}
-STAYS: Columns = {**SURVIVAL, "ADMITTIME": "time", "DISCHTIME": "time"}
-ICD9: Columns = {"SUBJECT_ID": "integer", "HADM_ID": "integer", "ICD9_CODE": "text"}
-ICD9_OR_10: Columns = {"subject_id": "integer", "hadm_id": "integer", "icd_version": "integer", "icd_code": "text"}
+
+def columns(*, integer: str = "", time: str = "", text: str = "") -> Columns:
+    """Describe the columns that are read of a table.
+
+    Args:
+        integer: Names of columns of whole numbers, separated by blanks.
+        time: Names of columns of times.
+        text: Names of other columns.
+    """
+    return {
+        **dict.fromkeys(integer.split(), "integer"),
+        **dict.fromkeys(time.split(), "time"),
+        **dict.fromkeys(text.split(), "text"),
+    }
+
+
+SURVIVAL = columns(integer="HADM_ID SUBJECT_ID HOSPITAL_EXPIRE_FLAG")
+STAYS: Columns = {**SURVIVAL, **columns(time="ADMITTIME DISCHTIME")}
+ICD9 = columns(integer="SUBJECT_ID HADM_ID", text="ICD9_CODE")
+ICD9_OR_10 = columns(integer="subject_id hadm_id icd_version", text="icd_code")
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,9 @@ class CodeTable:
     Attributes:
         name: Its name in MIMIC-III; MIMIC-IV has it in lower case.
         icd9_form: Regular expression of a whole ICD-9-CM code, as MIMIC writes it.
+        icd9_category: Regular expression of what stands before the dot where the code is printed with one.
         icd10_form: Regular expression of a whole ICD-10 code.
+        icd10_category: As for ICD-9-CM; None where codes have no dot.
         four_characters: First characters of the ICD-9-CM codes whose group has four characters; others have three.
         may_be_integers: Whether its ICD-9-CM codes hold digits alone, so that the original could read them as integers.
         icd10_may_begin_with_0: Whether an ICD-10 code may.
@@ -61,7 +79,9 @@ class CodeTable:
 
     name: str
     icd9_form: str
+    icd9_category: str
     icd10_form: str
+    icd10_category: str | None = None
     four_characters: tuple[str, ...] = ()
     may_be_integers: bool = False
     icd10_may_begin_with_0: bool = False

@@ -59,8 +59,8 @@ STAYS_AND_CODES = {
     ),
     163: _labelled(
         73,
-        "codes that have not the form of ICD-9: a dot, an ICD-10 code, one digit, five digits",
-        diagnoses=("428.0", "5849", "I5020"),
+        "codes that have not the form of ICD-9: a letter inside, an ICD-10 code, one digit, five digits",
+        diagnoses=("428X0", "5849", "I5020"),
         procedures=("9", "12345", "3961"),
         labels={"diagnoses": (["428", "584", "I50"], ["584"]), "procedures": (["9", "123", "396"], ["396"])},
     ),

@@ -199,7 +199,7 @@ TEXTS = {
     120: Case("a report without text", (Note(27, ""),), None, None),
     121: Case(
         "a report that pandas reads as missing, so that the original is left with an addendum alone",
-        (Note(28, "NA"), Note(29, f"Chief Complaint:\nUnread{END}", date="2150-01-11", description="Addendum")),
+        (Note(28, "nan"), Note(29, f"Chief Complaint:\nUnread{END}", date="2150-01-11", description="Addendum")),
         None,
         None,
     ),

@@ -85,7 +85,7 @@ def test_the_last_report_names_the_patient(tmp_path):
 
 def test_texts_that_the_original_reads_as_missing(tmp_path):
     notes = [
-        [1, 1, 10, "2150-01-01", DISCHARGE, "Report", "NA"],
+        [1, 1, 10, "2150-01-01", DISCHARGE, "Report", "nan"],
         [2, 1, 10, "2150-01-02", DISCHARGE, "Addendum", summary("fall")],
     ]
     folder = hospital(tmp_path, notes)

@@ -57,8 +57,8 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "gzip file whose first block is of no kind": ("csv.gz", ZIPPED[:10] + b"\xff" * 8, "header cannot be read"),
     "gzip file with bytes after its end": ("csv.gz", ZIPPED + b"more", "cannot be read beyond byte"),
     "plain text named gzip": ("csv.gz", GOOD, r"header cannot be read \(BadGzipFile\)"),
-    "gzip named plain text": ("csv", ZIPPED, r"header cannot be read \(not UTF-8\)"),
-    "UTF-16": ("csv", GOOD.decode().encode("utf-16"), r"header cannot be read \(not UTF-8\)"),
+    "gzip named plain text": ("csv", ZIPPED, r"header cannot be read \(gzip\)"),
+    "UTF-16": ("csv", GOOD.decode().encode("utf-16"), r"header cannot be read \(UTF-16\)"),
     "no bytes": ("csv", b"", "expected a header line, found an empty file"),
     "no bytes, gzipped": ("csv.gz", gzip.compress(b""), "expected a header line, found an empty file"),
     "header alone": ("csv", table([]), "expected notes, found a header alone"),
@@ -110,7 +110,7 @@ CASES: dict[str, tuple[str, bytes, str]] = {
 def small_blocks(monkeypatch):
     """Let the damage lie some blocks behind the beginning."""
     monkeypatch.setattr("clinical_peft.data.tables.BLOCK_SIZE", BLOCK)
-    monkeypatch.setattr(stream_table, "__kwdefaults__", {"block_size": BLOCK})
+    monkeypatch.setattr(stream_table, "__kwdefaults__", stream_table.__kwdefaults__ | {"block_size": BLOCK})
 
 
 @pytest.mark.parametrize("flattened", [True, False])

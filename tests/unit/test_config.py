@@ -42,6 +42,8 @@ def test_schema_is_current():
         ({"protocoll": "paper"}, "unknown key protocoll"),
         ({"data": {"mimic": "/x"}}, "unknown key data.mimic"),
         ({"seed": "many"}, "seed: "),
+        ({"matrix": {"seeds": [True]}}, "matrix.seeds.0: expected a whole number (found True)"),
+        ({"evaluation": {"resamples": True}}, "evaluation: resamples: expected a number, found true"),
         ({"matrix": {"tasks": ["readmission"]}}, "matrix.tasks"),
         ({"matrix": {"models": ["gpt"]}}, "matrix.models: 'gpt' is not among the models"),
         ({"matrix": {"models": ["llama", "llama"]}}, "matrix.models: lists a name twice"),
@@ -263,14 +265,18 @@ def test_a_base_is_read_as_far_as_the_longest_context_in_use():
     assert experiments.longest_reading(study({"matrix": {"adapters": [], "models": []}}), "tiny-llama") is None
 
 
+def title_of(task: str, *overrides: dict) -> str | None:
+    return study(*overrides).tasks[task].title
+
+
 def test_a_task_may_have_a_title_of_its_own_and_needs_none():
-    assert study().task_titles == {}
-    assert study({"tasks": {"los": {"title": "Days in hospital"}}}).task_titles == {"los": "Days in hospital"}
+    assert title_of("los") is None
+    assert title_of("los", {"tasks": {"los": {"title": "Days in hospital"}}}) == "Days in hospital"
 
 
 def test_label_is_the_earlier_name_of_a_tasks_title():
     written = {"tasks": {"los": {"label": "Days in hospital"}, "pmv": {}}}
-    assert study(written).task_titles == {"los": "Days in hospital"}
+    assert title_of("los", written) == "Days in hospital"
     assert list(renamed_keys(written)) == ["tasks.los.label is now tasks.los.title; the earlier name still works"]
     assert list(renamed_keys({"tasks": {"los": {"title": "Days in hospital"}}})) == []
     with pytest.raises(ConfigError, match=r"tasks\.los: expected title alone, found label, its earlier name, too"):

@@ -88,7 +88,7 @@ def test_periods(tmp_path, charted, expected):
         ([(DEVICE, "High flow nasal cannula")], "HFNC"),
         ([(DEVICE, "Oxymizer")], OXYGEN),
         ([(DEVICE, "None")], "None"),
-        ([(DEVICE, "Trach mask")], None),
+        ([(DEVICE, "Trach mask")], TRACHEOSTOMY),  # as written by a program that drops blanks
         ([(MODE, "NIV"), (HAMILTON, "CMV")], None),
     ],
 )
@@ -208,16 +208,25 @@ FROM numbered GROUP BY stay_id, number HAVING MIN(charttime) != MAX(charttime) O
 """  # mimic-code's oxygen_delivery, ventilator_setting and ventilation, of July 2026, for SQLite
 
 
+def as_written(value: str) -> str:
+    """The database's spelling of a value: the name of a mask ends in a blank."""
+    return f"{value} " if value.endswith(" mask") else value
+
+
 def published(charted) -> list[tuple[int, int, int, str]]:
     with sqlite3.connect(":memory:") as database:
         database.execute("CREATE TABLE chart (stay_id INT, charttime INT, itemid INT, value TEXT, storetime INT)")
         database.execute("CREATE TABLE listed (item INT, value TEXT, status TEXT)")
-        database.executemany("INSERT INTO listed VALUES (?, ?, ?)", [(*key, name) for key, name in STATUS_OF.items()])
+        listed = [(item, as_written(value), status) for (item, value), status in STATUS_OF.items()]
+        database.executemany("INSERT INTO listed VALUES (?, ?, ?)", listed)
         database.executemany("INSERT INTO chart VALUES (?, ?, ?, ?, ?)", charted)
         return database.execute(PUBLISHED).fetchall()
 
 
-VALUES = {item: sorted(value for listed, value in STATUS_OF if listed == item) for item in (DEVICE, MODE, HAMILTON)}
+VALUES = {
+    item: sorted(as_written(value) for listed, value in STATUS_OF if listed == item)
+    for item in (DEVICE, MODE, HAMILTON)
+}
 GAPS = (900, 900, 3600, 3600, 13 * HOUR, round(13.25 * HOUR), round(13.75 * HOUR), 14 * HOUR, 15 * HOUR)  # seconds
 
 

@@ -12,7 +12,7 @@ from tables_fixtures import write_csv
 
 from clinical_peft import sources
 from clinical_peft.config.experiments import check_runnable
-from clinical_peft.config.sections import Cohorts
+from clinical_peft.config.hospital import Cohorts
 from clinical_peft.config.switches import SWITCHES
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
@@ -99,7 +99,7 @@ CLINIC = Source(
     admission_tables=(Table(key="clinic", name="letters", columns=LETTERS),),
     attribute_tables=(Table(key="clinic", name="stays", columns=STAYS),),
     task_tables={
-        **dict.fromkeys(("mortality", "los", "control"), {"stays": STAYS}),
+        **{name: {"stays": STAYS} for name in ("mortality", "los", "control")},
         "diagnoses": {"findings": FINDINGS},
     },
     build_admission_notes=build_admission_notes,
@@ -185,7 +185,7 @@ def test_the_synthetic_hospital_says_which_source_it_lacks(clinic, monkeypatch):
     from test_study_inputs import study_with
 
     study = study_with(cohorts={"source": "clinic"}, matrix={"tasks": ["los"], "models": ["tfidf"], "adapters": []})
-    with pytest.raises(ConfigError, match="the synthetic hospital has no tables of Clinic; give data.clinic"):
+    with pytest.raises(ConfigError, match=r"the synthetic hospital has no tables of Clinic; give data\.clinic"):
         check_runnable(study)
 
 

@@ -188,3 +188,12 @@ def test_a_value_of_the_command_line_names_no_file(tmp_path):
 
 def load_files(*paths: Path):
     return study_file.load_study(deep_merge(*map(read_study_file, paths)), paths[1:])
+
+
+def test_a_key_by_its_earlier_name_is_mentioned(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("study: mine\ntasks: {los: {label: Days in hospital}}\n")
+    default = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    study = load_study(deep_merge(default, read_study_file(path)))
+    line = "own.yaml: tasks.los.label is now tasks.los.title; the earlier name still works"
+    assert notices(study, [path], read_study_file(path)) == [line]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinical_peft.sources.source import AdmissionRequest, HasTable, NoteTable, OutcomeFiles, Source, Table
-from clinical_peft.tasks.task import Columns
+from clinical_peft.tasks.task import Columns, columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,32 +14,11 @@ if TYPE_CHECKING:
     from clinical_peft.data.outcomes import Outcomes
 
 KEY = "mimic_iii"
-_NOTE: Columns = {
-    "ROW_ID": "integer",
-    "SUBJECT_ID": "integer",
-    "HADM_ID": "integer",
-    "CHARTDATE": "text",
-    "CATEGORY": "text",
-    "ISERROR": "text",
-    "TEXT": "text",
-}
-_CHARTED: Columns = {
-    "ICUSTAY_ID": "integer",
-    "ITEMID": "integer",
-    "CHARTTIME": "text",
-    "VALUE": "text",
-    "ERROR": "text",
-}
-_EXTUBATIONS: Columns = {"ICUSTAY_ID": "integer", "STARTTIME": "time", "ITEMID": "integer"}
-_INTERVALS: Columns = {**_EXTUBATIONS, "ENDTIME": "time", "STATUSDESCRIPTION": "text"}
-_ATTRIBUTES: Columns = {
-    "HADM_ID": "integer",
-    "SUBJECT_ID": "integer",
-    "ADMITTIME": "time",
-    "INSURANCE": "text",
-    "ADMISSION_TYPE": "text",
-    "ETHNICITY": "text",
-}
+_NOTE = columns(integer="ROW_ID SUBJECT_ID HADM_ID", time="CHARTDATE", text="CATEGORY ISERROR TEXT")
+_CHARTED = columns(integer="ICUSTAY_ID ITEMID", text="CHARTTIME VALUE ERROR")
+_EXTUBATIONS = columns(integer="ICUSTAY_ID ITEMID", time="STARTTIME")
+_INTERVALS: Columns = {**_EXTUBATIONS, **columns(time="ENDTIME", text="STATUSDESCRIPTION")}
+_ATTRIBUTES = columns(integer="HADM_ID SUBJECT_ID", time="ADMITTIME", text="INSURANCE ADMISSION_TYPE ETHNICITY")
 
 
 def _read_notes(path: Path) -> "Iterator[pa.RecordBatch]":
@@ -91,29 +70,29 @@ SOURCE = Source(
         NoteTable(
             key=KEY,
             name="NOTEEVENTS",
-            columns={**_NOTE, "CHARTTIME": "text"},
+            columns={**_NOTE, **columns(time="CHARTTIME")},
             read=_read_notes,
             release=("MIMIC-III 1.4", 2_083_180),
             summaries=59_652,
         ),
     ),
     admission_tables=(
-        Table(key=KEY, name="NOTEEVENTS", columns={**_NOTE, "DESCRIPTION": "text"}),
-        Table(key=KEY, name="ADMISSIONS", columns={"HADM_ID": "integer", "ADMISSION_TYPE": "text"}),
+        Table(key=KEY, name="NOTEEVENTS", columns={**_NOTE, **columns(text="DESCRIPTION")}),
+        Table(key=KEY, name="ADMISSIONS", columns=columns(integer="HADM_ID", text="ADMISSION_TYPE")),
     ),
     attribute_tables=(
         Table(key=KEY, name="ADMISSIONS", columns=_ATTRIBUTES),
         Table(
             key=KEY,
             name="PATIENTS",
-            columns={"SUBJECT_ID": "integer", "GENDER": "text", "DOB": "time"},
+            columns=columns(integer="SUBJECT_ID", time="DOB", text="GENDER"),
             optional=True,
         ),
-        Table(key=KEY, name="ICUSTAYS", columns={"HADM_ID": "integer", "DBSOURCE": "text"}, optional=True),
+        Table(key=KEY, name="ICUSTAYS", columns=columns(integer="HADM_ID", text="DBSOURCE"), optional=True),
     ),
     ventilation_tables=_ventilation_tables,
-    list_tables=(Table(key=KEY, name="ADMISSIONS", columns={"HADM_ID": "integer", "SUBJECT_ID": "integer"}),),
-    carevue_tables=(Table(key=KEY, name="ICUSTAYS", columns={"SUBJECT_ID": "integer", "DBSOURCE": "text"}),),
+    list_tables=(Table(key=KEY, name="ADMISSIONS", columns=columns(integer="HADM_ID SUBJECT_ID")),),
+    carevue_tables=(Table(key=KEY, name="ICUSTAYS", columns=columns(integer="SUBJECT_ID", text="DBSOURCE")),),
     carevue_absent_from="mimic-iv",
     is_synthesised=True,
     build_admission_notes=_build_admission_notes,

@@ -21,7 +21,7 @@ from clinical_peft.data.note_cleaning import normalise_marks
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.sections import MAIN_SECTIONS, admission_note, anchored_sections, unanchored_sections
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import FLAG, INTEGER, TEXT, marked_as_error, read_table, stream_table
+from clinical_peft.data.tables import FLAG, INTEGER, TEXT, marked_as_error, read_table, stream_table, stripped
 from clinical_peft.files import PARTIAL
 from clinical_peft.sources.mimic_iii.original_reader import MISSING_WORDS
 
@@ -98,7 +98,7 @@ def _discharge_summaries(
     tallies = {step: Tally() for step in ("rows of NOTEEVENTS", *conditions)}
     parts: list[pd.DataFrame] = []
     with pq.ParquetWriter(texts, _TEXT_SCHEMA, compression="zstd", use_dictionary=False) as writer:
-        for batch in stream_table(noteevents, _NOTE_COLUMNS):
+        for batch in stream_table(noteevents, _NOTE_COLUMNS, times=("CHARTDATE",)):
             tallies["rows of NOTEEVENTS"].add(batch["SUBJECT_ID"])
             for step, holds in conditions.items():
                 batch = batch.filter(holds(batch))
@@ -116,7 +116,7 @@ def _described(batch: pa.RecordBatch) -> pd.DataFrame:
     columns = {name: name.lower() for name in ("ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE")}
     described = batch.select(list(columns)).to_pandas(types_mapper={INTEGER: pd.Int64Dtype()}.get)
     digests = [xxhash.xxh3_128_digest(text.as_buffer()) for text in batch["TEXT"]]
-    is_report = pc.fill_null(pc.equal(batch["DESCRIPTION"], "Report"), False)
+    is_report = pc.fill_null(pc.equal(stripped(batch["DESCRIPTION"]), "Report"), False)
     return described.rename(columns=columns).assign(is_report=is_report.to_pandas(), digest=digests)
 
 
@@ -126,7 +126,7 @@ def _conditions(mimic_iii: Path, sections_unanchored: bool, error_notes_kept: bo
     admissions = check_key(read_table(path, {"HADM_ID": INTEGER, "ADMISSION_TYPE": TEXT}), "HADM_ID", path)
     admissions = admissions.dropna(subset=["HADM_ID"])
     listed = pa.array(admissions["HADM_ID"].astype("int64"))
-    newborns = pa.array(admissions["HADM_ID"][admissions["ADMISSION_TYPE"] == "NEWBORN"].astype("int64"))
+    newborns = pa.array(admissions["HADM_ID"][admissions["ADMISSION_TYPE"].str.strip() == "NEWBORN"].astype("int64"))
 
     def has_text(batch: pa.RecordBatch) -> pa.Array:
         present = pc.is_valid(batch["TEXT"])
@@ -136,7 +136,7 @@ def _conditions(mimic_iii: Path, sections_unanchored: bool, error_notes_kept: bo
 
     right: dict[str, Condition] = {"not marked as an error": lambda batch: pc.invert(marked_as_error(batch["ISERROR"]))}
     return {
-        "discharge summaries": lambda batch: pc.equal(batch["CATEGORY"], "Discharge summary"),
+        "discharge summaries": lambda batch: pc.equal(stripped(batch["CATEGORY"]), "Discharge summary"),
         **({} if error_notes_kept else right),
         "with text": has_text,
         "with an admission": lambda batch: pc.is_valid(batch["HADM_ID"]),

@@ -80,5 +80,5 @@ def mark_carevue_patients(
 
 def _charted_in_carevue_alone(icustays: Path) -> set[int]:
     stays = read_table(icustays, {"SUBJECT_ID": INTEGER, "DBSOURCE": TEXT}).dropna(subset=["SUBJECT_ID"])
-    in_carevue = (stays["DBSOURCE"] == "carevue").groupby(stays["SUBJECT_ID"]).all()
+    in_carevue = (stays["DBSOURCE"].str.strip() == "carevue").groupby(stays["SUBJECT_ID"]).all()
     return set(in_carevue[in_carevue].index.astype(int))

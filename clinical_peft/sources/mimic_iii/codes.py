@@ -7,6 +7,7 @@ import pandas as pd
 
 from clinical_peft.config.switches import switch_on
 from clinical_peft.data.attrition import CODES, Attrition
+from clinical_peft.data.code_spelling import plain_codes
 from clinical_peft.data.consistency import check_one_patient
 from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
 from clinical_peft.data.lost_zeros import warn_of_lost_zeros
@@ -27,9 +28,10 @@ def code_table(
 
     Diagnoses keep 3 characters, 4 when they begin with V or E. Procedures keep 3, leading zeros included unless
     procedure_codes_as_integers is on, when codes of different procedures fall together ("0331" and "3310") and one
-    missing code turns all into decimals ("54" into "54."). Unless malformed_codes_kept is on, rows are left out whose
-    code has not the form of ICD-9-CM, and rows without admission or patient; otherwise their codes count for the
-    label space. A table whose codes lost their leading zeros is warned of (`clinical_peft.data.lost_zeros`).
+    missing code turns all into decimals ("54" into "54."). Unless malformed_codes_kept is on, other spellings of a
+    code count as the code (`plain_codes`), and rows are left out whose code has not the form of ICD-9-CM, and rows
+    without admission or patient; otherwise their codes count for the label space. A table whose codes lost their
+    leading zeros is warned of (`clinical_peft.data.lost_zeros`).
 
     Args:
         task: diagnoses or procedures.
@@ -42,7 +44,7 @@ def code_table(
 
     Raises:
         DataError: The table is missing or malformed, or gives an admission to two patients; a step leaves nothing; a
-            code that is to be read as a number is none.
+            code was read as a number, or is to be read as one and is none.
     """
     kind = find_codes(task)
     name = kind.name
@@ -54,6 +56,8 @@ def code_table(
     warn_of_lost_zeros(coded["code"], kind, path, "ICD9_CODE")
     rows = coded
     if not kept:
+        codes = plain_codes(rows["code"], kind.icd9_category, f"{path}: column ICD9_CODE")
+        rows = rows.assign(code=codes)
         rows = attrition.record("of the form of ICD-9-CM", rows[has_icd9_form(rows["code"], kind)], unit=CODES)
     identified = attrition.record("with an admission", rows[rows["hadm_id"].notna()], unit=CODES)
     identified = attrition.record("with a patient", identified[identified["subject_id"].notna()], unit=CODES)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clinical_peft.data.tables import FLAG, INTEGER, TEXT, marked_as_error, stream_table
+from clinical_peft.data.tables import FLAG, INTEGER, TEXT, marked_as_error, stream_table, stripped
 
 
 def read_noteevents(path: Path) -> Iterator[pa.RecordBatch]:
@@ -17,8 +17,8 @@ def read_noteevents(path: Path) -> Iterator[pa.RecordBatch]:
     """
     columns = dict.fromkeys(("CHARTDATE", "CHARTTIME", "CATEGORY", "TEXT"), TEXT)
     columns |= dict.fromkeys(("ROW_ID", "SUBJECT_ID", "HADM_ID"), INTEGER) | {"ISERROR": FLAG}
-    for batch in stream_table(path, columns):
-        category = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(batch["CATEGORY"], "unknown")))
+    for batch in stream_table(path, columns, times=("CHARTDATE", "CHARTTIME")):
+        category = pc.utf8_lower(stripped(pc.fill_null(batch["CATEGORY"], "unknown")))
         yield pa.RecordBatch.from_pydict(
             {
                 "note_id": pc.binary_join_element_wise("mimic-iii", pc.cast(batch["ROW_ID"], TEXT), "-"),

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clinical_peft.data.attrition import ICU_STAYS, Attrition
+from clinical_peft.data.code_spelling import plain_codes
 from clinical_peft.data.consistency import read_keyed_table
 from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9, long_ventilation
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table, stream_table
+from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table, stream_table, stripped
 from clinical_peft.tasks.diagnoses import DIAGNOSIS_CODES
 
 NOTE_WINDOW_HOURS = 48
@@ -41,6 +42,7 @@ def ventilated_admissions(mimic_iii: Path, episodes: pd.DataFrame, attrition: At
     path = find_table(mimic_iii, "DIAGNOSES_ICD")
     codes = read_table(path, {"HADM_ID": INTEGER, "ICD9_CODE": TEXT})
     warn_of_lost_zeros(codes["ICD9_CODE"], DIAGNOSIS_CODES, path, "ICD9_CODE")  # 0140 would be taken for 140
+    codes["ICD9_CODE"] = plain_codes(codes["ICD9_CODE"], DIAGNOSIS_CODES.icd9_category, f"{path}: column ICD9_CODE")
     excluded = codes["HADM_ID"][codes["ICD9_CODE"].str.match(EXCLUDED_ICD9, na=False)]
     return long_ventilation(stays, excluded, episodes.rename(columns={"icustay_id": "stay_id"}), attrition)
 
@@ -56,7 +58,7 @@ def with_early_note(mimic_iii: Path, admissions: pd.DataFrame) -> pd.DataFrame:
     found: set[int] = set()
     columns = {"HADM_ID": INTEGER, "CHARTTIME": TIME, "CATEGORY": TEXT}
     for batch in stream_table(find_table(mimic_iii, "NOTEEVENTS"), columns):
-        category = pc.utf8_trim_whitespace(batch["CATEGORY"])  # "Respiratory " in the release
+        category = stripped(batch["CATEGORY"])  # "Respiratory " in the release
         wanted = pc.is_in(category, value_set=_NOTE_CATEGORIES)
         wanted = pc.and_(wanted, pc.and_(pc.is_valid(batch["HADM_ID"]), pc.is_valid(batch["CHARTTIME"])))
         notes = batch.filter(wanted).to_pandas()

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from clinical_peft.data.stay_partitions import by_stay
 from clinical_peft.data.table_files import find_table, locate_table
-from clinical_peft.data.tables import FLAG, INTEGER, TEXT, TIME, marked_as_error, read_table, stream_table
+from clinical_peft.data.tables import FLAG, INTEGER, TEXT, TIME, marked_as_error, read_table, stream_table, stripped
 from clinical_peft.data.ventilation_table import VENTILATION_PROCEDURE, procedure_intervals, seconds_since_1970
 from clinical_peft.sources.mimic_iii.ventilation_items import (
     EXTUBATION_PROCEDURES,
@@ -119,7 +119,7 @@ def _charted_events(path: Path) -> Iterator[pd.DataFrame]:
 
 
 def _flagged(rows: pa.RecordBatch, path: Path) -> pd.DataFrame:
-    items, values = rows["ITEMID"].to_numpy(), rows["VALUE"].to_pandas()
+    items, values = rows["ITEMID"].to_numpy(), stripped(rows["VALUE"]).to_pandas()
     ventilated = np.isin(items, sorted(VENTILATOR_SETTINGS))
     for item, excluded in VENTILATOR_EXCLUDED_VALUES.items():
         ventilated |= (items == item) & (values != excluded).to_numpy()

@@ -19,7 +19,7 @@ VENTILATOR_SETTINGS = frozenset(
 )
 # Any value but this one.
 VENTILATOR_EXCLUDED_VALUES = {720: "Other/Remarks", 223848: "Other"}
-# These values only. Trailing spaces are the database's own.
+# These values only; the database has blanks after some of them.
 VENTILATOR_VALUES = {467: frozenset({"Ventilator"})}
 OXYGEN_VALUES = {
     226732: frozenset(
@@ -27,11 +27,11 @@ OXYGEN_VALUES = {
             "Nasal cannula",
             "Face tent",
             "Aerosol-cool",
-            "Trach mask ",
+            "Trach mask",
             "High flow neb",
             "Non-rebreather",
-            "Venti mask ",
-            "Medium conc mask ",
+            "Venti mask",
+            "Medium conc mask",
             "T-piece",
             "High flow nasal cannula",
             "Ultrasonic neb",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinical_peft.sources.source import AdmissionRequest, HasTable, NoteTable, OutcomeFiles, Source, Table
-from clinical_peft.tasks.task import Columns
+from clinical_peft.tasks.task import columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,36 +19,11 @@ _RELEASE = "MIMIC-IV-Note 2.2"
 # The abstract of MIMIC-IV-Note, and the paper after it, give 331,794 discharge summaries; the file, and the counts that
 # MIMIC's own validation script asserts, have one fewer.
 _SUMMARIES = 331_793
-_NOTE: Columns = {
-    "note_id": "text",
-    "subject_id": "integer",
-    "hadm_id": "integer",
-    "charttime": "text",
-    "text": "text",
-}
-_PATIENT: Columns = {"subject_id": "integer", "anchor_age": "integer", "anchor_year": "integer"}
-_CHARTED: Columns = {
-    "stay_id": "integer",
-    "itemid": "integer",
-    "charttime": "text",
-    "storetime": "text",
-    "value": "text",
-}
-_INTERVALS: Columns = {
-    "stay_id": "integer",
-    "starttime": "time",
-    "endtime": "time",
-    "itemid": "integer",
-    "statusdescription": "text",
-}
-_ATTRIBUTES: Columns = {
-    "hadm_id": "integer",
-    "subject_id": "integer",
-    "admittime": "time",
-    "insurance": "text",
-    "admission_type": "text",
-    "race": "text",
-}
+_NOTE = columns(integer="subject_id hadm_id", time="charttime", text="note_id text")
+_PATIENT = columns(integer="subject_id anchor_age anchor_year")
+_CHARTED = columns(integer="stay_id itemid", text="charttime storetime value")
+_INTERVALS = columns(integer="stay_id itemid", time="starttime endtime", text="statusdescription")
+_ATTRIBUTES = columns(integer="hadm_id subject_id", time="admittime", text="insurance admission_type race")
 
 
 def _read_notes(path: Path, *, kind: str) -> "Iterator[pa.RecordBatch]":
@@ -117,19 +92,12 @@ SOURCE = Source(
         Table(
             key=NOTE_KEY,
             name="discharge",
-            columns={
-                "subject_id": "integer",
-                "hadm_id": "integer",
-                "note_type": "text",
-                "note_seq": "integer",
-                "charttime": "text",
-                "text": "text",
-            },
+            columns=columns(integer="subject_id hadm_id note_seq", time="charttime", text="note_type text"),
         ),
         Table(
             key=KEY,
             name="admissions",
-            columns={"hadm_id": "integer", "subject_id": "integer", "admittime": "time"},
+            columns=columns(integer="hadm_id subject_id", time="admittime"),
         ),
         Table(key=KEY, name="patients", columns=_PATIENT),
     ),
@@ -138,7 +106,7 @@ SOURCE = Source(
         Table(
             key=KEY,
             name="patients",
-            columns={**_PATIENT, "gender": "text", "anchor_year_group": "text"},
+            columns={**_PATIENT, **columns(text="gender anchor_year_group")},
             optional=True,
         ),
     ),

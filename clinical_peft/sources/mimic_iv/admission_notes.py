@@ -17,7 +17,7 @@ from clinical_peft.data.joined_notes import ADMISSION_SCHEMA, joined_notes, plac
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.sections import MAIN_SECTIONS, SECTION_HEADERS, admission_note
 from clinical_peft.data.table_files import find_table
-from clinical_peft.data.tables import INTEGER, TEXT, stream_table
+from clinical_peft.data.tables import INTEGER, TEXT, stream_table, stripped
 from clinical_peft.files import private_directory
 from clinical_peft.sources.mimic_iv.patients import adult_admissions
 from clinical_peft.sources.mimic_iv.sections import known_at_admission, merged_sections
@@ -78,7 +78,7 @@ def _cut_notes(discharge: Path, adults: pa.Array, cut: Path, attrition: Attritio
     tallies = {step: Tally() for step in ("rows of discharge", *conditions)}
     parts: list[pd.DataFrame] = []
     with pq.ParquetWriter(cut, _CUT_SCHEMA, compression="zstd") as writer:
-        for batch in stream_table(discharge, _NOTE_COLUMNS):
+        for batch in stream_table(discharge, _NOTE_COLUMNS, times=("charttime",)):
             tallies["rows of discharge"].add(batch["subject_id"])
             for step, holds in conditions.items():
                 batch = batch.filter(holds(batch))
@@ -86,7 +86,7 @@ def _cut_notes(discharge: Path, adults: pa.Array, cut: Path, attrition: Attritio
             texts = batch["text"].to_pylist()
             sections = [known_at_admission(text) for text in texts]
             notes = batch.drop_columns(["text", "note_type"]).to_pandas()
-            notes[_IS_ADDENDUM] = [kind == ADDENDUM for kind in batch["note_type"].to_pylist()]
+            notes[_IS_ADDENDUM] = [kind == ADDENDUM for kind in stripped(batch["note_type"]).to_pylist()]
             rows = [
                 {_IS_ADDENDUM: is_addendum} | found
                 for is_addendum, found in zip(notes[_IS_ADDENDUM], sections, strict=True)

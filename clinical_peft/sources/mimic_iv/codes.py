@@ -8,6 +8,7 @@ import pandas as pd
 
 from clinical_peft.config.switches import switch_on
 from clinical_peft.data.attrition import CODES, Attrition
+from clinical_peft.data.code_spelling import plain_codes
 from clinical_peft.data.consistency import check_one_patient
 from clinical_peft.data.icd9 import has_icd9_form, icd9_groups
 from clinical_peft.data.lost_zeros import warn_of_lost_zeros
@@ -75,7 +76,10 @@ def _read_rows(mimic_iv: Path, kind: CodeTable) -> pd.DataFrame:
     for version in _VERSIONS if kind.icd10_may_begin_with_0 else _VERSIONS[:1]:
         codes = rows["code"][rows["version"].eq(version).fillna(False)]
         warn_of_lost_zeros(codes, kind, path, "icd_code", f"codes of ICD-{version}")
-    return rows.assign(code=rows["code"].str.strip().str.upper())
+    where, is_10 = f"{path}: column icd_code", rows["version"].eq(10).fillna(False)
+    codes_9 = plain_codes(rows["code"][~is_10], kind.icd9_category, where)
+    codes_10 = plain_codes(rows["code"][is_10], kind.icd10_category, where)
+    return rows.assign(code=pd.concat([codes_9, codes_10]).reindex(rows.index))
 
 
 def _identified(rows: pd.DataFrame, path: Path) -> pd.DataFrame:

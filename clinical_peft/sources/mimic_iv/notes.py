@@ -19,6 +19,6 @@ def read_notes(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
         DataError: The table is malformed.
     """
     columns = {"note_id": TEXT, "subject_id": INTEGER, "hadm_id": INTEGER, "charttime": TEXT, "text": TEXT}
-    for batch in stream_table(path, columns):
+    for batch in stream_table(path, columns, times=("charttime",)):
         batch = batch.append_column("kind", pa.repeat(kind, batch.num_rows))
         yield batch.append_column("is_error", pa.repeat(False, batch.num_rows))

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from clinical_peft.data.stay_partitions import by_stay
 from clinical_peft.data.table_files import find_table, locate_table
-from clinical_peft.data.tables import INTEGER, TEXT, stream_table
+from clinical_peft.data.tables import INTEGER, TEXT, stream_table, stripped
 from clinical_peft.data.ventilation_table import VENTILATION_PROCEDURE, procedure_intervals, seconds_since_1970
 from clinical_peft.sources.mimic_iv.ventilation_items import (
     INVASIVE,
@@ -171,7 +171,7 @@ def _numbers(rows: pa.RecordBatch, values: dict[str, int], path: Path) -> pd.Dat
             "stored": np.where(items == OXYGEN_DEVICE, stored.to_numpy(), 0),
             "value": [
                 _NO_VALUE if value is None or item == _FLOW else values.setdefault(value, len(values))
-                for item, value in zip(items.tolist(), rows["value"].to_pylist(), strict=True)
+                for item, value in zip(items.tolist(), stripped(rows["value"]).to_pylist(), strict=True)
             ],
         }
     )

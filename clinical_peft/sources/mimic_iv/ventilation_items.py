@@ -12,14 +12,14 @@ INVASIVE = "InvasiveVent"
 STATUSES = ("None", "SupplementalOxygen", "HFNC", "NonInvasiveVent", INVASIVE, "Tracheostomy")
 STATUS_OF_ANY_SLOT = ("NonInvasiveVent",)  # shown by a device in any of the four; others by the first alone
 
-# Charted value -> status. Trailing spaces are the database's own; a value that is not listed tells nothing.
+# Charted value -> status; the database has blanks after some. A value that is not listed tells nothing.
 _DEVICES = {
-    "Tracheostomy": ("Tracheostomy tube", "Trach mask "),
+    "Tracheostomy": ("Tracheostomy tube", "Trach mask"),
     INVASIVE: ("Endotracheal tube",),
-    "NonInvasiveVent": ("Bipap mask ", "CPAP mask "),
+    "NonInvasiveVent": ("Bipap mask", "CPAP mask"),
     "HFNC": ("High flow nasal cannula",),
     "SupplementalOxygen": (
-        *("Non-rebreather", "Face tent", "Aerosol-cool", "Venti mask ", "Medium conc mask ", "Ultrasonic neb"),
+        *("Non-rebreather", "Face tent", "Aerosol-cool", "Venti mask", "Medium conc mask", "Ultrasonic neb"),
         *("Vapomist", "Oxymizer", "High flow neb", "Nasal cannula"),
     ),
     "None": ("None",),
