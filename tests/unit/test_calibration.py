@@ -12,6 +12,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from clinical_peft.figures.definitions.decision import decision_curves, decision_curves_of
+from clinical_peft.figures.definitions.reliability import _pooled, reliability_diagram, reliability_of
 from clinical_peft.metrics.calibrate import calibrate
 from clinical_peft.metrics.calibration import BINS, reliability_bins
 from clinical_peft.metrics.decisions import THRESHOLDS, alert_burden, cutoff_at_sensitivity, decision_curve
@@ -206,8 +208,6 @@ def run_of(seed, bins):
 
 
 def test_reliability_pools_the_bins_of_all_seeds():
-    from clinical_peft.figures.definitions.reliability import reliability_of
-
     first = run_of(0, [a_bin(0.1, 0.2), a_bin(0.5, 0.4)])
     second = run_of(1, [a_bin(0.2, 0.4), a_bin(0.7, 0.8)])
     pooled = reliability_of([first, second])["scores as they are"]["m"]
@@ -220,8 +220,6 @@ def test_reliability_pools_the_bins_of_all_seeds():
 
 @given(st.lists(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 50)), min_size=1), min_size=1))
 def test_pooled_bins_rise_and_are_no_more_than_one_seed_has(seeds):
-    from clinical_peft.figures.definitions.reliability import _pooled
-
     pooled = _pooled([[a_bin(*one) for one in sorted(seed)] for seed in seeds])
     assert len(pooled.predicted) <= max(map(len, seeds))
     assert (np.diff(pooled.predicted) >= -1e-12).all()
@@ -262,8 +260,6 @@ def test_a_study_is_calibrated_and_changed_predictions_are_refused(tmp_path):
     from simulated_study import LABELS, simulate_study
 
     from clinical_peft.errors import DataError
-    from clinical_peft.figures.definitions.decision import decision_curves, decision_curves_of
-    from clinical_peft.figures.definitions.reliability import reliability_diagram, reliability_of
 
     study = simulate_study(tmp_path, seeds=1, resamples=100, tasks=("mortality", "los", "procedures"))
     runs = [(run["model"], run["task"]) for run in study["metrics"]]
