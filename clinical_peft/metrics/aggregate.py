@@ -69,7 +69,8 @@ def aggregate(
     check_comparable(runs, metrics)
     by_cell: dict[Key, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
-        by_cell[run.model, run.task].append(index)
+        if metric.is_for(run.task_type, run.classes, has_bands=False):
+            by_cell[run.model, run.task].append(index)
     cells = {
         key: mean_cell([runs[index] for index in members], [replicates[index] for index in members], metric)
         for key, members in by_cell.items()
@@ -81,7 +82,7 @@ def aggregate(
     placements = None if predictions is None else _placements(metric, runs, metrics, predictions, classes or {})
     few = {run.task for run in runs if has_hidden(run.positives["test"])}
     few |= {MACRO} if few & set(tasks) else set()
-    summaries = [_summary(key, cell, first_run.get(key), level) for key, cell in sorted(cells.items())]
+    summaries = [_summary(key, cell, first_run.get(key), level, metric) for key, cell in sorted(cells.items())]
     result = Comparisons(
         level=level,
         resamples=runs[0].bootstrap.resamples if runs else 0,
@@ -147,10 +148,12 @@ def _macro_cells(cells: Mapping[Key, Cell], tasks: Sequence[str]) -> dict[Key, C
     return macro
 
 
-def _summary(key: Key, cell: Cell, run: RunMetrics | None, level: float) -> Summary:
+def _summary(key: Key, cell: Cell, run: RunMetrics | None, level: float, metric: Metric) -> Summary:
     defined = math.isfinite(cell.estimate)
     total = Total.described(cell.estimate, cell.replicates, cell.seed_variances, level=level)
     ends = total.interval_total
+    if ends is not None and metric.percent:
+        ends = float(np.clip(ends[0], 0, 1)), float(np.clip(ends[1], 0, 1))
     return Summary(
         model=key[0],
         task=key[1],
@@ -162,7 +165,7 @@ def _summary(key: Key, cell: Cell, run: RunMetrics | None, level: float) -> Summ
         interval_bca=bca_interval(cell.estimate, cell.replicates, cell.left_out, level),
         standard_error=total.standard_error,
         degrees_of_freedom=total.degrees_of_freedom,
-        interval_total=None if ends is None else (float(np.clip(ends[0], 0, 1)), float(np.clip(ends[1], 0, 1))),
+        interval_total=ends,
         undefined=undefined(cell.replicates),
         n=run.n["test"] if run else None,
         patients=run.patients["test"] if run else None,

@@ -31,7 +31,6 @@ from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.models.scores import link_of
 
 PROBABILITY_METRICS = tuple(metric for metric in METRICS.values() if metric.judges_probabilities)
-SCORES = ("raw", "temperature", "isotonic")
 
 
 def calibrate(

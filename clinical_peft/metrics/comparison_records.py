@@ -101,7 +101,7 @@ class Summary(Record):
         interval_bca: BCa interval over patients.
         standard_error: Over patients and seeds, as for `Uncertainty`.
         degrees_of_freedom: Likewise.
-        interval_total: Likewise, within 0 and 1.
+        interval_total: Likewise, within 0 and 1 for a metric in percent.
         undefined: Resamples that leave the mean undefined.
         n: Test admissions, like the following None for a macro average.
         patients: Test patients.

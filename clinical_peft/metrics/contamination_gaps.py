@@ -11,7 +11,7 @@ rounded to `DIGITS` digits. `clinical_peft.metrics.contamination_records` says w
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +127,12 @@ def measure_contamination(
     decisions = decide({task: _members(pairs[task][0][0], inside) for task, inside in places.items()})
     for task, facts in sorted(stated.items()):
         gains = _rounded_groups(compare_gains(*pairs[task], places[task], decision=decisions[task], **draw))
-        carevue.append(
-            GainComparison(**facts, unadapted=models.unadapted, adapted=models.adapted, **_attributes(gains))
-        )
+        carevue.append(GainComparison(**facts, unadapted=models.unadapted, adapted=models.adapted, **vars(gains)))
         without, matched = _pair(runs, models.disjoint, models.matched, task)
         effect = compare_corpora(without, matched, **draw)
         if without[0].type == "multiclass" and few(without[0].target.sum(axis=0).tolist()):
             effect = coarsened(effect)
-        disjoint.append(
-            CorpusComparison(**facts, matched=models.matched, disjoint=models.disjoint, **_attributes(effect))
-        )
+        disjoint.append(CorpusComparison(**facts, matched=models.matched, disjoint=models.disjoint, **vars(effect)))
     carevue, disjoint = _corrected(carevue, disjoint)
     result = Contamination(
         level=level,
@@ -150,17 +146,13 @@ def measure_contamination(
     return result
 
 
-def _attributes(record: Gains | CorpusEffect) -> dict[str, Any]:
-    return {part.name: getattr(record, part.name) for part in fields(record)}
-
-
 def _corrected(
     carevue: Sequence[GainComparison], disjoint: Sequence[CorpusComparison]
 ) -> tuple[list[GainComparison], list[CorpusComparison]]:
     """The comparisons with p-values that are adjusted over all gains and differences."""
     tested = [group.gain for row in carevue for group in row.groups.values()]
     tested += [row.difference for row in carevue] + [row.difference for row in disjoint]
-    found = iter(correct_over_table([None if one is None else one.p_total for one in tested]))
+    found = correct_over_table([None if one is None else one.p_total for one in tested])
     adjusted = [
         None if one is None else replace(one, p_holm=verdict.p_value, significant=verdict.significant)
         for one, verdict in zip(tested, found, strict=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import WhenFew, declare_metric
+from clinical_peft.disclosure.counts import WhenFew
 from clinical_peft.metrics.delong import Placements
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighted import WeightedPredictions
@@ -94,9 +94,7 @@ def metric(**facts: Any) -> Callable[[Compute], Compute]:
     """
 
     def register(compute: Compute) -> Compute:
-        defined = Metric(compute=compute, **facts)
-        DEFINED.append(defined)
-        declare_metric(defined.name, defined.when_few)
+        DEFINED.append(Metric(compute=compute, **facts))
         return compute
 
     return register

@@ -93,17 +93,15 @@ def measure_protocol_gaps(
     for run in runs:
         if run.switch == CORRECTED:
             continue
-        (reference_files, reference), (ablation_files, ablation) = (
-            first[CORRECTED, run.task],
-            first[run.switch, run.task],
-        )
+        reference_files, reference = first[CORRECTED, run.task]
+        ablation = first[run.switch, run.task][1]
         pair = cells[CORRECTED, run.task], cells[run.switch, run.task]
         row = ProtocolGap(
             switch=run.switch,
             task=run.task,
             corrected=_described(pair[0], reference),
             arm=_described(pair[1], ablation),
-            changed=_published_changes(cohort_changes(reference_files.cohort, ablation_files.cohort)),
+            changed=_published_changes(cohort_changes(reference_files.cohort, run.cohort)),
             **vars(compare_pair(*pair, LEVEL)),
         )
         is_few = has_hidden(reference.positives["test"]) or has_hidden(ablation.positives["test"])

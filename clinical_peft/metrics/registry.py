@@ -6,6 +6,7 @@ from pkgutil import iter_modules
 
 import numpy as np
 
+from clinical_peft.disclosure.counts import declare_metric
 from clinical_peft.errors import ConfigError
 from clinical_peft.metrics import definitions
 from clinical_peft.metrics.areas import weigh
@@ -31,6 +32,8 @@ def read_metrics() -> dict[str, Metric]:
     for one in sorted(DEFINED, key=lambda metric: metric.place):
         if metrics.setdefault(one.name, one) is not one:
             raise ConfigError(f"clinical_peft/metrics/definitions: a second metric is called {one.name}; rename one")
+    for one in metrics.values():
+        declare_metric(one.name, one.when_few)
     return metrics
 
 

@@ -13,6 +13,7 @@ from clinical_peft.metrics.comparison_records import Comparisons
 from clinical_peft.metrics.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
 from clinical_peft.metrics.delong import compare_areas, contributions
 from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.registry import find_metric
 from clinical_peft.metrics.resampling import holm
 from clinical_peft.tables.render import to_latex, to_markdown
 from clinical_peft.tables.study_results import StudyResults
@@ -179,3 +180,33 @@ def test_macro_average_adds_the_variance_of_its_tasks_seeds(compared):
         ]  # fmt: skip
         assert row["standard_error"] < max(part["standard_error"] for part in parts)
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+
+
+def test_models_are_compared_by_the_metric_asked_for(study):
+    """Of a loss the lowest leads; it has no test by DeLong and no interval that ends at 1."""
+    stems = [f"{run['model']}/{run['task']}/seed{run['seed']}" for run in study["metrics"]]
+    paths = [study["root"] / f"metrics/{stem}.json" for stem in stems]
+    found = aggregate(
+        paths,
+        [path.with_suffix(".replicates.parquet") for path in paths],
+        groups=GROUPS,
+        output=study["root"] / "by_loss.json",
+        predictions=[study["root"] / f"predictions/{stem}.parquet" for stem in stems],
+        classes=study["classes"],
+        metric=find_metric("log_loss"),
+    )
+    content = json.loads((study["root"] / "by_loss.json").read_text())
+    assert Comparisons.of(content, metric="log_loss") == found
+    assert "auroc" not in content["summaries"][0]
+    assert all(row.delong is None for row in found.differences)
+    values = {row.model: row.value for row in found.summaries if row.task == "los"}
+    runs = [
+        run["metrics"]["test"]["log_loss"]
+        for run in study["metrics"]
+        if (run["model"], run["task"]) == ("llama", "los")
+    ]
+    assert values["llama"] == pytest.approx(np.mean(runs))
+    marks = best_and_tied(found)
+    for models in GROUPS.values():
+        leader = min((model for model in models if model in values), key=values.get)
+        assert marks[leader, "los"] in (BEST, TIED)
