@@ -6,8 +6,7 @@ from typing import Protocol, TypeVar
 
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import plain
-from clinical_peft.config.hospital import NoteFile
-from clinical_peft.config.sections import Adapter, Base, Model
+from clinical_peft.config.sections import Adapter, Base, Model, NoteFile
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ConfigError
 
