@@ -11,22 +11,22 @@ import snakemake
 sys.path.insert(0, str(workflow.basedir))
 
 from clinical_peft.errors import ClinicalPeftError
-from clinical_peft.workflow.controller import (
-    Controller,
-    end_with_line,
-    prepare_process,
-)
-from clinical_peft.workflow.study_file import load_study, notices
-from clinical_peft.workflow.study_files import StudyFiles
+from clinical_peft.runtime.terminal import end_with_line
 
-prepare_process(installation=Path(snakemake.__file__))
-# Snakemake puts it into the shell commands of jobs as it is, where a path with spaces falls apart.
-sys.executable = shlex.quote(sys.executable)
-
+# Tasks, sources, methods and metrics register themselves as the library is imported, and an incomplete one is refused.
 try:
+    from clinical_peft.workflow.controller import Controller, prepare_process
+    from clinical_peft.workflow.study_file import load_study, notices
+    from clinical_peft.workflow.study_files import StudyFiles
+
+    prepare_process(installation=Path(snakemake.__file__))
     study = load_study(config, workflow.overwrite_configfiles)
 except ClinicalPeftError as error:
     end_with_line(error)
+
+# Snakemake puts it into the shell commands of jobs as it is, where a path with spaces falls apart.
+sys.executable = shlex.quote(sys.executable)
+
 files = StudyFiles(study)
 controller = Controller(files)
 workflow.delete_output = controller.guard_deletion(workflow.delete_output)

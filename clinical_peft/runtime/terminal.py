@@ -1,7 +1,10 @@
-"""Messages of a running job on the terminal."""
+"""Messages on the terminal."""
 
 import sys
 from functools import cache
+from typing import NoReturn
+
+from clinical_peft.errors import ClinicalPeftError
 
 
 @cache
@@ -12,3 +15,13 @@ def warn(message: str) -> None:
         message: One line that says what was found and what to do; never a field's content.
     """
     print(f"warning: {message}", file=sys.stderr)
+
+
+def end_with_line(error: ClinicalPeftError) -> NoReturn:
+    """Print what a user has to fix, and end the command.
+
+    Raises:
+        SystemExit: With code 1. Snakemake would follow an exception of its own with places in the rules.
+    """
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(1)

@@ -13,6 +13,7 @@ from clinical_peft.locks.lease import Lease
 from clinical_peft.locks.processes import announce_parent
 from clinical_peft.runtime.privacy import keep_to_owner, protect_process
 from clinical_peft.runtime.signals import ignore_notice
+from clinical_peft.runtime.terminal import end_with_line
 from clinical_peft.runtime.user_site import ignore_user_site
 from clinical_peft.tracking.stores import how_to_look
 from clinical_peft.training.kept_seeds import forget_seeds
@@ -45,16 +46,6 @@ def prepare_process(*, installation: Path) -> None:
     ignore_notice()
     announce_parent()
     ignore_user_site(installation=installation)
-
-
-def end_with_line(error: ClinicalPeftError) -> None:
-    """Print what a user has to fix, and end the command.
-
-    Raises:
-        SystemExit: With code 1. Snakemake would follow an exception of its own with places in the rules.
-    """
-    print(f"error: {error}", file=sys.stderr, flush=True)
-    raise SystemExit(1)
 
 
 class Controller:
