@@ -12,6 +12,7 @@ rule evaluate_model:
             "<study>/runs/finetune/{{model}}/{{task}}/seed{seed}.jsonl", seed=SEEDS
         ),
         cohort="<study>/cohorts/{task}.parquet",
+        cohorts=cohorts_in_use(),
         classes="<study>/cohorts/{task}.classes.json",
         recipe="<study>/recipes/{model}/{task}.json",
     output:

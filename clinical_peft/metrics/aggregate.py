@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import coarse, has_hidden
+from clinical_peft.disclosure.counts import COARSE_DIGITS, DIGITS, coarse, has_hidden, is_unsized
 from clinical_peft.files import read_json, write_json
 from clinical_peft.metrics.cells import mean_cell, with_seed_variances
 from clinical_peft.metrics.comparisons import Cell, Key, Placements, Total, compare_models
@@ -81,6 +81,8 @@ def aggregate(
     placements = None if predictions is None else _placements(runs, metrics, predictions, classes or {})
     few = {run["task"] for run in runs if has_hidden(run["positives"]["test"])}
     few |= {MACRO} if few & set(tasks) else set()
+    unsized = {run["task"] for run in runs if is_unsized(run)}
+    unsized |= {MACRO} if unsized & set(tasks) else set()
     summaries = [_summary(key, cell, first_run.get(key), level) for key, cell in sorted(cells.items())]
     result = {
         "level": level,
@@ -88,16 +90,18 @@ def aggregate(
         "protocol": runs[0]["protocol"] if runs else None,
         "cohorts": {run["task"]: run["cohort_sha256"] for run in runs},
         "macro_tasks": tasks,
-        "summaries": [_published(row, few) for row in summaries],
-        "differences": [_published(row, few) for row in compare_models(cells, groups, level, placements)],
+        "summaries": [_published(row, few, unsized) for row in summaries],
+        "differences": [_published(row, few, unsized) for row in compare_models(cells, groups, level, placements)],
     }
     write_json(output, result)
     return result
 
 
-def _published(row: dict[str, Any], few: Collection[str]) -> dict[str, Any]:
-    """A row as it may be published, given the tasks whose test split has a hidden count."""
-    return coarse(row) | {"undefined": None} if row["task"] in few else row
+def _published(row: dict[str, Any], few: Collection[str], unsized: Collection[str]) -> dict[str, Any]:
+    """A row as it may be published, given the tasks whose test split hides the count of a class, or of all rows."""
+    if row["task"] in few:
+        return coarse(row, COARSE_DIGITS) | {"undefined": None}
+    return coarse(row, DIGITS) if row["task"] in unsized else row
 
 
 def _placements(

@@ -12,8 +12,11 @@ Layout: level, resamples, bins, sensitivities, `runs`: a list by model, task and
 and of binary tasks, null for the others:
     decision_curve.{raw, temperature, isotonic}.{thresholds, net_benefit, low, high, treat_all} (lists),
     alert_burden: see `clinical_peft.metrics.decisions.alert_burden`; thresholds are of scores as they are. Of both,
-    what `published_curve` and `published_alerts` leave.
-Figures of a split with a hidden count of a class are those of `clinical_peft.disclosure.counts.coarse_figures`.
+    what `published_curve` and `published_alerts` leave. Bins, curves and alerts of a binary task divide one ranking:
+    `clinical_peft.disclosure.cuts` decides on them together. A test split whose number of admissions is hidden has
+    none.
+Figures of a split with a hidden count are those of `clinical_peft.disclosure.counts.coarse_figures` or
+`unsized_figures`.
 Intervals are percentile bootstraps over patients, with the map that was fitted held fixed.
 """
 
@@ -23,7 +26,16 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import coarse, coarse_figures, publishable_classes, rounded_interval, significant
+from clinical_peft.disclosure.counts import (
+    coarse,
+    coarse_figures,
+    is_unsized,
+    publishable_classes,
+    rounded_interval,
+    significant,
+    unsized_figures,
+)
+from clinical_peft.disclosure.cuts import Cuts
 from clinical_peft.files import write_json
 from clinical_peft.metrics.areas import area_figures
 from clinical_peft.metrics.calibration import BINS, calibration_figures, reliability_bins
@@ -34,6 +46,7 @@ from clinical_peft.metrics.decisions import (
     published_alerts,
     published_curve,
 )
+from clinical_peft.metrics.evaluate import is_nearly_empty, rarest_class
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.recalibration import fit_temperature, isotonic_map, temperature_map
 from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
@@ -82,7 +95,11 @@ def calibrate(
             draws[key] = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed)
         names = ("model", "task", "seed", "task_type", "protocol", "cohort_sha256", "predictions_sha256")
         link = {"link": link_of(run["task_type"], run["recipe"].get("switches", {}))}
-        runs.append({name: run[name] for name in names} | link | _describe(splits, Weighting(draws[key]), level))
+        runs.append(
+            {name: run[name] for name in names}
+            | link
+            | _describe(splits, Weighting(draws[key]), level, is_sized=not is_unsized(run))
+        )
     result = {
         "level": level,
         "resamples": resamples,
@@ -94,7 +111,9 @@ def calibrate(
     return result
 
 
-def _describe(splits: Mapping[str, Predictions], weighting: Weighting, level: float) -> dict[str, Any]:
+def _describe(
+    splits: Mapping[str, Predictions], weighting: Weighting, level: float, *, is_sized: bool
+) -> dict[str, Any]:
     validation, test = splits["validation"], splits["test"]
     temperature = fit_temperature(validation)
     versions = {
@@ -108,16 +127,31 @@ def _describe(splits: Mapping[str, Predictions], weighting: Weighting, level: fl
     if few["test"]:
         # A resample lacks a rare class as often as the class is rare.
         figures = {name: {k: v | {"undefined": None} for k, v in one.items()} for name, one in figures.items()}
+        figures = {name: coarse_figures(one, len(test), rarest=rarest_class(test)) for name, one in figures.items()}
+    elif not is_sized:
+        figures = {name: unsized_figures(one, len(test)) for name, one in figures.items()}
+    hidden: tuple[str, ...] = () if is_sized else SCORES
+    if is_nearly_empty(validation):
+        # Its map sends all scores to one where validation has no positives.
+        hidden = hidden or ("isotonic",)
+        figures["isotonic"] = coarse_figures(figures["isotonic"], len(test), rarest=0)
+    cuts = Cuts(test.target[:, 1], is_open=is_sized) if binary else None
+    closed = Cuts(test.target[:, 1], is_open=False)
+    # What comes first may cut the ranking first.
+    alerts = published_alerts(alert_burden(validation, test, weighting, level), test, cuts) if cuts else None
     return {
         "temperature": coarse(temperature) if few["validation"] else temperature,
-        "figures": {name: coarse_figures(one, len(test)) for name, one in figures.items()} if few["test"] else figures,
-        "reliability": {name: _bins(data, weighting, level) for name, data in versions.items()},
+        "figures": figures,
+        "reliability": {
+            name: _bins(data, weighting, level, cuts) if name not in hidden else [] for name, data in versions.items()
+        },
+        "alert_burden": alerts,
         "decision_curve": {
-            name: published_curve(decision_curve(data, weighting, level), data) for name, data in versions.items()
+            name: published_curve(decision_curve(data, weighting, level), data, closed if name in hidden else cuts)
+            for name, data in versions.items()
         }
-        if binary
+        if cuts
         else None,
-        "alert_burden": published_alerts(alert_burden(validation, test, weighting, level), test) if binary else None,
     }
 
 
@@ -140,8 +174,8 @@ def _figures(data: Predictions, weighting: Weighting, level: float) -> dict[str,
     }
 
 
-def _bins(data: Predictions, weighting: Weighting, level: float) -> list[dict[str, Any]]:
-    bins = reliability_bins(data, weighting, joined=True)
+def _bins(data: Predictions, weighting: Weighting, level: float, cuts: Cuts | None) -> list[dict[str, Any]]:
+    bins = reliability_bins(data, weighting, joined=True, cuts=cuts)
     for row in bins:
         row["interval"] = rounded_interval(percentile_interval(row.pop("observed_replicates"), level))
         row |= {name: significant(row[name]) for name in ("low", "high", "mean_score", "observed")}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from clinical_peft.disclosure.counts import merged_ranges
+from clinical_peft.disclosure.cuts import Cuts, rows_above
 from clinical_peft.metrics.logistic import replicated_intercept, replicated_slope
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighting import Weighting
@@ -113,7 +114,9 @@ def _calibration_error(pairs: Pairs, weighting: Weighting) -> np.ndarray:
     return np.asarray(distance / np.where(number > 0, number, np.nan))
 
 
-def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = False) -> list[dict[str, Any]]:
+def reliability_bins(
+    data: Predictions, weighting: Weighting, *, joined: bool = False, cuts: Cuts | None = None
+) -> list[dict[str, Any]]:
     """What a reliability diagram shows.
 
     Args:
@@ -121,6 +124,7 @@ def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = 
         weighting: Row weights of R resamples.
         joined: Join neighbours until a bin has enough outcomes and enough pairs without one to be published; there is
             no bin where all of them have too few.
+        cuts: Cuts of the ranking that are published already, of a binary task whose bins are joined.
 
     Returns:
         One mapping per bin that is not empty, by rising score: `pairs` (number of scores), `low`, `high` (their
@@ -133,6 +137,10 @@ def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = 
         if not len(merged):
             return []
         bins = merged[bins]
+        if cuts is not None:
+            above = bins[:, 0] > np.arange(merged[-1])[:, None]
+            kept = cuts.publish(rows_above(above, pairs.target[:, 0]))
+            bins = np.concatenate([[0], np.cumsum(kept)])[bins]
     found = weighting.sum(_by_bin(pairs.target.astype(np.float64), bins))
     number = weighting.sum(_by_bin(np.ones_like(pairs.scores), bins))
     with np.errstate(invalid="ignore"):

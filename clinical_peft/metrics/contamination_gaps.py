@@ -35,6 +35,7 @@ from clinical_peft.disclosure.counts import (
     coarse,
     few,
     is_small,
+    is_unsized,
     publishable_classes,
 )
 from clinical_peft.disclosure.groups import Decision, Members, decide
@@ -111,15 +112,17 @@ def measure_contamination(
     runs: dict[tuple[str, str], list[Predictions]] = defaultdict(list)
     wanted = (models.unadapted, models.adapted, models.matched, models.disjoint)
     stated: dict[str, dict[str, str]] = {}
+    unsized: set[str] = set()
     for run, splits in read_runs(metrics, predictions, classes, models=wanted):
         runs[run["model"], run["task"]].append(splits["test"])
         stated[run["task"]] = {name: run[name] for name in ("task", "protocol", "cohort_sha256")}
+        unsized |= {run["task"]} if is_unsized(run) else set()
     subset = read_membership(membership)
     draw: dict[str, Any] = {"resamples": resamples, "bootstrap_seed": bootstrap_seed, "level": level}
     carevue, disjoint = [], []
     pairs = {task: _pair(runs, models.unadapted, models.adapted, task) for task in sorted(stated)}
     places = {task: is_inside(first[0].subject_id, subset, str(membership)) for task, (first, _) in pairs.items()}
-    decisions = decide({task: _members(pairs[task][0][0], inside) for task, inside in places.items()})
+    decisions = decide({task: _members(pairs[task][0][0], inside) for task, inside in places.items()}, unsized)
     for task, facts in sorted(stated.items()):
         names = facts | {"unadapted": models.unadapted, "adapted": models.adapted}
         compared = compare_gains(*pairs[task], places[task], decision=decisions[task], **draw)
@@ -128,6 +131,8 @@ def measure_contamination(
         names = facts | {"matched": models.matched, "disjoint": models.disjoint}
         arms = compare_arms(without, matched, **draw)
         rare = without[0].type == "multiclass" and few(without[0].target.sum(axis=0).tolist())
+        if task in unsized:
+            arms = coarse(arms, DIGITS) | {"admissions": None, "patients": None}
         disjoint.append(names | (coarse(arms) if rare else arms))
     gains = [group["gain"] for row in carevue for group in row["groups"].values()]
     differences = [row["difference"] for row in (*carevue, *disjoint)]

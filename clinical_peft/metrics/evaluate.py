@@ -6,7 +6,7 @@ group of patients. Its schema metadata names the run.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinical_peft.disclosure.counts import (
+    FEWEST_RANKED,
     coarse,
     coarse_figures,
     has_hidden,
@@ -23,6 +24,7 @@ from clinical_peft.disclosure.counts import (
     shown,
     shown_margin,
     significant,
+    unsized_figures,
 )
 from clinical_peft.errors import DataError
 from clinical_peft.files import atomic_path, sha256_file, write_json
@@ -73,6 +75,7 @@ def evaluate(
     replicates: Path,
     provenance: Mapping[str, Any],
     cohort: Path | None = None,
+    hidden_splits: Collection[str] = (),
     patients_apart: bool = True,
     level: float = 0.95,
     threshold: float | None = None,
@@ -94,6 +97,8 @@ def evaluate(
         provenance: Versions of the training job (key `versions`), its machine, revision and whatever else identifies
             the computation.
         cohort: The cohort, to check the predictions against and to count labels in training; without it neither.
+        hidden_splits: Splits whose number of admissions may not be published beside those of the study's other tasks,
+            from `clinical_peft.disclosure.splits.hidden_splits`.
         patients_apart: As for `clinical_peft.metrics.predictions.read_predictions`.
         level: Coverage of `intervals`; 99 % intervals are always stored as well.
         threshold: Fixed decision threshold for F1 (the paper: 0.5), or None to choose it on the validation split.
@@ -111,7 +116,8 @@ def evaluate(
         bands.{head, middle, tail}.{classes, scored} with bands.{head_above, tail_below}, both null without `cohort`;
         counts that may not be published are null (`clinical_peft.disclosure.counts`), figures of single labels have
         three digits and those of such labels are null, figures of a split with a hidden count of a class are those of
-        `clinical_peft.disclosure.counts.coarse_figures`, its bootstrap.undefined null; recipe, protocol, cohort_sha256,
+        `clinical_peft.disclosure.counts.coarse_figures`, its classes_scored and bootstrap.undefined null, figures of a
+        split with a hidden number of admissions those of `unsized_figures`; recipe, protocol, cohort_sha256,
         predictions_sha256, versions, provenance.
 
     Raises:
@@ -167,25 +173,36 @@ def evaluate(
         "provenance": {key: value for key, value in provenance.items() if key != "versions"},
     }
     _write_replicates(replicates, (values, left_out), run_key(result))
-    result |= _published(result, splits)
+    result |= _published(result, splits, hidden_splits)
     write_json(output, result)
     return result
 
 
-def _published(result: Mapping[str, Any], splits: Mapping[str, Predictions]) -> dict[str, Any]:
+def _published(
+    result: Mapping[str, Any], splits: Mapping[str, Predictions], hidden_splits: Collection[str]
+) -> dict[str, Any]:
     """The parts of a metrics file that say more of few admissions than may be said, as they may be."""
     positives = {name: _published_positives(split) for name, split in splits.items()}
     few = [name for name, counts in positives.items() if has_hidden(counts)]
 
     def rounded(part: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: coarse_figures(values, result["n"][name]) if name in few else values for name, values in part.items()
-        }
+        found = dict(part)
+        for name, values in part.items():
+            if name in few:
+                found[name] = coarse_figures(values, len(splits[name]), rarest=rarest_class(splits[name]))
+            elif name in hidden_splits:
+                found[name] = unsized_figures(values, len(splits[name]))
+        return found
 
     found: dict[str, Any] = {
         **{name: rounded(result[name]) for name in ("metrics", "intervals", "intervals_99", "intervals_bca")},
         "variants": {version: rounded(part) for version, part in result["variants"].items()},
-        **{name: {split: shown(n) for split, n in result[name].items()} for name in ("n", "patients")},
+        **{
+            name: {split: None if split in hidden_splits else shown(n) for split, n in result[name].items()}
+            for name in ("n", "patients")
+        },
+        # Of a class of few, whether it occurs at all is a count, too.
+        "classes_scored": {split: None if split in few else n for split, n in result["classes_scored"].items()},
         "positives": positives,
         "labels_outside_classes": {
             split: shown(n) if result["task_type"] == "multilabel" else n
@@ -206,7 +223,20 @@ def _published(result: Mapping[str, Any], splits: Mapping[str, Predictions]) -> 
         found["bootstrap"] = {**result["bootstrap"], "undefined": undefined_in}
     if "validation" in few:
         found["threshold"] = coarse(result["threshold"])
+        if is_nearly_empty(splits["validation"]) and result["threshold"]["chosen_on"] == "validation":
+            found["threshold"] |= {"value": None, "log_odds": None}
     return found
+
+
+def is_nearly_empty(split: Predictions) -> bool:
+    """Whether a class has so few rows that no metric of it is published."""
+    rarest = rarest_class(split)
+    return rarest is not None and rarest < FEWEST_RANKED
+
+
+def rarest_class(split: Predictions) -> int | None:
+    """Rows of the rarer class of a binary task; None for another task."""
+    return int(split.target.sum(axis=0).min()) if split.type == "binary" else None
 
 
 def _published_positives(split: Predictions) -> int | list[int | None] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure.counts import coarse, has_hidden, shown
+from clinical_peft.disclosure.counts import DIGITS, coarse, has_hidden, is_unsized, shown
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json, write_json
 from clinical_peft.metrics.cells import mean_cell
@@ -94,6 +94,8 @@ def measure_protocol_gaps(
         counts = [first[switch, run.task][1]["positives"]["test"] for switch in (CORRECTED, run.switch)]
         if any(map(has_hidden, counts)):
             rows[-1] = coarse(rows[-1]) | {"undefined": None}
+        elif any(is_unsized(first[switch, run.task][1]) for switch in (CORRECTED, run.switch)):
+            rows[-1] = coarse(rows[-1], DIGITS)
     correct_over_table(rows)
     result = {
         "level": LEVEL,

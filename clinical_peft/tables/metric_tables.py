@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import SMALLEST_CELL, coarse_figures, has_hidden
+from clinical_peft.disclosure.counts import SMALLEST_CELL, coarse_figures, has_hidden, is_unsized
 from clinical_peft.metrics.areas import BANDS
 from clinical_peft.metrics.evaluate import read_replicates
 from clinical_peft.metrics.resampling import percentile_interval
@@ -102,7 +102,7 @@ class Cell:
 
     def interval(self, figure: str) -> tuple[float | None, float | None]:
         """Both ends of the interval over patients; None where a seed has none."""
-        if figure in FIGURES and self.mean(figure) is not None:
+        if figure in FIGURES and self.mean(figure) is not None and not is_unsized(self.runs[0]):
             pairs = zip(self.replicates, self.runs, strict=True)
             resamples = np.mean([read_replicates(path, run, figure) for path, run in pairs], axis=0)
             low, high = self._published(figure, percentile_interval(resamples, self.runs[0]["level"])) or (None, None)
@@ -133,7 +133,7 @@ class Cell:
             return f"none of {first['bands'][band]['classes']} labels of the band has positives and negatives in test"
         if band in BANDS and first["bands"][band]["scored"] == 1:
             return "it would be the metric of a single label"
-        if figure != "auroc" and has_hidden(first["positives"]["test"]):
+        if has_hidden(first["positives"]["test"]) or is_unsized(first):
             return f"it would give away a count below {SMALLEST_CELL}"
         return f"undefined in {undefined} of {len(self.runs)} seeds"
 
