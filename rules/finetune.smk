@@ -17,6 +17,7 @@ rule pool_notes:
     threads: threads_of_features
     params:
         job=job_of_features,
+        work=f"{ROOT}/work/features/{{features}}",
     script:
         "../workflow_scripts/pool_notes.py"
 

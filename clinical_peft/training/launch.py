@@ -32,6 +32,7 @@ from clinical_peft.training.distributed import MEETING, join, leave, require_dev
 
 SPECIFICATION = "launch.json"
 MARKS = ("error: ", "stopped: ")
+SEE_LOG = "; see "  # how `clinical_peft.runtime.jobs` ends a line about another library's error
 PAUSE_SECONDS = 0.05
 # After one worker has failed, the others get so long to end by themselves.
 GRACE_SECONDS = 10.0
@@ -178,8 +179,14 @@ def _watch(workers: list[_Worker], stop: StopRequest) -> None:
 def _report(workers: list[_Worker]) -> None:
     """Raise the first error of any worker."""
     failed = [worker for worker in workers if worker.process.returncode not in (0, STOPPED)]
-    killed = [worker for worker in failed if worker.process.returncode < 0 and not worker.ended_here]
-    speaking = sorted((worker for worker in failed if worker.said), key=lambda worker: worker.said or (0.0, ""))
+    speaking = sorted((worker for worker in failed if worker.said), key=_cause_first)
+    # Communication aborts the process that loses another one.
+    peer_lost = {-signal.SIGABRT} if speaking else set()
+    killed = [
+        worker
+        for worker in failed
+        if worker.process.returncode < 0 and not worker.ended_here and worker.process.returncode not in peer_lost
+    ]
     count = len(workers)
     if killed:
         name = signal.Signals(-killed[0].process.returncode).name
@@ -196,6 +203,15 @@ def _report(workers: list[_Worker]) -> None:
     for worker in workers:
         if worker.process.returncode == STOPPED:
             raise StoppedError(worker.said[1] if worker.said else "training, as a signal asked; a checkpoint is saved")
+
+
+def _cause_first(worker: _Worker) -> tuple[bool, float]:
+    """Sort errors of this project, by time, before those of libraries, which also follow from the loss of a worker.
+
+    The times are those at which this process read the lines, which may be in another order than they were written.
+    """
+    time_read, line = worker.said or (0.0, "")
+    return SEE_LOG in line, time_read
 
 
 def _end_with_parent() -> None:
