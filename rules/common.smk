@@ -115,7 +115,10 @@ def check_before_first_job():
 def forget_forced_seeds():
     """Delete the kept seeds of jobs that the command asks to run anew; only the study's one controller may."""
     for job in workflow.dag.needrun_jobs():
-        if job.rule.name in ("finetune_model", "train_adapter") and workflow.dag.reason(job).forced:
+        if (
+            job.rule.name in ("finetune_model", "train_adapter")
+            and workflow.dag.reason(job).forced
+        ):
             forget_seeds(Path(job.params.work))
 
 

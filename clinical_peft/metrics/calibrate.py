@@ -124,6 +124,7 @@ def _describe(
     binary = test.type == "binary"
     figures = {name: _figures(data, weighting, level) for name, data in versions.items()}
     few = {name: _has_few(data) for name, data in splits.items()}
+    few["test"] |= test.type == "multiclass" and not is_sized
     if few["test"]:
         # A resample lacks a rare class as often as the class is rare.
         figures = {name: {k: v | {"undefined": None} for k, v in one.items()} for name, one in figures.items()}

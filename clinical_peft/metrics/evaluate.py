@@ -182,7 +182,9 @@ def _published(
     result: Mapping[str, Any], splits: Mapping[str, Predictions], hidden_splits: Collection[str]
 ) -> dict[str, Any]:
     """The parts of a metrics file that say more of few admissions than may be said, as they may be."""
-    positives = {name: _published_positives(split) for name, split in splits.items()}
+    positives = {
+        name: _published_positives(split, is_sized=name not in hidden_splits) for name, split in splits.items()
+    }
     few = [name for name, counts in positives.items() if has_hidden(counts)]
 
     def rounded(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,8 +241,10 @@ def rarest_class(split: Predictions) -> int | None:
     return int(split.target.sum(axis=0).min()) if split.type == "binary" else None
 
 
-def _published_positives(split: Predictions) -> int | list[int | None] | None:
+def _published_positives(split: Predictions, *, is_sized: bool) -> int | list[int | None] | None:
     by_class = split.target.sum(axis=0)
+    if split.type == "multiclass" and not is_sized:
+        return [None] * len(by_class)  # their sum is the size
     if split.type == "multilabel":
         return shown(int(by_class.sum()))
     by_place = shown_margin([int(count) for count in by_class])

@@ -35,6 +35,7 @@ from clinical_peft.metrics.predictions import read_predictions
 from clinical_peft.metrics.recalibration import isotonic_map
 from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.tables.published_steps import published_attrition
+from clinical_peft.tasks import find_task
 
 counts = st.lists(st.integers(0, 60), min_size=1, max_size=8)
 
@@ -223,7 +224,7 @@ def scored(folder: Path, task, rows, classes, **more):
     space.write_text(str(classes).replace("'", '"'))
     files = {"output": folder / "m.json", "replicates": folder / "r.parquet"}
     job = {"model": "m", "task": task, "switches": {}}
-    return read_predictions(path, classes, {"diagnoses": "multilabel"}.get(task, "binary")), evaluate(
+    return read_predictions(path, classes, find_task(task).type), evaluate(
         path, space, task=task, job=job, protocol="corrected", cohort_sha256="0", seed=0, resamples=20,
         bootstrap_seed=0, provenance={}, **files, **more,
     )  # fmt: skip
@@ -307,6 +308,13 @@ def test_a_split_of_hidden_size_does_not_tell_it(tmp_path):
         assert value == significant(value, 3), name
     for name, ends in found["intervals"]["test"].items():
         assert ends == [significant(end, 3) for end in ends], name
+
+
+def test_counts_of_classes_do_not_sum_to_a_hidden_size(tmp_path):
+    _, found = scored(tmp_path, "los", 200, ["a", "b", "c", "d"], hidden_splits={"test"})
+    assert found["positives"]["test"] == [None] * 4
+    assert None not in found["positives"]["validation"]
+    assert found["metrics"]["test"]["auroc"] == significant(found["metrics"]["test"]["auroc"], 2)
 
 
 def test_whether_a_rare_class_occurs_is_hidden(tmp_path):
