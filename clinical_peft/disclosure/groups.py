@@ -3,9 +3,9 @@
 Tasks share admissions: where one's admissions are among another's, the difference of their counts is a count itself,
 such as that of the deaths where one task is about survivors. A group's count is published for both only if that
 difference may be published too; otherwise one of the two hides it, chosen so that as many groups as possible can be
-compared. Groups of a task with random labels do not count in that choice, so that it costs other tasks nothing. Tasks
-of the same admissions hide the same groups. The splits of cohorts are such groups, too. What is decided rests on counts
-alone, never on a metric.
+compared: first of the paper's tasks, then of others. Groups of a task with random labels do not count in that choice,
+so that it costs other tasks nothing. Tasks of the same admissions hide the same groups. The splits of cohorts are such
+groups, too. What is decided rests on counts alone, never on a metric.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,6 +30,7 @@ class Members:
         patients: Identifier of each row's patient, of shape (N,).
         groups: Group of each row, str of shape (N,).
         positive: Whether a row of a binary task is positive, of shape (N,); None for another task.
+        is_published: Whether it is one of the paper's tasks.
         is_random: Whether the labels are random.
     """
 
@@ -37,6 +38,7 @@ class Members:
     patients: np.ndarray
     groups: np.ndarray
     positive: np.ndarray | None = None
+    is_published: bool = True
     is_random: bool = False
 
     @cached_property
@@ -140,18 +142,22 @@ class _Relations:
     def orders(self) -> Iterator[tuple[str, ...]]:
         """Orders in which tasks are decided on: a later one hides what it must not show beside an earlier one.
 
-        Those of random labels come last; of the others, tasks of the same admissions stay together, and any of them
-        come first.
+        Those of random labels come last, and others that are not the paper's before them; of the paper's, or of all if
+        none are, tasks of the same admissions stay together, and any of them come first.
         """
+        members = self.members
         blocks: dict[str, list[str]] = {}
-        for task in sorted(self.members, key=lambda task: (-len(self.members[task].everyone), task)):
-            if not self.members[task].is_random:
+        for task in sorted(
+            members, key=lambda task: (not members[task].is_published, -len(members[task].everyone), task)
+        ):
+            if not members[task].is_random:
                 alike = next((block for block in blocks if self.same(block, task)), task)
                 blocks.setdefault(alike, []).append(task)
-        last = sorted(task for task, rows in self.members.items() if rows.is_random)
+        last = sorted(task for task, rows in members.items() if rows.is_random)
+        tried = [block for block in blocks if members[block].is_published] or list(blocks)
         # Which of many come first matters little beyond a few.
-        for number in range(min(len(blocks), MOST_FIRST) + 1):
-            for first in combinations(blocks, number):
+        for number in range(min(len(tried), MOST_FIRST) + 1):
+            for first in combinations(tried, number):
                 ordered = [*first, *(block for block in blocks if block not in first)]
                 yield (*(task for block in ordered for task in blocks[block]), *last)
 
@@ -181,10 +187,14 @@ class _Attempt:
                 self._hide_outcomes(task)
             self._hide_what_outcomes_share()
 
-    def worth(self) -> tuple[int, int]:
-        """Groups that can be compared, without and with those of tasks of random labels."""
-        shown = {task: len(self.names) - len(found) for task, found in self.veiled.items()}
-        return sum(n for task, n in shown.items() if not self.members[task].is_random), sum(shown.values())
+    def worth(self) -> tuple[int, int, int]:
+        """Groups that can be compared: of the paper's tasks, of all whose labels are not random, and of all."""
+        shown = [(self.members[task], len(self.names) - len(found)) for task, found in self.veiled.items()]
+        return (
+            sum(number for rows, number in shown if rows.is_published and not rows.is_random),
+            sum(number for rows, number in shown if not rows.is_random),
+            sum(number for _, number in shown),
+        )
 
     def decisions(self) -> dict[str, Decision]:
         """What may be published, by task."""

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from clinical_peft.disclosure.groups import Members, decide
 from clinical_peft.errors import DataError
-from clinical_peft.tasks import TASKS
+from clinical_peft.tasks import find_task
 
 
 def hidden_splits(cohorts: Sequence[Path]) -> dict[str, frozenset[str]]:
@@ -38,5 +38,5 @@ def _members(path: Path) -> Members:
     except (FileNotFoundError, pa.ArrowInvalid):
         raise DataError(f"{path}: expected a cohort (hadm_id, subject_id, split, label, text), found none") from None
     admissions, patients, splits = (np.asarray(column.to_pylist()) for column in table.columns)
-    task = TASKS.get(path.stem)
-    return Members(admissions, patients, splits, is_random=task is not None and task.is_random)
+    task = find_task(path.stem)
+    return Members(admissions, patients, splits, is_published=task.is_published, is_random=task.is_random)

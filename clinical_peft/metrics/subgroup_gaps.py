@@ -41,7 +41,7 @@ from clinical_peft.metrics.resampling import defined_replicates, patient_weights
 from clinical_peft.metrics.runs import read_runs
 from clinical_peft.metrics.subgroup_records import RoundedEstimate, SubgroupCell, SubgroupGap, Subgroups
 from clinical_peft.metrics.weighting import Weighting, kernel_pays
-from clinical_peft.tasks import find_task
+from clinical_peft.tasks import Task, find_task
 
 NOT_RECORDED = "not recorded"
 AUROC = find_metric("auroc")
@@ -190,18 +190,18 @@ def _decisions(
     attributes = list(next(iter(values.values()), {}))
     members = {
         attribute: {
-            task: task_members(example, values[task][attribute], is_random=find_task(task).is_random)
-            for task, example in examples.items()
+            task: task_members(example, values[task][attribute], find_task(task)) for task, example in examples.items()
         }
         for attribute in attributes
     }
     return {attribute: decide(tasks, unsized) for attribute, tasks in members.items()}
 
 
-def task_members(data: Predictions, groups: np.ndarray, *, is_random: bool = False) -> Members:
+def task_members(data: Predictions, groups: np.ndarray, task: Task | None = None) -> Members:
     """Rows of a task by group, as `clinical_peft.disclosure.groups.decide` takes them."""
     positive = data.target[:, 1] if data.type == "binary" else None
-    return Members(data.hadm_id, data.subject_id, groups, positive, is_random=is_random)
+    rows = Members(data.hadm_id, data.subject_id, groups, positive)
+    return rows if task is None else replace(rows, is_published=task.is_published, is_random=task.is_random)
 
 
 def _groups(values: Mapping[str, np.ndarray], decisions: Mapping[str, Decision]) -> list[Group]:

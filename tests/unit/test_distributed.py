@@ -183,9 +183,9 @@ def test_two_processes_end_together_and_go_on_to_the_same_bytes(end, study, long
 def test_a_lost_worker_does_not_hide_the_first_error(code):
     """The line of the process that loses its peer may be read first, or it aborts without one."""
 
-    def ended(rank, returncode, said):
+    def ended(rank, returncode, last_error):
         process = SimpleNamespace(returncode=returncode)
-        return SimpleNamespace(rank=rank, process=process, ended_here=False, said=said)
+        return SimpleNamespace(rank=rank, process=process, ended_here=False, last_error=last_error)
 
     lost = (1.0, "RuntimeError in distributed.py:210; see job.log") if code == 1 else None
     workers = [ended(0, code, lost), ended(1, 1, (2.0, "training loss: expected a finite number"))]

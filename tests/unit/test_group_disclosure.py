@@ -118,6 +118,16 @@ def test_a_random_label_costs_other_tasks_nothing():
     assert decide(tasks | {"whole": whole}) != decide(tasks)
 
 
+@pytest.mark.parametrize("unpublished", ["large", "small"])
+def test_a_task_that_is_not_the_papers_hides_first(unpublished):
+    large = members([60, 50, 40, 45])
+    tasks = {"large": large, "small": part(large, np.arange(len(large.admissions)) % 40 > 0)}
+    (kept,) = tasks.keys() - {unpublished}
+    tasks[unpublished] = replace(tasks[unpublished], is_published=False)
+    found = decide(tasks)
+    assert (len(found[kept].counts), len(found[unpublished].counts)) == (4, 0)
+
+
 def test_as_many_groups_as_possible_can_be_compared():
     """Two tasks, neither within the other, against the one task that both are within."""
     whole = members([40, 45], [20, 20])
