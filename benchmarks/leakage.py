@@ -6,8 +6,9 @@ Two kinds of notes: of the synthetic hospital, and, where CLINICAL_PEFT_REAL_DAT
 shuffled fragments of real transcriptions, as long as those of the releases: discharge summaries of 1,600 words, each
 with seven further notes of 200. A fifth of the admissions is held out in five tasks. Their admission notes are cut from
 the summaries as in a study. Every job is a process of its own; processor time is taken, since machines are shared.
-What it grows like from the last size but one to the last is taken for what it grows like up to the release. Memory is
-that of the indexes, which are built at full size.
+What it grows like from the last size but one to the last is taken for what it grows like up to the release. Memory at
+full size is that of the indexes, which are built at that size, and what a job holds beside them: `tree_bytes`, with
+its workers, less `peak_bytes`, that of its first process.
 """
 
 import argparse
@@ -17,7 +18,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from turns import peak_memory
+from turns import peak_memory, run_watched
 
 from clinical_peft.data.disjoint import write_paired_corpora
 from clinical_peft.data.hash_split import hash_split
@@ -163,12 +163,10 @@ def build_indexes() -> None:
 
 def measure(name: str, folder: Path, processes: int) -> dict[str, float]:
     """Run `job` in a fresh process."""
-    command = [sys.executable, __file__, "--job", name, str(folder), str(processes)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{name}: {done.stderr}")
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    try:
+        return run_watched([sys.executable, __file__, "--job", name, str(folder), str(processes)])
+    except RuntimeError as error:
+        sys.exit(f"{name}: {error}")
 
 
 def extrapolated(sizes: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

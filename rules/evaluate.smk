@@ -4,6 +4,7 @@ rule evaluate_model:
         predictions=expand("<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=study.matrix.seeds),
         run_logs=expand("<study>/runs/finetune/{{model}}/{{task}}/seed{seed}.jsonl", seed=study.matrix.seeds),
         cohort="<study>/cohorts/{task}.parquet",
+        cohorts=files.cohorts,
         classes="<study>/cohorts/{task}.classes.json",
         recipe="<study>/recipes/{model}/{task}.json",
     output:

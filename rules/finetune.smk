@@ -17,6 +17,7 @@ rule pool_notes:
     threads: files.feature_threads
     params:
         job=files.feature_job,
+        work=files.work("features/{features}"),
     script:
         "../workflow_scripts/pool_notes.py"
 

@@ -6,10 +6,13 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.data.statistics import dataset_statistics, publishable
+    from clinical_peft.disclosure.splits import hidden_splits
     from clinical_peft.files import write_json
 
+    cohorts = [Path(path) for path in snakemake.input.cohorts]
+    hidden = hidden_splits(cohorts)
     statistics = dataset_statistics(
-        (Path(path) for path in snakemake.input.cohorts),
+        cohorts,
         {Path(folder).name: Path(folder) for folder in snakemake.input.bases},
     )
-    write_json(Path(snakemake.output[0]), [publishable(row) for row in statistics])
+    write_json(Path(snakemake.output[0]), [publishable(row, hidden[row["task"]]) for row in statistics])

@@ -6,6 +6,7 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
+    from clinical_peft.disclosure.splits import hidden_splits
     from clinical_peft.files import atomic_path, read_json, sha256_file
     from clinical_peft.metrics.evaluate import evaluate
     from clinical_peft.runtime.events import append_metrics, read_events
@@ -16,6 +17,7 @@ with job(snakemake.log[0]):
     revision = {"git_revision": git_revision(Path(__file__).parent)}
     cohort = Path(snakemake.input.cohort)
     digest = sha256_file(cohort)
+    hidden = hidden_splits([Path(path) for path in snakemake.input.cohorts])
     for index, seed in enumerate(snakemake.params.seeds):
         result = evaluate(
             Path(snakemake.input.predictions[index]),
@@ -26,6 +28,7 @@ with job(snakemake.log[0]):
             patients_apart=snakemake.params.patients_apart,
             cohort=cohort,
             cohort_sha256=digest,
+            hidden_splits=hidden.get(cohort.stem, ()),
             seed=seed,
             resamples=snakemake.params.resamples,
             bootstrap_seed=snakemake.params.bootstrap_seed,

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from script_entry import job
+from script_entry import job, owned_work
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
     from clinical_peft.recipes import PoolJob
     from clinical_peft.recipes.job_records import job_from_record
     from clinical_peft.runtime.events import JsonlLog

@@ -1,7 +1,7 @@
 """The statistics of the cohorts: the paper's Table 1 and what it leaves out."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +39,20 @@ def dataset_statistics(cohorts: Iterable[Path], tokenizers: Mapping[str, Path] |
     return [_describe(Path(path), tokenizers or {}) for path in cohorts]
 
 
-def publishable(row: Mapping[str, Any]) -> dict[str, Any]:
+def publishable(row: Mapping[str, Any], hidden_splits: Collection[str] = ()) -> dict[str, Any]:
     """What may be published of a cohort's description: counts and shares of few are None.
 
     Args:
         row: One of those that `dataset_statistics` returned.
+        hidden_splits: Splits that are hidden beside those of the study's other tasks, from
+            `clinical_peft.disclosure.splits.hidden_splits`.
 
     Returns:
         The same, with `admissions`, those of all splits together.
     """
     admissions = sum(row[split] for split in SPLITS)
-    splits = dict(zip(SPLITS, shown_margin([row[split] for split in SPLITS]), strict=True))
+    hidden = [place for place, split in enumerate(SPLITS) if split in hidden_splits]
+    splits = dict(zip(SPLITS, shown_margin([row[split] for split in SPLITS], hidden), strict=True))
     shares = row["class_shares"]
     if shares is not None:
         counts = shown_margin([round(share * admissions) for share in shares])

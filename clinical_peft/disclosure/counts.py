@@ -9,9 +9,11 @@ Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statist
 - A reader is not told which of the two hid a cell: both read `HIDDEN`.
 - A metric is published where every count that it rests on is, to `DIGITS` significant digits, so that the fraction
   behind it does not show its denominator.
-- Metrics of a whole split with a hidden count, which a study cannot do without, have `COARSE_DIGITS` digits. Those that
-  are shares of its admissions stand in steps so wide that two counts of a class give the same ones to a model with
-  one score for all; those that compare outcomes and scores in sum are hidden (`coarse_figures`).
+- Metrics of a whole split with a hidden count of a class, which a study cannot do without, have `COARSE_DIGITS` digits.
+  Those that are shares of its admissions stand in steps so wide that two counts of a class give the same ones to a
+  model with one score for all, and without intervals; those that compare outcomes and scores in sum are hidden, and all
+  of them where a class has next to no rows (`coarse_figures`).
+- Metrics of a split whose number of rows is hidden have `DIGITS` digits, shares of it wider steps (`unsized_figures`).
 - A figure of steps (a curve, a bar chart of shares) has no step of fewer than `SMALLEST_CELL` positives or negatives.
 
 `clinical_peft.disclosure.groups` applies them to groups of patients over several tasks.
@@ -28,7 +30,9 @@ SMALLEST_CELL = 10
 DIGITS = 3
 COARSE_DIGITS = 2
 FEWEST_IN_PAIRS = 3  # classes whose pairs an AUROC of a group is the mean of
+FEWEST_RANKED = 2  # rows of each class for metrics of a split: that there are none must not tell that a class is empty
 STEPS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2)  # of shares of the admissions of a split
+STEPS_OF_ROWS = (0.001, 0.002, 0.005, *STEPS)  # where the number of rows is hidden
 WhenFew = Literal["coarse", "steps", "hidden"]
 """How a metric of a split with a hidden count is published."""
 _when_few: dict[str, WhenFew] = {}
@@ -80,16 +84,16 @@ def significant(value: float | None, digits: int = DIGITS) -> float | None:
     return round(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
-def coarse(value: Any) -> Any:
-    """The same with every number that is no whole one to `COARSE_DIGITS` significant digits, at any depth."""
+def coarse(value: Any, digits: int = COARSE_DIGITS) -> Any:
+    """The same with every number that is no whole one to so many significant digits, at any depth."""
     if isinstance(value, Mapping):
-        return {name: coarse(part) for name, part in value.items()}
+        return {name: coarse(part, digits) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [coarse(part) for part in value]
-    return significant(value, COARSE_DIGITS) if isinstance(value, float) else value
+        return [coarse(part, digits) for part in value]
+    return significant(value, digits) if isinstance(value, float) else value
 
 
-def coarse_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
+def coarse_figures(figures: Mapping[str, Any], rows: int, *, rarest: int | None = None) -> dict[str, Any]:
     """Figures of a split of which a class has few rows, as they may be published.
 
     Where all scores are alike, AUPRC is the share of positives, accuracy and F1 follow from it, and Brier score,
@@ -98,10 +102,14 @@ def coarse_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
     Args:
         figures: By name of a declared metric, values, or intervals or mappings of them.
         rows: Rows of the split.
+        rarest: Rows of the rarer class of a binary task; None for another task.
 
     Returns:
-        As declared, to `COARSE_DIGITS` digits or in steps of `step_of_shares`; None where hidden.
+        As declared, to `COARSE_DIGITS` digits, or in steps of `step_of_shares` and without intervals; None where
+        hidden.
     """
+    if rarest is not None and rarest < FEWEST_RANKED:
+        return {name: _in_steps(value, None) for name, value in figures.items()}
     step = step_of_shares(rows)
     return {
         name: coarse(value)
@@ -111,15 +119,34 @@ def coarse_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
     }
 
 
-def _in_steps(value: Any, step: float | None) -> Any:
+def unsized_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """Figures of a split whose number of rows is hidden, as they may be published.
+
+    Args:
+        figures: By name of a declared metric, values, or intervals or mappings of them.
+        rows: Rows of the split.
+
+    Returns:
+        Figures to `DIGITS` digits; shares of the rows in steps each of which is a share of any number of rows near the
+        split's, None where there are no such steps.
+    """
+    step = next((one for one in STEPS_OF_ROWS if one * rows >= 1), None)
+    return {
+        name: _in_steps(value, step, with_intervals=True) if _when_few[name] == "steps" else coarse(value, DIGITS)
+        for name, value in figures.items()
+    }
+
+
+def _in_steps(value: Any, step: float | None, *, with_intervals: bool = False) -> Any:
     if isinstance(value, Mapping):
-        return {name: _in_steps(part, step) for name, part in value.items()}
+        return {name: _in_steps(part, step, with_intervals=with_intervals) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return None if step is None else [_in_steps(part, step) for part in value]
+        # Where an interval ends tells more of a share than the share itself.
+        return [_in_steps(part, step) for part in value] if with_intervals and step is not None else None
     if not isinstance(value, float) or not math.isfinite(value):
         return value
     # The uppermost step may end beyond 1, the greatest share.
-    return None if step is None else min(1.0, round(_steps(value, step) * step, 2))
+    return None if step is None else min(1.0, round(_steps(value, step) * step, 3))
 
 
 def _steps(value: float, step: float) -> int:
@@ -135,14 +162,14 @@ def step_of_shares(rows: int) -> float | None:
         rows: Rows of the split.
 
     Returns:
-        A step such that every hidden count but 0, whose AUROC is undefined, shares them with a neighbouring hidden one;
-        None where there is none.
+        A step such that every hidden count from `FEWEST_RANKED` on, below which nothing is published, shares them with
+        another; None where there is none.
     """
 
     def told(count: int, step: float) -> list[int]:
         return [_steps(value, step) for value in _of_constant_score(count, rows)]
 
-    hidden = range(1, min(SMALLEST_CELL, rows))
+    hidden = range(FEWEST_RANKED, min(SMALLEST_CELL, rows))
     for step in STEPS:
         found = [told(count, step) for count in hidden]
         if found and all(found.count(one) > 1 for one in found):
@@ -185,9 +212,9 @@ def hidden_in_margin(counts: Sequence[int], hidden: Collection[int] = ()) -> fro
     return frozenset(found)
 
 
-def shown_margin(counts: Sequence[int]) -> list[int | None]:
+def shown_margin(counts: Sequence[int], hidden: Collection[int] = ()) -> list[int | None]:
     """The cells of a margin, None where hidden; see `hidden_in_margin`."""
-    hidden = hidden_in_margin(counts)
+    hidden = hidden_in_margin(counts, hidden)
     return [None if place in hidden else count for place, count in enumerate(counts)]
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import has_hidden
+from clinical_peft.disclosure.counts import DIGITS, has_hidden
 from clinical_peft.files import write_json
 from clinical_peft.metrics.cells import mean_cell, with_seed_variances
 from clinical_peft.metrics.comparison_records import Comparisons, ModelDifference, Summary, coarsened
@@ -82,6 +82,8 @@ def aggregate(
     placements = None if predictions is None else _placements(metric, runs, metrics, predictions, classes or {})
     few = {run.task for run in runs if has_hidden(run.positives["test"])}
     few |= {MACRO} if few & set(tasks) else set()
+    unsized = {run.task for run in runs if has_hidden(run.n["test"])}
+    unsized |= {MACRO} if unsized & set(tasks) else set()
     summaries = [_summary(key, cell, first_run.get(key), level, metric) for key, cell in sorted(cells.items())]
     result = Comparisons(
         level=level,
@@ -89,17 +91,19 @@ def aggregate(
         protocol=runs[0].protocol if runs else None,
         cohorts={run.task: run.cohort_sha256 for run in runs},
         macro_tasks=tasks,
-        summaries=[_published(row, few) for row in summaries],
-        differences=[_published(row, few) for row in compare_models(cells, groups, level, placements)],
+        summaries=[_published(row, few, unsized) for row in summaries],
+        differences=[_published(row, few, unsized) for row in compare_models(cells, groups, level, placements)],
         metric=metric.name,
     )
     write_json(output, result.to_json())
     return result
 
 
-def _published(row: Row, few: Collection[str]) -> Row:
-    """A row as it may be published, given the tasks whose test split has a hidden count."""
-    return replace(coarsened(row), undefined=None) if row.task in few else row
+def _published(row: Row, few: Collection[str], unsized: Collection[str]) -> Row:
+    """A row as it may be published, given the tasks whose test split hides the count of a class, or of all rows."""
+    if row.task in few:
+        return replace(coarsened(row), undefined=None)
+    return coarsened(row, DIGITS) if row.task in unsized else row
 
 
 def _placements(

@@ -1,7 +1,9 @@
 """A study's predictions -> calibration.json: scores as they are, recalibrated on validation, and what they are worth.
 
 Intervals are percentile bootstraps over patients, with the map that was fitted held fixed. Metrics of a split with a
-hidden count of a class are those of `clinical_peft.disclosure.counts.coarse_figures`, and `undefined` is None.
+hidden count are those of `clinical_peft.disclosure.counts.coarse_figures`, with `undefined` None, or of
+`unsized_figures`. Bins, curves and alerts of a binary task divide one ranking: `clinical_peft.disclosure.cuts` decides
+on them together, and a test split whose number of admissions is hidden has none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import coarse, coarse_figures, publishable_classes, rounded_interval, significant
+from clinical_peft.disclosure.counts import (
+    coarse,
+    coarse_figures,
+    has_hidden,
+    publishable_classes,
+    rounded_interval,
+    significant,
+    unsized_figures,
+)
+from clinical_peft.disclosure.cuts import Cuts
 from clinical_peft.files import write_json
 from clinical_peft.metrics.calibration import BINS, reliability_bins
 from clinical_peft.metrics.calibration_records import Calibration, ReliabilityBin, RunCalibration, ScoreMetric
@@ -22,6 +33,7 @@ from clinical_peft.metrics.decisions import (
     published_curve,
 )
 from clinical_peft.metrics.predictions import Predictions
+from clinical_peft.metrics.published_run import is_nearly_empty, rarest_class
 from clinical_peft.metrics.recalibration import fit_temperature, isotonic_map, temperature_map
 from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import COMPARED, METRICS, compute_metrics
@@ -90,12 +102,23 @@ def _calibration_of(
         "temperature": temperature_map(temperature)(test),
         "isotonic": isotonic_map(validation)(test),
     }
-    curves = alerts = None
+    is_sized = not has_hidden(run.n["test"])
+    # The isotonic map sends all scores to one where validation has no positives.
+    empty = ("isotonic",) if is_nearly_empty(validation) else ()
+    closed = empty if is_sized else tuple(versions)
+    curves = alerts = cuts = None
     if test.type == "binary":
+        cuts, no_cuts = (Cuts(test.target[:, 1], is_open=is_open) for is_open in (is_sized, False))
+        # What comes first may cut the ranking first.
+        alerts = published_alerts(alert_burden(validation, test, weighting, level), test, cuts)
+    reliability = {
+        name: [] if name in closed else _bins(data, weighting, level, cuts) for name, data in versions.items()
+    }
+    if cuts is not None:
         curves = {
-            name: published_curve(decision_curve(data, weighting, level), data) for name, data in versions.items()
+            name: published_curve(decision_curve(data, weighting, level), data, no_cuts if name in closed else cuts)
+            for name, data in versions.items()
         }
-        alerts = published_alerts(alert_burden(validation, test, weighting, level), test)
     return RunCalibration(
         model=run.model,
         task=run.task,
@@ -106,8 +129,11 @@ def _calibration_of(
         predictions_sha256=run.predictions_sha256,
         link=link_of(run.task_type, run.switches),
         temperature=coarse(temperature) if _has_few(validation) else temperature,
-        figures={name: _published_metrics(data, weighting, level) for name, data in versions.items()},
-        reliability={name: _bins(data, weighting, level) for name, data in versions.items()},
+        figures={
+            name: _published_metrics(data, weighting, level, is_sized=is_sized, is_empty=name in empty)
+            for name, data in versions.items()
+        },
+        reliability=reliability,
         decision_curve=curves,
         alert_burden=alerts,
     )
@@ -118,10 +144,22 @@ def _has_few(data: Predictions) -> bool:
     return data.type != "multilabel" and not publishable_classes(data.target, exclusive=True).all()
 
 
-def _published_metrics(data: Predictions, weighting: Weighting, level: float) -> dict[str, ScoreMetric]:
+def _published_metrics(
+    data: Predictions, weighting: Weighting, level: float, *, is_sized: bool, is_empty: bool
+) -> dict[str, ScoreMetric]:
+    """Metrics of a test split as they may be published.
+
+    Args:
+        data: The split, recalibrated or not.
+        weighting: Row weights of R resamples.
+        level: Coverage of the intervals.
+        is_sized: Whether its number of rows may be published.
+        is_empty: Whether the scores tell that a class of validation has next to no rows.
+    """
     values = compute_metrics((COMPARED, *PROBABILITY_METRICS), data)
     replicates = compute_metrics(PROBABILITY_METRICS, data, weighting)
-    has_few = _has_few(data)
+    # Counts of all classes sum to a hidden number of rows.
+    has_few = _has_few(data) or (data.type == "multiclass" and not is_sized)
     found: dict[str, dict[str, Any]] = {
         name: {
             "value": float(value[0]) if np.isfinite(value[0]) else None,
@@ -131,10 +169,14 @@ def _published_metrics(data: Predictions, weighting: Weighting, level: float) ->
         }
         for name, value in values.items()
     }
-    return {name: ScoreMetric(**one) for name, one in (coarse_figures(found, len(data)) if has_few else found).items()}
+    if has_few or is_empty:
+        found = coarse_figures(found, len(data), rarest=0 if is_empty else rarest_class(data))
+    elif not is_sized:
+        found = unsized_figures(found, len(data))
+    return {name: ScoreMetric(**one) for name, one in found.items()}
 
 
-def _bins(data: Predictions, weighting: Weighting, level: float) -> list[ReliabilityBin]:
+def _bins(data: Predictions, weighting: Weighting, level: float, cuts: Cuts | None) -> list[ReliabilityBin]:
     return [
         ReliabilityBin(
             pairs=row.pairs,
@@ -144,5 +186,5 @@ def _bins(data: Predictions, weighting: Weighting, level: float) -> list[Reliabi
             observed=significant(row.observed),
             interval=rounded_interval(percentile_interval(row.observed_replicates, level)),
         )
-        for row in reliability_bins(data, weighting, joined=True)
+        for row in reliability_bins(data, weighting, joined=True, cuts=cuts)
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clinical_peft.disclosure.counts import merged_ranges
+from clinical_peft.disclosure.cuts import Cuts, rows_above
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.models.scores import log_sigmoid
@@ -93,7 +94,9 @@ def calibration_error(pairs: Pairs, weighting: Weighting) -> np.ndarray:
     return np.asarray(distance / np.where(number > 0, number, np.nan))
 
 
-def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = False) -> list[Bin]:
+def reliability_bins(
+    data: Predictions, weighting: Weighting, *, joined: bool = False, cuts: Cuts | None = None
+) -> list[Bin]:
     """What a reliability diagram shows.
 
     Args:
@@ -101,6 +104,7 @@ def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = 
         weighting: Row weights of R resamples.
         joined: Join neighbours until a bin has enough outcomes and enough pairs without one to be published; there is
             no bin where all of them have too few.
+        cuts: Cuts of the ranking that are published already, of a binary task whose bins are joined.
 
     Returns:
         Bins that are not empty, by rising score.
@@ -112,6 +116,10 @@ def reliability_bins(data: Predictions, weighting: Weighting, *, joined: bool = 
         if not len(merged):
             return []
         bins = merged[bins]
+        if cuts is not None:
+            above = bins[:, 0] > np.arange(merged[-1])[:, None]
+            kept = cuts.publish(rows_above(above, pairs.target[:, 0]))
+            bins = np.concatenate([[0], np.cumsum(kept)])[bins]
     found = weighting.sum(_by_bin(pairs.target.astype(np.float64), bins))
     number = weighting.sum(_by_bin(np.ones_like(pairs.scores), bins))
     with np.errstate(invalid="ignore"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from clinical_peft.disclosure.counts import coarse
+from clinical_peft.disclosure.counts import COARSE_DIGITS, coarse
 from clinical_peft.metrics.delong import DelongTest
 from clinical_peft.metrics.records import Ends, Positives, Record
 from clinical_peft.metrics.registry import COMPARED
@@ -195,7 +195,7 @@ class ProtocolMean:
     n: int | None
     patients: int | None
     classes: int
-    classes_scored: int
+    classes_scored: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +287,6 @@ def with_metric(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
     return {metric if name == "value" else name: value for name, value in row.items()}
 
 
-def coarsened(record: R) -> R:
-    """A record with two significant digits, for a split with a hidden count."""
-    return type(record).of(coarse(record.to_json()))
+def coarsened(record: R, digits: int = COARSE_DIGITS) -> R:
+    """A record with so many significant digits, for a split with a hidden count."""
+    return type(record).of(coarse(record.to_json(), digits))

@@ -25,6 +25,7 @@ from clinical_peft.disclosure.counts import (
     HIDDEN,
     SMALLEST_CELL,
     few,
+    has_hidden,
     is_small,
     publishable_classes,
 )
@@ -116,20 +117,24 @@ def measure_contamination(
     runs: dict[tuple[str, str], list[Predictions]] = defaultdict(list)
     wanted = (models.unadapted, models.adapted, models.matched, models.disjoint)
     stated: dict[str, dict[str, Any]] = {}
+    unsized: set[str] = set()
     for run, splits in read_runs(metrics, predictions, classes, models=wanted):
         runs[run.model, run.task].append(splits["test"])
         stated[run.task] = {name: getattr(run, name) for name in ("task", "protocol", "cohort_sha256")}
+        unsized |= {run.task} if has_hidden(run.n["test"]) else set()
     subset = read_membership(membership)
     draw: dict[str, Any] = {"resamples": resamples, "bootstrap_seed": bootstrap_seed, "level": level}
     carevue, disjoint = [], []
     pairs = {task: _pair(runs, models.unadapted, models.adapted, task) for task in sorted(stated)}
     places = {task: is_inside(first[0].subject_id, subset, str(membership)) for task, (first, _) in pairs.items()}
-    decisions = decide({task: _members(pairs[task][0][0], inside) for task, inside in places.items()})
+    decisions = decide({task: _members(pairs[task][0][0], inside) for task, inside in places.items()}, unsized)
     for task, facts in sorted(stated.items()):
         gains = _rounded_groups(compare_gains(*pairs[task], places[task], decision=decisions[task], **draw))
         carevue.append(GainComparison(**facts, unadapted=models.unadapted, adapted=models.adapted, **vars(gains)))
         without, matched = _pair(runs, models.disjoint, models.matched, task)
         effect = compare_corpora(without, matched, **draw)
+        if task in unsized:
+            effect = replace(coarsened(effect, DIGITS), admissions=None, patients=None)
         if without[0].type == "multiclass" and few(without[0].target.sum(axis=0).tolist()):
             effect = coarsened(effect)
         disjoint.append(CorpusComparison(**facts, matched=models.matched, disjoint=models.disjoint, **vars(effect)))

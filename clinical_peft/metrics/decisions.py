@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import few, merged_ranges, rounded_interval, significant
+from clinical_peft.disclosure.counts import FEWEST_RANKED, few, rounded_interval, significant
+from clinical_peft.disclosure.cuts import Cuts, rows_above
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.resampling import percentile_interval
 from clinical_peft.metrics.weighting import Weighting
@@ -59,36 +60,34 @@ def decision_curve(data: Predictions, weighting: Weighting, level: float) -> dic
     }
 
 
-def published_curve(curve: Mapping[str, Any], data: Predictions) -> dict[str, Any]:
+def published_curve(curve: Mapping[str, Any], data: Predictions, cuts: Cuts) -> dict[str, Any]:
     """What may be published of a decision curve: a net benefit tells how many positives and negatives are treated.
 
     Args:
         curve: What `decision_curve` returned.
         data: The predictions that it is of.
+        cuts: Cuts of their ranking that are published already.
 
     Returns:
         The same to three digits; null where fewer than `SMALLEST_CELL` positives or negatives have scores between a
-        threshold and the next one that is shown, or beyond it. Treating all is null where there are so few at all.
+        threshold and another cut, or beyond it. Treating all is null where there are so few at all, or no cut may be
+        published.
     """
-    positive = data.target[:, 1]
-    # Number of thresholds that a score reaches: 0 below the first, all from the last on.
-    reached = np.searchsorted(THRESHOLDS, data.scores[:, 1].astype(np.float64), side="right")
-    merged = merged_ranges(
-        *(np.bincount(reached[kind], minlength=len(THRESHOLDS) + 1) for kind in (positive, ~positive))
-    )
-    kept = merged[1:] != merged[:-1] if len(merged) else np.zeros(len(THRESHOLDS), bool)
+    positive, scores = data.target[:, 1], data.scores[:, 1].astype(np.float64)
+    kept = cuts.publish(rows_above(scores[None, :] >= THRESHOLDS[:, None], positive))
+    has_enough = cuts.is_open and not few([int(positive.sum()), int((~positive).sum())])
     shown = {
         name: [significant(value) if fine else None for value, fine in zip(curve[name], kept, strict=True)]
         for name in ("net_benefit", "low", "high")
     }
-    treat_all = curve["treat_all"] if len(merged) else [None] * len(THRESHOLDS)
+    treat_all = curve["treat_all"] if has_enough else [None] * len(THRESHOLDS)
     return {**curve, **shown, "treat_all": treat_all}
 
 
 def cutoff_at_sensitivity(data: Predictions, sensitivity: float) -> float | None:
-    """The highest log-odds that find a share of the positives of a (validation) split; None without positives."""
+    """The highest log-odds that find a share of a (validation) split's positives; None with next to no positives."""
     found = np.sort(data.log_odds[data.target[:, 1], 1])
-    if len(found) == 0:
+    if len(found) < FEWEST_RANKED:
         return None
     return float(found[len(found) - int(np.ceil(sensitivity * len(found) - 1e-9))])
 
@@ -140,24 +139,28 @@ def _alerts(data: Predictions, cutoff: float, weighting: Weighting) -> dict[str,
     return {name: np.where(np.isfinite(value), value, np.nan) for name, value in found.items()}
 
 
-def published_alerts(rows: Sequence[Mapping[str, Any]], test: Predictions) -> list[dict[str, Any]]:
-    """What may be published of the alerts: nothing where hits, false alarms, misses or rejections are few.
+def published_alerts(rows: Sequence[Mapping[str, Any]], test: Predictions, cuts: Cuts) -> list[dict[str, Any]]:
+    """What may be published of the alerts.
 
     Args:
         rows: What `alert_burden` returned.
         test: The predictions that it measured.
+        cuts: Cuts of their ranking that are published already.
 
     Returns:
-        The same to three digits, with null values where hidden.
+        The same to three digits, with null values where hits, false alarms, misses or rejections are few, alone or less
+        those of another cut.
     """
+    alerted = np.stack([test.log_odds[:, 1] >= row.get("threshold_log_odds", np.inf) for row in rows])
+    # The sensitivity in the middle is the one that tables print.
+    order = sorted(range(len(rows)), key=lambda place: abs(place - len(rows) // 2))
+    kept = dict(zip(order, cuts.publish(rows_above(alerted[order], test.target[:, 1])).tolist(), strict=True))
     return [
         {
-            name: _published_alert(part, fine=_is_publishable(test, row["threshold_log_odds"]))
-            if isinstance(part, dict)
-            else part
+            name: _published_alert(part, fine=kept[place]) if isinstance(part, dict) else part
             for name, part in row.items()
         }
-        for row in rows
+        for place, row in enumerate(rows)
     ]
 
 
@@ -165,8 +168,3 @@ def _published_alert(part: Mapping[str, Any], *, fine: bool) -> dict[str, Any]:
     if not fine:
         return {"value": None, "interval": None}
     return {"value": significant(part["value"]), "interval": rounded_interval(part["interval"])}
-
-
-def _is_publishable(data: Predictions, cutoff: float) -> bool:
-    alerted, positive = data.log_odds[:, 1] >= cutoff, data.target[:, 1]
-    return not few(int((alarm & case).sum()) for alarm in (alerted, ~alerted) for case in (positive, ~positive))

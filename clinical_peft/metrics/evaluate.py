@@ -1,7 +1,7 @@
 """One run's predictions -> its metrics file and its bootstrap replicates (`clinical_peft.metrics.replicates`)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ def evaluate(
     replicates: Path,
     provenance: Mapping[str, Any],
     cohort: Path | None = None,
+    hidden_splits: Collection[str] = (),
     patients_apart: bool = True,
     level: float = 0.95,
     threshold: float | None = None,
@@ -72,12 +73,14 @@ def evaluate(
         provenance: Versions of the training job (key `versions`), its machine, revision and whatever else identifies
             the computation.
         cohort: The cohort, to check the predictions against and to count labels in training; without it neither.
+        hidden_splits: Splits whose number of admissions may not be published beside those of the study's other tasks,
+            from `clinical_peft.disclosure.splits.hidden_splits`.
         patients_apart: As for `clinical_peft.metrics.predictions.read_predictions`.
         level: Coverage of `intervals`; 99 % intervals are always stored as well.
         threshold: Fixed decision threshold for F1 (the paper: 0.5), or None to choose it on the validation split.
 
     Returns:
-        What the metrics file holds; counts that may not be published are None (`published_run.publish`).
+        What the metrics file holds, without what may not be published (`published_run.publish`).
 
     Raises:
         DataError: The predictions are malformed or not those of the cohort.
@@ -129,7 +132,9 @@ def evaluate(
         },
         n={name: len(split) for name, split in splits.items()},
         patients={name: split.patients for name, split in splits.items()},
-        positives={name: published_positives(split) for name, split in splits.items()},
+        positives={
+            name: published_positives(split, is_sized=name not in hidden_splits) for name, split in splits.items()
+        },
         classes=len(space),
         classes_scored={name: int(scored_classes(split.target).sum()) for name, split in splits.items()},
         labels_outside_classes={name: split.labels_outside_classes for name, split in splits.items()},
@@ -144,7 +149,7 @@ def evaluate(
         labels=published_labels(test, frequency) if kind == "multilabel" else None,
         bands=None if bands is None else _described_bands(bands, scored_classes(test.target)),
     )
-    run = publish(run)
+    run = publish(run, splits, hidden_splits)
     write_replicates(replicates, scored, (values, left_out), run_key(run))
     write_json(output, run.to_json())
     return run

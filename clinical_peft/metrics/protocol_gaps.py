@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure.counts import has_hidden, shown
+from clinical_peft.disclosure.counts import DIGITS, has_hidden, shown
 from clinical_peft.errors import DataError
 from clinical_peft.files import write_json
 from clinical_peft.metrics.cells import mean_cell
@@ -104,8 +104,11 @@ def measure_protocol_gaps(
             changed=_published_changes(cohort_changes(reference_files.cohort, run.cohort)),
             **vars(compare_pair(*pair, LEVEL)),
         )
-        is_few = has_hidden(reference.positives["test"]) or has_hidden(ablation.positives["test"])
-        rows.append(replace(coarsened(row), undefined=None) if is_few else row)
+        if any(has_hidden(one.positives["test"]) for one in (reference, ablation)):
+            row = replace(coarsened(row), undefined=None)
+        elif any(has_hidden(one.n["test"]) for one in (reference, ablation)):
+            row = coarsened(row, DIGITS)
+        rows.append(row)
     corrected = correct_over_table([row.p_total for row in rows])
     result = ProtocolGaps(
         level=LEVEL,

@@ -1,12 +1,13 @@
 """A run's metrics as they may be published (`clinical_peft.disclosure.counts`)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from clinical_peft.disclosure.counts import (
+    FEWEST_RANKED,
     coarse,
     coarse_figures,
     has_hidden,
@@ -14,6 +15,7 @@ from clinical_peft.disclosure.counts import (
     shown,
     shown_margin,
     significant,
+    unsized_figures,
 )
 from clinical_peft.metrics.areas import class_areas, scored_classes, weigh
 from clinical_peft.metrics.predictions import Predictions
@@ -23,9 +25,11 @@ from clinical_peft.metrics.registry import METRICS
 BY_SPLIT = ("metrics", "intervals", "intervals_99", "intervals_bca")
 
 
-def published_positives(split: Predictions) -> Positives:
-    """Positives of a split, None where hidden."""
+def published_positives(split: Predictions, *, is_sized: bool = True) -> Positives:
+    """Positives of a split, None where hidden; `is_sized` says whether its number of rows may be published."""
     by_class = split.target.sum(axis=0)
+    if split.type == "multiclass" and not is_sized:
+        return [None] * len(by_class)  # their sum is the size
     if split.type == "multilabel":
         return shown(int(by_class.sum()))
     by_place = shown_margin([int(count) for count in by_class])
@@ -58,19 +62,42 @@ def published_labels(test: Predictions, frequency: np.ndarray | None) -> LabelMe
     )
 
 
-def publish(run: RunMetrics) -> RunMetrics:
+def rarest_class(split: Predictions) -> int | None:
+    """Rows of the rarer class of a binary task; None for another task."""
+    return int(split.target.sum(axis=0).min()) if split.type == "binary" else None
+
+
+def is_nearly_empty(split: Predictions) -> bool:
+    """Whether a class has so few rows that no metric of it is published."""
+    rarest = rarest_class(split)
+    return rarest is not None and rarest < FEWEST_RANKED
+
+
+def publish(run: RunMetrics, splits: Mapping[str, Predictions], hidden_splits: Collection[str] = ()) -> RunMetrics:
     """Return a run without what says more of few admissions than may be said.
 
-    Metrics of a split with a hidden count of a class are coarse, with `bootstrap.undefined` None; counts of admissions
-    and patients that are small are None, and so is the mean over a band of one label, which is that label's.
+    Metrics of a split with a hidden count of a class are coarse, with `classes_scored` and `bootstrap.undefined` None;
+    those of a split whose number of admissions is hidden are rounded (`unsized_figures`). Counts of admissions and
+    patients that are small or hidden are None, and so is the mean over a band of one label, which is that label's.
+
+    Args:
+        run: A run with all that was measured; its `positives` are published ones already.
+        splits: Its predictions.
+        hidden_splits: As for `clinical_peft.metrics.evaluate.evaluate`.
     """
     few = {split for split, counts in run.positives.items() if has_hidden(counts)}
 
     def rounded(part: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            split: coarse_figures(values, run.n[split] or 0) if split in few else values
-            for split, values in part.items()
-        }
+        found = dict(part)
+        for split, values in part.items():
+            if split in few:
+                found[split] = coarse_figures(values, len(splits[split]), rarest=rarest_class(splits[split]))
+            elif split in hidden_splits:
+                found[split] = unsized_figures(values, len(splits[split]))
+        return found
+
+    def sized(counts: Mapping[str, int | None]) -> dict[str, int | None]:
+        return {split: None if split in hidden_splits else shown(count) for split, count in counts.items()}
 
     alone = dict.fromkeys(_means_of_one_label(run))
     by_split: dict[str, Any] = {name: rounded(getattr(run, name)) for name in BY_SPLIT}
@@ -84,12 +111,16 @@ def publish(run: RunMetrics) -> RunMetrics:
         bootstrap = replace(bootstrap, undefined=dict.fromkeys(bootstrap.undefined))
     if "validation" in few:
         threshold = Threshold(**coarse(asdict(threshold)))
+        if is_nearly_empty(splits["validation"]) and threshold.chosen_on == "validation":
+            threshold = replace(threshold, value=None, log_odds=None)
     return replace(
         run,
         **by_split,
         variants={version: rounded(part) for version, part in run.variants.items()},
-        n={split: shown(count) for split, count in run.n.items()},
-        patients={split: shown(count) for split, count in run.patients.items()},
+        n=sized(run.n),
+        patients=sized(run.patients),
+        # Of a class of few, whether it occurs at all is a count, too.
+        classes_scored={split: None if split in few else count for split, count in run.classes_scored.items()},
         labels_outside_classes=outside,
         bootstrap=bootstrap,
         threshold=threshold,

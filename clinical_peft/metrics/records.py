@@ -206,7 +206,7 @@ class RunMetrics(Record):
     patients: dict[str, int | None]
     positives: dict[str, Positives]
     classes: int
-    classes_scored: dict[str, int]
+    classes_scored: dict[str, int | None]
     labels_outside_classes: dict[str, int | None]
     threshold: Threshold
     calibration_bins: Bins

@@ -8,7 +8,7 @@ classes, are None where any class of a group has few positives or negatives.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from clinical_peft.disclosure.counts import (
     FEWEST_IN_PAIRS,
     HIDDEN,
     SMALLEST_CELL,
+    has_hidden,
     publishable_classes,
     rounded_interval,
     significant,
@@ -40,6 +41,7 @@ from clinical_peft.metrics.resampling import defined_replicates, patient_weights
 from clinical_peft.metrics.runs import read_runs
 from clinical_peft.metrics.subgroup_records import RoundedEstimate, SubgroupCell, SubgroupGap, Subgroups
 from clinical_peft.metrics.weighting import Weighting, kernel_pays
+from clinical_peft.tasks import Task, find_task
 
 NOT_RECORDED = "not recorded"
 AUROC = find_metric("auroc")
@@ -125,7 +127,8 @@ def compare_subgroups(
             )
     examples = {task: next(iter(models.values()))[0] for task, models in sorted(runs.items())}
     values = {task: _attribute_values(table, example, str(subgroups)) for task, example in examples.items()}
-    decisions = _decisions(examples, values)
+    unsized = {task for task, run in first.items() if has_hidden(run.n["test"])}
+    decisions = _decisions(examples, values, unsized)
     cells: list[SubgroupCell] = []
     gaps: list[SubgroupGap] = []
     for task, example in examples.items():
@@ -181,20 +184,24 @@ def _attribute_values(table: pa.Table, data: Predictions, place_of: str) -> dict
 
 
 def _decisions(
-    examples: Mapping[str, Predictions], values: Mapping[str, Mapping[str, np.ndarray]]
+    examples: Mapping[str, Predictions], values: Mapping[str, Mapping[str, np.ndarray]], unsized: Collection[str]
 ) -> dict[str, dict[str, Decision]]:
-    """By attribute and task, what may be published."""
+    """By attribute and task, what may be published; nothing of the tasks whose number of test rows is hidden."""
     attributes = list(next(iter(values.values()), {}))
-    return {
-        attribute: decide({task: task_members(example, values[task][attribute]) for task, example in examples.items()})
+    members = {
+        attribute: {
+            task: task_members(example, values[task][attribute], find_task(task)) for task, example in examples.items()
+        }
         for attribute in attributes
     }
+    return {attribute: decide(tasks, unsized) for attribute, tasks in members.items()}
 
 
-def task_members(data: Predictions, groups: np.ndarray) -> Members:
+def task_members(data: Predictions, groups: np.ndarray, task: Task | None = None) -> Members:
     """Rows of a task by group, as `clinical_peft.disclosure.groups.decide` takes them."""
     positive = data.target[:, 1] if data.type == "binary" else None
-    return Members(data.hadm_id, data.subject_id, groups, positive)
+    rows = Members(data.hadm_id, data.subject_id, groups, positive)
+    return rows if task is None else replace(rows, is_published=task.is_published, is_random=task.is_random)
 
 
 def _groups(values: Mapping[str, np.ndarray], decisions: Mapping[str, Decision]) -> list[Group]:

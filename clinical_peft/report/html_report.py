@@ -181,7 +181,7 @@ def _run_table(metrics: Sequence[Mapping[str, Any]], labels: Labels, metric: Met
                 TASK_LABELS[run["task"]],
                 str(run["seed"]),
                 number(run["n"]["test"]),
-                f"{run['classes_scored']['test']} of {run['classes']}",
+                f"{number(run['classes_scored']['test'])} of {run['classes']}",
                 number(None if value is None else 100 * value, 2),
                 f"[{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else MISSING,
                 number(run["bootstrap"]["undefined"][metric.name]),

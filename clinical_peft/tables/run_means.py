@@ -65,6 +65,11 @@ class RunMeans:
         """The run of the first seed, for what all seeds share."""
         return self.runs[0]
 
+    @property
+    def _is_unsized(self) -> bool:
+        """Whether the number of test admissions is hidden."""
+        return has_hidden(self.first["n"]["test"])
+
     def mean(self, metric: Metric) -> float | None:
         """Mean over seeds; None where a seed has none."""
         return mean(run["metrics"]["test"].get(metric.name) for run in self.runs)
@@ -76,7 +81,7 @@ class RunMeans:
         return self._intervals[metric.name]
 
     def _interval(self, metric: Metric) -> Interval:
-        if metric.is_main and self.mean(metric) is not None:
+        if metric.is_main and self.mean(metric) is not None and not self._is_unsized:
             pairs = zip(self.replicates, map(RunMetrics.of, self.runs), strict=True)
             resamples = np.mean([read_replicates(path, run, metric) for path, run in pairs], axis=0)
             low, high = self._published(metric, percentile_interval(resamples, self.first["level"])) or (None, None)
@@ -108,7 +113,7 @@ class RunMeans:
             return f"none of {band['classes']} labels of the band has positives and negatives in test"
         if band and band["scored"] == 1:
             return "it would be the metric of a single label"
-        if metric.when_few != "coarse" and has_hidden(self.first["positives"]["test"]):
+        if has_hidden(self.first["positives"]["test"]) or self._is_unsized:
             return f"it would give away a count below {SMALLEST_CELL}"
         return f"undefined in {undefined} of {len(self.runs)} seeds"
 

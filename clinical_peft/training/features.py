@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # a head that is trained on kept features needs no network, a
 # A forward pass without gradients keeps no activations, so it may hold more notes than a training pass.
 INFERENCE_FACTOR = 4
 KEPT_AT_ONCE = 8192
+ENCODED_AT_ONCE = 1024  # notes
 
 
 class Features(Protocol):
@@ -131,11 +132,17 @@ def tokenise(texts: Sequence[str], tokenizer: Any, context: int, *, pad_with_end
             where the tokenizer has one, pads it.
     """
     end = tokenizer.eos_token_id
-    notes = _by_template(texts, tokenizer, context) if pad_with_end else _framed(texts, tokenizer, context)
-    lengths = np.asarray([len(note) for note in notes], dtype=np.int64)
+    encode = _by_template if pad_with_end else _framed
+    lengths: list[int] = []
+    ids = [np.zeros(0, np.int32)]
+    # What an encoder returns takes many times the memory of the ids.
+    for first in range(0, len(texts), ENCODED_AT_ONCE):
+        notes = encode(texts[first : first + ENCODED_AT_ONCE], tokenizer, context)
+        lengths += [len(note) for note in notes]
+        ids.append(np.concatenate([np.asarray(note, dtype=np.int32) for note in notes]))
     return TokenisedNotes(
-        ids=np.concatenate([np.asarray(note, dtype=np.int32) for note in notes]),
-        starts=np.concatenate([[0], np.cumsum(lengths)]),
+        ids=np.concatenate(ids),
+        starts=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
         pad=end if pad_with_end and end is not None else tokenizer.pad_token_id,
     )
 

@@ -1,10 +1,13 @@
-"""Finished seeds of a fine-tuning job, kept where the workflow does not delete them.
+"""Finished seeds of a fine-tuning job, and finished adapters, kept where no workflow deletes them.
 
 A model on a task is one job for all of its seeds, and a workflow deletes a job's outputs before it runs the job again.
 So every finished seed is kept in the job's work folder, under a digest of everything that decides it. Where a seed is
 added or an input touched, finished seeds are not trained again: their files are restored. Kept files are hard links to
 the outputs where the file system has them, and take no space of their own. Like finished jobs, finished seeds stay
 finished when the library changes; `forget_seeds` is for a job that must run again.
+
+A finished adapter is kept in the same way: a job on a node that SLURM has lost sight of may finish after it was queued
+again, and the second job then takes what the first has made.
 
 This module does not import PyTorch, so that the workflow can use it.
 """
@@ -74,11 +77,38 @@ def inputs_digest(inputs: "TaskInputs") -> str:
     if base is not None:
         from clinical_peft.models.folders import parts_digests
 
-        found |= parts_digests(base, inputs.adapter)
-        # base.json holds the digest of the weights, beside metrics that differ from one training to the next.
-        small = [path for path in _files(base) if path.suffix != ".safetensors" and path.name != "base.json"]
-        found |= {f"base/{path.relative_to(base)}": sha256_file(path) for path in small}
+        found |= parts_digests(base, inputs.adapter) | small_files(base)
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def small_files(base: Path) -> dict[str, str]:
+    """Digests of a base's files beside its weights, whose digest stands in base.json.
+
+    That file itself is not among them: it also holds metrics that differ from one training to the next.
+    """
+    small = [path for path in _files(base) if path.suffix != ".safetensors" and path.name != "base.json"]
+    return {f"base/{path.relative_to(base)}": sha256_file(path) for path in small}
+
+
+def adapter_key(record: Mapping[str, Any], *, base: Path, tokens: Path, general: Path | None) -> str:
+    """Digest of everything that decides a clinical adapter and its perplexities.
+
+    Args:
+        record: The job as `clinical_peft.search.outcome.complete_job` gives it; how its recipe was found is ignored.
+        base: Base folder.
+        tokens: Folder of token shards.
+        general: Notes of general text, or None.
+
+    Raises:
+        DataError: base.json or tokens.json is missing.
+    """
+    inputs = {
+        "base": str(read_json(base / "base.json")["sha256"]),
+        **small_files(base),
+        "tokens": str(read_json(tokens / "tokens.json")["fingerprint"]),
+        **({"general": sha256_file(general)} if general else {}),
+    }
+    return _key(record, inputs)
 
 
 def seed_key(record: Mapping[str, Any], inputs: str, seed: int) -> str:
@@ -90,8 +120,12 @@ def seed_key(record: Mapping[str, Any], inputs: str, seed: int) -> str:
         inputs: From `inputs_digest`.
         seed: The seed.
     """
+    return _key(record, inputs, seed)
+
+
+def _key(record: Mapping[str, Any], *inputs: Any) -> str:
     job = {key: value for key, value in record.items() if key != "search"}
-    return hashlib.sha256(json.dumps([job, inputs, seed], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([job, *inputs], sort_keys=True).encode()).hexdigest()
 
 
 def keep_seed(work: Path, seed: int, key: str, outputs: SeedOutputs) -> None:
@@ -105,16 +139,7 @@ def keep_seed(work: Path, seed: int, key: str, outputs: SeedOutputs) -> None:
         key: From `seed_key`.
         outputs: Its outputs, all of which exist.
     """
-    try:
-        with atomic_path(_place(work, seed)) as folder:
-            folder.mkdir()
-            digests: dict[str, str] = {}
-            for name, source in outputs.by_name().items():
-                _link(source, folder / name)
-                digests |= {str(path.relative_to(folder)): sha256_file(path) for path in _files(folder / name)}
-            write_json(folder / RECORD, {"key": key, "files": digests})
-    except StorageError as error:
-        logger.warning("seed %d is not kept for a later run (%s)", seed, error)
+    keep(work, f"seed{seed}", key, outputs.by_name())
 
 
 def restore_seed(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
@@ -132,21 +157,54 @@ def restore_seed(work: Path, seed: int, key: str, outputs: SeedOutputs) -> bool:
     Raises:
         StorageError: The disk is full, where the file system has no hard links.
     """
-    folder = _place(work, seed)
+    return restore(work, f"seed{seed}", key, outputs.by_name())
+
+
+def keep(work: Path, name: str, key: str, outputs: Mapping[str, Path]) -> None:
+    """Keep finished outputs in a job's work folder, replacing what was kept under the same name.
+
+    Args:
+        work: The folder.
+        name: Name of what is kept.
+        key: Digest of everything that decides the outputs.
+        outputs: Files and folders, all of which exist, by the name that each is kept under.
+    """
+    try:
+        with atomic_path(work / FINISHED / name) as folder:
+            folder.mkdir()
+            digests: dict[str, str] = {}
+            for part, source in outputs.items():
+                _link(source, folder / part)
+                digests |= {str(path.relative_to(folder)): sha256_file(path) for path in _files(folder / part)}
+            write_json(folder / RECORD, {"key": key, "files": digests})
+    except StorageError as error:
+        logger.warning("%s is not kept for a later run (%s)", name, error)
+
+
+def restore(work: Path, name: str, key: str, outputs: Mapping[str, Path]) -> bool:
+    """Restore kept outputs; arguments as for `keep`.
+
+    Returns:
+        Whether they were restored; False where they were kept under another key, are damaged, or were not kept.
+
+    Raises:
+        StorageError: The disk is full, where the file system has no hard links.
+    """
+    folder = work / FINISHED / name
     try:
         record = read_json(folder / RECORD)
     except DataError:
         return False
     if record["key"] != key:
-        logger.info("seed %d was kept from another recipe or input; it is trained again", seed)
+        logger.info("%s was kept from another recipe or input; it is trained again", name)
         return False
-    damaged = [name for name, digest in record["files"].items() if not _is_whole(folder / name, digest)]
+    damaged = [part for part, digest in record["files"].items() if not _is_whole(folder / part, digest)]
     if damaged:
-        logger.warning("%s: damaged, seed %d is trained again", folder / damaged[0], seed)
+        logger.warning("%s: damaged, %s is trained again", folder / damaged[0], name)
         return False
-    for name, target in outputs.by_name().items():
+    for part, target in outputs.items():
         with atomic_path(target) as temporary:
-            _link(folder / name, temporary)
+            _link(folder / part, temporary)
     return True
 
 
@@ -160,10 +218,6 @@ def forget_checkpoints(work: Path) -> None:
     for path in Path(work).iterdir():
         if path.name != FINISHED:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _place(work: Path, seed: int) -> Path:
-    return Path(work) / FINISHED / f"seed{seed}"
 
 
 def _is_whole(path: Path, digest: str) -> bool:

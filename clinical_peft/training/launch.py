@@ -32,6 +32,7 @@ from clinical_peft.training.distributed import RENDEZVOUS_FILE, init_workers, re
 
 SPECIFICATION = "launch.json"
 MARKS = ("error: ", "stopped: ")
+SEE_LOG = "; see "  # how `clinical_peft.runtime.jobs` ends a line about another library's error
 PAUSE_SECONDS = 0.05
 # Time that the others get to end after one worker has failed.
 GRACE_SECONDS = 10.0
@@ -178,8 +179,19 @@ def _watch(workers: list[_Worker], stop: StopRequest) -> None:
 def _report(workers: list[_Worker]) -> None:
     """Raise the first error of any worker."""
     failed = [worker for worker in workers if worker.process.returncode not in (0, jobs.STOPPED)]
-    killed = [worker for worker in failed if worker.process.returncode < 0 and not worker.ended_here]
-    errors = sorted((worker.last_error, worker.rank) for worker in failed if worker.last_error is not None)
+    errors = sorted(
+        (_is_of_library(message), time_read, worker.rank, message)
+        for worker in failed
+        if worker.last_error is not None
+        for time_read, message in [worker.last_error]
+    )
+    # Communication aborts the process that loses another one.
+    peer_lost = {-signal.SIGABRT} if errors else set()
+    killed = [
+        worker
+        for worker in failed
+        if worker.process.returncode < 0 and not worker.ended_here and worker.process.returncode not in peer_lost
+    ]
     count = len(workers)
     if killed:
         name = signal.Signals(-killed[0].process.returncode).name
@@ -188,7 +200,7 @@ def _report(workers: list[_Worker]) -> None:
             "ended with it, and the same command goes on from the last checkpoint"
         )
     if errors:
-        (_, message), rank = errors[0]
+        *_, rank, message = errors[0]
         raise TrainingError(f"process {rank} of {count}: {message}")
     if failed:
         raise TrainingError(f"process {failed[0].rank} of {count} failed with code {failed[0].process.returncode}")
@@ -197,6 +209,14 @@ def _report(workers: list[_Worker]) -> None:
             raise StoppedError(
                 worker.last_error[1] if worker.last_error else "training, as a signal asked; a checkpoint is saved"
             )
+
+
+def _is_of_library(message: str) -> bool:
+    """Whether an error is of another library, which may also follow from the loss of a worker; the cause comes first.
+
+    Times alone do not tell the cause: lines may be read in another order than they were written.
+    """
+    return SEE_LOG in message
 
 
 def _end_with_parent() -> None:

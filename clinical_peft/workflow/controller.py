@@ -21,6 +21,7 @@ from clinical_peft.workflow.study_files import StudyFiles
 from clinical_peft.workflow.study_inputs import check_inputs
 
 METADATA = Path(".snakemake")
+KEEPING_RULES = ("finetune_model", "train_adapter")  # whose jobs keep what they have finished
 
 
 class Job(Protocol):
@@ -75,7 +76,7 @@ class Controller:
         keep_to_owner(METADATA)
         self.take(run=run)
         for job in forced:
-            if job.rule.name == "finetune_model":
+            if job.rule.name in KEEPING_RULES:
                 forget_seeds(Path(job.params.work))
 
     def take(self, *, run: str | None = None) -> None:

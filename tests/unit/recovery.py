@@ -5,7 +5,7 @@ which other task, and that a count is a whole number. Two searches, each exact i
 the groups of one task with its metrics; `by_admissions` solves for the admissions of all tasks at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -88,12 +88,14 @@ def _sums(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 class Task:
     """Admissions of a task, and of a binary task its positive ones; `shown` by group, as published.
 
-    The number of admissions is published, that of the positives where neither they nor the negatives are few.
+    The number of admissions is published, that of the positives where neither they nor the negatives are few. `sums`
+    are what is published of some groups together.
     """
 
     everyone: frozenset[int]
     positive: frozenset[int] | None
     shown: Mapping[str, Published]
+    sums: Sequence[tuple[Collection[str], Published]] = ()
 
     @property
     def positives(self) -> int | None:
@@ -133,12 +135,12 @@ def by_admissions(tasks: Mapping[str, Task]) -> dict[tuple[str, str, str], tuple
             if total is not None:
                 rows.append(sum(sums.values()))
                 values.append(total)
-            for group, shown in task.shown.items():
-                known = getattr(shown, count)
+            for members, shown in (*(((group,), one) for group, one in task.shown.items()), *task.sums):
+                known, together = getattr(shown, count), sum(sums[group] for group in members)
                 if known is None:
-                    wanted[name, group, count] = sums[group]
+                    wanted[name, "+".join(members), count] = together
                 else:
-                    rows.append(sums[group])
+                    rows.append(together)
                     values.append(known)
     constraint = LinearConstraint(np.array(rows), values, values)
     return {key: tuple(_extreme(row, sign, constraint) for sign in (1, -1)) for key, row in wanted.items()}

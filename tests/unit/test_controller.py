@@ -75,12 +75,13 @@ def test_a_file_that_jobs_read_is_looked_at(folder):
         Controller(own).start([reading], forced=[], run=None)
 
 
-def test_only_jobs_run_by_demand_lose_their_kept_seeds(controller, folder):
+@pytest.mark.parametrize("rule", ["finetune_model", "train_adapter"])
+def test_only_jobs_run_by_demand_lose_what_they_kept(controller, folder, rule):
     kept = {}
     for name in ("forced", "other"):
         kept[name] = folder / name / FINISHED / "seed0"
         kept[name].mkdir(parents=True)
-    forced, other = (job("finetune_model", work=folder / name) for name in ("forced", "other"))
+    forced, other = (job(rule, work=folder / name) for name in ("forced", "other"))
     controller.start([forced, other], forced=[forced, job("build_cohort")], run=None)
     assert not kept["forced"].exists()
     assert kept["other"].exists()

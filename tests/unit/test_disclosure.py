@@ -1,6 +1,6 @@
 """What may be published of counts: margins, chains of steps, curves and shares."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ from simulated_study import simulate_predictions
 from clinical_peft.data.corpus_counts import published_counts, published_token_counts
 from clinical_peft.data.statistics import publishable
 from clinical_peft.disclosure.counts import (
+    FEWEST_RANKED,
     SMALLEST_CELL,
     coarse,
     coarse_figures,
@@ -25,13 +26,16 @@ from clinical_peft.disclosure.counts import (
     significant,
     step_of_shares,
 )
+from clinical_peft.disclosure.cuts import Cuts
 from clinical_peft.metrics.calibration import reliability_bins
 from clinical_peft.metrics.curves import GRID, published_curves
 from clinical_peft.metrics.decisions import alert_burden, decision_curve, published_alerts, published_curve
 from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.recalibration import isotonic_map
 from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.tables.published_steps import published_attrition
+from clinical_peft.tasks import find_task
 
 counts = st.lists(st.integers(0, 60), min_size=1, max_size=8)
 
@@ -164,27 +168,65 @@ def test_bins_alerts_and_decisions_rest_on_ten_of_each(splits):
     for row in reliability_bins(test, ones(test), joined=True):
         observed = round(row.observed * row.pairs)
         assert min(observed, row.pairs - observed) >= SMALLEST_CELL
-    curve = published_curve(decision_curve(test, ones(test), 0.95), test)
+    curve = published_curve(decision_curve(test, ones(test), 0.95), test, Cuts(positive))
     kept = [t for t, value in zip(curve["thresholds"], curve["net_benefit"], strict=True) if value is not None]
     assert 0 < len(kept) < 30
     borders = np.searchsorted([-np.inf, *kept, np.inf], scores, side="right")
     for kind in (positive, ~positive):
         assert (np.bincount(borders[kind])[1:] >= SMALLEST_CELL).all()
-    for row in published_alerts(alert_burden(splits["validation"], test, ones(test), 0.95), test):
+    alone = []
+    for row in alert_burden(splits["validation"], test, ones(test), 0.95):
+        (found,) = published_alerts([row], test, Cuts(positive))
         alerted = scores >= row["threshold"]
         cells = [(a & c).sum() for a in (alerted, ~alerted) for c in (positive, ~positive)]
-        assert (row["sensitivity"]["value"] is None) == (min(cells) < SMALLEST_CELL)
+        alone.append(found["sensitivity"]["value"] is not None)
+        assert alone[-1] == (min(cells) >= SMALLEST_CELL)
+    assert any(alone)
 
 
-def scored(folder: Path, task, rows, classes):
+def test_all_cuts_of_one_ranking_are_ten_of_each_apart(splits):
+    """Alerts, bins and curves, of raw and recalibrated scores, together divide the test split."""
+    test = splits["test"]
+    positive, cuts = test.target[:, 1], Cuts(test.target[:, 1])
+    versions = [test, test.scored_by("softmax", temperature=3.0), isotonic_map(splits["validation"])(test)]
+    places = {0.0: None}
+    for row in published_alerts(alert_burden(splits["validation"], test, ones(test), 0.95), test, cuts):
+        if row["sensitivity"]["value"] is not None:
+            places[row["threshold_log_odds"]] = None
+    above = [test.log_odds[:, 1] >= place for place in places if place]
+    for data in versions:
+        bins = reliability_bins(data, ones(data), joined=True, cuts=cuts)
+        above += [data.scores[:, 1] >= row.low for row in bins[1:]]
+    for data in versions:
+        curve = published_curve(decision_curve(data, ones(data), 0.95), data, cuts)
+        shown = [t for t, value in zip(curve["thresholds"], curve["net_benefit"], strict=True) if value is not None]
+        above += [data.scores[:, 1] >= threshold for threshold in shown]
+    assert len(above) > 2
+    found = {(int((rows & positive).sum()), int((rows & ~positive).sum())) for rows in above}
+    ends = {(0, 0), (int(positive.sum()), int((~positive).sum()))}
+    for one, other in combinations(sorted(found | ends), 2):
+        assert min(abs(one[0] - other[0]), abs(one[1] - other[1])) >= SMALLEST_CELL
+
+
+def test_no_cut_is_published_twice():
+    """Two thresholds with nobody between them would tell so."""
+    cuts = Cuts(np.arange(100) < 50)
+    table = [[20, 20], [20, 20], [32, 35]]
+    assert cuts.publish(table).tolist() == [True, False, True]
+    assert cuts.publish([[20, 20]]).tolist() == [False]
+    assert cuts.publish(table).tolist() == [True, False, True]
+    assert not Cuts(np.arange(100) < 50, is_open=False).publish([[20, 20]]).any()
+
+
+def scored(folder: Path, task, rows, classes, **more):
     path, space = folder / "p.parquet", folder / "classes.json"
     simulate_predictions(path, task, signal=1.0, seed=0, rows=rows, classes=classes)
     space.write_text(str(classes).replace("'", '"'))
     files = {"output": folder / "m.json", "replicates": folder / "r.parquet"}
     job = {"model": "m", "task": task, "switches": {"multilabel_softmax": False}}
-    return read_predictions(path, classes, {"diagnoses": "multilabel"}.get(task, "binary")), evaluate(
+    return read_predictions(path, classes, find_task(task).type), evaluate(
         path, space, task=task, job=job, protocol="corrected", cohort_sha256="0", seed=0, resamples=20,
-        bootstrap_seed=0, provenance={}, **files,
+        bootstrap_seed=0, provenance={}, **files, **more,
     ).to_json()  # fmt: skip
 
 
@@ -242,13 +284,44 @@ def test_one_score_for_all_does_not_tell_how_many_die(tmp_path, rows, logit):
             tmp_path / "p.parquet", space, task="mortality", job=job, protocol="corrected", cohort_sha256="0", seed=0,
             resamples=5, bootstrap_seed=0, provenance={}, output=tmp_path / "m.json", replicates=tmp_path / "r.parquet",
         )  # fmt: skip
-        return found.metrics, found.variants, found.positives
+        hidden = {"predictions_sha256", "provenance"}
+        return {name: value for name, value in found.to_json().items() if name not in hidden}
 
-    found = [published(positives) for positives in range(1, SMALLEST_CELL)]
+    found = [published(positives) for positives in range(SMALLEST_CELL)]
     assert all(found.count(one) > 1 for one in found)
 
 
-@given(st.integers(1, 3000), st.integers(1, SMALLEST_CELL - 1))
+def test_a_split_of_hidden_size_does_not_tell_it(tmp_path):
+    """Every share that is published is one of every number of rows near the hidden one."""
+    splits, found = scored(tmp_path, "diagnoses", 200, [f"{code:03d}" for code in range(12)], hidden_splits={"test"})
+    rows = len(splits["test"])
+    assert (found["n"]["test"], found["patients"]["test"]) == (None, None)
+    assert found["n"]["validation"] is not None
+    exact = ("auroc", "brier", "log_loss", "ece", "calibration")
+    shares = [value for name, value in found["metrics"]["test"].items() if not name.startswith(exact)]
+    assert len(shares) > 4
+    for share in shares:
+        for count in range(rows - 20, rows + 20):
+            assert any(abs(k / count - share) <= 0.005 + 1e-9 for k in range(count + 1))
+    for name, value in found["metrics"]["test"].items():
+        assert value == significant(value, 3), name
+    for name, ends in found["intervals"]["test"].items():
+        assert ends == [significant(end, 3) for end in ends], name
+
+
+def test_counts_of_classes_do_not_sum_to_a_hidden_size(tmp_path):
+    _, found = scored(tmp_path, "los", 200, ["a", "b", "c", "d"], hidden_splits={"test"})
+    assert found["positives"]["test"] == [None] * 4
+    assert None not in found["positives"]["validation"]
+    assert found["metrics"]["test"]["auroc"] == significant(found["metrics"]["test"]["auroc"], 2)
+
+
+def test_whether_a_rare_class_occurs_is_hidden(tmp_path):
+    _, found = scored(tmp_path, "mortality", 30, [0, 1])
+    assert found["classes_scored"] == {"validation": None, "test": None}
+
+
+@given(st.integers(1, 3000), st.integers(FEWEST_RANKED, SMALLEST_CELL - 1))
 def test_steps_give_no_small_count_figures_of_its_own(rows, positives):
     step = step_of_shares(rows)
 
@@ -259,7 +332,7 @@ def test_steps_give_no_small_count_figures_of_its_own(rows, positives):
     if step is None:
         assert set(told(positives).values()) == {None}
     elif positives < rows:
-        others = set(range(1, min(SMALLEST_CELL, rows))) - {positives}
+        others = set(range(FEWEST_RANKED, min(SMALLEST_CELL, rows))) - {positives}
         assert any(told(positives) == told(other) for other in others)
 
 
@@ -269,10 +342,16 @@ def test_no_step_of_a_share_lies_beyond_one():
 
 def test_coarse_figures_keep_how_rows_are_ranked():
     figures = {"auroc": 0.756897, "ece": 0.43, "calibration_intercept": {"value": -2.7, "interval": [-3.3, -0.7]}}
-    found = coarse_figures(figures | {"auprc": [0.0612, 0.3]}, 200)
+    share = {"value": 0.0612, "interval": [0.03, 0.3]}
+    found = coarse_figures(figures | {"auprc": share}, 200, rarest=FEWEST_RANKED)
     assert found == {
-        "auroc": 0.76, "ece": None, "calibration_intercept": {"value": None, "interval": None}, "auprc": [0.05, 0.3],
-    }  # fmt: skip
+        "auroc": 0.76,
+        "ece": None,
+        "calibration_intercept": {"value": None, "interval": None},
+        "auprc": {"value": 0.05, "interval": None},
+    }
+    nothing = coarse_figures(figures, 200, rarest=FEWEST_RANKED - 1)
+    assert nothing == {"auroc": None, "ece": None, "calibration_intercept": {"value": None, "interval": None}}
 
 
 def test_counts_of_classes_hide_another(tmp_path):

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from clinical_peft.methods.lora import Lora
 from clinical_peft.models.adapters import read_adapter_tensors
 from clinical_peft.recipes import Devices
 from clinical_peft.runtime.events import JsonlLog, NullLog, read_events
+from clinical_peft.training import launch
 from clinical_peft.training.checkpoint import FILE_NAME
 from clinical_peft.training.distributed import Workers
 from clinical_peft.training.language import pretrain
@@ -175,6 +177,22 @@ def test_two_processes_end_together_and_go_on_to_the_same_bytes(end, study, long
         for folder in (tmp_path, longer)
     ]
     assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("code", [1, -signal.SIGABRT])
+def test_a_lost_worker_does_not_hide_the_first_error(code):
+    """The line of the process that loses its peer may be read first, or it aborts without one."""
+
+    def ended(rank, returncode, last_error):
+        process = SimpleNamespace(returncode=returncode)
+        return SimpleNamespace(rank=rank, process=process, ended_here=False, last_error=last_error)
+
+    lost = (1.0, "RuntimeError in distributed.py:210; see job.log") if code == 1 else None
+    workers = [ended(0, code, lost), ended(1, 1, (2.0, "training loss: expected a finite number"))]
+    with pytest.raises(TrainingError, match=r"^process 1 of 2: training loss"):
+        launch._report(workers)
+    with pytest.raises(TrainingError, match="process 0 of 2"):
+        launch._report([ended(0, code, lost), ended(1, 0, None)])
 
 
 @pytest.mark.slow

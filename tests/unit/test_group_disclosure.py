@@ -1,12 +1,17 @@
 """No hidden count of a group follows from what is published beside it."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recovery import Published, Task, by_admissions, by_task
 
 from clinical_peft.disclosure.groups import Counts, Members, decide
+from clinical_peft.disclosure.splits import hidden_splits
 
 
 def members(sizes, positives=None, first=0):
@@ -83,6 +88,121 @@ def test_tasks_of_the_same_admissions_hide_the_same_groups():
     tasks = {"a": members([60, 50, 5, 30], [30, 25, 2, 15]), "b": members([60, 50, 5, 30])}
     found = decide(tasks)
     assert found["a"].counts == found["b"].counts
+
+
+def part(rows, kept):
+    """Some of a task's rows, without labels."""
+    return Members(rows.admissions[kept], rows.patients[kept], rows.groups[kept])
+
+
+def test_a_task_of_hidden_size_shows_no_group():
+    mortality = members([60, 50], [3, 2])
+    tasks = {"mortality": mortality, "los": part(mortality, ~mortality.positive)}
+    assert decide(tasks, {"los"})["los"].counts == set()
+    assert decide(tasks, {"los"})["mortality"].counts == {"g0", "g1"}
+
+
+def test_a_random_label_costs_other_tasks_nothing():
+    sizes = [60, 50, 40, 45]
+    whole = members(sizes, [30, 25, 20, 22])
+    few_left_out = np.ones(len(whole.admissions), bool)
+    few_left_out[::40] = False
+    tasks = {
+        "diagnoses": part(whole, few_left_out),
+        "los": part(whole, np.arange(len(few_left_out)) % 3 > 0),
+    }
+    beside = tasks | {"control": replace(whole, is_random=True)}
+    found = decide(beside)
+    assert {name: found[name] for name in tasks} == decide(tasks)
+    assert found["control"].counts == set()
+    assert decide(tasks | {"whole": whole}) != decide(tasks)
+
+
+@pytest.mark.parametrize("unpublished", ["large", "small"])
+def test_a_task_that_is_not_the_papers_hides_first(unpublished):
+    large = members([60, 50, 40, 45])
+    tasks = {"large": large, "small": part(large, np.arange(len(large.admissions)) % 40 > 0)}
+    (kept,) = tasks.keys() - {unpublished}
+    tasks[unpublished] = replace(tasks[unpublished], is_published=False)
+    found = decide(tasks)
+    assert (len(found[kept].counts), len(found[unpublished].counts)) == (4, 0)
+
+
+def test_as_many_groups_as_possible_can_be_compared():
+    """Two tasks, neither within the other, against the one task that both are within."""
+    whole = members([40, 45], [20, 20])
+    places = np.arange(len(whole.admissions))
+    tasks = {"a": part(whole, places % 9 > 0), "b": part(whole, places % 10 > 1), "whole": whole}
+    found = decide(tasks)
+    assert [len(found[name].counts) for name in ("a", "b", "whole")] == [2, 2, 0]
+    assert pinned(tasks) == set()
+
+
+def write_cohorts(folder, **cohorts):
+    """Cohorts by task: labels of admissions with these numbers, in splits by number."""
+    paths = []
+    for task, (admissions, labels) in cohorts.items():
+        split = np.array(["train", "validation", "test"])[np.array([0, 0, 0, 1, 2, 2])[admissions % 6]]
+        table = {"hadm_id": admissions, "subject_id": admissions, "split": split, "label": labels}
+        paths.append(folder / f"{task}.parquet")
+        pq.write_table(pa.table(table), paths[-1])
+    return paths
+
+
+def test_split_sizes_do_not_tell_few_deaths(tmp_path):
+    """Deaths: 40 in all, of 70 admissions of the validation split 4, of 140 of the test split 36."""
+    admissions = np.arange(420)
+    dead = np.isin(admissions, [*admissions[admissions % 6 == 3][:4], *admissions[admissions % 6 > 3][:36]])
+    alive = admissions[~dead]
+    paths = write_cohorts(
+        tmp_path, mortality=(admissions, dead.astype(int)), los=(alive, alive % 4), control=(admissions, admissions % 2)
+    )
+    hidden = hidden_splits(paths)
+    # Nobody dies in training, which is a count, too; one task hides what three would have to.
+    assert hidden == {"mortality": set(), "control": set(), "los": {"train", "validation", "test"}}
+    splits = [pq.read_table(path)["split"].to_numpy(zero_copy_only=False) for path in paths]
+    tasks = {
+        path.stem: Members(ids, ids, split)
+        for path, ids, split in zip(paths, (admissions, alive, admissions), splits, strict=True)
+    }
+    assert pinned(tasks) == set()
+
+
+def test_sizes_and_groups_together_do_not_tell_deaths(tmp_path):
+    """What is published of splits, and of groups of the test split, is attacked at once."""
+    admissions = np.arange(600)
+    test = admissions % 6 > 3
+    dead = np.isin(admissions, [*admissions[test][:7], *admissions[~test][:50]])
+    alive = admissions[~dead]
+    hidden = hidden_splits(write_cohorts(tmp_path, mortality=(admissions, dead.astype(int)), los=(alive, alive % 4)))
+    assert "test" in hidden["los"]
+    sex = np.array(["f", "m"])[admissions % 2]
+    rows = {
+        "mortality": Members(admissions[test], admissions[test], sex[test], dead[test]),
+        "los": Members(alive[test[alive]], alive[test[alive]], sex[alive[test[alive]]]),
+    }
+    shown = {}
+    for task, decision in decide(rows, {"los"}).items():
+        counts = Counts.of(rows[task], ("f", "m"))
+        groups = {
+            name: Published(int(counts.admissions[place]) if name in decision.counts else None, None)
+            for place, name in enumerate(("f", "m"))
+        }
+        everyone = admissions if task == "mortality" else alive
+        places = {"train": everyone % 6 < 3, "validation": everyone % 6 == 3, "test": everyone % 6 > 3}
+        sizes = {
+            split: Published(None if split in hidden[task] else int(inside.sum()), None)
+            for split, inside in places.items()
+        }
+        groups |= {split: sizes[split] for split in ("train", "validation")}
+        positive = frozenset(admissions[dead].tolist()) if task == "mortality" else None
+        shown[task] = Task(frozenset(everyone.tolist()), positive, groups, [(("f", "m"), sizes["test"])])
+    found = by_admissions(shown)
+    assert ("los", "f+m", "admissions") in found
+    assert ("mortality", "f+m", "positives") in found
+    # Of the deaths in training there are enough to be published.
+    assert {key for key, (low, high) in found.items() if low == high} == {("mortality", "train", "positives")}
+    assert found["mortality", "train", "positives"][0] > 10
 
 
 @st.composite

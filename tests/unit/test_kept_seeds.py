@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from models_fixtures import make_job, task_inputs, write_study
 
-from clinical_peft.files import sha256_file
+from clinical_peft.files import sha256_file, write_json
 from clinical_peft.recipes.job_records import read_record
-from clinical_peft.training.kept_seeds import SeedOutputs
+from clinical_peft.training.kept_seeds import SeedOutputs, adapter_key, forget_checkpoints, keep, restore
 from clinical_peft.training.seeds import finetune_seeds
 
 JOB = make_job("clinical-trainable+task", epochs=1)
@@ -97,6 +97,33 @@ def test_checkpoints_go_and_kept_seeds_take_no_space(finished):
     assert (kept / "predictions.parquet").samefile(finished / "predictions/seed0.parquet")
     for path in (finished / "models/seed0").rglob("*.*"):
         assert (kept / "model" / path.relative_to(finished / "models/seed0")).samefile(path)
+
+
+def test_a_finished_adapter_comes_back_for_the_same_inputs(tmp_path):
+    """As where a node that SLURM has lost sight of finishes a job that was queued again."""
+    base, tokens, general = tmp_path / "base", tmp_path / "tokens", tmp_path / "general.parquet"
+    write_json(base / "base.json", {"sha256": "0", "seconds": 1.0})
+    write_json(tokens / "tokens.json", {"fingerprint": "1"})
+    general.write_text("text")
+    record = {"adapter": "clinical", "seed": 5}
+    given = {"base": base, "tokens": tokens, "general": general}
+    key = adapter_key(record, **given)
+    outputs = {"adapter": tmp_path / "adapter", "perplexity": tmp_path / "perplexity.json"}
+    write_json(outputs["adapter"] / "adapter_config.json", {"r": 4})
+    write_json(outputs["perplexity"], {"before": 2.0})
+    work = tmp_path / "work"
+    (work / "checkpoint").mkdir(parents=True)
+    keep(work, "adapter", key, outputs)
+    forget_checkpoints(work)
+    shutil.rmtree(outputs["adapter"])
+    outputs["perplexity"].unlink()
+    write_json(base / "base.json", {"sha256": "0", "seconds": 2.0})
+    assert restore(work, "adapter", adapter_key(record | {"search": {"trials": 3}}, **given), outputs)
+    assert json.loads((outputs["adapter"] / "adapter_config.json").read_text()) == {"r": 4}
+    assert [path.name for path in work.iterdir()] == ["finished"]
+    write_json(base / "config.json", {"layers": 2})
+    others = [adapter_key(record, **given), adapter_key(record | {"seed": 6}, base=base, tokens=tokens, general=None)]
+    assert not any(restore(work, "adapter", other, outputs) for other in others)
 
 
 def edited_cohort(study, folder):

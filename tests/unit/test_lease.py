@@ -10,41 +10,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from lock_fixtures import REPOSITORY, changed, sleeper, write_claim
 
 from clinical_peft.errors import StorageError, StudyInUseError
 from clinical_peft.locks import lease as module
 from clinical_peft.locks.lease import FILE_NAME, STALE_SECONDS, Lease
 from clinical_peft.locks.processes import Process
 
-REPOSITORY = Path(__file__).parents[2]
+__all__ = ["sleeper"]
+
 RUN = "11111111-2222-3333-4444-555555555555"
-
-
-@pytest.fixture
-def sleeper():
-    """A process of another controller."""
-    process = subprocess.Popen(["sleep", "600"])
-    yield process
-    process.kill()
-    process.wait()
 
 
 def left_behind(
     folder: Path, process: Process, *, run: str | None = None, seconds_ago: float = 0, slurm_job: str | None = None
 ) -> Path:
     """Write the lease of a controller that has not released it."""
-    file = folder / FILE_NAME
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        json.dumps({"token": "theirs", "process": process.record(), "study": "x", "run": run, "slurm_job": slurm_job})
-    )
+    file = write_claim(folder / FILE_NAME, process, study="x", run=run, slurm_job=slurm_job)
     then = file.stat().st_mtime - seconds_ago
     os.utime(file, (then, then))
     return file
-
-
-def changed(process: Process, **fields: object) -> Process:
-    return Process.from_record({**process.record(), **fields})
 
 
 def fake_squeue(folder: Path, monkeypatch, script: str) -> Path:
@@ -296,9 +281,7 @@ def test_a_controller_that_was_taken_over_ends_itself(disposition, tmp_path):
     assert process.stdout is not None
     assert process.stdout.readline() == "taken\n"
     file = tmp_path / FILE_NAME
-    other = tmp_path / "other"
-    other.write_text(json.dumps({"token": "theirs", "process": Process.of(os.getpid()).record()}))
-    other.replace(file)
+    write_claim(tmp_path / "other", Process.of(os.getpid())).replace(file)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "another command has taken study x over" in errors

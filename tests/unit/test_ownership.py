@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from lock_fixtures import REPOSITORY, elsewhere, sleeper, write_claim
 
 from clinical_peft.errors import WorkLostError
 from clinical_peft.files import atomic_path, write_text
@@ -19,15 +20,7 @@ from clinical_peft.locks.claims import Claim
 from clinical_peft.locks.ownership import SILENT_SECONDS, SUFFIX, VARIABLE, owned_work, work_of_starter
 from clinical_peft.locks.processes import Process
 
-REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def sleeper():
-    process = subprocess.Popen(["sleep", "600"])
-    yield process
-    process.kill()
-    process.wait()
+__all__ = ["sleeper"]
 
 
 class Time:
@@ -48,14 +41,7 @@ def owner_file(work: Path) -> Path:
 
 
 def owned_by(work: Path, process: Process) -> Path:
-    file = owner_file(work)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"token": "theirs", "process": process.record(), "slurm_job": "7"}))
-    return file
-
-
-def elsewhere() -> Process:
-    return Process.from_record({**Process.of(os.getpid()).record(), "host": "node17"})
+    return write_claim(owner_file(work), process, slurm_job="7")
 
 
 def test_a_work_folder_is_owned_during_the_job_alone(tmp_path):
@@ -143,9 +129,7 @@ def test_a_job_that_failed_meanwhile_is_done_again(tmp_path, monkeypatch):
 
 def taken_over(work: Path) -> None:
     """Let another process take a folder over."""
-    other = work.parent / "other"
-    other.write_text(json.dumps({"token": "theirs", "process": elsewhere().record()}))
-    other.replace(owner_file(work))
+    write_claim(work.parent / "other", elsewhere()).replace(owner_file(work))
 
 
 @pytest.mark.parametrize("when", ["before", "during"])
@@ -290,7 +274,7 @@ def test_a_job_saves_a_checkpoint_when_its_workflow_is_killed(tmp_path):
 
 def test_one_of_many_that_wait_takes_over(tmp_path, monkeypatch, sleeper):
     claims = [Claim(tmp_path / "owner.json") for _ in range(5)]
-    (tmp_path / "owner.json").write_text(json.dumps({"token": "theirs", "process": Process.of(sleeper.pid).record()}))
+    write_claim(tmp_path / "owner.json", Process.of(sleeper.pid))
     dead = claims[0].holder()
     for claim, other in itertools.pairwise(claims):
         claim.displace(dead)
