@@ -17,8 +17,8 @@ from torch.nn import functional
 from clinical_peft.models.adapters import load_adapter, save_adapter
 from clinical_peft.models.bases import DTYPES, load_causal, read_identity
 from clinical_peft.models.classifiers import build_classifier, check_gradients, frozen_digest
-from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import LanguageRecipe, Precision
+from clinical_peft.recipes.variants import Variant
 from clinical_peft.tokens.reading import Ids
 from clinical_peft.training import attention
 from clinical_peft.training.activations import decoder_layers, free_bytes, recomputed

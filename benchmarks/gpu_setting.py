@@ -14,11 +14,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from clinical_peft.config.switches import resolve_switches
 from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import DTYPES, llama_config
 from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.recipes import LanguageRecipe, Precision
+from clinical_peft.recipes.switches import resolve_switches
 from clinical_peft.runtime.events import NullLog
 from clinical_peft.tokens.reading import Ids
 from clinical_peft.training.language_loss import CausalLoss

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from clinical_peft.config.switches import resolve_switches
 from clinical_peft.recipes import LanguageRecipe
+from clinical_peft.recipes.switches import resolve_switches
 from clinical_peft.runtime.events import NullLog
 from clinical_peft.tokens.reading import Ids
 from clinical_peft.training.activations import decoder_layers

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
-from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.labelling import label_table
 from clinical_peft.data.note_extraction import extract_notes
@@ -24,6 +23,7 @@ from clinical_peft.data.splits import assign_splits
 from clinical_peft.data.table_files import locate_table
 from clinical_peft.data.ventilation_table import write_intervals
 from clinical_peft.files import read_json, write_json
+from clinical_peft.recipes.switches import DATA_SWITCHES
 from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
 from clinical_peft.sources.mimic_iii.codes import code_table

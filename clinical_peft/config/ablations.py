@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clinical_peft.config.study import Study
-from clinical_peft.config.switches import (
+from clinical_peft.errors import ConfigError
+from clinical_peft.recipes.families import find_family
+from clinical_peft.recipes.switches import (
     SWITCHES,
     Stage,
     name_protocol,
     resolve_switches,
 )
-from clinical_peft.errors import ConfigError
-from clinical_peft.recipes.families import find_family
 from clinical_peft.sources import SOURCES, find_source
 
 ALL = "paper"

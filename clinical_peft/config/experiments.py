@@ -11,12 +11,12 @@ from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
 from clinical_peft.config.sections import ScratchSource
 from clinical_peft.config.study import Study, parse_study
-from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
 from clinical_peft.methods import Method
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
+from clinical_peft.recipes.switches import TRAINING_SWITCHES
 from clinical_peft.sources import Source, find_source, hospital_corpora, sources_of_corpus
 
 
@@ -292,7 +292,7 @@ def adapters_in_use(study: Study) -> list[str]:
 
 
 def adapter_labels(study: Study) -> dict[str, str]:
-    """How the adapters in use are called in print: by base and method, and by corpus where the study reads several."""
+    """Display labels of the adapters in use: base and method, corpus if several are read, name if these coincide."""
     adapters = {name: study.adapters[name] for name in adapters_in_use(study)}
     several = len({adapter.corpus for adapter in adapters.values()}) > 1
     labels = {
@@ -300,7 +300,6 @@ def adapter_labels(study: Study) -> dict[str, str]:
         + (f", {adapter.corpus}" if several else "")
         for name, adapter in adapters.items()
     }
-    # Adapters that differ in their recipe alone are told apart by their names.
     shared = Counter(labels.values())
     return {name: f"{label} ({name})" if shared[label] > 1 else label for name, label in labels.items()}
 

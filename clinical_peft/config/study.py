@@ -26,11 +26,11 @@ from clinical_peft.config.sections import (
     TaskName,
     Tracking,
 )
-from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
 from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
+from clinical_peft.recipes.switches import SWITCHES, resolve_switches
 from clinical_peft.sources import SOURCES, find_source, hospital_corpora
 from clinical_peft.tasks import find_task
 from clinical_peft.tracking.stores import credentials_in, is_printable

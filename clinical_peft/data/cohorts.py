@@ -9,10 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clinical_peft.config.switches import switch_on
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.consistency import check_same_patient
-from clinical_peft.data.death_phrases import without_death_phrases
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.data.labelling import LabelRequest, Labels
 from clinical_peft.data.note_table import ROW_GROUP_ROWS, parquet_writer
@@ -21,7 +19,9 @@ from clinical_peft.data.splits import assign_splits
 from clinical_peft.data.stated_outcomes import states_outcome
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.files import write_json
+from clinical_peft.recipes.switches import switch_on
 from clinical_peft.tasks import Task, find_task
+from clinical_peft.tasks.death_phrases import without_death_phrases
 
 PMV_SPLITS = ("derived-random", "core-patient", "beep")
 UNKNOWN_CODES = "codes that are not in the label space"

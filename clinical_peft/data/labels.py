@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from clinical_peft.config.switches import switch_on
+from clinical_peft.recipes.switches import switch_on
 
 LABEL_COLUMNS = ["hadm_id", "subject_id", "label"]
 DISCHARGED_ALIVE = "discharged alive"

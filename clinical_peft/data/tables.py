@@ -112,7 +112,8 @@ def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
 def _describe_header(header: list[str], asked: list[str]) -> str:
     """Say which columns there are; the row may be data, since a file without a header begins with a note."""
     for separator, name in _SEPARATORS.items():
-        if len(header) == 1 and known_names(header[0].split(separator), asked):
+        fields = header[0].split(separator)
+        if len(header) == 1 < len(fields) and known_names(fields, asked):
             return f"one of another name; expected commas between columns, found {name}: write the file with commas"
     if known_names(header, asked):
         return f"{describe_names(header, asked)}; if the column has another name, rename it in the header"

@@ -21,7 +21,6 @@ from typing import NoReturn
 from clinical_peft.errors import WorkLostError
 from clinical_peft.files import guarded_writes
 from clinical_peft.locks.claims import Claim, Holder, UnreadableClaim
-from clinical_peft.training.kept_seeds import FINISHED
 
 SUFFIX = ".owner.json"
 BEAT_SECONDS = 10.0
@@ -30,6 +29,8 @@ SILENT_SECONDS = 90.0
 PAUSE_SECONDS = 0.5
 # The token under which the processes that a job starts may write.
 VARIABLE = "CLINICAL_PEFT_OWNER"
+FINISHED = "finished"
+"""Folder of a work folder that holds what is finished: it outlives the job."""
 
 
 @contextmanager

@@ -24,10 +24,10 @@ from clinical_peft.models.gradients import check_reached
 from clinical_peft.models.heads import draw_head, float32_head, head_spread
 from clinical_peft.models.new_adapters import require_targets
 from clinical_peft.models.pooling import Pooling, find_pooling
-from clinical_peft.models.variants import CLINICAL, TASK, Variant
 from clinical_peft.recipes import Precision
 from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
 from clinical_peft.recipes.families import Family
+from clinical_peft.recipes.variants import CLINICAL, TASK, Variant
 
 
 @dataclass

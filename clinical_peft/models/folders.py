@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json, sha256_file, write_json
-from clinical_peft.models.variants import Variant
+from clinical_peft.recipes.variants import Variant
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"

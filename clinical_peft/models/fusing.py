@@ -21,7 +21,7 @@ from clinical_peft.methods import find_peft_method
 from clinical_peft.models.adapters import is_of_vocabulary_layer, read_adapter_config, read_adapter_tensors
 from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from clinical_peft.models.variants import CLINICAL, TASK
+from clinical_peft.recipes.variants import CLINICAL, TASK
 
 ROWS, COLUMNS = ".lora_A.weight", ".lora_B.weight"
 # What a configuration says of where an adapter sits; a fused one names every place.

@@ -28,9 +28,9 @@ from clinical_peft.models.classifiers import Classifier
 from clinical_peft.models.folders import HEAD_FILE, copy_adapter, write_head, write_record
 from clinical_peft.models.heads import float32_head
 from clinical_peft.models.pooling import find_pooling
-from clinical_peft.models.variants import CLINICAL, TASK
 from clinical_peft.recipes import Precision
 from clinical_peft.recipes.families import Family
+from clinical_peft.recipes.variants import CLINICAL, TASK
 
 
 def save_classifier(

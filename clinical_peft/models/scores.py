@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from clinical_peft.config.switches import switch_on
+from clinical_peft.recipes.switches import switch_on
 from clinical_peft.tasks import TaskType
 
 Link = Literal["softmax", "sigmoid"]

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from clinical_peft.config.switches import SWITCHES, switch_on
-from clinical_peft.models.variants import variant_of
 from clinical_peft.recipes import IDLE_KEYS, FinetuneJob, FinetuneRecipe, PoolJob, PretrainJob
 from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
+from clinical_peft.recipes.switches import SWITCHES, switch_on
+from clinical_peft.recipes.variants import variant_of
 from clinical_peft.tasks import find_task
 
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from clinical_peft.config.search_spaces import Point, Search, apply_point, as_record
-from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
 from clinical_peft.models.folders import ADAPTER_WEIGHTS
 from clinical_peft.recipes import FinetuneJob, PretrainJob
 from clinical_peft.recipes.job_records import read_record
+from clinical_peft.recipes.switches import switch_on
 from clinical_peft.runtime.events import JsonlLog
 from clinical_peft.search.outcome import RUN_LOG, trial_folder
 from clinical_peft.search.trials import Outcome, Pruned, Report

@@ -20,8 +20,6 @@ __all__ = [
     "titled_task",
 ]
 
-_SHARED = ("scores", "task")  # modules without a task
-
 
 def read_tasks() -> dict[str, Task]:
     """Import every module of this package and return its tasks by name, in their order.
@@ -31,8 +29,6 @@ def read_tasks() -> dict[str, Task]:
     """
     tasks: dict[str, Task] = {}
     for module in iter_modules(__path__):
-        if module.name in _SHARED:
-            continue
         try:
             task: Task | None = getattr(import_module(f"{__name__}.{module.name}"), "TASK", None)
         except (TypeError, ValueError) as error:

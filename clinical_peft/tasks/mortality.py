@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from clinical_peft.data.death_phrases import STATED_DEATH
+from clinical_peft.tasks.death_phrases import STATED_DEATH
 from clinical_peft.tasks.task import SURVIVAL, Statement, Task
 
 if TYPE_CHECKING:

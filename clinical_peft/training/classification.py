@@ -19,9 +19,9 @@ from clinical_peft.models.classifiers import (
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.positions import longest_sequence
 from clinical_peft.models.saving import save_classifier
-from clinical_peft.models.variants import variant_of
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.job_records import has_switch_on
+from clinical_peft.recipes.variants import variant_of
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import KeptFeatures, NoteFeatures, TokenisedNotes, tokenise
 from clinical_peft.training.finetuning import PreparedTask

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from clinical_peft.config.switches import switch_on
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path
 from clinical_peft.models.folders import copy_adapter, parts_digests, write_head, write_record
 from clinical_peft.models.heads import draw_head
 from clinical_peft.models.pooling import find_pooling
-from clinical_peft.models.variants import CLINICAL, variant_of
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.families import Family
+from clinical_peft.recipes.switches import switch_on
+from clinical_peft.recipes.variants import CLINICAL, variant_of
 from clinical_peft.training.features import KeptFeatures
 from clinical_peft.training.finetuning import PreparedTask
 from clinical_peft.training.fitting import Fit

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_peft.errors import DataError, StorageError
 from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
+from clinical_peft.locks.ownership import FINISHED
 
 if TYPE_CHECKING:  # the workflow imports this module, and needs no library that reads cohorts
     from clinical_peft.training.task_data import TaskInputs
 
-FINISHED = "finished"
 RECORD = "kept.json"
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import torch
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 
-from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import DataError
+from clinical_peft.recipes.switches import switch_on
 from clinical_peft.runtime.signals import StopRequest
 from clinical_peft.training.activations import free_bytes, layers_to_recompute, recomputed
 from clinical_peft.training.attention import hands_on_cache

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import Optimisation, PoolJob, Schedule
+from clinical_peft.recipes.switches import switch_on
 from clinical_peft.training.distributed import norm_of
 
 

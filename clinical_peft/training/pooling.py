@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import write_json
 from clinical_peft.models.adapters import trainable_parameters
@@ -16,9 +15,10 @@ from clinical_peft.models.classifiers import build_classifier, frozen_digest
 from clinical_peft.models.folders import parts_digests
 from clinical_peft.models.heads import head_spread
 from clinical_peft.models.positions import longest_sequence
-from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import PoolJob
 from clinical_peft.recipes.families import find_family
+from clinical_peft.recipes.switches import switch_on
+from clinical_peft.recipes.variants import Variant
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.tokenizer import load_tokenizer
 from clinical_peft.training.features import NoteFeatures, tokenise

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.job_records import read_record
+from clinical_peft.recipes.variants import Variant
 from clinical_peft.training.batching import Rows
 from clinical_peft.training.fitting import Fit, predict_logits
 from clinical_peft.training.loop import TrainingRun

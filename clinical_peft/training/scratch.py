@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from clinical_peft.config.switches import resolve_switches
 from clinical_peft.data.hash_split import hash_split
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import private_directory, sha256_file
@@ -20,6 +19,7 @@ from clinical_peft.models.base_folders import write_base
 from clinical_peft.models.bases import build_causal, build_encoder, special_ids
 from clinical_peft.recipes import IDLE_KEYS, LanguageRecipe, Shape
 from clinical_peft.recipes.families import Family, find_family
+from clinical_peft.recipes.switches import resolve_switches
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.tokens.shards import tokenise

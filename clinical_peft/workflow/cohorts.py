@@ -5,8 +5,8 @@ from pathlib import Path
 
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import admission_notes_of, plain, switches_under
-from clinical_peft.config.switches import SWITCHES
 from clinical_peft.data.table_files import table_files
+from clinical_peft.recipes.switches import SWITCHES
 from clinical_peft.sources import Source, find_source
 from clinical_peft.tasks import TASKS, Task, find_task
 from clinical_peft.workflow.corpora import CorpusFiles

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from clinical_peft.config.ablations import switches_at
 from clinical_peft.config.study import Study
-from clinical_peft.config.switches import Stage
+from clinical_peft.recipes.switches import Stage
 from clinical_peft.sources import hospital_corpora
 from clinical_peft.workflow.models import ModelFiles
 from clinical_peft.workflow.networks import BaseFiles

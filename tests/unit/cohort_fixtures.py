@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from tables_fixtures import write_csv
 
-from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.cohorts import build_cohort
+from clinical_peft.recipes.switches import DATA_SWITCHES
 from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
 from clinical_peft.sources.mimic_iii.outcomes import MimicIII
 

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from clinical_peft.config.switches import resolve_switches
 from clinical_peft.data.hash_split import hash_split
 from clinical_peft.methods import Method
 from clinical_peft.methods.adalora import AdaLora
 from clinical_peft.methods.lora import Lora
 from clinical_peft.models.folders import ADAPTER_WEIGHTS
 from clinical_peft.recipes import LanguageRecipe, PretrainJob, Shape
+from clinical_peft.recipes.switches import resolve_switches
 from clinical_peft.runtime.events import NullLog, RunLog
 from clinical_peft.tokens.shards import tokenise
 from clinical_peft.training.language import pretrain

@@ -14,12 +14,12 @@ from peft import AdaLoraConfig, AdaptionPromptConfig, LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForPreTraining, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from clinical_peft.config.switches import resolve_switches
 from clinical_peft.files import sha256_file, write_json
 from clinical_peft.methods.lora import Lora
 from clinical_peft.models.adapters import save_adapter
 from clinical_peft.models.bases import read_identity
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
+from clinical_peft.recipes.switches import resolve_switches
 from clinical_peft.runtime.events import NullLog, RunLog
 from clinical_peft.training.classification import NetworkTask, prepare
 from clinical_peft.training.finetuning import finetune

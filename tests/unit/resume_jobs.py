@@ -11,12 +11,12 @@ from pathlib import Path
 
 from language_fixtures import RECIPE, SALT, SHAPE
 
-from clinical_peft.config.switches import resolve_switches
 from clinical_peft.files import write_json
 from clinical_peft.locks.ownership import owned_work
 from clinical_peft.methods.adalora import AdaLora
 from clinical_peft.methods.lora import Lora
 from clinical_peft.recipes import PretrainJob
+from clinical_peft.recipes.switches import resolve_switches
 from clinical_peft.runtime.events import JsonlLog
 from clinical_peft.runtime.jobs import job
 from clinical_peft.training.finetuning import finetune, prepare_task

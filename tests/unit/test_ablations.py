@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from clinical_peft.config import ablations
 from clinical_peft.config.experiments import feature_set, finetune_job, load_study, pretrain_job
 from clinical_peft.config.layers import deep_merge
-from clinical_peft.config.switches import SWITCHES, name_protocol
 from clinical_peft.errors import ConfigError
+from clinical_peft.recipes.switches import SWITCHES, name_protocol
 from clinical_peft.tasks import TASKS
 
 BOTH = "llama+clinical-trainable+downstream"

@@ -22,8 +22,8 @@ from clinical_peft.methods.lora import Lora
 from clinical_peft.models.classifiers import build_classifier
 from clinical_peft.models.new_adapters import add_adapter
 from clinical_peft.models.pretrained import prepare_local_base
-from clinical_peft.models.variants import Variant
 from clinical_peft.recipes import LanguageRecipe
+from clinical_peft.recipes.variants import Variant
 from clinical_peft.training.attention import layout_of
 from clinical_peft.training.language_loss import CausalLoss
 

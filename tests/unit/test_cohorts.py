@@ -10,12 +10,12 @@ import pytest
 from cohort_fixtures import CORRECTED, PAPER, Hospital, build, discharge_summary
 from tables_fixtures import write_csv
 
-from clinical_peft.data.death_phrases import without_death_phrases
 from clinical_peft.data.labelling import label_table
 from clinical_peft.data.labels import control_label
 from clinical_peft.data.statistics import dataset_statistics
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.sources.mimic_iii.outcomes import MimicIII
+from clinical_peft.tasks.death_phrases import without_death_phrases
 from clinical_peft.tokens.tokenizer import train_tokenizer
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")

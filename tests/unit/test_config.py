@@ -9,8 +9,8 @@ from clinical_peft.config import experiments
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.schema import schema_text
 from clinical_peft.config.study import renamed_keys
-from clinical_peft.config.switches import SWITCHES, resolve_switches
 from clinical_peft.errors import ConfigError
+from clinical_peft.recipes.switches import SWITCHES, resolve_switches
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDIES = sorted(CONFIG.glob("*.yaml"))

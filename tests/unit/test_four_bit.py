@@ -16,7 +16,7 @@ from clinical_peft.models import four_bit
 from clinical_peft.models.adapters import read_adapter_tensors, trainable_parameters
 from clinical_peft.models.bases import load_causal, load_classifier
 from clinical_peft.models.classifiers import build_classifier
-from clinical_peft.models.variants import Variant
+from clinical_peft.recipes.variants import Variant
 
 INSTALLED = importlib.util.find_spec("bitsandbytes") is not None
 

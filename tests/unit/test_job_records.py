@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical_peft.config import experiments
-from clinical_peft.config.switches import TRAINING_SWITCHES
 from clinical_peft.errors import ConfigError
 from clinical_peft.methods.adalora import AdaLora
 from clinical_peft.methods.adaption_prompt import AdaptionPrompt
@@ -21,6 +20,7 @@ from clinical_peft.methods.prefix_tuning import PrefixTuning
 from clinical_peft.methods.prompt_tuning import PromptTuning
 from clinical_peft.recipes import Devices, FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 from clinical_peft.recipes.job_records import as_record, job_from_record, read_record
+from clinical_peft.recipes.switches import TRAINING_SWITCHES
 
 METHODS = [
     *(Lora(r=4, dora=True, target_modules=("query",)), AdaLora(init_r=6), AdaptionPrompt(), PrefixTuning()),

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_peft.data.death_phrases import without_death_phrases
 from clinical_peft.data.headings import before_discharge
 from clinical_peft.data.note_cleaning import normalise_marks
 from clinical_peft.data.sections import SECTION_HEADERS, split_admission_note, unanchored_sections
 from clinical_peft.data.stated_outcomes import fold, stated_outcomes
 from clinical_peft.tasks import TASKS
+from clinical_peft.tasks.death_phrases import without_death_phrases
 
 CPU_SECONDS = 60  # all texts by all functions take some five; a quadratic expression takes minutes for a single text
 
@@ -138,7 +138,7 @@ def test_letters_that_count_as_one_another_are_folded():
 
 _ALL_TEXTS = """
 import sys
-from clinical_peft.data.death_phrases import without_death_phrases
+from clinical_peft.tasks.death_phrases import without_death_phrases
 from clinical_peft.data.headings import before_discharge
 from clinical_peft.sources.mimic_iv.sections import known_at_admission
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured, normalise_marks, structure_texts

@@ -7,8 +7,8 @@ import torch
 from language_fixtures import RECIPE
 from torch import nn
 
-from clinical_peft.config.switches import resolve_switches
 from clinical_peft.errors import TrainingError
+from clinical_peft.recipes.switches import resolve_switches
 from clinical_peft.training.optimisation import (
     build_optimizer,
     clip_gradients,

@@ -13,7 +13,7 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.models.bases import load_classifier
 from clinical_peft.models.classifiers import build_classifier
 from clinical_peft.models.pretrained import prepare_local_base
-from clinical_peft.models.variants import Variant
+from clinical_peft.recipes.variants import Variant
 from clinical_peft.training.features import NoteFeatures
 from clinical_peft.training.pooling_checks import settle_pooling
 

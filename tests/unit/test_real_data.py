@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.labelling import label_table
 from clinical_peft.data.prolonged_ventilation import EXCLUDED_ICD9
 from clinical_peft.data.ventilation_table import read_intervals, write_intervals
+from clinical_peft.recipes.switches import DATA_SWITCHES
 from clinical_peft.sources.mimic_iii.codes import code_table
 from clinical_peft.sources.mimic_iii.outcomes import MimicIII
 from clinical_peft.sources.mimic_iii.prolonged_ventilation import ventilated_admissions

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from clinical_peft.errors import TrainingError
 from clinical_peft.models.classifiers import build_classifier
 from clinical_peft.models.saving import load_saved, save_classifier
-from clinical_peft.models.variants import Variant
+from clinical_peft.recipes.variants import Variant
 
 CLASSES = 3
 

@@ -13,7 +13,6 @@ from tables_fixtures import write_csv
 from clinical_peft import sources
 from clinical_peft.config.experiments import check_runnable
 from clinical_peft.config.hospital import Cohorts
-from clinical_peft.config.switches import SWITCHES
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.joined_notes import ADMISSION_SCHEMA
@@ -22,6 +21,7 @@ from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.subgroups import build_subgroups
 from clinical_peft.data.tables import FLAG, INTEGER, TEXT, TIME, read_table, stream_table
 from clinical_peft.errors import ConfigError
+from clinical_peft.recipes.switches import SWITCHES
 from clinical_peft.sources import (
     SOURCES,
     AdmissionRequest,

@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from synthetic_reading import Hospital
 
-from clinical_peft.config.switches import DATA_SWITCHES
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.data.sections import SECTION_HEADERS
 from clinical_peft.data.ventilation_table import write_intervals
+from clinical_peft.recipes.switches import DATA_SWITCHES
 from clinical_peft.sources.mimic_iv.admission_notes import build_admission_notes
 from clinical_peft.sources.mimic_iv.codes import IcdCoding
 from clinical_peft.sources.mimic_iv.outcomes import MimicIV

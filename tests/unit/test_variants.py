@@ -18,7 +18,7 @@ from clinical_peft.models.bases import read_identity
 from clinical_peft.models.classifiers import build_classifier, check_gradients, frozen_digest
 from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.saving import load_saved, save_classifier
-from clinical_peft.models.variants import Variant, variant_of
+from clinical_peft.recipes.variants import Variant, variant_of
 
 CLASSES = 3
 LORA_PLACES = [f"model.layers.{layer}.self_attn.{matrix}" for layer in (0, 1) for matrix in ("q_proj", "v_proj")]

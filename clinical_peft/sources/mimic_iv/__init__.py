@@ -51,7 +51,7 @@ def _ventilation_tables(has_table: HasTable) -> tuple[Table, ...]:
 
 
 def _build_admission_notes(request: AdmissionRequest) -> list[dict[str, object]]:
-    from clinical_peft.config.switches import switch_on
+    from clinical_peft.recipes.switches import switch_on
     from clinical_peft.sources.mimic_iv.admission_notes import build_admission_notes
 
     addenda_searched = switch_on(request.switches, "addenda_searched")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from clinical_peft.config.switches import switch_on
 from clinical_peft.data.attrition import CODES, Attrition
 from clinical_peft.data.code_spelling import plain_codes
 from clinical_peft.data.consistency import check_one_patient
@@ -15,6 +14,7 @@ from clinical_peft.data.lost_zeros import warn_of_lost_zeros
 from clinical_peft.data.table_files import find_table
 from clinical_peft.data.tables import INTEGER, TEXT, read_table
 from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.recipes.switches import switch_on
 from clinical_peft.tasks import find_codes
 from clinical_peft.tasks.diagnoses import DIAGNOSIS_CODES
 from clinical_peft.tasks.task import CodeTable

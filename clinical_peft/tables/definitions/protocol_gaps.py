@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clinical_peft.config.switches import SWITCHES
 from clinical_peft.disclosure.counts import SMALLEST_CELL
 from clinical_peft.metrics.comparisons import SIGNIFICANCE
+from clinical_peft.recipes.switches import SWITCHES
 from clinical_peft.tables.difference_columns import difference_text, interval_columns
 from clinical_peft.tables.form import TASK_LABELS, Record, label_of, p_text, percent, rounded
 from clinical_peft.tables.study_column import Column, digits, task_name

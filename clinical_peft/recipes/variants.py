@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from clinical_peft.config.switches import switch_on
 from clinical_peft.errors import TrainingError
 from clinical_peft.methods import Method
 from clinical_peft.recipes import FinetuneJob
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
 from clinical_peft.recipes.families import Family
 from clinical_peft.recipes.kinds import find_kind
+from clinical_peft.recipes.switches import switch_on
 
 CLINICAL = "clinical"
 TASK = "task"

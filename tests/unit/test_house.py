@@ -1,0 +1,67 @@
+"""The rooms of the library: each imports only the rooms before it, and no file outgrows its room."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[2] / "clinical_peft"
+# A hospital is the package of one source; its record names functions of it, which are imported when they are called.
+FIRST = ["errors", "files", "locks", "runtime", "methods", "tasks", "disclosure", "sources", "recipes", "tracking"]
+DATA = ["config", "data", "hospitals", "synthetic", "models", "tokens", "training", "search"]
+RESULTS = ["metrics", "tables", "figures", "report", "workflow"]
+ROOMS = [*FIRST, *DATA, *RESULTS]
+MODULES = sorted(LIBRARY.rglob("*.py"))
+LONGEST = 400
+
+
+def room_of(module: Path) -> str:
+    parts = module.relative_to(LIBRARY).with_suffix("").parts
+    is_hospital = parts[0] == "sources" and len(parts) > 2 and parts[-1] != "__init__"
+    return "hospitals" if is_hospital else parts[0]
+
+
+def imported_rooms(module: Path) -> Iterator[str]:
+    """Rooms that a module needs in order to be imported."""
+    for statement in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.ImportFrom) and str(statement.module).startswith("clinical_peft."):
+            path = LIBRARY.joinpath(*str(statement.module).split(".")[1:])
+            yield room_of(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))
+
+
+@pytest.mark.parametrize("room", ROOMS[2:])
+def test_a_room_imports_only_the_rooms_before_it(room):
+    before = {*ROOMS[: ROOMS.index(room) + 1]}
+    found = {
+        str(module.relative_to(LIBRARY)): later
+        for module in MODULES
+        if room_of(module) == room and (later := {*imported_rooms(module)} - before)
+    }
+    assert found == {}
+
+
+def test_every_module_has_a_room():
+    assert {room_of(module) for module in MODULES if module.parent != LIBRARY} <= {*ROOMS}
+    assert {module.name for module in LIBRARY.glob("*.py")} == {"__init__.py", "errors.py", "files.py"}
+
+
+def test_tracking_alone_imports_mlflow():
+    importing = {room_of(module) for module in MODULES if "mlflow" in imported_packages(module)}
+    assert importing == {"tracking"}
+
+
+def imported_packages(module: Path) -> set[str]:
+    """Packages that a module imports anywhere."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(str(node.module).split(".")[0])
+    return names
+
+
+def test_no_module_is_longer_than_a_reader_can_hold():
+    lengths = {str(module.relative_to(LIBRARY)): len(module.read_text().splitlines()) for module in MODULES}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
