@@ -46,7 +46,7 @@ def test_decompressing_counts_the_bytes(benchmark, tmp_path):
     assert counted(benchmark, "decompress, isal", tmp_path) == counted(benchmark, "decompress, gzip", tmp_path) == size
 
 
-def test_the_original_way_writes_the_text_that_protocol_paper_writes(benchmark, tmp_path):
+def test_the_original_reader_writes_the_text_of_paper(benchmark, tmp_path):
     lines = counted(benchmark, "original", tmp_path / "notes.gz")
     counted(benchmark, "ours, paper", tmp_path / "n.parquet")
     texts = pq.read_table(tmp_path / "n.parquet")["text"].to_pylist()

@@ -20,7 +20,7 @@ def write_and_die(path: Path, folder: bool) -> None:
 
 
 @pytest.mark.parametrize("folder", [False, True])
-def test_what_a_killed_process_left_goes_when_the_file_is_written_again(folder: bool, tmp_path: Path):
+def test_leftovers_of_a_killed_process_are_removed(folder: bool, tmp_path: Path):
     path = tmp_path / "notes.parquet"
     process = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(path, folder))
     process.start()

@@ -57,7 +57,7 @@ def test_the_plan_counts_every_arm(tmp_path):
     assert sum(stage.jobs for stage in planned) == int(total) - 1
 
 
-def test_an_arm_takes_from_the_study_what_its_switch_does_not_reach(measured):
+def test_an_ablation_reuses_what_its_switch_cannot_change(measured):
     root = measured.results / "switches"
 
     def found(folder, pattern="*"):

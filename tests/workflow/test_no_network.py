@@ -38,7 +38,7 @@ def run(code: str, tmp_path: Path) -> tuple[subprocess.CompletedProcess[str], st
 
 
 @pytest.mark.parametrize("attempt", ELSEWHERE)
-def test_an_attempt_to_reach_another_machine_is_refused_and_recorded(attempt: str, tmp_path: Path):
+def test_reaching_another_machine_is_refused_and_recorded(attempt: str, tmp_path: Path):
     result, record = run(ELSEWHERE[attempt], tmp_path)
     assert result.returncode != 0
     assert "this test allows no network" in result.stderr

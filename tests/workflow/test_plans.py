@@ -188,7 +188,7 @@ def test_a_wrong_column_of_notes_ends_the_run_before_any_job(tmp_path):
     assert not (tmp_path / "results" / "mine" / "logs").exists()
 
 
-def test_a_recipe_that_the_study_does_not_search_is_refused_by_name(tmp_path):
+def test_an_unsearched_recipe_is_refused_by_name(tmp_path):
     run = snakemake(tmp_path, "results/tiny/search/llama/mortality.json", "--dry-run")
     assert run.returncode == 1
     assert "study tiny: searches no recipe for llama/mortality" in run.output
@@ -206,7 +206,7 @@ def test_a_missing_table_is_named_before_any_job_starts(tmp_path):
 
 
 @pytest.mark.parametrize("charted", [True, False])
-def test_charted_events_are_an_input_of_ventilation_where_there_are_any(charted, tmp_path):
+def test_charted_events_feed_ventilation_where_they_exist(charted, tmp_path):
     tables = tmp_path / "mimic"
     tables.mkdir()
     for name in ("PROCEDUREEVENTS_MV.csv.gz", *(["chartevents.csv.gz"] if charted else [])):
@@ -218,7 +218,7 @@ def test_charted_events_are_an_input_of_ventilation_where_there_are_any(charted,
     assert (f"{tables}/chartevents.csv.gz" in run.output) == charted
 
 
-def test_real_weights_on_synthetic_notes_are_refused_but_planned(tmp_path):
+def test_real_weights_on_synthetic_notes_are_only_planned(tmp_path):
     refused = snakemake(tmp_path, config="paper.yaml")
     assert refused.returncode == 1
     assert "synthetic_for_real_bases" in refused.output

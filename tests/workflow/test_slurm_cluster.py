@@ -241,7 +241,7 @@ def test_a_requeued_job_goes_on_under_its_number(slurm_cluster: SlurmCluster, tr
 
 
 @pytest.mark.slow
-def test_a_job_that_gets_notice_of_its_wall_time_stops_and_goes_on(slurm_cluster: SlurmCluster, training: Path):
+def test_notice_of_wall_time_stops_a_job_that_resumes(slurm_cluster: SlurmCluster, training: Path):
     (training / "train.py").write_text(HEEDS_NOTICE)
     # SLURM sends the notice of the profile two to three minutes before the end.
     result = run(slurm_cluster, training, "--set-resources", "train_adapter:runtime=4")
@@ -269,7 +269,7 @@ def test_a_job_cut_off_by_its_wall_time_goes_on(slurm_cluster: SlurmCluster, tra
 
 
 @pytest.mark.slow
-def test_an_interrupt_cancels_the_jobs_and_the_same_command_goes_on(slurm_cluster: SlurmCluster, training: Path):
+def test_an_interrupt_cancels_jobs_and_the_command_resumes(slurm_cluster: SlurmCluster, training: Path):
     (training / "train.py").write_text(INTERRUPTED_ONCE)
     process = start(slurm_cluster, training)
     wait_for((training / "work" / "checkpoint").exists)
@@ -317,7 +317,7 @@ def test_a_job_that_outlives_its_controller_counts(slurm_cluster: SlurmCluster, 
     assert "trained once" in (training / "results" / "summary.txt").read_text()
 
 
-def test_the_cluster_listens_on_loopback_alone_and_leaves_nothing(slurm_cluster: SlurmCluster):
+def test_the_cluster_listens_on_loopback_and_leaves_nothing(slurm_cluster: SlurmCluster):
     ports = re.findall(r"^Slurm(?:ctld|d)Port=(\d+)$", (slurm_cluster.folder / "slurm.conf").read_text(), re.MULTILINE)
     listening = re.findall(r"^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ 0A", Path("/proc/net/tcp").read_text(), re.MULTILINE)
     addresses = {address for address, port in listening if str(int(port, 16)) in ports}

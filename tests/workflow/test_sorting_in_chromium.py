@@ -107,7 +107,7 @@ def test_signed_differences_with_intervals_sort_by_their_size(page):
     assert down == up[::-1]
 
 
-def test_gaps_that_are_all_positive_sort_by_their_size_with_dashes_last(page):
+def test_all_positive_gaps_sort_by_size_with_dashes_last(page):
     up, down = page.evaluate(SORTED % ("subgroups", "Median gap"))
     assert [float(cell) for cell in up[:2]] == [9, 12]
     assert [float(cell) for cell in down[:2]] == [12, 9]

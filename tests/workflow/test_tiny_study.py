@@ -146,7 +146,7 @@ def from_mlflow(study):
     return StudyResults(comparison=aggregate, labels=labels)
 
 
-def test_mlflow_holds_tables_figures_lineage_and_use_of_the_machine(study):
+def test_mlflow_holds_tables_figures_lineage_and_usage(study):
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{study}/mlflow.db")
@@ -166,7 +166,7 @@ def test_mlflow_holds_tables_figures_lineage_and_use_of_the_machine(study):
     assert data.dataset.name == "mimic-iv"
 
 
-def test_every_adapter_has_a_card_and_the_study_an_evidence_sheet(study):
+def test_every_adapter_has_a_card_and_the_study_a_sheet(study):
     for name in ("tiny-llama-lora", "tiny-llama-prompt-tuning"):
         card = (study / "cards" / f"{name}.md").read_text()
         metadata = yaml.safe_load(card.split("---")[1])
@@ -268,7 +268,7 @@ def test_two_runs_give_the_same_bytes(tiny_run, tmp_path):
             assert (first / path).read_bytes() == (second / path).read_bytes(), path
 
 
-def test_a_job_that_fails_ends_in_one_line_and_leaves_nothing_half_written(tiny_run, tmp_path):
+def test_a_failing_job_is_one_line_and_leaves_nothing(tiny_run, tmp_path):
     shutil.copytree(tiny_run.results / "tiny", tmp_path / "results" / "tiny")
     classes = tmp_path / "results" / "tiny" / "cohorts" / "mortality.classes.json"
     classes.write_text("not JSON")

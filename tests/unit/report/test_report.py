@@ -1,0 +1,396 @@
+"""Figures and the report: self-contained, complete, the same to the byte, and honest about what was found."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from results_fixtures import EMPTY_COMPARISON, built_from, results_of
+from simulated_study import LABELS, VARIANTS, simulate_attrition, simulate_histories, simulate_study
+
+from clinical_peft.errors import DataError
+from clinical_peft.figures.definitions import (
+    downstream_auroc,
+    learning_curves,
+    perplexity_change,
+    perplexity_cost,
+    reliability,
+    roc_pr,
+    validation_auroc,
+)
+from clinical_peft.figures.definitions.attrition import attrition_flow
+from clinical_peft.metrics.registry import COMPARED
+from clinical_peft.report.discussion import (
+    compare_groups,
+    control_sentences,
+    excludes_zero,
+    highest_and_lowest,
+    seed_sentence,
+)
+from clinical_peft.report.html_report import build_report
+from clinical_peft.tables.form import Table
+from clinical_peft.tables.registry import all_tables
+from clinical_peft.tables.study_results import StudyResults
+
+TEMPLATE = Path(__file__).parents[3] / "report/report.html.j2"
+STUDY = {
+    "study": "simulated",
+    "protocol": "corrected",
+    "contamination": "paper",
+    "split": "hash",
+    "split_by_admission": [],
+    "cohorts": "mimic-iii",
+    "synthetic": True,
+    "hospital": True,
+    "switches": {"los_rounded": False, "task_adapter_inactive": False},
+}
+PROVENANCE = {"revision": "0" * 40, "config_sha256": "1" * 64, "versions": {"numpy": "2"}, "machine": {"cores": 2}}
+MLFLOW = "http://127.0.0.1:5000"
+MODELS = [*VARIANTS, "tfidf", "bluebert+lora"]
+ADAPTER_FIGURES = {
+    "learning_curves": learning_curves.learning_curves,
+    "perplexity_change": perplexity_change.perplexity_change,
+    "perplexity_cost": perplexity_cost.perplexity_cost,
+}
+TABLES = [name for name, table in all_tables().items() if table.section in ("data", "tables") and name != "corpora"]
+TASKS = ("mortality", "los", "procedures", "control")
+
+
+def draw(simulated, folder):
+    """Every figure of the simulated study, by name."""
+    names = ["attrition", "downstream_auroc", *ADAPTER_FIGURES, "validation_auroc"]
+    paths = {name: folder / f"{name}.svg" for name in [*names, *(f"roc_pr_{task}" for task in TASKS)]}
+    attrition_flow(simulate_attrition(TASKS), paths["attrition"])
+    downstream_auroc.downstream_auroc(simulated["aggregate"], LABELS, paths["downstream_auroc"], metric=COMPARED)
+    for name, draw_adapters in ADAPTER_FIGURES.items():
+        draw_adapters(simulated["perplexities"], LABELS, paths[name])
+    histories = simulate_histories(tasks=TASKS)
+    validation_auroc.validation_curves(histories, LABELS, paths["validation_auroc"], metric=COMPARED, models=MODELS)
+    for task in TASKS:
+        by_model = {model: files for (model, name), files in simulated["predictions"].items() if name == task}
+        roc_pr.roc_pr(task, by_model, simulated["classes"][task], LABELS, paths[f"roc_pr_{task}"])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def drawn(simulated, tmp_path_factory):
+    return draw(simulated, tmp_path_factory.mktemp("figures"))
+
+
+def tables_of(simulated, **changes):
+    attrition = simulate_attrition(TASKS)
+    return built_from(results_of(simulated, protocol="corrected", attrition=attrition, **changes), *TABLES)
+
+
+def write_report(simulated, drawn, output, **changes):
+    inputs = {"comparison": simulated["aggregate"], "metrics": simulated["metrics"]}
+    tables = tables_of(simulated, labels=changes.get("labels", LABELS))
+    settings = {
+        "template": TEMPLATE,
+        "study": STUDY,
+        "tables": tables,
+        "perplexities": simulated["perplexities"],
+        "figures": drawn,
+        "labels": LABELS,
+        "provenance": PROVENANCE,
+        "output": output,
+        "runs": {f"group/{model}": f"run-of-{model}" for model in MODELS} | {"models/llama/los/seed1": "run-of-a-seed"},
+        "mlflow": MLFLOW,
+        "mlflow_command": "mlflow ui",
+        **inputs,
+        **changes,
+    }
+    build_report(**settings)
+    return output.read_text(encoding="utf-8")
+
+
+def adapters_alone(simulated):
+    """The tables of a study that trains adapters and predicts nothing."""
+    results = StudyResults(
+        comparison=EMPTY_COMPARISON, perplexities=simulated["perplexities"], labels=LABELS, protocol="corrected"
+    )
+    return built_from(results, *TABLES)
+
+
+@pytest.fixture(scope="module")
+def page(simulated, drawn, tmp_path_factory):
+    return write_report(simulated, drawn, tmp_path_factory.mktemp("report") / "report.html")
+
+
+class Elements(HTMLParser):
+    """Every element's tag and attributes, and which elements are left open."""
+
+    VOID = ("meta", "br", "img", "link", "input", "hr")
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_report_loads_nothing_from_outside(page):
+    elements = Elements(page)
+    assert elements.open == []
+    for tag, attributes in elements.found:
+        for name in ("src", "href", "xlink:href", "srcset", "action", "data"):
+            # A link is followed when a reader clicks on it, and then to MLflow alone.
+            allowed = ("#", f"{MLFLOW}/#/runs/") if tag == "a" else ("#",)
+            assert attributes.get(name, "#").startswith(allowed)
+    assert not {"link", "iframe", "object", "embed", "img"} & {tag for tag, _ in elements.found}
+    assert not re.search(r"https?:|@import|url\((?!#)", page.replace(MLFLOW, ""))
+
+
+def test_links_and_drawings_refer_to_ids_that_exist_once(page):
+    elements = Elements(page).found
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    references = [a[k][1:] for _, a in elements for k in ("href", "xlink:href") if k in a and a[k][0] == "#"]
+    references += re.findall(r"url\(#([^)]+)\)", page)
+    assert references
+    assert set(references) <= set(ids)
+
+
+def test_report_has_every_table_figure_and_script(page, drawn):
+    elements = Elements(page).found
+    ids = {attributes.get("id") for _, attributes in elements}
+    tables = ("dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines", "runs")
+    for table in (*tables, "cohort_details", "text_lengths", "attrition"):
+        assert f"table-{table}" in ids
+    assert {f"figure-{name}" for name in drawn} <= ids
+    assert sum(tag == "svg" for tag, _ in elements) == len(drawn)
+    assert sum(a.get("class") == "sortable" for tag, a in elements if tag == "table") == 10
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert "table.sortable thead th" in script
+    assert "@media print" in page
+
+
+def test_report_shows_its_tables_and_their_provenance(page, simulated):
+    cell = next(
+        row for row in simulated["aggregate"]["summaries"] if (row["model"], row["task"]) == ("llama+lora", "los")
+    )
+    assert f"{100 * cell['auroc']:.1f}" in page
+    assert "87.49" in page  # published PROC of llama+lora
+    for value in (
+        PROVENANCE["revision"],
+        PROVENANCE["config_sha256"],
+        simulated["metrics"][0]["predictions_sha256"][:12],
+    ):
+        assert value in page
+    assert "&#34;multilabel_softmax&#34;: false" in page
+    assert "Synthetic data." in page
+
+
+def test_report_and_figures_are_the_same_to_the_byte(simulated, drawn, page, tmp_path):
+    again = draw(simulated, tmp_path / "figures")
+    for name, path in again.items():
+        assert path.read_bytes() == drawn[name].read_bytes(), name
+    assert write_report(simulated, again, tmp_path / "report.html") == page
+
+
+def test_mimic_iv_is_not_compared_with_published_numbers(simulated, drawn, page, tmp_path):
+    text = write_report(simulated, drawn, tmp_path / "report.html", study={**STUDY, "cohorts": "mimic-iv"})
+    assert "The cohorts are of MIMIC-IV" in text
+    assert "no comparison" not in page
+
+
+def test_labels_are_escaped(simulated, drawn, tmp_path):
+    labels = {**LABELS, "llama": {"label": "<script>alert(1)</script>", "published": "llama"}}
+    figure = tmp_path / "downstream_auroc.svg"
+    downstream_auroc.downstream_auroc(simulated["aggregate"], labels, figure, metric=COMPARED)
+    text = write_report(simulated, {**drawn, "downstream_auroc": figure}, tmp_path / "report.html", labels=labels)
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+
+
+def test_a_drawing_with_a_script_or_an_address_is_refused(simulated, tmp_path):
+    for content in ('<svg onload="x()"></svg>', '<svg><image href="http://example.org/a.png"/></svg>'):
+        path = tmp_path / "downstream_auroc.svg"
+        path.write_text(content)
+        with pytest.raises(DataError, match="without scripts and outside addresses"):
+            write_report(simulated, {"downstream_auroc": path}, tmp_path / "report.html")
+    with pytest.raises(DataError, match="found no file"):
+        write_report(simulated, {"downstream_auroc": tmp_path / "absent.svg"}, tmp_path / "report.html")
+
+
+def test_a_study_of_adapters_alone_has_a_report(simulated, tmp_path):
+    names = ("downstream_auroc", "validation_auroc")
+    downstream_auroc.downstream_auroc(EMPTY_COMPARISON, LABELS, tmp_path / "downstream_auroc.svg", metric=COMPARED)
+    validation_auroc.validation_curves([], LABELS, tmp_path / "validation_auroc.svg", metric=COMPARED)
+    text = write_report(
+        simulated,
+        {name: tmp_path / f"{name}.svg" for name in names},
+        tmp_path / "report.html",
+        comparison=EMPTY_COMPARISON,
+        metrics=[],
+        tables=adapters_alone(simulated),
+    )
+    assert "This study trains adapters only" in text
+    assert "No model was fine-tuned." in text
+
+
+def test_figures_draw_one_line_per_model_and_name_it(drawn):
+    text = drawn["roc_pr_mortality"].read_text()
+    for model in VARIANTS:
+        assert text.count(f">{LABELS[model]['label']}</text>") == 1
+    assert "TF-IDF &amp; logistic regression" in text
+
+
+def colour_of(svg, label):
+    """Colour of the line drawn before a legend's entry."""
+    return re.findall(r"stroke: (#\w{6})", svg[: svg.index(f">{label}</text>")])[-1]
+
+
+def test_a_model_has_one_colour_in_all_figures(drawn):
+    roc, epochs = (drawn[name].read_text() for name in ("roc_pr_los", "validation_auroc"))
+    assert "TF-IDF" not in epochs
+    colours = [colour_of(roc, LABELS[model]["label"]) for model in VARIANTS]
+    assert len(set(colours)) == len(VARIANTS)
+    assert [colour_of(epochs, LABELS[model]["label"]) for model in VARIANTS] == colours
+
+
+def difference(first, second, value, half=0.01, task="macro_average", p_holm_table=0.01):
+    """A pair whose interval over patients alone is half as wide, and whose p over patients alone is always small."""
+    return {"group": "g", "task": task, "first": first, "second": second, "difference": value,
+            "interval": [value - half / 2, value + half / 2], "undefined": 0, "p_value": 0.002, "p_holm": 0.002,
+            "interval_total": [value - half, value + half], "p_total": p_holm_table / 2, "p_holm_table": p_holm_table,
+            "significant": p_holm_table <= 0.05}  # fmt: skip
+
+
+def made_up(differences, **aurocs):
+    summaries = [
+        {"model": model, "task": "macro_average", "auroc": value, "seeds": 3, "interval_99": [0.4, 0.6]}
+        for model, value in aurocs.items()
+    ]
+    return {"level": 0.95, "macro_tasks": ["los", "pmv"], "summaries": summaries, "differences": differences}
+
+
+def test_discussion_counts_what_is_told_apart_and_what_is_not():
+    rows = [
+        difference("a", "b", 0.05),
+        difference("a", "c", -0.006, p_holm_table=0.9),
+        difference("b", "c", -0.052, p_holm_table=0.2),
+    ]
+    aggregate = made_up(rows, a=0.60, b=0.65, c=0.598)
+    (group,) = compare_groups(aggregate, {"a": {"label": "A"}})
+    text = " ".join(group.sentences)
+    assert "b 65.0; A 60.0; c 59.8" in text
+    assert "Of 3 pairs, 2 have a difference whose 95% interval over patients and seeds excludes zero; 1 of them" in text
+    assert "2 pairs cannot be told apart" in text
+    assert group.by_task.rows == (("Macro average", "3", "2", "1"),)
+    assert group.pairs.rows[0] == ("b", "c", "5.20", "[4.20, 6.20]", "0.100", "0.200", "no")
+    # Over patients alone the interval excludes zero; over patients and seeds it does not.
+    assert group.pairs.rows[-1][:4] == ("A", "c", "0.60", "[−0.40, 1.60]")
+    assert "1 of 3 pairs of models differ beyond chance" in highest_and_lowest(group, aggregate, {})
+
+
+@pytest.mark.parametrize("tasks", [("mortality", "los"), ("procedures",)])
+def test_headline_discussion_and_bold_follow_one_rule(tasks, tmp_path):
+    """Pairs told apart are those that the tables mark as significant, over patients and seeds and the whole table."""
+    aggregate = simulate_study(tmp_path, seeds=2, resamples=100, tasks=tasks)["aggregate"]
+    (group,) = compare_groups(aggregate, LABELS)
+    found = [row for row in aggregate["differences"] if row["task"] == "macro_average"]
+    significant = sum(row["significant"] for row in found)
+    assert f"{significant} of {len(found)} pairs of models differ beyond" in highest_and_lowest(
+        group, aggregate, LABELS
+    )
+    assert sum(row[-1] == "yes" for row in group.pairs.rows) == significant
+    assert group.by_task.rows[-1][-1] == str(significant)
+
+
+def test_discussion_compares_the_order_with_the_published_one():
+    rows = [difference("llama", "llama+lora", 0.1), difference("llama+lora", "llama+clinical-frozen", 0.1)]
+    aggregate = made_up(rows, **{"llama": 0.5, "llama+lora": 0.6, "llama+clinical-frozen": 0.7})
+    (group,) = compare_groups(aggregate, {})
+    assert (
+        "1 have the published order (by the mean of the row) and 1 the opposite one: llama+lora and"
+        in group.sentences[-1]
+    )
+
+
+def test_discussion_points_out_models_that_score_alike():
+    alike = {"half": 0.0, "p_holm_table": 1.0}
+    rows = [difference("a", "b", 0.0, **alike), difference("a", "b", 0.0, task="los", **alike)]
+    (group,) = compare_groups(made_up(rows, a=0.6, b=0.6), {})
+    assert any("a and b score alike in every resample" in sentence for sentence in group.sentences)
+    assert not excludes_zero(rows[0])
+
+
+def test_control_away_from_chance_is_said_so(simulated):
+    row = {"model": "m", "task": "control", "auroc": 0.7, "interval_99": [0.6, 0.8], "seeds": 1}
+    fair = {**row, "model": "f", "auroc": 0.5, "interval_99": [0.4, 0.6]}
+    sentences = control_sentences({"summaries": [row, fair]}, {})
+    assert "covers 50% for 1 of 2 models" in sentences[0]
+    assert "m 70.0" in sentences[1]
+    assert control_sentences({"summaries": []}, {}) == []
+    assert "99% interval covers 50%" in control_sentences(simulated["aggregate"], LABELS)[0]
+
+
+def test_a_single_seed_is_said_so():
+    assert "trained once" in seed_sentence({"summaries": [{"task": "los", "seeds": 1}]})
+    several = {"summaries": [{"task": "los", "seeds": 2}, {"task": "pmv", "seeds": 3}]}
+    assert "2 to 3 seeds" in seed_sentence(several)
+
+
+def test_rows_of_models_and_runs_link_to_mlflow(page, simulated, drawn, tmp_path):
+    links = [a["href"] for tag, a in Elements(page).found if tag == "a" and a["href"].startswith(MLFLOW)]
+    assert sorted(links) == sorted(f"{MLFLOW}/#/runs/run-of-{name}" for name in [*MODELS, "a-seed"])
+    assert "<code>mlflow ui</code>" in page
+    without = write_report(simulated, drawn, tmp_path / "report.html", mlflow=None)
+    assert MLFLOW not in without
+    assert "mlflow ui" not in without
+
+
+def test_further_sections_appear_with_their_tables(simulated, drawn, page, tmp_path):
+    assert 'id="calibration"' not in page
+    table = Table("calibration", "Calibration of each model.", (), (), ("Model", "Slope"), (("a", "1.02"),))
+    figure = tmp_path / "reliability_mortality.svg"
+    bins = reliability.Reliability(np.array([0.1, 0.6]), np.array([0.2, 0.5]))
+    reliability.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, figure)
+    text = write_report(
+        simulated,
+        {**drawn, "reliability_mortality": figure},
+        tmp_path / "report.html",
+        tables=tables_of(simulated) | {"calibration": table},
+    )
+    assert '<section id="calibration">' in text
+    assert '<a href="#calibration">Calibration</a>' in text
+    assert 'id="table-calibration"' in text
+    assert 'id="figure-reliability_mortality"' in text
+    assert 'id="subgroups"' not in text
+
+
+def test_the_page_begins_with_what_a_reader_needs_first(page, simulated):
+    short = page[page.index('<div class="short">') : page.index("<nav")]
+    assert "8 models on 4 tasks of 400 test admissions each; " in short
+    assert "of 15 pairs of models differ beyond chance" in short
+    best = max(
+        (
+            row
+            for row in simulated["aggregate"]["summaries"]
+            if row["task"] == "macro_average" and row["model"] in VARIANTS
+        ),
+        key=lambda row: row["auroc"],
+    )
+    assert f"{LABELS[best['model']]['label']} {100 * best['auroc']:.1f}" in short
+
+
+def test_a_study_of_adapters_alone_promises_no_cohorts(simulated, page, tmp_path):
+    assert 'id="result"' in page
+    study = STUDY | {"synthetic": False, "hospital": False}
+    changes = {"comparison": EMPTY_COMPARISON, "metrics": [], "study": study, "tables": adapters_alone(simulated)}
+    text = write_report(simulated, {}, tmp_path / "report.html", **changes)
+    assert "<b>Hospital</b>none: notes from a file" in text
+    for absent in ("<b>Cohorts</b>", "<b>Predictions</b>", "Main result", "#result", "two adapters was added"):
+        assert absent not in text
