@@ -168,7 +168,7 @@ def test_bca_is_undefined_where_the_jackknife_or_all_replicates_are():
     assert bca_interval(0.5, np.full(10, np.nan), jackknife, 0.95) is None
     assert bca_interval(0.5, replicates, np.append(jackknife, np.nan), 0.95) is None
     assert bca_interval(2.0, replicates, jackknife, 0.95) is None
-    assert bca_interval(0.7, np.full(10, 0.7), jackknife, 0.95) == [0.7, 0.7]
+    assert bca_interval(0.7, np.full(10, 0.7), jackknife, 0.95) == (0.7, 0.7)
 
 
 def test_every_patient_is_left_out_once_with_all_admissions():
