@@ -192,6 +192,12 @@ def test_report_shows_its_tables_and_their_provenance(page, simulated):
     assert "Synthetic data." in page
 
 
+def test_a_hidden_number_of_scored_classes_is_a_dash(simulated, drawn, tmp_path):
+    hidden = {"validation": None, "test": None}
+    changed = simulated | {"metrics": [run | {"classes_scored": hidden} for run in simulated["metrics"]]}
+    assert "None of" not in write_report(changed, drawn, tmp_path / "report.html")
+
+
 def test_report_and_figures_are_the_same_to_the_byte(simulated, drawn, page, tmp_path):
     again = draw(simulated, tmp_path / "figures")
     for name, path in again.items():
