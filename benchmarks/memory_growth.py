@@ -80,12 +80,12 @@ def write_base(folder: Path, words: list[str]) -> None:
 def build(folder: Path) -> None:
     """Build a cohort."""
     from clinical_peft.data.cohorts import build_cohort
-    from clinical_peft.data.outcomes import MimicIII
+    from clinical_peft.sources import OutcomeFiles, find_source
 
     build_cohort(
         "mortality",
         admission_notes=folder / "notes.parquet",
-        outcomes=MimicIII(folder),
+        outcomes=find_source("mimic-iii").outcomes(OutcomeFiles(folder=folder)),
         splits="hash",
         salt="benchmark",
         pmv_split="core-patient",
@@ -119,6 +119,7 @@ def pool(folder: Path) -> None:
             micro_batch_size=32,
             precision="fp32",
             threads=1,
+            switches={"pool_last_position": False},
         ),
         cohorts=[folder / "mortality.parquet"],
         base=folder / "base",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure.counts import DIGITS, has_hidden, shown
+from clinical_peft.disclosure.counts import DIGITS, has_hidden, is_small, shown
 from clinical_peft.errors import DataError
 from clinical_peft.files import write_json
 from clinical_peft.metrics.cells import mean_cell
@@ -100,7 +100,7 @@ def measure_protocol_gaps(
             switch=run.switch,
             task=run.task,
             corrected=_described(pair[0], reference),
-            arm=_described(pair[1], ablation),
+            arm=_without_near_sizes(_described(pair[1], ablation), reference),
             changed=_published_changes(cohort_changes(reference_files.cohort, run.cohort)),
             **vars(compare_pair(*pair, LEVEL)),
         )
@@ -182,6 +182,17 @@ def _described(cell: Cell, run: RunMetrics) -> ProtocolMean:
         classes=run.classes,
         classes_scored=run.classes_scored["test"],
     )
+
+
+def _without_near_sizes(mean: ProtocolMean, corrected: RunMetrics) -> ProtocolMean:
+    """The mean of an ablation without test sizes that tell how few rows it has more or less than the corrected runs."""
+    apart = [
+        None if mine is None or theirs is None else abs(mine - theirs)
+        for mine, theirs in ((mean.n, corrected.n["test"]), (mean.patients, corrected.patients["test"]))
+    ]
+    if any(distance != 0 and is_small(distance) for distance in apart):
+        return replace(mean, n=None, patients=None)
+    return mean
 
 
 def _check_paired(runs: Sequence[AblationRuns], contents: Sequence[Sequence[RunMetrics]]) -> None:

@@ -46,6 +46,38 @@ def test_every_module_has_a_room():
     assert {module.name for module in LIBRARY.glob("*.py")} == {"__init__.py", "errors.py", "files.py"}
 
 
+def test_benchmarks_import_names_that_the_library_has():
+    missing = [
+        f"{script.name}: {module}.{name}"
+        for script in sorted((LIBRARY.parent / "benchmarks").glob("*.py"))
+        for module, name in imported_names(script)
+        if name not in defined_names(module)
+    ]
+    assert missing == []
+
+
+def imported_names(script: Path) -> Iterator[tuple[str, str]]:
+    """Modules of the library and the names that a script imports of them, within functions too."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == LIBRARY.name:
+            yield from ((str(node.module), alias.name) for alias in node.names)
+
+
+def defined_names(module: str) -> set[str]:
+    """Names that a module defines or imports, and the modules of a package."""
+    path = LIBRARY.joinpath(*module.split(".")[1:])
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    names = {child.stem for child in path.iterdir()} if path.is_dir() else set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
 def test_tracking_alone_imports_mlflow():
     importing = {room_of(module) for module in MODULES if "mlflow" in imported_packages(module)}
     assert importing == {"tracking"}

@@ -4,11 +4,16 @@ A network reads a token either in a training step (a forward and a backward pass
 counts half of it. The original passes every note, padded to the context, through the network in every epoch of every
 configuration, whether anything but the head is trained or not. Its tokens are counted from the same recipes; its device
 time is an estimate at the rate measured in this study. Adapters are trained and evaluated once in both.
+
+Tokens tell how many admissions a split has: all of them for the original, which pads, and nearly so here where notes
+fill the context. Runs of a task that hides the size of a split count them in units of ten admissions.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from clinical_peft.data.hash_split import SPLITS
+from clinical_peft.disclosure.counts import SMALLEST_CELL
 from clinical_peft.tables.form import MISSING, Record, in_order, label_of
 from clinical_peft.tables.study_column import Column, digits
 from clinical_peft.tables.study_results import Content, StudyResults
@@ -62,15 +67,35 @@ class Cost:
 def _rows(results: StudyResults) -> list[Cost]:
     adapters = {file["adapter"]: file for file in results.perplexities}
     runs: dict[str, list[Content]] = {}
+    contexts = _contexts_of_unsized_runs(results)
     for record in results.training:
         if "passes" in record:
-            runs.setdefault(record["model"], []).append(record)
+            runs.setdefault(record["model"], []).append(_publishable(record, contexts))
     rate = _rate([record for group in runs.values() for record in group])
     labels = results.labels
     rows = [_of_adapter(adapters[name], label_of(name, labels)) for name in in_order(list(adapters), labels)]
     rows += [_of_pooled_notes(name, results.pooled[name]) for name in sorted(results.pooled)]
     rows += [_of_model(runs[name], label_of(name, labels), rate) for name in in_order(list(runs), labels)]
     return [*rows, _total(rows)] if rows else []
+
+
+def _contexts_of_unsized_runs(results: StudyResults) -> dict[tuple[str, str], int | None]:
+    """Context by model and task, of the tasks that hide the size of a split; None for a model without a network."""
+    unsized = {row["task"] for row in results.statistics if any(row[split] is None for split in SPLITS)}
+    return {
+        (run["model"], run["task"]): run["recipe"]["recipe"].get("context")
+        for run in results.metrics
+        if run["task"] in unsized
+    }
+
+
+def _publishable(run: Content, contexts: Mapping[tuple[str, str], int | None]) -> Content:
+    """A training record whose tokens give no number of admissions away that is hidden."""
+    context = contexts.get((run["model"], run["task"]))
+    if context is None:
+        return run
+    unit = SMALLEST_CELL * run["epochs"] * context
+    return {**run, "passes": {name: unit * round(tokens / unit) for name, tokens in run["passes"].items()}}
 
 
 def _rate(runs: Sequence[Content]) -> float | None:
@@ -177,7 +202,7 @@ TABLE = StudyTable(
     name="cost",
     place=1,
     section="cost",
-    needs=("training", "pooled", "perplexities"),
+    needs=("training", "pooled", "perplexities", "statistics", "metrics"),
     columns=(
         Column("part", lambda row: row.part),
         Column("label", lambda row: row.label, "Part"),

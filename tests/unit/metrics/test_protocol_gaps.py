@@ -1,6 +1,7 @@
 """Effects of single switches: paired by patient, judged by each protocol's own cohort, corrected over the table."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -141,6 +142,23 @@ def test_what_two_cohorts_differ_in_is_counted(tmp_path):
     )
     assert cohort_changes(before, after) == CohortChanges(joined=2, left=1, texts=1, labels=1)
     assert cohort_changes(before, before) == CohortChanges()
+
+
+@pytest.mark.parametrize(("more", "told"), [(0, True), (3, False), (10, True)])
+def test_sizes_of_two_protocols_do_not_tell_few_rows(runs, tmp_path, more, told):
+    corrected, ablation = runs[:2]
+    content = [json.loads(path.read_text()) for path in ablation.metrics]
+    paths = [tmp_path / path.name for path in ablation.metrics]
+    for path, run in zip(paths, content, strict=True):
+        run["n"]["test"] += more
+        path.write_text(json.dumps(run))
+    changed = replace(ablation, metrics=tuple(paths))
+    found = measure_protocol_gaps([corrected, changed], model=MODEL, untouched={}, output=tmp_path / "gaps.json")
+    (row,) = found.rows
+    assert row.corrected.n == content[0]["n"]["test"] - more
+    assert (row.arm.n, row.arm.patients) == (
+        (content[0]["n"]["test"], content[0]["patients"]["test"]) if told else (None, None)
+    )
 
 
 def test_runs_that_cannot_be_paired_are_refused(runs, tmp_path):

@@ -15,11 +15,11 @@ POOLED = {"base-128": {"tokens": 1000, "seconds": 1.0}}
 def run(model: str, trained: int, forward: int, seconds: float) -> dict:
     passes = {"trained_tokens": trained, "forward_tokens": forward}
     passes |= {"original_trained_tokens": 4000, "original_forward_tokens": 2000}
-    return {"model": model, "seconds": seconds, "passes": passes}
+    return {"model": model, "task": "mortality", "epochs": 2, "seconds": seconds, "passes": passes}
 
 
-def table(training, pooled=POOLED, adapters=(PERPLEXITY,)):
-    return built("cost", training=training, pooled=pooled, perplexities=adapters, labels=LABELS)
+def table(training, pooled=POOLED, adapters=(PERPLEXITY,), **results):
+    return built("cost", training=training, pooled=pooled, perplexities=adapters, labels=LABELS, **results)
 
 
 def rows(found):
@@ -27,7 +27,7 @@ def rows(found):
 
 
 def test_costs_add_up():
-    tfidf = {"model": "tfidf", "seconds": 3.0}
+    tfidf = {"model": "tfidf", "task": "mortality", "seconds": 3.0}
     found = rows(table([run("lora", 3000, 1000, 7.0), run("lora", 3000, 1000, 7.0), run("head", 0, 0, 0.5), tfidf]))
     assert list(found) == ["Adapter", "Notes pooled once: base-128", "Head", "Lora", "Total"]
     lora, head, total = found["Lora"], found["Head"], found["Total"]
@@ -44,6 +44,25 @@ def test_costs_add_up():
     assert total["original_step_tokens"] == 600 + 10_000 + 5000
     assert total["device_seconds"] == pytest.approx(6 + 1 + 14 + 0.5)
     assert total["times_fewer_tokens"] == round(15_600 / 8100, 2)
+
+
+def passes_over(train: int, held_out: int, *, context: int = 64, epochs: int = 2) -> dict[str, int]:
+    """Tokens of a run whose notes all fill the context."""
+    forward = (epochs + 1) * held_out * context
+    trained = dict.fromkeys(("trained_tokens", "original_trained_tokens"), epochs * train * context)
+    return {**trained, "forward_tokens": forward, "original_forward_tokens": forward}
+
+
+def test_tokens_do_not_tell_the_hidden_size_of_a_split():
+    metrics = [{"model": "lora", "task": "mortality", "recipe": {"recipe": {"context": 64}}}]
+
+    def found(train: int, held_out: int, size: int | None) -> dict:
+        statistics = [{"task": "mortality", "train": size, "validation": size, "test": size}]
+        runs = [run("lora", 0, 0, 7.0) | {"passes": passes_over(train, held_out)}]
+        return rows(table(runs, statistics=statistics, metrics=metrics))
+
+    assert found(117, 48, None) == found(123, 48, None) == found(117, 46, None)
+    assert found(117, 48, 117) != found(123, 48, 123)
 
 
 def test_peak_memory_is_the_largest_and_energy_adds_up():
