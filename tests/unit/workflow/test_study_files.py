@@ -3,14 +3,12 @@
 import inspect
 import json
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
+from study_fixtures import study_of
 
 from clinical_peft.config import experiments
-from clinical_peft.config.layers import deep_merge
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes import FinetuneJob, PretrainJob
 from clinical_peft.recipes.job_records import job_from_record
@@ -24,13 +22,8 @@ LORA = "tiny-llama-lora"
 TASKS = ["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
 
 
-@cache
-def written(name: str) -> dict:
-    return yaml.safe_load((CONFIG / name).read_text())
-
-
 def study_files(name: str = "tiny.yaml", **changes) -> StudyFiles:
-    return StudyFiles(experiments.load_study(deep_merge(written("config.yaml"), written(name), changes)))
+    return StudyFiles(study_of(name, changes))
 
 
 def wildcards(**values: str) -> WildcardValues:
