@@ -13,13 +13,15 @@ sys.path.insert(0, str(workflow.basedir))
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.runtime.terminal import end_with_line
 
-# Tasks, sources, methods and metrics register themselves as the library is imported, and an incomplete one is refused.
+# Tasks, sources, methods, metrics and tables register themselves, and an incomplete one is refused.
 try:
+    from clinical_peft.tables.registry import all_tables
     from clinical_peft.workflow.controller import Controller, prepare_process
     from clinical_peft.workflow.study_file import load_study, notices
     from clinical_peft.workflow.study_files import StudyFiles
 
     prepare_process(installation=Path(snakemake.__file__))
+    all_tables()
     study = load_study(config, workflow.overwrite_configfiles)
 except ClinicalPeftError as error:
     end_with_line(error)

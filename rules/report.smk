@@ -17,19 +17,7 @@ rule describe_cohorts:
 rule tabulate:
     """Write the paper's four tables with published values beside ours, and the tables behind them."""
     input:
-        statistics="<study>/statistics.json",
-        attrition=files.attrition,
-        corpora=files.corpus_logs,
-        perplexities=files.perplexities,
-        training=files.training_records,
-        pooled=files.pooled_records,
-        metrics=files.metrics,
-        replicates=files.replicates,
-        comparison="<study>/comparison.json",
-        calibration="<study>/calibration.json",
-        subgroups="<study>/subgroups.json",
-        protocol_gaps=files.protocol_gaps,
-        contamination=files.contamination,
+        unpack(files.results),
         leakage="<study>/cohorts/leakage.json",
     output:
         report(
@@ -58,14 +46,10 @@ rule tabulate:
 rule draw_figures:
     """Draw the flow to the cohorts, learning curves, the main result, curves of ranking, calibration and use."""
     input:
-        perplexities=files.perplexities,
-        comparison="<study>/comparison.json",
-        calibration="<study>/calibration.json",
+        unpack(files.results),
         predictions=files.predictions,
-        training=files.training_records,
         cohorts=files.cohorts,
         classes=files.classes,
-        attrition=files.attrition,
         features=files.pooled_features,
     output:
         directory("<study>/figures"),

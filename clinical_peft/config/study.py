@@ -255,6 +255,10 @@ def describe_problem(problem: Any, *where: str) -> str:
     if problem["type"] in ("missing", "missing_keyword_only_argument"):
         return f"missing key {place}"
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        key, known = context["discriminator"].strip("'"), context["expected_tags"].replace("'", "")
+        return f"{place}.{key}: expected one of {known} (found {context['tag']!r})"
     found = problem["input"]
     quoted = isinstance(found, int | float | bool) or found is None or (isinstance(found, str) and is_printable(found))
     shown = f" (found {found!r})" if quoted else ""

@@ -16,6 +16,7 @@ from clinical_peft.data.consistency import check_key, read_keyed_table
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.table_files import locate_table
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, read_table
+from clinical_peft.errors import ConfigError
 from clinical_peft.sources import find_source
 
 ATTRIBUTES = ("sex", "age_band", "ethnicity", "insurance", "admission_type", "era")
@@ -59,10 +60,14 @@ def build_subgroups(source: str, folder: Path, output: Path) -> int:
         The number of admissions.
 
     Raises:
-        ConfigError: The source is unknown.
+        ConfigError: The source is unknown, or reads no such attribute.
         DataError: A table that is needed is missing, or a table is malformed or names an admission or a patient twice.
     """
     rows = find_source(source).patient_attributes(folder)
+    if missing := {"hadm_id", "age", *ATTRIBUTES} - {"age_band"} - set(rows):
+        raise ConfigError(
+            f"source {source}: patient_attributes: expected column {min(missing)}, found none; its values may be null"
+        )
     rows["age_band"] = _age_bands(rows.pop("age"))
     table = pa.Table.from_pandas(rows.sort_values("hadm_id")[SCHEMA.names], schema=SCHEMA, preserve_index=False)
     with parquet_writer(output, SCHEMA) as writer:

@@ -29,6 +29,8 @@ def read_methods() -> dict[str, Method]:
             raise ConfigError(f"{where}: peft_type: expected PEFT's name of the method, found none")
         if methods.setdefault(method.type, method) is not method:
             raise ConfigError(f"{where}: a second method has type {method.type}; rename one")
+        if type(method).peft_config is Method.peft_config and not method.trains_every_weight:
+            raise ConfigError(f"{where}: peft_config: expected a function that makes PEFT's configuration, found none")
     return {method.type: method for method in sorted(methods.values(), key=lambda method: method.place)}
 
 

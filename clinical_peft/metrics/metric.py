@@ -60,6 +60,15 @@ class Metric:
     placements: Callable[[Predictions], Placements | None] | None = None
     place: int = LAST
 
+    def __post_init__(self) -> None:
+        for what, found, known in (
+            ("direction", (self.direction,), get_args(Direction)),
+            ("types", self.types, ALL_TYPES),
+            ("when_few", (self.when_few,), get_args(WhenFew)),
+        ):
+            if unknown := [one for one in found if one not in known]:
+                raise ValueError(f"metric {self.name}: {what}: expected one of {', '.join(known)}, found {unknown[0]}")
+
     def better(self, value: float | None) -> float:
         """A number that is higher the better a value is; None is worst."""
         if value is None:
@@ -91,6 +100,7 @@ def metric(**facts: Any) -> Callable[[Compute], Compute]:
 
     Raises:
         TypeError: One is missing or unknown.
+        ValueError: One has a value that is not among the known ones.
     """
 
     def register(compute: Compute) -> Compute:

@@ -24,10 +24,13 @@ def read_metrics() -> dict[str, Metric]:
         ConfigError: A metric is incomplete, or two share a name.
     """
     for module in iter_modules(definitions.__path__):
+        name, place = f"{definitions.__name__}.{module.name}", f"clinical_peft/metrics/definitions/{module.name}.py"
         try:
-            import_module(f"{definitions.__name__}.{module.name}")
-        except TypeError as error:
-            raise ConfigError(f"clinical_peft/metrics/definitions/{module.name}.py: {error}") from None
+            import_module(name)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{place}: {error}") from None
+        if not any(one.compute.__module__ == name for one in DEFINED):
+            raise ConfigError(f"{place}: expected a function with the decorator `metric`, found none")
     metrics: dict[str, Metric] = {}
     for one in sorted(DEFINED, key=lambda metric: metric.place):
         if metrics.setdefault(one.name, one) is not one:

@@ -169,10 +169,11 @@ def load_adapter(
 def is_of_vocabulary_layer(key: str) -> bool:
     """Return whether a tensor of an adapter, by its name, changes the layer that predicts tokens.
 
-    That layer is outside the body, which holds all others; a classifier lacks it.
+    That layer is outside the body, which holds all others; a classifier lacks it. Tensors that all layers share (VeRA)
+    belong to PEFT's wrapper and to no layer.
     """
     layer = layer_of(key.removeprefix(PEFT_PREFIX))
-    return layer is not None and "." not in layer
+    return layer is not None and "." not in layer and not PEFT_PREFIX.startswith(f"{layer}.")
 
 
 def _drop_vocabulary_layer(

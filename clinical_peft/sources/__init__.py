@@ -38,6 +38,8 @@ def read_sources() -> dict[str, Source]:
             source: Source | None = getattr(import_module(f"{__name__}.{module.name}"), "SOURCE", None)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{place}: {error}") from None
+        if source is None and module.ispkg:
+            raise ConfigError(f"{place}: expected SOURCE, found none; declare it or move the package")
         if source is not None and sources.setdefault(source.name, source) is not source:
             raise ConfigError(f"{place}: a second source is called {source.name}; rename one")
     return sources

@@ -9,7 +9,7 @@ from clinical_peft.workflow.cohorts import CohortFiles
 from clinical_peft.workflow.networks import AdapterFiles
 from clinical_peft.workflow.results import ResultFiles
 from clinical_peft.workflow.searches import SearchFiles
-from clinical_peft.workflow.study_folder import Wildcards
+from clinical_peft.workflow.study_folder import Files, Wildcards
 
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 MODEL_TABLES = {
@@ -21,6 +21,22 @@ MLFLOW_PAGES = "http://127.0.0.1:5000"
 
 class ReportFiles(CohortFiles, AdapterFiles, SearchFiles, ResultFiles):
     """Tables, cards, report, and run logs for MLflow."""
+
+    def results(self, wildcards: Wildcards | None = None) -> dict[str, Files]:
+        """Results that every table and figure may need, by their names in `clinical_peft.tables.study_results`."""
+        whole = ("statistics", "comparison", "calibration", "subgroups")
+        return {
+            **{name: f"{self.root}/{name}.json" for name in whole},
+            "attrition": self.attrition(),
+            "corpora": self.corpus_logs(),
+            "perplexities": self.perplexities(),
+            "training": self.training_records(),
+            "pooled": self.pooled_records(),
+            "metrics": self.metrics(),
+            "replicates": self.replicates(),
+            "protocol_gaps": self.protocol_gaps(),
+            "contamination": self.contamination(),
+        }
 
     @property
     def table_names(self) -> list[str]:

@@ -1,13 +1,11 @@
 """The same logits scored as corrected and as in the original, on test, whatever the study's protocol."""
 
 from clinical_peft.metrics.metric import Metric
-from clinical_peft.metrics.registry import MAIN_METRICS
+from clinical_peft.metrics.variants import VARIANT_METRICS
 from clinical_peft.tables.form import Record, difference, number, percent, signed
 from clinical_peft.tables.run_means import RunMeans, key_columns, mean, stated_columns
 from clinical_peft.tables.study_column import Column, digits
 from clinical_peft.tables.study_table import StudyTable
-
-METRICS = tuple(metric for metric in MAIN_METRICS if not metric.judges_probabilities)
 
 
 def _scored_as(metric: Metric, version: str, row: RunMeans) -> float | None:
@@ -39,14 +37,14 @@ TABLE = StudyTable(
     needs=("metrics", "replicates"),
     columns=(
         *key_columns(level=False),
-        *(column for metric in METRICS for column in _columns(metric)),
+        *(column for metric in VARIANT_METRICS for column in _columns(metric)),
         *stated_columns(),
     ),
     rows=lambda results: results.run_means,
     shown=(
         "task",
         "label",
-        *(f"{metric.name}_{version}_percent" for metric in METRICS for version in ("corrected", "paper")),
+        *(f"{metric.name}_{version}_percent" for metric in VARIANT_METRICS for version in ("corrected", "paper")),
     ),
     caption=lambda *_: (
         "The same logits scored as corrected and as in the original, on test, in percent; means over seeds."

@@ -107,6 +107,7 @@ def test_schema_is_current():
         ({"hub": {"revisions": {"nobody": "main"}}}, "hub.revisions: 'nobody' is not among the adapters"),
         ({"models": {"m": {"kind": "tfidf", "label": "m", "clinical_mode": "frozen"}}}, "no base and no adapter"),
         ({"pretraining": {"contxt": 3}}, "unknown key pretraining.contxt"),
+        ({"methods": {"dora": {"settings": {"type": "vera"}}}}, "methods.dora.settings.type: expected one of lora, "),
         ({"methods": {"dora": {"recipe": {"epoch": 3}}}}, "unknown key methods.dora.recipe.epoch"),
         ({"methods": {"task-lora": {"recipe": {"epoch": 3}}}}, "unknown key methods.task-lora.recipe.epoch"),
         ({"pretraining": {"train_tokens": "1e6"}}, "pretraining.train_tokens: Input should be a valid integer"),

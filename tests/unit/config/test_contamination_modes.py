@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-import yaml
+from study_fixtures import study_of
 
 from clinical_peft.config import experiments
-from clinical_peft.config.layers import deep_merge
 from clinical_peft.data.near_duplicates import SHINGLE_WORDS, THRESHOLD
 from clinical_peft.errors import ConfigError
 from clinical_peft.workflow import plan
@@ -16,8 +15,7 @@ ARMS = ["mimic-iii-disjoint", "mimic-iii-matched"]
 
 
 def study(*overrides: dict, base: str = "tiny.yaml"):
-    layers = [yaml.safe_load((CONFIG / file).read_text()) for file in ("config.yaml", base)]
-    return experiments.load_study(deep_merge(*layers, *overrides))
+    return study_of(base, *overrides)
 
 
 def test_the_paired_study_trains_on_both_arms():

@@ -41,6 +41,7 @@ METHOD = Stub()
     [
         ('type: Literal["stub"] = "stub"', "stub.py: peft_type: expected PEFT's name of the method, found none"),
         ('type: Literal["stub"] = "stub"; r: int', "stub.py: .*argument: 'r'; give every setting a default"),
+        ("peft_type = 'VERA'; type: Literal['stub'] = 'stub'", "stub.py: peft_config: expected a function"),
         ("peft_type = 'VERA'", "stub.py: .*argument: 'type'; give every setting a default"),
         ("peft_type = 'LORA'; type: Literal['lora'] = 'lora'", "stub.py: a second method has type lora; rename one"),
     ],

@@ -1,5 +1,7 @@
 """A metric is one function: registering it puts it into metrics files, replicates and the order of the others."""
 
+import sys
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -7,8 +9,8 @@ from simulated_study import CLASSES, simulate_predictions
 from sklearn.metrics import balanced_accuracy_score
 
 from clinical_peft.errors import ConfigError
+from clinical_peft.metrics import definitions, registry
 from clinical_peft.metrics import metric as module
-from clinical_peft.metrics import registry
 from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.metric import Metric, metric
 from clinical_peft.metrics.predictions import read_predictions
@@ -72,6 +74,26 @@ def test_two_metrics_of_one_name_are_refused(defined):
 def test_a_metric_without_a_direction_is_refused():
     with pytest.raises(TypeError, match="direction"):
         metric(name="x", title="X")(balanced_accuracy)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"direction": "up"}, "metric x: direction: expected one of higher, lower, nearer 0, nearer 1, found up"),
+        ({"direction": "lower", "types": ("text",)}, "metric x: types: expected one of binary, .*, found text"),
+    ],
+)
+def test_a_metric_with_an_unknown_value_is_refused(facts, message):
+    with pytest.raises(ValueError, match=message):
+        metric(name="x", title="X", **facts)(balanced_accuracy)
+
+
+def test_a_module_that_registers_no_metric_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "forgotten.py").write_text("def forgotten(weighted): ...")
+    monkeypatch.setattr(definitions, "__path__", [*definitions.__path__, str(tmp_path)])
+    with pytest.raises(ConfigError, match=r"forgotten\.py: expected a function with the decorator `metric`"):
+        read_metrics()
+    sys.modules.pop("clinical_peft.metrics.definitions.forgotten")
 
 
 def test_an_unknown_metric_is_answered_with_the_known_ones():

@@ -15,6 +15,7 @@ from clinical_peft.methods.p_tuning import PTuning
 from clinical_peft.methods.prefix_tuning import PrefixTuning
 from clinical_peft.methods.prompt_tuning import PromptTuning
 from clinical_peft.models.adapters import (
+    is_of_vocabulary_layer,
     load_adapter,
     read_adapter_tensors,
     save_adapter,
@@ -377,3 +378,16 @@ def test_a_context_beyond_the_positions_of_the_base_is_refused():
 def test_adalora_settings_that_cannot_allocate_are_refused(method, steps, message):
     with pytest.raises(TrainingError, match=message):
         method.peft_config(total_steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("key", "is_of_it"),
+    [
+        (f"{PREFIX}lm_head.lora_A.weight", True),
+        ("lm_head.lora_E", True),
+        (f"{PREFIX}model.layers.0.self_attn.q_proj.lora_A.weight", False),
+        ("base_model.lora_shared", False),
+    ],
+)
+def test_a_matrix_that_layers_share_is_not_of_the_vocabulary(key, is_of_it):
+    assert is_of_vocabulary_layer(key) is is_of_it

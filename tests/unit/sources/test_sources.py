@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cohort_fixtures import CORRECTED
+from study_fixtures import study_with
 from tables_fixtures import write_csv
 
 from clinical_peft import sources
@@ -165,6 +167,15 @@ def test_three_files_become_a_corpus_and_attributes(clinic, tmp_path):
     assert set(pq.read_table(tmp_path / "subgroups.parquet")["age_band"].to_pylist()) == {"40 to 59"}
 
 
+def test_a_source_must_read_every_patient_attribute(clinic, tmp_path, monkeypatch):
+    def without_sex(folder):
+        return patient_attributes(folder).drop(columns="sex")
+
+    monkeypatch.setitem(SOURCES, "clinic", replace(CLINIC, patient_attributes=without_sex))
+    with pytest.raises(ConfigError, match="source clinic: patient_attributes: expected column sex, found none"):
+        build_subgroups("clinic", clinic, tmp_path / "subgroups.parquet")
+
+
 def test_a_source_without_a_tasks_tables_refuses_the_task(clinic):
     assert [table.name for table in CLINIC.label_tables(find_task("diagnoses"))] == ["findings"]
     with pytest.raises(ConfigError, match="task pmv: has no tables of source clinic; drop the task"):
@@ -182,8 +193,6 @@ def test_a_study_may_name_a_registered_source(clinic):
 
 
 def test_the_synthetic_hospital_says_which_source_it_lacks(clinic, monkeypatch):
-    from test_study_inputs import study_with
-
     study = study_with(cohorts={"source": "clinic"}, matrix={"tasks": ["los"], "models": ["tfidf"], "adapters": []})
     with pytest.raises(ConfigError, match=r"the synthetic hospital has no tables of Clinic; give data\.clinic"):
         check_runnable(study)
@@ -199,6 +208,7 @@ def test_an_unknown_source_is_refused_with_the_known_ones():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("", "sources/x: expected SOURCE, found none"),
         ("SOURCE = Source(name='x')", "sources/x: .*missing"),
         ("from clinical_peft.sources.mimic_iii import SOURCE as OTHER\nSOURCE = replace(OTHER)", "called mimic-iii"),
         (
@@ -209,7 +219,8 @@ def test_an_unknown_source_is_refused_with_the_known_ones():
 )
 def test_an_incomplete_source_says_what_is_missing(text, message, tmp_path, monkeypatch):
     header = "from dataclasses import replace\nfrom clinical_peft.sources.source import Source\n"
-    (tmp_path / "x.py").write_text(header + text)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "__init__.py").write_text(header + text)
     monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
     monkeypatch.delitem(sys.modules, "clinical_peft.sources.x", raising=False)
     with pytest.raises(ConfigError, match=message):

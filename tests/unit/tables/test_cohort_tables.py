@@ -1,14 +1,12 @@
 """The tables and the drawing that describe the cohorts."""
 
-import csv
-import io
 import re
 
 import pytest
-from results_fixtures import built_from
+from results_fixtures import built_from, records
 
 from clinical_peft.figures.definitions.attrition import attrition_flow, group_by_trunk
-from clinical_peft.tables.render import to_csv, to_latex, to_markdown
+from clinical_peft.tables.render import to_latex, to_markdown
 from clinical_peft.tables.study_results import StudyResults
 
 WORDS = {"mean": 310.26, "median": 300.0, "p95": 512.4, "longest": 900}
@@ -59,10 +57,6 @@ ATTRITION = {
 def tables():
     results = StudyResults(protocol="paper", statistics=STATISTICS, attrition=ATTRITION)
     return built_from(results, "cohort_details", "text_lengths", "attrition")
-
-
-def records(table):
-    return list(csv.DictReader(io.StringIO(to_csv(table))))
 
 
 def test_differences_are_ours_minus_the_papers(tables):

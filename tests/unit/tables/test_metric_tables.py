@@ -1,12 +1,10 @@
 """Tables of the figures beside AUROC: every figure of the metrics files is shown, with its interval or a reason."""
 
 import copy
-import csv
-import io
 
 import numpy as np
 import pytest
-from results_fixtures import built_from
+from results_fixtures import built_from, records
 from simulated_study import LABELS, simulate_study
 
 from clinical_peft.disclosure.counts import coarse_figures
@@ -14,7 +12,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import find_metric
 from clinical_peft.metrics.replicates import read_replicates, run_key
-from clinical_peft.tables.render import to_csv, to_latex, to_markdown
+from clinical_peft.tables.render import to_latex, to_markdown
 from clinical_peft.tables.study_results import StudyResults
 
 TASKS = ("mortality", "los", "procedures")
@@ -47,10 +45,6 @@ def build(study):
 @pytest.fixture(scope="module")
 def tables(metrics, build):
     return build(metrics)
-
-
-def records(table):
-    return list(csv.DictReader(io.StringIO(to_csv(table))))
 
 
 def runs(metrics, model, task):

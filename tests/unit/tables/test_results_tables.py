@@ -1,12 +1,10 @@
 """The paper's tables: published figures, columns, and the four written forms."""
 
-import csv
-import io
 import json
 from importlib import resources
 
 import pytest
-from results_fixtures import EMPTY_COMPARISON, built, built_from
+from results_fixtures import EMPTY_COMPARISON, built, built_from, records
 from simulated_study import LABELS, VARIANTS, simulate_perplexity
 
 from clinical_peft.metrics.aggregate import MACRO
@@ -54,10 +52,6 @@ def study_tables(models=("llama", "tfidf", "bluebert+lora"), seconds=100.0, **ch
     other = simulate_perplexity("tiny-adalora", "adalora", 8.0) | {"method": {"type": "adalora", "init_r": 12}}
     results = StudyResults(statistics=STATISTICS, perplexities=[other, perplexity], comparison=aggregate, labels=LABELS)
     return built_from(results, *PAPER_TABLES)
-
-
-def records(table):
-    return list(csv.DictReader(io.StringIO(to_csv(table))))
 
 
 def test_published_numbers_name_their_source_and_ship():

@@ -6,10 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
+from study_fixtures import study_of
 
-from clinical_peft.config.experiments import load_study
-from clinical_peft.config.layers import deep_merge
 from clinical_peft.errors import ConfigError, DataError, StudyInUseError
 from clinical_peft.training.kept_seeds import FINISHED
 from clinical_peft.workflow.controller import Controller
@@ -26,8 +24,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def files(name: str = "tiny.yaml", **changes) -> StudyFiles:
-    layers = [yaml.safe_load((CONFIG / each).read_text()) for each in ("config.yaml", name)]
-    return StudyFiles(load_study(deep_merge(*layers, changes)))
+    return StudyFiles(study_of(name, changes))
 
 
 @pytest.fixture

@@ -3,18 +3,16 @@
 from pathlib import Path
 
 import pytest
-import yaml
+from study_fixtures import study_of
 
 from clinical_peft.config import experiments
-from clinical_peft.config.layers import deep_merge
 from clinical_peft.workflow.plan import cohort_rows, main, plan
 
 CONFIG = Path(__file__).parents[3] / "config"
 
 
 def study(name: str, **overrides):
-    layers = [yaml.safe_load((CONFIG / file).read_text()) for file in ("config.yaml", name)]
-    return experiments.load_study(deep_merge(*layers, overrides))
+    return study_of(name, overrides)
 
 
 def stage(name: str, study) -> tuple[int, int]:

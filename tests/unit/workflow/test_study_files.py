@@ -3,17 +3,16 @@
 import inspect
 import json
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
+from study_fixtures import study_of
 
 from clinical_peft.config import experiments
-from clinical_peft.config.layers import deep_merge
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes import FinetuneJob, PretrainJob
 from clinical_peft.recipes.job_records import job_from_record
+from clinical_peft.tables.study_results import RESULTS
 from clinical_peft.workflow.planned_jobs import planned_outputs
 from clinical_peft.workflow.study_files import StudyFiles
 from clinical_peft.workflow.study_folder import WildcardValues
@@ -24,13 +23,8 @@ LORA = "tiny-llama-lora"
 TASKS = ["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
 
 
-@cache
-def written(name: str) -> dict:
-    return yaml.safe_load((CONFIG / name).read_text())
-
-
 def study_files(name: str = "tiny.yaml", **changes) -> StudyFiles:
-    return StudyFiles(experiments.load_study(deep_merge(written("config.yaml"), written(name), changes)))
+    return StudyFiles(study_of(name, changes))
 
 
 def wildcards(**values: str) -> WildcardValues:
@@ -402,6 +396,13 @@ def test_effects_are_measured_where_a_study_asks(tiny):
 def test_intervals_of_groups_take_fewer_resamples():
     assert study_files(evaluation={"resamples": 5000}).group_resamples(wildcards()) == 1000
     assert study_files(evaluation={"resamples": 100}).group_resamples(wildcards()) == 100
+
+
+def test_tables_and_figures_read_every_result_of_a_study(tiny):
+    assert {*RESULTS} - {*tiny.results()} == {"predictions", "cohorts", "classes", "features"}
+    assert {*tiny.results()} <= {*RESULTS}
+    assert tiny.results()["statistics"] == "results/tiny/statistics.json"
+    assert tiny.results()["protocol_gaps"] == []
 
 
 def test_the_report_prints_no_address_of_a_server(tiny):
