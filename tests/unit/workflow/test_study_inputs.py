@@ -15,12 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
 from models_fixtures import write_base, write_cohort
 from safetensors.torch import load_file, save_file
+from tiny_study import study_with
 
 from clinical_peft.config import experiments
-from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.study import Study
 from clinical_peft.data import tables
 from clinical_peft.data.labelling import label_table
@@ -36,13 +35,7 @@ from clinical_peft.synthetic.hospital import generate_hospital
 from clinical_peft.workflow.needed_tables import needed_tables
 from clinical_peft.workflow.study_inputs import check_inputs
 
-CONFIG = Path(__file__).parents[3] / "config"
 TASKS = ["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
-
-
-def study_with(**overrides) -> Study:
-    layers = [yaml.safe_load((CONFIG / name).read_text()) for name in ("config.yaml", "tiny.yaml")]
-    return experiments.load_study(deep_merge(*layers, {"study": "mine"}, overrides))
 
 
 def problems(study: Study, root: Path, **limits) -> list[str]:
