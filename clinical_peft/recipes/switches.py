@@ -4,11 +4,12 @@ A switch that is true reproduces what the original does; `paper` turns all of th
 study may set single ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from clinical_peft.errors import ConfigError
+from clinical_peft.tasks import Task, find_task
 
 Stage = Literal["corpus", "shards", "admission", "cohort", "adapter", "model"]
 DATA_STAGES: frozenset[Stage] = frozenset({"corpus", "admission", "cohort"})
@@ -23,7 +24,7 @@ class Switch:
         help: What it does when it is on, and what happens otherwise.
         stages: The stages whose own work it changes; what is made from their files changes with them.
         concern: What it is about, in a word or two, for table `protocol_gaps`.
-        tasks: The tasks whose runs it may change; None for all.
+        tasks: Whether it may change runs of a task that does not name it among its switches; None for all.
         sources: The sources of cohorts for which it has a meaning; None for all.
         only_for: The models whose runs it may change: those with two adapters, or those on a decoder; None for all.
     """
@@ -32,13 +33,18 @@ class Switch:
     help: str
     stages: tuple[Stage, ...]
     concern: str
-    tasks: tuple[str, ...] | None = None
+    tasks: Callable[[Task], bool] | None = None
     sources: tuple[str, ...] | None = None
     only_for: Literal["two adapters", "decoder"] | None = None
 
     def is_for_task(self, task: str) -> bool:
-        """Whether it may change runs of a task."""
-        return self.tasks is None or task in self.tasks
+        """Whether it may change runs of a task.
+
+        Raises:
+            ConfigError: There is no such task.
+        """
+        kind = find_task(task)
+        return self.tasks is None or self.name in kind.switches or self.tasks(kind)
 
     def is_for_source(self, source: str) -> bool:
         """Whether it has a meaning for cohorts of a source."""
@@ -50,8 +56,24 @@ class Switch:
         return bool(DATA_STAGES.intersection(self.stages))
 
 
-_CODES = ("diagnoses", "procedures")
 _TRAINING: tuple[Stage, ...] = ("adapter", "model")
+
+
+def _has_codes(task: Task) -> bool:
+    return task.codes is not None
+
+
+def _has_integer_codes(task: Task) -> bool:
+    return task.codes is not None and task.codes.may_be_integers
+
+
+def _drops_death_statements(task: Task) -> bool:
+    return task.drops_death_statements
+
+
+def _names_it_alone(_: Task) -> bool:
+    return False
+
 
 SWITCHES = {
     switch.name: switch
@@ -98,21 +120,21 @@ SWITCHES = {
             help="length of stay is rounded to 0.1 days before it is binned",
             stages=("cohort",),
             concern="labels",
-            tasks=("los",),
+            tasks=_names_it_alone,
         ),
         Switch(
             name="negative_stays_kept",
             help="an admission that ends before it begins counts as a short stay; otherwise it is left out and counted",
             stages=("cohort",),
             concern="labels",
-            tasks=("los",),
+            tasks=_names_it_alone,
         ),
         Switch(
             name="procedure_codes_as_integers",
             help="procedure codes are read as integers and lose their leading zeros",
             stages=("cohort",),
             concern="labels",
-            tasks=("procedures",),
+            tasks=_has_integer_codes,
             sources=("mimic-iii",),
         ),
         Switch(
@@ -121,7 +143,7 @@ SWITCHES = {
             "out and counted",
             stages=("cohort",),
             concern="labels",
-            tasks=_CODES,
+            tasks=_has_codes,
         ),
         Switch(
             name="label_space_whole_table",
@@ -129,14 +151,14 @@ SWITCHES = {
             "cohort's training split",
             stages=("cohort",),
             concern="labels",
-            tasks=_CODES,
+            tasks=_has_codes,
         ),
         Switch(
             name="death_phrases_original",
             help="statements of death are removed by CORe's patterns, false hits included",
             stages=("cohort",),
             concern="labels",
-            tasks=("mortality", "pmv"),
+            tasks=_drops_death_statements,
         ),
         Switch(
             name="truncate_and_pad",
@@ -188,7 +210,7 @@ SWITCHES = {
             help="scores of the multilabel tasks are a softmax over labels; otherwise a sigmoid per label",
             stages=("model",),
             concern="scoring",
-            tasks=_CODES,
+            tasks=_has_codes,
         ),
     )
 }

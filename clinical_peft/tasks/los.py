@@ -26,6 +26,7 @@ TASK = Task(
     classes=("up to 3 days", "over 3 to 7 days", "over 7 to 14 days", "over 14 days"),
     label=length_of_stay,
     tables={"mimic-iii": {"ADMISSIONS": STAYS}, "mimic-iv": {"admissions": STAYS}},
+    switches=("los_rounded", "negative_stays_kept"),
     stated_outcomes={
         "length_of_stay": Statement(
             r"\blength of (?:hospital )?stay\b|\blos\b\W{0,3}\d+",

@@ -106,6 +106,7 @@ class Task:
         labelled_step: What a note has once it is labelled, for the attrition table; empty where other steps say it.
         reads_ventilation: Whether labels need the derived episodes of ventilation, or BEEP's list.
         has_own_split: Whether `data.pmv_split` says how it is split; others are split by patient.
+        switches: Switches that its label function reads, beside those of all tasks with codes.
         drops_death_statements: Whether notes lose statements of death, or are dropped for them.
         stated_outcomes: Statements that give the outcome away, by name.
         is_published: Whether it is one of the paper's five tasks, over which macro averages run.
@@ -127,6 +128,7 @@ class Task:
     labelled_step: str = ""
     reads_ventilation: bool = False
     has_own_split: bool = False
+    switches: tuple[str, ...] = ()
     drops_death_statements: bool = False
     stated_outcomes: Mapping[str, Statement] = field(default_factory=lambda: _NOTHING)
     is_published: bool = True

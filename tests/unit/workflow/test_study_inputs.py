@@ -35,7 +35,6 @@ from clinical_peft.synthetic.hospital import generate_hospital
 from clinical_peft.workflow.needed_tables import needed_tables
 from clinical_peft.workflow.study_inputs import check_inputs
 
-CONFIG = Path(__file__).parents[3] / "config"
 TASKS = ["los", "mortality", "pmv", "diagnoses", "procedures", "control"]
 
 
