@@ -1,19 +1,35 @@
 """Which numbers of admissions of a study's splits may be published.
 
-The splits of its cohorts are groups like any other: one of few is hidden with another that covers it, and so is one
-whose number would tell, with that of another task, how many few admissions the one has and the other lacks.
+Every number needs its n, so a split hides its size only where it is small itself, or where the size would tell how many
+have an outcome: admissions of `mortality` less those of `los` are deaths. The splits of such tasks are groups like any
+other, decided together. That two cohorts differ by a few admissions of all outcomes hides nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure.groups import Members, decide
+from clinical_peft.disclosure.groups import Decision, Members, decide
 from clinical_peft.errors import DataError
 from clinical_peft.tasks import find_task
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """A task's cohort, N admissions.
+
+    Attributes:
+        members: Its admissions, by split.
+        labels: Label of each admission, of shape (N,); None where an admission has no single one.
+    """
+
+    members: Members
+    labels: np.ndarray | None
 
 
 def hidden_splits(cohorts: Sequence[Path]) -> dict[str, frozenset[str]]:
@@ -28,15 +44,41 @@ def hidden_splits(cohorts: Sequence[Path]) -> dict[str, frozenset[str]]:
     Raises:
         DataError: A file is missing or is no cohort.
     """
-    tasks = {Path(path).stem: _members(Path(path)) for path in cohorts}
-    return {task: frozenset(decision.groups) - decision.counts for task, decision in decide(tasks).items()}
+    tasks = {Path(path).stem: _read(Path(path)) for path in cohorts}
+    together = _related(tasks)
+    decisions: dict[str, Decision] = decide({task: tasks[task].members for task in together})
+    for task in tasks.keys() - together:
+        decisions |= decide({task: tasks[task].members})
+    return {task: frozenset(decisions[task].groups) - decisions[task].counts for task in tasks}
 
 
-def _members(path: Path) -> Members:
+def _related(tasks: Mapping[str, Cohort]) -> set[str]:
+    """Tasks whose numbers of admissions tell one of outcomes, and those of the same admissions."""
+    found: set[str] = set()
+    for task, other in permutations(tasks, 2):
+        if _differ_by_outcome(tasks[task], tasks[other]):
+            found |= {task, other}
+    everyone = [tasks[task].members.everyone for task in found]
+    return {task for task, cohort in tasks.items() if cohort.members.everyone in everyone}
+
+
+def _differ_by_outcome(whole: Cohort, part: Cohort) -> bool:
+    """Whether a cohort has all admissions of another, and all that it has beside them share one label."""
+    if whole.labels is None or not part.members.everyone < whole.members.everyone:
+        return False
+    beside = ~np.isin(whole.members.admissions, part.members.admissions)
+    return len(np.unique(whole.labels[beside])) == 1
+
+
+def _read(path: Path) -> Cohort:
     try:
-        table = pq.read_table(path, columns=["hadm_id", "subject_id", "split"])
+        table = pq.read_table(path, columns=["hadm_id", "subject_id", "split", "label"])
     except (FileNotFoundError, pa.ArrowInvalid):
         raise DataError(f"{path}: expected a cohort (hadm_id, subject_id, split, label, text), found none") from None
-    admissions, patients, splits = (np.asarray(column.to_pylist()) for column in table.columns)
+    admissions, patients, splits = (np.asarray(table[name].to_pylist()) for name in ("hadm_id", "subject_id", "split"))
     task = find_task(path.stem)
-    return Members(admissions, patients, splits, is_published=task.is_published, is_random=task.is_random)
+    has_outcome = task.type != "multilabel" and not task.is_random
+    return Cohort(
+        Members(admissions, patients, splits, is_published=task.is_published, is_random=task.is_random),
+        np.asarray(table["label"].to_pylist()) if has_outcome else None,
+    )

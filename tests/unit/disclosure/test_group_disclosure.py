@@ -168,6 +168,21 @@ def test_split_sizes_do_not_tell_few_deaths(tmp_path):
     assert pinned(tasks) == set()
 
 
+def test_cohorts_that_differ_by_few_keep_their_sizes(tmp_path):
+    """Three notes state the death and are dropped for mortality alone; each split has at least ten deaths."""
+    admissions = np.arange(420)
+    dead = admissions % 5 == 0
+    kept = ~np.isin(admissions, admissions[dead & (admissions % 6 == 4)][:3])
+    paths = write_cohorts(
+        tmp_path,
+        mortality=(admissions[kept], dead[kept].astype(int)),
+        los=(admissions[~dead], admissions[~dead] % 3),
+        diagnoses=(admissions, [["a"], ["b", "c"]] * 210),
+        control=(admissions, admissions % 2),
+    )
+    assert hidden_splits(paths) == dict.fromkeys(("mortality", "los", "diagnoses", "control"), frozenset())
+
+
 def test_sizes_and_groups_together_do_not_tell_deaths(tmp_path):
     """What is published of splits, and of groups of the test split, is attacked at once."""
     admissions = np.arange(600)
