@@ -1,7 +1,7 @@
 """Which numbers of admissions of a study's splits may be published.
 
 The splits of its cohorts are groups like any other: one of few is hidden with another that covers it, and so is one
-whose number would tell, with that of another task, how many few admissions the one has and the other lacks.
+whose size would reveal, with that of another task, how many few admissions the one has and the other lacks.
 """
 
 from collections.abc import Sequence
