@@ -64,8 +64,8 @@ def hospital(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    """A finished study of simulated predictions."""
-    from simulated_study import TASKS, simulate_study
+def simulated(request, tmp_path_factory):
+    """A finished study of simulated predictions on the module's `TASKS`."""
+    from simulated_study import simulate_study
 
-    return simulate_study(tmp_path_factory.mktemp("study"), resamples=100, tasks=TASKS)
+    return simulate_study(tmp_path_factory.mktemp("study"), resamples=100, tasks=request.module.TASKS)
