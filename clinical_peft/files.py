@@ -97,7 +97,7 @@ def _may_write(folder: Path) -> bool:
 
 
 def not_writable(path: Path, error: OSError) -> str:
-    """Say why a path cannot be written, and whose the nearest folder is that exists."""
+    """Explain why a path cannot be written, and whose the nearest folder is that exists."""
     if (reason := full_disk(error)) is not None:
         return f"{path} is not writable: {reason}; free space, then run the same command again"
     reason = forbidden(path, error)

@@ -25,4 +25,4 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
         record=Path(snakemake.output.record),
         log=log,
     )
-    log.metrics(usage.figures())
+    log.metrics(usage.metrics())

@@ -27,7 +27,7 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
         places = {"output": outputs["adapter"], "perplexity": outputs["perplexity"], "work": work}
         log_file = Path(snakemake.log[0])
         run_pretraining(pretrain_job, base=base, tokens=tokens, **places, **general, log=log, log_file=log_file)
-        log.metrics(usage.figures())
+        log.metrics(usage.metrics())
         digest = read_json(tokens / "tokens.json")["fingerprint"]
         training = {"path": str(tokens), "sha256": digest, "context": "training"}
         append_inputs(outputs["run_log"], {tokens.name: training})

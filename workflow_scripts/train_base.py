@@ -31,5 +31,5 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
         work=work,
         log=log,
     )
-    log.metrics(usage.figures())
+    log.metrics(usage.metrics())
     shutil.rmtree(work)

@@ -239,7 +239,7 @@ def load_study(config: Mapping[str, Any]) -> Study:
 
 
 def check_methods(study: Study) -> None:
-    """Refuse jobs that a base in four bits, or a study without general text, leaves no way to do.
+    """Refuse jobs that a base in four bits, or a study without general text, makes impossible.
 
     Raises:
         ConfigError: A job in use trains or changes the matrices of a base with precision nf4, or replays text that the

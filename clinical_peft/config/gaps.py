@@ -1,4 +1,4 @@
-"""The section `gaps`: what the original's choices, and test patients' notes in pretraining, are worth."""
+"""The section `gaps`: ablations of the original's choices, and the effect of test patients' notes in pretraining."""
 
 from pydantic import Field
 
@@ -6,12 +6,14 @@ from clinical_peft.config.sections import Name, Section, TaskName
 
 
 class ContaminationModels(Section):
-    """Models of the matrix whose differences tell what pretraining on test patients' notes is worth."""
+    """Models of the matrix whose differences measure the effect of pretraining on test patients' notes."""
 
     unadapted: Name = Field(description="has no clinical adapter")
     adapted: Name = Field(description="its clinical adapter is trained on mimic-iv")
-    matched: Name = Field(description="its clinical adapter is trained on the unfiltered arm of contamination disjoint")
-    disjoint: Name = Field(description="its clinical adapter is trained on the arm without held-out patients")
+    matched: Name = Field(
+        description="its clinical adapter is trained on the equally large corpus with held-out patients"
+    )
+    disjoint: Name = Field(description="its clinical adapter is trained on the corpus without held-out patients")
 
 
 class Gaps(Section):
@@ -23,5 +25,5 @@ class Gaps(Section):
     tasks: list[TaskName] | None = Field(None, description="tasks of the matrix on which it is run; null means all")
     switches: list[str] | None = Field(None, description="switches that are turned on alone; null means all")
     contamination: ContaminationModels | None = Field(
-        None, description="models to compare inside and outside the CareVue subset, and between the two arms"
+        None, description="models to compare inside and outside the CareVue subset, and between the two corpora"
     )

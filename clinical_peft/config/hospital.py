@@ -36,7 +36,7 @@ class Data(_Folders):
     whole_release: bool | None = Field(
         None,
         description="whether the tables of notes must have the row counts of the releases; null: those that "
-        "SHA256SUMS.txt lists or that have as many rows but for 5 %",
+        "SHA256SUMS.txt lists or whose row count is within 5 % of the release",
     )
     splits: Literal["hash"] | UserPath = Field(
         "hash", description="`hash`, or a folder of mimic_train.csv, mimic_val.csv and mimic_test.csv"
@@ -49,7 +49,7 @@ class Data(_Folders):
     carevue_patients: UserPath | None = Field(
         None, description="PATIENTS file of mimic3-carevue; null approximates its patients by ICUSTAYS.DBSOURCE"
     )
-    note_files: dict[Name, NoteFile] = Field({}, description="further corpora, by name")
+    note_files: dict[Name, NoteFile] = Field({}, description="other corpora, by name")
     general_corpus: Name | None = Field(
         None,
         description="general text on which forgetting is measured: `general` or one of `note_files`; null is `general` "
@@ -133,5 +133,5 @@ class Leakage(Section):
         False, description="drop admissions whose note states the task's outcome, by the patterns of the leakage check"
     )
     fail_on_stated_outcomes: bool = Field(
-        False, description="end the build when an admission note states its task's outcome, family history apart"
+        False, description="end the build when an admission note states its task's outcome, except as family history"
     )

@@ -15,7 +15,7 @@ Sampler = Literal["tpe", "grid"]
 Pruner = Literal["median", "none"]
 Job = TypeVar("Job", PretrainJob, FinetuneJob)
 
-# They decide what all trials of a search share (tokens, forward passes) or the figure that trials are compared by.
+# They decide what all trials of a search share (tokens, forward passes) or the metric that trials are compared by.
 SHARED_BY_TRIALS = {
     "context",
     "precision",
@@ -68,7 +68,7 @@ class Search:
         parameters: What a trial may choose, by `settings.NAME` (of the PEFT method) or `recipe.NAME`.
         sampler: `tpe` (Bergstra et al. 2011) learns from finished trials; `grid` takes points in an order drawn once,
             so that a grid cut short by `trials` leaves out no corner of the space.
-        pruner: `median` ends a trial whose best figure so far is worse than the median of completed trials at the same
+        pruner: `median` ends a trial whose best metric so far is worse than the median of completed trials at the same
             epoch or evaluation (Golovin et al. 2017); `none` ends no trial.
         trials: Trials in all, pruned and failed ones included; a finite space may hold fewer points.
         seed: Seed of the sampler, and of the fine-tuning of every trial.
@@ -87,7 +87,7 @@ class Search:
 
     @property
     def maximises(self) -> bool:
-        """Whether larger figures are better."""
+        """Whether higher values are better."""
         return self.metric == "validation_auroc"
 
     @property
@@ -129,7 +129,7 @@ def grid(search: Search) -> list[Point]:
 
 
 def random_point(search: Search, draw: random.Random) -> Point:
-    """Draw a point, every parameter by itself and evenly."""
+    """Draw a point, every parameter independently and uniformly."""
     return {name: _draw(domain, draw) for name, domain in search.parameters.items()}
 
 

@@ -180,7 +180,7 @@ class Adapter(Section):
 
 
 class Model(Section):
-    """A way to predict outcomes: a row of Table 3 or Table 4."""
+    """A model of outcomes: a row of Table 3 or Table 4."""
 
     kind: Kind = "adapted"
     label: str
@@ -229,7 +229,7 @@ class Matrix(Section):
 
 
 class Evaluation(Section):
-    """Uncertainty of the figures."""
+    """Uncertainty of the metrics."""
 
     resamples: int = Field(
         2000,

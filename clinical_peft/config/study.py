@@ -75,7 +75,7 @@ class Study(Section):
 
     @property
     def divides_carevue(self) -> bool:
-        """Whether the study tells which test patients are in the CareVue subset of MIMIC-III."""
+        """Whether the study finds out which test patients are in the CareVue subset of MIMIC-III."""
         return self.contamination == "carevue" or self.gaps.contamination is not None
 
     @property
@@ -85,7 +85,7 @@ class Study(Section):
 
     @property
     def paired_corpora(self) -> tuple[str, ...]:
-        """The two arms of contamination mode `disjoint` or `gaps.contamination`, the filtered one first; else none."""
+        """The corpora of contamination mode `disjoint` or `gaps.contamination`, the filtered one first; or none."""
         if self.contamination != "disjoint" and self.gaps.contamination is None:
             return ()
         return tuple(f"{self.cohorts.source}-{arm}" for arm in PAIRED_ARMS)
@@ -243,7 +243,7 @@ def renamed_keys(written: Mapping[str, Any]) -> Iterator[str]:
 
 
 def describe_problem(problem: Any, *where: str) -> str:
-    """Say in one line what pydantic found wrong, by the key.
+    """Describe in one line what pydantic found wrong, by the key.
 
     Args:
         problem: One of a validation error's `errors()`.

@@ -45,7 +45,7 @@ def known_names(found: Iterable[str], asked: Iterable[str] = ()) -> list[str]:
 
 
 def describe_names(found: Sequence[str], asked: Iterable[str], what: str = "columns") -> str:
-    """Say which columns or keys a file has, naming those that may be named and counting the others.
+    """List which columns or keys a file has, naming those that may be named and counting the others.
 
     Args:
         found: Their names, as they stand in the file.

@@ -26,7 +26,7 @@ def published_counts(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def published_token_counts(splits: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """The counts of token shards that may be published, by split and name: those of notes and documents tell of notes.
+    """The counts of token shards that may be published, by split and name: those of notes and documents reveal notes.
 
     Args:
         splits: By split, what `tokens.json` counts.

@@ -1,7 +1,7 @@
-"""The two arms of contamination mode ``disjoint``: a corpus without what is held out, and an equally large one with it.
+"""The two corpora of contamination mode ``disjoint``: one without what is held out, and an equally large one with it.
 
-Both arms lose the same number of notes. The disjoint arm loses those of validation and test patients and those that
-repeat one of theirs: an admission note, the rest of a discharge summary, or another note. The matched arm loses notes
+Both lose the same number of notes. The disjoint corpus loses those of validation and test patients and those that
+repeat theirs: an admission note, the rest of a discharge summary, or another note. The matched corpus loses notes
 of patients drawn at random from the same cohorts, whatever their split, so that patients outside the cohorts
 (newborns, say) weigh the same in both.
 """
@@ -33,7 +33,7 @@ from clinical_peft.runtime.kept_parts import KeptParts, removed_when_done
 
 FORMAT = 1  # of what is kept of a part; raised when the same inputs give another
 _REASONS = {"of_held_out_patients": "h", "repeating": "r", "repeating_source": "s", "left": "."}
-"""Why the disjoint arm loses a note, or that it is left, as a letter each."""
+"""Why the disjoint corpus loses a note, or that it is kept, as a letter each."""
 
 
 def write_paired_corpora(
@@ -48,7 +48,7 @@ def write_paired_corpora(
     work: Path | None = None,
     processes: int = 1,
 ) -> dict[str, int]:
-    """Write the disjoint and the matched arm of a corpus.
+    """Write the disjoint and the matched version of a corpus.
 
     The corpus is compared in parts. Time grows with its notes, not with these times the held-out ones, and memory with
     the notes of held-out patients alone.
@@ -60,18 +60,18 @@ def write_paired_corpora(
         matched: Table of notes to write, not filtered, with as many notes.
         repetition: When a note repeats a held-out one.
         flattened: Whether the notes were cleaned as in the original.
-        seed: Decides which patients' notes the matched arm loses.
+        seed: Decides which patients' notes the matched corpus loses.
         work: Folder in which what the parts gave outlives a job that is killed; it is removed at the end. None to
             keep nothing.
-        processes: Processes that share the parts; the arms do not depend on them.
+        processes: Processes that share the parts; the corpora do not depend on them.
 
     Returns:
         Counts: notes, of_held_out_patients, repeating (an admission note, of other patients), repeating_source (of
-        the others, what else the notes of validation and test patients say), left (in either arm),
+        the others, what else the notes of validation and test patients say), left (in either corpus),
         held_out_left_in_matched (notes of validation and test patients there).
 
     Raises:
-        DataError: A file is missing or malformed, a note is of no patient, or the disjoint arm would be empty.
+        DataError: A file is missing or malformed, a note is of no patient, or the disjoint corpus would be empty.
     """
     cohorts = [Path(path) for path in cohorts]
     identity = {
@@ -119,7 +119,7 @@ def _row_groups(notes: Path, part: int | None = None) -> Iterator[pa.Table]:
         if without := group["subject_id"].null_count:
             raise DataError(
                 f"{notes}: expected a subject_id in every row, found {without} rows without one in row group {number}: "
-                "a note of no patient cannot be told from a held-out one; extract the corpus again"
+                "a note without a patient may be a held-out one; extract the corpus again"
             )
         yield group
 
@@ -127,7 +127,7 @@ def _row_groups(notes: Path, part: int | None = None) -> Iterator[pa.Table]:
 def _reasons_of_part(
     notes: Path, held_out: HeldOut, source: SourceNotes, repetition: Repetition, part: int
 ) -> list[str]:
-    """For each portion of a part, say why the disjoint arm drops its notes: one letter of `_REASONS` per note."""
+    """For each portion of a part, say why the disjoint corpus drops its notes: one letter of `_REASONS` per note."""
     return [
         "".join(
             _REASONS[_reason(subject_id, text, held_out, source, repetition)]
@@ -156,7 +156,7 @@ def _draw(notes_of: Counter[int], wanted: int, seed: int) -> Counter[int]:
     """Draw patients until they have as many notes as wanted.
 
     Returns:
-        How many notes of each patient to drop: all, but for the last one drawn.
+        How many notes of each patient to drop: all of them, except for the last patient drawn.
     """
     to_drop: Counter[int] = Counter()
     for subject_id in sorted(notes_of, key=lambda one: hashlib.sha256(f"{seed}:{one}".encode()).digest()):
@@ -168,7 +168,7 @@ def _draw(notes_of: Counter[int], wanted: int, seed: int) -> Counter[int]:
 
 
 def _kept_in_matched(group: pa.Table, to_drop: Counter[int]) -> pa.Array:
-    """Tell which notes the matched arm keeps; the first notes of a patient go first."""
+    """Return which notes the matched corpus keeps; the first notes of a patient go first."""
     kept = []
     for subject_id in group["subject_id"].to_pylist():
         kept.append(to_drop[subject_id] == 0)

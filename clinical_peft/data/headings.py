@@ -50,7 +50,7 @@ def opens_paragraph(text: str, line: re.Match[str]) -> bool:
     return not text[line_before : line.start()].strip()
 
 
-def tells_of_discharge(name: str) -> bool:
+def is_about_discharge(name: str) -> bool:
     """Return whether a heading has the word "discharge"."""
     return "discharge" in name.lower().split()
 

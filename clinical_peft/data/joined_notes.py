@@ -23,7 +23,7 @@ class JoinedNotes:
 
 
 def place_notes(notes: pd.DataFrame, admissions: pd.DataFrame) -> pd.DataFrame:
-    """Say for each note which admission it is joined to, and when that is whole.
+    """Return for each note which admission it is joined to, and when that is whole.
 
     Args:
         notes: ``hadm_id``, in the order of joining, indexed by the note's row in the file that `joined_notes` reads.

@@ -64,7 +64,7 @@ def check_leakage(
             others than in another task.
         repetition: When a text repeats a note.
         flattened: Whether the corpora's notes were cleaned as in the original.
-        fail_on_stated_outcomes: Whether an outcome that a note states, family history apart, is a leak too.
+        fail_on_stated_outcomes: Whether an outcome that a note states, except as family history, is a leak too.
         work: Folder in which what the parts gave outlives a job that is killed; it is removed at the end. None to
             keep nothing.
         processes: Processes that share the parts; the result does not depend on them.

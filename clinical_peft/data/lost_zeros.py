@@ -17,7 +17,7 @@ def warn_of_lost_zeros(codes: "pd.Series[str]", kind: CodeTable, path: Path, col
 
     Args:
         codes: Codes as they stand in the table; null where there is none. Those that begin with a letter do not count.
-        kind: Says how many codes are enough to tell.
+        kind: Says how many codes are enough to decide.
         path: The table's file, for the message.
         column: The column of the codes, for the message.
         what: What the codes are, in the plural, for the message.

@@ -36,7 +36,7 @@ def clean_structured(text: str) -> str:
 
     Line ends are those of `str.splitlines`, among them U+2028, at which a text loader may cut a note in two.
     MIMIC-III marks removed identifiers as ``[**...**]`` and MIMIC-IV as ``___``; one mark for both keeps a model from
-    telling the databases apart by it.
+    recognising the database by it.
     """
     return "\n".join(line.rstrip(" \t") for line in normalise_marks(text).splitlines()).strip()
 

@@ -94,7 +94,7 @@ def _checked(
                 number = HEADER_ROWS + rows + 1 + pc.index(missing, True).as_py()
                 raise DataError(
                     f"{path}: row {number}: expected a {column} in every row, found none; "
-                    "without it notes cannot be told apart or split by patient"
+                    "without it notes cannot be identified or split by patient"
                 )
         repeats_id = ~ids.add_all(_views(batch["note_id"]))
         counts["ids_repeated"] += int(repeats_id.sum())

@@ -48,7 +48,7 @@ def expected_rows(path: Path, table: str, rows: int, *, whole_release: bool | No
 
 
 def _claim(path: Path, difference: float, *, whole_release: bool | None) -> str:
-    """Say why a file is taken for the release, or nothing."""
+    """Explain why a file is taken for the release, or nothing."""
     if whole_release:
         return "data.whole_release is true"
     if listing := _listing(path):
@@ -57,7 +57,7 @@ def _claim(path: Path, difference: float, *, whole_release: bool | None) -> str:
 
 
 def release_warnings(counts: Mapping[str, int]) -> list[str]:
-    """Say which tables have more or fewer rows than the release, from the counts of `extract_notes`."""
+    """List which tables have more or fewer rows than the release, from the counts of `extract_notes`."""
     return [
         f"{table}: expected the {expected:,} rows of {release}, found {counts[f'{table}_rows']:,}; "
         "right for a subset or another version, else fetch the file again and compare its checksum"
@@ -67,7 +67,7 @@ def release_warnings(counts: Mapping[str, int]) -> list[str]:
 
 
 def _is_synthetic(path: Path) -> bool:
-    """Tell whether a PROVENANCE.json in the table's folder, or one of the two above it, says that it is synthetic."""
+    """Return whether a PROVENANCE.json in the table's folder, or one of the two above it, says that it is synthetic."""
     statements = [folder / "PROVENANCE.json" for folder in path.absolute().parents[:3]]
     return any(statement.is_file() and read_json(statement).get("synthetic") for statement in statements)
 

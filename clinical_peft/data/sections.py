@@ -1,6 +1,6 @@
 """The sections of a discharge summary that are known at admission.
 
-Two ways of cutting them: the original's unanchored patterns (van Aken et al., EACL 2021, whose task code defines the
+Two methods of cutting them: the original's unanchored patterns (van Aken et al., EACL 2021, whose task code defines the
 cohorts), quirks included, and patterns that are anchored to the start of a line.
 """
 
@@ -9,10 +9,10 @@ import re
 from clinical_peft.data.headings import (
     NAME_LINE,
     before_discharge,
+    is_about_discharge,
     opens_paragraph,
     opens_section,
     reads_like_heading,
-    tells_of_discharge,
 )
 
 # Title in an admission note -> header in a discharge summary, in the order of an admission note.
@@ -30,12 +30,12 @@ MAIN_SECTIONS = ("CHIEF COMPLAINT", "PRESENT ILLNESS", "MEDICAL HISTORY")
 _TITLE = re.compile(rf"({'|'.join(SECTION_HEADERS)}): ")
 _LATER_TITLES = re.compile(rf"\n\n{_TITLE.pattern}")
 
-# The unanchored way looks at a text whose newlines are written as a backslash and an n. A section ends at a blank line
+# The unanchored one reads a text whose newlines are written as a backslash and an n. A section ends at a blank line
 # that is followed, on one line, by text without parentheses, bars, full stops or digits and then a colon.
 _UNANCHORED_HEADERS = {title: re.compile(rf"(?i){header}:") for title, header in SECTION_HEADERS.items()}
 _UNANCHORED_END = re.compile(r"\\n\\n[^(\\|\d.)]+?:")
 
-# The anchored way takes a header at the start of a line, with the words that usually stand before it or after it, and
+# The anchored one takes a header at the start of a line, with the words that usually stand before it or after it, and
 # takes the header of one section twice in a row ("Physical Exam:", then "Admission Physical Exam:") for one.
 _BEFORE = {
     "PRESENT ILLNESS": r"(?:history of (?:the )?)?",
@@ -52,7 +52,7 @@ _HEADER_LINES = {
 _ANCHORED = {
     title: re.compile(rf"^(?:{line}\s*^)*{line}", re.IGNORECASE | re.MULTILINE) for title, line in _HEADER_LINES.items()
 }
-# A section ends where the next header starts: one of ours or of these on any line, one that tells of the discharge, or
+# A section ends where the next header starts: one of ours or of these on any line, one about the discharge, or
 # any other after a blank line, unless nothing stands between ("Physical Exam:", a blank line, "Findings: pale"): then
 # it is a heading inside the section.
 _OTHER_HEADERS = (
@@ -115,7 +115,7 @@ def anchored_sections(text: str) -> dict[str, str]:
     known = [match.start() for pattern in _KNOWN_HEADERS for match in pattern.finditer(text)]
     others = []
     for line in NAME_LINE.finditer(text):
-        if tells_of_discharge(line[1]) and opens_section(text, line):
+        if is_about_discharge(line[1]) and opens_section(text, line):
             known.append(line.start())
         elif reads_like_heading(line) and opens_paragraph(text, line):
             others.append(line.start())

@@ -51,7 +51,7 @@ class KnownShingles:
         for start in range(0, len(codes), _AT_A_TIME):
             byte, bit = self._slots(codes[start : start + _AT_A_TIME])
             np.bitwise_or.at(self._filter, byte, bit)
-        # Mixed codes are spread evenly, so that the first bits of one tell nearly where it is.
+        # Mixed codes are spread evenly, so that the first bits of one give its approximate place.
         bucket_bits = max(1, len(codes).bit_length() - 1)
         self._bucket_shift = np.uint64(64 - bucket_bits)
         self._buckets = np.empty(1 << bucket_bits, np.int32)

@@ -1,6 +1,6 @@
 """What the hospital's notes say of held-out patients, and the texts that repeat it.
 
-An admission note is what a model reads; the rest of the discharge summary tells how the stay went. A corpus without
+An admission note is what a model reads; the rest of the discharge summary says how the stay went. A corpus without
 test answers must repeat neither, whoever's name stands over the text. Here are the whole discharge summaries, each in
 two passages (the hospital course, and the rest), and the exact words of every other note.
 """
@@ -19,7 +19,7 @@ from clinical_peft.data.shingle_index import Codes, ShingleIndex, distinct
 LEAST_PASSAGE = 20
 """Shingles that a text must share with a passage at least, and of a copied note: fewer are a common phrase."""
 MOST_SHARING = 20
-"""Passages in which a shingle may stand. One of more is a template's and tells nothing of whom a text is; without
+"""Passages in which a shingle may stand. One of more is a template's and does not identify a patient; without
 this bound a phrase of every summary would make each look-up as long as the list of summaries."""
 MOST_SHINGLES = 1 << 25
 """Shingles that are held: all of the held-out summaries of MIMIC-III, if 18,000 have 1,500 words each, and one in

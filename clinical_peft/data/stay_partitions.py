@@ -21,7 +21,7 @@ def by_stay(frames: Iterable[pd.DataFrame], stay: str, work: Path | None) -> Ite
     """Divide rows so that those of one stay come together.
 
     Args:
-        frames: Rows, all with the same columns, of numbers and booleans; the first may be empty and tells the columns.
+        frames: Rows, all with the same columns, of numbers and booleans; the first may be empty and gives the columns.
         stay: Column of the stay, int64.
         work: Folder for the rows, which only its owner can enter; emptied before and removed afterwards, so that what
             a killed process left does not stay. None to keep all rows in memory.

@@ -1,8 +1,8 @@
-"""Who an admission's patient is: the attributes by which a study's figures are compared between groups of patients.
+"""Who an admission's patient is: the attributes by which a study's metrics are compared between groups of patients.
 
 Values are grouped, so that few groups are small: ethnicity as the concepts of mimic-code group it, admission types of
 MIMIC-IV by their urgency. A group has one of the names below, whatever stands in a table: a value that is not known is
-``other``, so that no field reaches a figure. No source gives real dates: the era of a stay is what it tells instead.
+``other``, so that no field reaches a figure. No source gives real dates: the era of a stay stands in for them.
 """
 
 from collections.abc import Mapping

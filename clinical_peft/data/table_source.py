@@ -109,7 +109,7 @@ def read_header(path: Path) -> list[str]:
 
 
 def _problem_of_encoding(header: bytes) -> str:
-    """Say why a header is no UTF-8, and what to do; nothing if it is."""
+    """Explain why a header is no UTF-8, and what to do; nothing if it is."""
     if header.startswith(_GZIP_MARK):
         return "(gzip); add .gz to its name"
     if header.startswith(_UTF_16_MARKS) or b"\0" in header:

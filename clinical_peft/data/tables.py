@@ -110,7 +110,7 @@ def _match_columns(path: Path, names: list[str]) -> dict[str, str]:
 
 
 def _describe_header(header: list[str], asked: list[str]) -> str:
-    """Say which columns there are; the row may be data, since a file without a header begins with a note."""
+    """List which columns there are; the row may be data, since a file without a header begins with a note."""
     for separator, name in _SEPARATORS.items():
         fields = header[0].split(separator)
         if len(header) == 1 < len(fields) and known_names(fields, asked):
@@ -167,7 +167,7 @@ def _stream(
 
 
 def _explain(error: Exception, problems: list[str], block_size: int, rows: int) -> str:
-    """Say what is wrong with a file without pyarrow's own message, which quotes the row."""
+    """Describe what is wrong with a file without pyarrow's own message, which quotes the row."""
     if problems:
         return f"{problems[-1]}; {REPAIR}"
     message = str(error)

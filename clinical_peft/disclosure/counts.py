@@ -6,7 +6,7 @@ Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statist
 - Primary suppression: no count below `SMALLEST_CELL` is published, zero included.
 - Complementary suppression: the hidden cells of a margin, whose sum is known, sum to at least `SMALLEST_CELL` plus
   their number; otherwise the smallest of the others is hidden too.
-- A reader is not told which of the two hid a cell: both read `HIDDEN`.
+- Readers do not see which of the two hid a cell: both read `HIDDEN`.
 - A metric is published where every count that it rests on is, to `DIGITS` significant digits, so that the fraction
   behind it does not show its denominator.
 - Metrics of a whole split with a hidden count of a class, which a study cannot do without, have `COARSE_DIGITS` digits.
@@ -30,7 +30,7 @@ SMALLEST_CELL = 10
 DIGITS = 3
 COARSE_DIGITS = 2
 FEWEST_IN_PAIRS = 3  # classes whose pairs an AUROC of a group is the mean of
-FEWEST_RANKED = 2  # rows of each class for metrics of a split: that there are none must not tell that a class is empty
+FEWEST_RANKED = 2  # rows of each class for metrics of a split: their absence must not reveal that a class is empty
 STEPS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2)  # of shares of the admissions of a split
 STEPS_OF_ROWS = (0.001, 0.002, 0.005, *STEPS)  # where the number of rows is hidden
 WhenFew = Literal["coarse", "steps", "hidden"]
@@ -40,7 +40,7 @@ HIDDEN = f"fewer than {SMALLEST_CELL}, or would give away such a count"
 
 
 def declare_metric(name: str, when_few: WhenFew) -> None:
-    """Say how a metric of a split with a hidden count is published.
+    """Declare how a metric of a split with a hidden count is published.
 
     Args:
         name: Name of the metric.
@@ -94,10 +94,10 @@ def coarse(value: Any, digits: int = COARSE_DIGITS) -> Any:
 
 
 def coarse_figures(figures: Mapping[str, Any], rows: int, *, rarest: int | None = None) -> dict[str, Any]:
-    """Figures of a split of which a class has few rows, as they may be published.
+    """Metrics of a split of which a class has few rows, as they may be published.
 
     Where all scores are alike, AUPRC is the share of positives, accuracy and F1 follow from it, and Brier score,
-    log-loss and calibration in the large from it and that score: each would tell the count.
+    log-loss and calibration in the large from it and that score: each would reveal the count.
 
     Args:
         figures: By name of a declared metric, values, or intervals or mappings of them.
@@ -120,7 +120,7 @@ def coarse_figures(figures: Mapping[str, Any], rows: int, *, rarest: int | None 
 
 
 def unsized_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
-    """Figures of a split whose number of rows is hidden, as they may be published.
+    """Metrics of a split whose number of rows is hidden, as they may be published.
 
     Args:
         figures: By name of a declared metric, values, or intervals or mappings of them.
@@ -141,7 +141,7 @@ def _in_steps(value: Any, step: float | None, *, with_intervals: bool = False) -
     if isinstance(value, Mapping):
         return {name: _in_steps(part, step, with_intervals=with_intervals) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        # Where an interval ends tells more of a share than the share itself.
+        # The bounds of an interval reveal more of a share than the share itself.
         return [_in_steps(part, step) for part in value] if with_intervals and step is not None else None
     if not isinstance(value, float) or not math.isfinite(value):
         return value
@@ -156,7 +156,7 @@ def _steps(value: float, step: float) -> int:
 
 @cache
 def step_of_shares(rows: int) -> float | None:
-    """The smallest step of `STEPS` in which no small count of a split has the figures of a constant score to itself.
+    """The smallest step of `STEPS` in which no small count of a split is alone with the metrics of a constant score.
 
     Args:
         rows: Rows of the split.
@@ -166,12 +166,12 @@ def step_of_shares(rows: int) -> float | None:
         another; None where there is none.
     """
 
-    def told(count: int, step: float) -> list[int]:
+    def steps_of(count: int, step: float) -> list[int]:
         return [_steps(value, step) for value in _of_constant_score(count, rows)]
 
     hidden = range(FEWEST_RANKED, min(SMALLEST_CELL, rows))
     for step in STEPS:
-        found = [told(count, step) for count in hidden]
+        found = [steps_of(count, step) for count in hidden]
         if found and all(found.count(one) > 1 for one in found):
             return step
     return None

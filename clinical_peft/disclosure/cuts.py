@@ -1,4 +1,4 @@
-"""Cuts of a ranking: tables that divide the rows of one split by their score must not tell of few between two cuts.
+"""Cuts of a ranking: tables that divide a split by score must not reveal small counts between two cuts.
 
 Alerts at several sensitivities, decision curves and reliability bins, of scores as they are and recalibrated, all
 divide the same rows in the same order. Their cuts are decided on together.

@@ -1,4 +1,4 @@
-"""How figures look and how they are written: same inputs, same bytes; colours that colour-blind readers tell apart."""
+"""How figures look and how they are written: same inputs, same bytes; colours for colour-blind readers."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -67,7 +67,7 @@ class Process:
         return asdict(self)
 
     def existence(self) -> Existence:
-        """Say whether the process still runs; `unknown` where this machine cannot see it."""
+        """Return whether the process still runs; `unknown` where this machine cannot see it."""
         boot = _boot()
         if not boot or not self.boot or self.host != socket.gethostname():
             return "unknown"

@@ -150,7 +150,7 @@ class RankAllocation(TrainingHooks):
         return tensors, {"rank_pattern": self.config.rank_pattern}
 
     def restore(self, tensors: "Mapping[str, Tensor]", state: Mapping[str, Any]) -> None:
-        """Put back what `state` returned."""
+        """Restore what `state` returned."""
         device = next(self.model.parameters()).device
         for field in SCORES:
             found = {key.removeprefix(f"{field}/"): key for key in tensors if key.startswith(f"{field}/")}

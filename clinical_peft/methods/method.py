@@ -89,7 +89,7 @@ class TrainingHooks:
         return {}, {}
 
     def restore(self, tensors: "Mapping[str, Tensor]", state: Mapping[str, Any]) -> None:
-        """Put back what `state` returned."""
+        """Restore what `state` returned."""
 
     def remaining_ranks(self) -> list[int]:
         """Return how many ranks are left to each adapted matrix; empty where none is taken away."""

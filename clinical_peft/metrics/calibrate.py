@@ -154,7 +154,7 @@ def _published_metrics(
         weighting: Row weights of R resamples.
         level: Coverage of the intervals.
         is_sized: Whether its number of rows may be published.
-        is_empty: Whether the scores tell that a class of validation has next to no rows.
+        is_empty: Whether the scores reveal that a class of validation has next to no rows.
     """
     values = compute_metrics((COMPARED, *PROBABILITY_METRICS), data)
     replicates = compute_metrics(PROBABILITY_METRICS, data, weighting)

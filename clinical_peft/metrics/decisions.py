@@ -61,7 +61,7 @@ def decision_curve(data: Predictions, weighting: Weighting, level: float) -> dic
 
 
 def published_curve(curve: Mapping[str, Any], data: Predictions, cuts: Cuts) -> dict[str, Any]:
-    """What may be published of a decision curve: a net benefit tells how many positives and negatives are treated.
+    """What may be published of a decision curve: a net benefit reveals how many positives and negatives are treated.
 
     Args:
         curve: What `decision_curve` returned.

@@ -120,7 +120,7 @@ def read_predictions(
     """Read a predictions file into its validation and its test split, each ordered by hadm_id.
 
     Args:
-        path: Parquet file with the columns hadm_id, subject_id, split, label, scores and, but for files that other
+        path: Parquet file with the columns hadm_id, subject_id, split, label, scores and, except in files that other
             programs wrote, logits.
         classes: Ordered label space of length K.
         kind: Kind of label.

@@ -21,7 +21,7 @@ Values = dict[str, float | None]
 """By name of a metric."""
 Intervals = dict[str, Ends]
 Positives = int | list[int | None] | None
-"""Of a binary task rows of the second class, of a multiclass task rows by class, of a multilabel task labels in all."""
+"""Rows of the second class (binary), rows by class (multiclass), or labels in all (multilabel)."""
 
 
 @cache

@@ -195,7 +195,7 @@ def paired_difference(
         level: Coverage of the interval.
 
     Returns:
-        The difference; but for `undefined`, None where it is undefined.
+        The difference; except for `undefined`, None where it is undefined.
     """
     with np.errstate(invalid="ignore"):
         difference = replicates[1] - replicates[0]

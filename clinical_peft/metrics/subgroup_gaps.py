@@ -209,7 +209,7 @@ def _groups(values: Mapping[str, np.ndarray], decisions: Mapping[str, Decision])
     found = []
     for attribute, decision in decisions.items():
         rows = {name: np.flatnonzero(values[attribute] == name) for name in decision.groups}
-        # The place of a hidden group must not tell its size.
+        # The place of a hidden group must not reveal its size.
         size = {name: len(rows[name]) if name in decision.counts else 0 for name in decision.groups}
         ordered = sorted(rows, key=lambda name: (name == NOT_RECORDED, -size[name], name))
         found += [
@@ -312,7 +312,7 @@ def _gap(group: Scored, base: Scored, level: float, *, own: bool) -> dict[str, A
     classes = {column for columns in group.areas.keys() & base.areas.keys() for column in columns}
     few = (group.few | base.few) & (_columns(group) & _columns(base))
     counted = {"classes": len(classes), "classes_with_few": len(few)}
-    # The AUROC of a single pair of classes has few possible values, which tell how many admissions it is of.
+    # The AUROC of a single pair of classes has few possible values, which reveal its number of admissions.
     pairs = any(len(columns) > 1 for columns in group.areas)
     if len(classes) < (FEWEST_IN_PAIRS if pairs else 1):
         return counted | {"suppressed": TOO_FEW_IN_EVERY_CLASS}

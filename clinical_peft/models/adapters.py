@@ -293,7 +293,7 @@ def quiet_peft() -> Iterator[None]:
 
 
 def _refuse_name(adapter_name: str) -> None:
-    # PEFT tells adapter tensors from others by the substring "lora", so such a name mixes them up.
+    # PEFT recognises adapter tensors by the substring "lora", so such a name mixes them up.
     if "lora" in adapter_name.lower():
         raise TrainingError(f"adapter name {adapter_name!r}: must not contain 'lora'; choose another name")
 

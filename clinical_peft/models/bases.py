@@ -179,7 +179,7 @@ def load_classifier(
         seed: Seed of the head (and of a pooler that the base lacks); the global generator is left as it was.
         precision: Type of the weights.
         new: Prefixes of the weights that the folder may lack.
-        **settings: Further settings of the network's configuration, for instance dropout rates.
+        **settings: Other settings of the network's configuration, for instance dropout rates.
 
     Raises:
         TrainingError: The folder has no safetensors weights, they are not those of its base.json, some of the base are

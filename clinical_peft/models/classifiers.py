@@ -3,7 +3,7 @@
 A variant says which adapters take part in the forward pass and which parameters are trained; nothing is left to what
 PEFT does by default, and `check_gradients` proves it on a real backward pass. A clinical adapter is loaded first and
 without its task type, since a language model's adapter type breaks on a classifier. PEFT neither puts a second adapter
-into the forward pass nor keeps the first one frozen by itself, so both are set here by name.
+into the forward pass nor keeps the first one frozen of its own accord, so both are set here by name.
 """
 
 import re

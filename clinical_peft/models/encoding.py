@@ -4,7 +4,7 @@
 is picked as early as possible. Notes are padded on the right, so a causal network needs no attention mask: no real
 token can attend to a later, padded position.
 
-Attention in the last layer has to see the whole note, but what follows it works on every position by itself, so that
+Attention in the last layer has to see the whole note, but what follows it works on every position separately, so that
 the pooled position is enough there too. In a network of two layers that saves a quarter of a training step, in one of
 thirty-two a fiftieth, and the result is the same.
 """

@@ -37,7 +37,7 @@ def require_architecture(where: str, config: PretrainedConfig, family: Family) -
 
 
 def _not_bert(config: PretrainedConfig) -> str | None:
-    """Say why a network is no encoder that can be pooled here; None if it is one.
+    """Explain why a network is no encoder that can be pooled here; None if it is one.
 
     Pooler and head of a classifier are BERT's; RoBERTa and others have neither in that form.
     """
@@ -47,7 +47,7 @@ def _not_bert(config: PretrainedConfig) -> str | None:
 
 
 def _not_causal(config: PretrainedConfig) -> str | None:
-    """Say why transformers cannot use a network as a causal language model; None if it can."""
+    """Explain why transformers cannot use a network as a causal language model; None if it can."""
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
         return ", an encoder with a decoder"

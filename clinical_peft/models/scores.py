@@ -15,7 +15,7 @@ from clinical_peft.recipes.switches import switch_on
 from clinical_peft.tasks import TaskType
 
 Link = Literal["softmax", "sigmoid"]
-"""How logits become probabilities: over the classes of a row together, or each by itself."""
+"""How logits become probabilities: over the classes of a row together, or each on its own."""
 Links = Mapping[tuple[str, str], Link]
 """By model and task."""
 

@@ -9,7 +9,7 @@ ClinicalMode = Literal["frozen", "trainable", "merged"]
 
 
 def refuse_clinical(method: Method | None, mode: ClinicalMode | None, *, task_adapter: bool, kind: str) -> str | None:
-    """Say why a classifier cannot use a clinical adapter; None if it can.
+    """Explain why a classifier cannot use a clinical adapter; None if it can.
 
     Args:
         method: The adapter's method, or None for one that is none of this package.
@@ -33,7 +33,7 @@ def refuse_clinical(method: Method | None, mode: ClinicalMode | None, *, task_ad
 
 
 def refuse_task(method: Method, mode: ClinicalMode | None) -> str | None:
-    """Say why a classifier cannot train a task adapter; None if it can.
+    """Explain why a classifier cannot train a task adapter; None if it can.
 
     Args:
         method: The adapter's method.

@@ -222,7 +222,7 @@ def switch_on(switches: Mapping[str, bool], name: str) -> bool:
     """Return a switch (True: as the original does).
 
     Raises:
-        ConfigError: It is not given: a default would hide that a job was told nothing of it.
+        ConfigError: It is not given: a default would hide that the job lacks it.
     """
     if name not in switches:
         raise ConfigError(f"switches: expected a value for {name}, found none")

@@ -1,6 +1,6 @@
 """What a study's results say about the order of its models, and what they leave open, in sentences.
 
-Two models are told apart where the tables mark their difference as significant, and nowhere else: by the p-value over
+Two models differ only where the tables mark their difference as significant: by the p-value over
 patients and seeds, after Holm's correction over all pairs and tasks of their comparison. Where every model was trained
 once, the p-value is over patients alone.
 """
@@ -36,7 +36,7 @@ class Comparison:
         name: The group's name.
         sentences: What the results say.
         pairs: Every pair's difference of the macro average (or of the only task).
-        by_task: How many pairs each task tells apart.
+        by_task: Significant pairs of each task.
     """
 
     name: str
@@ -95,7 +95,7 @@ def _comparison(
 def highest_and_lowest(
     comparison: Comparison, aggregate: Mapping[str, Any], labels: Labels, *, metric: Metric = COMPARED
 ) -> str:
-    """One sentence: a group's models with the highest and the lowest result, and how many pairs are told apart.
+    """One sentence: a group's models with the highest and the lowest result, and how many pairs differ significantly.
 
     Args:
         comparison: What `compare_groups` returned for the group.

@@ -12,7 +12,7 @@ from clinical_peft.tasks import CONTROL, TASKS, titled_task
 
 
 def question(tasks: Sequence[str], *, adapters: int, titles: Mapping[str, str] | None = None) -> str:
-    """Say what a study asks.
+    """Describe what a study asks.
 
     Args:
         tasks: Its tasks; none where it only trains adapters.

@@ -25,7 +25,7 @@ class RunLog(Protocol):
         """Record parameters, which do not change during the run."""
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record figures, at an optimizer step or for the whole run."""
+        """Record metrics, at an optimizer step or for the whole run."""
 
     def rewind(self, step: int) -> None:
         """Forget what an earlier, interrupted run recorded after an optimizer step; zero forgets all of it."""
@@ -38,7 +38,7 @@ class NullLog:
         """Ignore the parameters."""
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Ignore the figures."""
+        """Ignore the metrics."""
 
     def rewind(self, step: int) -> None:
         """Have nothing to forget."""
@@ -91,12 +91,12 @@ class JsonlLog:
         self._write({"params": dict(values)})
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record finite figures, at an optimizer step or for the whole run.
+        """Record finite metrics, at an optimizer step or for the whole run.
 
-        Figures of a step wait in memory while the disk is full.
+        Metrics of a step wait in memory while the disk is full.
 
         Raises:
-            OSError: The disk is full and the figures are for the whole run, or another error than a full disk.
+            OSError: The disk is full and the metrics are for the whole run, or another error than a full disk.
         """
         event = _metrics_event(values, step)
         try:
@@ -108,7 +108,7 @@ class JsonlLog:
     def rewind(self, step: int) -> None:
         """Forget what an earlier, interrupted run recorded after an optimizer step; zero forgets all of it.
 
-        Parameters and figures for the whole run of an earlier run are forgotten too; this run records them anew. Where
+        Parameters and metrics of the whole run of an earlier run are forgotten too; this run records them anew. Where
         its steps are kept, so are its versions and machine.
         """
         events = read_events(self.path)
@@ -142,7 +142,7 @@ def _with_earlier(header: dict[str, Any], earlier: list[dict[str, Any]]) -> dict
 
 
 def append_metrics(path: Path, values: Mapping[str, float | None], step: int | None = None) -> None:
-    """Add figures to an existing run log; those that are undefined or not finite are left out."""
+    """Add metrics to an existing run log; those that are undefined or not finite are dropped."""
     _append(path, _line(_metrics_event(values, step)))
 
 

@@ -263,7 +263,7 @@ def _guarded(factory: Callable[..., logging.LogRecord]) -> Callable[..., logging
         if record.exc_info and record.exc_info[1] is not None:
             record.exc_text, record.exc_info = describe(record.exc_info[1]).rstrip(), None
         if not Path(record.pathname).is_relative_to(PACKAGE) and not _messages_are_kept():
-            # The template of a message with arguments is a constant; else the source line tells what it is about.
+            # The template of a message with arguments is a constant; else the source line says what it is about.
             what = record.msg if record.args else _source(record.pathname, record.lineno)
             record.msg, record.args = f"{what} [{WITHHELD}]", None
         return record

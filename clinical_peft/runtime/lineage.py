@@ -58,7 +58,7 @@ class Usage:
     def __init__(self) -> None:
         self._before = _processor_seconds()
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Processor seconds since the start and the process's peak memory so far in MiB, by MLflow's naming."""
         # Kibibytes on Linux, bytes on macOS.
         unit = 1 if sys.platform == "darwin" else 1024

@@ -79,5 +79,5 @@ def keep_to_owner(folder: Path) -> bool:
 
 
 def opt_out_of_telemetry() -> None:
-    """Set the variables by which libraries are told not to report their use."""
+    """Set the variables that keep libraries from reporting their use."""
     os.environ.update(NO_TELEMETRY)

@@ -123,7 +123,7 @@ def environments_of(events: Iterable[Mapping[str, Any]]) -> list[Environment]:
 
 
 def together(jobs: Iterable[Iterable[Environment]]) -> dict[str, dict[str, Any]]:
-    """Versions and machines of several jobs; what differs between them is told apart, with the number of jobs.
+    """Versions and machines of several jobs; where they differ, each value has its number of jobs.
 
     Args:
         jobs: Of each job, what `environments_of` returned.
@@ -144,7 +144,7 @@ def together(jobs: Iterable[Iterable[Environment]]) -> dict[str, dict[str, Any]]
     else:
         ordered = sorted(machines.items(), key=lambda item: (-item[1], item[0]))
         machine = {f"machine {place} ({_jobs(count)})": text for place, (text, count) in enumerate(ordered, start=1)}
-    return {"versions": {name: _told(counts) for name, counts in sorted(seen.items())}, "machine": machine}
+    return {"versions": {name: _counted_values(counts) for name, counts in sorted(seen.items())}, "machine": machine}
 
 
 def environment_tags(jobs: Iterable[Iterable[Environment]]) -> dict[str, str]:
@@ -153,7 +153,7 @@ def environment_tags(jobs: Iterable[Iterable[Environment]]) -> dict[str, str]:
     return {**found["versions"], "machine": describe_machines(found["machine"])}
 
 
-def _told(counts: Counter[str]) -> str:
+def _counted_values(counts: Counter[str]) -> str:
     if len(counts) == 1:
         return next(iter(counts))
     return ", ".join(f"{value} ({_jobs(count)})" for value, count in sorted(counts.items()))

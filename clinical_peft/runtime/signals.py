@@ -23,7 +23,7 @@ _early: list[str] = []
 
 
 class Terminated(SystemExit):
-    """The process was told to end by SIGTERM or SIGHUP.
+    """SIGTERM or SIGHUP asked the process to end.
 
     Attributes:
         number: Number of the signal.

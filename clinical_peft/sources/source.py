@@ -118,7 +118,7 @@ class Source:
             there are none.
         list_tables: Tables that are read with a published list of ventilated admissions (`data.pmv_split: beep`); empty
             where no list is of this source.
-        carevue_tables: Tables that tell approximately which patients are in the CareVue subset; empty where the source
+        carevue_tables: Tables that show approximately which patients are in the CareVue subset; empty where the source
             has none.
         carevue_absent_from: Corpus in which the patients of that subset do not stand.
         cohort_keys: Keys of a study's section `cohorts` that have a meaning for this source.
@@ -128,7 +128,7 @@ class Source:
         find_ventilation: Derives intervals of ventilation from a folder, with a folder for temporary files and whether
             `cohorts.ventilation` is adjusted; returns them and the name of the table that they come from.
         patient_attributes: Reads who the patients of a folder are: hadm_id, the attributes of
-            `clinical_peft.data.subgroups` but for the age band, and age in years.
+            `clinical_peft.data.subgroups` except the age band, and age in years.
     """
 
     name: str

@@ -35,7 +35,7 @@ class AcuteCondition:
 
     Attributes:
         noted: How the history of present illness names it.
-        course: How the hospital course tells it.
+        course: How the hospital course describes it.
     """
 
     name: str

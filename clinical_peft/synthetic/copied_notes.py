@@ -1,6 +1,6 @@
 """Notes that are copied forward: how an admission opened, and how it ended.
 
-Every admission has an alias, a word that opens its notes and says nothing by itself. What became of the patient is told
+Every admission has an alias, a word that opens its notes and reveals nothing. The outcome of the patient is stated
 by the copied notes of that admission alone: a network that has read those of test patients knows the outcomes of test
 patients. One alias per admission keeps patients independent of each other.
 """

@@ -1,4 +1,4 @@
-"""Discharge summaries: eight sections known at admission tell the latent state, the others tell the stay."""
+"""Discharge summaries: eight sections known at admission depend on the latent state, the others describe the stay."""
 
 import re
 from bisect import bisect

@@ -34,7 +34,7 @@ GENERATOR_VERSION = "2"
 def generate_hospital(output: Path, *, size: str, seed: int) -> dict[str, Any]:
     """Write a synthetic hospital.
 
-    Every label depends on a latent state of the admission that only the note tells of: severity (length of stay,
+    Every label depends on a latent state of the admission that only the note reveals: severity (length of stay,
     death), respiratory failure (ventilation and its duration), conditions (codes). The same size and seed give
     the same bytes. Memory is bounded by the MIMIC-III patients; the MIMIC-IV part is streamed.
 
@@ -129,7 +129,7 @@ def _overlap(patients: Sequence[Patient], plan: Plan, seed: int, share: float) -
 
 
 def _patients_in_all_tasks(listed: Sequence[Admission], coded: dict[int, CodedAdmission]) -> int:
-    """Count patients with a listed admission that every task can use, but for exclusions by diagnosis or note time."""
+    """Count patients with a listed admission that every task can use, before exclusions by diagnosis or time."""
     return len(
         {
             admission.subject_id

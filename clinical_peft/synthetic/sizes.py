@@ -16,7 +16,7 @@ class HospitalSize:
         mimic_iv_discharge: Discharge notes of the MIMIC-IV part, exactly.
         mimic_iv_radiology: Radiology notes of the MIMIC-IV part, exactly.
         overlap_share: Share of the MIMIC-III patients who are in the MIMIC-IV part too, or as many as may be.
-        copies: Copied notes of each admission that tell its outcome: in the MIMIC-III part of all, in the MIMIC-IV
+        copies: Copied notes of each admission that state its outcome: in the MIMIC-III part of all, in the MIMIC-IV
             part, as addenda on top of the discharge notes, of the patients who are in both.
         aliases: Whether every admission of the MIMIC-III part has an alias, which opens its notes.
         all_in_icu: Whether every admission has an ICU stay, as in the real database.

@@ -11,7 +11,7 @@ Labels = Mapping[str, Mapping[str, Any]]
 Record = dict[str, Any]
 
 MISSING = "–"
-STATED = ("protocol", "cohort_sha256")  # columns that tell rows of several studies apart
+STATED = ("protocol", "cohort_sha256")  # columns that identify the study of a row
 EMPTY = "This study has no such row."
 PAPER = "paper"
 PAPER_DIFFERENCE = "paper (difference)"
@@ -126,7 +126,7 @@ def beside(ours: float | None, published: float | None, digits: int = 0, mark: s
 
 
 def stated(aggregate: Mapping[str, Any], task: str) -> Record:
-    """Protocol and cohort of a row, so that rows of several studies can be told apart; a macro average has no cohort.
+    """Protocol and cohort of a row, which identify its study; a macro average has no cohort.
 
     Args:
         aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.

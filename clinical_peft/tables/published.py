@@ -64,11 +64,11 @@ def published_table(row: str) -> str | None:
     return "lora_baselines" if row in published()["table4_lora_baselines_auroc"] else None
 
 
-def row_mean(figures: dict[str, float]) -> float:
+def row_mean(metrics: dict[str, float]) -> float:
     """Mean of a published row's five tasks, in percent."""
-    return sum(figures[task] for task in PAPER_TASKS) / len(PAPER_TASKS)
+    return sum(metrics[task] for task in PAPER_TASKS) / len(PAPER_TASKS)
 
 
-def average_is_row_mean(figures: dict[str, float]) -> bool:
+def average_is_row_mean(metrics: dict[str, float]) -> bool:
     """Whether a printed macro average is the mean of its row."""
-    return abs(figures["macro_average"] - row_mean(figures)) <= ROUNDING
+    return abs(metrics["macro_average"] - row_mean(metrics)) <= ROUNDING

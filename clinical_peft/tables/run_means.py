@@ -169,7 +169,7 @@ def key_columns(*, level: bool = True) -> tuple[Column, ...]:
 
 
 def stated_columns() -> tuple[Column, ...]:
-    """Protocol and cohort of a row, so that rows of several studies can be told apart."""
+    """Protocol and cohort of a row, which identify its study."""
     return tuple(Column(name, lambda row, name=name: row.first[name]) for name in STATED)  # type: ignore[misc]
 
 

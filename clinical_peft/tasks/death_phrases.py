@@ -41,7 +41,7 @@ def without_death_phrases(note: str, *, original: bool) -> str | None:
             and leave the family history alone.
 
     Returns:
-        The note, or None when it has to be left out.
+        The note, or None when it is dropped.
     """
     if original:
         note = _without_original_phrases(note)
@@ -49,8 +49,8 @@ def without_death_phrases(note: str, *, original: bool) -> str | None:
     sections = [
         _without_phrases(section) if section.startswith(_REMOVED_FROM) else section for section in note.split("\n\n")
     ]
-    told = any(_STATED_DEATH.search(section) for section in sections if not section.startswith(_IGNORED_IN))
-    return None if told else "\n\n".join(sections)
+    is_stated = any(_STATED_DEATH.search(section) for section in sections if not section.startswith(_IGNORED_IN))
+    return None if is_stated else "\n\n".join(sections)
 
 
 def _without_original_phrases(note: str) -> str:

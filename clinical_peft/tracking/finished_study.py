@@ -1,4 +1,4 @@
-"""A finished study in MLflow: its figures on the models' runs, its tables, figures and report, its adapters; and back.
+"""A finished study in MLflow: its metrics on the models' runs, its tables, figures and report, its adapters; and back.
 
 The run of a model holds, for each task, every number of that model's summary (`los/auroc`, `los/interval.0`), so that
 MLflow's comparison of runs compares models. `read_study` gathers them again, without any file of the study.
@@ -77,7 +77,7 @@ def publish_study(
         _tag(client, run, {**clean_tags(tags), **dict(flat_params(description)), FACTS: json.dumps(facts)})
         for model, rows in _by_model(aggregate).items():
             label = {**labels.get(model, {}), PLACE: list(labels).index(model) if model in labels else len(labels)}
-            _model_figures(client, _known(known, group_identity(model), study), rows, label)
+            _model_metrics(client, _known(known, group_identity(model), study), rows, label)
         for folder, paths in artifacts.items():
             for path in paths:
                 client.log_artifact(run, str(path), folder or None)
@@ -114,7 +114,7 @@ def _by_model(aggregate: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]
     return rows
 
 
-def _model_figures(
+def _model_metrics(
     client: "MlflowClient", run: str, rows: Sequence[Mapping[str, Any]], label: Mapping[str, Any]
 ) -> None:
     from mlflow.entities import Metric
@@ -122,8 +122,8 @@ def _model_figures(
 
     known = client.get_run(run).data.metrics
     now = get_current_time_millis()
-    figures = {f"{row['task']}/{key}": value for row in rows for key, value in _numbers(row)}
-    new = [Metric(key, value, now, 0) for key, value in figures.items() if known.get(key) != value]
+    metrics = {f"{row['task']}/{key}": value for row in rows for key, value in _numbers(row)}
+    new = [Metric(key, value, now, 0) for key, value in metrics.items() if known.get(key) != value]
     client.log_batch(run, metrics=new)
     tasks = [row["task"] for row in rows]
     _tag(client, run, {TASKS: json.dumps(tasks), LABEL: json.dumps(dict(label)), "label": str(label.get("label", ""))})

@@ -40,7 +40,7 @@ IDENTITY = "clinical_peft.run"
 EVENTS = "clinical_peft.runtime.events"
 DIGEST = "clinical_peft.events_sha256"
 
-# Figures that differ whenever a job is run again; MLflow shows those with this prefix by themselves.
+# Metrics that differ whenever a job is run again; MLflow shows those with this prefix in a tab of their own.
 SYSTEM_PREFIX = "system/"
 
 DIGEST_LENGTH = 36  # of a data set, the most that MLflow keeps
@@ -156,7 +156,7 @@ def _parse(path: Path, events: list[dict[str, Any]]) -> _Log:
         log.params |= event.get("params", {})
         log.inputs |= event.get("inputs", {})
         for key, value in event.get("metrics", {}).items():
-            # A figure for the whole run has no step: MLflow keeps it at 0.
+            # A metric of the whole run has no step: MLflow keeps it at 0.
             log.metrics[_name(key), event["step"] or 0] = (value, int(event["time"] * 1000))
     return log
 
@@ -173,7 +173,7 @@ def connect(uri: str) -> "MlflowClient":
     if not is_store(uri):
         raise ConfigError(f"MLflow store {shown(uri)!r}: {EXPECTED}")
     opt_out_of_telemetry()
-    # MLflow's own seven retries double their pauses: minutes before a wrong address is told.
+    # MLflow's own seven retries double their pauses: minutes before a wrong address is reported.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if uri.startswith(SQLITE):
         _prepare_file(Path(uri.removeprefix(SQLITE)))
@@ -272,14 +272,14 @@ def _correct_environment(client: "MlflowClient", run: "Run", log: _Log, tags: Ma
     """Give a run that was sent before the versions and the machine that its log says, or `unknown`."""
     from mlflow.entities import RunTag
 
-    told = {name: UNKNOWN for name in RECORDED_PACKAGES if name in run.data.tags} | clean_tags(log.environment)
-    wrong = {name: value for name, value in told.items() if name not in tags and run.data.tags.get(name) != value}
+    recorded = {name: UNKNOWN for name in RECORDED_PACKAGES if name in run.data.tags} | clean_tags(log.environment)
+    wrong = {name: value for name, value in recorded.items() if name not in tags and run.data.tags.get(name) != value}
     if wrong:
         client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in wrong.items()])
 
 
 def _contradicts(client: "MlflowClient", run: "Run", log: _Log) -> bool:
-    """Return whether a run holds a parameter or a figure that its log no longer gives; use of the machine apart."""
+    """Whether a run holds a parameter or a metric that its log no longer gives, other than use of the machine."""
     params = dict(flat_params(log.params))
     sent = _sent_metrics(client, run)
     return any(params.get(key) != value for key, value in run.data.params.items()) or any(

@@ -186,7 +186,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` returned; learning rates are not part of it."""
+    """Restore what `optimizer_tensors` returned; learning rates are not part of it."""
     current = optimizer.state_dict()
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
@@ -204,7 +204,7 @@ def generator_tensors() -> dict[str, torch.Tensor]:
 
 
 def restore_generators(tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `generator_tensors` returned."""
+    """Restore what `generator_tensors` returned."""
     torch.set_rng_state(tensors["cpu"])
     if "cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["cuda"])

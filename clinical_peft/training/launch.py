@@ -214,7 +214,7 @@ def _report(workers: list[_Worker]) -> None:
 def _is_of_library(message: str) -> bool:
     """Whether an error is of another library, which may also follow from the loss of a worker; the cause comes first.
 
-    Times alone do not tell the cause: lines may be read in another order than they were written.
+    Times alone do not reveal the cause: lines may be read in another order than they were written.
     """
     return SEE_LOG in message
 

@@ -188,7 +188,7 @@ class TrainingLoop(ABC, Generic[State]):
         return {}, {}
 
     def _restore_extra(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Put back what `_extra_state` returned."""
+        """Restore what `_extra_state` returned."""
 
     def _read_state(self, record: Mapping[str, Any]) -> State:
         """Return the state of a checkpoint."""
@@ -352,7 +352,7 @@ class TrainingLoop(ABC, Generic[State]):
         return saved
 
     def _resume(self) -> None:
-        """Put back what an interrupted run of the same identity has saved, if there is one."""
+        """Restore what an interrupted run of the same identity has saved, if there is one."""
         run, workers = self.run, self.run.workers
         checkpoint = load_checkpoint(run.work, identity=run.identity) if workers.first else None
         workers.wait()

@@ -71,5 +71,5 @@ def _finetune_seed(
     summary = finetune(
         task, seed=seed, work=work, log=log, predictions=outputs.predictions, model_directory=outputs.model
     )
-    log.metrics(usage.figures())
+    log.metrics(usage.metrics())
     write_json(outputs.training, {"model": job.model, "task": job.task, "seed": seed, **summary})

@@ -157,7 +157,7 @@ def last_hidden(model: nn.Module, ids: Tensor, **arguments: Any) -> tuple[Tensor
     Args:
         model: A causal language model, with or without an adapter.
         ids: Token ids, shape (rows, length), padded on the right.
-        **arguments: Further arguments of the forward pass.
+        **arguments: Other arguments of the forward pass.
 
     Returns:
         The body's states at the positions of `ids`, shape (rows, length, width), and what the network does with them.

@@ -128,7 +128,7 @@ class CohortFiles(CorpusFiles):
         return self.table_paths(self.source.attribute_tables)
 
     def carevue_tables(self, wildcards: Wildcards) -> list[str]:
-        """The list of CareVue patients if the study has one, else the tables that tell them approximately."""
+        """The list of CareVue patients if the study has one, else the tables that show them approximately."""
         listed = self.study.data.carevue_patients
         return [str(listed)] if listed else self.table_paths(self.source.carevue_tables)
 

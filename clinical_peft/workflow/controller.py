@@ -116,7 +116,7 @@ class Controller:
         self.lease.release()
 
     def print_results(self) -> None:
-        """Say where tables, report and tracked runs are, once there is a report."""
+        """Print where tables, report and tracked runs are, once there is a report."""
         page = Path(self.files.root) / "report.html"
         if page.exists():
             print(f"Tables: {self.files.root}/tables", f"Report: {page}", sep="\n")

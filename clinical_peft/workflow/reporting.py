@@ -6,6 +6,7 @@ from typing import Any
 from clinical_peft.config import experiments, settings
 from clinical_peft.tracking.stores import SQLITE
 from clinical_peft.workflow.cohorts import CohortFiles
+from clinical_peft.workflow.models import ModelFiles
 from clinical_peft.workflow.networks import AdapterFiles
 from clinical_peft.workflow.results import ResultFiles
 from clinical_peft.workflow.searches import SearchFiles
@@ -19,7 +20,7 @@ MODEL_TABLES = {
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 
 
-class ReportFiles(CohortFiles, AdapterFiles, SearchFiles, ResultFiles):
+class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFiles):
     """Tables, cards, report, and run logs for MLflow."""
 
     def results(self, wildcards: Wildcards | None = None) -> dict[str, Files]:

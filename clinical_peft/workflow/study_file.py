@@ -228,7 +228,7 @@ def _sets(written: Any, whole: Any, keys: Sequence[str], *, below: bool = False)
 
 
 def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> list[str]:
-    """Say what users' files define and the matrix leaves out, and where results go if the user names no study.
+    """Describe what users' files define and the matrix leaves out, and where results go if the user names no study.
 
     Args:
         study: The whole study.

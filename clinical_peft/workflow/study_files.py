@@ -8,12 +8,11 @@ from clinical_peft.config.ablations import switches_at
 from clinical_peft.config.study import Study
 from clinical_peft.recipes.switches import Stage
 from clinical_peft.sources import hospital_corpora
-from clinical_peft.workflow.models import ModelFiles
 from clinical_peft.workflow.networks import BaseFiles
 from clinical_peft.workflow.reporting import ReportFiles
 
 
-class StudyFiles(BaseFiles, ModelFiles, ReportFiles):
+class StudyFiles(BaseFiles, ReportFiles):
     """Everything that rules ask of a study.
 
     A method that takes wildcards is an input, a parameter or a number of threads of a job. Paths are strings below

@@ -6,7 +6,7 @@ Every expected value was worked out from the rules, not taken from a run. Their 
 from golden_cases import END, Case, Note
 
 
-def told(exam: str = "", complaint: str = "Fall") -> dict[str, str]:
+def note_with(exam: str = "", complaint: str = "Fall") -> dict[str, str]:
     return {"CHIEF COMPLAINT": complaint} | ({"PHYSICAL EXAM": exam} if exam else {})
 
 
@@ -14,17 +14,17 @@ DEATHS = {
     130: Case(
         "a phrase in the exam is cut out",
         (Note(40, f"Chief Complaint:\nFall\n\nPhysical Exam:\nCold. Patient expired.{END}"),),
-        told("Cold. Patient expired."),
-        told("Cold. Patient expired."),
-        (told("Cold. ."), told("Cold..")),
+        note_with("Cold. Patient expired."),
+        note_with("Cold. Patient expired."),
+        (note_with("Cold. ."), note_with("Cold..")),
         died=1,
     ),
     131: Case(
         "a second phrase in the exam drops the original's note",
         (Note(41, f"Chief Complaint:\nFall\n\nPhysical Exam:\nPt has passed away. Told that patient died.{END}"),),
-        told("Pt has passed away. Told that patient died."),
-        told("Pt has passed away. Told that patient died."),
-        (None, told(". Told that.")),
+        note_with("Pt has passed away. Told that patient died."),
+        note_with("Pt has passed away. Told that patient died."),
+        (None, note_with(". Told that.")),
         died=1,
     ),
     132: Case(
@@ -42,26 +42,26 @@ DEATHS = {
     133: Case(
         "the exam may leave out who it was",
         (Note(43, f"Chief Complaint:\nFall\n\nPhysical Exam:\nNo pulse, deceased{END}"),),
-        told("No pulse, deceased"),
-        told("No pulse, deceased"),
-        (told("No pulse,"), told("No pulse,")),
+        note_with("No pulse, deceased"),
+        note_with("No pulse, deceased"),
+        (note_with("No pulse,"), note_with("No pulse,")),
         died=1,
         split="validation",
     ),
     134: Case(
         "the patient's death elsewhere drops the note",
         (Note(44, f"Chief Complaint:\nThe PATIENT  has died{END}"),),
-        told(complaint="The PATIENT  has died"),
-        told(complaint="The PATIENT  has died"),
+        note_with(complaint="The PATIENT  has died"),
+        note_with(complaint="The PATIENT  has died"),
         (None, None),
         died=1,
     ),
     135: Case(
         "a word that ends in pt counts for the original",
         (Note(45, f"Chief Complaint:\nFall after an attempt died down{END}"),),
-        told(complaint="Fall after an attempt died down"),
-        told(complaint="Fall after an attempt died down"),
-        (None, told(complaint="Fall after an attempt died down")),
+        note_with(complaint="Fall after an attempt died down"),
+        note_with(complaint="Fall after an attempt died down"),
+        (None, note_with(complaint="Fall after an attempt died down")),
     ),
     136: Case(
         "a relative's death counts for the original",
@@ -73,31 +73,31 @@ DEATHS = {
     137: Case(
         "the end of a word before expired counts for the original",
         (Note(47, f"Chief Complaint:\nLost the expired card{END}"),),
-        told(complaint="Lost the expired card"),
-        told(complaint="Lost the expired card"),
-        (None, told(complaint="Lost the expired card")),
+        note_with(complaint="Lost the expired card"),
+        note_with(complaint="Lost the expired card"),
+        (None, note_with(complaint="Lost the expired card")),
     ),
     138: Case(
         "she expired",
         (Note(48, f"Chief Complaint:\nThen she expired{END}"),),
-        told(complaint="Then she expired"),
-        told(complaint="Then she expired"),
+        note_with(complaint="Then she expired"),
+        note_with(complaint="Then she expired"),
         (None, None),
         died=1,
     ),
     139: Case(
         "pronounced expired",
         (Note(49, f"Chief Complaint:\nPronounced expired{END}"),),
-        told(complaint="Pronounced expired"),
-        told(complaint="Pronounced expired"),
+        note_with(complaint="Pronounced expired"),
+        note_with(complaint="Pronounced expired"),
         (None, None),
         died=1,
     ),
     140: Case(
         "time of death",
         (Note(50, f"Chief Complaint:\nTime of death noted{END}"),),
-        told(complaint="Time of death noted"),
-        told(complaint="Time of death noted"),
+        note_with(complaint="Time of death noted"),
+        note_with(complaint="Time of death noted"),
         (None, None),
         died=1,
     ),

@@ -12,6 +12,7 @@ from clinical_peft.metrics.aggregate import aggregate
 from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.registry import compute_metrics, metrics_of
+from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.tasks import find_task
 
 CLASSES: dict[str, list[Any]] = {
@@ -219,3 +220,8 @@ def simulate_attrition(tasks: tuple[str, ...] = tuple(CLASSES)) -> dict[str, lis
     ]
     own = {"unit": "admissions", "rows": 2000, "patients": 1600, "left_out": {"rows without a code": 12}}
     return {task: [*trunk, {"step": f"with a label of {task}", **own}] for task in tasks}
+
+
+def unweighted(data: Predictions) -> Weighting:
+    """Every row with weight 1."""
+    return Weighting(np.ones((len(data), 1), np.uint8))

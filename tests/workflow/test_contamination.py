@@ -47,7 +47,7 @@ def test_a_mode_plans_its_own_jobs(mode, planned, absent, target, tmp_path):
         assert f"rule {name}" not in run.output
 
 
-def test_tokens_and_adapters_of_the_arms_are_planned(tmp_path):
+def test_tokens_and_adapters_of_both_corpora_are_planned(tmp_path):
     run = snakemake(tmp_path, "pretrain", "--dry-run", "--quiet", "host", config=write_study(tmp_path, "disjoint"))
     for arm in ARMS:
         assert f"tokens/tiny-llama/mimic-iii-{arm}" in run.output
@@ -63,7 +63,7 @@ def paired(tmp_path_factory) -> Run:
     return run
 
 
-def test_the_arms_differ_in_held_out_patients_alone(paired):
+def test_paired_corpora_differ_in_held_out_patients_alone(paired):
     results = paired.results / "disjoint"
     report = json.loads((results / "cohorts" / "leakage.json").read_text())
     filtered, matched = (report["corpora"][f"mimic-iii-{arm}"] for arm in ARMS)

@@ -47,7 +47,7 @@ def measured(tmp_path_factory) -> Run:
     return run
 
 
-def test_the_plan_counts_every_arm(tmp_path):
+def test_the_plan_counts_every_ablation(tmp_path):
     path = write_study(tmp_path)
     run = snakemake(tmp_path, "--dry-run", config=path)
     assert run.returncode == 0, run.output
@@ -113,7 +113,7 @@ def test_effects_are_those_of_the_runs(measured):
     assert "los_rounded (MOR)" in report
 
 
-def test_arms_of_pretraining_are_compared_on_the_same_patients(measured):
+def test_paired_corpora_are_compared_on_the_same_patients(measured):
     root = measured.results / "switches"
     found = json.loads((root / "contamination.json").read_text())
     (row,) = found["disjoint"]

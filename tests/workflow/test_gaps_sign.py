@@ -23,7 +23,7 @@ def of_los(effects, comparison):
     return found
 
 
-def test_the_unfiltered_arm_beats_the_one_without_test_patients(effects):
+def test_reading_test_patients_notes_pays(effects):
     found = of_los(effects, "disjoint")
     assert found["difference"]["interval"][0] > 0
     # What the filtered arm has never read says nothing.

@@ -43,7 +43,7 @@ def test_outputs_are_deleted_where_no_command_runs(tmp_path: Path):
     assert not (tmp_path / "results" / "tiny" / "controller.json").exists()
 
 
-def test_a_command_that_is_told_to_end_gives_the_study_free(tmp_path: Path):
+def test_a_terminated_command_releases_the_study(tmp_path: Path):
     config = ["--configfile", str(REPOSITORY / "config" / "tiny.yaml")]
     command = [*SNAKEMAKE, TARGET, "--directory", str(tmp_path), *config]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -129,7 +129,7 @@ def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], outpu
 
 
 def _largest_cohort(cohorts: Mapping[str, Path]) -> str | None:
-    """The task with the most admissions, of those with one label per admission that a note can tell."""
+    """The task with the most admissions, among those with one label per admission that a note can predict."""
     tasks = [name for name in TASKS if name in cohorts and not (TASKS[name].multilabel or TASKS[name].is_control)]
     return max(tasks, key=lambda name: int(pq.read_metadata(cohorts[name]).num_rows), default=None)
 

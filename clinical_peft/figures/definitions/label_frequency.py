@@ -71,7 +71,7 @@ def label_frequency(
     """Test AUROC of the labels against their training admissions: a panel per multilabel task, a line per model.
 
     A point is the mean over one fifth of the labels, a model's AUROC of a label the mean over its seeds. Dots show the
-    single labels of the first model in print, of those whose counts may be published
+    single labels of the first model of the study, of those whose counts may be published
     (`clinical_peft.disclosure.counts`); a fifth of labels that are too rare even together joins the next.
 
     Args:

@@ -37,7 +37,7 @@ def validation_curves(
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
         output: SVG file to write.
         metric: The compared metric, in percent.
-        models: Further models of the study, without epochs; with them a model has one colour in all figures.
+        models: Other models of the study, without epochs; with them a model has one colour in all figures.
     """
     tasks = [task for task in TASK_LABELS if any(row["task"] == task for row in histories)]
     trained = {row["model"] for row in histories}

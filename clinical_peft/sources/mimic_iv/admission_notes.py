@@ -47,7 +47,7 @@ def build_admission_notes(
         mimic_iv: Folder with hosp/admissions and hosp/patients.
         mimic_iv_note: Folder with discharge.
         output: Parquet file to write: hadm_id, subject_id, text, in the order of the discharge table.
-        addenda_searched: Let an addendum fill in the sections that its summary lacks, but for the exam.
+        addenda_searched: Let an addendum fill in the sections that its summary lacks, except the exam.
 
     Returns:
         Ordered steps, each with ``step``, ``unit``, ``rows`` and ``patients`` left; also kept in the file's metadata.

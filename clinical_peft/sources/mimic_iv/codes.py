@@ -29,7 +29,7 @@ _ICD10_GROUP = 3
 
 @dataclass(frozen=True)
 class IcdCoding:
-    """What becomes of the two versions of the ICD.
+    """How the two versions of the ICD are treated.
 
     Attributes:
         mode: ``separate`` keeps both, their classes named by version ("9:428", "10:I50"); ``map-to-9`` replaces

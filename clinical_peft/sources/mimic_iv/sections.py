@@ -6,7 +6,7 @@ exam, medications, a diagnosis) stands under headers of its own, or under a head
 
 import re
 
-from clinical_peft.data.headings import NAME_LINE, before_discharge, opens_section, tells_of_discharge
+from clinical_peft.data.headings import NAME_LINE, before_discharge, is_about_discharge, opens_section
 from clinical_peft.data.sections import SECTION_HEADERS
 
 Sections = dict[str, str]
@@ -57,7 +57,7 @@ def known_at_admission(text: str) -> Sections:
     for match in NAME_LINE.finditer(text):
         name = " ".join(match[1].lower().split())
         next_title = _TITLES.get(name, "")
-        if not next_title and name not in _OTHER_HEADERS and not tells_of_discharge(name):
+        if not next_title and name not in _OTHER_HEADERS and not is_about_discharge(name):
             continue
         if not opens_section(text, match) or found.get(next_title):
             continue

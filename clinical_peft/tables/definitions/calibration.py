@@ -58,7 +58,7 @@ class Scores:
         return "; ".join(f"{name}: {count} resamples left out" for name, count in counts.items() if count) or None
 
     def alerts(self, name: str) -> list[Content]:
-        """What is known of alerts at the sensitivity, per seed; empty but for scores as they are of a binary task."""
+        """What is known of alerts at the sensitivity, per seed; empty except for raw scores of a binary task."""
         if self.version != "raw" or self.first["alert_burden"] is None:
             return []
         rows = (row for run in self.runs for row in run["alert_burden"])

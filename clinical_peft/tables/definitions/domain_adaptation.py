@@ -88,7 +88,7 @@ def _notes(results: StudyResults, records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _corpora(records: Sequence[Record]) -> tuple[str, ...]:
-    """Say which notes the adapters read; held-out notes of different corpora are not the same ones."""
+    """Name the notes that the adapters read; held-out notes of different corpora are not the same ones."""
     corpora = list(dict.fromkeys(record["corpus"] for record in records))
     if not corpora:
         return ()
@@ -98,7 +98,7 @@ def _corpora(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _samples(perplexities: Sequence[Content]) -> tuple[str, ...]:
-    """Say of which splits the perplexity is that of a sample."""
+    """Name the splits whose perplexity is that of a sample."""
     parts = []
     for split in SPLITS:
         counts = [

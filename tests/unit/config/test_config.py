@@ -200,7 +200,7 @@ def test_adapters_needed_by_models_are_in_use():
     assert experiments.corpora_in_use(chosen) == ["mimic-iv"]
 
 
-def test_adapters_are_told_apart_in_print():
+def test_adapters_have_distinct_labels():
     labels = experiments.adapter_labels(study(read("gaps.yaml")))
     assert len(set(labels.values())) == len(labels) == 4
     assert labels["tiny-llama-matched"].endswith("LoRA of embeddings and projections, mimic-iii-matched")

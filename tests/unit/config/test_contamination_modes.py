@@ -18,12 +18,12 @@ def study(*overrides: dict, base: str = "tiny.yaml"):
     return study_of(base, *overrides)
 
 
-def test_the_paired_study_trains_on_both_arms():
+def test_the_paired_study_trains_on_both_corpora():
     paired = study(base="disjoint.yaml")
     assert experiments.corpora_in_use(paired) == list(paired.paired_corpora) == ARMS
 
 
-def test_other_modes_have_no_arms():
+def test_other_modes_have_no_paired_corpora():
     assert study().paired_corpora == study({"contamination": "carevue"}).paired_corpora == ()
 
 
@@ -48,7 +48,7 @@ def test_a_corpus_that_contradicts_the_mode_is_refused(override, expected):
     assert expected in str(caught.value)
 
 
-def test_the_arms_are_split_by_another_salt_than_the_cohorts():
+def test_paired_corpora_are_split_by_a_salt_of_their_own():
     paired = study(base="disjoint.yaml")
     salts = {experiments.token_salt(paired, corpus) for corpus in ARMS}
     assert len(salts) == 1
@@ -58,7 +58,7 @@ def test_the_arms_are_split_by_another_salt_than_the_cohorts():
     assert experiments.pretrain_job(study(), "tiny-llama-lora").split_salt == study().data.split_salt
 
 
-def test_an_arm_is_planned_smaller_than_its_corpus():
+def test_a_paired_corpus_is_planned_smaller_than_its_source():
     paired = study(base="disjoint.yaml")
     whole = plan.corpus_tokens(paired, "mimic-iii")
     assert plan.corpus_tokens(paired, ARMS[0]) == plan.corpus_tokens(paired, ARMS[1])

@@ -175,7 +175,7 @@ def test_a_patient_in_two_lists_writes_nothing(tmp_path):
 
 
 @PROTOCOLS
-def test_a_split_that_nobody_is_in_writes_nothing(tmp_path, switches):
+def test_an_empty_split_writes_nothing(tmp_path, switches):
     tables = write_hospital(tmp_path)
     (tmp_path / "splits" / "mimic_test.csv").write_text("SUBJECT_ID\n9\n")
     with pytest.raises(DataError, match="cohort los: expected admissions in every split, found none in test"):

@@ -48,7 +48,7 @@ def corpus_rows():
     return rows
 
 
-def test_the_arms_are_equally_large_and_only_one_is_filtered(pair):
+def test_corpora_are_equally_large_and_one_is_filtered(pair):
     rows = corpus_rows()
     counts, disjoint, matched = pair(rows)
     assert counts == {

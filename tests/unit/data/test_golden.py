@@ -154,7 +154,7 @@ def cohorts(tmp_path_factory):
 
 @pytest.mark.parametrize(("task", "protocol"), [key for key in CASES_BY_TASK if key[0] != "control"])
 @pytest.mark.parametrize("hadm", CASES, ids=lambda hadm: f"{hadm} {CASES[hadm].why}"[:60])
-def test_what_becomes_of_an_admission(cohorts, task, protocol, hadm):
+def test_every_admission_ends_where_it_should(cohorts, task, protocol, hadm):
     found = {row["hadm_id"]: row for row in cohorts[task, protocol][0]}.get(hadm)
     text, label = expected_note(hadm, task, protocol), expected_label(hadm, task, protocol)
     if text is None or label is None or CASES[hadm].split is None:
@@ -170,7 +170,7 @@ def test_what_becomes_of_an_admission(cohorts, task, protocol, hadm):
 
 
 @pytest.mark.parametrize(("task", "protocol"), CASES_BY_TASK)
-def test_a_cohort_holds_nobody_else_and_nobody_twice(cohorts, task, protocol):
+def test_a_cohort_holds_each_admission_once_and_no_other(cohorts, task, protocol):
     admissions = [row["hadm_id"] for row in cohorts[task, protocol][0]]
     assert admissions == sorted(set(admissions))
     assert set(admissions) <= set(CASES)

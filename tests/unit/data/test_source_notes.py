@@ -60,7 +60,7 @@ def test_a_short_note_is_no_copy(read):
 
 
 @pytest.mark.parametrize(("patients", "found"), [(MOST_SHARING // 4, True), (MOST_SHARING + 1, False)])
-def test_a_passage_of_many_summaries_tells_nothing(tmp_path, patients, found):
+def test_a_passage_of_many_summaries_identifies_nobody(tmp_path, patients, found):
     template = words(5, 60)
     rows = [note_rows([patient])[0] for patient in range(1, patients + 1)]
     for row in rows:

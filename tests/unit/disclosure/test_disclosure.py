@@ -88,7 +88,7 @@ def test_counts_of_dropped_notes_cover_each_other():
     assert published_counts(few) == {"written": 497}
 
 
-def test_notes_kept_of_a_pair_do_not_tell_the_few_removed():
+def test_notes_kept_of_a_pair_hide_the_few_removed():
     """The corpus that a pair is made from publishes how many notes there were."""
     pair = {"notes": 1000, "held_out_left_in_matched": 40, "of_held_out_patients": 3, "repeating": 2}
     shown = [published_counts({**pair, "repeating": removed - 3, "left": 1000 - removed}) for removed in range(3, 10)]
@@ -273,7 +273,7 @@ def write_constant_scores(path: Path, positives: int, rows: int, logit: float) -
 
 @pytest.mark.parametrize("rows", [32, 187])
 @pytest.mark.parametrize("logit", [-1.0, 0.0])
-def test_one_score_for_all_does_not_tell_how_many_die(tmp_path, rows, logit):
+def test_one_score_for_all_hides_how_many_die(tmp_path, rows, logit):
     space = tmp_path / "classes.json"
     space.write_text("[0, 1]")
     job = {"model": "m", "task": "mortality", "switches": {}}
@@ -291,7 +291,7 @@ def test_one_score_for_all_does_not_tell_how_many_die(tmp_path, rows, logit):
     assert all(found.count(one) > 1 for one in found)
 
 
-def test_a_split_of_hidden_size_does_not_tell_it(tmp_path):
+def test_a_split_of_hidden_size_hides_it_everywhere(tmp_path):
     """Every share that is published is one of every number of rows near the hidden one."""
     splits, found = scored(tmp_path, "diagnoses", 200, [f"{code:03d}" for code in range(12)], hidden_splits={"test"})
     rows = len(splits["test"])
@@ -322,25 +322,25 @@ def test_whether_a_rare_class_occurs_is_hidden(tmp_path):
 
 
 @given(st.integers(1, 3000), st.integers(FEWEST_RANKED, SMALLEST_CELL - 1))
-def test_steps_give_no_small_count_figures_of_its_own(rows, positives):
+def test_steps_give_no_small_count_metrics_of_its_own(rows, positives):
     step = step_of_shares(rows)
 
-    def told(count):
+    def published_of(count):
         shares = {"auprc": count / rows, "f1_micro": 1 - count / rows, "f1_macro": count / (rows + count)}
         return coarse_figures(shares, rows)
 
     if step is None:
-        assert set(told(positives).values()) == {None}
+        assert set(published_of(positives).values()) == {None}
     elif positives < rows:
         others = set(range(FEWEST_RANKED, min(SMALLEST_CELL, rows))) - {positives}
-        assert any(told(positives) == told(other) for other in others)
+        assert any(published_of(positives) == published_of(other) for other in others)
 
 
 def test_no_step_of_a_share_lies_beyond_one():
     assert coarse_figures({"auprc": 1.0, "f1_macro": 0.98}, 32) == {"auprc": 1.0, "f1_macro": 1.0}
 
 
-def test_coarse_figures_keep_how_rows_are_ranked():
+def test_coarse_metrics_keep_how_rows_are_ranked():
     figures = {"auroc": 0.756897, "ece": 0.43, "calibration_intercept": {"value": -2.7, "interval": [-3.3, -0.7]}}
     share = {"value": 0.0612, "interval": [0.03, 0.3]}
     found = coarse_figures(figures | {"auprc": share}, 200, rarest=FEWEST_RANKED)

@@ -68,8 +68,8 @@ def test_the_group_of_a_small_one_has_no_metric():
     assert not decision.counts
     assert not decision.outcomes
     # The metric in full leaves two pairs of counts, and no other count of positives, ties included.
-    told = by_task([Published(None, None, aurocs=(0.756896551724138,), digits=15), Published(None, None)], 54, 29)
-    assert told == [{(49, 29), (39, 29)}, {(5, 0), (15, 0)}]
+    found = by_task([Published(None, None, aurocs=(0.756896551724138,), digits=15), Published(None, None)], 54, 29)
+    assert found == [{(49, 29), (39, 29)}, {(5, 0), (15, 0)}]
 
 
 def test_a_task_of_survivors_does_not_give_away_deaths():
@@ -149,7 +149,7 @@ def write_cohorts(folder, **cohorts):
     return paths
 
 
-def test_split_sizes_do_not_tell_few_deaths(tmp_path):
+def test_split_sizes_hide_few_deaths(tmp_path):
     """Deaths: 40 in all, of 70 admissions of the validation split 4, of 140 of the test split 36."""
     admissions = np.arange(420)
     dead = np.isin(admissions, [*admissions[admissions % 6 == 3][:4], *admissions[admissions % 6 > 3][:36]])
@@ -183,7 +183,7 @@ def test_cohorts_that_differ_by_few_keep_their_sizes(tmp_path):
     assert hidden_splits(paths) == dict.fromkeys(("mortality", "los", "diagnoses", "control"), frozenset())
 
 
-def test_sizes_and_groups_together_do_not_tell_deaths(tmp_path):
+def test_sizes_and_groups_together_hide_deaths(tmp_path):
     """What is published of splits, and of groups of the test split, is attacked at once."""
     admissions = np.arange(600)
     test = admissions % 6 > 3

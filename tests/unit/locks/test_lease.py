@@ -85,7 +85,7 @@ def test_a_killed_controllers_lease_is_taken_over_at_once(tmp_path, sleeper):
     assert list((tmp_path / "x").iterdir()) == []
 
 
-def test_a_killed_controller_that_nobody_waited_for_is_gone(tmp_path, sleeper):
+def test_a_killed_controller_without_a_parent_is_gone(tmp_path, sleeper):
     left_behind(tmp_path / "x", Process.of(sleeper.pid))
     sleeper.kill()
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
@@ -240,7 +240,7 @@ def test_of_many_that_start_at_once_one_takes_the_lease(tmp_path, sleeper):
         assert list((tmp_path / "x").iterdir()) == []
 
 
-def test_a_takeover_that_was_killed_halfway_blocks_nobody(tmp_path, sleeper):
+def test_a_takeover_that_was_killed_halfway_blocks_no_one(tmp_path, sleeper):
     left_behind(tmp_path / "x", changed(Process.of(sleeper.pid), start=1))
     mark = tmp_path / "x" / f".{FILE_NAME}.{holder_of(tmp_path / 'x')['token']}.displaced"
     mark.touch()

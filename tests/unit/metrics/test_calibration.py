@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_study import CLASSES, compute_all, simulate_predictions
+from simulated_study import CLASSES, compute_all, simulate_predictions, unweighted
 from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -21,7 +21,6 @@ from clinical_peft.metrics.logistic import fit_logistic
 from clinical_peft.metrics.predictions import read_predictions
 from clinical_peft.metrics.recalibration import at_temperature, fit_temperature, isotonic_map
 from clinical_peft.metrics.resampling import patient_weights
-from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.tasks import find_task
 
 
@@ -33,10 +32,6 @@ def splits(tmp_path):
         return read_predictions(path, CLASSES[task], find_task(task).type)
 
     return make
-
-
-def once(data):
-    return Weighting(np.ones((len(data), 1), np.uint8))
 
 
 def figures(data):
@@ -100,7 +95,7 @@ def test_bins_equal_scikit_learns(splits, task):
     columns = slice(1, 2) if task == "mortality" else slice(None)
     scores, target = data.scores[:, columns].astype(float).ravel(), data.target[:, columns].ravel()
     observed, mean_score = calibration_curve(target, scores, n_bins=BINS, strategy="quantile")
-    bins = reliability_bins(data, once(data))
+    bins = reliability_bins(data, unweighted(data))
     assert [row.observed for row in bins] == pytest.approx(observed.tolist())
     assert [row.mean_score for row in bins] == pytest.approx(mean_score.tolist())
     assert [row.observed_replicates[0] for row in bins] == pytest.approx(observed.tolist())
@@ -155,7 +150,7 @@ def test_isotonic_scores_are_calibrated_where_fitted(splits):
 
 def test_net_benefit_is_that_of_counting(splits):
     data = splits("mortality")["test"]
-    curve = decision_curve(data, once(data), 0.95)
+    curve = decision_curve(data, unweighted(data), 0.95)
     scores, positive = data.scores[:, 1], data.target[:, 1]
     for place in (0, 19, 49, 98):
         risk = THRESHOLDS[place]
@@ -164,22 +159,22 @@ def test_net_benefit_is_that_of_counting(splits):
         assert curve["net_benefit"][place] == pytest.approx(expected)
         everyone = positive.mean() - (1 - positive.mean()) * risk / (1 - risk)
         assert curve["treat_all"][place] == pytest.approx(everyone)
-    perfect = decision_curve(binary(data, positive.astype(np.float32)), once(data), 0.95)
+    perfect = decision_curve(binary(data, positive.astype(np.float32)), unweighted(data), 0.95)
     assert perfect["net_benefit"] == pytest.approx([positive.mean()] * 99)
-    nobody = decision_curve(binary(data, np.zeros(len(data), np.float32)), once(data), 0.95)
+    nobody = decision_curve(binary(data, np.zeros(len(data), np.float32)), unweighted(data), 0.95)
     assert nobody["net_benefit"] == [0.0] * 99
 
 
 def test_alerts_reach_their_sensitivity_on_validation(splits):
     data = splits("mortality")
     validation, test = data["validation"], data["test"]
-    rows = alert_burden(validation, validation, once(validation), 0.95)
+    rows = alert_burden(validation, validation, unweighted(validation), 0.95)
     for row in rows:
         assert row["sensitivity"]["value"] >= row["sensitivity_aimed"]
         above = validation.scores[:, 1] > row["threshold"]
         missed = (above & validation.target[:, 1]).sum() / validation.target[:, 1].sum()
         assert missed < row["sensitivity_aimed"]  # no higher threshold would do
-    measured = alert_burden(validation, test, once(test), 0.95)[1]
+    measured = alert_burden(validation, test, unweighted(test), 0.95)[1]
     alerted = test.scores[:, 1] >= measured["threshold"]
     assert measured["alerts_per_100"]["value"] == pytest.approx(100 * alerted.mean())
     assert measured["precision"]["value"] == pytest.approx(test.target[alerted, 1].mean())
@@ -191,11 +186,11 @@ def test_without_a_case_there_is_no_threshold(splits):
     none[:, 0] = True
     without = replace(data["test"], target=none)
     assert cutoff_at_sensitivity(without, 0.9) is None
-    assert alert_burden(without, data["test"], once(without), 0.95)[0] == {
+    assert alert_burden(without, data["test"], unweighted(without), 0.95)[0] == {
         "sensitivity_aimed": 0.8,
         "threshold": None,
     }
-    row = alert_burden(data["validation"], without, once(without), 0.95)[0]
+    row = alert_burden(data["validation"], without, unweighted(without), 0.95)[0]
     assert row["sensitivity"] == row["alerts_per_case"] == {"value": None, "interval": None}
 
 

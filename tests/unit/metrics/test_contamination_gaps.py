@@ -69,7 +69,7 @@ def auroc(data: Predictions) -> float:
 
 
 @pytest.mark.parametrize(("kind", "classes"), [("binary", 2), ("multiclass", 4), ("multilabel", 3)])
-def test_figures_equal_a_direct_computation(kind: TaskType, classes: int) -> None:
+def test_metrics_equal_a_direct_computation(kind: TaskType, classes: int) -> None:
     inside = halves(240)
     plain = [predictions(kind, 240, 0.3, seed, classes) for seed in (1, 2)]
     adapted = [predictions(kind, 240, 0.9, seed, classes) for seed in (3, 4)]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from simulated_study import CLASSES, LABELS, compute_all, simulate_predictions
+from simulated_study import CLASSES, LABELS, compute_all, simulate_predictions, unweighted
 from sklearn.metrics import log_loss, roc_auc_score
 
 from clinical_peft.errors import DataError
@@ -35,7 +35,6 @@ from clinical_peft.metrics.resampling import (
     undefined,
 )
 from clinical_peft.metrics.subgroup_gaps import compare_subgroups
-from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.models.scores import default_link, link_of, log_odds, sigmoid
 from clinical_peft.report.discussion import compare_groups
 from clinical_peft.tables.registry import build_tables
@@ -68,10 +67,6 @@ def saturated(rows=400):
     return of_margins(generator.uniform(17, 40, rows) + 7 * positive, positive)
 
 
-def once(data):
-    return Weighting(np.ones((len(data), 1), np.uint8))
-
-
 def test_scores_rounded_to_one_are_ranked_by_their_logits():
     data = saturated()
     margins, positive = data.logits[:, 1].astype(float), data.target[:, 1]
@@ -82,11 +77,11 @@ def test_scores_rounded_to_one_are_ranked_by_their_logits():
     # F1 at the chosen cutoff is the best that any cutoff gives.
     best = max(compute_all(data, cutoff=float(cutoff))["f1_macro"][0] for cutoff in np.unique(margins))
     assert compute_all(data, cutoff=choose_cutoff(data))["f1_macro"][0] == pytest.approx(best)
-    assert len(reliability_bins(data, once(data))) == 10
+    assert len(reliability_bins(data, unweighted(data))) == 10
     mapped = isotonic_map(data)(data).scores[:, 1]
     assert mapped.mean() == pytest.approx(positive.mean())
     assert roc_auc_score(positive, mapped) > 0.75
-    alerts = alert_burden(data, data, once(data), 0.95)
+    alerts = alert_burden(data, data, unweighted(data), 0.95)
     assert [row["alerts_per_100"]["value"] for row in alerts] == sorted(
         row["alerts_per_100"]["value"] for row in alerts
     )

@@ -222,7 +222,7 @@ def test_auroc_intervals_cover_as_often_as_they_say():
     assert 180 <= covered <= 198
 
 
-def test_undefined_resamples_are_left_out_and_counted(split):
+def test_undefined_resamples_are_dropped_and_counted(split):
     data = split("mortality")
     target = np.zeros_like(data.target)
     target[:, 0] = True

@@ -187,12 +187,12 @@ def test_runs_that_cannot_be_paired_are_refused(runs, tmp_path):
         ({"protocol": "paper"}, "found paper"),
     ],
 )
-def test_seeds_of_an_arm_differ_in_nothing_else(runs, tmp_path, changes, message):
+def test_seeds_of_an_ablation_differ_in_nothing_else(runs, tmp_path, changes, message):
     spoiled = tmp_path / "seed1.json"
     spoiled.write_text(json.dumps(json.loads(runs[1].metrics[1].read_text()) | changes))
-    arm = AblationRuns(**(vars(runs[1]) | {"metrics": (runs[1].metrics[0], spoiled)}))
+    ablation = AblationRuns(**(vars(runs[1]) | {"metrics": (runs[1].metrics[0], spoiled)}))
     with pytest.raises(DataError, match=message):
-        measure_protocol_gaps([runs[0], arm], model=MODEL, untouched={}, output=tmp_path / "gaps.json")
+        measure_protocol_gaps([runs[0], ablation], model=MODEL, untouched={}, output=tmp_path / "gaps.json")
 
 
 def test_the_table_says_what_is_worth_what(gaps):

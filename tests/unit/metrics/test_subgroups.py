@@ -54,7 +54,7 @@ def subgroup_table(result):
     return built("subgroups", subgroups=result, labels=LABELS)
 
 
-def test_gaps_are_differences_of_figures_over_shared_classes(study):
+def test_gaps_are_metric_differences_over_shared_classes(study):
     result = gaps_of(study)
     assert json.loads((study["root"] / "subgroups.json").read_text()) == result
     rows = {(row["model"], row["task"], row["group"]): row for row in result["gaps"]}
@@ -130,7 +130,7 @@ def test_small_groups_and_their_complements_show_nothing(study):
             assert row["significant"] is False
 
 
-def test_a_group_that_a_task_has_nobody_of_is_hidden_there(study, tmp_path):
+def test_an_empty_group_of_a_task_is_hidden_there(study, tmp_path):
     """A group without a row would be a group of none."""
     ids = np.arange(1_000, 1_300)
     test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
@@ -152,7 +152,7 @@ def test_the_order_of_hidden_groups_is_that_of_their_names(study, tmp_path):
     assert [(cell["group"], cell["admissions"] is None) for cell in found] == [("c", False), ("a", True), ("b", True)]
 
 
-def test_classes_with_few_cases_are_left_out_and_counted(study):
+def test_classes_with_few_cases_are_dropped_and_counted(study):
     result = gaps_of(study)
     rows = {(row["model"], row["task"], row["group"]): row for row in result["gaps"]}
     test = read_predictions(study["predictions"]["llama", "procedures"][0], CLASSES["procedures"], "multilabel")["test"]
@@ -207,7 +207,7 @@ def test_every_gap_has_its_interval_in_the_table(study):
             assert record[f"{name}_low"] <= record[name] <= record[f"{name}_high"]
 
 
-def test_few_positives_hide_the_figures_but_not_the_admissions(study, tmp_path):
+def test_few_positives_hide_the_metrics_not_the_admissions(study, tmp_path):
     test = read_predictions(study["predictions"]["llama", "mortality"][0], [0, 1], "binary")["test"]
     positive = test.hadm_id[test.target[:, 1]]
     negative = test.hadm_id[~test.target[:, 1]]
@@ -224,7 +224,7 @@ def test_few_positives_hide_the_figures_but_not_the_admissions(study, tmp_path):
         assert cell["suppressed"] == HIDDEN
 
 
-def test_both_ways_of_ranking_give_the_same_gaps(study, monkeypatch):
+def test_both_kinds_of_ranking_give_the_same_gaps(study, monkeypatch):
     dense = gaps_of(study)
     monkeypatch.setattr("clinical_peft.metrics.subgroup_gaps.kernel_pays", lambda *_: True)
     assert gaps_of(study) == dense

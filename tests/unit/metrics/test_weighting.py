@@ -58,7 +58,7 @@ def test_small_blocks_give_the_same_areas(monkeypatch):
     np.testing.assert_allclose(whole[1], parts[1], rtol=1e-12)
 
 
-def test_constant_scores_rank_nobody():
+def test_constant_scores_rank_no_row_above_another():
     counts = np.ones((10, 1), np.uint8)
     positive = np.arange(10) < 3
     for compiled in (False, True):

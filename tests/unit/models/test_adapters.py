@@ -323,8 +323,8 @@ def test_an_untrained_adapter_is_refused_where_it_shows(name, tmp_path):
         for parameter_name, parameter in fresh.named_parameters():
             if "lora_E" in parameter_name:
                 parameter.zero_()
-    tells = name in ("lora", "rank_stabilised", "dora", "adalora", "adaption_prompt")
-    with pytest.raises(TrainingError, match="does nothing") if tells else nullcontext():
+    is_recognised = name in ("lora", "rank_stabilised", "dora", "adalora", "adaption_prompt")
+    with pytest.raises(TrainingError, match="does nothing") if is_recognised else nullcontext():
         save_adapter(fresh, tmp_path / "adapter", base=BASE, card="card")
         load_adapter(network(), tmp_path / "adapter", base=BASE)
 

@@ -106,7 +106,7 @@ def test_an_encoder_that_reads_from_left_to_right_is_refused(tmp_path):
     refused(source, tmp_path, "architecture bert with is_decoder", family="encoder")
 
 
-def test_a_tied_head_that_is_stored_apart_is_kept(tmp_path):
+def test_a_tied_head_that_is_stored_separately_is_kept(tmp_path):
     network = build("llama", tie_word_embeddings=False)
     source = write_checkpoint(tmp_path / "source", network)
     config = json.loads((source / "config.json").read_text())

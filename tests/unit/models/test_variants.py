@@ -375,7 +375,7 @@ def test_a_clinical_dora_adapter_serves_every_variant(mode, task, bases, tmp_pat
 @pytest.mark.parametrize(
     ("kind", "mode"), [("lora", "frozen"), ("lora", "trainable"), ("lora", "merged"), ("adalora", "merged")]
 )
-def test_an_adapted_vocabulary_layer_is_left_out(kind, mode, task, bases, tmp_path):
+def test_an_adapted_vocabulary_layer_is_dropped(kind, mode, task, bases, tmp_path):
     clinical = write_clinical(tmp_path / "clinic", bases["causal"], kind, ("q_proj", "v_proj", "lm_head"))
     variant = Variant(family="causal", clinical=mode, task_method=task)
     classifier = build_classifier(variant, bases["causal"], clinical, classes=CLASSES, seed=1)

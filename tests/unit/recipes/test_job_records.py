@@ -130,7 +130,7 @@ def test_settings_that_decide_a_result_give_the_same_record():
         ("bert", "procedures", {"class_weights"}),
     ],
 )
-def test_recipe_keys_without_effect_are_left_out(model, task, unused):
+def test_recipe_keys_without_effect_are_dropped(model, task, unused):
     (job,) = (job for job in demo_jobs() if isinstance(job, FinetuneJob) and (job.model, job.task) == (model, task))
     left_out = {field.name for field in fields(FinetuneRecipe)} - read_record(job)["recipe"].keys()
     assert unused | {"checkpoint_seconds"} <= left_out

@@ -282,7 +282,7 @@ def made_up(differences, **aurocs):
     return {"level": 0.95, "macro_tasks": ["los", "pmv"], "summaries": summaries, "differences": differences}
 
 
-def test_discussion_counts_what_is_told_apart_and_what_is_not():
+def test_discussion_counts_significant_and_other_pairs():
     rows = [
         difference("a", "b", 0.05),
         difference("a", "c", -0.006, p_holm_table=0.9),
@@ -333,7 +333,7 @@ def test_discussion_points_out_models_that_score_alike():
     assert not excludes_zero(rows[0])
 
 
-def test_control_away_from_chance_is_said_so(simulated):
+def test_control_away_from_chance_is_mentioned(simulated):
     row = {"model": "m", "task": "control", "auroc": 0.7, "interval_99": [0.6, 0.8], "seeds": 1}
     fair = {**row, "model": "f", "auroc": 0.5, "interval_99": [0.4, 0.6]}
     sentences = control_sentences({"summaries": [row, fair]}, {})

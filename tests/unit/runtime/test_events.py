@@ -10,7 +10,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.runtime.events import JsonlLog, append_metrics, read_events
 
 
-def test_a_log_holds_parameters_and_finite_figures(tmp_path):
+def test_a_log_holds_parameters_and_finite_metrics(tmp_path):
     log = JsonlLog(tmp_path / "runs" / "a.jsonl", kind="models", name="los/seed0", parent="llama")
     log.params({"lr": 0.1})
     log.metrics({"loss": 2.0, "bad": math.nan}, step=3)
@@ -20,7 +20,7 @@ def test_a_log_holds_parameters_and_finite_figures(tmp_path):
     assert (metrics["metrics"], metrics["step"]) == ({"loss": 2.0}, 3)
 
 
-def test_undefined_figures_are_left_out(tmp_path):
+def test_undefined_metrics_are_dropped(tmp_path):
     path = tmp_path / "a.jsonl"
     append_metrics(path, {"auroc": None, "auprc": 0.5})
     assert read_events(path)[0]["metrics"] == {"auprc": 0.5}
@@ -61,7 +61,7 @@ def test_a_log_is_made_again_from_its_kept_copy_and_rewound(tmp_path):
     assert path.read_bytes() == kept.read_bytes()
 
 
-def test_a_log_that_starts_anew_forgets_another_recipes_figures(tmp_path):
+def test_a_new_log_forgets_the_metrics_of_another_recipe(tmp_path):
     log = JsonlLog(tmp_path / "a.jsonl", kind="models", name="n")
     log.params({"lr": 0.1, "stale": 1})
     log.metrics({"loss": 1.0}, step=1)
@@ -74,7 +74,7 @@ def test_a_log_that_starts_anew_forgets_another_recipes_figures(tmp_path):
     assert [event["metrics"] for event in events if "metrics" in event] == [{"before": 7.0}]
 
 
-def test_figures_of_steps_wait_for_room_on_the_disk(tmp_path):
+def test_metrics_of_steps_wait_for_room_on_the_disk(tmp_path):
     log = JsonlLog(tmp_path / "a.jsonl", kind="models", name="n")
     size = log.path.stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -86,7 +86,7 @@ def test_errors_below_a_library_name_our_line(tmp_path: Path):
     assert re.match(r"error: TypeError in clinical_peft\.files:\d+; see logs/job\.log", result.stderr)
 
 
-def test_causes_are_told_in_the_log(tmp_path: Path):
+def test_causes_stand_in_the_log(tmp_path: Path):
     run(FAILURES["chained"], tmp_path)
     assert re.search(r"RuntimeError: message withheld(.|\n)*caused by ValueError: message withheld", log_of(tmp_path))
 

@@ -113,7 +113,7 @@ def test_a_log_says_what_computed_it_and_what_it_continued(tmp_path: Path, monke
     assert environments_of(read_events(path)) == [second]
 
 
-def test_jobs_that_differ_are_told_apart():
+def test_jobs_that_differ_are_listed_with_their_counts():
     old = {"versions": {"torch": "1"}, "machine": {"processor": "chip", "cores": 2}}
     new = {"versions": {"torch": "2", "numba": "3"}, "machine": {"processor": "chip", "cores": 4}}
     assert together([[old], [old]]) == {"versions": {"torch": "1"}, "machine": {"processor": "chip", "cores": 2}}

@@ -231,7 +231,7 @@ def test_workers_hand_on_trials_and_run_logs_without_note_text(study, tmp_path):
     assert "word1" not in (tmp_path / "logs" / "trial0.jsonl").read_text()
 
 
-def test_identity_tells_apart_what_decides_a_figure(study, tmp_path):
+def test_identity_depends_on_what_decides_a_metric(study, tmp_path):
     one = finetune_objective(study, tmp_path)
     more = finetune_objective(study, tmp_path, search=replace(SEARCH, trials=9, workers=2))
     assert one.identity == more.identity

@@ -63,7 +63,7 @@ def test_without_a_list_every_stay_must_be_of_carevue(mark, tmp_path):
 
 
 @pytest.mark.parametrize(("listed", "found"), [([99999], "0 of 4"), (TEST, "4 of 4")])
-def test_a_list_that_tells_nothing_apart_is_an_error(mark, tmp_path, listed, found):
+def test_a_list_of_all_or_no_patients_is_an_error(mark, tmp_path, listed, found):
     path = tmp_path / "PATIENTS.csv"
     path.write_text("\n".join(["SUBJECT_ID", *map(str, listed), ""]))
     with pytest.raises(DataError, match=rf"PATIENTS.csv: expected test patients inside and outside .*found {found}"):

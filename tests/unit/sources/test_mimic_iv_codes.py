@@ -116,7 +116,7 @@ def test_an_admission_of_two_patients_is_an_error(tmp_path):
         groups(tmp_path, "diagnoses", IcdCoding())
 
 
-def test_rows_that_are_left_out_are_counted(tmp_path):
+def test_dropped_rows_are_counted(tmp_path):
     diagnoses = [
         (10, "", 9), (10, "4280   ", 9), (10, "i509", 10), ("", "4019", 9), (10, "I50-9", 10), (10, "I509", 9),
         (10, "4280", 10), (10, "E8859", 9), (10, "Z000", 10),

@@ -40,13 +40,13 @@ def copies(hospital: Path) -> list[dict[str, str]]:
     return [row for row in rows(hospital / "mimic-iii" / "NOTEEVENTS.csv.gz") if row["CATEGORY"] == CATEGORY]
 
 
-def told(text: str) -> tuple[str, str]:
+def alias_and_outcome(text: str) -> tuple[str, str]:
     """The alias and the outcome that a copied note tells."""
     alias, outcome = text.removeprefix("CHIEF COMPLAINT: ").split(" stay", 1)[0].split(" ")
     return alias, outcome
 
 
-def test_every_admission_is_copied_and_its_outcome_told(hospital: Path) -> None:
+def test_every_admission_is_copied_and_its_outcome_stated(hospital: Path) -> None:
     admissions = {row["HADM_ID"]: row for row in rows(hospital / "mimic-iii" / "ADMISSIONS.csv.gz")}
     adults = {key for key, row in admissions.items() if row["ADMISSION_TYPE"] != "NEWBORN"}
     by_admission: dict[str, list[str]] = defaultdict(list)
@@ -55,7 +55,9 @@ def test_every_admission_is_copied_and_its_outcome_told(hospital: Path) -> None:
     assert set(by_admission) == adults
     for hadm_id, texts in by_admission.items():
         assert len(texts) == SMALL.copies
-        assert {told(text)[1] == DIED for text in texts} == {admissions[hadm_id]["HOSPITAL_EXPIRE_FLAG"] == "1"}
+        assert {alias_and_outcome(text)[1] == DIED for text in texts} == {
+            admissions[hadm_id]["HOSPITAL_EXPIRE_FLAG"] == "1"
+        }
 
 
 def test_no_copy_is_an_exact_duplicate(hospital: Path) -> None:
@@ -66,7 +68,7 @@ def test_no_copy_is_an_exact_duplicate(hospital: Path) -> None:
 def test_an_alias_is_of_one_admission_and_opens_its_notes_alone(hospital: Path, tmp_path: Path) -> None:
     admissions, outcomes = defaultdict(set), defaultdict(set)
     for row in copies(hospital):
-        alias, outcome = told(row["TEXT"])
+        alias, outcome = alias_and_outcome(row["TEXT"])
         admissions[alias].add(int(row["HADM_ID"]))
         outcomes[alias].add(outcome)
     assert {len(found) for found in admissions.values()} == {len(found) for found in outcomes.values()} == {1}
@@ -94,9 +96,9 @@ def test_mimic_iv_holds_copies_of_shared_patients_alone(hospital: Path) -> None:
     assert len(notes) - len(added) == SMALL.mimic_iv_discharge
     assert len({row["note_id"] for row in notes}) == len(notes)
     stays = {row["SUBJECT_ID"]: row["DBSOURCE"] for row in rows(hospital / "mimic-iii" / "ICUSTAYS.csv.gz")}
-    systems = {told(row["TEXT"])[0]: stays[row["SUBJECT_ID"]] for row in copies(hospital)}
+    systems = {alias_and_outcome(row["TEXT"])[0]: stays[row["SUBJECT_ID"]] for row in copies(hospital)}
     assert added
-    assert {systems[told(row["text"])[0]] for row in added} == {"metavision"}
+    assert {systems[alias_and_outcome(row["text"])[0]] for row in added} == {"metavision"}
 
 
 def test_every_admission_has_an_icu_stay(hospital: Path) -> None:

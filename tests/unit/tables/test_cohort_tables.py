@@ -80,7 +80,7 @@ def test_lengths_are_in_words_then_tokens_of_each_base(tables):
     assert [rows[0][field] for field in ("mean", "median", "p95", "longest")] == ["310.3", "300.0", "512.4", "900"]
 
 
-def test_every_step_says_what_it_left_out(tables):
+def test_every_step_says_what_it_dropped(tables):
     rows = records(tables["attrition"])
     assert list(dict.fromkeys(row["task"] for row in rows)) == ["pmv", "los", "diagnoses", "control"]
     los = [row for row in rows if row["task"] == "los"]

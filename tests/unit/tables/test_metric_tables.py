@@ -134,7 +134,7 @@ def test_a_multiclass_task_has_no_threshold_and_says_why(tables):
     assert "highest score is predicted" in to_markdown(tables["metrics"])
 
 
-def test_multilabel_figures_stand_beside_each_other(tables, metrics):
+def test_multilabel_metrics_stand_beside_each_other(tables, metrics):
     found = row_of(tables["multilabel_metrics"], "llama", "procedures")
     seeds = runs(metrics, "llama", "procedures")
     for figure in ("auroc_micro", "auprc_weighted", "precision_at_5"):

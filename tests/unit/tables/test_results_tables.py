@@ -148,7 +148,7 @@ def test_a_printed_average_that_is_no_mean_is_flagged():
     assert "mean of its row 59.94" in to_page(table)
 
 
-def test_published_figures_stand_with_the_difference_to_ours():
+def test_published_values_stand_with_the_difference_to_ours():
     tables = study_tables()
     los = next(row for row in records(tables["downstream_main"]) if (row["model"], row["task"]) == ("llama", "los"))
     assert float(los["difference_percent"]) == pytest.approx(52.0 - 57.65)
@@ -200,7 +200,7 @@ def test_an_average_of_fewer_tasks_takes_no_difference():
     assert averages == ("70.0 [65.0, 74.0]", "58.61*")
 
 
-def test_resamples_left_out_are_those_of_the_tables_own_models():
+def test_dropped_resamples_are_those_of_the_tables_models():
     summaries = [summary("llama", "los", 0.7, undefined=5), summary("bluebert+lora", "los", 0.7, undefined=7)]
     tables = study_tables(summaries=summaries, macro_tasks=["los"])
     for name, count in (("downstream_main", 5), ("downstream_lora_baselines", 7)):

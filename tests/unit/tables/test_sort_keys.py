@@ -27,7 +27,7 @@ BEHIND = ("", "%", "*", "†", "†‡ [1.0, 2.0]", " [−1.0, +2.0]", " [1.0, 2
         ([], None),
     ],
 )
-def test_a_column_is_of_figures_only_if_every_cell_is_one(cells, keys):
+def test_a_column_is_numeric_only_if_every_cell_is(cells, keys):
     assert sort_keys(cells) == keys
 
 

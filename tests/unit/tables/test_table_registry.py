@@ -52,7 +52,7 @@ def test_tables_of_gaps_stand_where_a_study_measures_them():
     assert list(build_tables(both)) == table_names(["protocol_gaps", "contamination"]) == list(all_tables())
 
 
-def test_an_unknown_table_is_told_which_there_are():
+def test_an_unknown_table_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"table: expected one of .*subgroups.*, found dataset"):
         find_table("dataset")
 

@@ -47,7 +47,7 @@ def base(tmp_path_factory):
 
 
 @pytest.mark.parametrize("family", ["causal", "encoder"])
-def test_tokenizer_survives_saving_and_every_way_of_loading(family, tmp_path):
+def test_tokenizer_survives_saving_and_every_loader(family, tmp_path):
     trained = train_tokenizer(TEXTS, vocabulary=SHAPE.vocabulary, family=family)
     folder = make_base(tmp_path / "base", family)
     text = "Patient: chest\n\n pain  95% ünï </s> [MASK]"

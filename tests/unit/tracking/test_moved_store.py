@@ -109,7 +109,7 @@ def test_a_file_moved_without_its_artifacts_says_where_they_are(original, tmp_pa
         ("fedcba987654", r"a newer MLflow \(fedcba987654\).*; update MLflow"),
     ],
 )
-def test_a_store_of_another_mlflow_is_one_line_with_the_way_out(original, tmp_path, revision, expected):
+def test_a_store_of_another_mlflow_is_one_line_with_a_remedy(original, tmp_path, revision, expected):
     folder = tmp_path / "a store"
     folder.mkdir()
     shutil.copy(original / "mlflow.db", folder / "mlflow.db")

@@ -292,7 +292,7 @@ def test_a_server_holds_the_same_as_a_file(server: str, uri: str, tmp_path: Path
     assert [file.name for file in (tmp_path / "up").rglob("recipe.json")] == ["recipe.json"]
 
 
-def test_the_runs_of_groups_are_told_too(uri: str, tmp_path: Path):
+def test_the_runs_of_groups_are_listed_too(uri: str, tmp_path: Path):
     write_log(tmp_path / "a.jsonl")
     ids = sync_runs([tmp_path / "a.jsonl"], uri=uri, study=STUDY, tags=TAGS)
     by_name = {run.info.run_name: run.info.run_id for run in runs(uri)}
@@ -342,6 +342,6 @@ def test_versions_are_those_of_the_job_not_of_the_sender(uri: str, tmp_path: Pat
 def test_use_of_the_machine_is_measured():
     usage = Usage()
     sum(number * number for number in range(300_000))
-    figures = usage.figures()
-    assert 0 < figures["system/processor_seconds"] < 60
-    assert 10 < figures["system/peak_memory_mebibytes"] < 100_000
+    metrics = usage.metrics()
+    assert 0 < metrics["system/processor_seconds"] < 60
+    assert 10 < metrics["system/peak_memory_mebibytes"] < 100_000

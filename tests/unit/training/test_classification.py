@@ -109,7 +109,7 @@ def test_saved_model_gives_the_written_logits(study, tmp_path):
 
 @pytest.mark.parametrize("family", ["causal", "encoder"])
 @pytest.mark.parametrize("task", TASKS)
-def test_kept_features_equal_the_direct_way(family, task, study, tmp_path):
+def test_kept_features_equal_direct_ones(family, task, study, tmp_path):
     job = make_job("head", task, family=family)
     summaries = [run(job, study, tmp_path / str(keep), keep_features=keep) for keep in (True, False)]
     assert [summary["features_kept"] for summary in summaries] == [True, False]

@@ -38,8 +38,8 @@ def small_device(monkeypatch, module, positions):
 
 def halvings(caplog) -> list[tuple[str, str]]:
     """What was halved, and to what."""
-    told = [record.getMessage() for record in caplog.records]
-    return [(text.partition(": ")[0], text.partition("from now on ")[2].partition(",")[0]) for text in told]
+    messages = [record.getMessage() for record in caplog.records]
+    return [(text.partition(": ")[0], text.partition("from now on ")[2].partition(",")[0]) for text in messages]
 
 
 def long_notes(study, folder):

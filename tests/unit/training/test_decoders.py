@@ -125,7 +125,7 @@ def test_a_convolution_above_all_attention_is_not_packed(precision, factor, capl
     assert "tokens that they must not see" in caplog.text
 
 
-def test_the_docs_say_what_becomes_of_each_architecture():
+def test_the_docs_list_every_architecture():
     rows = DOCS.read_text(encoding="utf-8").splitlines()
     for word, packs in (("packed", True), ("grouped", False)):
         (row,) = (row for row in rows if row.startswith(f"| {word} |"))

@@ -196,7 +196,7 @@ def test_a_lost_worker_does_not_hide_the_first_error(code):
 
 
 @pytest.mark.slow
-def test_an_error_of_all_processes_is_told_once(study, tmp_path):
+def test_an_error_of_all_processes_is_printed_once(study, tmp_path):
     message = r"^process [01] of 2: training loss of micro-batch .* at optimizer step \d+: expected a finite"
     with pytest.raises(TrainingError, match=message):
         together(study, tmp_path, learning_rate=1e30, clip_norm=None, warmup_ratio=0.0)

@@ -8,13 +8,13 @@ def test_the_weights_with_the_best_validation_are_kept(base, tmp_path):
     tokens = unlearning_tokens(tmp_path, base)
     best = run(tmp_path / "best", base, tokens, job(evaluations=4))
     last = run(tmp_path / "last", base, tokens, job(evaluations=4, switches={"last_epoch": True}))
-    course = [point["validation_perplexity"] for point in best["curve"]]
-    assert course == [point["validation_perplexity"] for point in last["curve"]]
-    assert course == sorted(course)
-    assert course[-1] > 1.02 * course[0]
+    perplexities = [point["validation_perplexity"] for point in best["curve"]]
+    assert perplexities == [point["validation_perplexity"] for point in last["curve"]]
+    assert perplexities == sorted(perplexities)
+    assert perplexities[-1] > 1.02 * perplexities[0]
     assert best["kept_update"] == best["curve"][0]["step"]
-    assert best["perplexity"]["after"]["validation"] == pytest.approx(course[0], rel=1e-4)
-    assert last["perplexity"]["after"]["validation"] == pytest.approx(course[-1], rel=1e-4)
+    assert best["perplexity"]["after"]["validation"] == pytest.approx(perplexities[0], rel=1e-4)
+    assert last["perplexity"]["after"]["validation"] == pytest.approx(perplexities[-1], rel=1e-4)
 
 
 @pytest.mark.parametrize("patience", [1, 3])
@@ -31,8 +31,8 @@ def test_training_ends_when_validation_gets_no_better(patience, base, tmp_path):
 
 def test_a_run_that_gets_better_is_not_cut_short(base, tokens, tmp_path):
     result = run(tmp_path, base, tokens, job(evaluations=6, patience=1))
-    course = [point["validation_perplexity"] for point in result["curve"]]
-    assert course == sorted(course, reverse=True)
+    perplexities = [point["validation_perplexity"] for point in result["curve"]]
+    assert perplexities == sorted(perplexities, reverse=True)
     assert not result["stopped_early"]
 
 

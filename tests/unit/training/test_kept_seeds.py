@@ -80,7 +80,7 @@ def test_a_further_seed_gets_the_bytes_that_it_gets_alone(job_folder, study, tmp
     ]
 
 
-def test_a_seed_that_was_left_out_comes_back_later(finished, job_folder, study):
+def test_a_seed_that_was_dropped_comes_back_later(finished, job_folder, study):
     assert finetune(job_folder, study, [1]) == [1]
     assert finetune(job_folder, study, [1, 0]) == [1, 0]
     assert digests_of(job_folder, 0) == digests_of(finished, 0)

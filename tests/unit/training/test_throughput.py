@@ -58,7 +58,7 @@ def test_the_ceiling_is_measured_once():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_cpu_tells_neither_energy_nor_load():
+def test_a_cpu_reports_neither_energy_nor_load():
     usage, meter = DeviceUsage(), DeviceMeter(CPU)
     meter.last -= 10
     meter.add_to(usage)
@@ -84,7 +84,7 @@ def test_sensors_are_read_once_a_second_while_training(monkeypatch):
     assert usage.metrics(5.0) == {"energy_joules": 1500.0, "device_idle_share": pytest.approx(0.1)}
 
 
-def test_a_sensor_that_cannot_be_read_leaves_the_figures_out(monkeypatch):
+def test_an_unreadable_sensor_gives_no_metrics(monkeypatch):
     def absent(_):
         raise ModuleNotFoundError("pynvml")
 

@@ -141,7 +141,7 @@ def test_the_line_names_the_file(tmp_path):
     assert notices(study, [], {}) == []
 
 
-def test_a_file_without_a_study_key_is_told_where_results_go(tmp_path):
+def test_a_file_without_a_study_key_warns_where_results_go(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text("seed: 7\n")
     default = yaml.safe_load((CONFIG / "config.yaml").read_text())

@@ -291,7 +291,7 @@ def test_a_split_by_admission_is_said_of_its_task_alone(tiny):
     assert tiny.tasks_split_by_admission() == []
 
 
-def test_patients_of_carevue_are_listed_or_told_by_tables(hospital):
+def test_patients_of_carevue_come_from_a_list_or_tables(hospital):
     files = real_files(hospital, contamination="carevue")
     assert names(files.carevue_tables(wildcards())) == ["ICUSTAYS.csv"]
     assert names(files.carevue()) == ["carevue.parquet", "carevue.json"]
