@@ -1,16 +1,15 @@
 """Score one model's predictions on one task, all seeds."""
 
-import shutil
 from pathlib import Path
 
 from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.disclosure.splits import hidden_splits
-    from clinical_peft.files import atomic_path, read_json, sha256_file
+    from clinical_peft.files import read_json, sha256_file
     from clinical_peft.metrics.evaluate import evaluate
-    from clinical_peft.runtime.events import append_metrics, read_events
-    from clinical_peft.runtime.lineage import append_inputs
+    from clinical_peft.metrics.scored_run_log import write_scored_log
+    from clinical_peft.runtime.events import read_events
     from clinical_peft.runtime.provenance import environments_of, git_revision, together
 
     recipe = read_json(Path(snakemake.input.recipe))
@@ -36,7 +35,6 @@ with job(snakemake.log[0]):
             replicates=Path(snakemake.output.replicates[index]),
             provenance=revision | together([environments_of(read_events(Path(snakemake.input.run_logs[index])))]),
         )
-        with atomic_path(Path(snakemake.output.run_logs[index])) as copy:
-            shutil.copyfile(snakemake.input.run_logs[index], copy)
-            append_metrics(copy, {f"test_{name}": value for name, value in result.metrics["test"].items()})
-            append_inputs(copy, {cohort.stem: {"path": str(cohort), "sha256": digest, "context": "training"}})
+        write_scored_log(
+            Path(snakemake.input.run_logs[index]), Path(snakemake.output.run_logs[index]), result, cohort=cohort
+        )
