@@ -1,4 +1,7 @@
-"""Kinds of hospital, one package each: a package in this folder that defines `SOURCE` is a source of every study."""
+"""Kinds of hospital, one package each: a package in this folder that defines `SOURCE` is a source of every study.
+
+Package `table` defines none: its hospitals are the tables that a study describes.
+"""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -35,10 +38,11 @@ def read_sources() -> dict[str, Source]:
     for module in iter_modules(__path__):
         place = f"clinical_peft/sources/{module.name}"
         try:
-            source: Source | None = getattr(import_module(f"{__name__}.{module.name}"), "SOURCE", None)
+            found = import_module(f"{__name__}.{module.name}")
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{place}: {error}") from None
-        if source is None and module.ispkg:
+        source: Source | None = getattr(found, "SOURCE", None)
+        if module.ispkg and not hasattr(found, "SOURCE"):
             raise ConfigError(f"{place}: expected SOURCE, found none; declare it or move the package")
         if source is not None and sources.setdefault(source.name, source) is not source:
             raise ConfigError(f"{place}: a second source is called {source.name}; rename one")

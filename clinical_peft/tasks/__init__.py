@@ -4,19 +4,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 from clinical_peft.errors import ConfigError
+from clinical_peft.tasks.own import OwnTask, own_record, own_task
 from clinical_peft.tasks.task import CodeTable, Task, TaskType
 
 __all__ = [
     "CONTROL",
     "PAPER_TASKS",
     "TASKS",
+    "OwnTask",
     "Task",
     "TaskType",
     "find_codes",
     "find_task",
     "read_tasks",
+    "task_from_record",
+    "task_record",
     "titled_task",
 ]
 
@@ -66,6 +71,23 @@ def titled_task(name: str, titles: Mapping[str, str]) -> Task:
     """
     task = find_task(name)
     return replace(task, title=titles.get(name, task.title))
+
+
+def task_record(task: Task) -> dict[str, Any]:
+    """What a job needs to know a task: its name and title, or everything of a task that the study defines."""
+    return own_record(task) if isinstance(task, OwnTask) else {"name": task.name, "title": task.title}
+
+
+def task_from_record(record: Mapping[str, Any]) -> Task:
+    """Rebuild a task from `task_record`; a built-in one may go without its title.
+
+    Raises:
+        ConfigError: It is neither a built-in task nor a whole record of an own one.
+    """
+    if "type" in record:
+        return own_task(record)
+    name = str(record["name"])
+    return titled_task(name, {name: record["title"]} if "title" in record else {})
 
 
 def find_codes(name: str) -> CodeTable:

@@ -138,10 +138,17 @@ class Task:
     summary_shares: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.is_own:
+            return
         if (self.type == "multilabel") != (self.codes is not None):
             raise ValueError(f"task {self.name}: a multilabel task, and no other, names the table of its codes")
         if self.type != "multilabel" and not self.classes:
             raise ValueError(f"task {self.name}: names no classes")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a study defines it, rather than this package."""
+        return False
 
     @property
     def multilabel(self) -> bool:
