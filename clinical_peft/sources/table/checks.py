@@ -1,0 +1,79 @@
+"""What is wrong with a user's table, as far as its header and first rows show it, before the first job."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from clinical_peft.data.label_files import read_label_file
+from clinical_peft.data.label_values import LabelReader
+from clinical_peft.data.user_tables import Batch, read_batches
+from clinical_peft.errors import DataError
+from clinical_peft.sources.table.rows import read_table_rows, table_columns
+from clinical_peft.sources.table.spec import TableSpec
+from clinical_peft.sources.table.splits import RowSplits
+from clinical_peft.tasks import OwnTask
+
+FIRST_ROWS = 100
+
+
+def check_table_file(spec: TableSpec, tasks: Sequence[OwnTask]) -> None:
+    """Read the first rows of a table as its import and the cohorts of its tasks do.
+
+    Args:
+        spec: The table.
+        tasks: Tasks of the table.
+
+    Raises:
+        ConfigError: The split lacks something, or declared classes contradict themselves.
+        DataError: A file is missing, malformed or empty, or lacks a column; of the first rows one has no id, or that of
+            another, a time that is none, a label of no class, or the name of no split; or none of many has a text.
+    """
+    readers = [LabelReader(task) for task in tasks]
+    splits = RowSplits(spec, salt="")
+    labels = [column for reader in readers for column in reader.columns]
+    for given, path in spec.paths.items():
+        ids: set[str] = set()
+        texts = rows = 0
+        for batch in _first(read_batches(Path(path), [*table_columns(spec), *labels])):
+            read = read_table_rows(spec, batch, splits, given)
+            _check_new(batch, spec.id, read.ids, ids)
+            for reader in readers:
+                reader.read(batch)
+            texts += pc.sum(pc.greater(pc.binary_length(read.texts), 0)).as_py()
+            rows += len(read.ids)
+        if not texts:
+            raise DataError(
+                f"{path}: column {', '.join(spec.text)}: expected texts, found none in the first {rows} rows; name the "
+                "column of the text"
+            )
+
+
+def check_label_file(task: OwnTask) -> None:
+    """Read the first rows of a file of labels as its task does.
+
+    Raises:
+        ConfigError: As for `read_label_file`.
+        DataError: The same.
+    """
+    read_label_file(task, rows=FIRST_ROWS)
+
+
+def _first(batches: Iterator[Batch]) -> Iterator[Batch]:
+    left = FIRST_ROWS
+    for batch in batches:
+        columns = {name: values[:left] for name, values in batch.columns.items()}
+        yield Batch(batch.path, batch.word, batch.numbers[:left], columns)
+        left -= len(batch.numbers)
+        if left <= 0:
+            return
+
+
+def _check_new(batch: Batch, column: str, found: Sequence[str], known: set[str]) -> None:
+    for position, one in enumerate(found):
+        if one in known:
+            raise DataError(
+                f"{batch.place(position, column)}: expected each id once, found one of an earlier row; keep one row of "
+                "each id"
+            )
+        known.add(one)
