@@ -60,7 +60,8 @@ def year_groups(mimic_iv: Path) -> dict[int, str | None]:
             f"{mimic_iv}: column anchor_year_group of patients: expected {', '.join(_YEARS)}, found other years of "
             f"{unknown:,} patients; fetch the table again"
         )
-    return dict(zip(patients["subject_id"].astype(int).tolist(), eras.where(eras.notna(), None).tolist(), strict=True))
+    years = eras.astype(object).where(eras.notna(), None)
+    return dict(zip(patients["subject_id"].astype(int).tolist(), years.tolist(), strict=True))
 
 
 def patient_attributes(mimic_iv: Path) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """A user's table of notes, read and split: what its corpus, its cohorts and its subgroups are made from."""
 
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from clinical_peft.sources.table.splits import (
     patients_in_two_splits,
 )
 from clinical_peft.sources.table.staging import StagedRows, stage_rows
+
+logger = logging.getLogger(__name__)
 
 IDS_BY_SPLIT = b"ids_by_split"
 """Key of the metadata of an imported table whose ids are `{split}/{id}`."""
@@ -113,6 +116,8 @@ def _patients(spec: TableSpec, staged: StagedRows, threshold: float, words: int)
     for key, one in zip(keys, ids, strict=True):
         least[key] = min(least.get(key, one), one)
     numbers = {key: number for number, key in enumerate(least)}
+    if len(numbers) > len({*groups}):
+        logger.warning("table %s: near-duplicate notes stand in different splits, as its file says", spec.name)
     return Patients(np.array([numbers[key] for key in keys], np.uint64), [least[key] for key in keys], _id_type(staged))
 
 
