@@ -4,13 +4,14 @@ What training rows lack cannot be predicted: such rows (or, of a multilabel task
 The same happens to classes that a study declares.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from clinical_peft.data.hash_split import SPLITS
+from clinical_peft.data.label_columns import LabelCollector, LabelColumn
 from clinical_peft.data.label_values import Label
 from clinical_peft.data.subgroups import OTHER
 from clinical_peft.data.whole_numbers import whole_number
@@ -21,6 +22,7 @@ MOST_CLASSES = 2_000
 UNKNOWN_LABELS = "labels that are not in the label space"
 OF_KNOWN_CLASS = "of a class that training rows have"
 OF_KNOWN_LABELS = "with labels of the label space"
+_TRAIN = SPLITS.index("train")
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,35 @@ class LabelSpace:
     Attributes:
         classes: The ordered classes.
         kept: Positions of the rows that have a label of the space, int64 of shape (kept,), ascending.
-        labels: Their labels: positions in `classes`, or lists of classes of a multilabel task.
+        labels: Their labels, of shape (kept,): int64 positions in `classes`, or lists of strings of a multilabel task.
         step: What was kept, for the attrition table.
         left_out: Numbers of labels that were dropped from rows, by reason.
     """
 
     classes: list[str]
     kept: np.ndarray
-    labels: list[int] | list[list[str]]
+    labels: pa.Array
     step: str
     left_out: Mapping[str, int]
 
 
 def label_space(task: OwnTask, labels: Sequence[Label], splits: Sequence[str]) -> LabelSpace:
+    """Find the label space of a task as `label_space_of` does.
+
+    Args:
+        task: The task.
+        labels: Label of each row, from `LabelReader`, lists or tuples of a multilabel task.
+        splits: Split of each row.
+
+    Raises:
+        DataError: As for `label_space_of`.
+    """
+    collector = LabelCollector()
+    collector.add(labels)
+    return label_space_of(task, collector.column(), np.array([SPLITS.index(split) for split in splits], np.int8))
+
+
+def label_space_of(task: OwnTask, labels: LabelColumn, ranks: np.ndarray) -> LabelSpace:
     """Find the label space of a task, and the label of each row in it.
 
     Classes stand in the order that the study declares, or sorted (numbers by their value). With `min_class_size`, a
@@ -51,47 +69,54 @@ def label_space(task: OwnTask, labels: Sequence[Label], splits: Sequence[str]) -
 
     Args:
         task: The task.
-        labels: Label of each row, from `LabelReader`.
-        splits: Split of each row.
+        labels: Labels of rows that all have one.
+        ranks: Split of each row as a position in `SPLITS`, int8 of shape (rows,).
 
     Raises:
         DataError: A split is empty; there are too many classes, or too few: two of a binary task, no more, both in
-            training; two of a multiclass task; one of a multilabel task, in every split.
+            training; two of another task.
     """
-    _check_splits(task, splits)
-    if task.multilabel:
-        return _several(task, labels, splits)
-    counts = Counter(str(label) for label, split in zip(labels, splits, strict=True) if split == "train")
+    _check_splits(task, ranks)
+    counts = np.bincount(labels.codes[ranks[labels.rows] == _TRAIN], minlength=len(labels.names))
+    return _several(task, labels, ranks, counts) if task.multilabel else _single(task, labels, ranks, counts)
+
+
+def _single(task: OwnTask, labels: LabelColumn, ranks: np.ndarray, counts: np.ndarray) -> LabelSpace:
     if task.binary:
-        _check_binary(task, counts, labels)
-    least = 1 if task.binary else task.min_class_size
-    frequent = [name for name, count in counts.items() if count >= least]
-    pools = len(frequent) < len(counts)
+        _check_binary(task, labels, counts)
+    frequent = _frequent(labels, counts, 1 if task.binary else task.min_class_size)
+    pools = len(frequent) < np.count_nonzero(counts)
     classes = [name for name in _ordered(task, frequent) if name != OTHER or not pools] + ([OTHER] if pools else [])
-    _check_number(task, classes, least=2)
+    _check_number(task, classes)
     index = {name: position for position, name in enumerate(classes)}
-    found = [index.get(str(label), index[OTHER] if pools else -1) for label in labels]
-    kept = [row for row, label in enumerate(found) if label >= 0]
-    space = LabelSpace(classes, np.array(kept, np.int64), [found[row] for row in kept], OF_KNOWN_CLASS, {})
-    _check_splits(task, [splits[row] for row in kept])
-    return space
+    rest = index[OTHER] if pools else -1
+    found = np.array([index.get(name, rest) for name in labels.names], np.int64)[labels.codes]
+    kept = np.flatnonzero(found >= 0)
+    _check_splits(task, ranks[kept])
+    return LabelSpace(classes, kept, pa.array(found[kept]), OF_KNOWN_CLASS, {})
 
 
-def _several(task: OwnTask, labels: Sequence[Label], splits: Sequence[str]) -> LabelSpace:
-    training = (label for label, split in zip(labels, splits, strict=True) if split == "train")
-    counts = Counter(name for label in training for name in label)
-    classes = _ordered(task, [name for name, count in counts.items() if count >= max(1, task.min_class_size)])
-    _check_number(task, classes, least=2)
-    known = {*classes}
-    found = [[name for name in label if name in known] for label in labels]
-    dropped = sum(map(len, labels)) - sum(map(len, found))
-    for split in SPLITS:
-        if not any(label for label, own in zip(found, splits, strict=True) if own == split):
+def _several(task: OwnTask, labels: LabelColumn, ranks: np.ndarray, counts: np.ndarray) -> LabelSpace:
+    classes = _ordered(task, _frequent(labels, counts, task.min_class_size))
+    _check_number(task, classes)
+    known = np.isin(labels.names, classes)[labels.codes]
+    rows = labels.rows[known]
+    for rank, split in enumerate(SPLITS):
+        if not (ranks[rows] == rank).any():
             raise DataError(
                 f"cohort {task.name}: expected labels of the label space in every split, found none in {split}; give "
                 "more patients or another split"
             )
-    return LabelSpace(classes, np.arange(len(found)), found, OF_KNOWN_LABELS, {UNKNOWN_LABELS: dropped})
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(labels)))])
+    names = pa.array(labels.names, pa.string()).take(pa.array(labels.codes[known]))
+    lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), names)
+    dropped = int(np.count_nonzero(~known))
+    return LabelSpace(classes, np.arange(len(labels)), lists, OF_KNOWN_LABELS, {UNKNOWN_LABELS: dropped})
+
+
+def _frequent(labels: LabelColumn, counts: np.ndarray, least: int) -> list[str]:
+    """Return the labels of so many training rows, and of one at least."""
+    return [name for name, count in zip(labels.names, counts.tolist(), strict=True) if count >= max(1, least)]
 
 
 def _ordered(task: OwnTask, names: Sequence[str]) -> list[str]:
@@ -105,33 +130,34 @@ def _ordered(task: OwnTask, names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (numbers[name], name))
 
 
-def _check_splits(task: OwnTask, splits: Sequence[str]) -> None:
-    if empty := [split for split in SPLITS if split not in {*splits}]:
+def _check_splits(task: OwnTask, ranks: np.ndarray) -> None:
+    counts = np.bincount(ranks, minlength=len(SPLITS))
+    if empty := [split for split, count in zip(SPLITS, counts, strict=True) if not count]:
         raise DataError(
             f"cohort {task.name}: expected rows with a label in every split, found none in {', '.join(empty)}; give "
             "more labels or patients, or another split"
         )
 
 
-def _check_binary(task: OwnTask, counts: Counter[str], labels: Sequence[Label]) -> None:
-    found = task.classes or {*labels}
-    if len(found) != 2:
+def _check_binary(task: OwnTask, labels: LabelColumn, counts: np.ndarray) -> None:
+    classes = len(task.classes or np.unique(labels.codes))
+    if classes != 2:
         raise DataError(
-            f"cohort {task.name}: expected two classes of a binary task, found {len(found):,}; correct the "
-            "labels, or set type: multiclass"
+            f"cohort {task.name}: expected two classes of a binary task, found {classes:,}; correct the labels, or set "
+            "type: multiclass"
         )
-    if missing := 2 - len(counts):
+    if (in_training := np.count_nonzero(counts)) < 2:
         raise DataError(
-            f"cohort {task.name}: expected both classes in the training split, found {2 - missing}; give more patients "
+            f"cohort {task.name}: expected both classes in the training split, found {in_training}; give more patients "
             "or another split"
         )
 
 
-def _check_number(task: OwnTask, classes: Sequence[str], least: int) -> None:
-    if len(classes) < least:
+def _check_number(task: OwnTask, classes: Sequence[str]) -> None:
+    if len(classes) < 2:
         raise DataError(
-            f"cohort {task.name}: expected {least} classes or more in the training split, found {len(classes)}; give "
-            "more labels, or a lower min_class_size"
+            f"cohort {task.name}: expected 2 classes or more in the training split, found {len(classes)}; give more "
+            "labels, or a lower min_class_size"
         )
     if len(classes) > MOST_CLASSES:
         raise DataError(

@@ -7,7 +7,6 @@ multilabel task, texts name their labels as they stand: `250.0` is a code.
 """
 
 import re
-import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -39,7 +38,6 @@ class LabelReader:
         check_declared(task)
         self._task = task
         self._classes = {_whole(name): name for name in task.classes} | {name: name for name in task.classes}
-        self._known: dict[Label, Label] = {}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -53,16 +51,13 @@ class LabelReader:
             DataError: A value is no label of the task.
         """
         if len(self.columns) > 1:
-            found = self._flags(batch)
-        else:
-            one = self._several if self._task.multilabel else self._single
-            (column,) = self.columns
-            found = [
-                None if is_missing(value) else one(value, batch, position)
-                for position, value in enumerate(batch.columns[column])
-            ]
-        # Equal labels are held once.
-        return [None if label is None else self._known.setdefault(label, label) for label in found]
+            return self._flags(batch)
+        one = self._several if self._task.multilabel else self._single
+        (column,) = self.columns
+        return [
+            None if is_missing(value) else one(value, batch, position)
+            for position, value in enumerate(batch.columns[column])
+        ]
 
     def _single(self, value: Any, batch: Batch, position: int) -> str:
         place = batch.place(position, self.columns[0])
@@ -117,7 +112,7 @@ class LabelReader:
             raise DataError(
                 f"{place}: expected labels of the {len(self._task.classes)} declared classes, found another; {_REPAIR}"
             )
-        return tuple(dict.fromkeys(sys.intern(label) for label in labels))
+        return tuple(dict.fromkeys(labels))
 
     def _flags(self, batch: Batch) -> list[Label | None]:
         """Read one column of 0 and 1 per label; a row that lacks one of them has no label."""

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from clinical_peft.data.label_files import read_label_file
 from clinical_peft.data.label_values import LabelReader
 from clinical_peft.data.user_tables import Batch, read_batches
-from clinical_peft.errors import DataError
+from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.sources.table.rows import read_table_rows, table_columns
 from clinical_peft.sources.table.spec import TableSpec
 from clinical_peft.sources.table.splits import RowSplits
@@ -25,10 +25,12 @@ def check_table_file(spec: TableSpec, tasks: Sequence[OwnTask]) -> None:
         tasks: Tasks of the table.
 
     Raises:
-        ConfigError: The split lacks something, or declared classes contradict themselves.
+        ConfigError: The split lacks something, declared classes contradict themselves, or a label is part of the text.
         DataError: A file is missing, malformed or empty, or lacks a column; of the first rows one has no id, or that of
             another, a time that is none, a label of no class, or the name of no split; or none of many has a text.
     """
+    for task in tasks:
+        check_columns(spec, task)
     readers = [LabelReader(task) for task in tasks]
     splits = RowSplits(spec, salt="")
     labels = [column for reader in readers for column in reader.columns]
@@ -47,6 +49,19 @@ def check_table_file(spec: TableSpec, tasks: Sequence[OwnTask]) -> None:
                 f"{path}: column {', '.join(spec.text)}: expected texts, found none in the first {rows} rows; name the "
                 "column of the text"
             )
+
+
+def check_columns(spec: TableSpec, task: OwnTask) -> None:
+    """Check that no label of a task is part of the text, where a model would read it.
+
+    Raises:
+        ConfigError: A column is both.
+    """
+    if shared := [column for column in task.label_columns if column in spec.text]:
+        raise ConfigError(
+            f"tasks.{task.name}: expected labels apart from the text of table {spec.name}, found column "
+            f"{', '.join(shared)} in both; drop it from data.tables.{spec.name}.text"
+        )
 
 
 def check_label_file(task: OwnTask) -> None:

@@ -1,6 +1,6 @@
 """The cohort of a task from a user's table: its imported rows, and their labels from the file again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinical_peft.data.attrition import NOTES, Attrition
-from clinical_peft.data.label_spaces import LabelSpace, label_space
-from clinical_peft.data.label_values import Label, LabelReader
+from clinical_peft.data.hash_split import SPLITS
+from clinical_peft.data.label_columns import LabelCollector, LabelColumn
+from clinical_peft.data.label_spaces import LabelSpace, label_space_of
+from clinical_peft.data.label_values import LabelReader
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.patients import with_source
 from clinical_peft.data.stated_outcomes import fold
@@ -59,60 +61,76 @@ def build_table_cohort(
         DataError: The file has changed or is malformed; a label is none of the task; there are too few or too many
             classes, or a split is empty.
     """
-    file = pq.ParquetFile(imported, pre_buffer=False)
-    attrition = Attrition.from_metadata(file.schema_arrow.metadata)
-    ids = pq.read_table(imported, columns=["hadm_id", "subject_id", "split"])
-    labels = _labels(spec, task, ids["hadm_id"], IDS_BY_SPLIT in (file.schema_arrow.metadata or {}))
-    rows = np.array([row for row, label in enumerate(labels) if label is not None], np.int64)
-    _record(attrition, "with a label", ids, rows)
+    imported = Path(imported)
+    found = pq.read_schema(imported)
+    attrition = Attrition.from_metadata(found.metadata)
+    patients = _numbers(imported, "subject_id")
+    labels = _labels(spec, task, imported, by_split=IDS_BY_SPLIT in (found.metadata or {}))
+
+    def count(step: str, rows: np.ndarray, left_out: Mapping[str, int] | None = None) -> None:
+        counted = len(np.unique(patients[rows]))
+        attrition.add(step, rows=len(rows), patients=counted, unit=NOTES, left_out=left_out)
+
+    rows = np.flatnonzero(~labels.missing)
+    count("with a label", rows)
     if drop_stated_outcomes:
         rows = rows[~_stating(task, imported)[rows]]
-        _record(attrition, "without a stated outcome", ids, rows)
-    splits = ids["split"].take(rows).to_pylist()
-    space = label_space(task, [label for row in rows.tolist() if (label := labels[row]) is not None], splits)
-    del labels, splits
+        count("without a stated outcome", rows)
+    space = label_space_of(task, labels.take(rows), _ranks(imported)[rows])
     rows = rows[space.kept]
-    _record(attrition, space.step, ids, rows, space)
-    _write(spec, task, Path(imported), Path(output), ids["hadm_id"], rows, space)
+    count(space.step, rows, space.left_out)
+    _write(spec, task, imported, Path(output), rows, space)
     write_json(classes_output, space.classes)
     write_json(attrition_output, attrition.steps)
     return attrition.steps
 
 
-def _labels(spec: TableSpec, task: OwnTask, ids: pa.ChunkedArray, by_split: bool) -> list[Label | None]:
-    """Read the label of each imported row, found by its id."""
-    reader = LabelReader(task)
-    labels: list[Label | None] = []
-    read: list[pa.Array] = []
+def _column(imported: Path, name: str) -> pa.Array:
+    return pq.read_table(imported, columns=[name])[name].combine_chunks()
+
+
+def _numbers(imported: Path, name: str) -> np.ndarray:
+    """Number the values of a column, int32 of shape (rows,)."""
+    return np.asarray(_column(imported, name).dictionary_encode().indices)
+
+
+def _ranks(imported: Path) -> np.ndarray:
+    """Return the split of each row as a position in `SPLITS`, int8 of shape (rows,)."""
+    return np.asarray(pc.index_in(_column(imported, "split"), pa.array(SPLITS)).cast(pa.int8()))
+
+
+def _labels(spec: TableSpec, task: OwnTask, imported: Path, *, by_split: bool) -> LabelColumn:
+    """Read the label of each imported row from the file, where the rows stand in the same order."""
+    reader, collector = LabelReader(task), LabelCollector()
+    ids = _ids(imported)
+    wanted = next(ids, None)
     for split, path in spec.paths.items():
         for batch in read_batches(Path(path), [spec.id, *reader.columns]):
-            names = required_ids(batch, spec.id)
-            read.append(pa.array([id_by_split(split, name) for name in names] if by_split else names, pa.string()))
-            labels += reader.read(batch)
-    try:
-        known = pa.chunked_array(read, pa.string()).cast(ids.type)
-    except pa.ArrowInvalid:
-        known = pa.chunked_array([], ids.type)
-    places = pc.index_in(ids, value_set=known)
-    if places.null_count:
+            labels = []
+            for name, label in zip(required_ids(batch, spec.id), reader.read(batch), strict=True):
+                if (id_by_split(split, name) if by_split else name) == wanted:
+                    labels.append(label)
+                    wanted = next(ids, None)
+            collector.add(labels)
+    if wanted is not None:
         raise DataError(
-            f"{spec.files[0]}: column {spec.id}: expected the ids of the imported rows, found {places.null_count:,} "
-            "missing; the file has changed: import it again"
+            f"{spec.files[0]}: column {spec.id}: expected the ids of the imported rows in their order, found others; "
+            "the file has changed: import it again"
         )
-    return [labels[place] for place in places.to_pylist()]
+    return collector.column()
 
 
-def _record(attrition: Attrition, step: str, ids: pa.Table, rows: np.ndarray, space: LabelSpace | None = None) -> None:
-    patients = pc.count_distinct(ids["subject_id"].take(rows)).as_py()
-    attrition.add(step, rows=len(rows), patients=patients, unit=NOTES, left_out=space.left_out if space else None)
+def _ids(imported: Path) -> Iterator[str]:
+    for batch in pq.ParquetFile(imported, pre_buffer=False).iter_batches(_BATCH_ROWS, columns=["hadm_id"]):
+        yield from map(str, batch["hadm_id"].to_pylist())
 
 
 def _stating(task: OwnTask, imported: Path) -> np.ndarray:
     """Return which texts state the outcome, bool of shape (rows,)."""
-    found: list[bool] = []
+    stating: list[bool] = []
     for batch in pq.ParquetFile(imported, pre_buffer=False).iter_batches(_BATCH_ROWS, columns=["text"]):
-        found += [states_own_outcome(task, text) for text in batch["text"].to_pylist()]
-    return np.array(found, bool)
+        stating += [states_own_outcome(task, text) for text in batch["text"].to_pylist()]
+    return np.array(stating, bool)
 
 
 def states_own_outcome(task: OwnTask, text: str) -> bool:
@@ -130,17 +148,15 @@ def _write(
     task: OwnTask,
     imported: Path,
     output: Path,
-    ids: pa.ChunkedArray,
     rows: np.ndarray,
     space: LabelSpace,
 ) -> None:
     kind = pa.list_(pa.string()) if task.multilabel else pa.int64()
     optional = [name for name, column in (("time", spec.time), ("site", spec.site)) if column]
     described = with_source(_schema(pq.read_schema(imported), kind, optional), spec.name)
-    order = np.asarray(pc.sort_indices(ids.take(rows)))
+    order = np.asarray(pc.sort_indices(_column(imported, "hadm_id").take(pa.array(rows))))
     places = np.empty(len(rows), np.int64)
     places[order] = np.arange(len(rows))
-    labels = pa.array(space.labels, kind)
     names = [name for name in described.names if name != "label"]
     size = pq.read_metadata(imported)
     # Uncompressed bytes of the file stand for those of its texts.
@@ -149,7 +165,7 @@ def _write(
     def tables() -> Iterator[pa.Table]:
         done = 0
         for table, here in _chosen(imported, names, rows):
-            yield table.append_column("label", labels[done : done + here])
+            yield table.append_column("label", space.labels[done : done + here])
             done += here
 
     with parquet_writer(output, described) as writer:

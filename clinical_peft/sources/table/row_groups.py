@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from clinical_peft.data.note_table import ROW_GROUP_CHARACTERS, ROW_GROUP_ROWS
 from clinical_peft.files import PARTIAL
 
-_BUCKET_BYTES = 32 << 20
+_BUCKET_BYTES = 8 << 20
 _MOST_BUCKETS = 256
 
 

@@ -81,7 +81,7 @@ def test_the_label_space_comes_from_training_labels(tmp_path):
     found = labels_of(tmp_path, "id,label\n100,b\n101,a\n102,b\n103,c\n104,a\n", kind="multiclass")
     splits = ["train", "train", "validation", "test", "test"]
     space = label_space(task_of("", kind="multiclass"), found.frame["label"].tolist(), splits)
-    assert (space.classes, space.labels, space.kept.tolist()) == (["a", "b"], [1, 0, 1, 0], [0, 1, 2, 4])
+    assert (space.classes, space.labels.to_pylist(), space.kept.tolist()) == (["a", "b"], [1, 0, 1, 0], [0, 1, 2, 4])
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")

@@ -3,7 +3,7 @@
 import pytest
 from own_tables import labelled_rows, own_task_of, table_of, write_rows
 
-from clinical_peft.errors import DataError
+from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.sources.table.checks import check_label_file, check_table_file
 from clinical_peft.sources.table.spec import SplitSpec
 
@@ -21,7 +21,7 @@ def check(tmp_path, rows, **columns):
     check_table_file(table_of(path, split=SPLIT, time="admitted", **columns), [BINARY])
 
 
-def test_a_good_file_passes_without_every_split_in_its_first_rows(tmp_path):
+def test_first_rows_of_one_split_pass(tmp_path):
     check(tmp_path, rows_of())
 
 
@@ -56,6 +56,11 @@ def test_a_missing_column_is_an_error(tmp_path, column):
 def test_first_rows_without_any_text_are_an_error(tmp_path):
     with pytest.raises(DataError, match="column note: expected texts, found none in the first 100 rows"):
         check(tmp_path, [row | {"note": ""} for row in rows_of()])
+
+
+def test_a_label_in_the_text_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"tasks\.own: expected labels apart from the text .* column outcome in both"):
+        check(tmp_path, rows_of(), text=("note", "outcome"))
 
 
 def test_a_label_file_is_checked_as_it_is_read(tmp_path):

@@ -111,7 +111,7 @@ def test_booleans_are_labels_only_where_they_are_declared(tmp_path):
             cohort_of(rows, BINARY, tmp_path, name=name)
 
 
-def test_a_label_outside_the_declared_classes_is_an_error_with_its_row(tmp_path):
+def test_a_label_outside_the_declared_classes_is_an_error(tmp_path):
     rows = labelled_rows(train=["yes", "no"], validation=["no"], test=["Smith"])
     with pytest.raises(DataError, match=r"row 5, column outcome: expected one of the 2 declared classes") as caught:
         cohort_of(rows, own_task_of("binary", classes=("yes", "no")), tmp_path)
