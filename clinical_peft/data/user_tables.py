@@ -24,6 +24,7 @@ from clinical_peft.errors import DataError
 
 BATCH_ROWS = 500
 _BATCH_CHARACTERS = 4 << 20
+_BLOCK_SIZE = 1 << 20  # bytes, of which pyarrow reads 32 blocks ahead; no row of a CSV file may be longer
 _GREATEST_EXACT = 2**53  # a float from it on may have been rounded
 
 
@@ -129,7 +130,7 @@ def row_word(path: Path) -> str:
 
 def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[Batch]:
     rows = HEADER_ROWS
-    for batch in stream_table(path, columns):
+    for batch in stream_table(path, columns, block_size=_BLOCK_SIZE):
         values = {name: array.to_pylist() for name, array in zip(columns, batch.columns, strict=True)}
         yield from _in_batches(path, range(rows + 1, rows + 1 + batch.num_rows), values)
         rows += batch.num_rows

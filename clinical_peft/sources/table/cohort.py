@@ -41,7 +41,7 @@ def build_table_cohort(
 ) -> list[dict[str, object]]:
     """Write the cohort of a task on a user's table, its label space and its attrition.
 
-    Memory grows by the labels, not by the texts.
+    Memory grows by the ids and labels, not by the texts.
 
     Args:
         spec: The table.

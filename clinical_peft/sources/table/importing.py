@@ -67,7 +67,7 @@ def import_table(
     Notes are cleaned as those of `clinical_peft.data.note_files`; empty ones are dropped, equal ones are kept. Where
     the table names no patient, near-duplicate notes form one, whose name is their least id; where it also says of each
     row in which split it stands (a column, or one file per split), they do so within each split. Memory grows by about
-    20 bytes a row; without a column of patients, by the texts.
+    150 bytes a row; without a column of patients, by the texts.
 
     Args:
         spec: The table.

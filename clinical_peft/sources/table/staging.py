@@ -1,6 +1,6 @@
 """A user's table read once, its rows with a text kept aside until it is known of all what ids and patients are.
 
-Only texts and columns of rows go to disk; what decides about rows is held in memory, about 20 bytes a row.
+Only texts and columns of rows go to disk; what decides about rows is held in memory.
 """
 
 from collections.abc import Iterator
