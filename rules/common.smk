@@ -22,7 +22,8 @@ try:
 
     prepare_process(installation=Path(snakemake.__file__))
     all_tables()
-    study = load_study(config, workflow.overwrite_configfiles)
+    given = workflow.config_settings.overwrite_config
+    study = load_study(config, workflow.overwrite_configfiles, given)
 except ClinicalPeftError as error:
     end_with_line(error)
 
@@ -33,7 +34,7 @@ files = StudyFiles(study)
 controller = Controller(files)
 workflow.delete_output = controller.guard_deletion(workflow.delete_output)
 if workflow.is_main_process:
-    for notice in notices(study, workflow.overwrite_configfiles, workflow.config_settings.overwrite_config):
+    for notice in notices(study, workflow.overwrite_configfiles, given):
         print(notice, file=sys.stderr)
 
 
@@ -41,6 +42,7 @@ wildcard_constraints:
     corpus=files.names.corpus,
     admission=files.names.admission,
     task=files.names.task,
+    table=files.names.table,
     base=files.names.base,
     adapter=files.names.adapter,
     model=files.names.model,

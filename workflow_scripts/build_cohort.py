@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
     from clinical_peft.disclosure.counts import shown_counts
     from clinical_peft.runtime.events import JsonlLog
     from clinical_peft.sources import OutcomeFiles, find_source
+    from clinical_peft.tasks import task_from_record
 
     params, given = snakemake.params, snakemake.input
     optional = {
@@ -17,7 +18,7 @@ with job(snakemake.log[0]):
     files = OutcomeFiles(folder=Path(params.tables), icd=params.icd, **optional)
     log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=snakemake.wildcards.task, parent="data")
     attrition = build_cohort(
-        params.task,
+        task_from_record(params.task),
         admission_notes=Path(given.notes),
         outcomes=find_source(params.source).outcomes(files),
         splits="hash" if params.splits == "hash" else Path(params.splits),
@@ -29,5 +30,5 @@ with job(snakemake.log[0]):
         classes_output=Path(snakemake.output.classes),
         attrition_output=Path(snakemake.output.attrition),
     )
-    log.params({"task": params.task, **params.switches})
+    log.params({"task": params.task["name"], **params.switches})
     log.metrics(shown_counts({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]}))

@@ -14,10 +14,11 @@ from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.switches import (
     SWITCHES,
     Stage,
+    Switch,
     name_protocol,
     resolve_switches,
 )
-from clinical_peft.sources import SOURCES, find_source
+from clinical_peft.sources import SOURCES, find_source, hospital_corpora
 
 ALL = "paper"
 MARK = "@"
@@ -77,8 +78,8 @@ def _under(name: str, switch: str | None, *stages: Stage) -> str:
 
 
 def notes_of_shards(corpus: str) -> str:
-    """Name of the notes that the token shards of a corpus are made from."""
-    return _under(corpus, switch_of(corpus), "corpus")
+    """Name of the notes that the token shards of a corpus are made from; no switch changes a user's own."""
+    return _under(corpus, switch_of(corpus), "corpus") if plain(corpus) in hospital_corpora() else plain(corpus)
 
 
 def shards_of_adapter(study: Study, adapter: str) -> str:
@@ -174,7 +175,7 @@ def may_change(study: Study, switch: str, task: str) -> bool:
     if switch == ALL:
         return True
     choice = SWITCHES[switch]
-    if study.resolved_switches[switch] or not choice.is_for_task(task):
+    if study.resolved_switches[switch] or not is_for_cohort(study, choice, task):
         return False
     if not choice.is_for_source(study.cohorts.source):
         return False
@@ -236,4 +237,11 @@ def _ablation(study: Study, model: str, switch: str, task: str) -> Ablation:
     clinical = study.models[model].clinical
     stages: tuple[Stage, ...] = ("model", *ADAPTER_STAGES) if clinical else ("model",)
     name = _under(model, switch, *stages)
-    return Ablation(switch, task, name, _under(task, switch, "admission", "cohort"), adapter_of_model(study, name))
+    cohort = _under(task, switch, "admission", "cohort") if study.table_of(task) is None else task
+    return Ablation(switch, task, name, cohort, adapter_of_model(study, name))
+
+
+def is_for_cohort(study: Study, switch: Switch, task: str) -> bool:
+    """Whether a switch may change runs of a task; one of a hospital's notes and labels changes none of an own table."""
+    own = study.table_of(task) is not None
+    return switch.is_for_task(study.task_of(task)) and not (own and {*switch.stages} <= {"admission", "cohort"})

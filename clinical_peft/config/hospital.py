@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from clinical_peft.config.sections import Name, NoteFile, Section, Seed, UserPath
+from clinical_peft.config.tables import Table
 from clinical_peft.sources import SOURCES, data_folders, find_source
 
 
@@ -50,6 +51,9 @@ class Data(_Folders):
         None, description="PATIENTS file of mimic3-carevue; null approximates its patients by ICUSTAYS.DBSOURCE"
     )
     note_files: dict[Name, NoteFile] = Field({}, description="other corpora, by name")
+    tables: dict[Name, Table] = Field(
+        {}, description="own files of notes, by name: each a corpus, and a source of tasks (docs/data.md)"
+    )
     general_corpus: Name | None = Field(
         None,
         description="general text on which forgetting is measured: `general` or one of `note_files`; null is `general` "

@@ -19,21 +19,13 @@ from clinical_peft.recipes import LanguageRecipe, Shape
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
 from clinical_peft.recipes.families import Family, find_family
 from clinical_peft.recipes.kinds import Kind
-from clinical_peft.tasks import TASKS
 from clinical_peft.tracking.stores import EXPECTED, holds_credentials, is_store
 
 # A file name holds 255 bytes, and the workflow adds switches and endings to a name.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$", max_length=100)]
 
-
-def _known_task(name: str) -> str:
-    if name not in TASKS:
-        raise ValueError(f"expected one of {', '.join(TASKS)}")
-    return name
-
-
-TaskName = Annotated[str, AfterValidator(_known_task), Field(json_schema_extra={"enum": [*TASKS]})]
-"""A task of `clinical_peft.tasks`."""
+TaskName = Name
+"""A built-in task (`clinical_peft.tasks`), or one that the study defines."""
 
 
 Partial = dict[str, Any]
@@ -194,31 +186,6 @@ class Model(Section):
     task_recipes: dict[TaskName, Partial] = Field({}, description="overrides of `recipe` on single tasks")
 
 
-def _with_label(schema: dict[str, Any]) -> None:
-    schema["properties"]["label"] = {"type": "string", "deprecated": True, "description": "earlier name of `title`"}
-
-
-class TaskEntry(Section):
-    """A clinical outcome."""
-
-    model_config = ConfigDict(json_schema_extra=_with_label)
-
-    title: str | None = Field(None, min_length=1, description="name for readers in place of the task's own")
-    recipe: Partial = Field({}, description="overrides of `finetuning`")
-    task_adapter: Partial = Field({}, description="overrides of the task adapter's settings, such as r or alpha")
-    models: list[Name] | None = Field(None, description="models of the matrix that run this task; null means all")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rename_label(cls, entry: Any) -> Any:
-        """Take `label`, the earlier name of `title`, for it."""
-        if not isinstance(entry, dict) or "label" not in entry:
-            return entry
-        if "title" in entry:
-            raise ValueError("expected title alone, found label, its earlier name, too; remove label")
-        return {"title" if key == "label" else key: value for key, value in entry.items()}
-
-
 class Matrix(Section):
     """What a study runs, chosen from the registries."""
 
@@ -226,6 +193,10 @@ class Matrix(Section):
     models: list[Name] = []
     tasks: list[TaskName] = []
     seeds: list[Seed] = Field([0], min_length=1)
+
+
+ComparedMetric = Literal["auroc", "auprc", "accuracy", "f1_macro"]
+DEFAULT_METRIC: ComparedMetric = "auroc"
 
 
 class Evaluation(Section):
@@ -237,6 +208,9 @@ class Evaluation(Section):
         description="bootstrap resamples of patients; a corrected p-value can be no smaller than pairs / resamples",
     )
     seed: Seed = 0
+    metric: ComparedMetric = Field(
+        DEFAULT_METRIC, description="metric that models are compared, epochs chosen and recipes searched by"
+    )
 
 
 class Tracking(Section):

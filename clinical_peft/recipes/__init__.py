@@ -13,6 +13,8 @@ from clinical_peft.methods.method import STRICT, require, require_from_one
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
 from clinical_peft.recipes.families import Family
 from clinical_peft.recipes.kinds import Kind
+from clinical_peft.tasks import OwnTask, Task, TaskType, find_task
+from clinical_peft.tasks.own import FIRST_PLACE
 
 Schedule = Literal["linear", "cosine", "constant"]
 Precision = Literal["fp32", "bf16", "nf4"]
@@ -284,6 +286,7 @@ class FinetuneJob:
         recipe: Optimisation and budget.
         switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
             job reads (`clinical_peft.recipes.job_records.reads_switch`).
+        task_type: Type of a task that the study defines; None for a built-in one, which says it itself.
     """
 
     model: str
@@ -295,3 +298,20 @@ class FinetuneJob:
     task_method: AnyMethod | None
     recipe: FinetuneRecipe
     switches: dict[str, bool]
+    task_type: TaskType | None = None
+
+    @property
+    def described_task(self) -> Task:
+        """The task, as far as training needs to know it: of one of a study's own, its name and type.
+
+        Raises:
+            ConfigError: The task is no built-in one, and the job does not say its type.
+        """
+        if self.task_type is None:
+            return find_task(self.task)
+        return OwnTask(name=self.task, title=self.task, short=self.task, place=FIRST_PLACE, type=self.task_type)
+
+    @property
+    def type(self) -> TaskType:
+        """Type of the task; errors as for `described_task`."""
+        return self.described_task.type

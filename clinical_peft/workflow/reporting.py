@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from clinical_peft.config import experiments, settings
+from clinical_peft.config import experiments, notes_in_use, settings
 from clinical_peft.tracking.stores import SQLITE
 from clinical_peft.workflow.cohorts import CohortFiles
 from clinical_peft.workflow.models import ModelFiles
@@ -101,15 +101,15 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             "split": str(study.data.splits),
             "split_by_admission": self.tasks_split_by_admission(),
             "cohorts": study.cohorts.source,
-            "synthetic": experiments.reads_synthetic_notes(study),
-            "hospital": experiments.reads_hospital(study),
+            "synthetic": notes_in_use.reads_synthetic_notes(study),
+            "hospital": notes_in_use.reads_hospital(study),
             "note_files": sorted(study.data.note_files),
             "switches": study.resolved_switches,
         }
 
     def hospital_provenance(self, wildcards: Wildcards) -> str | None:
         """Record of how the synthetic hospital was made, if it is read."""
-        return f"{self.hospital}/PROVENANCE.json" if experiments.reads_synthetic_notes(self.study) else None
+        return f"{self.hospital}/PROVENANCE.json" if notes_in_use.reads_synthetic_notes(self.study) else None
 
     def printed_config(self, wildcards: Wildcards) -> dict[str, Any]:
         """The study's settings for the report, without the address of its tracking server."""
@@ -154,7 +154,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
 
     def synthetic_adapters(self, wildcards: Wildcards) -> bool:
         """Whether no adapter in use learns from real notes."""
-        return experiments.all_adapters_of_synthetic_notes(self.study)
+        return notes_in_use.all_adapters_of_synthetic_notes(self.study)
 
 
 def _in_fixed_order(mapping: dict[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class ResultFiles(StudyFolder):
 
     def _contamination_runs(self) -> list[tuple[str, str]]:
         models = self.contamination_models().values()
-        return [(model, task) for model, task in self.runs if model in models]
+        tasks = self.study.hospital_tasks
+        return [(model, task) for model, task in self.runs if model in models and task in tasks]
 
     def contamination(self, wildcards: Wildcards | None = None) -> Files:
         """Effects of contamination, if the study asks for them."""

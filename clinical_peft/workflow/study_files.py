@@ -51,7 +51,11 @@ class WildcardPatterns:
         self.note_file = _one_of(study.data.note_files)
         self.paired_source = _one_of([study.cohorts.source])
         self.admission = _switched(["admission"], "admission")
-        self.task = _switched(study.tasks, "admission", "cohort")
+        in_tables = [name for name in study.tasks if study.table_of(name) is not None]
+        self.table = _one_of(study.data.tables)
+        self.table_task = _one_of(in_tables)
+        self.hospital_task = _switched((name for name in study.tasks if name not in in_tables), "admission", "cohort")
+        self.task = f"(?:{self.hospital_task}|{self.table_task})"
         self.base = _one_of(study.bases)
         self.scratch_base = _one_of(name for name in study.bases if name not in study.real_bases)
         self.real_base = _one_of(study.real_bases)

@@ -10,6 +10,7 @@ from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.recipes.switches import DATA_SWITCHES
 from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
 from clinical_peft.sources.mimic_iii.outcomes import MimicIII
+from clinical_peft.tasks import find_task
 
 PAPER = dict.fromkeys(DATA_SWITCHES, True)
 NOTE_SWITCHES = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")
@@ -76,7 +77,7 @@ def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-p
         build_admission_notes(mimic_iii, notes, **note_switches)
     paths = [output / f"{task}.{suffix}" for suffix in ("parquet", "classes.json", "attrition.json")]
     build_cohort(
-        task,
+        find_task(task),
         admission_notes=notes,
         outcomes=MimicIII(mimic_iii, pmv_labels=pmv_labels),
         splits=splits,
