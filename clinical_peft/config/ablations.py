@@ -18,6 +18,7 @@ from clinical_peft.recipes.switches import (
     resolve_switches,
 )
 from clinical_peft.sources import SOURCES, find_source
+from clinical_peft.tasks import find_task
 
 ALL = "paper"
 MARK = "@"
@@ -174,7 +175,7 @@ def may_change(study: Study, switch: str, task: str) -> bool:
     if switch == ALL:
         return True
     choice = SWITCHES[switch]
-    if study.resolved_switches[switch] or not choice.is_for_task(task):
+    if study.resolved_switches[switch] or not choice.is_for_task(find_task(task)):
         return False
     if not choice.is_for_source(study.cohorts.source):
         return False

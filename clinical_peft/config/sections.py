@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from clinical_peft.methods import AnyMethod
-from clinical_peft.recipes import LanguageRecipe, Shape
+from clinical_peft.recipes import CompareBy, LanguageRecipe, Shape
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
 from clinical_peft.recipes.families import Family, find_family
 from clinical_peft.recipes.kinds import Kind
@@ -237,6 +237,9 @@ class Evaluation(Section):
         description="bootstrap resamples of patients; a corrected p-value can be no smaller than pairs / resamples",
     )
     seed: Seed = 0
+    metric: CompareBy = Field(
+        "auroc", description="metric that models are compared, epochs chosen and recipes searched by"
+    )
 
 
 class Tracking(Section):

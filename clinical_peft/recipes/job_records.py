@@ -13,7 +13,6 @@ from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.recipes.switches import SWITCHES, switch_on
 from clinical_peft.recipes.variants import variant_of
-from clinical_peft.tasks import find_task
 
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
@@ -21,6 +20,8 @@ Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
     record: dict[str, Any] = json.loads(json.dumps(asdict(job)))
+    if record.get("task_type", "") is None:  # a built-in task; its record stays as it was
+        del record["task_type"]
     return record
 
 
@@ -57,9 +58,11 @@ def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
     read = find_kind(job.kind).recipe_keys
     if read is not None:
         unused |= {field.name for field in fields(FinetuneRecipe)}.difference(read)
+        if job.recipe.compared != FinetuneRecipe.selection:  # by which a penalty is chosen, unless it says otherwise
+            unused.discard("selection")
     elif variant_of(job).head_only and job.recipe.head_learning_rate is not None:
         unused.add("learning_rate")
-    if find_task(job.task).multilabel:
+    if job.type == "multilabel":
         unused.add("class_weights")
     return unused
 
@@ -71,7 +74,7 @@ def reads_switch(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
         return switch.only_for == "decoder"
     if isinstance(job, PretrainJob):
         return "adapter" in switch.stages
-    if "model" not in switch.stages or not switch.is_for_task(job.task):
+    if "model" not in switch.stages or not switch.is_for_task(job.described_task):
         return False
     concerns = find_kind(job.kind).concerns
     if concerns is not None:

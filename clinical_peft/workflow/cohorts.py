@@ -2,13 +2,14 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import admission_notes_of, plain, switches_under
 from clinical_peft.data.table_files import table_files
 from clinical_peft.recipes.switches import SWITCHES
 from clinical_peft.sources import Source, find_source
-from clinical_peft.tasks import TASKS, Task, find_task
+from clinical_peft.tasks import TASKS, Task, find_task, task_record, titled_task
 from clinical_peft.workflow.corpora import CorpusFiles
 from clinical_peft.workflow.study_folder import Files, Wildcards
 
@@ -53,6 +54,19 @@ class CohortFiles(CorpusFiles):
     def cohort_task(self, wildcards: Wildcards) -> str:
         """Name of a cohort's task without its switch."""
         return plain(wildcards.task)
+
+    def task_record(self, wildcards: Wildcards) -> dict[str, Any]:
+        """The task of a job, without its switch and without what readers call it, as a record."""
+        return {"name": self._task(wildcards).name}
+
+    def task_records(self, wildcards: Wildcards | None = None) -> list[dict[str, Any]]:
+        """The selected tasks under their titles, in their order, as records."""
+        titles = {name: entry.title for name, entry in self.study.tasks.items() if entry.title is not None}
+        return [task_record(titled_task(name, titles)) for name in self.study.matrix.tasks]
+
+    def untitled_task_records(self, wildcards: Wildcards | None = None) -> list[dict[str, Any]]:
+        """The same without what readers call them, for jobs whose results do not show it."""
+        return [{"name": record["name"]} for record in self.task_records()]
 
     def cohort_notes(self, wildcards: Wildcards) -> str:
         """Admission notes that a cohort is made from."""
@@ -107,7 +121,7 @@ class CohortFiles(CorpusFiles):
 
     def cohort_switches(self, wildcards: Wildcards) -> dict[str, bool]:
         """Switches that a cohort depends on."""
-        switches, task = switches_under(self.study, wildcards.task), plain(wildcards.task)
+        switches, task = switches_under(self.study, wildcards.task), self._task(wildcards)
         return {
             name: switches[name]
             for name, switch in SWITCHES.items()
@@ -162,9 +176,9 @@ class CohortFiles(CorpusFiles):
         """How many admissions each step leaves, of the selected tasks."""
         return self.paths("cohorts/{}.attrition.json", self.study.matrix.tasks)
 
-    def subgroups(self, wildcards: Wildcards | None = None) -> Files:
+    def subgroups(self, wildcards: Wildcards | None = None) -> list[str]:
         """Attributes of patients, if anything is predicted."""
-        return f"{self.root}/cohorts/subgroups.parquet" if experiments.runs_in_use(self.study) else []
+        return self.paths("cohorts/{}.parquet", ["subgroups"] if experiments.runs_in_use(self.study) else [])
 
     def carevue(self, wildcards: Wildcards | None = None) -> list[str]:
         """Which test patients are in the CareVue subset, if the study asks."""
