@@ -226,7 +226,7 @@ def test_accuracy_among_rare_classes_reveals_none_of_them(is_constant, tmp_path)
     path = tmp_path / "m.json"
     content = json.loads(scored(tmp_path, "los")[0].read_text())
     shared = {"metrics": {"accuracy": value}, "intervals": {"accuracy": [value - 0.061234, value + 0.061234]}}
-    parts = {name: {split: part for split in ("validation", "test")} for name, part in shared.items()}
+    parts = {name: dict.fromkeys(("validation", "test"), part) for name, part in shared.items()}
     counts = [count if count >= SMALLEST_CELL else None for count in np.bincount(label).tolist()]
     path.write_text(json.dumps(content | parts | {"positives": {"validation": counts, "test": counts}}))
     shown = publish(RunMetrics.read(path), {"validation": data, "test": data})
