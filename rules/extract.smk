@@ -223,6 +223,7 @@ rule check_leakage:
     threads: files.threads_for_notes(2)
     params:
         corpora=files.corpora_in_use,
+        tasks=files.untitled_task_records,
         forbidden=study.paired_corpora[:1],
         with_patients=files.corpora_with_patients,
         crossing_allowed=files.tasks_split_by_admission,

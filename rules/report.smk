@@ -10,6 +10,8 @@ rule describe_cohorts:
         "<study>/logs/describe_cohorts.log",
     conda:
         "../envs/train.yaml"
+    params:
+        tasks=files.untitled_task_records,
     script:
         "../workflow_scripts/describe_cohorts.py"
 

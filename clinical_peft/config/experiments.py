@@ -74,6 +74,7 @@ def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
     place = f"models.{plain(model)}"
     layers = {
         BUILT_IN: finetuning_defaults(find_kind(entry.kind)),
+        "evaluation.metric": {"selection": study.evaluation.metric},
         "finetuning": study.finetuning,
         f"tasks.{task}.recipe": study.tasks[task].recipe,
         f"{place}.recipe": entry.recipe,

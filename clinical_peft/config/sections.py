@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from clinical_peft.methods import AnyMethod
-from clinical_peft.recipes import LanguageRecipe, Shape
+from clinical_peft.recipes import CompareBy, LanguageRecipe, Shape
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
 from clinical_peft.recipes.families import Family, find_family
 from clinical_peft.recipes.kinds import Kind
@@ -195,8 +195,7 @@ class Matrix(Section):
     seeds: list[Seed] = Field([0], min_length=1)
 
 
-ComparedMetric = Literal["auroc", "auprc", "accuracy", "f1_macro"]
-DEFAULT_METRIC: ComparedMetric = "auroc"
+DEFAULT_METRIC: CompareBy = "auroc"
 
 
 class Evaluation(Section):
@@ -208,7 +207,7 @@ class Evaluation(Section):
         description="bootstrap resamples of patients; a corrected p-value can be no smaller than pairs / resamples",
     )
     seed: Seed = 0
-    metric: ComparedMetric = Field(
+    metric: CompareBy = Field(
         DEFAULT_METRIC, description="metric that models are compared, epochs chosen and recipes searched by"
     )
 

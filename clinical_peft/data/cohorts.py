@@ -78,7 +78,7 @@ def build_cohort(
     frame = _labelled(task, notes, labels, switches, attrition)
 
     if drop_stated_outcomes:
-        states = [states_outcome(task.name, text) for text in frame["text"]]
+        states = [states_outcome(task, text) for text in frame["text"]]
         frame = attrition.record("stating no outcome", frame[~np.array(states)].reset_index(drop=True))
     frame["split"] = assign_splits(frame["subject_id"], splits=splits, salt=salt)
     frame = frame[frame["split"].notna()]

@@ -6,7 +6,7 @@ construct them directly. Each checks its own values and raises `ValueError`.
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from clinical_peft.methods import AnyMethod
 from clinical_peft.methods.method import STRICT, require, require_from_one
@@ -21,6 +21,9 @@ Precision = Literal["fp32", "bf16", "nf4"]
 Attention = Literal["auto", "grouped", "packed"]
 Checkpointing = Literal["auto", "none", "full"] | int
 Strategy = Literal["ddp", "fsdp2"]
+CompareBy = Literal["auroc", "auprc", "accuracy", "f1_macro"]
+"""Metrics that a study may compare its models by (`evaluation.metric`)."""
+COMPARE_BY: tuple[CompareBy, ...] = get_args(CompareBy)
 
 # Keys of a recipe on which no result depends.
 IDLE_KEYS = ("checkpoint_seconds",)
@@ -186,7 +189,7 @@ class FinetuneRecipe(Optimisation):
         micro_batch_size: Admissions per forward pass; must divide `batch_size`.
         head_learning_rate: Peak learning rate of the classification head, or null for `learning_rate`.
         class_weights: Weight the loss of single-label tasks by N / (K n_c).
-        selection: Validation metric that picks the epoch to keep.
+        selection: Validation metric that picks the epoch to keep; `last` keeps the last one.
         checkpoint_seconds: Time between two checkpoints.
     """
 
@@ -197,7 +200,7 @@ class FinetuneRecipe(Optimisation):
     micro_batch_size: int = 16
     head_learning_rate: float | None = None
     class_weights: bool = True
-    selection: Literal["auroc", "loss", "last"] = "auroc"
+    selection: CompareBy | Literal["loss", "last"] = "auroc"
     checkpoint_seconds: float = 300.0
 
     def __post_init__(self) -> None:
@@ -210,6 +213,11 @@ class FinetuneRecipe(Optimisation):
             head_rate is None or 0 < head_rate < math.inf, "head_learning_rate must be positive and finite, or null"
         )
         require(self.batch_size % self.micro_batch_size == 0, "micro_batch_size must divide batch_size")
+
+    @property
+    def compared(self) -> CompareBy:
+        """The metric that validation is measured by: that of `selection`, and AUROC where it names none."""
+        return next((metric for metric in COMPARE_BY if metric == self.selection), "auroc")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,8 @@ def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
     read = find_kind(job.kind).recipe_keys
     if read is not None:
         unused |= {field.name for field in fields(FinetuneRecipe)}.difference(read)
+        if job.recipe.compared != FinetuneRecipe.selection:  # by which a penalty is chosen, unless it says otherwise
+            unused.discard("selection")
     elif variant_of(job).head_only and job.recipe.head_learning_rate is not None:
         unused.add("learning_rate")
     if job.type == "multilabel":
@@ -110,7 +112,8 @@ def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
 
 def _type_field(kind: Any) -> str | None:
     """What a class says in its field `type`, by which a record names it; None for one without."""
-    return next((field.default for field in fields(kind) if field.name == "type"), None)
+    found = [field.default for field in fields(kind) if field.name == "type"]
+    return str(found[0]) if found else None
 
 
 def _built(hint: Any, value: Any) -> Any:

@@ -58,6 +58,10 @@ class CohortFiles(OwnTableFiles):
         """The selected tasks under their titles, in their order, as records."""
         return list(map(task_record, self.study.tasks_in_order))
 
+    def untitled_task_records(self, wildcards: Wildcards | None = None) -> list[dict[str, Any]]:
+        """The same without what readers call them, for jobs whose results do not show it."""
+        return list(map(untitled_record, self.study.tasks_in_order))
+
     def cohort_notes(self, wildcards: Wildcards) -> str:
         """Admission notes that a cohort is made from."""
         return f"{self.root}/notes/{admission_notes_of(wildcards.task)}.parquet"
@@ -124,7 +128,7 @@ class CohortFiles(OwnTableFiles):
 
     def cohort_switches(self, wildcards: Wildcards) -> dict[str, bool]:
         """Switches that a cohort depends on."""
-        switches, task = switches_under(self.study, wildcards.task), plain(wildcards.task)
+        switches, task = switches_under(self.study, wildcards.task), self._task(wildcards)
         return {
             name: switches[name]
             for name, switch in SWITCHES.items()

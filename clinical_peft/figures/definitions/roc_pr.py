@@ -58,7 +58,10 @@ def roc_pr(
         links: By model and task, as for `clinical_peft.metrics.predictions.read_predictions`.
     """
     link_of_model = {model: (links or {}).get((model, task)) for model in predictions}
-    drawn = {model: mean_curves(predictions[model], classes, task, link=link_of_model[model]) for model in predictions}
+    drawn = {
+        model: mean_curves(predictions[model], classes, find_task(task), link=link_of_model[model])
+        for model in predictions
+    }
     curves = {model: curve for model, curve in drawn.items() if curve is not None}
     models = in_order(list(curves), labels)
     with matplotlib.rc_context(STYLE):
@@ -72,7 +75,7 @@ def roc_pr(
             bands = curve_bands(
                 predictions[model],
                 classes,
-                task,
+                find_task(task),
                 resamples=BAND_RESAMPLES,
                 seed=bootstrap_seed,
                 level=level,

@@ -19,6 +19,7 @@ from clinical_peft.figures.definitions.embeddings import comparable_sets, embedd
 from clinical_peft.figures.definitions.label_frequency import label_aurocs, label_frequency, training_counts
 from clinical_peft.metrics.curve_bands import BINS, curve_bands, resampled_curves
 from clinical_peft.metrics.curves import GRID, mean_curves, ranking_curves
+from clinical_peft.tasks import find_task
 from clinical_peft.training.pooled_notes import PooledBy, write_pooled
 
 
@@ -61,8 +62,8 @@ def test_bands_enclose_the_curve_and_narrow_with_more_patients(task, tmp_path):
     for rows in (200, 2000):
         path = tmp_path / f"{rows}.parquet"
         simulate_predictions(path, task, signal=1.0, seed=0, rows=rows)
-        bands = curve_bands([path], classes, task, resamples=100, seed=0, level=0.95)
-        curves = mean_curves([path], classes, task)
+        bands = curve_bands([path], classes, find_task(task), resamples=100, seed=0, level=0.95)
+        curves = mean_curves([path], classes, find_task(task))
         low, high = bands.true_positive_rate
         assert (low <= high).all()
         assert ((low <= curves.true_positive_rate + 1e-6) & (curves.true_positive_rate <= high + 1e-6)).mean() > 0.9
