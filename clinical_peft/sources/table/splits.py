@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from clinical_peft.data.hash_split import SPLITS, hash_split
-from clinical_peft.data.splits import LIST_FILES
 from clinical_peft.data.table_source import read_header
 from clinical_peft.data.user_tables import Batch, read_batches
 from clinical_peft.errors import ConfigError, DataError
@@ -130,8 +129,7 @@ def _check_dates(where: str, validation: Sequence[str], test: Sequence[str]) -> 
 def read_patient_lists(spec: TableSpec) -> dict[str, int]:
     """Read lists of patients, one file per split.
 
-    The files are train.csv, validation.csv and test.csv, or those of `clinical_peft.data.splits`; the column has the
-    name of the table's column of patients, or SUBJECT_ID.
+    The column has the name of the table's column of patients, or SUBJECT_ID.
 
     Returns:
         Rank of the split of each patient.
@@ -139,12 +137,10 @@ def read_patient_lists(spec: TableSpec) -> dict[str, int]:
     Raises:
         DataError: A list is missing or malformed, or a patient stands in two lists.
     """
-    folder = Path(str(spec.split.folder))
     rank_of: dict[str, int] = {}
-    for split, other_name in LIST_FILES.items():
-        path = next((file for name in (f"{split}.csv", other_name) if (file := folder / name).is_file()), None)
-        if path is None:
-            raise DataError(f"{folder}: expected {split}.csv, found none; write a list of patients for each split")
+    for split, path in spec.split.lists.items():
+        if not path.is_file():
+            raise DataError(f"{path}: expected a list of patients, found none; write one for each split")
         column = _patient_column(path, str(spec.patient))
         for batch in read_batches(path, [column]):
             for position, patient in enumerate(batch.plain(column, "a patient")):
