@@ -75,8 +75,8 @@ def is_missing(value: object) -> bool:
 def plain_text(value: object) -> str | None:
     """Return a text, a whole number or a boolean as text; None for everything else.
 
-    A float counts as a whole number where it is one exactly: a program that reads a column with missing values as
-    floats writes `7.0` for 7. A text that is no text (a lone surrogate, a NUL character) is None too.
+    A float that is a whole number counts as one: programs that read a column with missing values as floats write `7.0`
+    for 7. A text with a lone surrogate or a NUL character is None too.
     """
     if isinstance(value, bool):
         return str(value).lower()

@@ -26,8 +26,8 @@ def check_table_file(spec: TableSpec, tasks: Sequence[OwnTask]) -> None:
 
     Raises:
         ConfigError: The split lacks something, declared classes contradict themselves, or a label is part of the text.
-        DataError: A file is missing, malformed or empty, or lacks a column; of the first rows one has no id, or that of
-            another, a time that is none, a label of no class, or the name of no split; or none of many has a text.
+        DataError: A file is missing, malformed or empty, or lacks a column; or among the first rows an id is missing or
+            repeated, a time, label or split cannot be read, or no row of many has a text.
     """
     for task in tasks:
         check_columns(spec, task)

@@ -19,7 +19,7 @@ NAMES = {**RANK, "val": RANK["validation"], "dev": RANK["validation"]}
 """Names of splits in a column, in any letter case."""
 GIVEN = frozenset({"column", "files", "lists"})
 """Kinds of split that say of each row or patient where it stands; a patient in two splits is a mistake."""
-BY_CUT = {"temporal": "on the patient's earlier side of the cut", "site": "of a patient of no other site's split"}
+BY_CUT = {"temporal": "on the earlier side of the patient's cut", "site": "in the first of the patient's splits"}
 """Kinds of split that cut between a patient's rows, with what they keep: a patient stays on the earlier side."""
 PLACED = {"temporal": "with a time", "site": "with a site"}
 _SUBJECT = "SUBJECT_ID"
