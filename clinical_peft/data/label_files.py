@@ -34,7 +34,8 @@ def read_label_file(task: OwnTask, *, rows: int | None = None) -> tuple[list[int
 
     Raises:
         ConfigError: The task names no file, or its classes contradict themselves.
-        DataError: The file is malformed or empty, an id is none or stands twice, or a label is none of the task.
+        DataError: The file is malformed or empty, an id is not a whole number or is repeated, or a label does not
+            belong to the task.
     """
     if task.label_file is None:
         raise ConfigError(f"tasks.{task.name}: expected a file of labels, found none; set labels")

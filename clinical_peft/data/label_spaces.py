@@ -86,7 +86,9 @@ def _single(task: OwnTask, labels: LabelColumn, ranks: np.ndarray, counts: np.nd
         _check_binary(task, labels, counts)
     frequent = _frequent(labels, counts, 1 if task.binary else task.min_class_size)
     pools = len(frequent) < np.count_nonzero(counts)
-    classes = [name for name in _ordered(task, frequent) if name != OTHER or not pools] + ([OTHER] if pools else [])
+    classes = [name for name in ordered_classes(task, frequent) if name != OTHER or not pools] + (
+        [OTHER] if pools else []
+    )
     _check_number(task, classes)
     index = {name: position for position, name in enumerate(classes)}
     rest = index[OTHER] if pools else -1
@@ -97,7 +99,7 @@ def _single(task: OwnTask, labels: LabelColumn, ranks: np.ndarray, counts: np.nd
 
 
 def _several(task: OwnTask, labels: LabelColumn, ranks: np.ndarray, counts: np.ndarray) -> LabelSpace:
-    classes = _ordered(task, _frequent(labels, counts, task.min_class_size))
+    classes = ordered_classes(task, _frequent(labels, counts, task.min_class_size))
     _check_number(task, classes)
     known = np.isin(labels.names, classes)[labels.codes]
     rows = labels.rows[known]
@@ -119,7 +121,7 @@ def _frequent(labels: LabelColumn, counts: np.ndarray, least: int) -> list[str]:
     return [name for name, count in zip(labels.names, counts.tolist(), strict=True) if count >= max(1, least)]
 
 
-def _ordered(task: OwnTask, names: Sequence[str]) -> list[str]:
+def ordered_classes(task: OwnTask, names: Sequence[str]) -> list[str]:
     """Order classes as the study does, or sort them."""
     declared = task.classes or (task.label_columns if len(task.label_columns) > 1 else ())
     if declared:

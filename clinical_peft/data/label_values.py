@@ -1,7 +1,7 @@
 """The labels that stand in a user's file: each value checked, and named as its class.
 
-Of a binary or multiclass task, a whole number names its class without a decimal point (`1.0` is `1`, which a program
-writes that reads a column with missing values as floats), a fraction names none, and a boolean does where the study
+Of a binary or multiclass task, a whole number names its class without a decimal point (`1.0` is `1`: programs that
+read a column with missing values as floats write it so). Fractions are refused, and so are booleans unless the study
 declares `true` and `false`. A text that is a declared class, as it stands, is that class whatever it looks like. Of a
 multilabel task, texts name their labels as they stand: `250.0` is a code.
 """
@@ -48,7 +48,7 @@ class LabelReader:
         """Return the label of each row, None for a row without one.
 
         Raises:
-            DataError: A value is no label of the task.
+            DataError: A value is not a label of the task.
         """
         if len(self.columns) > 1:
             return self._flags(batch)

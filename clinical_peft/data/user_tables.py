@@ -75,8 +75,8 @@ def is_missing(value: object) -> bool:
 def plain_text(value: object) -> str | None:
     """Return a text, a whole number or a boolean as text; None for everything else.
 
-    A float counts as a whole number where it is one exactly: a program that reads a column with missing values as
-    floats writes `7.0` for 7. A text that is no text (a lone surrogate, a NUL character) is None too.
+    A float that is a whole number counts as one: programs that read a column with missing values as floats write `7.0`
+    for 7. A text with a lone surrogate or a NUL character is None too.
     """
     if isinstance(value, bool):
         return str(value).lower()
@@ -130,10 +130,22 @@ def row_word(path: Path) -> str:
 
 def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[Batch]:
     rows = HEADER_ROWS
-    for batch in stream_table(path, columns, block_size=_BLOCK_SIZE):
-        values = {name: array.to_pylist() for name, array in zip(columns, batch.columns, strict=True)}
-        yield from _in_batches(path, range(rows + 1, rows + 1 + batch.num_rows), values)
-        rows += batch.num_rows
+    with _one_reading_thread():
+        for batch in stream_table(path, columns, block_size=_BLOCK_SIZE):
+            values = {name: array.to_pylist() for name, array in zip(columns, batch.columns, strict=True)}
+            yield from _in_batches(path, range(rows + 1, rows + 1 + batch.num_rows), values)
+            rows += batch.num_rows
+
+
+@contextmanager
+def _one_reading_thread() -> Iterator[None]:
+    """Let pyarrow read ahead in one thread: blocks that eight threads allocate stay in memory long after their use."""
+    threads = pa.io_thread_count()
+    pa.set_io_thread_count(1)
+    try:
+        yield
+    finally:
+        pa.set_io_thread_count(threads)
 
 
 def _in_batches(path: Path, numbers: range, values: Mapping[str, list[Any]]) -> Iterator[Batch]:

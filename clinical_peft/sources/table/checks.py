@@ -12,6 +12,7 @@ from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.sources.table.rows import read_table_rows, table_columns
 from clinical_peft.sources.table.spec import TableSpec
 from clinical_peft.sources.table.splits import RowSplits
+from clinical_peft.sources.table.staging import UniqueIds
 from clinical_peft.tasks import OwnTask
 
 FIRST_ROWS = 100
@@ -26,20 +27,21 @@ def check_table_file(spec: TableSpec, tasks: Sequence[OwnTask]) -> None:
 
     Raises:
         ConfigError: The split lacks something, declared classes contradict themselves, or a label is part of the text.
-        DataError: A file is missing, malformed or empty, or lacks a column; of the first rows one has no id, or that of
-            another, a time that is none, a label of no class, or the name of no split; or none of many has a text.
+        DataError: A file is missing, malformed or empty, or lacks a column; or among the first rows an id is missing or
+            repeated, a time, label or split cannot be read, or no row of many has a text.
     """
     for task in tasks:
         check_columns(spec, task)
     readers = [LabelReader(task) for task in tasks]
     splits = RowSplits(spec, salt="")
     labels = [column for reader in readers for column in reader.columns]
+    ids = UniqueIds()
     for given, path in spec.paths.items():
-        ids: set[str] = set()
+        ids.begin_file()
         texts = rows = 0
         for batch in _first(read_batches(Path(path), [*table_columns(spec), *labels])):
             read = read_table_rows(spec, batch, splits, given)
-            _check_new(batch, spec.id, read.ids, ids)
+            ids.add(batch, spec.id, read.ids)
             for reader in readers:
                 reader.read(batch)
             texts += pc.sum(pc.greater(pc.binary_length(read.texts), 0)).as_py()
@@ -82,13 +84,3 @@ def _first(batches: Iterator[Batch]) -> Iterator[Batch]:
         left -= len(batch.numbers)
         if left <= 0:
             return
-
-
-def _check_new(batch: Batch, column: str, found: Sequence[str], known: set[str]) -> None:
-    for position, one in enumerate(found):
-        if one in known:
-            raise DataError(
-                f"{batch.place(position, column)}: expected each id once, found one of an earlier row; keep one row of "
-                "each id"
-            )
-        known.add(one)

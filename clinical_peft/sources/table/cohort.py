@@ -58,8 +58,8 @@ def build_table_cohort(
 
     Raises:
         ConfigError: The declared classes contradict themselves.
-        DataError: The file has changed or is malformed; a label is none of the task; there are too few or too many
-            classes, or a split is empty.
+        DataError: The file has changed or is malformed; a label does not belong to the task; there are too few or too
+            many classes, or a split is empty.
     """
     imported = Path(imported)
     found = pq.read_schema(imported)

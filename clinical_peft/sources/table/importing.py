@@ -84,8 +84,8 @@ def import_table(
 
     Raises:
         ConfigError: The split lacks something that it needs.
-        DataError: A file is malformed or empty; an id is missing or stands twice, a patient in two given splits; a time
-            or the name of a split is none; no row has a text; a split is empty.
+        DataError: A file is malformed or empty; an id is missing or repeated; a patient is in two given splits; a time
+            or a split cannot be read; no row has a text; a split is empty.
     """
     folder = private_directory(Path(work) if work is not None else Path(output).parent)
     with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=folder) as name:

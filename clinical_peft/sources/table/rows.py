@@ -64,7 +64,7 @@ def read_table_rows(spec: TableSpec, batch: Batch, splits: RowSplits, given: str
         given: Key of the file in `TableSpec.paths`.
 
     Raises:
-        DataError: An id or a patient is missing; a text is none; a time is none; the name of a split is unknown.
+        DataError: An id or a patient is missing, a text or a time is of another kind, or a split is unknown.
     """
     patients = required_ids(batch, spec.patient) if spec.patient else None
     times = _times(batch, spec.time) if spec.time else [None] * len(batch.numbers)
@@ -112,7 +112,7 @@ def _times(batch: Batch, column: str) -> list[datetime | None]:
 
 
 def _time(value: Any) -> datetime | None:
-    """Return a time as its own clock shows it, without its zone; None for what is no time."""
+    """Return a time as its own clock shows it, without its zone; None if it is not a time."""
     if isinstance(value, datetime):
         return value
     if isinstance(value, date):

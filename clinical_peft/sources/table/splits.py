@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from clinical_peft.data.hash_split import SPLITS, hash_split
-from clinical_peft.data.splits import LIST_FILES
 from clinical_peft.data.table_source import read_header
 from clinical_peft.data.user_tables import Batch, read_batches
 from clinical_peft.errors import ConfigError, DataError
@@ -20,7 +19,7 @@ NAMES = {**RANK, "val": RANK["validation"], "dev": RANK["validation"]}
 """Names of splits in a column, in any letter case."""
 GIVEN = frozenset({"column", "files", "lists"})
 """Kinds of split that say of each row or patient where it stands; a patient in two splits is a mistake."""
-BY_CUT = {"temporal": "on the patient's earlier side of the cut", "site": "of a patient of no other site's split"}
+BY_CUT = {"temporal": "on the earlier side of the patient's cut", "site": "in the first of the patient's splits"}
 """Kinds of split that cut between a patient's rows, with what they keep: a patient stays on the earlier side."""
 PLACED = {"temporal": "with a time", "site": "with a site"}
 _SUBJECT = "SUBJECT_ID"
@@ -130,8 +129,7 @@ def _check_dates(where: str, validation: Sequence[str], test: Sequence[str]) -> 
 def read_patient_lists(spec: TableSpec) -> dict[str, int]:
     """Read lists of patients, one file per split.
 
-    The files are train.csv, validation.csv and test.csv, or those of `clinical_peft.data.splits`; the column has the
-    name of the table's column of patients, or SUBJECT_ID.
+    The column has the name of the table's column of patients, or SUBJECT_ID.
 
     Returns:
         Rank of the split of each patient.
@@ -139,12 +137,10 @@ def read_patient_lists(spec: TableSpec) -> dict[str, int]:
     Raises:
         DataError: A list is missing or malformed, or a patient stands in two lists.
     """
-    folder = Path(str(spec.split.folder))
     rank_of: dict[str, int] = {}
-    for split, other_name in LIST_FILES.items():
-        path = next((file for name in (f"{split}.csv", other_name) if (file := folder / name).is_file()), None)
-        if path is None:
-            raise DataError(f"{folder}: expected {split}.csv, found none; write a list of patients for each split")
+    for split, path in spec.split.lists.items():
+        if not path.is_file():
+            raise DataError(f"{path}: expected a list of patients, found none; write one for each split")
         column = _patient_column(path, str(spec.patient))
         for batch in read_batches(path, [column]):
             for position, patient in enumerate(batch.plain(column, "a patient")):

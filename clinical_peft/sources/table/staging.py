@@ -99,7 +99,7 @@ def stage_rows(spec: TableSpec, rows: Path, splits: RowSplits) -> StagedRows:
     staged = StagedRows(rows, _schema(spec))
     kept: dict[str, list[np.ndarray]] = {name: [] for name in ("ranks", "patients", "numbers", "files")}
     all_patients: list[np.ndarray] = []
-    ids = _UniqueIds()
+    ids = UniqueIds()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.OSFile(str(rows), "wb") as file, pa.ipc.new_file(file, staged.schema, options=options) as writer:
         for position, (given, path) in enumerate(spec.paths.items()):
@@ -130,7 +130,7 @@ def stage_rows(spec: TableSpec, rows: Path, splits: RowSplits) -> StagedRows:
     return staged
 
 
-class _UniqueIds:
+class UniqueIds:
     """Refuses an id that stands twice in a file, and notes whether one stands in two files."""
 
     def __init__(self) -> None:
@@ -139,9 +139,20 @@ class _UniqueIds:
         self.repeat_between_files = False
 
     def begin_file(self) -> None:
+        """Forget the ids of the file before."""
         self._in_file = SeenTexts()
 
     def add(self, batch: Batch, column: str, ids: list[str]) -> None:
+        """Look at the ids of more rows.
+
+        Args:
+            batch: The rows.
+            column: Column of the ids.
+            ids: The ids.
+
+        Raises:
+            DataError: An id stands in an earlier row of the file.
+        """
         encoded = [text.encode() for text in ids]
         new = self._in_file.add_all(encoded)
         if not new.all():

@@ -1,5 +1,6 @@
 """The first rows of a table are checked before the first job, with one line for each mistake."""
 
+import pyarrow as pa
 import pytest
 from own_tables import labelled_rows, own_task_of, table_of, write_rows
 
@@ -23,6 +24,12 @@ def check(tmp_path, rows, **columns):
 
 def test_first_rows_of_one_split_pass(tmp_path):
     check(tmp_path, rows_of())
+
+
+def test_a_check_leaves_the_reading_threads_as_they_were(tmp_path):
+    before = pa.io_thread_count()
+    check(tmp_path, rows_of(2_000))
+    assert pa.io_thread_count() == before > 1
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_a_patient_stays_on_the_earlier_side_of_a_cut(tmp_path):
         ("e2", "test"),
         ("e5", "train"),
     ]
-    assert steps_of(tmp_path)[2:] == [("with a time", 6, 3), ("on the patient's earlier side of the cut", 4, 3)]
+    assert steps_of(tmp_path)[2:] == [("with a time", 6, 3), ("on the earlier side of the patient's cut", 4, 3)]
 
 
 def test_a_patient_of_two_sites_leaves_the_held_out_one(tmp_path):
