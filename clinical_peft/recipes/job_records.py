@@ -110,7 +110,8 @@ def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
 
 def _type_field(kind: Any) -> str | None:
     """What a class says in its field `type`, by which a record names it; None for one without."""
-    return next((field.default for field in fields(kind) if field.name == "type"), None)
+    found = [field.default for field in fields(kind) if field.name == "type"]
+    return str(found[0]) if found else None
 
 
 def _built(hint: Any, value: Any) -> Any:
