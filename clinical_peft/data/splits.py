@@ -1,12 +1,12 @@
-"""Which patients train, validate and test: by hash or by published lists."""
+"""Which patients train, validate and test: by hash, by published lists, or by the years of their stays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from clinical_peft.data.hash_split import hash_split
 from clinical_peft.data.tables import INTEGER, read_table
-from clinical_peft.errors import DataError
+from clinical_peft.errors import ConfigError, DataError
 
 LIST_FILES = {"train": "mimic_train.csv", "validation": "mimic_val.csv", "test": "mimic_test.csv"}
 
@@ -58,3 +58,40 @@ def assign_splits(subject_ids: Iterable[int], *, splits: Literal["hash"] | Path,
         return [hash_split(subject_id, salt) for subject_id in map(int, subject_ids)]
     split_of = read_split_lists(Path(splits))
     return [split_of.get(subject_id) for subject_id in map(int, subject_ids)]
+
+
+def temporal_split_of_groups(groups: Mapping[int, str | None], *, validation: str, test: str) -> dict[int, str]:
+    """Split patients by the group of years that their stays began in.
+
+    Args:
+        groups: Group of years of each patient (`Source.year_groups`), such as "2014 - 2016"; None where there is none.
+        validation: First group of the validation split; earlier ones train.
+        test: First group of the test split.
+
+    Returns:
+        The split of each patient who has a group.
+
+    Raises:
+        ConfigError: `validation` or `test` is no group of any patient, or they are not in their order.
+    """
+    known = sorted({group for group in groups.values() if group is not None})
+    first = {
+        split: " - ".join(years.replace("-", " ").split())
+        for split, years in (("validation", validation), ("test", test))
+    }
+    for split, years in first.items():
+        if years not in known:
+            raise ConfigError(
+                f"data.splits.temporal.{split}: expected one of {', '.join(known)}, found {years}; name a group of "
+                "years (anchor_year_group) of the patients"
+            )
+    if not known[0] < first["validation"] < first["test"]:
+        raise ConfigError(
+            "data.splits.temporal: expected validation after the first group of years and before test, found "
+            f"{first['validation']} and {first['test']} of {', '.join(known)}"
+        )
+    return {
+        patient: "test" if group >= first["test"] else "validation" if group >= first["validation"] else "train"
+        for patient, group in groups.items()
+        if group is not None
+    }

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinical_peft.data.hash_split import SPLITS, hash_split
-from clinical_peft.data.splits import assign_splits, read_split_lists
-from clinical_peft.errors import DataError
+from clinical_peft.data.splits import assign_splits, read_split_lists, temporal_split_of_groups
+from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.sources import find_source
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 
@@ -109,3 +110,40 @@ def test_published_lists():
     split_of = read_split_lists(Path(REAL_DATA) / "core-splits")
     counts = [list(split_of.values()).count(split) for split in SPLITS]
     assert counts == [26_124, 3_732, 7_465]
+
+
+YEARS = {1: "2008 - 2010", 2: "2011 - 2013", 3: "2014 - 2016", 4: "2017 - 2019", 5: "2020 - 2022", 6: None}
+
+
+@pytest.mark.parametrize("validation", ["2014 - 2016", "2014-2016", " 2014  -  2016 "])
+def test_groups_of_years_split_patients_by_time(validation):
+    found = temporal_split_of_groups(YEARS, validation=validation, test="2017 - 2019")
+    assert found == {1: "train", 2: "train", 3: "validation", 4: "test", 5: "test"}
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "message"),
+    [
+        ("2015", "2017 - 2019", r"temporal\.validation: expected one of 2008 - 2010, .*, found 2015"),
+        ("2014 - 2016", "2023 - 2025", r"temporal\.test: expected one of"),
+        ("2017 - 2019", "2014 - 2016", "expected validation after the first group of years and before test"),
+        ("2014 - 2016", "2014 - 2016", "expected validation after the first group of years and before test"),
+        ("2008 - 2010", "2014 - 2016", "expected validation after the first group of years and before test"),
+    ],
+)
+def test_groups_of_years_that_split_nothing_are_an_error(validation, test, message):
+    with pytest.raises(ConfigError, match=message):
+        temporal_split_of_groups(YEARS, validation=validation, test=test)
+
+
+def test_mimic_iv_says_around_which_years_a_patient_stayed(tmp_path):
+    (tmp_path / "patients.csv").write_text("subject_id,anchor_year_group\n1,2008 - 2010\n2,2014-2016\n3,\n")
+    assert find_source("mimic-iv").year_groups(tmp_path) == {1: "2008 - 2010", 2: "2014 - 2016", 3: None}
+    (tmp_path / "patients.csv").write_text("subject_id,anchor_year_group\n1,1999\n")
+    with pytest.raises(DataError, match="column anchor_year_group of patients: expected 2008 - 2010"):
+        find_source("mimic-iv").year_groups(tmp_path)
+
+
+def test_a_temporal_split_of_mimic_iii_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="MIMIC-III has no real years"):
+        find_source("mimic-iii").year_groups(tmp_path)
