@@ -6,6 +6,7 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.data.cohorts import build_cohort
+    from clinical_peft.data.splits import given_splits
     from clinical_peft.disclosure.counts import shown_counts
     from clinical_peft.runtime.events import JsonlLog
     from clinical_peft.sources import OutcomeFiles, find_source
@@ -15,13 +16,14 @@ with job(snakemake.log[0]):
     optional = {
         name: Path(given[name]) if given.get(name) else None for name in ("ventilation", "pmv_labels", "icd_map")
     }
-    files = OutcomeFiles(folder=Path(params.tables), icd=params.icd, **optional)
+    source, folder = find_source(params.source), Path(params.tables)
+    files = OutcomeFiles(folder=folder, icd=params.icd, **optional)
     log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=snakemake.wildcards.task, parent="data")
     attrition = build_cohort(
         task_from_record(params.task),
         admission_notes=Path(given.notes),
-        outcomes=find_source(params.source).outcomes(files),
-        splits="hash" if params.splits == "hash" else Path(params.splits),
+        outcomes=source.outcomes(files),
+        splits=given_splits(params.splits, source, folder),
         salt=params.salt,
         pmv_split=params.pmv_split,
         switches=params.switches,

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from clinical_peft.config.alternatives import OPENING
 from clinical_peft.config.gaps import Gaps
-from clinical_peft.config.hospital import Cohorts, Data, Leakage, Synthetic
+from clinical_peft.config.hospital import Cohorts, Data, Leakage, Synthetic, YearSplit
 from clinical_peft.config.own_checks import (
     PAIRED_ARMS,
     check_corpus_names,
@@ -189,6 +189,12 @@ class Study(Section):
         if self.data.pmv_split == "beep" and not source.has_list:
             listed = _titles(name for name, other in SOURCES.items() if other.has_list)
             raise ValueError(f"data.pmv_split: beep lists admissions of {listed}; choose another with {source.name}")
+        if isinstance(self.data.splits, YearSplit) and source.read_year_groups is None:
+            dated = _titles(name for name, other in SOURCES.items() if other.read_year_groups is not None)
+            raise ValueError(
+                f"data.splits: temporal is for {dated}; dates of {source.title} are shifted per patient; choose hash "
+                "or lists"
+            )
         if self.contamination == "carevue" and not source.has_carevue:
             divided = _titles(name for name, other in SOURCES.items() if other.has_carevue)
             raise ValueError(f"contamination: carevue divides patients of {divided}; choose another with {source.name}")

@@ -48,7 +48,7 @@ class GivenSplit(Section):
 
     column: Text | None = Field(None, description="column that holds train, validation or test")
     lists: UserPath | None = Field(
-        None, description="folder of mimic_train.csv, mimic_val.csv and mimic_test.csv with a column SUBJECT_ID"
+        None, description="folder of train.csv, validation.csv and test.csv, each a list of patients"
     )
     temporal: TemporalSplit | None = Field(None, description="first days of the validation and test splits")
     site: SiteSplit | None = Field(None, description="sites of the validation and test splits")
@@ -102,6 +102,8 @@ class Table(Section):
                 raise ValueError("split: temporal needs time, the column of the time")
             if self.split.site is not None and self.site is None:
                 raise ValueError("split: site needs site, the column of the hospital")
+            if self.split.lists is not None and self.patient is None:
+                raise ValueError("split: lists needs patient, the column of the patients that they list")
         texts = self.columns_of_text
         if len(set(texts)) < len(texts):
             raise ValueError("text: expected each column once, found one twice")

@@ -73,6 +73,14 @@ class TaskEntry(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _read_on(cls, entry: Any) -> Any:
+        """Take the key true for `on`, of which YAML 1.1 makes it where it stands without quotation marks."""
+        return (
+            {"on" if key is True else key: value for key, value in entry.items()} if isinstance(entry, dict) else entry
+        )
+
+    @model_validator(mode="before")
+    @classmethod
     def _rename_label(cls, entry: Any) -> Any:
         """Take `label`, the earlier name of `title`, for it."""
         if not isinstance(entry, dict) or "label" not in entry:

@@ -25,6 +25,7 @@ from clinical_peft.tasks import OwnTask, Task
 from clinical_peft.tasks.death_phrases import without_death_phrases
 
 PMV_SPLITS = ("derived-random", "core-patient", "beep")
+OF_LISTS, OF_YEARS = "of a patient in the split lists", "of a patient whose years are known"
 UNKNOWN_CODES = "codes that are not in the label space"
 
 
@@ -33,7 +34,7 @@ def build_cohort(
     *,
     admission_notes: Path,
     outcomes: Outcomes,
-    splits: Literal["hash"] | Path,
+    splits: Literal["hash"] | Path | Mapping[int, str],
     salt: str,
     pmv_split: str,
     switches: Mapping[str, bool],
@@ -48,7 +49,8 @@ def build_cohort(
         task: A built-in task, or an own one whose labels stand in a file.
         admission_notes: What `build_admission_notes` wrote.
         outcomes: The database that the notes are of.
-        splits: ``hash``, or the folder of published lists, which also drop the patients that they do not name.
+        splits: ``hash``; the folder of published lists, which also drop the patients that they do not name; or the
+            split of each patient, which does so too.
         salt: What the hash split and the control task's labels depend on.
         pmv_split: For pmv only. ``core-patient``: as the other tasks; ``derived-random``: by admission, the source's
             way; ``beep``: members, labels and split of BEEP's file, which ``outcomes`` has. In the last two a
@@ -83,7 +85,7 @@ def build_cohort(
     frame["split"] = assign_splits(frame["subject_id"], splits=splits, salt=salt)
     frame = frame[frame["split"].notna()]
     if splits != "hash":
-        attrition.record("of a patient in the split lists", frame)
+        attrition.record(OF_LISTS if isinstance(splits, Path) else OF_YEARS, frame)
     if labels.split_of is not None:
         frame = frame.assign(split=frame["hadm_id"].map(labels.split_of))
     frame = frame.sort_values("hadm_id", ignore_index=True)
@@ -172,7 +174,7 @@ def _in_known_space(task: Task, frame: pd.DataFrame, classes: set[str], attritio
 def _in_own_space(task: OwnTask, frame: pd.DataFrame, attrition: Attrition) -> tuple[pd.DataFrame, list[str]]:
     """The rows of an own task that have a label of its label space, with it; and the ordered classes."""
     space = label_space(task, list(frame["label"]), list(frame["split"]))
-    frame = frame.iloc[space.kept].assign(label=pd.Series(space.labels, dtype=object).to_numpy())
+    frame = frame.iloc[space.kept].assign(label=pd.Series(space.labels.to_pylist(), dtype=object).to_numpy())
     return attrition.record(space.step, frame.reset_index(drop=True), left_out=space.left_out), space.classes
 
 

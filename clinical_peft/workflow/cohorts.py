@@ -6,13 +6,16 @@ from typing import Any
 
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import admission_notes_of, is_for_cohort, plain, switches_under
+from clinical_peft.config.hospital import YearSplit
 from clinical_peft.config.tasks import untitled_record
 from clinical_peft.data.table_files import table_files
 from clinical_peft.recipes.switches import SWITCHES
 from clinical_peft.sources import Source, Table, find_source
 from clinical_peft.tasks import CONTROL, TASKS, OwnTask, Task, task_record
-from clinical_peft.workflow.own_tables import SPLIT_LISTS, OwnTableFiles
+from clinical_peft.workflow.own_tables import OwnTableFiles
 from clinical_peft.workflow.study_folder import Files, Wildcards
+
+SPLIT_LISTS = ("mimic_train.csv", "mimic_val.csv", "mimic_test.csv")
 
 
 class CohortFiles(OwnTableFiles):
@@ -107,15 +110,17 @@ class CohortFiles(OwnTableFiles):
         icd_map = self.study.cohorts.icd_map
         return str(icd_map) if icd_map and self._task(wildcards).codes is not None else []
 
-    def cohort_splits(self, wildcards: Wildcards) -> str:
-        """`hash`, or the folder of lists of patients."""
-        return str(self.study.data.splits)
+    def cohort_splits(self, wildcards: Wildcards) -> str | dict[str, str]:
+        """`hash`, the folder of lists of patients, or the first groups of years of the later splits."""
+        splits = self.study.data.splits
+        return splits.temporal.model_dump() if isinstance(splits, YearSplit) else str(splits)
 
     def split_lists(self, wildcards: Wildcards) -> list[str]:
-        """Lists of patients per split, when the study brings its own."""
-        if self.study.data.splits == "hash":
-            return []
-        return [str(Path(self.study.data.splits) / name) for name in SPLIT_LISTS]
+        """Lists of patients per split, when the study brings its own; tables of patients for a split by years."""
+        splits = self.study.data.splits
+        if isinstance(splits, YearSplit):
+            return self.table_paths(self.source.attribute_tables)
+        return [str(Path(splits) / name) for name in SPLIT_LISTS] if splits != "hash" else []
 
     def cohort_salt(self, wildcards: Wildcards) -> str:
         """What the hash split and the control task's label depend on; empty where neither is asked for."""

@@ -1,6 +1,5 @@
 """What the jobs of a user's own tables read: files, how they are read and split, and the tasks in them."""
 
-from pathlib import Path
 from typing import Any
 
 from clinical_peft.config import notes_in_use
@@ -10,8 +9,6 @@ from clinical_peft.sources.table.spec import SplitSpec, TableSpec
 from clinical_peft.tasks import OwnTask
 from clinical_peft.workflow.corpora import CorpusFiles
 from clinical_peft.workflow.study_folder import Wildcards
-
-SPLIT_LISTS = ("mimic_train.csv", "mimic_val.csv", "mimic_test.csv")
 
 
 def spec_of(name: str, table: Table) -> TableSpec:
@@ -79,9 +76,7 @@ class OwnTableFiles(CorpusFiles):
     def table_sources(self, wildcards: Wildcards) -> list[str]:
         """Files that a table is imported from, lists of its split included."""
         spec = self.own_table(wildcards.table)
-        folder = spec.split.folder
-        lists = [str(Path(folder) / name) for name in SPLIT_LISTS] if folder is not None else []
-        return [*map(str, spec.files), *lists]
+        return [str(path) for path in (*spec.files, *spec.split.lists.values())]
 
     def table_salt(self, wildcards: Wildcards) -> str:
         """What the hash split depends on; empty where another split is asked for."""

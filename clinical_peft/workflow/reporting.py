@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from clinical_peft.config import experiments, notes_in_use, settings
+from clinical_peft.config.hospital import YearSplit
 from clinical_peft.tracking.stores import SQLITE
 from clinical_peft.workflow.cohorts import CohortFiles
 from clinical_peft.workflow.models import ModelFiles
@@ -98,12 +99,12 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             "study": study.study,
             "protocol": study.protocol,
             "contamination": study.contamination,
-            "split": str(study.data.splits),
+            "split": "temporal" if isinstance(study.data.splits, YearSplit) else str(study.data.splits),
             "split_by_admission": self.tasks_split_by_admission(),
             "cohorts": study.cohorts.source,
             "synthetic": notes_in_use.reads_synthetic_notes(study),
             "hospital": notes_in_use.reads_hospital(study),
-            "note_files": sorted(study.data.note_files),
+            "note_files": sorted([*study.data.note_files, *study.data.tables]),
             "switches": study.resolved_switches,
         }
 

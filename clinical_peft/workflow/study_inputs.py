@@ -103,8 +103,8 @@ def _file_checks(study: Study, root: Path, reads: Collection[str] | None) -> Ite
             yield need.check
     yield from _note_file_checks(study, is_read)
     data, cohorts = study.data, study.cohorts
-    if data.splits != "hash" and is_read(Path(data.splits) / LIST_FILES["train"]):
-        yield partial(read_split_lists, Path(data.splits))
+    if isinstance(data.splits, Path) and is_read(data.splits / LIST_FILES["train"]):
+        yield partial(read_split_lists, data.splits)
     if data.pmv_labels is not None and is_read(data.pmv_labels):
         yield partial(read_beep_labels, data.pmv_labels)
     if cohorts.icd_map is not None and is_read(cohorts.icd_map):

@@ -70,14 +70,15 @@ class Hospital:
 
 
 def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-patient", pmv_labels=None, **more):
-    """Build notes and one cohort; return its rows, classes and attrition."""
+    """Build notes and one cohort of a task, or of a built-in one by its name; return rows, classes and attrition."""
+    task = find_task(task) if isinstance(task, str) else task
     notes = output / "admission.parquet"
     if not notes.exists():
         note_switches = {name: switches[name] for name in NOTE_SWITCHES}
         build_admission_notes(mimic_iii, notes, **note_switches)
-    paths = [output / f"{task}.{suffix}" for suffix in ("parquet", "classes.json", "attrition.json")]
+    paths = [output / f"{task.name}.{suffix}" for suffix in ("parquet", "classes.json", "attrition.json")]
     build_cohort(
-        find_task(task),
+        task,
         admission_notes=notes,
         outcomes=MimicIII(mimic_iii, pmv_labels=pmv_labels),
         splits=splits,

@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+import yaml
 from own_studies import OWN, own_study, with_table, with_task
 from study_fixtures import study_with
 
@@ -38,6 +39,7 @@ SITES = {"validation": ["B"], "test": ["C"]}
         (with_table(split="random"), "data.tables.ours.split: Input should be 'hash' (found 'random')"),
         (with_table(split={}), "expected one of column, lists, temporal and site; or hash"),
         (with_table(split={"column": "fold", "lists": "x"}), "expected one of column, lists, temporal and site"),
+        (with_table(patient=None, split={"lists": "/lists"}), "split: lists needs patient"),
         (with_table(split={"site": SITES}), "split: site needs site, the column of the hospital"),
         (with_table(split={"temporal": {"validation": "2019-01-01", "test": "2020-01-01"}}), "temporal needs time"),
         (
@@ -143,6 +145,11 @@ def test_short_names_are_distinct():
     study = own_study({"tasks": {"readmission-iii": given, "readmission-iv": given, "los30": given}})
     shorts = [task.short for task in study.own_tasks.values()]
     assert shorts == ["READM", "SERVICE", "PROBLEMS", "READMISS", "READMIS2", "LOS30"]
+
+
+def test_the_key_on_is_no_boolean():
+    written = yaml.safe_load("tasks: {more: {type: binary, labels: /data/labels.csv, on: mimic-iii}}")
+    assert own_study(written).task_of("more").on == "mimic-iii"
 
 
 def test_whole_numbers_name_classes():

@@ -40,7 +40,7 @@ def test_a_table_is_described_to_its_jobs():
         ({}, "hash", ["/data/notes.csv"]),
         ({"path": {"train": "/a", "validation": "/b", "test": "/c"}}, "files", ["/a", "/b", "/c"]),
         ({"split": {"column": "fold"}}, "column", ["/data/notes.csv"]),
-        ({"split": {"lists": "/lists"}}, "lists", ["/data/notes.csv", "/lists/mimic_train.csv"]),
+        ({"split": {"lists": "/lists"}}, "lists", ["/data/notes.csv", "/lists/train.csv"]),
         ({"site": "s", "split": {"site": {"validation": ["B"], "test": ["C"]}}}, "site", ["/data/notes.csv"]),
         (
             {"time": "t", "split": {"temporal": {"validation": "2019-01-01", "test": "2020-01-01"}}},
@@ -186,3 +186,14 @@ def test_a_file_of_labels_is_looked_at_before_the_first_job(tmp_path):
     reads = [str(tmp_path / "labels.csv")]
     with pytest.raises(DataError, match=r"^tasks\.more\.labels: .*labels\.csv: row 2"):
         check_inputs(study, tmp_path / "results", bases=[], reads=reads)
+
+
+def test_a_split_by_years_reaches_cohorts_of_mimic_iv():
+    years = {"validation": "2014 - 2016", "test": "2017 - 2019"}
+    data = {"splits": {"temporal": years}, "mimic_iv": "/iv", "mimic_iv_note": "/note"}
+    asked = StudyFiles(study_with(cohorts={"source": "mimic-iv"}, data=data))
+    mortality = WildcardValues(task="mortality")
+    assert asked.cohort_splits(mortality) == years
+    assert asked.split_lists(mortality) == ["/iv/admissions.csv.gz"]
+    assert asked.cohort_salt(mortality) == ""
+    assert asked.description(mortality)["split"] == "temporal"
