@@ -110,6 +110,12 @@ def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
     return job
 
 
+def _type_field(kind: Any) -> str | None:
+    """What a class says in its field `type`, by which a record names it; None for one without."""
+    found = [field.default for field in fields(kind) if field.name == "type"]
+    return str(found[0]) if found else None
+
+
 def _built(hint: Any, value: Any) -> Any:
     """Put a value of a record into the class that a type hint names; a method's among several by its `type`."""
     if isinstance(value, list):
@@ -117,8 +123,8 @@ def _built(hint: Any, value: Any) -> Any:
     classes: list[Any] = [option for option in (hint, *get_args(hint)) if is_dataclass(option)]
     if not isinstance(value, Mapping) or not classes:
         return value
-    named = [option for option in classes if value.get("type") == getattr(option, "type", None)]
+    named = [option for option in classes if value.get("type") == _type_field(option)]
     if len(named) != 1:
-        raise ValueError(f"type: expected one of {[getattr(option, 'type', None) for option in classes]}")
+        raise ValueError(f"type: expected one of {list(map(_type_field, classes))}")
     hints = get_type_hints(named[0])
     return named[0](**{key: _built(hints.get(key), below) for key, below in value.items()})
