@@ -74,8 +74,7 @@ def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
     place = f"models.{plain(model)}"
     layers = {
         BUILT_IN: finetuning_defaults(find_kind(entry.kind)),
-        "evaluation.metric": {"selection": study.evaluation.metric},
-        "finetuning": study.finetuning,
+        "finetuning": {"selection": study.evaluation.metric, **study.finetuning},
         f"tasks.{task}.recipe": study.tasks[task].recipe,
         f"{place}.recipe": entry.recipe,
         f"{place}.task_recipes.{task}": entry.task_recipes.get(task, {}),

@@ -21,7 +21,7 @@ def with_source(schema: pa.Schema, source: str | None) -> pa.Schema:
     metadata = {key: value for key, value in (schema.metadata or {}).items() if key != _KEY}
     if source is not None:
         metadata[_KEY] = source.encode()
-    return schema.with_metadata(metadata or None)
+    return schema.with_metadata(metadata) if metadata else schema.remove_metadata()
 
 
 def source_of(schema: pa.Schema) -> str | None:

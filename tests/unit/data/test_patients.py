@@ -35,6 +35,8 @@ def test_a_source_is_named_beside_other_metadata():
     named = with_source(schema, "ours")
     assert (source_of(named), named.metadata[b"steps"]) == ("ours", b"x")
     assert source_of(with_source(named, None)) is None
+    # An empty mapping would be stored, and change the bytes of MIMIC's files.
+    assert with_source(pa.schema([("a", pa.int64())]), None).metadata is None
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])

@@ -61,7 +61,7 @@ def test_a_row_without_admission_or_patient_is_refused(tmp_path, column):
     path = tmp_path / "predictions.parquet"
     simulate_predictions(path, "mortality", signal=1.0, seed=0, rows=40)
     rewrite(path, column, set_first(None))
-    with pytest.raises(DataError, match=f"column {column}: expected a number in every row, found 1 rows without one"):
+    with pytest.raises(DataError, match=f"column {column}: expected an id in every row, found 1 rows without one"):
         read_predictions(path, CLASSES["mortality"], "binary")
 
 
