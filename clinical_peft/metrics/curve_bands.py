@@ -15,7 +15,7 @@ from clinical_peft.metrics.curves import GRID, between_points, ranges_of_scores,
 from clinical_peft.metrics.predictions import read_classes, read_predictions
 from clinical_peft.metrics.resampling import patient_weights
 from clinical_peft.models.scores import Link
-from clinical_peft.tasks import find_task
+from clinical_peft.tasks import Task
 
 BINS = 512
 
@@ -36,7 +36,7 @@ class Bands:
 def curve_bands(
     predictions: Sequence[Path],
     classes: Path,
-    task: str,
+    task: Task,
     *,
     resamples: int,
     seed: int,
@@ -50,13 +50,13 @@ def curve_bands(
     Args:
         predictions: Predictions files of the seeds.
         classes: JSON list, the ordered label space.
-        task: Name of the task.
+        task: The task.
         resamples: Number of resamples R.
         seed: Seed of the study's bootstrap.
         level: Coverage at each point of the grid.
         link: As for `clinical_peft.metrics.predictions.read_predictions`.
     """
-    space, kind = read_classes(classes), find_task(task).type
+    space, kind = read_classes(classes), task.type
     rates, precisions = [], []
     for path in predictions:
         data = read_predictions(path, space, kind, link=link, patients_apart=False)["test"]

@@ -41,6 +41,7 @@ class Metric:
         band: Band of training frequency over whose labels it is a mean, or None.
         placements: Contribution of each row of a binary task, for a metric whose variance DeLong's method gives;
             returns None where it is undefined.
+        chance: Its expected value for scores that know nothing, whatever the shares of the classes; None without one.
         place: Order among metrics; equal ones stand in the order of their definition.
     """
 
@@ -58,6 +59,7 @@ class Metric:
     needs_both_outcomes: bool = False
     band: str | None = None
     placements: Callable[[Predictions], Placements | None] | None = None
+    chance: float | None = None
     place: int = LAST
 
     def __post_init__(self) -> None:

@@ -2,13 +2,14 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import admission_notes_of, plain, switches_under
 from clinical_peft.data.table_files import table_files
 from clinical_peft.recipes.switches import SWITCHES
 from clinical_peft.sources import Source, find_source
-from clinical_peft.tasks import TASKS, Task, find_task
+from clinical_peft.tasks import TASKS, Task, find_task, task_record, titled_task
 from clinical_peft.workflow.corpora import CorpusFiles
 from clinical_peft.workflow.study_folder import Files, Wildcards
 
@@ -113,6 +114,12 @@ class CohortFiles(CorpusFiles):
             for name, switch in SWITCHES.items()
             if "cohort" in switch.stages and switch.is_for_task(task)
         }
+
+    def task_records(self, wildcards: Wildcards | None = None) -> list[dict[str, Any]]:
+        """The selected tasks with their titles, for jobs that show results of all of them."""
+        selected = self.study.matrix.tasks
+        titles = {name: entry.title for name, entry in self.study.tasks.items() if entry.title}
+        return [task_record(titled_task(name, titles)) for name in TASKS if name in selected]
 
     def _task(self, wildcards: Wildcards) -> Task:
         return find_task(plain(wildcards.task))

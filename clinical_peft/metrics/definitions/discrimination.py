@@ -32,6 +32,7 @@ def placements(data: Predictions) -> Placements | None:
     when_few="coarse",
     needs_both_outcomes=True,
     placements=placements,
+    chance=0.5,
     place=1,
 )
 def auroc(weighted: WeightedPredictions) -> np.ndarray:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from clinical_peft.metrics.metric import Metric
-from clinical_peft.tables.form import STATED, TASK_LABELS, Record, in_order, label_of, number, percent, rounded
+from clinical_peft.tables.form import STATED, Record, in_order, label_of, number, percent, rounded
 from clinical_peft.tables.run_means import ENDS, Interval, mean
-from clinical_peft.tables.study_column import Column, task_name
+from clinical_peft.tables.study_column import Column, task_column
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import StudyTable
+from clinical_peft.tables.study_tasks import task_order
 
 SCORE_LABELS = {"raw": "as they are", "temperature": "temperature", "isotonic": "isotonic"}
 ALERT_SENSITIVITY = 0.9
@@ -70,7 +71,7 @@ def _rows(results: StudyResults) -> Iterator[Scores]:
     for run in results.calibration["runs"]:
         runs[run["model"], run["task"]].append(run)
     models = in_order([model for model, _ in runs], results.labels)
-    for task in TASK_LABELS:
+    for task in task_order(results.tasks):
         for model in models:
             for version in SCORE_LABELS:
                 if (model, task) in runs:
@@ -123,7 +124,7 @@ def columns(metric: Metric) -> tuple[Column, ...]:
     return (
         Column("model", lambda row: row.first["model"]),
         Column("label", lambda row: row.label, "Model"),
-        Column("task", lambda row: row.first["task"], "Task", task_name),
+        task_column(lambda row: row.first["task"]),
         Column("scores", lambda row: row.version, "Scores", lambda value, _: SCORE_LABELS[value]),
         Column("seeds", lambda row: len(row.runs)),
         Column("temperature", lambda row: row.temperature),

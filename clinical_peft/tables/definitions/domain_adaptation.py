@@ -53,7 +53,9 @@ def _published(field: str, key: str, ours: str, count: int) -> Column:
     def beside_ours(value: Any, record: Record) -> str:
         return beside(record[ours], value, count)
 
-    return Column(f"published_{field}", lambda row: row.published.get(key), PAPER_DIFFERENCE, beside_ours)
+    return Column(
+        f"published_{field}", lambda row: row.published.get(key), PAPER_DIFFERENCE, beside_ours, is_published=True
+    )
 
 
 def _difference(field: str, key: str, ours: Callable[[Adapter], float | None]) -> Column:
@@ -61,6 +63,7 @@ def _difference(field: str, key: str, ours: Callable[[Adapter], float | None]) -
         f"difference_{field}",
         lambda row: difference(ours(row), row.published.get(key)),
         meaning="ours minus the published one",
+        is_published=True,
     )
 
 
@@ -77,8 +80,9 @@ def _test_after(row: Adapter) -> float | None:
 
 
 def _notes(results: StudyResults, records: Sequence[Record]) -> tuple[str, ...]:
+    published = results.beside_paper(", and the published ones,")
     return (
-        "Perplexities are per token of each base's own tokenizer: rows of different bases, and the published ones, "
+        f"Perplexities are per token of each base's own tokenizer: rows of different bases{published} "
         "do not share a unit.",
         *_corpora(records),
         "General text is held-out text that is not clinical: a rise there is forgetting. A dash: not measured, as "
@@ -158,8 +162,10 @@ TABLE = StudyTable(
         *("train_seconds", "published_train_seconds", "tokens_per_second"),
         *("general_perplexity_before", "general_perplexity_after"),
     ),
-    caption=lambda *_: (
-        "Perplexity of the clinical notes before and after training each adapter, beside the paper's Table 2."
+    caption=lambda results, _: (
+        "Perplexity of the clinical notes before and after training each adapter"
+        + results.beside_paper(", beside the paper's Table 2")
+        + "."
     ),
     notes=_notes,
     text_columns=2,

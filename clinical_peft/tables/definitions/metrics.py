@@ -40,8 +40,8 @@ TABLE = StudyTable(
     notes=lambda results, records: (
         "Threshold: from which score on F1 counts a class as predicted, chosen on validation (or fixed, as the CSV "
         "file says); a dash where the class with the highest score is predicted. F1 micro of one label per "
-        "admission is accuracy; a multiclass Brier score runs from 0 to 2.",
-        *notes_of_means(results.run_means, records, MAIN_METRICS),
+        f"{results.unit} is accuracy; a multiclass Brier score runs from 0 to 2.",
+        *notes_of_means(results.run_means, records, MAIN_METRICS, results.tasks),
     ),
     text_columns=2,
 )

@@ -14,6 +14,7 @@ from clinical_peft.tables.declared import read_declared
 from clinical_peft.tables.registry import all_tables, build_tables, find_table, table_names
 from clinical_peft.tables.stored import read_tables, store_tables
 from clinical_peft.tables.study_results import StudyResults, read_results
+from clinical_peft.tasks import TASKS
 
 REPOSITORY = Path(__file__).parents[3]
 EMPTY = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "differences": []}
@@ -131,7 +132,7 @@ def test_stored_tables_are_read_as_they_were_built(tmp_path):
 
 def test_figures_have_captions_and_stems_of_their_own():
     figures = all_figures()
-    stems = [stem for figure in figures.values() for stem in figure.stems()]
+    stems = [stem for figure in figures.values() for stem in figure.stems(TASKS, COMPARED)]
     assert len(stems) == len(set(stems))
-    assert all(figure.caption.endswith(".") for figure in figures.values())
-    assert {"attrition", "downstream_auroc", "roc_pr", "reliability", "decision", "embeddings"} <= set(figures)
+    assert all(figure.captioned(StudyResults()).endswith(".") for figure in figures.values())
+    assert {"attrition", "downstream_auroc", "roc_pr_los", "reliability_pmv", "validation_auroc"} <= set(stems)
