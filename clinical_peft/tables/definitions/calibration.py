@@ -128,7 +128,10 @@ def columns(metric: Metric) -> tuple[Column, ...]:
         Column("scores", lambda row: row.version, "Scores", lambda value, _: SCORE_LABELS[value]),
         Column("seeds", lambda row: len(row.runs)),
         Column("temperature", lambda row: row.temperature),
-        Column(f"{metric.name}_percent", lambda row: percent(mean(seed[metric.name]["value"] for seed in row.seeds))),
+        Column(
+            f"{metric.name}_percent",
+            lambda row: percent(mean(seed.get(metric.name, {}).get("value") for seed in row.seeds)),
+        ),
         *(column for name in METRICS for column in _metric_columns(name)),
         Column("alert_sensitivity_aimed", _aimed),
         *_alert_columns("alerts_per_100", "alerts_per_100", "Alerts per 100", 1),
