@@ -16,7 +16,7 @@ from clinical_peft.report.html_report import build_report
 from clinical_peft.report.model_cards import CardFacts, model_card
 from clinical_peft.tables.html_tables import to_page
 from clinical_peft.tables.registry import build_tables, table_names
-from clinical_peft.tables.render import to_csv, to_latex, to_markdown
+from clinical_peft.tables.render import to_latex, to_markdown
 from clinical_peft.tasks import TASKS
 
 TEMPLATE = Path(__file__).parents[3] / "report/report.html.j2"
@@ -138,7 +138,20 @@ def test_own_tasks_stand_beside_those_of_the_paper(results):
     mixed = replace(results, tasks={"los": TASKS["los"], **OWN}, perplexities=())
     header = build_tables(mixed)["downstream_main"].header
     assert [title.partition(" (n")[0] for title in header if not title.startswith("paper")] == [
-        *("Model", "Seeds", "PMV", "MOR", "LOS", "DIAG", "PROC", "READM", "SERV_$x", "PROB", "Macro average", "Control"),
+        *(
+            "Model",
+            "Seeds",
+            "PMV",
+            "MOR",
+            "LOS",
+            "DIAG",
+            "PROC",
+            "READM",
+            "SERV_$x",
+            "PROB",
+            "Macro average",
+            "Control",
+        ),
     ]
     assert mixed.unit == "note"
     los = {"task": "los", "classes": 4, "multilabel": False, "train": 9, "validation": 3, "test": 2}

@@ -13,8 +13,10 @@ from clinical_peft.tables.html_tables import to_page
 from clinical_peft.tables.render import LATEX_ESCAPES, to_csv, to_latex, to_markdown
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
-AWKWARD = ["a|b", "$x$", "$x", "\\", "100%", "a\nb", "a\r\n\tb", "<script>", "&amp;", "&", "a--b", "---", "`x`", "~~x~~",
-           "[a](b)", "{x}", "^", "_x_", "**x**", '"a,b"', "–", "[", "\x00", "’", "日本", "\u2028"]  # fmt: skip
+AWKWARD = [
+    *("a|b", "$x$", "$x", "\\", "100%", "a\nb", "a\r\n\tb", "<script>", "&amp;", "&", "a--b", "---", "`x`", "~~x~~"),
+    *("[a](b)", "{x}", "^", "_x_", "**x**", '"a,b"', "–", "-–", "[", "\x00", "’", "日本", "\u2028"),
+]
 UNESCAPED = {escape: chr(mark) for mark, escape in LATEX_ESCAPES.items()}
 
 
