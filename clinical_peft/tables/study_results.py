@@ -10,8 +10,9 @@ from clinical_peft.errors import ConfigError
 from clinical_peft.files import read_json
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.registry import COMPARED
+from clinical_peft.tables.adapter_records import AdapterFile
 from clinical_peft.tables.corpus_counts import read_corpus_counts
-from clinical_peft.tables.form import Labels
+from clinical_peft.tables.form import Labels, in_order
 from clinical_peft.tables.run_means import RunMeans, means_of_runs
 from clinical_peft.tables.study_tasks import Tasks, is_beside_paper, is_of_hospital, unit_of
 from clinical_peft.tasks import TASKS
@@ -128,6 +129,18 @@ class StudyResults:
             **{"units": f"{unit}s", "Units": f"{unit}s".capitalize()},
             **{"code": code, "Code": code.capitalize()},
         }
+
+    @cached_property
+    def adapters(self) -> tuple[AdapterFile, ...]:
+        """Perplexity files of the adapters, in the order of the labels.
+
+        Raises:
+            DataError: One lacks a value, or holds another kind of value.
+        """
+        by_name = {file["adapter"]: file for file in self.perplexities}
+        return tuple(
+            AdapterFile.of(by_name[name], f"perplexity of {name}") for name in in_order([*by_name], self.labels)
+        )
 
     @cached_property
     def run_means(self) -> tuple[RunMeans, ...]:

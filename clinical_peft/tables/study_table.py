@@ -42,7 +42,8 @@ class StudyTable:
         rows: What its records are made from, one object each, in order.
         caption: One sentence that says what the numbers are.
         notes: Remarks to print below.
-        shown: Fields in the order of the form for readers; not used with a `layout`.
+        shown: Fields in the order of the form for readers, those of them that a study's columns have; not used with a
+            `layout`.
         layout: The form for readers, where a row of it is not a record.
         text_columns: How many columns of the form for readers hold text, from the left.
         bold: Field to print in bold in a record, or None.

@@ -181,7 +181,7 @@ def _projections(notes: int) -> dict[str, Any]:
 
 
 def _draw(axes: Axes, places: np.ndarray, outcome: np.ndarray, classes: Sequence[Any]) -> None:
-    for shown, (rows, label) in enumerate(_groups(outcome, classes)):
+    for shown, (rows, label) in enumerate(class_groups(outcome, classes)):
         place = shown + shown // len(COLOURS)  # so that no pair of marker and colour comes twice
         style: dict[str, Any] = {"marker": MARKERS[place % len(MARKERS)], "color": COLOURS[shown % len(COLOURS)]}
         if label == OTHERS:
@@ -191,7 +191,7 @@ def _draw(axes: Axes, places: np.ndarray, outcome: np.ndarray, classes: Sequence
     axes.grid(visible=False)
 
 
-def _groups(outcome: np.ndarray, classes: Sequence[Any]) -> list[tuple[np.ndarray, str]]:
+def class_groups(outcome: np.ndarray, classes: Sequence[Any]) -> list[tuple[np.ndarray, str]]:
     """Rows of each class and its name; of many classes those with the most points, and the others together."""
     groups = []
     for index, name in enumerate(classes):

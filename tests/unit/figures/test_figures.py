@@ -15,7 +15,7 @@ from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 from clinical_peft.data.note_digest import note_digest
 from clinical_peft.errors import DataError
 from clinical_peft.figures.definitions import decision, reliability
-from clinical_peft.figures.definitions.embeddings import comparable_sets, embedding_maps, read_pooled_set
+from clinical_peft.figures.definitions.embeddings import class_groups, comparable_sets, embedding_maps, read_pooled_set
 from clinical_peft.figures.definitions.label_frequency import label_aurocs, label_frequency, training_counts
 from clinical_peft.metrics.curve_bands import BINS, curve_bands, resampled_curves
 from clinical_peft.metrics.curves import GRID, mean_curves, ranking_curves
@@ -161,6 +161,17 @@ def test_embedding_maps_repeat_to_the_byte_without_notes(tmp_path):
         assert expected in text
     assert "Quibbleworth" not in text
     assert text == (tmp_path / "b.svg").read_text()
+
+
+def test_a_map_names_the_twenty_largest_of_many_classes():
+    outcome = np.repeat(np.arange(30), np.arange(30, 60))
+    names = ["_first", *(f"class {index}" for index in range(1, 29)), "x" * 90]
+    groups = class_groups(outcome, names)
+    assert [name for _, name in groups[:2]] == ["class 10", "class 11"]
+    assert len(groups) == 21
+    assert (groups[-1][1], int(groups[-1][0].sum())) == ("others", sum(range(30, 40)))
+    assert len(groups[-2][1]) == 40
+    assert class_groups(outcome[:60], names[:2])[0][1] == "\u200b_first"
 
 
 def test_feature_sets_differing_in_more_are_not_compared(tmp_path):

@@ -143,6 +143,15 @@ def test_filled_items_say_what_the_run_did(run_facts, simulated):
     assert "0123abc" in rows["18f"][3]
 
 
+def test_events_of_many_classes_are_those_of_the_largest(run_facts, simulated):
+    many = [None, *range(10, 40)]
+    runs = [run | {"positives": {"test": many}} for run in simulated["metrics"]]
+    results = dataclasses.replace(run_facts.results, metrics=runs)
+    events = sheet(dataclasses.replace(run_facts, results=results))["21"][3]
+    assert "(39 / 38 / 37 / " in events
+    assert " / 20 and 11 other classes)" in events
+
+
 def test_a_split_by_admission_is_said_so(run_facts, adapter, facts):
     study = {**STUDY, "split_by_admission": ["pmv"]}
     rows, mixed = sheet(run_facts), sheet(dataclasses.replace(run_facts, study=study))

@@ -66,7 +66,7 @@ def draw(simulated, folder):
     attrition_flow(simulate_attrition(TASKS), BUILT_IN, paths["attrition"])
     draw_results(simulated["aggregate"], LABELS, paths["downstream_auroc"])
     for name, draw_adapters in ADAPTER_FIGURES.items():
-        draw_adapters(simulated["perplexities"], LABELS, paths[name])
+        draw_adapters(results_of(simulated).adapters, LABELS, paths[name])
     histories = simulate_histories(tasks=TASKS)
     draw_epochs(histories, paths["validation_auroc"], models=MODELS)
     for task in TASKS:

@@ -132,3 +132,14 @@ def test_the_drawing_has_a_box_per_step_and_a_figure_per_loss(tmp_path):
 def test_a_single_cohort_is_one_column(tmp_path):
     attrition_flow({"pmv": STAYS}, TASKS, tmp_path / "attrition.svg")
     assert "PMV: of adults" in (tmp_path / "attrition.svg").read_text()
+
+
+def test_many_classes_are_listed_by_their_largest_shares():
+    shares = [None, *(count / 1000 for count in range(1, 41)), 0.18]
+    results = StudyResults(statistics=[STATISTICS[1] | {"classes": len(shares), "class_shares": shares}])
+    table = built_from(results, "cohort_details")["cohort_details"]
+    listed = table.rows[0][1].split(" / ")
+    assert listed[:3] == ["18.0", "4.0", "3.9"]
+    assert len(listed) == 21
+    assert listed[-1] == f"22 other classes {100 - 18 - sum(range(22, 41)) / 10:.1f}"
+    assert len(records(table)[0]["class_shares"].split()) == len(shares)
