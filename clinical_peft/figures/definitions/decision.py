@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from clinical_peft.figures.study_figure import Draw, StudyFigure
 from clinical_peft.figures.style import BAND_OPACITY, GUIDE, STYLE, legend_below, legend_height, line_style, save
+from clinical_peft.metrics.calibration_records import DecisionCurve
 from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tasks import Task
@@ -39,25 +40,25 @@ def decision_curves_of(runs: Sequence[Mapping[str, Any]]) -> DecisionCurves | No
     Args:
         runs: As for `reliability_of`.
     """
-    curves: dict[str, list[Mapping[str, Any]]] = {}
+    curves: dict[str, list[DecisionCurve]] = {}
     for run in runs:
         if run["decision_curve"] is not None:
-            curves.setdefault(run["model"], []).append(run["decision_curve"]["isotonic"])
+            curves.setdefault(run["model"], []).append(DecisionCurve.of(run["decision_curve"]["isotonic"]))
     if not curves:
         return None
     first = next(iter(curves.values()))[0]
     means = {
         name: {
-            model: np.mean([_between(one["thresholds"], one[name]) for one in found], axis=0)
+            model: np.mean([_between(one.thresholds, getattr(one, name)) for one in found], axis=0)
             for model, found in curves.items()
         }
         for name in ("net_benefit", "low", "high")
     }
     best = max(curves, key=lambda model: float(np.nan_to_num(means["net_benefit"][model]).mean()))
     return DecisionCurves(
-        thresholds=np.array(first["thresholds"]),
+        thresholds=np.array(first.thresholds),
         models=means["net_benefit"],
-        treat_all=np.array(first["treat_all"], dtype=np.float64),
+        treat_all=np.array(first.treat_all, dtype=np.float64),
         bands={best: np.stack([means["low"][best], means["high"][best]])},
     )
 

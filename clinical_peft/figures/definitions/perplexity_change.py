@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from clinical_peft.figures.adapter_drawing import adapter_drawings, adapter_figure
 from clinical_peft.figures.study_figure import StudyFigure
@@ -24,7 +25,7 @@ def perplexity_change(adapters: Sequence[AdapterFile], labels: Labels, output: P
         axes = figure.subplots()
         log_scale(axes, "x")
         for place, one in enumerate(adapters):
-            ends = [split["test"] for split in (one.perplexity.before, one.perplexity.after)]
+            ends: list[Any] = [split["test"] for split in (one.perplexity.before, one.perplexity.after)]
             axes.plot(ends, [place, place], color="#999999", linewidth=1.2)
             axes.plot(ends[:1], [place], "o", markerfacecolor="white", color=COLOURS[0], label="before")
             axes.plot(ends[1:], [place], "o", color=COLOURS[0], label="after")
