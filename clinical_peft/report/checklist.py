@@ -151,8 +151,8 @@ def _partition(facts: RunFacts) -> str:
     unit = unit_of_split(facts.study, facts.results.tasks)
     if not facts.results.is_of_hospital:
         return (
-            f"{unit[0].upper()}{unit[1:]}: training, validation (choice of epoch and thresholds), test (figures). "
-            "<study>/cohorts/leakage.json."
+            f"{unit[0].upper()}{unit[1:]}, as the config says (data.tables): training, validation (choice of epoch and "
+            "thresholds), test (figures). <study>/cohorts/leakage.json."
         )
     shared = "; there a patient may be in several parts" if facts.study["split_by_admission"] else ""
     return (
@@ -202,8 +202,9 @@ def _output(facts: RunFacts) -> str:
 
 def _differences(facts: RunFacts) -> str:
     unit = unit_of_split(facts.study, facts.results.tasks)
-    origin = "One hospital" if facts.results.is_of_hospital else "One source"
-    return f"{origin}, split {unit}: the same setting, eligibility and definitions; table dataset_statistics."
+    if not facts.results.is_of_hospital:
+        return f"One source, split {unit} as its config says (data.tables); table dataset_statistics."
+    return f"One hospital, split {unit}: the same setting, eligibility and definitions; table dataset_statistics."
 
 
 def _protocol(facts: RunFacts) -> str:

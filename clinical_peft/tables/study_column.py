@@ -24,6 +24,7 @@ class Column:
         row_text: From the row, the text in the form for readers, where the record holds too little; replaces `text`.
         is_task: Whether it names a task, whose short name stands in the form for readers.
         is_published: Whether it is of the paper; a study that has nothing of the paper's has no such column.
+        is_of_hospital: Whether it is of MIMIC; a study that has nothing of MIMIC's has no such column.
     """
 
     field: str
@@ -34,6 +35,7 @@ class Column:
     row_text: Callable[[Any], str] | None = None
     is_task: bool = False
     is_published: bool = False
+    is_of_hospital: bool = False
 
     def written(self, record: Record, row: Any, tasks: Tasks) -> str:
         """The cell in the form for readers."""

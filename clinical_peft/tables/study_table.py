@@ -81,10 +81,20 @@ class StudyTable:
             if len(set(fields)) < len(fields):
                 raise ValueError(f"table {self.name}: two columns have one name among {fields}")
 
-    def columns_for(self, metric: Metric, *, beside_paper: bool = True) -> tuple[Column, ...]:
-        """The columns of a study that compares models by a metric, with those of the paper or without them."""
+    def columns_for(self, metric: Metric, *, beside_paper: bool = True, of_hospital: bool = True) -> tuple[Column, ...]:
+        """The columns of a study.
+
+        Args:
+            metric: The metric by which it compares models.
+            beside_paper: Whether it has something of the paper's.
+            of_hospital: Whether it has something of MIMIC's.
+        """
         columns = self.columns(metric) if callable(self.columns) else self.columns
-        return tuple(column for column in columns if beside_paper or not column.is_published)
+        return tuple(
+            column
+            for column in columns
+            if (beside_paper or not column.is_published) and (of_hospital or not column.is_of_hospital)
+        )
 
     def build(self, results: StudyResults) -> Table:
         """Build the table.
@@ -97,7 +107,9 @@ class StudyTable:
             DataError: Results do not belong together.
         """
         results.check_given(f"table {self.name}", self.needs)
-        columns = self.columns_for(results.metric, beside_paper=results.is_beside_paper)
+        columns = self.columns_for(
+            results.metric, beside_paper=results.is_beside_paper, of_hospital=results.is_of_hospital
+        )
         rows = list(self.rows(results))
         records = tuple({column.field: column.value(row) for column in columns} for row in rows)
         layout = self.layout(results, records) if self.layout else self._layout(columns, records, rows, results)

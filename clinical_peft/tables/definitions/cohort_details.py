@@ -110,7 +110,8 @@ TABLE = StudyTable(
     caption=_caption,
     notes=lambda results, _: (
         *of_mimic_iii(results),
-        f"A dash in our columns: fewer than {SMALLEST_CELL}, or a count that would give such a one away.",
+        f"A dash{results.beside_paper(' in our columns')}: fewer than {SMALLEST_CELL}, or a count that would give such "
+        "a one away.",
         "Without a {code}: {units} all of whose {code}s lie outside the label space; they count as having none.".format(
             **results.words
         ),

@@ -129,6 +129,11 @@ def test_an_own_task_stands_in_every_table_and_figure(tables, figures):
     assert {f"roc_pr_{task}" for task in OWN} | {"decision_readmission", "label_frequency"} <= {*figures}
 
 
+def test_an_own_corpus_has_no_column_of_a_release(tables):
+    assert tables["corpora"].fields == ("corpus", "notes_read", "empty", "duplicates", "notes")
+    assert tables["corpora"].notes == ("A dash stands for counts below 10 and for those that would give them away.",)
+
+
 def test_tables_of_the_paper_stand_beside_the_paper_alone(tables):
     assert set(table_names()) - set(tables) == {"scoring_variants"}
     assert not any("PMV" in table.header for table in tables.values())
