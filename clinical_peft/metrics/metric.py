@@ -48,6 +48,7 @@ class Metric:
             pair of classes, that the rows define; None for a metric of all classes together.
         placements: Contribution of each row of a binary task, for a metric whose variance DeLong's method gives;
             returns None where it is undefined.
+        chance: Its expected value for scores that know nothing, whatever the shares of the classes; None without one.
         place: Order among metrics; equal ones stand in the order of their definition.
     """
 
@@ -68,6 +69,7 @@ class Metric:
     judges_decisions: bool = False
     by_class: ComputeByClass | None = None
     placements: Callable[[Predictions], Placements | None] | None = None
+    chance: float | None = None
     place: int = LAST
 
     def __post_init__(self) -> None:

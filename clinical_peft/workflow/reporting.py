@@ -1,6 +1,7 @@
 """What tables, figures, cards, the report and MLflow are given: names, labels and descriptions of a study."""
 
 import json
+from functools import cached_property
 from typing import Any
 
 from clinical_peft.config import experiments, notes_in_use, settings
@@ -14,10 +15,8 @@ from clinical_peft.workflow.searches import SearchFiles
 from clinical_peft.workflow.study_folder import Files, Wildcards
 
 TABLE_FORMATS = ("csv", "md", "tex", "html")
-MODEL_TABLES = {
-    "main": "Main comparison (Table 3)",
-    "lora_baselines": "Encoders with LoRA (Table 4)",
-}
+MODEL_TABLES = {"main": "Main comparison", "lora_baselines": "Encoders with LoRA"}
+PAPER_TABLES = {"main": " (Table 3)", "lora_baselines": " (Table 4)"}
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 
 
@@ -48,7 +47,19 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
 
         gaps = self.study.gaps
         asked = {"protocol_gaps": gaps.model is not None, "contamination": gaps.contamination is not None}
-        return table_names([name for name, is_asked in asked.items() if is_asked])
+        return table_names([name for name, is_asked in asked.items() if is_asked], beside_paper=self.is_beside_paper)
+
+    @cached_property
+    def is_beside_paper(self) -> bool:
+        """Whether a selected task or corpus is of the paper, so that published values stand beside the study's."""
+        from clinical_peft.tables.study_tasks import is_beside_paper, tasks_of
+
+        corpora = [self.adapter(name).corpus for name in self.adapters_in_use]
+        return is_beside_paper(tasks_of(self.task_records()).values(), corpora)
+
+    def compared_metric(self, wildcards: Wildcards | None = None) -> str:
+        """Name of the metric by which models are compared."""
+        return str(getattr(self.study.evaluation, "metric", "auroc"))
 
     def tables(self, wildcards: Wildcards | None = None) -> list[str]:
         """Tables in every format."""
@@ -75,7 +86,9 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
         """Selected models by the title of their table."""
         groups: dict[str, list[str]] = {}
         for name in self.study.matrix.models:
-            groups.setdefault(MODEL_TABLES[self.model(name).table], []).append(name)
+            table = self.model(name).table
+            title = f"{MODEL_TABLES[table]}{PAPER_TABLES[table] if self.is_beside_paper else ''}"
+            groups.setdefault(title, []).append(name)
         return groups
 
     def models_by_adapter(self, wildcards: Wildcards) -> dict[str, list[str]]:
@@ -113,8 +126,14 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
         return f"{self.hospital}/PROVENANCE.json" if notes_in_use.reads_synthetic_notes(self.study) else None
 
     def printed_config(self, wildcards: Wildcards) -> dict[str, Any]:
-        """The study's settings for the report, without the address of its tracking server."""
-        return _in_fixed_order(self.study.model_dump(mode="json", exclude={"tracking": {"uri"}}))
+        """The study's settings for the report, without the address of its tracking server.
+
+        Where nothing of the paper's is at work, without defaults, most of which are about it.
+        """
+        settings = self.study.model_dump(
+            mode="json", exclude={"tracking": {"uri"}}, exclude_defaults=not self.is_beside_paper
+        )
+        return _in_fixed_order(settings)
 
     def deciding_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Settings and recipes that decide the study's results."""

@@ -43,6 +43,7 @@ def _auprc_by_class(weighted: WeightedPredictions, among: np.ndarray) -> ByClass
     needs_both_outcomes=True,
     by_class=_auroc_by_class,
     placements=placements,
+    chance=0.5,
     place=1,
 )
 def auroc(weighted: WeightedPredictions) -> np.ndarray:

@@ -277,7 +277,7 @@ def test_calibration_refuses_changed_predictions(tmp_path):
         panels = reliability_of(members)
         assert list(panels) == ["scores as they are", "at one temperature", "after isotonic regression"]
         assert all(set(models) == {run["model"] for run in members} for models in panels.values())
-        reliability_diagram(task, panels, LABELS, tmp_path / "reliability.svg")
+        reliability_diagram(find_task(task), panels, LABELS, tmp_path / "reliability.svg")
         curves = decision_curves_of(members)
         assert (curves is None) == (task != "mortality")
         if curves is not None:
@@ -285,7 +285,7 @@ def test_calibration_refuses_changed_predictions(tmp_path):
             stored = run["decision_curve"]["isotonic"]["net_benefit"]
             kept = [place for place, value in enumerate(stored) if value is not None]
             assert curves.models[run["model"]][kept].tolist() == [stored[place] for place in kept]
-            decision_curves(task, curves, LABELS, tmp_path / "decision.svg")
+            decision_curves(find_task(task), curves, LABELS, tmp_path / "decision.svg")
     simulate_predictions(predictions[0], runs[0][1], signal=0.0, seed=9)
     with pytest.raises(DataError, match="found others; evaluate it again"):
         calibrate(RunFiles(metrics, predictions, study["classes"]), output=outputs[0], **settings)

@@ -343,7 +343,7 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
         cohorts={task: _cohort(tmp_path, task) for task in TASKS},
     )
     tables = build_tables(results)
-    for comparison in compare_groups(found["comparison"], LABELS):
+    for comparison in compare_groups(StudyResults(comparison=found["comparison"], labels=LABELS)):
         tables |= {comparison.pairs.name: comparison.pairs, comparison.by_task.name: comparison.by_task}
     for name, table in tables.items():
         write_table(table, tmp_path / name)
