@@ -284,6 +284,7 @@ class FinetuneJob:
         recipe: Optimisation and budget.
         switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
             job reads (`clinical_peft.recipes.job_records.reads_switch`).
+        train_size: Rows of the training split to train on; None, which no record holds, for all.
     """
 
     model: str
@@ -295,3 +296,4 @@ class FinetuneJob:
     task_method: AnyMethod | None
     recipe: FinetuneRecipe
     switches: dict[str, bool]
+    train_size: int | None = None

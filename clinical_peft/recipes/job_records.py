@@ -17,11 +17,14 @@ from clinical_peft.tasks import find_task
 
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
+# Fields that a record holds where they are set, so that records of jobs without them stay as they were.
+ONLY_WHERE_SET = ("train_size",)
+
 
 def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
     record: dict[str, Any] = json.loads(json.dumps(asdict(job)))
-    return record
+    return {key: value for key, value in record.items() if key not in ONLY_WHERE_SET or value is not None}
 
 
 def read_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
