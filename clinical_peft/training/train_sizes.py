@@ -1,5 +1,6 @@
 """A task's cohort with a smaller training split; validation and test stay as they are."""
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from clinical_peft.data.train_subsets import training_subset
 from clinical_peft.disclosure.counts import shown_part
 from clinical_peft.errors import TrainingError
 from clinical_peft.training.task_data import TaskData
+
+logger = logging.getLogger(__name__)
 
 UNUSED = "unused"
 """The split of training rows that a part does not hold."""
@@ -34,6 +37,13 @@ def with_train_size(data: TaskData, size: int, *, seed: int) -> TaskData:
     train = data.rows("train")
     patients = np.asarray(data.table.column("subject_id").to_pylist())[train]
     chosen = training_subset(patients, size, seed=seed, source=source_of(data.table.schema))
+    if chosen.all():
+        logger.warning(
+            "task %s, matrix.train_sizes: the training split has no more than %d rows, so this run trains on all of it "
+            "and is no point of the learning curve",
+            data.task,
+            size,
+        )
     splits = np.asarray(data.table.column("split").to_pylist(), dtype=object)
     splits[train[~chosen]] = UNUSED
     place = data.table.schema.get_field_index("split")

@@ -75,7 +75,7 @@ def _line(
     shift = 10 ** (DODGE * (position - (models - 1) / 2))
     points = []
     for row in parts:
-        value, interval = row["mean"][metric.name], row["mean"]["interval_total"] or row["mean"]["interval"]
+        value, interval = row["mean"][metric.name], row["mean"]["interval"]
         if value is None:
             continue
         place = shift * _place(row, parts)
@@ -158,8 +158,8 @@ FIGURE = StudyFigure(
     needs=("training_size",),
     caption=(
         "Test {metric} of every model by the number of training rows, on a logarithmic axis. Points are means over "
-        "seeds, each of which draws patients of its own to learn from; bars are intervals over test patients, and over "
-        "seeds where there are several. The last point is the study's own run on the whole training split."
+        "seeds, each of which draws patients of its own to learn from; bars are percentile intervals over "
+        "resampled test patients alone. The last point is the study's own run on the whole training split."
     ),
     drawings=_drawings,
 )

@@ -19,7 +19,7 @@ from clinical_peft.tables.form import (
     rounded,
     stated,
 )
-from clinical_peft.tables.study_column import Column, digits, task_name
+from clinical_peft.tables.study_column import Column, by_task, digits, task_name
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import Layout, StudyTable
 
@@ -163,7 +163,7 @@ def _notes(results: StudyResults, _: Sequence[Record]) -> Iterator[str]:
     whole = [
         f"{TASK_LABELS[one['task']]} {number(one['size'])}"
         + ("" if one["train_rows"] is None else f" (of {number(one['train_rows'])} rows)")
-        for one in content["whole"]
+        for one in by_task(content["whole"])
     ]
     if whole:
         yield f"Sizes without a row, because the training split is no larger: {'; '.join(whole)}."

@@ -19,7 +19,7 @@ PARTS = [
     part("tfidf", "los", 100, 0.7, train_rows=None),
     part("tfidf", "mortality", None, 0.8, train_rows=None, train_patients=None),
 ]
-WHOLE = [WholeSize(task="mortality", size=1000, train_rows=640), WholeSize(task="los", size=9000, train_rows=None)]
+WHOLE = [WholeSize(task="los", size=9000, train_rows=None), WholeSize(task="mortality", size=1000, train_rows=640)]
 
 
 def table(*parts, whole=None, **changes):

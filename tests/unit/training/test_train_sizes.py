@@ -16,6 +16,7 @@ from models_fixtures import (
     write_cohort,
 )
 
+from clinical_peft.data.patients import source_of, with_source
 from clinical_peft.data.train_subsets import training_subset
 from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import PoolJob
@@ -159,6 +160,26 @@ def test_few_patients_of_many_rows_are_not_counted(study, tmp_path):
     )
     summary = finetune(prepared, seed=0, work=tmp_path / "work", log=NullLog())
     assert (summary["train_rows"], summary["train_patients"]) == (12, None)
+
+
+def test_a_size_that_is_no_part_is_warned_of(study, caplog):
+    with_train_size(cohort_of(study), 35, seed=0)
+    assert caplog.text == ""
+    with_train_size(cohort_of(study), 36, seed=0)
+    assert "task mortality, matrix.train_sizes: the training split has no more than 36 rows" in caplog.text
+
+
+def test_patients_of_an_own_table_are_drawn_by_its_name(study, tmp_path):
+    table = pq.read_table(study["mortality"])
+    found = []
+    for source in ("ours", "theirs"):
+        path = tmp_path / f"{source}.parquet"
+        pq.write_table(table.cast(with_source(table.schema, source)), path)
+        smaller = with_train_size(read_task(path, study["mortality classes"], "mortality"), 12, seed=0)
+        assert source_of(smaller.table.schema) == source
+        found.append(smaller.rows("train").tolist())
+    assert len(found[0]) == len(found[1]) == 12
+    assert found[0] != found[1]
 
 
 def test_a_part_with_one_label_is_refused_in_one_line(study, tmp_path):
