@@ -20,8 +20,10 @@ from clinical_peft.data.patients import source_of, with_source
 from clinical_peft.data.train_subsets import training_subset
 from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import PoolJob
+from clinical_peft.recipes.job_records import read_record
 from clinical_peft.runtime.events import NullLog
 from clinical_peft.training.finetuning import finetune, prepare_task
+from clinical_peft.training.kept_seeds import seed_key
 from clinical_peft.training.task_data import TaskInputs, read_task
 from clinical_peft.training.train_sizes import UNUSED, with_train_size
 
@@ -129,6 +131,12 @@ def test_a_head_on_pooled_features_reads_those_of_the_whole(study, tmp_path):
         )
     pooled, computed = (columns(tmp_path / name / "predictions.parquet", "logits") for name in ("pooled", "computed"))
     np.testing.assert_allclose(pooled, computed, atol=1e-5)
+
+
+def test_kept_seeds_of_sizes_have_keys_of_their_own():
+    job = make_job("head")
+    keys = {seed_key(read_record(one), "inputs", 0) for one in (job, sized(job, 100), sized(job, 500))}
+    assert len(keys) == 3
 
 
 def test_the_vocabulary_of_tfidf_is_that_of_the_part(study, tmp_path):
