@@ -49,6 +49,23 @@ Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_no_boolean)]
 """A seed that every library takes."""
 
 
+SMALLEST_TRAIN_SIZE = 10
+WHOLE_SPLIT: Literal["all"] = "all"
+
+
+def _train_size(value: Any) -> Any:
+    if value == WHOLE_SPLIT or (type(value) is int and value >= SMALLEST_TRAIN_SIZE):
+        return value
+    raise ValueError(f"expected {WHOLE_SPLIT} or a number of training rows from {SMALLEST_TRAIN_SIZE}")
+
+
+TrainSize = Annotated[
+    Annotated[int, Field(ge=SMALLEST_TRAIN_SIZE)] | Literal["all"],
+    BeforeValidator(_train_size),
+]
+"""Rows of a training split to train on, or all of them."""
+
+
 def _expand(path: Path) -> Path:
     expanded = os.path.expandvars(path)
     if expanded != str(path) and holds_credentials(expanded):
@@ -217,23 +234,6 @@ class TaskEntry(Section):
         if "title" in entry:
             raise ValueError("expected title alone, found label, its earlier name, too; remove label")
         return {"title" if key == "label" else key: value for key, value in entry.items()}
-
-
-SMALLEST_TRAIN_SIZE = 10
-WHOLE_SPLIT: Literal["all"] = "all"
-
-
-def _train_size(value: Any) -> Any:
-    if value == WHOLE_SPLIT or (type(value) is int and value >= SMALLEST_TRAIN_SIZE):
-        return value
-    raise ValueError(f"expected {WHOLE_SPLIT} or a number of training rows from {SMALLEST_TRAIN_SIZE}")
-
-
-TrainSize = Annotated[
-    Annotated[int, Field(ge=SMALLEST_TRAIN_SIZE)] | Literal["all"],
-    BeforeValidator(_train_size),
-]
-"""Rows of a training split to train on, or all of them."""
 
 
 class Matrix(Section):
