@@ -48,7 +48,6 @@ def _no_boolean(value: Any) -> Any:
 Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_no_boolean)]
 """A seed that every library takes."""
 
-
 SMALLEST_TRAIN_SIZE = 10
 WHOLE_SPLIT: Literal["all"] = "all"
 
@@ -59,10 +58,7 @@ def _train_size(value: Any) -> Any:
     raise ValueError(f"expected {WHOLE_SPLIT} or a number of training rows from {SMALLEST_TRAIN_SIZE}")
 
 
-TrainSize = Annotated[
-    Annotated[int, Field(ge=SMALLEST_TRAIN_SIZE)] | Literal["all"],
-    BeforeValidator(_train_size),
-]
+TrainSize = Annotated[Annotated[int, Field(ge=SMALLEST_TRAIN_SIZE)] | Literal["all"], BeforeValidator(_train_size)]
 """Rows of a training split to train on, or all of them."""
 
 
