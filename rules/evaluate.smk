@@ -141,3 +141,23 @@ rule measure_contamination:
         bootstrap_seed=study.evaluation.seed,
     script:
         "../workflow_scripts/measure_contamination.py"
+
+
+rule measure_training_size:
+    """Compare every model on parts of the training split with the whole, patient by patient."""
+    input:
+        metrics=files.training_size_metrics,
+        replicates=files.training_size_replicates,
+        training=files.training_size_records,
+        cohorts=files.cohorts,
+    output:
+        "<study>/training_size.json",
+    log:
+        "<study>/logs/measure_training_size.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        runs=files.training_size_runs,
+    script:
+        "../workflow_scripts/measure_training_size.py"

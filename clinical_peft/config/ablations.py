@@ -1,10 +1,12 @@
-"""The study again with one of the original's choices: how ablations are named, and what differs in each.
+"""The study again with one of the original's choices: how such runs are named, and what differs in each.
 
 A corpus, a task, an adapter or a model followed by `@` and a switch is the same with that switch turned on, and with
 `@paper` all are: `cohorts/los@los_rounded.parquet` has the labels of rounded stays. Every such file can be asked for.
-What a switch does not reach, an ablation takes from the study itself.
+What a switch does not reach, an ablation takes from the study itself. A model followed by `@n100` is the same trained
+on a part of the training split, of 100 rows; it shares all else with the study.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,6 +24,7 @@ from clinical_peft.sources import SOURCES, find_source, hospital_corpora
 
 ALL = "paper"
 MARK = "@"
+SIZED = r"n[1-9]\d*"
 ADAPTER_STAGES: tuple[Stage, ...] = ("corpus", "shards", "adapter")
 
 
@@ -45,13 +48,24 @@ class Ablation:
 
 
 def plain(name: str) -> str:
-    """The name without a switch."""
+    """The name without a switch or a size."""
     return name.partition(MARK)[0]
 
 
 def switch_of(name: str) -> str | None:
     """The switch in a name, `ALL`, or None."""
-    return name.partition(MARK)[2] or None
+    return None if size_of(name) else name.partition(MARK)[2] or None
+
+
+def size_of(name: str) -> int | None:
+    """The training rows in a model's name, or None for the whole training split."""
+    suffix = name.partition(MARK)[2]
+    return int(suffix[1:]) if re.fullmatch(SIZED, suffix) else None
+
+
+def with_size(model: str, size: int | None) -> str:
+    """Name of a model that is trained on so many rows; None for the whole training split."""
+    return model if size is None else f"{model}{MARK}n{size}"
 
 
 def switches_under(study: Study, name: str) -> dict[str, bool]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from clinical_peft.config import search_plans as plans
-from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, switch_of, switches_under
+from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, size_of, switch_of, switches_under
 from clinical_peft.config.defaults import BUILT_IN, finetuning_defaults, pretraining_defaults
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
@@ -68,7 +68,7 @@ def token_salt(study: Study, corpus: str) -> str:
 def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
     """Resolve a model's recipe on a task: default, then task, then model, then the model's own for this task.
 
-    The model's name may carry a switch.
+    The model's name may carry a switch or a training size.
     """
     entry = study.models[plain(model)]
     place = f"models.{plain(model)}"
@@ -91,6 +91,7 @@ def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
         recipe=recipe,
         switches=_training_switches(study, model),
         task_type=study.own_tasks[task].type if task in study.own_tasks else None,
+        train_size=size_of(model),
     )
 
 
@@ -122,16 +123,15 @@ def pool_job(study: Study, model: str, task: str) -> PoolJob | None:
 def feature_set(study: Study, model: str, task: str) -> str | None:
     """Name of the pooled features that a run reads, or None where it computes its own.
 
-    Runs that read the same features name the same set: base, clinical adapter, context and precision. The notes of
-    tasks that the matrix does not select for a model are not pooled, nor is anything under a switch.
+    Runs that read the same features name the same set: base, clinical adapter, context and precision. Training sizes
+    share one. The notes of tasks that the matrix does not select are not pooled, nor is anything under a switch.
     """
-    if switch_of(model) or switch_of(task):
-        return None
-    job = pool_job(study, model, task) if task in _tasks_of(study, model) else None
+    selected = not (switch_of(model) or switch_of(task)) and task in _tasks_of(study, plain(model))
+    job = pool_job(study, plain(model), task) if selected else None
     if job is None:
         return None
     adapter = f"+{job.clinical}-{job.clinical_mode}" if job.clinical else ""
-    return f"{study.models[model].base}{adapter}-{job.context}-{job.precision}"
+    return f"{study.models[plain(model)].base}{adapter}-{job.context}-{job.precision}"
 
 
 def feature_sets(study: Study) -> dict[str, tuple[str, list[str]]]:
@@ -314,7 +314,7 @@ def adapter_labels(study: Study) -> dict[str, str]:
 
 
 def runs_in_use(study: Study) -> list[tuple[str, str]]:
-    """Model and task of every fine-tuning that the matrix selects, model by model."""
+    """Model and task of every fine-tuning on whole training splits that the matrix selects, model by model."""
     return [(model, task) for model in study.matrix.models for task in _tasks_of(study, model)]
 
 

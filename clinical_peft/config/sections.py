@@ -40,6 +40,19 @@ def _no_boolean(value: Any) -> Any:
 Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_no_boolean)]
 """A seed that every library takes."""
 
+SMALLEST_TRAIN_SIZE = 10
+WHOLE_SPLIT: Literal["all"] = "all"
+
+
+def _train_size(value: Any) -> Any:
+    if value == WHOLE_SPLIT or (type(value) is int and value >= SMALLEST_TRAIN_SIZE):
+        return value
+    raise ValueError(f"expected {WHOLE_SPLIT} or a number of training rows from {SMALLEST_TRAIN_SIZE}")
+
+
+TrainSize = Annotated[Annotated[int, Field(ge=SMALLEST_TRAIN_SIZE)] | Literal["all"], BeforeValidator(_train_size)]
+"""Rows of a training split to train on, or all of them."""
+
 
 def _expand(path: Path) -> Path:
     expanded = os.path.expandvars(path)
@@ -193,6 +206,23 @@ class Matrix(Section):
     models: list[Name] = []
     tasks: list[TaskName] = []
     seeds: list[Seed] = Field([0], min_length=1)
+    train_sizes: list[TrainSize] = Field(
+        [WHOLE_SPLIT],
+        description="rows of the training split on which each model is trained; all is the study's own run",
+    )
+
+    @model_validator(mode="after")
+    def _check_train_sizes(self) -> "Matrix":
+        if len(set(self.train_sizes)) != len(self.train_sizes):
+            raise ValueError("train_sizes: lists a size twice; list each once")
+        if WHOLE_SPLIT not in self.train_sizes:
+            raise ValueError(f"train_sizes: expected {WHOLE_SPLIT} too, which the others are compared with; add it")
+        return self
+
+    @property
+    def smaller_sizes(self) -> list[int]:
+        """Sizes below the whole training split, rising."""
+        return sorted(size for size in self.train_sizes if isinstance(size, int))
 
 
 DEFAULT_METRIC: CompareBy = "auroc"

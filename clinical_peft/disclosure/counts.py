@@ -68,6 +68,16 @@ def shown(count: int | None) -> int | None:
     return None if is_small(count) else count
 
 
+def shown_part(count: int, whole: int) -> int | None:
+    """A count of some rows of a whole that is published, None where it is too small or what the whole has more is.
+
+    Examples:
+        >>> shown_part(100, 160), shown_part(100, 109), shown_part(100, 100)
+        (100, None, None)
+    """
+    return None if is_small(count) or is_small(whole - count) else count
+
+
 def shown_counts(counts: Mapping[str, int]) -> dict[str, int]:
     """The counts that may be published, each standing alone; the others are left out."""
     return {name: count for name, count in counts.items() if not is_small(count)}

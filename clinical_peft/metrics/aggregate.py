@@ -86,7 +86,7 @@ def aggregate(
     for run in runs:
         of_task[run.task].append(run)
     of_task[MACRO] = [run for run in runs if run.task in averaged]
-    summaries = [_summary(key, cell, first_run.get(key), level, metric) for key, cell in sorted(cells.items())]
+    summaries = [summarise(key, cell, first_run.get(key), level, metric) for key, cell in sorted(cells.items())]
     result = Comparisons(
         level=level,
         resamples=runs[0].bootstrap.resamples if runs else 0,
@@ -149,7 +149,16 @@ def _macro_cells(cells: Mapping[Key, Cell], tasks: Sequence[str]) -> dict[Key, C
     return macro
 
 
-def _summary(key: Key, cell: Cell, run: RunMetrics | None, level: float, metric: Metric) -> Summary:
+def summarise(key: Key, cell: Cell, run: RunMetrics | None, level: float, metric: Metric) -> Summary:
+    """The mean of a model on a task with its intervals.
+
+    Args:
+        key: Model and task.
+        cell: The mean over seeds.
+        run: Metrics file of a seed, for the sizes of the test split; None for a macro average.
+        level: Coverage of the intervals.
+        metric: The metric.
+    """
     defined = math.isfinite(cell.estimate)
     total = Total.described(cell.estimate, cell.replicates, cell.seed_variances, level=level)
     ends = total.interval_total

@@ -295,6 +295,7 @@ class FinetuneJob:
         switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
             job reads (`clinical_peft.recipes.job_records.reads_switch`).
         task_type: Type of a task that the study defines; None for a built-in one, which says it itself.
+        train_size: Rows of the training split to train on; None, which no record holds, for all.
     """
 
     model: str
@@ -307,6 +308,7 @@ class FinetuneJob:
     recipe: FinetuneRecipe
     switches: dict[str, bool]
     task_type: TaskType | None = None
+    train_size: int | None = None
 
     @property
     def described_task(self) -> Task:

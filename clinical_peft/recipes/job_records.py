@@ -16,13 +16,14 @@ from clinical_peft.recipes.variants import variant_of
 
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
+# Fields that a record holds where they are set, so that records of jobs without them stay as they were.
+ONLY_WHERE_SET = ("task_type", "train_size")
+
 
 def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
     record: dict[str, Any] = json.loads(json.dumps(asdict(job)))
-    if record.get("task_type", "") is None:  # a built-in task; its record stays as it was
-        del record["task_type"]
-    return record
+    return {key: value for key, value in record.items() if key not in ONLY_WHERE_SET or value is not None}
 
 
 def read_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:

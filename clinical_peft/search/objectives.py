@@ -17,6 +17,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
 from clinical_peft.models.folders import ADAPTER_WEIGHTS
 from clinical_peft.recipes import FinetuneJob, PretrainJob
+from clinical_peft.recipes.job_records import as_record as job_record
 from clinical_peft.recipes.job_records import read_record
 from clinical_peft.recipes.switches import switch_on
 from clinical_peft.runtime.events import JsonlLog
@@ -77,7 +78,7 @@ class FinetuneObjective:
                 self.task.with_job(job),
                 seed=self.search.seed,
                 work=work,
-                log=_log(work, job.model, f"{job.task}/trial{number}", point, asdict(job)),
+                log=_log(work, job.model, f"{job.task}/trial{number}", point, job_record(job)),
                 on_evaluation=lambda curve: report(_values(curve, self.search.metric)),
             )
         except Pruned:

@@ -59,6 +59,12 @@ SECTIONS = {
             "notes stand in pretraining.",
         ),
         Section(
+            "training_size",
+            "Training size",
+            "What more training notes are worth",
+            "Every model trained on parts of the training split, judged on the same test patients.",
+        ),
+        Section(
             "calibration",
             "Calibration",
             "Can the probabilities be used?",

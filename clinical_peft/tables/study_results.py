@@ -49,6 +49,7 @@ class StudyResults:
         protocol_gaps: What `clinical_peft.metrics.protocol_gaps.measure_protocol_gaps` returned, or None where the
             study does not measure them.
         contamination: What `clinical_peft.metrics.contamination_gaps.measure_contamination` returned, likewise.
+        training_size: What `clinical_peft.metrics.training_size.measure_training_size` returned, likewise.
         predictions: By task and model, the predictions files of its seeds.
         classes: By task, the file of its classes.
         cohorts: By task, the cohort file.
@@ -74,6 +75,7 @@ class StudyResults:
     subgroups: Content = field(default_factory=dict)
     protocol_gaps: Content | None = None
     contamination: Content | None = None
+    training_size: Content | None = None
     predictions: Mapping[str, Mapping[str, Sequence[Path]]] = field(default_factory=dict)
     classes: Mapping[str, Path] = field(default_factory=dict)
     cohorts: Mapping[str, Path] = field(default_factory=dict)
@@ -154,7 +156,7 @@ class StudyResults:
 
 _SETTINGS = {"given", "labels", "protocol", "tasks", "metric", "bootstrap_seed"}
 RESULTS = tuple(one.name for one in fields(StudyResults) if one.name not in _SETTINGS)
-OPTIONAL = ("protocol_gaps", "contamination")  # measured only where a study asks for them
+OPTIONAL = ("protocol_gaps", "contamination", "training_size")  # measured only where a study asks for them
 
 
 def _contents(paths: Sequence[Path]) -> list[Content]:
@@ -194,6 +196,7 @@ _READERS: dict[str, Callable[[Sequence[Path]], Any]] = {
     "subgroups": _content,
     "protocol_gaps": lambda paths: _content(paths) if paths else None,
     "contamination": lambda paths: _content(paths) if paths else None,
+    "training_size": lambda paths: _content(paths) if paths else None,
     "predictions": _by_run,
     "classes": _by_first_part,
     "cohorts": _by_first_part,

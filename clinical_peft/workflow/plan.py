@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_peft.config import experiments
-from clinical_peft.config.ablations import ablation_inputs, plain, switches_under
+from clinical_peft.config.ablations import ablation_inputs, plain, size_of, switches_under
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
+from clinical_peft.config.train_sizes import sized_runs
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.sources import find_source, sources_of_corpus
@@ -192,7 +193,7 @@ def _finetuning(study: Study) -> tuple[int, int]:
         # The cohorts share most of their notes, which are read once.
         notes = max(cohort_rows(study, task)[1] for task in tasks)
         tokens += round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
-    for model, cohort in (*experiments.runs_in_use(study), *ablation_inputs(study).runs):
+    for model, cohort in (*experiments.runs_in_use(study), *sized_runs(study), *ablation_inputs(study).runs):
         entry, task = study.models[plain(model)], plain(cohort)
         if entry.base is None:
             continue
@@ -202,7 +203,8 @@ def _finetuning(study: Study) -> tuple[int, int]:
             continue
         seeds = len(study.matrix.seeds)
         held_out = FORWARD_SHARE * (rows - train)
-        tokens += round(seeds * recipe.context * recipe.epochs * (train + held_out))
+        trained = min(size_of(model) or train, train)
+        tokens += round(seeds * recipe.context * recipe.epochs * (trained + held_out))
         if find_kind(entry.kind).trains_every_weight:
             disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
     return tokens, disk

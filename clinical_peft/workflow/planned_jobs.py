@@ -21,7 +21,7 @@ def planned_outputs(files: StudyFiles) -> dict[str, list[str]]:
     tasks = [*study.matrix.tasks, *extra.cohorts]
     cohorts = [WildcardValues(task=name) for name in tasks if study.table_of(name) is None]
     adapters = [WildcardValues(adapter=name) for name in (*files.adapters_in_use, *extra.adapters)]
-    runs = [(model, task) for model, task in (*files.runs, *extra.runs)]
+    runs = [*files.runs, *files.sized_runs, *extra.runs]
     tokens = _each_once(*map(files.adapter_tokens, adapters))
     bases = files.paths("bases/{}", experiments.bases_in_use(study))
     return {
@@ -57,7 +57,8 @@ def _of_the_whole_study(files: StudyFiles) -> list[str]:
     published = ("tables.json", "figures", "report.html", "runs/tracked.json", "runs/study.json")
     described = files.paths("{}", (*compared, *published))
     # All cards come from one job.
-    return _each_once(described, files.cards()[:1], files.protocol_gaps(), files.contamination())
+    measured = (files.protocol_gaps(), files.contamination(), files.training_size())
+    return _each_once(described, files.cards()[:1], *measured)
 
 
 def _notes(files: StudyFiles, tokens: str) -> list[str]:

@@ -37,6 +37,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             "replicates": self.replicates(),
             "protocol_gaps": self.protocol_gaps(),
             "contamination": self.contamination(),
+            "training_size": self.training_size(),
         }
 
     @property
@@ -47,6 +48,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
 
         gaps = self.study.gaps
         asked = {"protocol_gaps": gaps.model is not None, "contamination": gaps.contamination is not None}
+        asked |= {"training_size": bool(self.sized_runs)}
         return table_names([name for name, is_asked in asked.items() if is_asked], beside_paper=self.is_beside_paper)
 
     @cached_property
@@ -59,7 +61,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
 
     def compared_metric(self, wildcards: Wildcards | None = None) -> str:
         """Name of the metric by which models are compared."""
-        return str(getattr(self.study.evaluation, "metric", "auroc"))
+        return self.study.evaluation.metric
 
     def tables(self, wildcards: Wildcards | None = None) -> list[str]:
         """Tables in every format."""
@@ -167,7 +169,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             *sorted(f"{self.root}/runs/tokens/{base}/{corpus}.jsonl" for base, corpus in tokens),
             *self.adapter_logs(),
             *self.paths("runs/features/{}.jsonl", experiments.feature_sets_in_use(study)),
-            *self.run_files("runs/models", "jsonl", self.runs),
+            *self.run_files("runs/models", "jsonl", [*self.runs, *self.sized_runs]),
             *self.search_logs(),
             *self.ablation_logs(),
         ]

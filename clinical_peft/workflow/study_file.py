@@ -253,6 +253,7 @@ def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> 
     Raises:
         ConfigError: See `read_study_file`.
     """
+    from clinical_peft.config import experiments
     from clinical_peft.config.study import renamed_keys
 
     lines = []
@@ -269,4 +270,6 @@ def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> 
         if unused:
             listed = "; ".join(f"{place} {', '.join(entries)}" for place, entries in unused.items())
             lines.append(f"{path.name}: defined, but not in the matrix, so not run: {listed}")
+    if study.matrix.smaller_sizes and not experiments.runs_in_use(study):
+        lines.append("matrix.train_sizes: the matrix selects no model on any task, so none is trained on a part")
     return lines

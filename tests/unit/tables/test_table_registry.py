@@ -13,12 +13,13 @@ from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.tables.declared import read_declared
 from clinical_peft.tables.registry import all_tables, build_tables, find_table, table_names
 from clinical_peft.tables.stored import read_tables, store_tables
-from clinical_peft.tables.study_results import StudyResults, read_results
+from clinical_peft.tables.study_results import OPTIONAL, StudyResults, read_results
 from clinical_peft.tasks import TASKS
 
 REPOSITORY = Path(__file__).parents[3]
 EMPTY = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "differences": []}
 GAPS = {"level": 0.95, "model": "llama", "rows": [], "untouched": {}}
+SIZES = {"level": 0.95, "rows": [], "whole": []}
 MEMBERSHIP = {"approximate": False, "source": "list"}
 CONTAMINATION = {"level": 0.95, "carevue": [], "disjoint": [], "membership": MEMBERSHIP, "smallest_cell": 10}
 
@@ -44,13 +45,13 @@ def test_every_column_that_readers_see_is_declared_with_a_title():
         assert all(columns[field].title for field in table.shown if field in columns), table.name
 
 
-def test_tables_of_gaps_stand_where_a_study_measures_them():
-    gaps = {"protocol_gaps", "contamination_gaps"}
-    assert set(table_names()) == set(all_tables()) - gaps
-    assert set(table_names(["contamination"])) == set(all_tables()) - {"protocol_gaps"}
+def test_optional_tables_stand_where_a_study_measures_them():
+    asked_for = {"protocol_gaps", "contamination_gaps", "training_size"}
+    assert set(table_names()) == set(all_tables()) - asked_for
+    assert set(table_names(["contamination"])) == set(all_tables()) - {"protocol_gaps", "training_size"}
     assert list(build_tables(empty_results())) == table_names()
-    both = empty_results(protocol_gaps=GAPS, contamination=CONTAMINATION)
-    assert list(build_tables(both)) == table_names(["protocol_gaps", "contamination"]) == list(all_tables())
+    every = empty_results(protocol_gaps=GAPS, contamination=CONTAMINATION, training_size=SIZES)
+    assert list(build_tables(every)) == table_names(OPTIONAL) == list(all_tables())
 
 
 def test_an_unknown_table_is_refused_with_the_known_ones():

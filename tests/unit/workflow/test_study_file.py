@@ -130,6 +130,14 @@ def test_entries_that_the_matrix_selects_are_not_named():
     assert unused(forgetting) == {}
 
 
+def test_sizes_without_a_model_to_train_are_mentioned():
+    told = "matrix.train_sizes: the matrix selects no model"
+    default = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    for models, expected in (([], True), (["tfidf"], False)):
+        study = load_study(deep_merge(default, {"matrix": {"models": models, "train_sizes": [100, "all"]}}))
+        assert any(told in line for line in notices(study, [], {})) == expected
+
+
 def test_the_line_names_the_file(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(yaml.safe_dump({"study": "mine", **OWN}))
