@@ -159,5 +159,7 @@ rule measure_training_size:
         "../envs/report.yaml"
     params:
         runs=files.training_size_runs,
+        tasks=files.untitled_task_records,
+        metric=study.evaluation.metric,
     script:
         "../workflow_scripts/measure_training_size.py"

@@ -15,7 +15,7 @@ from clinical_peft.metrics.records import Ends, Positives, Record, RunMetrics
 from clinical_peft.metrics.registry import COMPARED
 
 R = TypeVar("R", bound=Record)
-D = TypeVar("D", "Summary", "ModelDifference", "ProtocolGap")
+D = TypeVar("D", "Summary", "ModelDifference", "ProtocolGap", "Difference")
 SPREAD = {
     "interval",
     "interval_99",

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure.counts import DIGITS, has_hidden, shown
+from clinical_peft.disclosure.counts import shown
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json, write_json
 from clinical_peft.metrics.aggregate import summarise
 from clinical_peft.metrics.cells import mean_cell
-from clinical_peft.metrics.comparison_records import coarsened
+from clinical_peft.metrics.comparison_records import as_published
 from clinical_peft.metrics.comparisons import Cell, compare_pair, correct_over_table, seed_variances
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.records import RunMetrics
@@ -141,7 +141,7 @@ def measure_training_size(
             mean=summarise((run.model, run.task), means[run.key], first, LEVEL, metric),
             difference=None if run.size is None else compare_pair(reference, to_whole[run.key], LEVEL),
         )
-        rows.append(_published(row, first))
+        rows.append(_published(row, [*contents[run.key], *contents[run.model, run.task, None]], metric))
     corrected = correct_over_table([row.difference.p_total if row.difference else None for row in rows])
     resamples = next(iter(contents.values()))[0].bootstrap.resamples if contents else 0
     result = TrainingSizes(
@@ -231,10 +231,7 @@ def _with_seed_variances(
     }
 
 
-def _published(row: TrainingPart, run: RunMetrics) -> TrainingPart:
+def _published(row: TrainingPart, runs: Sequence[RunMetrics], metric: Metric) -> TrainingPart:
     """A row as it may be published, given the counts that its test split hides."""
-    if has_hidden(run.positives["test"]):
-        row = coarsened(row)
-        difference = None if row.difference is None else replace(row.difference, undefined=None)
-        return replace(row, mean=replace(row.mean, undefined=None), difference=difference)
-    return coarsened(row, DIGITS) if has_hidden(run.n["test"]) else row
+    difference = None if row.difference is None else as_published(row.difference, runs, metric)
+    return replace(row, mean=as_published(row.mean, runs, metric), difference=difference)

@@ -15,8 +15,9 @@ from clinical_peft.figures.study_figure import StudyFigure
 from clinical_peft.figures.style import STYLE, line_style, marker, save
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.tables.definitions.training_size import WHOLE, parts_in_order
-from clinical_peft.tables.form import TASK_LABELS, Labels, label_of, number
+from clinical_peft.tables.form import Labels, label_of, number
 from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_tasks import Tasks, task_label
 
 COLUMNS = 2
 PANEL_WIDTH, PANEL_HEIGHT = 4.6, 2.9
@@ -28,32 +29,33 @@ BEYOND = 2.0  # where the whole split stands when its size is hidden, in multipl
 Part = Mapping[str, Any]
 
 
-def training_size(parts: Sequence[Part], labels: Labels, output: Path, *, metric: Metric) -> None:
+def training_size(parts: Sequence[Part], labels: Labels, tasks: Tasks, output: Path, *, metric: Metric) -> None:
     """The compared metric by training rows, with intervals: a panel per task, a line per model, named at its end.
 
     Args:
         parts: Rows of `clinical_peft.metrics.training_size.measure_training_size`, in order.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
+        tasks: The study's tasks.
         output: SVG file to write.
         metric: The compared metric, in percent.
     """
-    tasks = list(dict.fromkeys(row["task"] for row in parts))
+    names = list(dict.fromkeys(row["task"] for row in parts))
     models = list(dict.fromkeys(row["model"] for row in parts))
-    columns = min(COLUMNS, len(tasks))
-    rows = math.ceil(len(tasks) / columns)
+    columns = min(COLUMNS, len(names))
+    rows = math.ceil(len(names) / columns)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PANEL_WIDTH * columns, PANEL_HEIGHT * rows), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for task, axes in zip(tasks, panels, strict=False):
+        for task, axes in zip(names, panels, strict=False):
             of_task = [row for row in parts if row["task"] == task]
             ends = {
                 model: _line(axes, [row for row in of_task if row["model"] == model], position, len(models), metric)
                 for position, model in enumerate(models)
             }
             _axis_of_sizes(axes, of_task)
-            axes.set(title=TASK_LABELS[task], ylabel=f"test {metric.title} (%)")
+            axes.set(title=task_label(task, tasks), ylabel=f"test {metric.title} (%)")
             _name_lines(axes, {label_of(model, labels): end for model, end in ends.items() if end}, models, labels)
-        for axes in panels[len(tasks) :]:
+        for axes in panels[len(names) :]:
             axes.set_visible(False)
         save(figure, output)
 
@@ -147,7 +149,9 @@ def _drawings(results: StudyResults) -> dict[str, Any]:
     if not parts:
         return {}
     return {
-        "training_size": lambda output: training_size(parts, results.labels, output, metric=results.metric),
+        "training_size": lambda output: training_size(
+            parts, results.labels, results.tasks, output, metric=results.metric
+        ),
     }
 
 

@@ -8,7 +8,6 @@ from clinical_peft.metrics.metric import Metric
 from clinical_peft.tables.difference_columns import difference_text, interval_columns
 from clinical_peft.tables.form import (
     MISSING,
-    TASK_LABELS,
     Labels,
     Record,
     in_order,
@@ -19,9 +18,10 @@ from clinical_peft.tables.form import (
     rounded,
     stated,
 )
-from clinical_peft.tables.study_column import Column, by_task, digits, task_name
+from clinical_peft.tables.study_column import Column, by_task, digits, task_column
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import Layout, StudyTable
+from clinical_peft.tables.study_tasks import task_label, task_order
 
 WHOLE = "all"
 DIFFERENCE = "difference_percent"
@@ -47,7 +47,7 @@ class Part:
 def parts_in_order(results: StudyResults) -> list[Content]:
     """Rows of the results by task, model and size, the whole split last."""
     content: Content = results.training_size or {"rows": []}
-    tasks = list(TASK_LABELS)
+    tasks = task_order(results.tasks)
     models = in_order([row["model"] for row in content["rows"]], results.labels)
     return sorted(
         content["rows"],
@@ -73,7 +73,7 @@ def _with_interval(value: float | None, record: Record) -> str:
 def columns(metric: Metric) -> tuple[Column, ...]:
     """Columns of the table."""
     return (
-        Column("task", lambda row: row.found["task"], "Task", task_name),
+        task_column(lambda row: row.found["task"]),
         Column("model", lambda row: row.found["model"]),
         Column("label", lambda row: label_of(row.found["model"], row.labels), "Model"),
         Column(
@@ -137,7 +137,7 @@ def _layout(results: StudyResults, records: Sequence[Record]) -> Layout:
     shown = [by_field[name] for name in ("task", "label", *sizes, f"{metric.name}_percent", DIFFERENCE, "p_holm")]
     return Layout(
         header=tuple(column.title or "" for column in shown),
-        rows=tuple(tuple(column.text(record[column.field], record) for column in shown) for record in records),
+        rows=tuple(tuple(column.written(record, None, results.tasks) for column in shown) for record in records),
         bold=frozenset(
             (place, shown.index(by_field[DIFFERENCE])) for place, record in enumerate(records) if record["significant"]
         ),
@@ -161,9 +161,9 @@ def _notes(results: StudyResults, _: Sequence[Record]) -> Iterator[str]:
         f"are means over seeds. Bold: p at most {SIGNIFICANCE:g} after Holm's correction over the table."
     )
     whole = [
-        f"{TASK_LABELS[one['task']]} {number(one['size'])}"
+        f"{task_label(one['task'], results.tasks)} {number(one['size'])}"
         + ("" if one["train_rows"] is None else f" (of {number(one['train_rows'])} rows)")
-        for one in by_task(content["whole"])
+        for one in by_task(content["whole"], results.tasks)
     ]
     if whole:
         yield f"Sizes without a row, because the training split is no larger: {'; '.join(whole)}."

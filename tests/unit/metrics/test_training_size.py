@@ -14,6 +14,7 @@ from clinical_peft.metrics.aggregate import aggregate
 from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.training_size import measure_training_size, sized_runs
 from clinical_peft.metrics.training_size_records import TrainingSizes
+from clinical_peft.tasks import find_task
 
 SEEDS = (0, 1)
 MODELS = ("tfidf", "llama")
@@ -30,7 +31,7 @@ def evaluated(folder, model, signal, seed, *, shift=0, task=TASK):
     evaluate(
         predictions,
         folder / "classes.json",
-        task=task,
+        task=find_task(task),
         job={"model": model},
         protocol="corrected",
         cohort_sha256="cohort",
@@ -151,7 +152,7 @@ def test_the_row_of_the_whole_split_is_that_of_the_comparison(runs, found, tmp_p
     whole = [run for run in runs if run.size is None]
     metrics = [path for run in whole for path in run.metrics]
     replicates = [path for run in whole for path in run.replicates]
-    settings = {"groups": {}, "output": tmp_path / "comparison.json"}
+    settings = {"tasks": {TASK: find_task(TASK)}, "groups": {}, "output": tmp_path / "comparison.json"}
     summaries = aggregate(metrics, replicates, **settings).to_json()["summaries"]
     for summary in summaries:
         if summary["task"] == TASK:

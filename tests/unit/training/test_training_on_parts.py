@@ -22,6 +22,7 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import PoolJob
 from clinical_peft.recipes.job_records import read_record
 from clinical_peft.runtime.events import NullLog
+from clinical_peft.tasks import find_task
 from clinical_peft.training.finetuning import finetune, prepare_task
 from clinical_peft.training.kept_seeds import seed_key
 from clinical_peft.training.task_data import TaskInputs, read_task
@@ -38,7 +39,7 @@ def tfidf(size=None, task="mortality"):
 
 
 def cohort_of(study, task="mortality"):
-    return read_task(study[task], study[f"{task} classes"], task)
+    return read_task(study[task], study[f"{task} classes"], task, find_task(task).type)
 
 
 def without_rows(study, folder, task, gone):
@@ -183,7 +184,7 @@ def test_patients_of_an_own_table_are_drawn_by_its_name(study, tmp_path):
     for source in ("ours", "theirs"):
         path = tmp_path / f"{source}.parquet"
         pq.write_table(table.cast(with_source(table.schema, source)), path)
-        smaller = with_train_size(read_task(path, study["mortality classes"], "mortality"), 12, seed=0)
+        smaller = with_train_size(read_task(path, study["mortality classes"], "mortality", "binary"), 12, seed=0)
         assert source_of(smaller.table.schema) == source
         found.append(smaller.rows("train").tolist())
     assert len(found[0]) == len(found[1]) == 12
@@ -196,7 +197,7 @@ def test_a_part_with_one_label_is_refused_in_one_line(study, tmp_path):
         record["label"][-1] = 0
 
     changes = altered_cohort(study, tmp_path, "mortality", one_positive)
-    data = read_task(changes["cohort"], study["mortality classes"], "mortality")
+    data = read_task(changes["cohort"], study["mortality classes"], "mortality", "binary")
     patients = np.asarray(data.table["subject_id"])[data.rows("train")]
     without = next(
         seed for seed in range(50) if not training_subset(patients, 10, seed=seed)[patients == 990_000_000].any()
