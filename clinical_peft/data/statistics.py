@@ -45,7 +45,7 @@ def publishable(row: Mapping[str, Any], hidden_splits: Collection[str] = ()) -> 
     Args:
         row: One of those that `dataset_statistics` returned.
         hidden_splits: Splits that are hidden beside those of the study's other tasks, from
-            `clinical_peft.disclosure.splits.hidden_splits`.
+            `clinical_peft.data.hidden_splits.hidden_splits`.
 
     Returns:
         The same, with `admissions`, those of all splits together.
