@@ -7,6 +7,7 @@ from typing import Literal
 from clinical_peft.data.hash_split import hash_split
 from clinical_peft.data.tables import INTEGER, read_table
 from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.sources import Source
 
 LIST_FILES = {"train": "mimic_train.csv", "validation": "mimic_val.csv", "test": "mimic_test.csv"}
 
@@ -40,24 +41,45 @@ def read_split_lists(folder: Path) -> dict[int, str]:
     return split_of
 
 
-def assign_splits(subject_ids: Iterable[int], *, splits: Literal["hash"] | Path, salt: str) -> list[str | None]:
+def assign_splits(
+    subject_ids: Iterable[int], *, splits: Literal["hash"] | Path | Mapping[int, str], salt: str
+) -> list[str | None]:
     """Return the split of each patient.
 
     Args:
         subject_ids: Patients, repeated or not.
-        splits: ``hash``, or the folder of published lists.
+        splits: ``hash``, the folder of published lists, or the split of each patient.
         salt: Secret-free text that the hash depends on; unused with lists.
 
     Returns:
-        One split per patient given; None for a patient who is in no list.
+        One split per patient given; None for a patient who is in no list or has none.
 
     Raises:
         DataError: As for `read_split_lists`.
     """
     if splits == "hash":
         return [hash_split(subject_id, salt) for subject_id in map(int, subject_ids)]
-    split_of = read_split_lists(Path(splits))
+    split_of = splits if isinstance(splits, Mapping) else read_split_lists(Path(splits))
     return [split_of.get(subject_id) for subject_id in map(int, subject_ids)]
+
+
+def given_splits(
+    given: str | Mapping[str, str], source: Source, folder: Path
+) -> Literal["hash"] | Path | dict[int, str]:
+    """Return what `assign_splits` takes for what a study gives.
+
+    Args:
+        given: ``hash``, a folder of lists, or the first groups of years of the validation and the test split.
+        source: The hospital.
+        folder: Folder of its tables.
+
+    Raises:
+        ConfigError: The hospital has no such groups of years, or they are not in their order.
+        DataError: The table of patients is missing or malformed.
+    """
+    if isinstance(given, Mapping):
+        return temporal_split_of_groups(source.year_groups(folder), **given)
+    return "hash" if given == "hash" else Path(given)
 
 
 def temporal_split_of_groups(groups: Mapping[int, str | None], *, validation: str, test: str) -> dict[int, str]:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables_fixtures import write_csv
 
 from clinical_peft.data.hash_split import SPLITS, hash_split
-from clinical_peft.data.splits import assign_splits, read_split_lists, temporal_split_of_groups
+from clinical_peft.data.splits import assign_splits, given_splits, read_split_lists, temporal_split_of_groups
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.sources import find_source
 
@@ -147,3 +148,20 @@ def test_mimic_iv_says_around_which_years_a_patient_stayed(tmp_path):
 def test_a_temporal_split_of_mimic_iii_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="MIMIC-III has no real years"):
         find_source("mimic-iii").year_groups(tmp_path)
+
+
+def test_given_splits_drop_patients_without_one():
+    assert assign_splits([1, 2, 1], splits={1: "test"}, salt="") == ["test", None, "test"]
+
+
+def test_what_a_study_gives_is_a_split_of_patients(tmp_path):
+    groups = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "")
+    rows = [[number, "F", 60, 2150, years, ""] for number, years in enumerate(groups)]
+    write_csv(tmp_path / "patients.csv", "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod", rows)
+    years = {"validation": "2011 - 2013", "test": "2014 - 2016"}
+    mimic_iv, mimic_iii = find_source("mimic-iv"), find_source("mimic-iii")
+    assert given_splits(years, mimic_iv, tmp_path) == {0: "train", 1: "validation", 2: "test"}
+    assert given_splits("hash", mimic_iii, tmp_path) == "hash"
+    assert given_splits("/lists", mimic_iii, tmp_path) == Path("/lists")
+    with pytest.raises(ConfigError, match="dates are shifted per patient"):
+        given_splits(years, mimic_iii, tmp_path)
