@@ -67,7 +67,7 @@ class ModelOnTask:
 
     def of_average(self, value: Callable[[Any], Any]) -> Any:
         """A value of the published row, where this is its macro average."""
-        return value(self.published) if self.task == MACRO and self.published else None
+        return value(self.published) if self.task == MACRO and MACRO in self.published else None
 
 
 def columns(metric: Metric) -> tuple[Column, ...]:

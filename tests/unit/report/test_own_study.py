@@ -164,6 +164,19 @@ def test_own_tasks_stand_beside_those_of_the_paper(results):
     assert [row[0] for row in both.rows] == ["LOS", "READM", "SERV_$x", "PROB"]
 
 
+def test_an_average_over_own_tasks_stands_beside_none(results):
+    first = results.comparison["summaries"][0]
+    comparison = {**results.comparison, "macro_tasks": [*OWN], "differences": []}
+    comparison["summaries"] = [first | {"task": "macro_average"}]
+    tasks = {"los": TASKS["los"], **OWN}
+    labels = {first["model"]: {"label": "A", "published": "llama+lora", "table": "main"}}
+    table = build_tables(replace(results, tasks=tasks, comparison=comparison, labels=labels))["downstream_main"]
+    published = {record["task"]: record["published_percent"] for record in table.records}
+    assert published["macro_average"] is published["readmission"] is None
+    assert published["los"] is not None
+    assert any("runs over READM, SERV_$x, PROB; no difference" in note for note in table.notes)
+
+
 def test_a_study_compares_by_its_own_metric(results, tmp_path):
     metric = find_metric("f1_macro")
     summaries = [row | {"f1_macro": 0.4375, "interval": [0.25, 0.5]} for row in results.comparison["summaries"]]
