@@ -133,7 +133,7 @@ class CohortFiles(OwnTableFiles):
 
     def cohort_switches(self, wildcards: Wildcards) -> dict[str, bool]:
         """Switches that a cohort depends on."""
-        switches, task = switches_under(self.study, wildcards.task), self._task(wildcards)
+        switches, task = switches_under(self.study, wildcards.task), plain(wildcards.task)
         return {
             name: switches[name]
             for name, switch in SWITCHES.items()

@@ -73,7 +73,7 @@ def roc_pr(
             bands = curve_bands(
                 predictions[model],
                 classes,
-                find_task(task),
+                task,
                 resamples=BAND_RESAMPLES,
                 seed=bootstrap_seed,
                 level=level,
