@@ -11,7 +11,7 @@ with job(snakemake.log[0]):
         [Path(path) for path in snakemake.input.metrics],
         [Path(path) for path in snakemake.input.predictions],
         {task: Path(path) for task, path in snakemake.params.classes.items()},
-        Path(snakemake.input.subgroups) if snakemake.input.subgroups else None,
+        Path(snakemake.input.subgroups[0]) if snakemake.input.subgroups else None,
         resamples=snakemake.params.resamples,
         bootstrap_seed=snakemake.params.bootstrap_seed,
         output=Path(snakemake.output[0]),
