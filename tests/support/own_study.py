@@ -82,9 +82,7 @@ def simulate_own_study(root: Path, monkeypatch: pytest.MonkeyPatch, *, resamples
             output=root / "comparison.json",
         ),
         "calibration": calibrate(files, **draw, output=root / "calibration.json"),
-        "subgroups": compare_subgroups(
-            files, [_subgroups(root)], tasks=OWN, **draw, output=root / "subgroups.json"
-        ),
+        "subgroups": compare_subgroups(files, [_subgroups(root)], tasks=OWN, **draw, output=root / "subgroups.json"),
     }
     by_task = {
         task: {model: [root / f"predictions/{model}/{task}/seed0.parquet"] for model in MODELS} for task in CLASSES
