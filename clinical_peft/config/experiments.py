@@ -10,6 +10,9 @@ from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, 
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
 from clinical_peft.config.sections import ScratchSource
+from clinical_peft.config.selected_adapters import adapters_in_use as adapters_in_use
+from clinical_peft.config.selected_adapters import external_adapters_in_use as external_adapters_in_use
+from clinical_peft.config.selected_adapters import selected_adapters
 from clinical_peft.config.study import Study, parse_study
 from clinical_peft.errors import ConfigError
 from clinical_peft.methods import Method
@@ -23,7 +26,7 @@ from clinical_peft.sources import Source, find_source, hospital_corpora, sources
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:
     """Resolve an adapter's recipe: default, then method, then adapter; its name may carry a switch."""
     entry = study.adapters[plain(adapter)]
-    method = study.methods[entry.method]
+    method = study.method_of(plain(adapter))
     layers = {"pretraining": study.pretraining, f"methods.{entry.method}.recipe": method.recipe}
     place = f"adapters.{plain(adapter)}.recipe"
     recipe = resolve(LanguageRecipe, place, layers | {place: entry.recipe})
@@ -162,7 +165,8 @@ def check_recipes(study: Study) -> None:
         for key in sorted(method.recipe.keys() - known):
             raise ConfigError(f"config: unknown key methods.{name}.recipe.{key}; remove it or correct its spelling")
     for adapter in study.adapters.values():
-        token_context(study, adapter.base, adapter.corpus)
+        if adapter.path is None:
+            token_context(study, adapter.base, adapter.corpus)
     for model in study.models:
         for task in study.tasks:
             finetune_job(study, model, task)
@@ -197,7 +201,7 @@ def token_context(study: Study, base: str, corpus: str) -> int:
     contexts = {
         pretrain_job(study, name).recipe.context
         for name, adapter in study.adapters.items()
-        if (adapter.base, adapter.corpus) == (base, plain(corpus))
+        if adapter.path is None and (adapter.base, adapter.corpus) == (base, plain(corpus))
     }
     if len(contexts) > 1:
         found = ", ".join(map(str, sorted(contexts)))
@@ -285,18 +289,12 @@ def check_contamination(study: Study) -> None:
             )
 
 
-def adapters_in_use(study: Study) -> list[str]:
-    """Adapters that the matrix selects or that a selected model needs, each once."""
-    needed = [study.models[model].clinical for model in study.matrix.models]
-    return list(dict.fromkeys([*study.matrix.adapters, *(name for name in needed if name is not None)]))
-
-
 def adapter_labels(study: Study) -> dict[str, str]:
     """Display labels of the adapters in use: base and method, corpus if several are read, name if these coincide."""
     adapters = {name: study.adapters[name] for name in adapters_in_use(study)}
     several = len({adapter.corpus for adapter in adapters.values()}) > 1
     labels = {
-        name: f"{study.bases[adapter.base].label}: {study.methods[adapter.method].label}"
+        name: f"{study.bases[adapter.base].label}: {study.method_of(name).label}"
         + (f", {adapter.corpus}" if several else "")
         for name, adapter in adapters.items()
     }
@@ -330,7 +328,7 @@ def searches_in_use(study: Study) -> dict[str, Search]:
 
 def bases_in_use(study: Study) -> list[str]:
     """Bases that a selected adapter or model needs, each once."""
-    bases = [study.adapters[adapter].base for adapter in adapters_in_use(study)]
+    bases = [study.adapters[adapter].base for adapter in selected_adapters(study)]
     bases += [base for model in study.matrix.models if (base := study.models[model].base) is not None]
     return list(dict.fromkeys(bases))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from clinical_peft.config.experiments import (
     adapters_in_use,
+    external_adapters_in_use,
     finetune_job,
     pretrain_job,
     runs_in_use,
@@ -48,6 +49,7 @@ def deciding_settings(study: Study) -> dict[str, Any]:
                 for name in sorted(name for name in bases if name is not None)
             },
             "adapters": {name: as_record(pretrain_job(study, name)) for name in adapters},
+            "external_adapters": {name: str(study.adapters[name].path) for name in external_adapters_in_use(study)},
             "models": {f"{model}/{task}": as_record(finetune_job(study, model, task)) for model, task in runs},
             "searches": {path: search_record(search) for path, search in searches_in_use(study).items()},
         }

@@ -21,6 +21,10 @@ Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
     record: dict[str, Any] = json.loads(json.dumps(asdict(job)))
+    for name in ("method", "task_method"):
+        method = getattr(job, name, None)
+        if method is not None:
+            record[name] = method.record()
     return record
 
 

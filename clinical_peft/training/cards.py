@@ -1,7 +1,6 @@
 """The model card of a trained adapter: what it is, how it was trained, its perplexities, and how to load it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from clinical_peft.models.bases import BaseIdentity
@@ -77,7 +76,7 @@ def method_name(job: PretrainJob) -> str:
 
 def _settings(job: PretrainJob, result: Mapping[str, Any]) -> str:
     recipe = job.recipe
-    lines = [f"{key}: {value}" for key, value in sorted(asdict(job.method).items()) if key != "type"]
+    lines = [f"{key}: {value}" for key, value in sorted(job.method.record().items()) if key != "type"]
     lines += [
         f"optimizer: AdamW, learning rate {recipe.learning_rate}, weight decay {recipe.weight_decay}",
         f"context: {recipe.context} tokens",

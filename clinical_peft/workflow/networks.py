@@ -6,6 +6,7 @@ from clinical_peft.config import experiments
 from clinical_peft.config.ablations import shards_of_adapter
 from clinical_peft.config.sections import GgufSource, LocalSource
 from clinical_peft.models.base_sources import files_to_watch
+from clinical_peft.models.checkpoint_files import ADAPTER_FILES
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.recipes.families import Family, find_family
 from clinical_peft.recipes.job_records import read_record
@@ -70,6 +71,15 @@ class AdapterFiles(StudyFolder):
     def adapter_base(self, wildcards: Wildcards) -> str:
         """Base of an adapter."""
         return f"{self.root}/bases/{self.adapter(wildcards.adapter).base}"
+
+    def external_adapter_folder(self, wildcards: Wildcards) -> str:
+        """Folder of an adapter that exists already."""
+        return str(self.adapter(wildcards.adapter).path)
+
+    def external_adapter_files(self, wildcards: Wildcards) -> list[str]:
+        """Files of an adapter that exists already."""
+        folder = self.external_adapter_folder(wildcards)
+        return [f"{folder}/{name}" for name in ADAPTER_FILES]
 
     def adapter_tokens(self, wildcards: Wildcards) -> str:
         """Token shards that train an adapter."""

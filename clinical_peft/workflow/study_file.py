@@ -156,7 +156,7 @@ def unused_entries(study: "Study", written: Mapping[str, Any]) -> dict[str, list
         "data.note_files": {*experiments.corpora_in_use(study), *general},
         "bases": {*experiments.bases_in_use(study)},
         "methods": {*methods},
-        "adapters": {*adapters},
+        "adapters": {*adapters, *experiments.external_adapters_in_use(study)},
         "models": {*models},
         "tasks": {*study.matrix.tasks},
         "search.models": {path.rpartition("/")[0] for path in searches},
