@@ -11,7 +11,6 @@ from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
 from clinical_peft.config.sections import ScratchSource
 from clinical_peft.config.selected_adapters import adapters_in_use as adapters_in_use
-from clinical_peft.config.selected_adapters import external_adapters_in_use as external_adapters_in_use
 from clinical_peft.config.selected_adapters import selected_adapters
 from clinical_peft.config.study import Study, parse_study
 from clinical_peft.errors import ConfigError
@@ -258,9 +257,11 @@ def check_methods(study: Study) -> None:
                 f"config: adapters.{name}: recipe.replay needs general text; set data.general_corpus, or replay to 0"
             )
     for model, task in runs_in_use(study):
-        entry = study.models[model]
-        whole = find_kind(entry.kind).trains_every_weight or entry.clinical_mode == "merged"
-        if whole and finetune_job(study, model, task).recipe.precision == "nf4":
+        run = finetune_job(study, model, task)
+        if run.recipe.precision == "nf4" and run.task_method is not None and not run.task_method.can.four_bits:
+            raise ConfigError(f"config: models.{model}: {run.task_method.title} cannot train a base in nf4; use bf16")
+        whole = find_kind(run.kind).trains_every_weight or run.clinical_mode == "merged"
+        if whole and run.recipe.precision == "nf4":
             raise ConfigError(
                 f"config: models.{model}: precision nf4 holds matrices that are neither trained nor merged into; set "
                 "recipe.precision of this model to bf16"

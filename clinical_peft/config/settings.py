@@ -11,13 +11,13 @@ from typing import Any
 
 from clinical_peft.config.experiments import (
     adapters_in_use,
-    external_adapters_in_use,
     finetune_job,
     pretrain_job,
     runs_in_use,
     searches_in_use,
 )
 from clinical_peft.config.search_spaces import as_record as search_record
+from clinical_peft.config.selected_adapters import external_adapters_in_use
 from clinical_peft.config.study import Study
 from clinical_peft.recipes import IDLE_KEYS
 from clinical_peft.recipes.job_records import as_record

@@ -35,6 +35,8 @@ class Claim:
         positive: Whole numbers that must be at least 1; others must not be negative.
         any_sign: Whole numbers that may be negative.
         either: Two whole numbers of which one must be 0 and the other at least 1.
+        within: A list of layers that must be some of another.
+        divides: A whole number that must divide another.
         shared: Settings that two adapters in one network must have in common.
         refused: Fields that are no settings here, with the reason, besides `REFUSED`.
     """
@@ -46,6 +48,8 @@ class Claim:
     positive: tuple[str, ...] = ("r",)
     any_sign: tuple[str, ...] = ()
     either: tuple[str, str] | None = None
+    within: tuple[str, str] | None = None
+    divides: tuple[str, str] | None = None
     shared: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
 
@@ -60,7 +64,12 @@ REFUSED = {
 """Fields that are no settings of any method, with the reason."""
 
 CATALOGUE: dict[str, Claim] = {
-    "ia3": Claim(title="IA3", reference="Liu et al. 2022", positive=()),
+    "ia3": Claim(
+        title="IA3",
+        reference="Liu et al. 2022",
+        positive=(),
+        within=("feedforward_modules", "target_modules"),
+    ),
     "vera": Claim(
         title="VeRA",
         reference="Kopiczko et al. 2024",
@@ -91,6 +100,7 @@ CATALOGUE: dict[str, Claim] = {
         reference="Jung et al. 2025",
         start_at_zero=("gralora_B",),
         positive=("r", "gralora_k"),
+        divides=("gralora_k", "r"),
     ),
     "road": Claim(
         title="RoAd", reference="Liao and Monz 2024", start_at_zero=("road_theta",), positive=("group_size",)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.methods.catalogue import CATALOGUE, REFUSED, Claim
-from clinical_peft.methods.method import Abilities, Method, TaskType, as_lists, require, require_from_one
+from clinical_peft.methods.method import (
+    Abilities,
+    Method,
+    TaskType,
+    as_lists,
+    require,
+    require_from_one,
+    require_layers,
+)
 from clinical_peft.methods.snapshot import peft_fields
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ class PeftMethod(Method):
     def __post_init__(self) -> None:
         settings = {name: getattr(self, name) for name in self.setting_names()}
         require_from_one(self, *self.claim.positive)
+        require_layers(settings)
         for name, value in settings.items():
             if "dropout" in name and isinstance(value, float):
                 require(0 <= value < 1, f"{name} must be in [0, 1)")
@@ -49,9 +58,21 @@ class PeftMethod(Method):
             elif type(value) is int and name not in self.claim.any_sign:
                 require(value >= 0, f"{name} must not be negative, found {value}")
         require(settings["target_modules"] not in ((), ""), "target_modules must name at least one kind of layer")
+        self._require_together(settings)
+
+    def _require_together(self, settings: Mapping[str, Any]) -> None:
         if self.claim.either is not None:
             names, values = " or ".join(self.claim.either), [settings[name] for name in self.claim.either]
             require(values.count(0) == 1, f"expected either {names} to be 0, found {values[0]} and {values[1]}")
+        if self.claim.within is not None:
+            part, whole = (settings[name] for name in self.claim.within)
+            if isinstance(part, tuple) and isinstance(whole, tuple):
+                require({*part} <= {*whole}, "{}: expected some of {}".format(*self.claim.within))
+        if self.claim.divides is not None:
+            first, second = (settings[name] for name in self.claim.divides)
+            require(
+                second % first == 0, "{} must divide {}, found {} and {}".format(*self.claim.divides, first, second)
+            )
 
     @property
     def can(self) -> Abilities:

@@ -16,6 +16,7 @@ from clinical_peft.methods.method import (
     require,
     require_adapted,
     require_from_one,
+    require_layers,
 )
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Lora(Method):
     def __post_init__(self) -> None:
         require_from_one(self, "r", "alpha")
         require_adapted(self.dropout, self.target_modules)
+        require_layers(vars(self))
         for name in ("rank_pattern", "alpha_pattern"):
             for layer, value in getattr(self, name).items():
                 require(value >= 1, f"{name}.{layer} must be at least 1, found {value}")

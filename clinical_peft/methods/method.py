@@ -59,6 +59,14 @@ def require_adapted(dropout: float, target_modules: tuple[str, ...] | str) -> No
     require(bool(target_modules), "target_modules must name at least one kind of layer")
 
 
+def require_layers(settings: Mapping[str, Any]) -> None:
+    """Require settings that choose blocks of a network to go together, as PEFT does."""
+    blocks, pattern = settings.get("layers_to_transform"), settings.get("layers_pattern")
+    require(pattern is None or blocks is not None, "layers_pattern needs layers_to_transform; set both or neither")
+    by_name = not isinstance(settings["target_modules"], str)
+    require(blocks is None or by_name, "layers_to_transform needs a list of target_modules, or null")
+
+
 def as_lists(value: Any) -> Any:
     """Return a setting as PEFT takes it: tuples as lists."""
     return list(value) if isinstance(value, tuple) else value

@@ -302,6 +302,7 @@ def quiet_peft() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="The following rank_pattern keys", category=RuntimeWarning)
         warnings.filterwarnings("ignore", message=r"Adapter .* tensor\(s\) have invalid shape")
         warnings.filterwarnings("ignore", message="Found missing adapter keys")
+        warnings.filterwarnings("ignore", message="Unsupported layer type .* encountered")
         yield
 
 

@@ -23,7 +23,7 @@ from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.gradients import check_reached
 from clinical_peft.models.heads import draw_head, float32_head, head_spread
 from clinical_peft.models.initial_parts import keep_initial
-from clinical_peft.models.new_adapters import expand_all_linear, one_line, require_targets
+from clinical_peft.models.new_adapters import expand_all_linear, one_line, require_patterns, require_targets
 from clinical_peft.models.pooling import Pooling, find_pooling
 from clinical_peft.models.prompts import ENCODER, add_prompt, prompt_of
 from clinical_peft.recipes import Precision
@@ -174,6 +174,7 @@ def _add_task_adapter(network: Any, adapted: PeftModel | None, variant: Variant,
         config.modules_to_save = [pooling.head]
     expand_all_linear(network, config, apart=pooling.new_weights)
     require_targets(network, getattr(config, "target_modules", None) or ())
+    require_patterns(network, config)
     try:
         with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)
@@ -181,7 +182,7 @@ def _add_task_adapter(network: Any, adapted: PeftModel | None, variant: Variant,
                 adapted = get_peft_model(network, config, adapter_name=TASK)
             else:
                 adapted.add_adapter(TASK, config)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise TrainingError(f"task adapter: it does not fit the base: {one_line(error)}") from None
     if method.takes_part_of_base:
         keep_initial(adapted, TASK)

@@ -1,5 +1,6 @@
 """Putting a fresh adapter on a base network, and checking that it fits."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,10 +39,11 @@ def add_adapter(
     method.check_base(model)
     require_positions(model, context=context, prompt=method.virtual_tokens)
     require_targets(model, getattr(config, "target_modules", None) or ())
+    require_patterns(model, config)
     try:
         with quiet_peft():
             adapted = get_peft_model(model, config)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise TrainingError(f"{method.type}: the adapter does not fit the base: {one_line(error)}") from None
     if method.takes_part_of_base:
         keep_initial(adapted, "default")
@@ -91,6 +93,27 @@ def require_targets(model: nn.Module, targets: Iterable[str] | str) -> None:
             f"target_modules: the adapter does not fit the base, which has no layer {', '.join(sorted(absent))}; its "
             f"layers end in {', '.join(sorted(_matrices(model)))}"
         )
+
+
+def require_patterns(model: nn.Module, config: PeftConfig) -> None:
+    """Check that every pattern of layers fits one; PEFT leaves out those that fit none.
+
+    Args:
+        model: The base network, with or without adapters.
+        config: Configuration of an adapter.
+
+    Raises:
+        TrainingError: A pattern fits no layer, or is no regular expression.
+    """
+    names = [name for name, _ in model.named_modules()]
+    for field in ("rank_pattern", "alpha_pattern", "lambda_pattern", "n_frequency_pattern"):
+        for pattern in getattr(config, field, None) or ():
+            try:
+                fits = any(re.match(rf"(.*\.)?({pattern})$", name) for name in names)
+            except re.error as error:
+                raise TrainingError(f"{field}: {pattern}: no regular expression: {error}") from None
+            if not fits:
+                raise TrainingError(f"{field}: {pattern}: the base has no such layer; correct the name")
 
 
 def _matrices(model: nn.Module) -> set[str]:

@@ -1,5 +1,6 @@
 """What the jobs of bases and clinical adapters read, and the recipes that they follow."""
 
+from pathlib import Path
 from typing import Any
 
 from clinical_peft.config import experiments
@@ -77,9 +78,9 @@ class AdapterFiles(StudyFolder):
         return str(self.adapter(wildcards.adapter).path)
 
     def external_adapter_files(self, wildcards: Wildcards) -> list[str]:
-        """Files of an adapter that exists already."""
-        folder = self.external_adapter_folder(wildcards)
-        return [f"{folder}/{name}" for name in ADAPTER_FILES]
+        """Files of an adapter that exists already, its configuration whether it is there or not."""
+        config, weights = (Path(self.external_adapter_folder(wildcards)) / name for name in ADAPTER_FILES)
+        return [str(config), *([str(weights)] if weights.is_file() else [])]
 
     def adapter_tokens(self, wildcards: Wildcards) -> str:
         """Token shards that train an adapter."""

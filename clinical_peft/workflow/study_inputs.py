@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from clinical_peft.config.experiments import (
     adapters_in_use,
     corpora_in_use,
-    external_adapters_in_use,
     general_corpus,
     real_bases_in_use,
 )
 from clinical_peft.config.sections import GgufSource, HubSource, LocalSource, Source
+from clinical_peft.config.selected_adapters import external_adapters_in_use
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.files import require_writable

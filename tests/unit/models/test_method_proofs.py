@@ -13,6 +13,7 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json, sha256_file
 from clinical_peft.methods import METHODS
 from clinical_peft.methods.catalogue import CATALOGUE
+from clinical_peft.methods.lora import Lora
 from clinical_peft.models.adapters import load_adapter, read_adapter_tensors
 from clinical_peft.models.bases import read_identity
 from clinical_peft.models.classifiers import build_classifier, check_gradients, frozen_digest
@@ -214,3 +215,18 @@ def test_a_frozen_adapter_has_no_layer_dropout_beside_a_trained_one(bases, clini
     classifier.train_mode()
     first, second = (classifier.features(token_ids(), LENGTHS) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_a_pattern_that_fits_no_layer_is_refused(bases):
+    with pytest.raises(TrainingError, match="rank_pattern: qproj: the base has no such layer; correct the name"):
+        add_adapter(language_model(bases["causal"]), Lora(rank_pattern={"qproj": 2}), total_steps=4, context=24)
+    variant = Variant(family="causal", task_method=Lora(alpha_pattern={"(": 2}))
+    with pytest.raises(TrainingError, match=r"alpha_pattern: \(: no regular expression"):
+        build_classifier(variant, bases["causal"], None, classes=CLASSES, seed=1)
+
+
+def test_layers_that_peft_cannot_adapt_end_in_one_line(bases):
+    method = type(METHODS["lokr"])(target_modules=("embed_tokens",))
+    with pytest.raises(TrainingError, match=r"^lokr: the adapter does not fit the base: ") as caught:
+        add_adapter(language_model(bases["causal"]), method, total_steps=4, context=24)
+    assert "\n" not in str(caught.value)
