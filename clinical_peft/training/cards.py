@@ -75,8 +75,8 @@ def method_name(job: PretrainJob) -> str:
 
 
 def _settings(job: PretrainJob, result: Mapping[str, Any]) -> str:
-    recipe = job.recipe
-    lines = [f"{key}: {value}" for key, value in sorted(job.method.record().items()) if key != "type"]
+    recipe, settings = job.recipe, sorted(job.method.record().keys() - {"type"})
+    lines = [f"{key}: {getattr(job.method, key)}" for key in settings]
     lines += [
         f"optimizer: AdamW, learning rate {recipe.learning_rate}, weight decay {recipe.weight_decay}",
         f"context: {recipe.context} tokens",
