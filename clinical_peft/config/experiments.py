@@ -288,8 +288,13 @@ def check_contamination(study: Study) -> None:
     if mode == "paper":
         return
     if mode == "disjoint" and not study.hospital_tasks:
-        raise ConfigError("config: matrix.tasks: contamination disjoint needs the tasks whose patients it leaves out")
-    allowed = study.paired_corpora or (str(find_source(study.cohorts.source).carevue_absent_from),)
+        raise ConfigError(
+            "config: matrix.tasks: contamination disjoint leaves the held-out patients of a hospital's tasks out of "
+            "its notes, found no such task; add one, or set contamination to paper (an own table's corpus holds "
+            "training patients alone in every mode)"
+        )
+    of_hospital = study.paired_corpora or (str(find_source(study.cohorts.source).carevue_absent_from),)
+    allowed = (*of_hospital, *study.data.tables)
     for name in adapters_in_use(study):
         corpus = study.adapters[name].corpus
         if corpus not in allowed:

@@ -68,8 +68,9 @@ def _check_label_columns(study: "Study", name: str) -> None:
     table = study.data.tables[entry.table]
     key = "label_column" if entry.label_column is not None else "label_columns"
     split = [table.split.column] if isinstance(table.split, GivenSplit) and table.split.column is not None else []
+    others = {table.spelling(one) for one in (table.id, table.patient, *table.columns_of_text, *split) if one}
     for column in entry.label_columns or [str(entry.label_column)]:
-        if column in (table.id, table.patient, *table.columns_of_text, *split):
+        if table.spelling(column) in others:
             raise ValueError(
                 f"tasks.{name}.{key}: {column} is a column of the id, patient, text or split of data.tables."
                 f"{entry.table}; name the column of the label"

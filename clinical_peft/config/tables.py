@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 from clinical_peft.config.alternatives import LIST, MAPPING, PLAIN, PLAIN_OR_LIST, PLAIN_OR_MAPPING, Text
 from clinical_peft.config.sections import Section, UserPath
 
+ROW_ID = "hadm_id"
+"""Name of the column of ids beside those of subgroups."""
+
 
 class FilesBySplit(Section):
     """One file for each split."""
@@ -105,15 +108,27 @@ class Table(Section):
             if self.split.lists is not None and self.patient is None:
                 raise ValueError("split: lists needs patient, the column of the patients that they list")
         texts = self.columns_of_text
-        if len(set(texts)) < len(texts):
+        if len({*map(self.spelling, texts)}) < len(texts):
             raise ValueError("text: expected each column once, found one twice")
         for role in ("id", "patient"):
-            if getattr(self, role) in texts:
+            if self.spelling(getattr(self, role) or "") in map(self.spelling, texts):
                 raise ValueError(f"{role}: expected a column of its own, found {getattr(self, role)}, a column of text")
         for column, values in self.subgroups.items():
+            if self.spelling(column) in {self.spelling(one) for one in (self.id, self.patient, *texts) if one}:
+                raise ValueError(
+                    f"subgroups.{column}: expected a column of groups, found that of the id, patient or text"
+                )
+            if column == ROW_ID:
+                raise ValueError(f"subgroups.{column}: this name is taken by the id of rows; rename the column")
             if len(set(values)) < len(values):
                 raise ValueError(f"subgroups.{column}: expected each value once, found one twice")
         return self
+
+    def spelling(self, column: str) -> str:
+        """A column's name as it is compared: letter case does not tell columns of a CSV file apart."""
+        paths = [self.path] if not isinstance(self.path, FilesBySplit) else list(dict(self.path).values())
+        is_csv = any(str(path).lower().removesuffix(".gz").endswith(".csv") for path in paths)
+        return column.lower() if is_csv else column
 
     @property
     def columns_of_text(self) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 Of a binary or multiclass task, a whole number names its class without a decimal point (`1.0` is `1`: programs that
 read a column with missing values as floats write it so). Fractions are refused, and so are booleans unless the study
 declares `true` and `false`. A text that is a declared class, as it stands, is that class whatever it looks like. Of a
-multilabel task, texts name their labels as they stand: `250.0` is a code.
+multilabel task, texts name their labels as they stand: `250.0` is a code. An empty field has no label; one of
+delimiters alone has none of the classes.
 """
 
 import re
@@ -55,9 +56,13 @@ class LabelReader:
         one = self._several if self._task.multilabel else self._single
         (column,) = self.columns
         return [
-            None if is_missing(value) else one(value, batch, position)
+            None if self._is_blank(value) else one(value, batch, position)
             for position, value in enumerate(batch.columns[column])
         ]
+
+    def _is_blank(self, value: Any) -> bool:
+        """Whether a field has no label: it is missing, or holds blanks that are no declared class."""
+        return is_missing(value) or (isinstance(value, str) and not value.strip() and value not in self._classes)
 
     def _single(self, value: Any, batch: Batch, position: int) -> str:
         place = batch.place(position, self.columns[0])
@@ -90,7 +95,7 @@ class LabelReader:
             )
         return declared[0]
 
-    def _several(self, value: Any, batch: Batch, position: int) -> tuple[str, ...] | None:
+    def _several(self, value: Any, batch: Batch, position: int) -> tuple[str, ...]:
         place = batch.place(position, self.columns[0])
         if isinstance(value, list):
             return self._declared([self._in_list(one, place) for one in value], place)
@@ -99,7 +104,7 @@ class LabelReader:
             raise DataError(f"{place}: expected a text or a list of labels, found {kind_of(value)}; correct the row")
         parts = text.split(self._task.delimiter) if self._task.delimiter else [text]
         labels = [part for each in parts if (part := each.strip(" \t"))]
-        return self._declared(labels, place) if labels else None
+        return self._declared(labels, place)
 
     def _in_list(self, value: Any, place: str) -> str:
         text = plain_text(value)

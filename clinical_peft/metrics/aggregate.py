@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ def aggregate(
     patients of that mean: the same resample is scored for every seed and the scores are averaged. It describes
     uncertainty about patients; `seed_sd` describes the spread over seeds, and `interval_total` holds both. The macro
     average is the mean over the study's tasks that are no control, each resample drawing the same patients in all of
-    them.
+    them; a study of a single own task has none.
 
     Args:
         metrics: Metrics files of all runs; none for a study that only trains adapters.
@@ -79,7 +79,7 @@ def aggregate(
     }
     cells = with_seed_variances(cells)
     first_run = {key: runs[members[0]] for key, members in by_cell.items()}
-    averaged = [name for name, task in tasks.items() if not task.is_control and any(key[1] == name for key in cells)]
+    averaged = _averaged(tasks, {task for _, task in cells})
     cells |= _macro_cells(cells, averaged)
     placements = None if predictions is None else _placements(metric, runs, metrics, predictions, classes or {})
     of_task: dict[str, list[RunMetrics]] = defaultdict(list)
@@ -125,6 +125,15 @@ def _placements(
         key: Placements(np.mean([part.values for part in parts], axis=0), parts[0].positive, parts[0].patient)
         for key, parts in found.items()
     }
+
+
+def _averaged(tasks: Mapping[str, Task], scored: Collection[str]) -> list[str]:
+    """Names of the tasks that a macro average runs over.
+
+    A single own task has none: its average would repeat it, and double the comparisons that Holm's method corrects for.
+    """
+    found = [name for name, task in tasks.items() if not task.is_control and name in scored]
+    return [] if len(found) == 1 and tasks[found[0]].is_own else found
 
 
 def _macro_cells(cells: Mapping[Key, Cell], tasks: Sequence[str]) -> dict[Key, Cell]:

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from clinical_peft.sources.table.staging import StagedRows, stage_rows
 
 logger = logging.getLogger(__name__)
 
+_FEW = 10
+"""Fewer notes are not counted out."""
 IDS_BY_SPLIT = b"ids_by_split"
 """Key of the metadata of an imported table whose ids are `{split}/{id}`."""
 
@@ -116,9 +119,28 @@ def _patients(spec: TableSpec, staged: StagedRows, threshold: float, words: int)
     for key, one in zip(keys, ids, strict=True):
         least[key] = min(least.get(key, one), one)
     numbers = {key: number for number, key in enumerate(least)}
-    if len(numbers) > len({*groups}):
-        logger.warning("table %s: near-duplicate notes stand in different splits, as its file says", spec.name)
+    _warn_of_divided(spec, keys)
     return Patients(np.array([numbers[key] for key in keys], np.uint64), [least[key] for key in keys], _id_type(staged))
+
+
+def _warn_of_divided(spec: TableSpec, keys: Sequence[tuple[int, int]]) -> None:
+    """Say how many notes repeat one of another split, where a file names splits but no patients.
+
+    Args:
+        spec: The table.
+        keys: Group of near-duplicates and split of each row.
+    """
+    splits_of: dict[int, set[int]] = defaultdict(set)
+    for group, split in keys:
+        if split != UNPLACED:
+            splits_of[group].add(split)
+    if divided := sum(split != UNPLACED and len(splits_of[group]) > 1 for group, split in keys):
+        logger.warning(
+            "table %s: %s near-duplicate notes stand in another split than the note that they repeat, as the file "
+            "says; metrics may be too good: name the patient, move them to one split, or use split: hash",
+            spec.name,
+            f"{divided:,}" if divided >= _FEW else "few",
+        )
 
 
 def _drop_rows(spec: TableSpec, staged: StagedRows, patients: Patients) -> tuple[Attrition, dict[str, int]]:

@@ -9,6 +9,7 @@ from study_fixtures import study_with
 
 from clinical_peft.config import notes_in_use
 from clinical_peft.config.experiments import (
+    check_contamination,
     finetune_job,
     load_study,
     pretrain_job,
@@ -52,6 +53,10 @@ SITES = {"validation": ["B"], "test": ["C"]}
             "expected each site once, found one twice",
         ),
         (with_table(subgroups={"sex": ["F", "F"]}), "subgroups.sex: expected each value once"),
+        (with_table(text=["note", "NOTE"]), "text: expected each column once"),
+        (with_table(patient="Note"), "patient: expected a column of its own, found Note, a column of text"),
+        (with_table(subgroups={"hadm_id": ["1"]}), "subgroups.hadm_id: this name is taken by the id of rows"),
+        (with_table(subgroups={"MRN": ["1"]}), "subgroups.MRN: expected a column of groups, found that of the id"),
         (with_table(subgroups={"sex": [True]}), "subgroups.sex.0: expected a text; put it in quotation marks"),
         ({"data": {"tables": {"general": {"path": "x", "id": "a", "text": "b"}}}}, "data.tables.general: this name is"),
         ({"data": {"tables": {"mimic-iii": {"path": "x", "id": "a", "text": "b"}}}}, "this name is taken"),
@@ -80,6 +85,7 @@ def test_a_wrong_table_is_one_line(changes, expected):
         (with_task(type="binary", table="ours"), "expected one of the two with table, found none"),
         (with_task(type="binary", table="ours", label_columns=["a", "b"]), "label_columns: are for type multilabel"),
         (with_task(**COLUMN | {"label_column": "note"}), "tasks.more.label_column: note is a column of the id"),
+        (with_task(**COLUMN | {"label_column": "MRN"}), "MRN is a column of the id, patient, text or split"),
         (with_task(**COLUMN | {"label_column": "mrn"}), "mrn is a column of the id, patient, text or split"),
         (with_task(type="multilabel", table="ours", label_columns=["a", "a"]), "expected each column once"),
         (
@@ -107,6 +113,7 @@ def test_a_wrong_table_is_one_line(changes, expected):
         (with_task(**COLUMN, stated_outcomes={"home": "(home)?"}), "home: expected a pattern of words"),
         ({"matrix": {"tasks": ["problem"]}}, "matrix.tasks: 'problem' is not among the tasks"),
         ({"models": {"tfidf": {"task_recipes": {"loss": {}}}}}, "models.tfidf.task_recipes: 'loss' is not among"),
+        ({"contamination": "disjoint"}, "contamination disjoint leaves the held-out patients of a hospital's"),
         ({"evaluation": {"metric": "accuracy"}}, "evaluation.metric: multilabel task problems has no accuracy; choose"),
         ({"evaluation": {"metric": "f2"}}, "evaluation.metric: Input should be 'auroc', 'auprc', 'accuracy' or"),
     ],
@@ -172,6 +179,17 @@ def test_a_study_of_own_tables_reads_no_hospital():
     assert notes_in_use.tables_in_use(study) == ["ours"]
     beside = own_study({"tasks": {"los": {}}, "matrix": {"tasks": ["los", "service"]}})
     assert notes_in_use.reads_synthetic_notes(beside)
+
+
+def test_a_contamination_mode_leaves_own_tables_as_they_are():
+    beside = {"tasks": {"los": {}}, "matrix": {"tasks": ["los", "service"]}}
+    for mode in ("disjoint", "carevue"):
+        check_contamination(own_study(beside, {"contamination": mode}))
+
+
+def test_keys_of_json_lines_differ_in_case():
+    study = own_study(with_table(path="/data/notes.jsonl"), with_task(**COLUMN | {"label_column": "Note"}))
+    assert study.task_of("more").label_columns == ("Note",)
 
 
 def test_real_weights_may_learn_from_an_own_table():

@@ -72,15 +72,9 @@ def study(tmp_path_factory):
 
 
 def compared(study, **changes):
-    return aggregate(
-        study["metrics"],
-        study["replicates"],
-        predictions=study["predictions"],
-        classes=study["classes"],
-        groups={"all": list(MODELS)},
-        output=study["folder"] / "comparison.json",
-        **{"tasks": OWN_TASKS, **changes},
-    )
+    files = {key: study[key] for key in ("metrics", "replicates", "predictions", "classes")}
+    output = study["folder"] / "comparison.json"
+    return aggregate(**{**files, "tasks": OWN_TASKS, **changes}, groups={"all": list(MODELS)}, output=output)
 
 
 @pytest.mark.parametrize("task", OWN_TASKS.values(), ids=list(OWN_TASKS))
@@ -106,6 +100,15 @@ def test_own_tasks_stand_in_the_macro_average_in_their_order(study):
     assert backwards.macro_tasks == list(OWN_TASKS)[::-1]
     control = own_task("readmitted", "binary", is_control=True)
     assert compared(study, tasks=OWN_TASKS | {"readmitted": control}).macro_tasks == ["service", "problems"]
+
+
+def test_a_single_own_task_has_no_macro_average(study):
+    at = [place for place, path in enumerate(study["metrics"]) if "-readmitted-" in path.name]
+    files = {key: [study[key][place] for place in at] for key in ("metrics", "replicates", "predictions")}
+    found = compared(study, tasks={"readmitted": OWN_TASKS["readmitted"]}, **files)
+    assert found.macro_tasks == []
+    assert {row.task for row in found.summaries} == {row.task for row in found.differences} == {"readmitted"}
+    assert [row.p_holm_table for row in found.differences] == [row.p_total for row in found.differences]
 
 
 def test_delongs_test_pairs_string_patients(study):

@@ -206,12 +206,28 @@ def test_more_than_2000_classes_are_an_error(tmp_path):
 
 @pytest.mark.parametrize("name", ["notes.csv", "notes.jsonl", "notes.parquet"])
 def test_labels_of_a_field_are_split_at_the_delimiter(tmp_path, name):
-    rows = labelled_rows(train=["b; a ;;b", "c;250.0"], validation=["a"], test=["c;new", ";"])
+    rows = labelled_rows(train=["b; a ;;b", "c;250.0"], validation=["a"], test=["c;new", "", " "])
     found, space, steps = cohort_of(rows, CODES, tmp_path, name=name)
     assert space == ["250.0", "a", "b", "c"]
     assert labels_of(found) == [["b", "a"], ["c", "250.0"], ["a"], ["c"]]
     assert steps[-1]["left_out"] == {"labels that are not in the label space": 1}
     assert [step["rows"] for step in steps[-2:]] == [4, 4]
+
+
+@pytest.mark.parametrize("name", ["notes.csv", "notes.jsonl"])
+def test_a_delimiter_alone_is_none_of_the_labels(tmp_path, name):
+    rows = labelled_rows(train=["a;b", " ; "], validation=["a"], test=["b", ";", ""])
+    found, _, _ = cohort_of(rows, CODES, tmp_path, name=name)
+    assert labels_of(found) == [["a", "b"], [], ["a"], ["b"], []]
+
+
+@pytest.mark.parametrize("name", ["notes.csv", "notes.jsonl", "notes.parquet"])
+def test_blanks_are_no_class(tmp_path, name):
+    rows = labelled_rows(train=["a", "b", "  ", "\t"], validation=["a", " "], test=["b"])
+    found, classes, _ = cohort_of(rows, MULTICLASS, tmp_path, name=name)
+    assert (classes, labels_of(found)) == (["a", "b"], [0, 1, 0, 1])
+    declared = own_task_of("multiclass", classes=("a", "b", "  "))
+    assert cohort_of(rows[:3] + rows[4:5] + rows[6:], declared, tmp_path, name=name)[1] == ["a", "b", "  "]
 
 
 @pytest.mark.parametrize("name", ["notes.jsonl", "notes.parquet"])

@@ -158,15 +158,25 @@ def test_near_duplicates_form_a_patient_without_one(tmp_path):
     assert steps_of(tmp_path) == [("in the file", 100, 99), ("with a text", 100, 99)]
 
 
-def test_near_duplicates_are_grouped_within_given_splits(tmp_path, caplog):
+@pytest.mark.parametrize(("notes", "counted"), [(2, "few"), (4, "12")])
+def test_near_duplicates_are_grouped_within_given_splits(tmp_path, caplog, notes, counted):
     rows = [
         {"encounter": f"{fold}{place}", "note": "The same words in every note of this file.", "fold": fold}
-        for fold in ("train", "validation", "test")
-        for place in range(2)
+        for fold in ("train", "validation", "test", "")
+        for place in range(notes)
     ]
+    rows.append({"encounter": "alone", "note": "Words that no other note of it has.", "fold": "train"})
     found = split_rows(tmp_path, rows, BY_COLUMN, patient=None)
-    assert [row["subject_id"] for row in found] == ["train0"] * 2 + ["validation0"] * 2 + ["test0"] * 2
-    assert "near-duplicate notes stand in different splits" in caplog.text
+    names = [f"{fold}0" for fold in ("train", "validation", "test") for _ in range(notes)]
+    assert [row["subject_id"] for row in found] == [*names, "alone"]
+    assert f"table ours: {counted} near-duplicate notes stand in another split" in caplog.text
+
+
+def test_near_duplicates_within_a_split_are_no_reason_to_warn(tmp_path, caplog):
+    notes = {"train": "One note of some words.", "validation": "Quite another text here.", "test": "And a third one."}
+    rows = [{"encounter": f"{fold}{n}", "note": note, "fold": fold} for fold, note in notes.items() for n in range(2)]
+    split_rows(tmp_path, rows, BY_COLUMN, patient=None)
+    assert not caplog.text
 
 
 def test_an_empty_split_is_an_error(tmp_path):
