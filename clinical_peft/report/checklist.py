@@ -8,7 +8,7 @@ from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.metrics.registry import MAIN_METRICS
 from clinical_peft.report.tripod_items import ITEMS, Item
 from clinical_peft.runtime.provenance import UNKNOWN, UNKNOWN_ENVIRONMENT
-from clinical_peft.tables.form import Table, counted, number, unit_of_split
+from clinical_peft.tables.form import Table, counted, number, splits_of_tables, unit_of_split
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import listed_labels, own_tables, task_label, task_order
 
@@ -28,7 +28,7 @@ class RunFacts:
     Attributes:
         study: study (name), protocol, contamination, split, split_by_admission (tasks), cohorts (their source),
             synthetic (bool), hospital (whether it reads one's tables), note_files (names of corpora that are files),
-            switches.
+            switches; where it reads own tables, tables: how each is split, in words.
         results: Its tasks, metric, attrition, perplexities, comparison and metrics.
         tables: The study's tables by name.
         provenance: git revision, versions and machine of the training jobs.
@@ -94,11 +94,11 @@ def _aims(facts: RunFacts) -> str:
 
 
 def _sources(facts: RunFacts) -> str:
-    files = sorted(facts.corpora & set(facts.study["note_files"]))
-    own = own_tables(facts.results.tasks)
+    files, own = _own_files(facts), _own_tables(facts)
     origin = "a synthetic hospital (no patients)" if facts.study["synthetic"] else "MIMIC"
     corpora = ", ".join(sorted(facts.corpora)) or "none"
-    sources = [*own, *([facts.study["cohorts"]] if not own or facts.study["hospital"] else [])]
+    of_tasks = own_tables(facts.results.tasks)
+    sources = [*of_tasks, *([facts.study["cohorts"]] if not of_tasks or facts.study["hospital"] else [])]
     cohorts = f"Cohorts from {', '.join(sources)}, adapters" if facts.results.metrics else "Adapters"
     parts = [f"a file of notes: {', '.join(files)}"] if files else []
     parts += [f"the study's own tables: {', '.join(own)}"] if own else []
@@ -107,6 +107,16 @@ def _sources(facts: RunFacts) -> str:
     elif facts.study["hospital"]:
         parts.append(f"the rest of {origin}")
     return f"{cohorts} from {corpora}; {'; '.join(parts)}."
+
+
+def _own_tables(facts: RunFacts) -> list[str]:
+    """The study's own tables: those of its tasks, and those that only adapters learn from."""
+    return list(dict.fromkeys([*own_tables(facts.results.tasks), *facts.study.get("tables", {})]))
+
+
+def _own_files(facts: RunFacts) -> list[str]:
+    """Corpora that are files of notes, and no tables."""
+    return sorted(facts.corpora & set(facts.study["note_files"]) - set(_own_tables(facts)))
 
 
 def _eligibility(facts: RunFacts) -> str:
@@ -151,14 +161,20 @@ def _partition(facts: RunFacts) -> str:
     unit = unit_of_split(facts.study, facts.results.tasks)
     if not facts.results.is_of_hospital:
         return (
-            f"{unit[0].upper()}{unit[1:]}, as the config says (data.tables): training, validation (choice of epoch and "
-            "thresholds), test (figures). <study>/cohorts/leakage.json."
+            f"{unit[0].upper()}{unit[1:]}; {_splits(facts)}: training, validation (choice of epoch and thresholds), "
+            "test (figures). <study>/cohorts/leakage.json."
         )
+    own = f" The study's own tables: {_splits(facts)}." if facts.study.get("tables") else ""
     shared = "; there a patient may be in several parts" if facts.study["split_by_admission"] else ""
     return (
         f"{unit[0].upper()}{unit[1:]}, split {facts.study['split']}{shared}: training, validation (choice of epoch and "
         f"thresholds), test (figures). Contamination mode {facts.study['contamination']}; <study>/cohorts/leakage.json."
+        f"{own}"
     )
+
+
+def _splits(facts: RunFacts) -> str:
+    return splits_of_tables(facts.study) or "as the config says (data.tables)"
 
 
 def _models(facts: RunFacts) -> str:
@@ -203,7 +219,8 @@ def _output(facts: RunFacts) -> str:
 def _differences(facts: RunFacts) -> str:
     unit = unit_of_split(facts.study, facts.results.tasks)
     if not facts.results.is_of_hospital:
-        return f"One source, split {unit} as its config says (data.tables); table dataset_statistics."
+        number_of = counted(len(_own_tables(facts)), "source")
+        return f"{number_of.capitalize()}, split {unit}: {_splits(facts)}; table dataset_statistics."
     return f"One hospital, split {unit}: the same setting, eligibility and definitions; table dataset_statistics."
 
 
@@ -214,8 +231,7 @@ def _protocol(facts: RunFacts) -> str:
 
 
 def _data_access(facts: RunFacts) -> str:
-    files = sorted(facts.corpora & set(facts.study["note_files"]))
-    owned = [*own_tables(facts.results.tasks), *files]
+    owned = [*_own_tables(facts), *_own_files(facts)]
     parts = [f"By the owners of the notes: {', '.join(owned)}."] if owned else []
     if facts.study["synthetic"]:
         parts.append("Generated by the workflow from a seed.")

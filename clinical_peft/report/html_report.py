@@ -19,6 +19,7 @@ from clinical_peft.tables.form import (
     judged_over,
     label_of,
     number,
+    splits_of_tables,
     unit_of_split,
 )
 from clinical_peft.tables.html_tables import to_html
@@ -97,6 +98,7 @@ def build_report(
         provenance={key: value for key, value in provenance.items() if not isinstance(value, Mapping)},
         provenance_groups={key: value for key, value in provenance.items() if isinstance(value, Mapping)},
         unit_of_split=unit_of_split(study, results.tasks),
+        splits_of_tables=splits_of_tables(study),
         is_of_hospital=results.is_of_hospital,
         is_beside_paper=results.is_beside_paper,
         source=published()["source"],

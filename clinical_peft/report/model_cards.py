@@ -13,7 +13,7 @@ import yaml
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.runtime.provenance import UNKNOWN, UNKNOWN_ENVIRONMENT, Environment, describe_machines
-from clinical_peft.tables.form import in_order, label_of, number, unit_of_split
+from clinical_peft.tables.form import in_order, label_of, number, splits_of_tables, unit_of_split
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import task_label, task_order
 
@@ -32,7 +32,8 @@ class CardFacts:
 
     Attributes:
         study: study (name), protocol, contamination, split, split_by_admission (tasks), synthetic (bool),
-            note_files (names of corpora that are files) and further settings.
+            note_files (names of corpora that are files) and further settings; where the study reads own tables,
+            tables: how each is split, in words.
         sources: By base, where its weights come from: an identifier on the Hub, or None.
         models: By adapter, the models built on it.
         results: The study's tasks, metric, labels, comparison and perplexities.
@@ -163,6 +164,8 @@ def _data(adapter: Mapping[str, Any], facts: CardFacts) -> str:
     tokens = adapter["tokens"]
     origin = "the synthetic hospital" if _from_synthetic(adapter, facts) else "real notes"
     counted = ", ".join(f"{number(tokens[split])} {split}" for split in SPLITS if split in tokens)
+    if adapter["corpus"] in facts.study.get("tables", {}):
+        origin = "the training notes of the study's own table"
     return (
         f"Corpus `{adapter['corpus']}` of {origin}, split by patient (by note where it names none): {counted} tokens. "
         f"{_protocol_of_data(facts)}"
@@ -172,7 +175,8 @@ def _data(adapter: Mapping[str, Any], facts: CardFacts) -> str:
 def _protocol_of_data(facts: CardFacts) -> str:
     unit = unit_of_split(facts.study, facts.results.tasks)
     if not facts.results.is_of_hospital:
-        return f"Cohorts of the outcomes are split {unit}."
+        tables = splits_of_tables(facts.study)
+        return f"Cohorts of the outcomes are split {unit}{f': {tables}' if tables else ''}."
     return (
         f"Contamination mode `{facts.study['contamination']}`. Cohorts of the outcomes: split "
         f"`{facts.study['split']}`, {unit}."

@@ -63,6 +63,15 @@ def unit_of_split(study: Mapping[str, Any], tasks: Tasks) -> str:
     return f"by patient, but {exceptions} by admission" if exceptions else "by patient"
 
 
+def splits_of_tables(study: Mapping[str, Any]) -> str:
+    """How the study's own tables are split, in words; empty without one.
+
+    Args:
+        study: What the report says of the study; `tables` says of each own table how it is split.
+    """
+    return "; ".join(f"table {name} {words}" for name, words in study.get("tables", {}).items())
+
+
 def number(value: float | None, digits: int = 0) -> str:
     """A number with thousands separators and a true minus sign, or an en dash."""
     return MISSING if value is None else f"{value:,.{digits}f}".replace("-", "−")

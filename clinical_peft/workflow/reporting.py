@@ -110,6 +110,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
     def description(self, wildcards: Wildcards) -> dict[str, Any]:
         """What the report, cards and MLflow say of the study as a whole."""
         study = self.study
+        splits = {name: self.own_table(name).split.in_words for name in self.tables_in_use}
         return {
             "study": study.study,
             "protocol": study.protocol,
@@ -121,7 +122,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             "hospital": notes_in_use.reads_hospital(study),
             "note_files": sorted([*study.data.note_files, *study.data.tables]),
             "switches": study.resolved_switches,
-        }
+        } | ({"tables": splits} if splits else {})
 
     def hospital_provenance(self, wildcards: Wildcards) -> str | None:
         """Record of how the synthetic hospital was made, if it is read."""

@@ -35,6 +35,19 @@ class SplitSpec:
     test: tuple[str, ...] = ()
 
     @property
+    def in_words(self) -> str:
+        """How patients are split, for readers."""
+        validation, test = (", ".join(values) for values in (self.validation, self.test))
+        return {
+            "hash": "by a hash",
+            "column": f"as column {self.column} says",
+            "lists": "by lists of patients",
+            "temporal": f"by time, with validation from {validation} and test from {test}",
+            "site": f"by site, with validation at {validation} and test at {test}",
+            "files": "by one file for each part",
+        }[self.kind]
+
+    @property
     def lists(self) -> dict[str, Path]:
         """Files of the lists of patients by split, for `lists`: those that are there, or their usual names."""
         if self.folder is None:

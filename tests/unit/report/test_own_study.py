@@ -34,8 +34,9 @@ STUDY = {
     "cohorts": "mimic-iii",
     "synthetic": False,
     "hospital": False,
-    "note_files": [],
+    "note_files": ["ours"],
     "switches": {"los_rounded": True},
+    "tables": {"ours": "by time, with validation from 2020-01-01 and test from 2021-01-01"},
 }
 PROVENANCE = {"git revision": "0123abc", "versions of the training jobs": {"torch": "2"}}
 
@@ -114,6 +115,19 @@ def test_no_foreign_word_stands_in_a_sheet_or_card(results, sheet):
     card = model_card(results.perplexities[0], facts)
     assert foreign_words(card) == []
     assert "| READM |" in card
+
+
+def test_readers_learn_how_an_own_table_is_split(results, tables, figures, sheet, tmp_path):
+    split = f"by patient: table ours {STUDY['tables']['ours']}"
+    assert f"split {split}." in readable(page_of(results, tables, figures, sheet, tmp_path / "report.html"))
+    rows = {row[0]: row[3] for row in sheet.rows}
+    assert rows["12a"].startswith(f"By patient; table ours {STUDY['tables']['ours']}: training")
+    assert rows["16"].startswith(f"1 source, split {split};")
+    assert rows["18e"] == "By the owners of the notes: ours."
+    assert "the study's own tables: ours" in rows["5a"]
+    assert "a file of notes" not in rows["5a"]
+    facts = CardFacts(study=STUDY, sources={}, models={}, results=results, provenance=PROVENANCE)
+    assert f"split {split}." in model_card(results.perplexities[0], facts)
 
 
 def test_an_own_task_stands_in_every_table_and_figure(tables, figures):

@@ -188,6 +188,28 @@ def test_a_file_of_labels_is_looked_at_before_the_first_job(tmp_path):
         check_inputs(study, tmp_path / "results", bases=[], reads=reads)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "by a hash"),
+        (with_table(split={"column": "fold"}), "as column fold says"),
+        (with_table(split={"lists": "/lists"}), "by lists of patients"),
+        (
+            with_table(time="when", split={"temporal": {"validation": "2020-01-01", "test": "2021-01-01"}}),
+            "by time, with validation from 2020-01-01 and test from 2021-01-01",
+        ),
+        (
+            with_table(site="place", split={"site": {"validation": ["B", "C"], "test": ["D"]}}),
+            "by site, with validation at B, C and test at D",
+        ),
+        (with_table(path={"train": "a.csv", "validation": "b.csv", "test": "c.csv"}), "by one file for each part"),
+    ],
+)
+def test_readers_are_told_how_a_table_is_split(changes, words):
+    assert files(changes).description(PROBLEMS)["tables"] == {"ours": words}
+    assert "tables" not in StudyFiles(study_with()).description(PROBLEMS)
+
+
 def test_a_split_by_years_reaches_cohorts_of_mimic_iv():
     years = {"validation": "2014 - 2016", "test": "2017 - 2019"}
     data = {"splits": {"temporal": years}, "mimic_iv": "/iv", "mimic_iv_note": "/note"}
