@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,8 @@ def aggregate(
     }
     cells = with_seed_variances(cells)
     first_run = {key: runs[members[0]] for key, members in by_cell.items()}
-    averaged = _averaged(tasks, {task for _, task in cells})
+    scored = {task for _, task in cells}
+    averaged = averaged_tasks({name: task for name, task in tasks.items() if name in scored})
     cells |= _macro_cells(cells, averaged)
     placements = None if predictions is None else _placements(metric, runs, metrics, predictions, classes or {})
     of_task: dict[str, list[RunMetrics]] = defaultdict(list)
@@ -127,12 +128,12 @@ def _placements(
     }
 
 
-def _averaged(tasks: Mapping[str, Task], scored: Collection[str]) -> list[str]:
-    """Names of the tasks that a macro average runs over.
+def averaged_tasks(tasks: Mapping[str, Task]) -> list[str]:
+    """Names of the tasks that a macro average runs over: those that are no control.
 
     A single own task has none: its average would repeat it, and double the comparisons that Holm's method corrects for.
     """
-    found = [name for name, task in tasks.items() if not task.is_control and name in scored]
+    found = [name for name, task in tasks.items() if not task.is_control]
     return [] if len(found) == 1 and tasks[found[0]].is_own else found
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from clinical_peft.metrics.aggregate import MACRO
+from clinical_peft.metrics.aggregate import MACRO, averaged_tasks
 from clinical_peft.sources import hospital_corpora
 from clinical_peft.tasks import OwnTask, Task, task_from_record
 
@@ -17,10 +17,12 @@ def tasks_of(records: Iterable[Mapping[str, object]]) -> dict[str, Task]:
 
 
 def task_order(tasks: Tasks) -> list[str]:
-    """Names in the order of tables and figures: tasks by their place, the macro average, then controls."""
+    """Names in the order of tables and figures: tasks by their place, the macro average if any, then controls."""
     placed = sorted(tasks.values(), key=lambda task: task.place)
     controls = [task.name for task in placed if task.is_control]
-    return [*(task.name for task in placed if not task.is_control), MACRO, *controls]
+    others = [task.name for task in placed if not task.is_control]
+    has_average = averaged_tasks(tasks) or not others
+    return [*others, *([MACRO] if has_average else []), *controls]
 
 
 def task_label(name: str, tasks: Tasks) -> str:

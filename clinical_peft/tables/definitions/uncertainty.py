@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.metrics.comparison_records import Comparisons
 from clinical_peft.metrics.comparisons import BEST, SIGNIFICANCE, TIED, best_and_tied
 from clinical_peft.metrics.metric import Metric
@@ -24,6 +25,7 @@ from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import Layout, StudyTable
 from clinical_peft.tables.study_tasks import task_label, task_order
 
+AVERAGE = "The macro average is tested beside its parts. "
 PATIENTS, PATIENTS_AND_SEEDS = "patients", "patients and seeds"
 P_VALUES = {
     "p_value": "over patients",
@@ -176,6 +178,20 @@ def _caption(results: StudyResults, _: Sequence[Record]) -> str:
     )
 
 
+def _notes(results: StudyResults, _: Sequence[Record]) -> tuple[str, ...]:
+    has_average = MACRO in task_order(results.tasks)
+    return (
+        "Bold: significantly above every other model of its comparison. =: the highest, and those that cannot be "
+        f"told apart from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
+        "tasks of a comparison, of the variance over paired resamples of patients and, where there are several, "
+        f"that over seeds, for which the models of a task are pooled. {AVERAGE if has_average else ''}"
+        "Intervals over patients are percentiles of resamples; those over patients and seeds are Student's, "
+        "about the mean over seeds. "
+        "The CSV file holds every model and every pair with all intervals, BCa among them, and DeLong's test on "
+        "binary tasks.",
+    )
+
+
 TABLE = StudyTable(
     name="uncertainty",
     place=1,
@@ -184,16 +200,7 @@ TABLE = StudyTable(
     columns=columns,
     rows=_rows,
     caption=_caption,
-    notes=lambda *_: (
-        "Bold: significantly above every other model of its comparison. =: the highest, and those that cannot be "
-        f"told apart from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
-        "tasks of a comparison, of the variance over paired resamples of patients and, where there are several, "
-        "that over seeds, for which the models of a task are pooled. The macro average is tested beside its parts. "
-        "Intervals over patients are percentiles of resamples; those over patients and seeds are Student's, "
-        "about the mean over seeds. "
-        "The CSV file holds every model and every pair with all intervals, BCa among them, and DeLong's test on "
-        "binary tasks.",
-    ),
+    notes=_notes,
     layout=_layout,
     text_columns=3,
 )

@@ -10,13 +10,15 @@ from own_study import OWN, simulate_own_study
 
 from clinical_peft.figures.drawing import draw_all
 from clinical_peft.figures.registry import all_figures
+from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.metrics.registry import find_metric
 from clinical_peft.report.checklist import RunFacts, tripod_table
 from clinical_peft.report.html_report import build_report
 from clinical_peft.report.model_cards import CardFacts, model_card
 from clinical_peft.tables.html_tables import to_page
-from clinical_peft.tables.registry import build_tables, table_names
+from clinical_peft.tables.registry import build_tables, find_table, table_names
 from clinical_peft.tables.render import to_latex, to_markdown
+from clinical_peft.tables.study_tasks import task_order
 from clinical_peft.tasks import TASKS
 
 TEMPLATE = Path(__file__).parents[3] / "report/report.html.j2"
@@ -189,6 +191,19 @@ def test_an_average_over_own_tasks_stands_beside_none(results):
     assert published["macro_average"] is published["readmission"] is None
     assert published["los"] is not None
     assert any("runs over READM, SERV_$x, PROB; no difference" in note for note in table.notes)
+
+
+def test_a_single_own_task_has_no_column_of_an_average(results):
+    name, task = next(iter(results.tasks.items()))
+    assert task_order({name: task}) == [name]
+    assert task_order({"mortality": TASKS["mortality"]}) == ["mortality", MACRO]
+    comparison = results.comparison | {"macro_tasks": []}
+    for key in ("summaries", "differences"):
+        comparison[key] = [row for row in comparison[key] if row["task"] == name]
+    single = replace(results, tasks={name: task}, comparison=comparison)
+    for table in map(find_table, ("downstream_main", "uncertainty")):
+        assert "acro average" in to_markdown(table.build(results))
+        assert "acro average" not in to_markdown(table.build(single))
 
 
 def test_a_study_compares_by_its_own_metric(results, tmp_path):
