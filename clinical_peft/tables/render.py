@@ -78,7 +78,8 @@ def _plain(value: Any) -> Any:
 def to_markdown(table: Table) -> str:
     """The table for readers, with caption and notes."""
     align = ["---"] * table.text_columns + ["---:"] * (len(table.header) - table.text_columns)
-    lines = [f"**{_escape_markdown(table.caption)}**", "", _markdown_row(table.header), _markdown_row(align)]
+    header = [_escape_markdown(title) for title in table.header]
+    lines = [f"**{_escape_markdown(table.caption)}**", "", _markdown_row(header), _markdown_row(align)]
     lines += [_markdown_row(_cells(table, row, _escape_markdown, "**{}**")) for row in range(len(table.rows))]
     if not table.rows:
         lines += ["", EMPTY]

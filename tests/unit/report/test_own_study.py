@@ -228,5 +228,7 @@ def test_a_study_compares_by_its_own_metric(results, tmp_path):
 def test_names_of_any_characters_stand_in_every_form(figures, tables):
     assert r"SERV\_\$x" in to_latex(tables["metrics"])
     assert r"SERV\_\$x" in to_markdown(tables["metrics"])
+    titles = to_markdown(tables["downstream_main"]).splitlines()[2]
+    assert r"SERV\_\$x" in titles
     assert "SERV_$x: ROC" in figures["roc_pr_service"].read_text()
     assert "LLaMA &amp; LoRA" in figures["roc_pr_service"].read_text()
