@@ -12,6 +12,7 @@ from pathlib import Path
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import ablation_inputs, plain, size_of, switches_under
 from clinical_peft.config.layers import deep_merge
+from clinical_peft.config.notes_in_use import reads_hospital, tables_in_use
 from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
 from clinical_peft.config.train_sizes import sized_runs
@@ -20,6 +21,7 @@ from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.sources import find_source, sources_of_corpus
 from clinical_peft.synthetic.sizes import predicted_note_counts
 from clinical_peft.workflow.own_rows import SPLIT_SHARE, SPLIT_SHARES, table_rows, table_tokens
+from clinical_peft.workflow.own_tables import spec_of
 from clinical_peft.workflow.planned_jobs import planned_outputs
 from clinical_peft.workflow.study_file import load_study, notices, read_study_file
 from clinical_peft.workflow.study_files import StudyFiles
@@ -245,9 +247,28 @@ def render(study: Study, stages: Sequence[Stage]) -> str:
         "",
         f"Device: one {study.budget.device} at {study.budget.tokens_per_second:,.0f} tokens/s (config: budget).",
         "Tokens are those of LoRA steps of equal cost: a forward pass counts half, in evaluations too. Assumed: "
-        f"{TOKENS_PER_REAL_NOTE} tokens per MIMIC note, {TOKENS_PER_SYNTHETIC_NOTE} per synthetic one.",
+        f"{_assumed(study)}.",
+        *_missing_files(study),
     ]
     return "\n".join(lines)
+
+
+def _assumed(study: Study) -> str:
+    of_tables = "rows and tokens of own tables by the size of their files"
+    if tables_in_use(study) and not reads_hospital(study):
+        return of_tables
+    of_notes = f"{TOKENS_PER_REAL_NOTE} tokens per MIMIC note, {TOKENS_PER_SYNTHETIC_NOTE} per synthetic one"
+    return f"{of_notes}, {of_tables}" if tables_in_use(study) else of_notes
+
+
+def _missing_files(study: Study) -> list[str]:
+    """A line for each file of an own table that is not there, and so counts for nothing."""
+    return [
+        f"data.tables.{name}: {path} is not there, so its notes are not counted"
+        for name in tables_in_use(study)
+        for path in spec_of(name, study.data.tables[name]).files
+        if not path.is_file()
+    ]
 
 
 def _size(count: int) -> str:

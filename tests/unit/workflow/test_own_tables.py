@@ -12,7 +12,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.sources.table.spec import table_from_record
 from clinical_peft.tasks import task_from_record
 from clinical_peft.workflow.own_rows import table_rows
-from clinical_peft.workflow.plan import plan
+from clinical_peft.workflow.plan import plan, render
 from clinical_peft.workflow.planned_jobs import planned_outputs
 from clinical_peft.workflow.study_files import StudyFiles
 from clinical_peft.workflow.study_folder import WildcardValues
@@ -152,6 +152,18 @@ def test_a_study_of_own_tables_plans_no_job_of_a_hospital():
 def test_rows_of_a_table_are_counted_for_plans(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     assert table_rows(own_study(with_table(path=str(tmp_path / name))), "ours") == (1, 2)
+
+
+def test_a_plan_says_what_it_assumes_of_tables(tmp_path):
+    path = tmp_path / "notes.csv"
+    study = own_study(with_table(path=str(path)))
+    printed = render(study, plan(study))
+    assert "MIMIC" not in printed
+    assert printed.splitlines()[-1] == f"data.tables.ours: {path} is not there, so its notes are not counted"
+    path.write_text("encounter,mrn,note\n1,1,x\n", encoding="utf-8")
+    assert "is not there" not in render(study, plan(study))
+    beside = own_study({"tasks": {"los": {}}, "matrix": {"tasks": ["los", "service"]}})
+    assert "per MIMIC note" in render(beside, plan(beside))
 
 
 def test_a_plan_of_a_table_that_is_not_there_or_damaged_is_empty(tmp_path):
