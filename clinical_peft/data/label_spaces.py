@@ -142,16 +142,29 @@ def _check_splits(task: OwnTask, ranks: np.ndarray) -> None:
 
 
 def _check_binary(task: OwnTask, labels: LabelColumn, counts: np.ndarray) -> None:
-    classes = len(task.classes or np.unique(labels.codes))
-    if classes != 2:
-        raise DataError(
-            f"cohort {task.name}: expected two classes of a binary task, found {classes:,}; correct the labels, or set "
-            "type: multiclass"
-        )
+    check_binary_classes(task, len(task.classes or np.unique(labels.codes)), f"cohort {task.name}")
     if (in_training := np.count_nonzero(counts)) < 2:
         raise DataError(
             f"cohort {task.name}: expected both classes in the training split, found {in_training}; give more patients "
             "or another split"
+        )
+
+
+def check_binary_classes(task: OwnTask, classes: int, where: str) -> None:
+    """Check that a binary task has two classes; other tasks may have any number.
+
+    Args:
+        task: The task.
+        classes: Number of its classes.
+        where: What has them, for the message.
+
+    Raises:
+        DataError: There are fewer, or more.
+    """
+    if task.binary and classes != 2:
+        raise DataError(
+            f"{where}: expected two classes of a binary task, found {classes:,}; correct the labels, or set "
+            "type: multiclass"
         )
 
 

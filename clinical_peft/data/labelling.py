@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from clinical_peft.data.attrition import Attrition
-from clinical_peft.data.label_spaces import ordered_classes
+from clinical_peft.data.label_spaces import check_binary_classes, ordered_classes
 from clinical_peft.data.labels import LABEL_COLUMNS
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.outcomes import Outcomes
@@ -107,7 +107,7 @@ def write_labels(
 
     Raises:
         ConfigError: As for `labels_of`.
-        DataError: As for `labels_of`, or no admission has a label.
+        DataError: As for `labels_of`, no admission has a label, or a binary task has one class or more than two.
     """
     labels = labels_of(task, request)
     steps = _steps(task, labels, request.outcomes)
@@ -116,7 +116,8 @@ def write_labels(
     if task.multilabel:
         classes = sorted({name for names in frame["label"] for name in names})
     elif isinstance(task, OwnTask):
-        classes = ordered_classes(task, sorted(set(frame["label"])))
+        classes = list(task.classes) or ordered_classes(task, sorted(set(frame["label"])))
+        check_binary_classes(task, len(classes), f"labels of {task.name}")
         frame["label"] = frame["label"].map({name: number for number, name in enumerate(classes)})
     schema = pa.schema([*KEYS, ("label", pa.list_(pa.string()) if task.multilabel else pa.int64())])
     with parquet_writer(output, schema) as writer:

@@ -1,6 +1,10 @@
 """Labels without notes, and cohorts whose labels stand in a user's file."""
 
+import csv
 import json
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +14,8 @@ from clinical_peft.data.labelling import LabelRequest, write_labels
 from clinical_peft.errors import DataError
 from clinical_peft.sources.mimic_iii.outcomes import MimicIII
 from clinical_peft.tasks import OwnTask, find_task
+
+REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 
 
 def own_task(folder, rows, kind="binary", **values) -> OwnTask:
@@ -77,6 +83,42 @@ def test_declared_classes_number_the_labels_of_a_file(hospital, tmp_path):
     task = own_task(tmp_path, [(1003, "no"), (1001, "yes")], classes=("yes", "no"))
     table, classes, _ = written(task, hospital.write(), tmp_path)
     assert (table.column("label").to_pylist(), classes) == ([0, 1], ["yes", "no"])
+
+
+def test_declared_classes_keep_their_numbers(hospital, tmp_path):
+    task = own_task(tmp_path, [(1003, "yes"), (1001, "yes")], classes=("no", "yes"))
+    table, classes, _ = written(task, hospital.write(), tmp_path)
+    assert (table.column("label").to_pylist(), classes) == ([1, 1], ["no", "yes"])
+
+
+@pytest.mark.parametrize("labels", [["1", "1", "1"], ["0", "1", "2"]])
+def test_a_binary_file_of_labels_has_two_classes(hospital, tmp_path, labels):
+    task = own_task(tmp_path, list(zip((1001, 1002, 1003), labels, strict=True)))
+    with pytest.raises(DataError, match=r"expected two classes of a binary task, found [13]; correct the labels"):
+        written(task, hospital.write(), tmp_path)
+    assert not (tmp_path / "labels.parquet").exists()
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="CLINICAL_PEFT_REAL_DATA is not set")
+def test_readmission_of_those_who_left_the_demo_alive(tmp_path):
+    folder = Path(str(REAL_DATA)) / "mimic-iii-demo"
+    with (folder / "ADMISSIONS.csv").open(newline="") as file:
+        stays = [{name.lower(): value for name, value in row.items()} for row in csv.DictReader(file)]
+    expected = {}
+    for stay in stays:
+        left, patient = datetime.fromisoformat(stay["dischtime"]), stay["subject_id"]
+        later = [datetime.fromisoformat(one["admittime"]) - left for one in stays if one["subject_id"] == patient]
+        soon = any(timedelta(0) <= after <= timedelta(days=30) for after in later)
+        expected[int(stay["hadm_id"])] = "" if stay["hospital_expire_flag"] == "1" else str(int(soon))
+    table, classes, attrition = written(own_task(tmp_path, expected.items()), folder, tmp_path)
+    alive = {hadm_id: int(label) for hadm_id, label in expected.items() if label}
+    assert classes == ["0", "1"]
+    assert dict(zip(table["hadm_id"].to_pylist(), table["label"].to_pylist(), strict=True)) == alive
+    assert [(step["step"], step["rows"], step["patients"]) for step in attrition] == [
+        ("in the file of labels", 129, 100),
+        ("with a label", 89, 67),
+        ("of an admission of the source", 89, 67),
+    ]
 
 
 def test_a_file_of_labels_makes_a_cohort(hospital, tmp_path):
