@@ -170,7 +170,7 @@ def _own_leak(corpus: Path, overlap: Mapping[str, Any]) -> str:
         return ""
     return (
         f"corpus {source}: expected notes of training patients alone, found {notes} of {overlap['held_out_patients']} "
-        "patients of validation or test; delete the imported table and its corpus, so that both are built again"
+        "patients of validation or test; run with --forcerun import_table, which builds the table and its corpus again"
     )
 
 

@@ -133,14 +133,14 @@ def _preparation(facts: RunFacts) -> str:
 
 
 def _outcomes(facts: RunFacts) -> str:
-    own = [task for task in facts.results.tasks.values() if task.is_own]
-    parts = []
-    if len(own) < len(facts.results.tasks) or not own:
-        parts.append("defined in docs/protocol.md, from codes and times of the tables, without judgement")
-    if own:
-        named = "" if not parts else f"{listed_labels([task.name for task in own], facts.results.tasks)} "
-        parts.append(f"{named}as the study's own columns of labels say (section tasks of its config)")
-    return f"{facts.tasks()}: {'; '.join(parts)}."
+    tasks = facts.results.tasks
+    own = [name for name, task in tasks.items() if task.is_own]
+    of_protocol = "defined in docs/protocol.md, from codes and times of the tables, without judgement"
+    of_study = "as the study's own columns of labels say (section tasks of its config)"
+    if not own or len(own) == len(tasks):
+        return f"{facts.tasks()}: {of_study if own else of_protocol}."
+    others = [name for name in tasks if name not in own]
+    return f"{listed_labels(others, tasks)}: {of_protocol}; {listed_labels(own, tasks)}: {of_study}."
 
 
 def _predictors(facts: RunFacts) -> str:
@@ -174,6 +174,7 @@ def _partition(facts: RunFacts) -> str:
 
 
 def _splits(facts: RunFacts) -> str:
+    """How the study's own tables are split."""
     return splits_of_tables(facts.study) or "as the config says (data.tables)"
 
 
@@ -221,6 +222,8 @@ def _differences(facts: RunFacts) -> str:
     if not facts.results.is_of_hospital:
         number_of = counted(len(_own_tables(facts)), "source")
         return f"{number_of.capitalize()}, split {unit}: {_splits(facts)}; table dataset_statistics."
+    if tables := _own_tables(facts):
+        return f"{len(tables) + 1} sources, each split {unit}; {_splits(facts)}; table dataset_statistics."
     return f"One hospital, split {unit}: the same setting, eligibility and definitions; table dataset_statistics."
 
 

@@ -132,6 +132,15 @@ def test_readers_learn_how_an_own_table_is_split(results, tables, figures, sheet
     assert f"split {split}." in model_card(results.perplexities[0], facts)
 
 
+def test_a_sheet_tells_own_tasks_from_those_of_the_paper(results, tables):
+    mixed = replace(results, tasks={"los": TASKS["los"], **OWN})
+    facts = RunFacts(study=STUDY | {"hospital": True}, results=mixed, tables=tables, provenance=PROVENANCE)
+    rows = {row[0]: row[3] for row in tripod_table(facts).rows}
+    assert rows["8a"].startswith("LOS: defined in docs/protocol.md, ")
+    assert "; READM, SERV_$x, PROB: as the study's own columns" in rows["8a"]
+    assert rows["16"].startswith("2 sources, each split by patient; table ours by time, ")
+
+
 def test_an_own_task_stands_in_every_table_and_figure(tables, figures):
     labels = {task.short for task in OWN.values()}
     for name in ("dataset_statistics", "cohort_details", "text_lengths", "attrition", "metrics", "calibration"):
