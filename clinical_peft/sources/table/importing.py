@@ -25,6 +25,7 @@ from clinical_peft.sources.table.splits import (
     BY_CUT,
     GIVEN,
     PLACED,
+    RANK,
     UNPLACED,
     RowSplits,
     on_the_earlier_side,
@@ -34,6 +35,7 @@ from clinical_peft.sources.table.staging import StagedRows, stage_rows
 
 logger = logging.getLogger(__name__)
 
+_HELD_OUT = (RANK["validation"], RANK["test"])
 _FEW = 10
 """Fewer notes are not counted out."""
 IDS_BY_SPLIT = b"ids_by_split"
@@ -124,7 +126,7 @@ def _patients(spec: TableSpec, staged: StagedRows, threshold: float, words: int)
 
 
 def _warn_of_divided(spec: TableSpec, keys: Sequence[tuple[int, int]]) -> None:
-    """Say how many notes repeat one of another split, where a file names splits but no patients.
+    """Say how many held-out notes have near-duplicates in another split, where a file names splits but no patients.
 
     Args:
         spec: The table.
@@ -134,10 +136,10 @@ def _warn_of_divided(spec: TableSpec, keys: Sequence[tuple[int, int]]) -> None:
     for group, split in keys:
         if split != UNPLACED:
             splits_of[group].add(split)
-    if divided := sum(split != UNPLACED and len(splits_of[group]) > 1 for group, split in keys):
+    if divided := sum(split in _HELD_OUT and len(splits_of[group]) > 1 for group, split in keys):
         logger.warning(
-            "table %s: %s near-duplicate notes stand in another split than the note that they repeat, as the file "
-            "says; metrics may be too good: name the patient, move them to one split, or use split: hash",
+            "table %s: %s notes of validation and test have near-duplicates in another split, as the file says; "
+            "metrics may be too good: name the patient, move the notes to one split, or use split: hash",
             spec.name,
             f"{divided:,}" if divided >= _FEW else "few",
         )
