@@ -6,7 +6,6 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.data.cohorts import build_cohort
-    from clinical_peft.disclosure.counts import shown_counts
     from clinical_peft.runtime.events import JsonlLog
     from clinical_peft.sources import OutcomeFiles, find_source
 
@@ -16,7 +15,7 @@ with job(snakemake.log[0]):
     }
     files = OutcomeFiles(folder=Path(params.tables), icd=params.icd, **optional)
     log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=snakemake.wildcards.task, parent="data")
-    attrition = build_cohort(
+    build_cohort(
         params.task,
         admission_notes=Path(given.notes),
         outcomes=find_source(params.source).outcomes(files),
@@ -30,4 +29,3 @@ with job(snakemake.log[0]):
         attrition_output=Path(snakemake.output.attrition),
     )
     log.params({"task": params.task, **params.switches})
-    log.metrics(shown_counts({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]}))

@@ -1,7 +1,7 @@
 """The flow from raw rows to cohorts as a drawing."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -16,7 +16,7 @@ from clinical_peft.figures.study_figure import StudyFigure
 from clinical_peft.figures.style import COLOURS, STYLE, save
 from clinical_peft.tables.cohort_counts import also_left_out, left_out_between
 from clinical_peft.tables.form import TASK_LABELS
-from clinical_peft.tables.published_steps import Step, published_attrition
+from clinical_peft.tables.published_steps import Step, published_attrition, untold_cohorts
 
 # Inches, and characters of a line in a box.
 BOX_WIDTH, BOX_HEIGHT = 2.0, 0.5
@@ -58,7 +58,7 @@ def group_by_trunk(attrition: Mapping[str, Sequence[Step]]) -> list[Group]:
     return groups
 
 
-def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path) -> None:
+def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path, untold: Collection[str] = ()) -> None:
     """Draw every cohort's steps from top to bottom: a box per step, beside each arrow what the step left out.
 
     Counts that may not be published are left out (`clinical_peft.tables.published_steps`). Cohorts that begin alike
@@ -69,8 +69,9 @@ def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path) -> Non
         attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out or
             joined (the steps of a table).
         output: SVG file to write.
+        untold: As for `clinical_peft.tables.published_steps.published_attrition`.
     """
-    groups = group_by_trunk(published_attrition({task: steps for task, steps in attrition.items() if steps}))
+    groups = group_by_trunk(published_attrition({task: steps for task, steps in attrition.items() if steps}, untold))
     columns = sum(_width(group) for group in groups)
     rows = max(_rows(steps, len(group.trunk))[-1] + 1 for group in groups for steps in group.branches.values())
     with matplotlib.rc_context(STYLE):
@@ -201,7 +202,7 @@ FIGURE = StudyFigure(
     name="attrition",
     place=1,
     section="data",
-    needs=("attrition",),
+    needs=("attrition", "statistics"),
     caption=(
         "How each cohort comes from the raw rows, from top to bottom: a box is a step with the rows and patients "
         "that it leaves, the figures beside an arrow are what the step left out. A step that leaves out fewer than "
@@ -209,6 +210,8 @@ FIGURE = StudyFigure(
         "begin alike share a trunk; the shaded boxes are the cohorts."
     ),
     drawings=lambda results: (
-        {"attrition": lambda output: attrition_flow(results.attrition, output)} if results.attrition else {}
+        {"attrition": lambda output: attrition_flow(results.attrition, output, untold_cohorts(results.statistics))}
+        if results.attrition
+        else {}
     ),
 )
