@@ -80,7 +80,7 @@ def build_cohort(
 
     if drop_stated_outcomes:
         silent = [text is not None and not states_outcome(task, text) for text in texts.read(frame)]
-        frame = attrition.record("stating no outcome", frame[silent].reset_index(drop=True))
+        frame = attrition.record("without a stated outcome", frame[silent].reset_index(drop=True))
     frame["split"] = assign_splits(frame["subject_id"], splits=splits, salt=salt)
     frame = frame[frame["split"].notna()]
     if splits != "hash":
@@ -107,7 +107,7 @@ def _labelled(kind: Task, texts: Texts, labels: Labels, attrition: Attrition) ->
     if labels.begin_cohort:
         notes = attrition.record("with an admission note", _label(kind.name, notes, labels.frame))
     if kind.drops_death_statements:
-        notes = attrition.record("telling no death", notes[[text is not None for text in texts.read(notes)]])
+        notes = attrition.record("without a stated death", notes[[text is not None for text in texts.read(notes)]])
     if labels.begin_cohort:
         return notes
     for step, admissions in labels.dropped.items():

@@ -223,7 +223,7 @@ class ProtocolGap(Difference):
         switch: The switch that is on, or `paper` for all.
         task: Name of the task.
         corrected: Mean of the corrected runs.
-        arm: Mean of the ablation.
+        ablation: Mean of the ablation.
         changed: In what the whole cohorts differ.
         p_holm: `p_total` adjusted over all rows.
         significant: Whether that is significant.
@@ -232,10 +232,13 @@ class ProtocolGap(Difference):
     switch: str
     task: str
     corrected: ProtocolMean
-    arm: ProtocolMean
+    ablation: ProtocolMean
     changed: CohortChanges
     p_holm: float | None = None
     significant: bool = False
+
+
+SIDES = ("corrected", "ablation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,8 +265,8 @@ class ProtocolGaps(Record):
     def of(cls, content: Any, place: str | Path = "protocol gaps", metric: str = COMPARED.name) -> Self:
         """Take the record from the content of the file; arguments and errors as for `Comparisons.of`."""
         rows = [
-            row | {side: with_value(row[side], metric) for side in ("corrected", "arm")}
-            for row in content.get("rows", ())
+            row | {side: with_value(row[side], metric) for side in SIDES}
+            for row in map(_by_present_names, content.get("rows", ()))
         ]
         return super().of({**content, "rows": rows, "metric": metric}, place)
 
@@ -271,10 +274,13 @@ class ProtocolGaps(Record):
         """What the file holds."""
         content = super().to_json()
         metric = content.pop("metric")
-        rows = [
-            row | {side: with_metric(row[side], metric) for side in ("corrected", "arm")} for row in content["rows"]
-        ]
+        rows = [row | {side: with_metric(row[side], metric) for side in SIDES} for row in content["rows"]]
         return content | {"rows": rows}
+
+
+def _by_present_names(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as it is written now, also of a file that names the ablation as earlier versions did."""
+    return {"ablation" if name == "arm" else name: value for name, value in row.items()}
 
 
 def with_value(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
