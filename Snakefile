@@ -14,6 +14,7 @@ pathvars:
 
 
 include: "rules/extract.smk"
+include: "rules/tables.smk"
 include: "rules/tokenise.smk"
 include: "rules/pretrain.smk"
 include: "rules/search.smk"

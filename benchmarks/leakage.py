@@ -43,6 +43,7 @@ from clinical_peft.files import write_json
 from clinical_peft.runtime.provenance import git_revision, machine, package_versions
 from clinical_peft.sources.mimic_iv.sections import known_at_admission
 from clinical_peft.synthetic.mimic_iv import MimicIV
+from clinical_peft.tasks import find_task
 
 HERE = Path(__file__).resolve().parent
 SIZES = (1_500, 3_000, 6_000)  # summaries
@@ -125,6 +126,7 @@ def job(name: str, folder: Path, processes: int) -> None:
             cohorts,
             {"disjoint": arms["disjoint"]},
             folder / "leakage.json",
+            tasks={task: find_task(task) for task in TASKS},
             forbidden=["disjoint"],
             sources={"disjoint": folder / "notes.parquet"},
             with_patients=["disjoint"],

@@ -23,6 +23,7 @@ from turns import peak_memory, run_watched
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.files import sha256_file, write_json
 from clinical_peft.runtime.provenance import git_revision, machine, package_versions
+from clinical_peft.tasks import find_task
 
 HERE = Path(__file__).resolve().parent
 SIZES = (5_000, 20_000)
@@ -83,7 +84,7 @@ def build(folder: Path) -> None:
     from clinical_peft.sources import OutcomeFiles, find_source
 
     build_cohort(
-        "mortality",
+        find_task("mortality"),
         admission_notes=folder / "notes.parquet",
         outcomes=find_source("mimic-iii").outcomes(OutcomeFiles(folder=folder)),
         splits="hash",

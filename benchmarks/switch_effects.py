@@ -30,7 +30,7 @@ from clinical_peft.sources.mimic_iii.codes import code_table
 from clinical_peft.sources.mimic_iii.outcomes import MimicIII
 from clinical_peft.sources.mimic_iii.ventilation import find_episodes
 from clinical_peft.synthetic.hospital import generate_hospital
-from clinical_peft.tasks import TASKS
+from clinical_peft.tasks import TASKS, find_task
 
 HERE = Path(__file__).resolve().parent
 SALT = "clinical-peft"
@@ -112,7 +112,7 @@ def _cohort(database: Database, task: str, switches: Mapping[str, bool], work: P
         return _without_notes(database, task, switches)
     cohort, classes = work / f"{task}.parquet", work / f"{task}.classes.json"
     build_cohort(
-        task,
+        find_task(task),
         admission_notes=_notes(database, switches, work),
         outcomes=MimicIII(database.tables, _ventilation(database, work) if task == "pmv" else None),
         splits=database.splits,

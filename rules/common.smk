@@ -13,7 +13,7 @@ sys.path.insert(0, str(workflow.basedir))
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.runtime.terminal import end_with_line
 
-# Tasks, sources, methods, metrics and tables register themselves, and an incomplete one is refused.
+# Tasks, sources, methods, metrics, tables and figures register themselves, and an incomplete one is refused.
 try:
     from clinical_peft.tables.registry import all_tables
     from clinical_peft.workflow.controller import Controller, prepare_process
@@ -22,7 +22,13 @@ try:
 
     prepare_process(installation=Path(snakemake.__file__))
     all_tables()
-    study = load_study(config, workflow.overwrite_configfiles)
+    if workflow.is_main_process:
+        # Drawing brings matplotlib, which jobs that draw nothing need not wait for.
+        from clinical_peft.figures.registry import all_figures
+
+        all_figures()
+    given = workflow.config_settings.overwrite_config
+    study = load_study(config, workflow.overwrite_configfiles, given)
 except ClinicalPeftError as error:
     end_with_line(error)
 
@@ -33,7 +39,7 @@ files = StudyFiles(study)
 controller = Controller(files)
 workflow.delete_output = controller.guard_deletion(workflow.delete_output)
 if workflow.is_main_process:
-    for notice in notices(study, workflow.overwrite_configfiles, workflow.config_settings.overwrite_config):
+    for notice in notices(study, workflow.overwrite_configfiles, given):
         print(notice, file=sys.stderr)
 
 
@@ -41,6 +47,7 @@ wildcard_constraints:
     corpus=files.names.corpus,
     admission=files.names.admission,
     task=files.names.task,
+    table=files.names.table,
     base=files.names.base,
     adapter=files.names.adapter,
     model=files.names.model,

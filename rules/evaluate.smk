@@ -17,6 +17,9 @@ rule evaluate_model:
         "../envs/report.yaml"
     params:
         seeds=files.seeds,
+        task=files.task_record,
+        tasks=files.untitled_task_records,
+        metric=study.evaluation.metric,
         protocol=files.run_protocol,
         patients_apart=files.patients_apart,
         resamples=study.evaluation.resamples,
@@ -42,6 +45,8 @@ rule compare_models:
     params:
         groups=files.models_by_table,
         classes=files.classes_by_task,
+        tasks=files.untitled_task_records,
+        metric=study.evaluation.metric,
     script:
         "../workflow_scripts/compare_models.py"
 
@@ -60,6 +65,7 @@ rule calibrate_models:
         "../envs/report.yaml"
     params:
         classes=files.classes_by_task,
+        metric=study.evaluation.metric,
         resamples=files.group_resamples,
         bootstrap_seed=study.evaluation.seed,
     script:
@@ -81,6 +87,8 @@ rule compare_subgroups:
         "../envs/report.yaml"
     params:
         classes=files.classes_by_task,
+        tasks=files.untitled_task_records,
+        metric=study.evaluation.metric,
         resamples=files.group_resamples,
         bootstrap_seed=study.evaluation.seed,
     script:
@@ -105,6 +113,7 @@ rule measure_protocol_gaps:
         seeds=study.matrix.seeds,
         model=study.gaps.model,
         untouched=files.untouched_tasks,
+        metric=study.evaluation.metric,
     script:
         "../workflow_scripts/measure_protocol_gaps.py"
 
@@ -127,7 +136,30 @@ rule measure_contamination:
     params:
         models=files.contamination_models,
         classes=files.classes_by_task,
+        metric=study.evaluation.metric,
         resamples=study.evaluation.resamples,
         bootstrap_seed=study.evaluation.seed,
     script:
         "../workflow_scripts/measure_contamination.py"
+
+
+rule measure_training_size:
+    """Compare every model on parts of the training split with the whole, patient by patient."""
+    input:
+        metrics=files.training_size_metrics,
+        replicates=files.training_size_replicates,
+        training=files.training_size_records,
+        cohorts=files.cohorts,
+    output:
+        "<study>/training_size.json",
+    log:
+        "<study>/logs/measure_training_size.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        runs=files.training_size_runs,
+        tasks=files.untitled_task_records,
+        metric=study.evaluation.metric,
+    script:
+        "../workflow_scripts/measure_training_size.py"

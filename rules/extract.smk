@@ -118,6 +118,7 @@ rule build_cohort:
         pmv_labels=files.cohort_list,
         tables=files.cohort_tables,
         icd_map=files.cohort_icd_map,
+        label_file=files.cohort_label_file,
         splits=files.split_lists,
     output:
         cohort=ensure("<study>/cohorts/{task}.parquet", non_empty=True),
@@ -126,10 +127,12 @@ rule build_cohort:
         run_log="<study>/runs/cohorts/{task}.jsonl",
     log:
         "<study>/logs/cohorts/{task}.log",
+    wildcard_constraints:
+        task=files.names.hospital_task,
     conda:
         "../envs/data.yaml"
     params:
-        task=files.cohort_task,
+        task=files.task_record,
         source=study.cohorts.source,
         tables=files.outcome_folder,
         icd=files.cohort_icd,
@@ -189,7 +192,7 @@ rule mark_carevue_patients:
     """Mark the test patients of the CareVue subset, who are not in MIMIC-IV."""
     input:
         tables=files.carevue_tables,
-        cohorts=files.cohorts,
+        cohorts=files.hospital_cohorts,
     output:
         patients=ensure("<study>/cohorts/carevue.parquet", non_empty=True),
         summary="<study>/cohorts/carevue.json",
@@ -220,6 +223,7 @@ rule check_leakage:
     threads: files.threads_for_notes(2)
     params:
         corpora=files.corpora_in_use,
+        tasks=files.untitled_task_records,
         forbidden=study.paired_corpora[:1],
         with_patients=files.corpora_with_patients,
         crossing_allowed=files.tasks_split_by_admission,

@@ -10,12 +10,14 @@ rule describe_cohorts:
         "<study>/logs/describe_cohorts.log",
     conda:
         "../envs/train.yaml"
+    params:
+        tasks=files.untitled_task_records,
     script:
         "../workflow_scripts/describe_cohorts.py"
 
 
 rule tabulate:
-    """Write the paper's four tables with published values beside ours, and the tables behind them."""
+    """Write the results tables, with published values beside ours where the paper has some, and those behind them."""
     input:
         unpack(files.results),
         leakage="<study>/cohorts/leakage.json",
@@ -38,6 +40,8 @@ rule tabulate:
         "../envs/report.yaml"
     params:
         labels=files.labels,
+        tasks=files.task_records,
+        metric=files.compared_metric,
         protocol=study.protocol,
     script:
         "../workflow_scripts/tabulate.py"
@@ -60,6 +64,8 @@ rule draw_figures:
         "../envs/report.yaml"
     params:
         labels=files.labels,
+        tasks=files.task_records,
+        metric=files.compared_metric,
         bootstrap_seed=study.evaluation.seed,
     script:
         "../workflow_scripts/draw_figures.py"
@@ -80,6 +86,8 @@ rule write_cards:
         "../envs/report.yaml"
     params:
         labels=files.labels,
+        tasks=files.task_records,
+        metric=files.compared_metric,
         study=files.description,
         sources=files.hub_ids,
         models=files.models_by_adapter,
@@ -111,6 +119,8 @@ rule write_report:
         "../envs/report.yaml"
     params:
         labels=files.labels,
+        tasks=files.task_records,
+        metric=files.compared_metric,
         study=files.description,
         hospital=files.hospital_provenance,
         config=files.printed_config,

@@ -5,13 +5,16 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
+    from clinical_peft.metrics.registry import find_metric
+    from clinical_peft.metrics.runs import run_files
     from clinical_peft.metrics.subgroup_gaps import compare_subgroups
+    from clinical_peft.tasks import tasks_from_records
 
     compare_subgroups(
-        [Path(path) for path in snakemake.input.metrics],
-        [Path(path) for path in snakemake.input.predictions],
-        {task: Path(path) for task, path in snakemake.params.classes.items()},
-        Path(snakemake.input.subgroups) if snakemake.input.subgroups else None,
+        run_files(snakemake.input.metrics, snakemake.input.predictions, snakemake.params.classes),
+        [Path(path) for path in snakemake.input.subgroups],
+        tasks=tasks_from_records(snakemake.params.tasks),
+        metric=find_metric(snakemake.params.metric),
         resamples=snakemake.params.resamples,
         bootstrap_seed=snakemake.params.bootstrap_seed,
         output=Path(snakemake.output[0]),

@@ -5,24 +5,26 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
+    from clinical_peft.data.hidden_splits import hidden_splits
     from clinical_peft.disclosure.ablations import hidden_counts
-    from clinical_peft.disclosure.splits import hidden_splits
     from clinical_peft.files import read_json, sha256_file
     from clinical_peft.metrics.evaluate import evaluate
+    from clinical_peft.metrics.registry import find_metric
     from clinical_peft.metrics.scored_run_log import write_scored_log
     from clinical_peft.runtime.events import read_events
     from clinical_peft.runtime.provenance import environments_of, git_revision, together
+    from clinical_peft.tasks import task_from_record, tasks_from_records
 
     recipe = read_json(Path(snakemake.input.recipe))
     cohort, cohorts = Path(snakemake.input.cohort), [Path(path) for path in snakemake.input.cohorts]
     digest, revision = sha256_file(cohort), git_revision(Path(__file__).parent)
-    hidden = hidden_counts(cohort, cohorts, hidden_splits(cohorts))
+    hidden = hidden_counts(cohort, cohorts, hidden_splits(cohorts, tasks_from_records(snakemake.params.tasks)))
     for index, seed in enumerate(snakemake.params.seeds):
         log, scored_log = (Path(paths[index]) for paths in (snakemake.input.run_logs, snakemake.output.run_logs))
         result = evaluate(
             Path(snakemake.input.predictions[index]),
             Path(snakemake.input.classes),
-            task=recipe["task"],
+            task=task_from_record(snakemake.params.task),
             job=recipe,
             protocol=snakemake.params.protocol,
             patients_apart=snakemake.params.patients_apart,
@@ -30,6 +32,7 @@ with job(snakemake.log[0]):
             cohort_sha256=digest,
             hidden_splits=hidden.splits,
             hidden_positives=hidden.positives,
+            metric=find_metric(snakemake.params.metric),
             seed=seed,
             resamples=snakemake.params.resamples,
             bootstrap_seed=snakemake.params.bootstrap_seed,

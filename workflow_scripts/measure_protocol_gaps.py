@@ -6,6 +6,7 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.metrics.protocol_gaps import AblationRuns, measure_protocol_gaps
+    from clinical_peft.metrics.registry import find_metric
 
     given, params = snakemake.input, snakemake.params
     seeds = len(params.seeds)
@@ -19,4 +20,10 @@ with job(snakemake.log[0]):
         )
         for number, (switch, task, _, _) in enumerate(params.runs)
     ]
-    measure_protocol_gaps(runs, model=params.model, untouched=params.untouched, output=Path(snakemake.output[0]))
+    measure_protocol_gaps(
+        runs,
+        model=params.model,
+        untouched=params.untouched,
+        metric=find_metric(params.metric),
+        output=Path(snakemake.output[0]),
+    )

@@ -6,8 +6,10 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.files import write_json
+    from clinical_peft.metrics.registry import find_metric
     from clinical_peft.report.study_report import ReportSources, write_study_report
     from clinical_peft.runtime.provenance import git_revision
+    from clinical_peft.tables.study_tasks import tasks_of
 
     given, params = snakemake.input, snakemake.params
     write_study_report(
@@ -25,6 +27,8 @@ with job(snakemake.log[0]):
         ),
         study=params.study,
         labels=params.labels,
+        tasks=tasks_of(params.tasks),
+        metric=find_metric(params.metric),
         config=params.config,
         revision=git_revision(Path(__file__).parent),
         mlflow=params.mlflow,

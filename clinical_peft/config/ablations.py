@@ -1,10 +1,12 @@
-"""The study again with one of the original's choices: how ablations are named, and what differs in each.
+"""The study again with one of the original's choices: how such runs are named, and what differs in each.
 
 A corpus, a task, an adapter or a model followed by `@` and a switch is the same with that switch turned on, and with
 `@paper` all are: `cohorts/los@los_rounded.parquet` has the labels of rounded stays. Every such file can be asked for.
-What a switch does not reach, an ablation takes from the study itself.
+What a switch does not reach, an ablation takes from the study itself. A model followed by `@n100` is the same trained
+on a part of the training split, of 100 rows; it shares all else with the study.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,13 +16,15 @@ from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.switches import (
     SWITCHES,
     Stage,
+    Switch,
     name_protocol,
     resolve_switches,
 )
-from clinical_peft.sources import SOURCES, find_source
+from clinical_peft.sources import SOURCES, find_source, hospital_corpora
 
 ALL = "paper"
 MARK = "@"
+SIZED = r"n[1-9]\d*"
 ADAPTER_STAGES: tuple[Stage, ...] = ("corpus", "shards", "adapter")
 
 
@@ -44,13 +48,24 @@ class Ablation:
 
 
 def plain(name: str) -> str:
-    """The name without a switch."""
+    """The name without a switch or a size."""
     return name.partition(MARK)[0]
 
 
 def switch_of(name: str) -> str | None:
     """The switch in a name, `ALL`, or None."""
-    return name.partition(MARK)[2] or None
+    return None if size_of(name) else name.partition(MARK)[2] or None
+
+
+def size_of(name: str) -> int | None:
+    """The training rows in a model's name, or None for the whole training split."""
+    suffix = name.partition(MARK)[2]
+    return int(suffix[1:]) if re.fullmatch(SIZED, suffix) else None
+
+
+def with_size(model: str, size: int | None) -> str:
+    """Name of a model that is trained on so many rows; None for the whole training split."""
+    return model if size is None else f"{model}{MARK}n{size}"
 
 
 def switches_under(study: Study, name: str) -> dict[str, bool]:
@@ -77,8 +92,8 @@ def _under(name: str, switch: str | None, *stages: Stage) -> str:
 
 
 def notes_of_shards(corpus: str) -> str:
-    """Name of the notes that the token shards of a corpus are made from."""
-    return _under(corpus, switch_of(corpus), "corpus")
+    """Name of the notes that the token shards of a corpus are made from; no switch changes a user's own."""
+    return _under(corpus, switch_of(corpus), "corpus") if plain(corpus) in hospital_corpora() else plain(corpus)
 
 
 def shards_of_adapter(study: Study, adapter: str) -> str:
@@ -174,7 +189,7 @@ def may_change(study: Study, switch: str, task: str) -> bool:
     if switch == ALL:
         return True
     choice = SWITCHES[switch]
-    if study.resolved_switches[switch] or not choice.is_for_task(task):
+    if study.resolved_switches[switch] or not is_for_cohort(study, choice, task):
         return False
     if not choice.is_for_source(study.cohorts.source):
         return False
@@ -236,4 +251,11 @@ def _ablation(study: Study, model: str, switch: str, task: str) -> Ablation:
     clinical = study.models[model].clinical
     stages: tuple[Stage, ...] = ("model", *ADAPTER_STAGES) if clinical else ("model",)
     name = _under(model, switch, *stages)
-    return Ablation(switch, task, name, _under(task, switch, "admission", "cohort"), adapter_of_model(study, name))
+    cohort = _under(task, switch, "admission", "cohort") if study.table_of(task) is None else task
+    return Ablation(switch, task, name, cohort, adapter_of_model(study, name))
+
+
+def is_for_cohort(study: Study, switch: Switch, task: str) -> bool:
+    """Whether a switch may change runs of a task; one of a hospital's notes and labels changes none of an own table."""
+    own = study.table_of(task) is not None
+    return switch.is_for_task(study.task_of(task)) and not (own and {*switch.stages} <= {"admission", "cohort"})

@@ -6,7 +6,8 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from clinical_peft.config import search_plans as plans
-from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, switch_of, switches_under
+from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, size_of, switch_of, switches_under
+from clinical_peft.config.defaults import BUILT_IN, finetuning_defaults, pretraining_defaults
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
 from clinical_peft.config.sections import ScratchSource
@@ -17,14 +18,18 @@ from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, P
 from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.recipes.switches import TRAINING_SWITCHES
-from clinical_peft.sources import Source, find_source, hospital_corpora, sources_of_corpus
+from clinical_peft.sources import find_source
 
 
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:
     """Resolve an adapter's recipe: default, then method, then adapter; its name may carry a switch."""
     entry = study.adapters[plain(adapter)]
     method = study.methods[entry.method]
-    layers = {"pretraining": study.pretraining, f"methods.{entry.method}.recipe": method.recipe}
+    layers = {
+        BUILT_IN: pretraining_defaults(method.settings),
+        "pretraining": study.pretraining,
+        f"methods.{entry.method}.recipe": method.recipe,
+    }
     place = f"adapters.{plain(adapter)}.recipe"
     recipe = resolve(LanguageRecipe, place, layers | {place: entry.recipe})
     try:
@@ -53,21 +58,23 @@ def token_salt(study: Study, corpus: str) -> str:
 
     It is the salt of the cohorts' hash split, so that a patient stays in one split everywhere. The two corpora of
     contamination mode `disjoint` get another: by the cohorts' salt, the disjoint one would have hardly a note to
-    measure with, and the matched one would train on no held-out patient, and so be filtered too.
+    measure with, and the matched one would train on no held-out patient, and so be filtered too. So does an own table,
+    whose corpus is its training notes alone.
     """
     salt = study.data.split_salt
-    return f"{salt}:pretraining" if plain(corpus) in study.paired_corpora else salt
+    return f"{salt}:pretraining" if plain(corpus) in (*study.paired_corpora, *study.data.tables) else salt
 
 
 def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
     """Resolve a model's recipe on a task: default, then task, then model, then the model's own for this task.
 
-    The model's name may carry a switch.
+    The model's name may carry a switch or a training size.
     """
     entry = study.models[plain(model)]
     place = f"models.{plain(model)}"
     layers = {
-        "finetuning": study.finetuning,
+        BUILT_IN: finetuning_defaults(find_kind(entry.kind)),
+        "finetuning": {"selection": study.evaluation.metric, **study.finetuning},
         f"tasks.{task}.recipe": study.tasks[task].recipe,
         f"{place}.recipe": entry.recipe,
         f"{place}.task_recipes.{task}": entry.task_recipes.get(task, {}),
@@ -83,6 +90,8 @@ def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
         task_method=_task_method(study, entry.task_method, task),
         recipe=recipe,
         switches=_training_switches(study, model),
+        task_type=study.own_tasks[task].type if task in study.own_tasks else None,
+        train_size=size_of(model),
     )
 
 
@@ -97,7 +106,8 @@ def pool_job(study: Study, model: str, task: str) -> PoolJob | None:
         return None
     if find_kind(job.kind).trains_every_weight or job.task_method or job.clinical_mode == "trainable":
         return None
-    shared = resolve(FinetuneRecipe, "finetuning", {"finetuning": study.finetuning})
+    defaults = finetuning_defaults(find_kind(job.kind))
+    shared = resolve(FinetuneRecipe, "finetuning", {BUILT_IN: defaults, "finetuning": study.finetuning})
     return PoolJob(
         family=job.family,
         clinical=job.clinical,
@@ -113,16 +123,15 @@ def pool_job(study: Study, model: str, task: str) -> PoolJob | None:
 def feature_set(study: Study, model: str, task: str) -> str | None:
     """Name of the pooled features that a run reads, or None where it computes its own.
 
-    Runs that read the same features name the same set: base, clinical adapter, context and precision. The notes of
-    tasks that the matrix does not select for a model are not pooled, nor is anything under a switch.
+    Runs that read the same features name the same set: base, clinical adapter, context and precision. Training sizes
+    share one. The notes of tasks that the matrix does not select are not pooled, nor is anything under a switch.
     """
-    if switch_of(model) or switch_of(task):
-        return None
-    job = pool_job(study, model, task) if task in _tasks_of(study, model) else None
+    selected = not (switch_of(model) or switch_of(task)) and task in _tasks_of(study, plain(model))
+    job = pool_job(study, plain(model), task) if selected else None
     if job is None:
         return None
     adapter = f"+{job.clinical}-{job.clinical_mode}" if job.clinical else ""
-    return f"{study.models[model].base}{adapter}-{job.context}-{job.precision}"
+    return f"{study.models[plain(model)].base}{adapter}-{job.context}-{job.precision}"
 
 
 def feature_sets(study: Study) -> dict[str, tuple[str, list[str]]]:
@@ -273,7 +282,7 @@ def check_contamination(study: Study) -> None:
     mode = study.contamination
     if mode == "paper":
         return
-    if mode == "disjoint" and not study.matrix.tasks:
+    if mode == "disjoint" and not study.hospital_tasks:
         raise ConfigError("config: matrix.tasks: contamination disjoint needs the tasks whose patients it leaves out")
     allowed = study.paired_corpora or (str(find_source(study.cohorts.source).carevue_absent_from),)
     for name in adapters_in_use(study):
@@ -305,7 +314,7 @@ def adapter_labels(study: Study) -> dict[str, str]:
 
 
 def runs_in_use(study: Study) -> list[tuple[str, str]]:
-    """Model and task of every fine-tuning that the matrix selects, model by model."""
+    """Model and task of every fine-tuning on whole training splits that the matrix selects, model by model."""
     return [(model, task) for model in study.matrix.models for task in _tasks_of(study, model)]
 
 
@@ -343,55 +352,6 @@ def real_bases_in_use(study: Study) -> list[str]:
 def corpora_in_use(study: Study) -> list[str]:
     """Corpora that a selected adapter is trained on, each once."""
     return list(dict.fromkeys(study.adapters[adapter].corpus for adapter in adapters_in_use(study)))
-
-
-def reads_synthetic_notes(study: Study) -> bool:
-    """Whether any selected job reads notes or cohorts of the synthetic hospital."""
-    return study.data.synthetic and reads_hospital(study)
-
-
-def reads_hospital(study: Study) -> bool:
-    """Whether any selected job reads a hospital's tables, MIMIC's or synthetic ones; else all notes are of files."""
-    return bool(study.matrix.models and study.matrix.tasks) or any(
-        corpus not in study.data.note_files for corpus in corpora_in_use(study)
-    )
-
-
-def all_adapters_of_synthetic_notes(study: Study) -> bool:
-    """Whether no adapter in use learns from real notes: a study of synthetic cohorts may read a file of notes too."""
-    return study.data.synthetic and not any(
-        study.adapters[name].corpus in study.data.note_files for name in adapters_in_use(study)
-    )
-
-
-def check_runnable(study: Study) -> None:
-    """Refuse what may be planned but not run.
-
-    Raises:
-        ConfigError: Real weights would be trained on synthetic notes without `data.synthetic_for_real_bases`, or the
-            synthetic hospital would be asked for tables that it does not have.
-    """
-    folders = _folders_in_use(study)
-    for source in folders.values():
-        if reads_synthetic_notes(study) and not source.is_synthesised:
-            given = " and ".join(f"data.{key}" for key in source.folders)
-            raise ConfigError(f"config: the synthetic hospital has no tables of {source.title}; give {given}")
-    real = real_bases_in_use(study)
-    if real and reads_synthetic_notes(study) and not study.data.synthetic_for_real_bases:
-        raise ConfigError(
-            f"config: study {study.study!r} would train real weights ({', '.join(real)}) on synthetic notes; give the "
-            f"folders {', '.join(f'data.{key}' for key in folders)}, or set data.synthetic_for_real_bases to true"
-        )
-
-
-def _folders_in_use(study: Study) -> dict[str, Source]:
-    """Folders that the selected jobs read, or would if tables were given, by key of section `data`."""
-    source = find_source(study.cohorts.source)
-    folders = {source.key: source, source.note_key: source} if runs_in_use(study) else {}
-    for corpus in corpora_in_use(study):
-        if corpus in hospital_corpora():
-            folders |= {source.note_key: source for source in sources_of_corpus(corpus)}
-    return folders
 
 
 def scratch_source(study: Study, base: str) -> ScratchSource | None:

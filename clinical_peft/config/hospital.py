@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
+from clinical_peft.config.alternatives import MAPPING, PLAIN, PLAIN_OR_MAPPING
 from clinical_peft.config.sections import Name, NoteFile, Section, Seed, UserPath
+from clinical_peft.config.tables import Table
 from clinical_peft.sources import SOURCES, data_folders, find_source
 
 
@@ -30,6 +32,19 @@ else:
     """The folders of all sources, one key each."""
 
 
+class YearGroups(Section):
+    """First groups of years, as MIMIC-IV's anchor_year_group names them, of the splits after training."""
+
+    validation: str = Field(description='such as "2014 - 2016"')
+    test: str = Field(description='such as "2017 - 2019"')
+
+
+class YearSplit(Section):
+    """A split of patients by the real years around their stays."""
+
+    temporal: YearGroups
+
+
 class Data(_Folders):
     """Where the hospital's tables are; all of its folders null means the synthetic hospital."""
 
@@ -38,9 +53,13 @@ class Data(_Folders):
         description="whether the tables of notes must have the row counts of the releases; null: those that "
         "SHA256SUMS.txt lists or whose row count is within 5 % of the release",
     )
-    splits: Literal["hash"] | UserPath = Field(
-        "hash", description="`hash`, or a folder of mimic_train.csv, mimic_val.csv and mimic_test.csv"
-    )
+    splits: Annotated[
+        Annotated[Literal["hash"] | UserPath, PLAIN] | Annotated[YearSplit, MAPPING],
+        PLAIN_OR_MAPPING,
+        Field(
+            description="`hash`, a folder of mimic_train.csv, mimic_val.csv and mimic_test.csv, or temporal (mimic-iv)"
+        ),
+    ] = "hash"
     split_salt: str = Field("clinical-peft", description="salt of the patient-level hash split")
     pmv_split: Literal["core-patient", "derived-random", "beep"] = Field(
         "core-patient", description="split of pmv: by patient, by admission at random, or as in `pmv_labels`"
@@ -50,6 +69,9 @@ class Data(_Folders):
         None, description="PATIENTS file of mimic3-carevue; null approximates its patients by ICUSTAYS.DBSOURCE"
     )
     note_files: dict[Name, NoteFile] = Field({}, description="other corpora, by name")
+    tables: dict[Name, Table] = Field(
+        {}, description="own files of notes, by name: each a corpus, and a source of tasks (docs/data.md)"
+    )
     general_corpus: Name | None = Field(
         None,
         description="general text on which forgetting is measured: `general` or one of `note_files`; null is `general` "

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from clinical_peft.config.search import AdapterSearch, Domain, IntervalEntry, Space
 from clinical_peft.config.search_spaces import (
     NOT_SEARCHED,
+    PERPLEXITY,
     SHARED_BY_TRIALS,
     Choices,
     Interval,
@@ -28,16 +29,16 @@ def model_search(study: Study, model: str, task: str) -> Search | None:
     entry = study.search.models.get(model)
     if entry is None or (entry.tasks is not None and task not in entry.tasks):
         return None
-    return _search(study, entry, f"search.models.{model}", auroc=True)
+    return _search(study, entry, f"search.models.{model}", f"validation_{study.evaluation.metric}")
 
 
 def adapter_search(study: Study, adapter: str) -> Search | None:
     """The search for an adapter's recipe, or None where the study asks for none."""
     entry = study.search.adapters.get(adapter)
-    return _search(study, entry, f"search.adapters.{adapter}", auroc=False) if entry else None
+    return _search(study, entry, f"search.adapters.{adapter}", PERPLEXITY) if entry else None
 
 
-def _search(study: Study, entry: AdapterSearch, place: str, *, auroc: bool) -> Search:
+def _search(study: Study, entry: AdapterSearch, place: str, metric: str) -> Search:
     space = study.search.spaces[entry.space]
     search = Search(
         space=entry.space,
@@ -47,7 +48,7 @@ def _search(study: Study, entry: AdapterSearch, place: str, *, auroc: bool) -> S
         trials=entry.trials or space.trials,
         seed=study.search.seed,
         workers=entry.workers or study.search.workers,
-        metric="validation_auroc" if auroc else "validation_perplexity",
+        metric=metric,
     )
     if search.sampler == "grid" and search.points is None:
         raise ConfigError(f"config: {place}: a grid needs lists of values, found an interval in space {entry.space}")
@@ -118,6 +119,12 @@ def check_search(search: Search, job: Job, place: str) -> None:
 def _check_model(search: Search, job: FinetuneJob, where: str) -> None:
     if not find_kind(job.kind).has_network:
         raise ConfigError(f"{where}: {job.model} is a {job.kind} model, which has no recipe to search")
+    measured = f"validation_{job.recipe.compared}"
+    if search.metric != measured:
+        raise ConfigError(
+            f"{where}: {job.model} measures {measured} by its recipe.selection, and evaluation.metric asks for "
+            f"{search.metric}; remove recipe.selection"
+        )
     settings = [name for name in search.parameters if name.startswith("settings.")]
     if job.task_method is None and settings:
         raise ConfigError(

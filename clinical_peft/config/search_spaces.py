@@ -28,6 +28,7 @@ SHARED_BY_TRIALS = {
     "checkpoint_seconds",
     "selection",
 }
+PERPLEXITY = "validation_perplexity"
 NOT_SEARCHED = {"type", "target_modules"}
 
 
@@ -73,7 +74,7 @@ class Search:
         trials: Trials in all, pruned and failed ones included; a finite space may hold fewer points.
         seed: Seed of the sampler, and of the fine-tuning of every trial.
         workers: Jobs that share the trials.
-        metric: Validation metric to optimise.
+        metric: Validation metric to optimise: `validation_perplexity`, or `validation_` and the compared metric.
     """
 
     space: str
@@ -83,12 +84,12 @@ class Search:
     trials: int
     seed: int
     workers: int
-    metric: Literal["validation_auroc", "validation_perplexity"]
+    metric: str
 
     @property
     def maximises(self) -> bool:
         """Whether higher values are better."""
-        return self.metric == "validation_auroc"
+        return self.metric != PERPLEXITY
 
     @property
     def points(self) -> int | None:

@@ -15,25 +15,17 @@ from pydantic import (
 )
 
 from clinical_peft.methods import AnyMethod
-from clinical_peft.recipes import LanguageRecipe, Shape
+from clinical_peft.recipes import CompareBy, LanguageRecipe, Shape
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
 from clinical_peft.recipes.families import Family, find_family
 from clinical_peft.recipes.kinds import Kind
-from clinical_peft.tasks import TASKS
 from clinical_peft.tracking.stores import EXPECTED, holds_credentials, is_store
 
 # A file name holds 255 bytes, and the workflow adds switches and endings to a name.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$", max_length=100)]
 
-
-def _known_task(name: str) -> str:
-    if name not in TASKS:
-        raise ValueError(f"expected one of {', '.join(TASKS)}")
-    return name
-
-
-TaskName = Annotated[str, AfterValidator(_known_task), Field(json_schema_extra={"enum": [*TASKS]})]
-"""A task of `clinical_peft.tasks`."""
+TaskName = Name
+"""A built-in task (`clinical_peft.tasks`), or one that the study defines."""
 
 
 Partial = dict[str, Any]
@@ -47,6 +39,19 @@ def _no_boolean(value: Any) -> Any:
 
 Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_no_boolean)]
 """A seed that every library takes."""
+
+SMALLEST_TRAIN_SIZE = 10
+WHOLE_SPLIT: Literal["all"] = "all"
+
+
+def _train_size(value: Any) -> Any:
+    if value == WHOLE_SPLIT or (type(value) is int and value >= SMALLEST_TRAIN_SIZE):
+        return value
+    raise ValueError(f"expected {WHOLE_SPLIT} or a number of training rows from {SMALLEST_TRAIN_SIZE}")
+
+
+TrainSize = Annotated[Annotated[int, Field(ge=SMALLEST_TRAIN_SIZE)] | Literal["all"], BeforeValidator(_train_size)]
+"""Rows of a training split to train on, or all of them."""
 
 
 def _expand(path: Path) -> Path:
@@ -194,31 +199,6 @@ class Model(Section):
     task_recipes: dict[TaskName, Partial] = Field({}, description="overrides of `recipe` on single tasks")
 
 
-def _with_label(schema: dict[str, Any]) -> None:
-    schema["properties"]["label"] = {"type": "string", "deprecated": True, "description": "earlier name of `title`"}
-
-
-class TaskEntry(Section):
-    """A clinical outcome."""
-
-    model_config = ConfigDict(json_schema_extra=_with_label)
-
-    title: str | None = Field(None, min_length=1, description="name for readers in place of the task's own")
-    recipe: Partial = Field({}, description="overrides of `finetuning`")
-    task_adapter: Partial = Field({}, description="overrides of the task adapter's settings, such as r or alpha")
-    models: list[Name] | None = Field(None, description="models of the matrix that run this task; null means all")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rename_label(cls, entry: Any) -> Any:
-        """Take `label`, the earlier name of `title`, for it."""
-        if not isinstance(entry, dict) or "label" not in entry:
-            return entry
-        if "title" in entry:
-            raise ValueError("expected title alone, found label, its earlier name, too; remove label")
-        return {"title" if key == "label" else key: value for key, value in entry.items()}
-
-
 class Matrix(Section):
     """What a study runs, chosen from the registries."""
 
@@ -226,6 +206,26 @@ class Matrix(Section):
     models: list[Name] = []
     tasks: list[TaskName] = []
     seeds: list[Seed] = Field([0], min_length=1)
+    train_sizes: list[TrainSize] = Field(
+        [WHOLE_SPLIT],
+        description="rows of the training split on which each model is trained; all is the study's own run",
+    )
+
+    @model_validator(mode="after")
+    def _check_train_sizes(self) -> "Matrix":
+        if len(set(self.train_sizes)) != len(self.train_sizes):
+            raise ValueError("train_sizes: lists a size twice; list each once")
+        if WHOLE_SPLIT not in self.train_sizes:
+            raise ValueError(f"train_sizes: expected {WHOLE_SPLIT} too, which the others are compared with; add it")
+        return self
+
+    @property
+    def smaller_sizes(self) -> list[int]:
+        """Sizes below the whole training split, rising."""
+        return sorted(size for size in self.train_sizes if isinstance(size, int))
+
+
+DEFAULT_METRIC: CompareBy = "auroc"
 
 
 class Evaluation(Section):
@@ -237,6 +237,9 @@ class Evaluation(Section):
         description="bootstrap resamples of patients; a corrected p-value can be no smaller than pairs / resamples",
     )
     seed: Seed = 0
+    metric: CompareBy = Field(
+        DEFAULT_METRIC, description="metric that models are compared, epochs chosen and recipes searched by"
+    )
 
 
 class Tracking(Section):

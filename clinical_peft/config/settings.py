@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from clinical_peft.config.ablations import plain
 from clinical_peft.config.experiments import (
     adapters_in_use,
     finetune_job,
@@ -17,7 +18,10 @@ from clinical_peft.config.experiments import (
     searches_in_use,
 )
 from clinical_peft.config.search_spaces import as_record as search_record
+from clinical_peft.config.sections import DEFAULT_METRIC
 from clinical_peft.config.study import Study
+from clinical_peft.config.tasks import untitled_record
+from clinical_peft.config.train_sizes import sized_runs
 from clinical_peft.recipes import IDLE_KEYS
 from clinical_peft.recipes.job_records import as_record
 
@@ -36,11 +40,12 @@ def deciding_settings(study: Study) -> dict[str, Any]:
     Raises:
         ConfigError: A recipe has a wrong key or value.
     """
-    adapters, runs = adapters_in_use(study), runs_in_use(study)
-    bases = {study.adapters[name].base for name in adapters} | {study.models[model].base for model, _ in runs}
+    adapters, runs = adapters_in_use(study), [*runs_in_use(study), *sized_runs(study)]
+    bases = {study.adapters[name].base for name in adapters} | {study.models[plain(model)].base for model, _ in runs}
     found = _without_empty(
         {
-            **study.model_dump(mode="json", include=SECTIONS),
+            **_sections(study),
+            "own_tasks": {task.name: untitled_record(task) for task in study.tasks_in_order if task.is_own},
             "switches": study.resolved_switches,
             "seeds": study.matrix.seeds,
             "bases": {
@@ -53,6 +58,14 @@ def deciding_settings(study: Study) -> dict[str, Any]:
         }
     )
     assert isinstance(found, dict)
+    return found
+
+
+def _sections(study: Study) -> dict[str, Any]:
+    """Whole sections; the compared metric only where a study chose another, since it was AUROC before one could."""
+    found: dict[str, Any] = study.model_dump(mode="json", include=SECTIONS)
+    if study.evaluation.metric == DEFAULT_METRIC:
+        del found["evaluation"]["metric"]
     return found
 
 

@@ -1,12 +1,21 @@
 """The root of the configuration, its cross-checks, and its errors in one line each."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from clinical_peft.config.alternatives import OPENING
 from clinical_peft.config.gaps import Gaps
-from clinical_peft.config.hospital import Cohorts, Data, Leakage, Synthetic
+from clinical_peft.config.hospital import Cohorts, Data, Leakage, Synthetic, YearSplit
+from clinical_peft.config.own_checks import (
+    PAIRED_ARMS,
+    check_corpus_names,
+    check_metric,
+    check_own_tasks,
+    check_task_names,
+)
 from clinical_peft.config.search import SearchSection
 from clinical_peft.config.sections import (
     Adapter,
@@ -22,27 +31,29 @@ from clinical_peft.config.sections import (
     ScratchSource,
     Section,
     Seed,
-    TaskEntry,
     TaskName,
     Tracking,
 )
+from clinical_peft.config.tasks import TaskEntry, own_tasks, titled
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
 from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.recipes.switches import SWITCHES, resolve_switches
 from clinical_peft.sources import SOURCES, find_source, hospital_corpora
-from clinical_peft.tasks import find_task
+from clinical_peft.tasks import TASKS, OwnTask, Task
 from clinical_peft.tracking.stores import credentials_in, is_printable
 
 MIMIC_CORPORA = hospital_corpora()
-PAIRED_ARMS = ("disjoint", "matched")
 
 
 class Study(Section):
     """One study: a protocol, registries of what exists, and a matrix of what runs."""
 
     study: Name = Field(description="name; results lie in results/{study}")
+    extends: Literal["demo", "none"] = Field(
+        "demo", description="what a user's file inherits: `demo`, all of config/config.yaml, or `none`"
+    )
     protocol: Literal["paper", "corrected"] = "corrected"
     switches: dict[str, bool] = Field({}, description="single deviations from the protocol's defaults")
     contamination: Literal["paper", "carevue", "disjoint"] = Field(
@@ -81,7 +92,40 @@ class Study(Section):
     @property
     def corpora(self) -> tuple[str, ...]:
         """Names of all corpora that a study can ask for."""
-        return (*hospital_corpora(), *self.paired_corpora, "general", *self.data.note_files)
+        return (*hospital_corpora(), *self.paired_corpora, "general", *self.data.note_files, *self.data.tables)
+
+    @cached_property
+    def own_tasks(self) -> dict[str, OwnTask]:
+        """Tasks that the study defines, in the order of its file."""
+        return own_tasks(self.tasks)
+
+    def task_of(self, name: str) -> Task:
+        """Return a task by its name: one of the study's own, or a built-in one under the study's title.
+
+        Raises:
+            ConfigError: The study has no such task.
+        """
+        if name in self.own_tasks:
+            return self.own_tasks[name]
+        if name not in TASKS:
+            known = ", ".join(dict.fromkeys([*TASKS, *self.own_tasks]))
+            raise ConfigError(f"task: expected one of {known}, found {name}")
+        return titled(TASKS[name], self.tasks[name]) if name in self.tasks else TASKS[name]
+
+    @cached_property
+    def tasks_in_order(self) -> tuple[Task, ...]:
+        """Selected tasks: built-in ones by their place, then the study's own in the order of its file."""
+        return tuple(sorted(map(self.task_of, self.matrix.tasks), key=lambda task: task.place))
+
+    def table_of(self, task: str) -> str | None:
+        """Return the own table that a task's notes and labels stand in, or None for one of a hospital's."""
+        own = self.own_tasks.get(task)
+        return own.table if own is not None else None
+
+    @property
+    def hospital_tasks(self) -> list[str]:
+        """Selected tasks on a hospital's admission notes, the synthetic one's included, in the matrix's order."""
+        return [task for task in self.matrix.tasks if self.table_of(task) is None]
 
     @property
     def paired_corpora(self) -> tuple[str, ...]:
@@ -94,11 +138,8 @@ class Study(Section):
     def _check_references(self) -> "Study":
         for name in self.switches:
             _known(f"switches.{name}", name, SWITCHES, "switches")
-        self._check_source()
-        for corpus in self.data.note_files:
-            arms = tuple(f"{name}-{arm}" for name in hospital_corpora() for arm in PAIRED_ARMS)
-            if corpus in (*hospital_corpora(), *arms, "general", "admission"):
-                raise ValueError(f"data.note_files.{corpus}: this name is taken; choose another")
+        for check in (check_corpus_names, check_own_tasks, check_task_names):
+            check(self)
         if self.data.general_corpus is not None:
             _known("data.general_corpus", self.data.general_corpus, ("general", *self.data.note_files), "corpora")
         for key, adapter in self.adapters.items():
@@ -131,6 +172,8 @@ class Study(Section):
                 _known(f"matrix.{place}", name, registry, place)
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"matrix.{place}: lists a name twice; list each once")
+        self._check_source()
+        check_metric(self)
         if len(set(self.matrix.seeds)) != len(self.matrix.seeds):
             raise ValueError("matrix.seeds: lists a seed twice; list each once")
         for name in self.hub.revisions:
@@ -146,11 +189,17 @@ class Study(Section):
         if self.data.pmv_split == "beep" and not source.has_list:
             listed = _titles(name for name, other in SOURCES.items() if other.has_list)
             raise ValueError(f"data.pmv_split: beep lists admissions of {listed}; choose another with {source.name}")
+        if isinstance(self.data.splits, YearSplit) and source.read_year_groups is None:
+            dated = _titles(name for name, other in SOURCES.items() if other.read_year_groups is not None)
+            raise ValueError(
+                f"data.splits: temporal is for {dated}; dates of {source.title} are shifted per patient; choose hash "
+                "or lists"
+            )
         if self.contamination == "carevue" and not source.has_carevue:
             divided = _titles(name for name, other in SOURCES.items() if other.has_carevue)
             raise ValueError(f"contamination: carevue divides patients of {divided}; choose another with {source.name}")
-        for name in self.matrix.tasks:
-            if not source.has_task(find_task(name)):
+        for name in self.hospital_tasks:
+            if name in TASKS and not source.has_task(TASKS[name]):
                 raise ValueError(f"matrix.tasks: {name} has no tables of {source.title}; drop it, or add its tables")
 
     def _check_model(self, key: str, model: Model) -> None:
@@ -249,7 +298,8 @@ def describe_problem(problem: Any, *where: str) -> str:
         problem: One of a validation error's `errors()`.
         *where: Keys above those that pydantic knows.
     """
-    place = ".".join(str(part) for part in (*where, *problem["loc"]))
+    parts = [str(part) for part in (*where, *problem["loc"])]
+    place = ".".join(part for part in parts if not part.startswith(OPENING))
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {place}; remove it or correct its spelling"
     if problem["type"] in ("missing", "missing_keyword_only_argument"):

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.consistency import check_same_patient
 from clinical_peft.data.hash_split import SPLITS
-from clinical_peft.data.labelling import LabelRequest, Labels
+from clinical_peft.data.label_spaces import label_space
+from clinical_peft.data.labelling import LabelRequest, Labels, labels_of
 from clinical_peft.data.note_table import ROW_GROUP_ROWS, parquet_writer
 from clinical_peft.data.outcomes import Outcomes
 from clinical_peft.data.splits import assign_splits
@@ -21,19 +22,20 @@ from clinical_peft.data.texts import Edit, Texts
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.files import write_json
 from clinical_peft.recipes.switches import switch_on
-from clinical_peft.tasks import Task, find_task
+from clinical_peft.tasks import OwnTask, Task
 from clinical_peft.tasks.death_phrases import without_death_phrases
 
 PMV_SPLITS = ("derived-random", "core-patient", "beep")
+OF_LISTS, OF_YEARS = "of a patient in the split lists", "of a patient whose years are known"
 UNKNOWN_CODES = "codes that are not in the label space"
 
 
 def build_cohort(
-    task: str,
+    task: Task,
     *,
     admission_notes: Path,
     outcomes: Outcomes,
-    splits: Literal["hash"] | Path,
+    splits: Literal["hash"] | Path | Mapping[int, str],
     salt: str,
     pmv_split: str,
     switches: Mapping[str, bool],
@@ -45,10 +47,11 @@ def build_cohort(
     """Write the cohort of a task, its label space and its attrition.
 
     Args:
-        task: a name in `clinical_peft.tasks`.
+        task: A built-in task, or an own one whose labels stand in a file.
         admission_notes: What `build_admission_notes` wrote.
         outcomes: The database that the notes are of.
-        splits: ``hash``, or the folder of published lists, which also drop the patients that they do not name.
+        splits: ``hash``; the folder of published lists, which also drop the patients that they do not name; or the
+            split of each patient, which does so too.
         salt: What the hash split and the control task's labels depend on.
         pmv_split: For pmv only. ``core-patient``: as the other tasks; ``derived-random``: by admission, the source's
             way; ``beep``: members, labels and split of BEEP's file, which ``outcomes`` has. In the last two a
@@ -64,19 +67,18 @@ def build_cohort(
         The steps of ``attrition_output``.
 
     Raises:
-        ConfigError: The task, ``pmv_split`` or a switch is unknown or missing, or BEEP's file is.
+        ConfigError: ``pmv_split`` or a switch is unknown or missing, or BEEP's file is.
         DataError: A table is missing, malformed, or contradicts itself or another; the cohort, a split, or a class
             of a binary task's training split is empty; a split has no code of a multilabel task's label space.
     """
-    kind = find_task(task)
     if pmv_split not in PMV_SPLITS:
         raise ConfigError(f"data.pmv_split: expected one of {', '.join(PMV_SPLITS)}, found {pmv_split}")
     attrition = Attrition.from_metadata(pq.read_metadata(admission_notes).metadata)
-    texts = Texts(admission_notes, edit=_death_filter(kind, switches))
-    labels = kind.label(LabelRequest(outcomes=outcomes, switches=switches, salt=salt, split=pmv_split))
+    texts = Texts(admission_notes, edit=_death_filter(task, switches))
+    labels = labels_of(task, LabelRequest(outcomes=outcomes, switches=switches, salt=salt, split=pmv_split))
     if labels.begin_cohort:
         attrition = labels.steps
-    frame = _labelled(kind, texts, labels, attrition)
+    frame = _labelled(task, texts, labels, attrition)
 
     if drop_stated_outcomes:
         silent = [text is not None and not states_outcome(task, text) for text in texts.read(frame)]
@@ -84,18 +86,18 @@ def build_cohort(
     frame["split"] = assign_splits(frame["subject_id"], splits=splits, salt=salt)
     frame = frame[frame["split"].notna()]
     if splits != "hash":
-        attrition.record("of a patient in the split lists", frame)
+        attrition.record(OF_LISTS if isinstance(splits, Path) else OF_YEARS, frame)
     if labels.split_of is not None:
         frame = frame.assign(split=frame["hadm_id"].map(labels.split_of))
     frame = frame.sort_values("hadm_id", ignore_index=True)
-    _check_splits(task, frame)
+    _check_splits(task.name, frame)
 
-    classes = _label_space(kind, frame, outcomes, switches)
-    if kind.multilabel:
-        frame = _with_known_codes(task, frame, set(classes), attrition)
+    if isinstance(task, OwnTask):
+        frame, classes = _in_own_space(task, frame, attrition)
     else:
-        _check_classes(kind, frame)
-    _write(output, frame, texts, kind)
+        classes = _label_space(task, frame, outcomes, switches)
+        frame = _in_known_space(task, frame, set(classes), attrition)
+    _write(output, frame, texts, task)
     write_json(classes_output, classes)
     write_json(attrition_output, attrition.steps)
     return attrition.steps
@@ -160,6 +162,21 @@ def _label_space(kind: Task, frame: pd.DataFrame, outcomes: Outcomes, switches: 
     if switch_on(switches, "label_space_whole_table"):
         return [str(code) for code in outcomes.codes(kind.name, switches, Attrition())["code"].unique()]
     return sorted({code for codes in frame["label"][frame["split"] == "train"] for code in codes})
+
+
+def _in_known_space(task: Task, frame: pd.DataFrame, classes: set[str], attrition: Attrition) -> pd.DataFrame:
+    """The rows of a built-in task, a multilabel one's with codes of the label space alone."""
+    if task.multilabel:
+        return _with_known_codes(task.name, frame, classes, attrition)
+    _check_classes(task, frame)
+    return frame
+
+
+def _in_own_space(task: OwnTask, frame: pd.DataFrame, attrition: Attrition) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of an own task that have a label of its label space, with it; and the ordered classes."""
+    space = label_space(task, list(frame["label"]), list(frame["split"]))
+    frame = frame.iloc[space.kept].assign(label=pd.Series(space.labels.to_pylist(), dtype=object).to_numpy())
+    return attrition.record(space.step, frame.reset_index(drop=True), left_out=space.left_out), space.classes
 
 
 def _with_known_codes(task: str, frame: pd.DataFrame, classes: set[str], attrition: Attrition) -> pd.DataFrame:

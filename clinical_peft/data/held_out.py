@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from clinical_peft.data.cohort_files import require_integer_ids
+from clinical_peft.data.cohort_files import require_ids
 from clinical_peft.data.column_names import describe_names
 from clinical_peft.data.hash_split import HELD_OUT_SPLITS
 from clinical_peft.data.near_duplicates import shingle_codes
 from clinical_peft.data.note_cleaning import clean_flattened, clean_structured
+from clinical_peft.data.patients import distinct_ids, source_of
 from clinical_peft.data.sections import split_admission_note
 from clinical_peft.data.shingle_index import Codes, RepeatedNotes, distinct
 from clinical_peft.errors import DataError
@@ -56,15 +57,15 @@ class HeldOut:
     """Validation and test admissions of cohorts.
 
     Attributes:
-        subjects: Their patients.
+        subjects: Their patients, as `read_rows` names them.
         others: Patients of the same cohorts who are in no validation or test split.
         index: Finds their admission notes, one entry per distinct text.
         admissions: For each entry of the index, the (task, split) of each admission with that text.
         training: By digest of a training note's text, the tasks that train with it, in the order of the cohorts.
     """
 
-    subjects: frozenset[int]
-    others: frozenset[int]
+    subjects: frozenset[Any]
+    others: frozenset[Any]
     index: RepeatedNotes
     admissions: Sequence[Sequence[tuple[str, str]]]
     training: Mapping[bytes, tuple[str, ...]]
@@ -81,7 +82,7 @@ def read_held_out(cohorts: Iterable[Path], repetition: Repetition, *, flattened:
     Raises:
         DataError: A file is missing or is not a cohort.
     """
-    subjects: dict[bool, set[int]] = {True: set(), False: set()}
+    subjects: dict[bool, set[Any]] = {True: set(), False: set()}
     admissions: dict[bytes, list[tuple[str, str]]] = {}
     training: dict[bytes, tuple[str, ...]] = {}
     task_lists: dict[tuple[str, ...], tuple[str, ...]] = {}  # a few, each held once
@@ -133,7 +134,7 @@ def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
     if missing:
         found = describe_names(file.schema_arrow.names, columns)
         raise DataError(f"{path}: expected column {', '.join(missing)}; found {found}; build the file again")
-    require_integer_ids(path, file.schema_arrow, columns)
+    require_ids(path, file.schema_arrow, columns)
     return file
 
 
@@ -142,7 +143,8 @@ def read_rows(path: Path, columns: Sequence[str], part: int | None = None) -> It
 
     Args:
         path: Parquet file.
-        columns: Columns, in the order of the values in a row.
+        columns: Columns, in the order of the values in a row. Patients of an own table are named with the table, so
+            that equal numbers of two hospitals are two people (`clinical_peft.data.patients.distinct_ids`).
         part: Number of a part, of as many as `count_parts` gives; None for all rows.
 
     Raises:
@@ -150,8 +152,10 @@ def read_rows(path: Path, columns: Sequence[str], part: int | None = None) -> It
     """
     file = open_parquet(path, columns)
     groups = range(file.num_row_groups) if part is None else groups_of_part(file, part)
+    source = source_of(file.schema_arrow)
     for batch in file.iter_batches(BATCH_ROWS, columns=list(columns), row_groups=list(groups)):
-        yield from zip(*(batch[column].to_pylist() for column in columns), strict=True)
+        values = [distinct_ids(batch[name].to_pylist(), source if name == "subject_id" else None) for name in columns]
+        yield from zip(*values, strict=True)
 
 
 def count_parts(path: Path) -> int:

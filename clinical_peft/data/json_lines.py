@@ -36,6 +36,14 @@ def read_json_lines(path: Path, keys: Sequence[str]) -> Iterator[tuple[int, dict
         raise DataError(f"{path}: cannot be read after line {number} ({type(error).__name__}); {REPAIR}") from None
 
 
+def kind_of(value: object) -> str:
+    """Name the type of a value in the words of JSON, never its content."""
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "another number", float: "another number", str: "another string", list: "a list"}
+    return names.get(type(value), "an object")
+
+
 class _Pairs(list[tuple[str, object]]):
     """The keys and values of an object in their order, where a dict would keep one of two equal keys."""
 

@@ -1,7 +1,8 @@
 """The leakage check: what of validation and test can be learned from elsewhere.
 
 Two kinds of leak end the build: a patient in several splits, be it of one cohort or of two, and held-out patients or
-repetitions of their notes in a pretraining corpus that must not hold any. A third does where a study asks for it: an
+repetitions of their notes in a pretraining corpus that must not hold any. The corpus of a study's own table must hold
+no held-out patient; what it repeats is counted. A third does where a study asks for it: an
 outcome that a note states. Everything else is counted: admission notes of validation and test that training notes or
 the other pretraining corpora repeat, and patients of a task that is split by admission on purpose.
 """
@@ -17,18 +18,30 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_peft.data.hash_split import HELD_OUT_SPLITS, SPLITS
-from clinical_peft.data.held_out import HeldOut, Repetition, count_parts, read_held_out, read_rows, text_digest
+from clinical_peft.data.held_out import (
+    HeldOut,
+    Repetition,
+    count_parts,
+    open_parquet,
+    read_held_out,
+    read_rows,
+    text_digest,
+)
+from clinical_peft.data.patients import source_of
 from clinical_peft.data.shingle_index import Positions
 from clinical_peft.data.source_notes import SourceNotes, read_source_notes
 from clinical_peft.data.stated_outcomes import RELATIVES_SECTION, stated_outcomes
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file, write_json
 from clinical_peft.runtime.kept_parts import KeptParts, removed_when_done
+from clinical_peft.tasks import OwnTask, Task
+from clinical_peft.tasks.own import own_record
 
 FORMAT = 1  # of what is kept of a part; raised when the same inputs give another
 Best = dict[int, float]
 """By entry of the index of held-out notes, the greatest share of it that a text holds."""
-SplitsOf = Mapping[int, Set[str]]
+SplitsOf = Mapping[Any, Set[str]]
+"""By patient, as `clinical_peft.data.held_out.read_rows` names them, the splits that a cohort has them in."""
 
 
 def check_leakage(
@@ -36,6 +49,7 @@ def check_leakage(
     corpora: Mapping[str, Path],
     output: Path,
     *,
+    tasks: Mapping[str, Task],
     forbidden: Collection[str],
     sources: Mapping[str, Path],
     with_patients: Collection[str],
@@ -56,6 +70,7 @@ def check_leakage(
         corpora: Tables of notes that the study pretrains on, by name.
         output: JSON file to write: counts alone, no ids and no text. ``exact`` counts notes of which every shingle
             is in another text, ``near`` those of which the threshold's share is.
+        tasks: The study's tasks, by name.
         forbidden: Corpora that must hold no held-out patient and no note that repeats a held-out one.
         sources: For each of these, the notes of the whole hospital that it was made of: there stands what the notes
             of held-out patients say beyond their admission notes.
@@ -86,32 +101,35 @@ def check_leakage(
         "with_patients": sorted(with_patients),
         "forbidden": sorted(forbidden),
     }
+    if own := {name: own_record(task)["stated_outcomes"] for name, task in tasks.items() if isinstance(task, OwnTask)}:
+        identity["statements"] = own
     parts = KeptParts(work, identity, processes)
     held_out = read_held_out(cohorts, repetition, flattened=False)
-    tasks = {
+    checked = {
         name: found | {"patients_split_otherwise": _split_otherwise(name, splits_of, crossing_allowed)}
-        for name, found in _check_cohorts(cohorts, splits_of, held_out, repetition, parts).items()
+        for name, found in _check_cohorts(cohorts, tasks, splits_of, held_out, repetition, parts).items()
     }
     if flattened:
         del held_out  # one index at a time
         held_out = read_held_out(cohorts, repetition, flattened=True)
     overlaps = {}
-    for name, path in corpora.items() if tasks else ():  # without a cohort nothing is held out
+    for name, path in corpora.items() if checked else ():  # without a cohort nothing is held out
         source = read_source_notes(sources[name], held_out.subjects, repetition) if name in forbidden else None
         compared = _compare(name, path, held_out, source, repetition, parts, has_patients=name in with_patients)
         overlaps[name] = {"forbidden": name in forbidden} | compared
-    leaks = [leak for task in tasks if task not in crossing_allowed and (leak := _crossing(task, tasks[task]))]
+    leaks = [leak for task in checked if task not in crossing_allowed and (leak := _crossing(task, checked[task]))]
+    leaks += [leak for name, path in corpora.items() if name in overlaps and (leak := _own_leak(path, overlaps[name]))]
     leaks += [leak for name in forbidden if name in overlaps and (leak := _leak(name, overlaps[name]))]
     if fail_on_stated_outcomes:
-        leaks += [leak for task in tasks if (leak := _stated(task, tasks[task]))]
+        leaks += [leak for task in checked if (leak := _stated(task, checked[task]))]
     if leaks:
         raise DataError("leakage: " + "; ".join(leaks))
     report = {
         "near_duplicate_threshold": repetition.threshold,
         "shingle_words": repetition.shingle_words,
         "held_out_patients": len(held_out.subjects),
-        "crossing_allowed": sorted(set(crossing_allowed) & set(tasks)),
-        "tasks": tasks,
+        "crossing_allowed": sorted(set(crossing_allowed) & set(checked)),
+        "tasks": checked,
         "corpora": overlaps,
     }
     with removed_when_done(work):
@@ -144,6 +162,18 @@ def _stated(task: str, found: Mapping[str, Any]) -> str:
     )
 
 
+def _own_leak(corpus: Path, overlap: Mapping[str, Any]) -> str:
+    """What is wrong with the corpus of an own table: it holds training notes alone."""
+    source = source_of(open_parquet(corpus, []).schema_arrow)
+    notes = overlap["notes_of_held_out_patients"]
+    if source is None or not notes:
+        return ""
+    return (
+        f"corpus {source}: expected notes of training patients alone, found {notes} of {overlap['held_out_patients']} "
+        "patients of validation or test; delete the imported table and its corpus, so that both are built again"
+    )
+
+
 def _leak(name: str, overlap: Mapping[str, Any]) -> str:
     notes, repeating = overlap["notes_of_held_out_patients"], overlap["notes_that_repeat"]
     without, of_source = overlap["notes_without_patient"], overlap["notes_that_repeat_source"]
@@ -159,7 +189,7 @@ def _leak(name: str, overlap: Mapping[str, Any]) -> str:
 
 
 def _splits_of_patients(path: Path) -> SplitsOf:
-    splits_of: dict[int, set[str]] = defaultdict(set)
+    splits_of: dict[Any, set[str]] = defaultdict(set)
     for subject_id, split in read_rows(path, ["subject_id", "split"]):
         splits_of[subject_id].add(split)
     return splits_of
@@ -173,6 +203,7 @@ def _split_otherwise(task: str, splits_of: Mapping[str, SplitsOf], crossing_allo
 
 def _check_cohorts(
     cohorts: Sequence[Path],
+    tasks: Mapping[str, Task],
     splits_of: Mapping[str, SplitsOf],
     held_out: HeldOut,
     repetition: Repetition,
@@ -187,7 +218,7 @@ def _check_cohorts(
     for path in cohorts:
         found = parts.results(
             f"admissions of {path.stem}",
-            partial(_cohort_part, path, held_out, repetition),
+            partial(_cohort_part, path, tasks[path.stem], held_out, repetition),
             count_parts(path),
         )
         for part in found:
@@ -206,14 +237,14 @@ def _check_cohorts(
     }
 
 
-def _cohort_part(path: Path, held_out: HeldOut, repetition: Repetition, part: int) -> dict[str, Any]:
+def _cohort_part(path: Path, of_task: Task, held_out: HeldOut, repetition: Repetition, part: int) -> dict[str, Any]:
     """Count a part of a cohort, and what its training notes hold of held-out ones, by task."""
     admissions: Counter[str] = Counter()
     statements: list[list[Any]] = []
     best: dict[str, Best] = defaultdict(dict)
     for split, text in read_rows(path, ["split", "text"], part):
         admissions[split] += 1
-        if found := stated_outcomes(path.stem, text):
+        if found := stated_outcomes(of_task, text):
             statements.append([split, found])
         if split not in HELD_OUT_SPLITS and (tasks := held_out.training[text_digest(text)])[0] == path.stem:
             codes = repetition.codes_of_admission_note(text)
@@ -279,7 +310,7 @@ def _corpus_part(
     """Count a part of a corpus, and what its notes hold of held-out ones."""
     counts: Counter[str] = Counter()
     best: Best = {}
-    subjects: set[int] = set()
+    subjects: set[Any] = set()
     for subject_id, text in read_rows(notes, ["subject_id", "text"], part):
         counts["notes"] += 1
         counts["without_patient"] += subject_id is None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from clinical_peft.data.json_lines import read_json_lines
+from clinical_peft.data.json_lines import kind_of, read_json_lines
 from clinical_peft.data.near_duplicates import SHINGLE_WORDS, THRESHOLD, near_duplicate_groups
 from clinical_peft.data.note_cleaning import clean_structured
 from clinical_peft.data.note_table import write_notes
@@ -121,7 +121,7 @@ def _notes(
 def _text(value: object, place: str, column: str) -> str:
     if not isinstance(value, str):
         raise DataError(
-            f"{place}: expected a string in {column}, found {_kind(value)}; write its text, or leave out the line"
+            f"{place}: expected a string in {column}, found {kind_of(value)}; write its text, or leave out the line"
         )
     return value
 
@@ -132,8 +132,8 @@ def _note_id(value: object, place: str, column: str) -> str:
     number = whole_number(value)
     if number is None:
         raise DataError(
-            f"{place}: expected a string or a whole number of 64 bits in {column}, found {_kind(value)}; write the id "
-            "as a string"
+            f"{place}: expected a string or a whole number of 64 bits in {column}, found {kind_of(value)}; write the "
+            "id as a string"
         )
     return str(number)
 
@@ -142,18 +142,10 @@ def _subject(value: object, place: str, column: str) -> int:
     number = whole_number(value)
     if number is None:
         raise DataError(
-            f"{place}: expected a whole number in {column} (64 bits, without an exponent), found {_kind(value)}; "
+            f"{place}: expected a whole number in {column} (64 bits, without an exponent), found {kind_of(value)}; "
             "number the patients"
         )
     return number
-
-
-def _kind(value: object) -> str:
-    """Name the type of a value in the words of JSON, never its content."""
-    if value is None:
-        return "null"
-    names = {bool: "a boolean", int: "another number", float: "another number", str: "another string", list: "a list"}
-    return names.get(type(value), "an object")
 
 
 def _rows(source: Path, columns: list[str], text_column: str) -> Iterator[tuple[str, dict[str, object]]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clinical_peft.data.cohort_files import IDS
 from clinical_peft.files import atomic_path
 
 NOTE_SCHEMA = pa.schema(
@@ -20,11 +21,17 @@ NOTE_SCHEMA = pa.schema(
         ("text", pa.string()),
     ]
 )
+"""Notes of MIMIC's hospitals, and of files without patients; `note_schema` has that of a study's own table."""
 ROW_GROUP_ROWS = 10_000  # these two bound the writer's memory, and the reader's
 ROW_GROUP_CHARACTERS = 8 << 20
 # On the tables of benchmarks/extract.py Snappy and LZ4 save a tenth of the time and double the file, level 3 takes a
 # tenth longer and saves a tenth of it.
 COMPRESSION, COMPRESSION_LEVEL = "zstd", 1
+
+
+def note_schema(ids: pa.DataType) -> pa.Schema:
+    """Return the schema of the notes of a study's own table, whose patients and admissions have ids of some type."""
+    return pa.schema([field.with_type(ids) if field.name in IDS else field for field in NOTE_SCHEMA])
 
 
 @contextmanager

@@ -5,6 +5,8 @@ the metadata of its Parquet schema, and so do the predictions made from it; a MI
 """
 
 import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +21,7 @@ def with_source(schema: pa.Schema, source: str | None) -> pa.Schema:
     metadata = {key: value for key, value in (schema.metadata or {}).items() if key != _KEY}
     if source is not None:
         metadata[_KEY] = source.encode()
-    return schema.with_metadata(metadata or None)
+    return schema.with_metadata(metadata) if metadata else schema.remove_metadata()
 
 
 def source_of(schema: pa.Schema) -> str | None:
@@ -49,3 +51,25 @@ def patient_keys(subject_id: np.ndarray, source: str | None) -> np.ndarray:
     patients, row = np.unique(subject_id, return_inverse=True)
     digests = [hashlib.sha256(f"{source}:{patient}".encode()).digest()[:8] for patient in patients]
     return np.array([int.from_bytes(digest, "big") for digest in digests], dtype=np.uint64)[row]
+
+
+def id_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """Return a column of ids as int64 or, where they are strings, as strings of one width, of shape (N,)."""
+    if pa.types.is_integer(column.type):
+        return np.asarray(column.to_numpy(), dtype=np.int64)
+    return np.asarray(column.to_pylist(), dtype=np.str_)
+
+
+def distinct_ids(ids: Iterable[Any], source: str | None) -> list[Any]:
+    """Return ids that mean the same in every file of a study.
+
+    Args:
+        ids: Patients or admissions; None where a row has none.
+        source: The own table that they stand in; None for MIMIC.
+
+    Returns:
+        MIMIC's ids as they are, else ``{source}:{id}``; None stays None.
+    """
+    if source is None:
+        return list(ids)
+    return [None if one is None else f"{source}:{one}" for one in ids]

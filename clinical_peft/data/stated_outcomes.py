@@ -6,7 +6,7 @@ is a reason to read, not a number of leaks.
 """
 
 from clinical_peft.data.sections import split_admission_note
-from clinical_peft.tasks import find_task
+from clinical_peft.tasks import Task
 
 RELATIVES_SECTION = "FAMILY HISTORY"
 
@@ -15,7 +15,7 @@ RELATIVES_SECTION = "FAMILY HISTORY"
 _LETTERS = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s"})
 
 
-def stated_outcomes(task: str, note: str) -> list[tuple[str, str]]:
+def stated_outcomes(task: Task, note: str) -> list[tuple[str, str]]:
     """Return the statements of a task's outcome in an admission note.
 
     Returns:
@@ -24,8 +24,8 @@ def stated_outcomes(task: str, note: str) -> list[tuple[str, str]]:
     folded = fold(note)
     statements = [
         (name, statement)
-        for name, statement in find_task(task).stated_outcomes.items()
-        if any(word in folded for word in statement.words)
+        for name, statement in task.stated_outcomes.items()
+        if not statement.words or any(word in folded for word in statement.words)
     ]
     return [
         (section, name)
@@ -40,6 +40,6 @@ def fold(text: str) -> str:
     return (text if text.isascii() else text.translate(_LETTERS)).lower()
 
 
-def states_outcome(task: str, note: str) -> bool:
+def states_outcome(task: Task, note: str) -> bool:
     """Return whether an admission note states a task's outcome anywhere but in the history of the family."""
     return any(section != RELATIVES_SECTION for section, _ in stated_outcomes(task, note))

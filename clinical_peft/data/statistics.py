@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinical_peft.data.hash_split import SPLITS
+from clinical_peft.data.hidden_splits import WHOLE
 from clinical_peft.disclosure.counts import SMALLEST_CELL, few, hidden_in_margin, shown, shown_margin
-from clinical_peft.disclosure.splits import WHOLE
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
 
@@ -49,7 +49,7 @@ def publishable(row: Mapping[str, Any], hidden_splits: Collection[str] = ()) -> 
     Args:
         row: One of those that `dataset_statistics` returned.
         hidden_splits: Splits that are hidden beside those of the study's other tasks, from
-            `clinical_peft.disclosure.splits.hidden_splits`.
+            `clinical_peft.data.hidden_splits.hidden_splits`.
 
     Returns:
         The same, with `admissions`, those of all splits together.

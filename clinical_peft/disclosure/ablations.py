@@ -34,7 +34,7 @@ def hidden_counts(cohort: Path, cohorts: Sequence[Path], hidden: Mapping[str, Co
     Args:
         cohort: The cohort that was predicted, `{task}.parquet`, or `{task}@{switch}.parquet` under a switch.
         cohorts: Cohorts of the study's tasks without a switch.
-        hidden: Splits that these hide, from `clinical_peft.disclosure.splits.hidden_splits`.
+        hidden: Splits that these hide, from `clinical_peft.data.hidden_splits.hidden_splits`.
 
     Returns:
         What `hidden` says of a cohort without a switch. Of another also the splits that have few admissions, patients

@@ -13,6 +13,8 @@ Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statist
   Those that are shares of its admissions stand in steps so wide that two counts of a class give the same ones to a
   model with one score for all, and without intervals; those that compare outcomes and scores in sum are hidden, and all
   of them where a class has next to no rows (`coarse_figures`).
+- Shares of right decisions among several classes are published to `DIGITS` digits even so, as long as the decisions are
+  right for at least `FEWEST_IN_PAIRS` classes: no class alone can be read from their sum.
 - Metrics of a split whose number of rows is hidden have `DIGITS` digits, shares of it wider steps (`unsized_figures`).
 - A figure of steps (a curve, a bar chart of shares) has no step of fewer than `SMALLEST_CELL` positives or negatives.
 
@@ -33,7 +35,7 @@ FEWEST_IN_PAIRS = 3  # classes whose pairs an AUROC of a group is the mean of
 FEWEST_RANKED = 2  # rows of each class for metrics of a split: their absence must not reveal that a class is empty
 STEPS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2)  # of shares of the admissions of a split
 STEPS_OF_ROWS = (0.001, 0.002, 0.005, *STEPS)  # where the number of rows is hidden
-WhenFew = Literal["coarse", "steps", "hidden"]
+WhenFew = Literal["coarse", "decisions", "steps", "hidden"]
 """How a metric of a split with a hidden count is published."""
 _when_few: dict[str, WhenFew] = {}
 HIDDEN = f"fewer than {SMALLEST_CELL}, or would give away such a count"
@@ -45,7 +47,8 @@ def declare_metric(name: str, when_few: WhenFew) -> None:
     Args:
         name: Name of the metric.
         when_few: `coarse` (two digits) where it depends on how rows are ordered and spread and not on how many are
-            positive, in `steps` where it is a share of rows, otherwise `hidden`.
+            positive, in `steps` where it is a share of rows, `decisions` where it is a share of right decisions,
+            otherwise `hidden`.
     """
     _when_few[name] = when_few
 
@@ -63,6 +66,16 @@ def few(counts: Iterable[int]) -> bool:
 def shown(count: int | None) -> int | None:
     """A count that stands alone, None where it is too small to be published."""
     return None if is_small(count) else count
+
+
+def shown_part(count: int, whole: int) -> int | None:
+    """A count of some rows of a whole that is published, None where it is too small or what the whole has more is.
+
+    Examples:
+        >>> shown_part(100, 160), shown_part(100, 109), shown_part(100, 100)
+        (100, None, None)
+    """
+    return None if is_small(count) or is_small(whole - count) else count
 
 
 def shown_counts(counts: Mapping[str, int]) -> dict[str, int]:
@@ -93,7 +106,9 @@ def coarse(value: Any, digits: int = COARSE_DIGITS) -> Any:
     return significant(value, digits) if isinstance(value, float) else value
 
 
-def coarse_figures(figures: Mapping[str, Any], rows: int, *, rarest: int | None = None) -> dict[str, Any]:
+def coarse_figures(
+    figures: Mapping[str, Any], rows: int, *, rarest: int | None = None, is_spread: bool = False
+) -> dict[str, Any]:
     """Metrics of a split of which a class has few rows, as they may be published.
 
     Where all scores are alike, AUPRC is the share of positives, accuracy and F1 follow from it, and Brier score,
@@ -103,6 +118,7 @@ def coarse_figures(figures: Mapping[str, Any], rows: int, *, rarest: int | None 
         figures: By name of a declared metric, values, or intervals or mappings of them.
         rows: Rows of the split.
         rarest: Rows of the rarer class of a binary task; None for another task.
+        is_spread: Whether decisions are right for so many classes that their share reveals none of them.
 
     Returns:
         As declared, to `COARSE_DIGITS` digits, or in steps of `step_of_shares` and without intervals; None where
@@ -111,12 +127,15 @@ def coarse_figures(figures: Mapping[str, Any], rows: int, *, rarest: int | None 
     if rarest is not None and rarest < FEWEST_RANKED:
         return {name: _in_steps(value, None) for name, value in figures.items()}
     step = step_of_shares(rows)
-    return {
-        name: coarse(value)
-        if _when_few[name] == "coarse"
-        else _in_steps(value, step if _when_few[name] == "steps" else None)
-        for name, value in figures.items()
-    }
+
+    def published(value: Any, when: WhenFew) -> Any:
+        if when == "coarse":
+            return coarse(value)
+        if when == "decisions" and is_spread:
+            return coarse(value, DIGITS)
+        return _in_steps(value, None if when == "hidden" else step)
+
+    return {name: published(value, _when_few[name]) for name, value in figures.items()}
 
 
 def unsized_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
@@ -132,7 +151,9 @@ def unsized_figures(figures: Mapping[str, Any], rows: int) -> dict[str, Any]:
     """
     step = next((one for one in STEPS_OF_ROWS if one * rows >= 1), None)
     return {
-        name: _in_steps(value, step, with_intervals=True) if _when_few[name] == "steps" else coarse(value, DIGITS)
+        name: _in_steps(value, step, with_intervals=True)
+        if _when_few[name] in ("decisions", "steps")
+        else coarse(value, DIGITS)
         for name, value in figures.items()
     }
 

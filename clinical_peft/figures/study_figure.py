@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clinical_peft.metrics.metric import Metric
 from clinical_peft.tables.declared import check_declared
-from clinical_peft.tables.form import TASK_LABELS
 from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_tasks import Tasks, task_order
 
 Draw = Callable[[Path], object]
 
@@ -16,13 +17,16 @@ class StudyFigure:
     """A figure that every study has whose results it can be drawn from.
 
     Attributes:
-        name: File stem, or what stands before `_{task}` in the stems of a figure that is drawn per task.
+        name: File stem, or what stands before `_{task}` in the stems of a figure that is drawn per task, or before the
+            name of the compared metric in that of a figure of this metric.
         place: Order among the figures of a section.
         section: Name of the report's section that shows it; see `clinical_peft.tables.sections`.
         needs: Fields of `StudyResults` that it is drawn from.
-        caption: What it shows, in a few sentences; `{metric}` stands for the compared metric.
+        caption: What it shows, in a few sentences, with `StudyResults.words` in braces; a function of the results where
+            it depends on more.
         drawings: By file stem, what draws a study's results into an SVG file; none where a study has nothing to draw.
         by_task: Whether it is drawn per task; the caption stands once, above all of them.
+        by_metric: Whether it shows the compared metric, whose name ends its stem.
         heading: Heading above it, where the section's does not say what it is.
         small: Whether it stands beside its neighbours that are small too.
     """
@@ -31,15 +35,22 @@ class StudyFigure:
     place: int
     section: str
     needs: tuple[str, ...]
-    caption: str
+    caption: str | Callable[[StudyResults], str]
     drawings: Callable[[StudyResults], Mapping[str, Draw]]
     by_task: bool = False
+    by_metric: bool = False
     heading: str = ""
     small: bool = False
 
     def __post_init__(self) -> None:
         check_declared(f"figure {self.name}", self.section, self.needs)
 
-    def stems(self) -> list[str]:
-        """File stems that it may have, in the order of the tasks."""
-        return [f"{self.name}_{task}" for task in TASK_LABELS] if self.by_task else [self.name]
+    def stems(self, tasks: Tasks, metric: Metric) -> list[str]:
+        """File stems that it may have in a study, in the order of the tasks."""
+        if self.by_task:
+            return [f"{self.name}_{task}" for task in task_order(tasks)]
+        return [f"{self.name}_{metric.name}" if self.by_metric else self.name]
+
+    def captioned(self, results: StudyResults) -> str:
+        """The caption of a study's figure."""
+        return self.caption(results) if callable(self.caption) else self.caption.format(**results.words)

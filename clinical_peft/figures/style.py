@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from clinical_peft.files import atomic_path
+from clinical_peft.tables.form import one_line
 
 # Okabe and Ito's palette without its yellow, which vanishes on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -16,10 +17,12 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GUIDE: dict[str, Any] = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 BAND_OPACITY = 0.18
+LONGEST_NAME = 40  # characters of a class in a legend
 
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "clinical-peft",
     "svg.fonttype": "none",
+    "text.parse_math": False,  # titles and names of classes may hold any character
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -62,6 +65,15 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 def legend_height(names: Sequence[str]) -> float:
     """Height in inches that `legend_below` takes."""
     return 0.2 * ((len(names) + 1) // 2) + 0.2
+
+
+def legend_text(name: object) -> str:
+    """A name from a user's data as a legend shows it: in one line, not too long, and not hidden by its first character.
+
+    Matplotlib leaves entries out of a legend that begin with an underscore.
+    """
+    text = one_line(name, LONGEST_NAME)
+    return f"\u200b{text}" if text.startswith("_") else text
 
 
 def say(figure: Figure, text: str) -> None:

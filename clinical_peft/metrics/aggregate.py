@@ -2,17 +2,18 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from clinical_peft.disclosure.counts import DIGITS, has_hidden
 from clinical_peft.files import write_json
 from clinical_peft.metrics.cells import mean_cell, with_seed_variances
-from clinical_peft.metrics.comparison_records import Comparisons, ModelDifference, Summary, coarsened
+from clinical_peft.metrics.comparison_records import (
+    Comparisons,
+    Summary,
+    as_published,
+)
 from clinical_peft.metrics.comparisons import Cell, Key, Total, compare_models
 from clinical_peft.metrics.delong import Placements
 from clinical_peft.metrics.evaluate import STRICT_LEVEL
@@ -21,16 +22,16 @@ from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.metrics.resampling import bca_interval, percentile_interval, undefined
 from clinical_peft.metrics.runs import check_comparable, check_pairs, read_scored
-from clinical_peft.tasks import PAPER_TASKS, find_task
+from clinical_peft.tasks import Task
 
 MACRO = "macro_average"
-Row = TypeVar("Row", Summary, ModelDifference)
 
 
 def aggregate(
     metrics: Sequence[Path],
     replicates: Sequence[Path],
     *,
+    tasks: Mapping[str, Task],
     groups: Mapping[str, Sequence[str]],
     output: Path,
     predictions: Sequence[Path] | None = None,
@@ -43,12 +44,13 @@ def aggregate(
     A model's value on a task is the mean of its seeds' test metric. Its interval is a percentile bootstrap over
     patients of that mean: the same resample is scored for every seed and the scores are averaged. It describes
     uncertainty about patients; `seed_sd` describes the spread over seeds, and `interval_total` holds both. The macro
-    average is the mean over the paper's tasks that the study has, each resample drawing the same patients in all of
+    average is the mean over the study's tasks that are no control, each resample drawing the same patients in all of
     them.
 
     Args:
         metrics: Metrics files of all runs; none for a study that only trains adapters.
         replicates: Replicates files in the same order.
+        tasks: The study's tasks by name, in its order.
         groups: Models whose pairs are compared, by name of the group; models without metrics are passed over.
         output: JSON file to write.
         predictions: Predictions files in the same order, for DeLong's test on binary tasks; without them none.
@@ -77,33 +79,28 @@ def aggregate(
     }
     cells = with_seed_variances(cells)
     first_run = {key: runs[members[0]] for key, members in by_cell.items()}
-    tasks = [task for task in PAPER_TASKS if any(key[1] == task for key in cells)]
-    cells |= _macro_cells(cells, tasks)
+    averaged = [name for name, task in tasks.items() if not task.is_control and any(key[1] == name for key in cells)]
+    cells |= _macro_cells(cells, averaged)
     placements = None if predictions is None else _placements(metric, runs, metrics, predictions, classes or {})
-    few = {run.task for run in runs if has_hidden(run.positives["test"])}
-    few |= {MACRO} if few & set(tasks) else set()
-    unsized = {run.task for run in runs if has_hidden(run.n["test"])}
-    unsized |= {MACRO} if unsized & set(tasks) else set()
-    summaries = [_summary(key, cell, first_run.get(key), level, metric) for key, cell in sorted(cells.items())]
+    of_task: dict[str, list[RunMetrics]] = defaultdict(list)
+    for run in runs:
+        of_task[run.task].append(run)
+    of_task[MACRO] = [run for run in runs if run.task in averaged]
+    summaries = [summarise(key, cell, first_run.get(key), level, metric) for key, cell in sorted(cells.items())]
     result = Comparisons(
         level=level,
         resamples=runs[0].bootstrap.resamples if runs else 0,
         protocol=runs[0].protocol if runs else None,
         cohorts={run.task: run.cohort_sha256 for run in runs},
-        macro_tasks=tasks,
-        summaries=[_published(row, few, unsized) for row in summaries],
-        differences=[_published(row, few, unsized) for row in compare_models(cells, groups, level, placements)],
+        macro_tasks=averaged,
+        summaries=[as_published(row, of_task[row.task], metric) for row in summaries],
+        differences=[
+            as_published(row, of_task[row.task], metric) for row in compare_models(cells, groups, level, placements)
+        ],
         metric=metric.name,
     )
     write_json(output, result.to_json())
     return result
-
-
-def _published(row: Row, few: Collection[str], unsized: Collection[str]) -> Row:
-    """A row as it may be published, given the tasks whose test split hides the count of a class, or of all rows."""
-    if row.task in few:
-        return replace(coarsened(row), undefined=None)
-    return coarsened(row, DIGITS) if row.task in unsized else row
 
 
 def _placements(
@@ -120,12 +117,12 @@ def _placements(
         return {}
     found: dict[Key, list[Placements]] = defaultdict(list)
     for run, place, path in zip(runs, metrics, predictions, strict=True):
-        if find_task(run.task).binary:
+        if run.task_type == "binary":
             part = of_metric(read_scored(run, place, path, classes)["test"])
             if part is not None:
                 found[run.model, run.task].append(part)
     return {
-        key: Placements(np.mean([part.values for part in parts], axis=0), parts[0].positive, parts[0].subject_id)
+        key: Placements(np.mean([part.values for part in parts], axis=0), parts[0].positive, parts[0].patient)
         for key, parts in found.items()
     }
 
@@ -152,7 +149,16 @@ def _macro_cells(cells: Mapping[Key, Cell], tasks: Sequence[str]) -> dict[Key, C
     return macro
 
 
-def _summary(key: Key, cell: Cell, run: RunMetrics | None, level: float, metric: Metric) -> Summary:
+def summarise(key: Key, cell: Cell, run: RunMetrics | None, level: float, metric: Metric) -> Summary:
+    """The mean of a model on a task with its intervals.
+
+    Args:
+        key: Model and task.
+        cell: The mean over seeds.
+        run: Metrics file of a seed, for the sizes of the test split; None for a macro average.
+        level: Coverage of the intervals.
+        metric: The metric.
+    """
     defined = math.isfinite(cell.estimate)
     total = Total.described(cell.estimate, cell.replicates, cell.seed_variances, level=level)
     ends = total.interval_total

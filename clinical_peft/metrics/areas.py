@@ -16,10 +16,12 @@ from clinical_peft.metrics.weighting import Weighting, kernel_pays
 # more than 100, few-shot fewer than 20.
 HEAD_ABOVE, TAIL_BELOW = 100, 20
 BANDS = ("head", "middle", "tail")
+MOST_PAIRED = 12
+"""Classes up to which pairs of them are ranked one by one; of more, a class against all others at once."""
 
 Areas = dict[str, np.ndarray]
-AreasByClass = dict[tuple[int, ...], np.ndarray]
-"""By the number of a class, or those of a pair of classes of a multiclass task: float64 of shape (R,)."""
+ByClass = dict[tuple[int, ...], np.ndarray]
+"""By the number of a class, those of a pair of classes, or those of all that a value is of: float64 of shape (R,)."""
 
 
 def ranked_areas(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -83,10 +85,17 @@ def class_areas(data: Predictions, weighting: Weighting, columns: Sequence[int] 
     }
 
 
-def pair_areas(data: Predictions, weighting: Weighting) -> AreasByClass:
-    """AUROC of every pair of classes that both occur, the mean of its two directions."""
-    areas: AreasByClass = {}
-    for first, second in combinations(np.flatnonzero(data.target.any(axis=0)).tolist(), 2):
+def pair_areas(data: Predictions, weighting: Weighting, among: np.ndarray | None = None) -> ByClass:
+    """AUROC of every pair of classes that both occur, the mean of its two directions.
+
+    Args:
+        data: Predictions of N rows and K classes.
+        weighting: Row weights of R resamples.
+        among: Classes whose pairs are taken, bool of shape (K,); None for all.
+    """
+    areas: ByClass = {}
+    occurring = data.target.any(axis=0) & (True if among is None else among)
+    for first, second in combinations(np.flatnonzero(occurring).tolist(), 2):
         rows = np.flatnonzero(data.target[:, first] | data.target[:, second])
         towards_first, _ = weighting.rank(data.log_odds[rows, first], data.target[rows, first], rows)
         towards_second, _ = weighting.rank(data.log_odds[rows, second], data.target[rows, second], rows)
@@ -94,20 +103,59 @@ def pair_areas(data: Predictions, weighting: Weighting) -> AreasByClass:
     return areas
 
 
-def areas_by_class(data: Predictions, weighting: Weighting) -> AreasByClass:
-    """What the AUROC of a task is the mean of: the classes, or pairs of classes, that the rows define."""
-    if data.type == "multiclass":
-        return pair_areas(data, weighting)
-    columns = [1] if data.type == "binary" else np.flatnonzero(scored_classes(data.target)).tolist()
-    values = class_areas(data, weighting, columns)["auroc"]
+def mean_pair_area(data: Predictions, weighting: Weighting) -> np.ndarray:
+    """Mean AUROC over the pairs of classes of a multiclass task, float64 of shape (R,); NaN where there is none.
+
+    Both ways of computing it agree to rounding. With many classes time grows with N x K, and no pair is held in memory.
+
+    Args:
+        data: Predictions of N rows and K classes.
+        weighting: Row weights of R resamples.
+    """
+    classes = np.flatnonzero(data.target.any(axis=0))
+    if len(classes) <= MOST_PAIRED:
+        return mean_of_defined(np.array(list(pair_areas(data, weighting).values())).reshape(-1, weighting.width))
+    total, number = np.zeros(weighting.width), np.zeros(weighting.width)
+    order = np.argsort(data.target.argmax(axis=1), kind="stable")
+    target, log_odds, counts = data.target[order], data.log_odds[order], weighting.counts[order].astype(np.float64)
+    begins = np.searchsorted(target.argmax(axis=1), classes)
+    sizes = np.add.reduceat(counts, begins, axis=0)
+    for place, column in enumerate(classes):
+        positive, scores = target[:, column], log_odds[:, column]
+        mine = scores[positive]
+        # Twice the rows of the class that stand below each row, a tied one counting one.
+        misordered = 2.0 * (scores[:, None] > mine) + (scores[:, None] == mine)
+        wrong = np.add.reduceat(counts * (misordered @ counts[positive]), begins, axis=0)
+        pairs = sizes * sizes[place]
+        pairs[place] = 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total += np.where(pairs > 0, (pairs - wrong / 2) / pairs, 0).sum(axis=0)
+        number += (pairs > 0).sum(axis=0)
+    return np.where(number > 0, total / np.where(number > 0, number, 1), np.nan)
+
+
+def areas_by_class(
+    data: Predictions, weighting: Weighting, *, area: str = "auroc", among: np.ndarray | None = None
+) -> ByClass:
+    """Areas of single classes against the rest, of those that the rows define.
+
+    Args:
+        data: Predictions of N rows and K classes.
+        weighting: Row weights of R resamples.
+        area: `auroc` or `auprc`.
+        among: Classes that are taken, bool of shape (K,); None for all.
+    """
+    scored = np.arange(data.target.shape[1]) == 1 if data.type == "binary" else scored_classes(data.target)
+    columns = np.flatnonzero(scored & (True if among is None else among)).tolist()
+    values = class_areas(data, weighting, columns)[area]
     return {(column,): value for column, value in zip(columns, values, strict=True)}
 
 
-def over_shared(*groups: AreasByClass, width: int) -> list[np.ndarray]:
-    """Mean AUROC of groups of rows over the same classes: those that all groups define, in each resample anew.
+def over_shared(*groups: ByClass, width: int) -> list[np.ndarray]:
+    """Mean of a metric over the same classes in groups of rows: those that all groups define, in each resample anew.
 
     Args:
-        groups: Of each group, what `areas_by_class` returned.
+        groups: Of each group, what `clinical_peft.metrics.metric.Metric.by_classes` returned.
         width: R.
 
     Returns:

@@ -6,7 +6,7 @@ hidden count are those of `clinical_peft.disclosure.counts.coarse_figures`, with
 on them together, and a test split whose number of admissions is hidden has none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,39 +32,38 @@ from clinical_peft.metrics.decisions import (
     published_alerts,
     published_curve,
 )
+from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.predictions import Predictions
-from clinical_peft.metrics.published_run import is_nearly_empty, rarest_class
+from clinical_peft.metrics.published_run import has_spread_hits, is_nearly_empty, rarest_class
 from clinical_peft.metrics.recalibration import fit_temperature, isotonic_map, temperature_map
 from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import COMPARED, METRICS, compute_metrics
 from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
-from clinical_peft.metrics.runs import read_runs
+from clinical_peft.metrics.runs import RunFiles, read_runs, with_cutoff
 from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.models.scores import link_of
 
-PROBABILITY_METRICS = tuple(metric for metric in METRICS.values() if metric.judges_probabilities)
+PROBABILITY_METRICS = tuple(one for one in METRICS.values() if one.judges_probabilities)
 
 
 def calibrate(
-    metrics: Sequence[Path],
-    predictions: Sequence[Path],
-    classes: Mapping[str, Path],
+    files: RunFiles,
     *,
     resamples: int,
     bootstrap_seed: int,
     output: Path,
     level: float = 0.95,
+    metric: Metric = COMPARED,
 ) -> Calibration:
     """Measure and recalibrate every run of a study.
 
     Args:
-        metrics: Metrics files of all runs.
-        predictions: Predictions files in the same order.
-        classes: Label space of each task, a JSON list.
+        files: Files of all runs.
         resamples: Bootstrap resamples of the test patients.
         bootstrap_seed: Seed of the resamples.
         output: JSON file to write.
         level: Coverage of the intervals.
+        metric: The metric by which models are compared, which stands beside those of probabilities.
 
     Returns:
         What the file holds.
@@ -75,12 +74,12 @@ def calibrate(
     """
     runs = []
     draws: dict[bytes, np.ndarray] = {}
-    for run, splits in read_runs(metrics, predictions, classes):
+    for run, splits in read_runs(files, metric):
         test = splits["test"]
-        key = test.subject_id.tobytes()
+        key = test.patient_keys.tobytes()
         if key not in draws:
-            draws[key] = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed)
-        runs.append(_calibration_of(run, splits, Weighting(draws[key]), level))
+            draws[key] = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed, source=test.source)
+        runs.append(_calibration_of(run, splits, Weighting(draws[key]), level, metric))
     result = Calibration(
         level=level,
         resamples=resamples,
@@ -93,15 +92,17 @@ def calibrate(
 
 
 def _calibration_of(
-    run: RunMetrics, splits: Mapping[str, Predictions], weighting: Weighting, level: float
+    run: RunMetrics, splits: Mapping[str, Predictions], weighting: Weighting, level: float, metric: Metric
 ) -> RunCalibration:
     validation, test = splits["validation"], splits["test"]
     temperature = fit_temperature(validation)
-    versions = {
-        "raw": test,
-        "temperature": temperature_map(temperature)(test),
-        "isotonic": isotonic_map(validation)(test),
-    }
+    maps = {"temperature": temperature_map(temperature), "isotonic": isotonic_map(validation)}
+    versions = {"raw": test, **{name: recalibrate(test) for name, recalibrate in maps.items()}}
+    if metric.judges_decisions:
+        # Recalibrated scores need a threshold of their own.
+        for name, recalibrate in maps.items():
+            both = {"validation": recalibrate(validation), "test": versions[name]}
+            versions[name] = with_cutoff(both)["test"]
     is_sized = not has_hidden(run.n["test"])
     # The isotonic map sends all scores to one where validation has no positives.
     empty = ("isotonic",) if is_nearly_empty(validation) else ()
@@ -130,7 +131,7 @@ def _calibration_of(
         link=link_of(run.task_type, run.switches),
         temperature=coarse(temperature) if _has_few(validation) else temperature,
         figures={
-            name: _published_metrics(data, weighting, level, is_sized=is_sized, is_empty=name in empty)
+            name: _published_metrics(data, weighting, level, metric, is_sized=is_sized, is_empty=name in empty)
             for name, data in versions.items()
         },
         reliability=reliability,
@@ -145,7 +146,7 @@ def _has_few(data: Predictions) -> bool:
 
 
 def _published_metrics(
-    data: Predictions, weighting: Weighting, level: float, *, is_sized: bool, is_empty: bool
+    data: Predictions, weighting: Weighting, level: float, metric: Metric, *, is_sized: bool, is_empty: bool
 ) -> dict[str, ScoreMetric]:
     """Metrics of a test split as they may be published.
 
@@ -153,10 +154,11 @@ def _published_metrics(
         data: The split, recalibrated or not.
         weighting: Row weights of R resamples.
         level: Coverage of the intervals.
+        metric: The compared metric, which has no interval here.
         is_sized: Whether its number of rows may be published.
         is_empty: Whether the scores reveal that a class of validation has next to no rows.
     """
-    values = compute_metrics((COMPARED, *PROBABILITY_METRICS), data)
+    values = compute_metrics((metric, *PROBABILITY_METRICS), data, cutoff=data.cutoff)
     replicates = compute_metrics(PROBABILITY_METRICS, data, weighting)
     # Counts of all classes sum to a hidden number of rows.
     has_few = _has_few(data) or (data.type == "multiclass" and not is_sized)
@@ -170,7 +172,8 @@ def _published_metrics(
         for name, value in values.items()
     }
     if has_few or is_empty:
-        found = coarse_figures(found, len(data), rarest=0 if is_empty else rarest_class(data))
+        is_spread = is_sized and has_spread_hits(data)
+        found = coarse_figures(found, len(data), rarest=0 if is_empty else rarest_class(data), is_spread=is_spread)
     elif not is_sized:
         found = unsized_figures(found, len(data))
     return {name: ScoreMetric(**one) for name, one in found.items()}

@@ -39,6 +39,54 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DecisionCurve(Record):
+    """Net benefit of a binary task's scores by threshold, lists of one length; None where it may not be published.
+
+    Attributes:
+        thresholds: Risks from which one would act.
+        net_benefit: Net benefit of acting on the scores.
+        low: Lower end of its interval.
+        high: Upper end.
+        treat_all: Net benefit of treating everybody.
+    """
+
+    thresholds: list[float]
+    net_benefit: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    treat_all: list[float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertNumber:
+    """A number of alerts and its interval over patients; None where it is undefined or may not be published."""
+
+    value: float | None = None
+    interval: tuple[float | None, float | None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertBurden(Record):
+    """Alerts on test at the threshold that reaches a sensitivity on validation.
+
+    Attributes:
+        sensitivity_aimed: The sensitivity.
+        threshold: Score from which one alerts; None with next to no positives.
+        alerts_per_100: Alerts for 100 rows.
+        sensitivity: Share of the cases that are found.
+        precision: Share of the alerts that are right.
+        alerts_per_case: Alerts for one case found.
+    """
+
+    sensitivity_aimed: float
+    threshold: float | None = None
+    alerts_per_100: AlertNumber = AlertNumber()
+    sensitivity: AlertNumber = AlertNumber()
+    precision: AlertNumber = AlertNumber()
+    alerts_per_case: AlertNumber = AlertNumber()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunCalibration(Record):
     """Calibration of one run. Versions of the scores are `raw`, `temperature` and `isotonic`.
 
@@ -54,9 +102,9 @@ class RunCalibration(Record):
         temperature: Fitted on validation.
         figures: Metrics by version and name.
         reliability: Bins by version, by rising score, joined until each may be published.
-        decision_curve: Of a binary task, by version, {thresholds, net_benefit, low, high, treat_all} (lists), or None.
-        alert_burden: Of a binary task, what `clinical_peft.metrics.decisions.published_alerts` returned; thresholds are
-            of scores as they are.
+        decision_curve: Of a binary task, by version, the content of a `DecisionCurve`, or None.
+        alert_burden: Of a binary task, the content of an `AlertBurden` for each sensitivity, as
+            `clinical_peft.metrics.decisions.published_alerts` returned it; thresholds are of scores as they are.
     """
 
     model: str

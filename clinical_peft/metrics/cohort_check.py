@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from clinical_peft.data.patients import id_array
 from clinical_peft.errors import DataError
 from clinical_peft.metrics.predictions import Predictions, target_of
 
@@ -31,7 +32,7 @@ def read_cohort(path: Path) -> pa.Table:
         table = pq.read_table(path, columns=COLUMNS).sort_by("hadm_id")
     except (FileNotFoundError, pa.ArrowInvalid):
         raise DataError(f"{path}: expected a cohort ({', '.join(COLUMNS)}, text), found none") from None
-    ids = table["hadm_id"].to_numpy()
+    ids = id_array(table["hadm_id"])
     repeated = int((ids[1:] == ids[:-1]).sum())
     if repeated:
         raise DataError(f"{path}: expected every admission once, found {repeated} repeated; build the cohort again")
@@ -51,14 +52,14 @@ def check_against_cohort(splits: Mapping[str, Predictions], cohort: pa.Table, pl
     """
     for split, data in splits.items():
         expected = cohort.filter(pc.equal(cohort["split"], split))
-        ids = expected["hadm_id"].to_numpy()
+        ids = id_array(expected["hadm_id"])
         if not np.array_equal(ids, data.hadm_id):
             missing, more = (len(np.setdiff1d(*pair)) for pair in ((ids, data.hadm_id), (data.hadm_id, ids)))
             raise DataError(
                 f"{place}, split {split}: expected the {len(ids):,} admissions of the cohort, found {len(data):,} "
                 f"({missing} missing, {more} of no cohort); predict the split again"
             )
-        if not np.array_equal(expected["subject_id"].to_numpy(), data.subject_id):
+        if not np.array_equal(id_array(expected["subject_id"]), data.subject_id):
             raise DataError(f"{place}, split {split}: expected the cohort's subject_id, found others; predict it again")
         target, _ = target_of(expected["label"], data.classes, data.type, f"{place}, cohort")
         if not np.array_equal(target, data.target):

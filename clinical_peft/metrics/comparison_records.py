@@ -3,17 +3,28 @@
 In both files a mean stands under the name of the compared metric; in the records it is `value`. Fractions, not percent.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from clinical_peft.disclosure.counts import COARSE_DIGITS, coarse
+from clinical_peft.disclosure.counts import COARSE_DIGITS, DIGITS, coarse, has_hidden
 from clinical_peft.metrics.delong import DelongTest
-from clinical_peft.metrics.records import Ends, Positives, Record
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.records import Ends, Positives, Record, RunMetrics
 from clinical_peft.metrics.registry import COMPARED
 
 R = TypeVar("R", bound=Record)
+D = TypeVar("D", "Summary", "ModelDifference", "ProtocolGap", "Difference")
+SPREAD = {
+    "interval",
+    "interval_99",
+    "interval_bca",
+    "interval_total",
+    "standard_error",
+    "seed_sd",
+    "degrees_of_freedom",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,9 +299,42 @@ def with_value(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
     return {"value" if name == metric else name: value for name, value in row.items()}
 
 
-def with_metric(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    """A mean as files hold it."""
-    return {metric if name == "value" else name: value for name, value in row.items()}
+def with_metric(row: Mapping[str, Any], metric: str, *, of: str = "value") -> dict[str, Any]:
+    """A record as files hold it, with a value under the name of the compared metric."""
+    return {metric if name == of else name: value for name, value in row.items()}
+
+
+def as_published(row: D, runs: Sequence[RunMetrics], metric: Metric) -> D:
+    """A mean or a difference as it may be published beside the counts that the test splits of its runs hide.
+
+    Args:
+        row: The mean or difference.
+        runs: Metrics files that it is of.
+        metric: The compared metric.
+
+    Returns:
+        The same to fewer digits and with `undefined` None where the count of a class is hidden, without intervals where
+        the metric of a run has none; to `DIGITS` digits where the number of rows is.
+    """
+    few = any(map(_has_few, runs))
+    if few and any(_stands_in_steps(run, metric) for run in runs):
+        hidden: dict[str, Any] = dict.fromkeys({field.name for field in fields(row)} & SPREAD)
+        return coarsened(replace(row, undefined=None, **hidden))
+    if few:
+        digits = DIGITS if metric.when_few == "decisions" else COARSE_DIGITS
+        return coarsened(replace(row, undefined=None), digits)
+    return coarsened(row, DIGITS) if any(has_hidden(run.n["test"]) for run in runs) else row
+
+
+def _has_few(run: RunMetrics) -> bool:
+    """Whether the test split has few of a class; a number that is hidden because it is near another's is not few."""
+    return has_hidden(run.classes_scored["test"])
+
+
+def _stands_in_steps(run: RunMetrics, metric: Metric) -> bool:
+    """Whether a run has a share without its interval, whose bounds would reveal a hidden count."""
+    is_share = metric.when_few in ("decisions", "steps") and _has_few(run)
+    return is_share and run.intervals["test"].get(metric.name) is None
 
 
 def coarsened(record: R, digits: int = COARSE_DIGITS) -> R:

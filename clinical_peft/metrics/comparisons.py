@@ -239,7 +239,7 @@ def _delong(first: Key, second: Key, placements: Mapping[Key, Placements], level
     if first not in placements or second not in placements:
         return None
     one, two = placements[first], placements[second]
-    return compare_areas(one.values, two.values, one.positive, one.subject_id, level)
+    return compare_areas(one.values, two.values, one.positive, one.patient, level)
 
 
 def best_and_tied(comparisons: Comparisons) -> dict[Key, str]:

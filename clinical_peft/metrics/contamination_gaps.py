@@ -1,10 +1,10 @@
-"""What pretraining on the notes of test patients is worth: two comparisons of AUROC, from predictions.
+"""What pretraining on the notes of test patients is worth: two comparisons of models by a metric, from predictions.
 
-The first compares what adaptation gains outside and inside the CareVue subset: AUROCs inside and outside are over the
-classes (of a multiclass task, pairs of classes) that both groups define, in each resample anew, and of which both have
-enough positives and negatives. The second compares pretraining on unfiltered notes with pretraining on as many without
-held-out patients. Standard errors are of patients, and of seeds where there are several: what seeds add is the spread
-of differences by seed, pooled over both groups of a task. Counts that may not be published
+The first compares what adaptation gains outside and inside the CareVue subset: metrics inside and outside are over the
+classes (AUROC of a multiclass task: pairs of classes) that both groups define, in each resample anew, and of which both
+have enough positives and negatives. The second compares pretraining on unfiltered notes with pretraining on as many
+without held-out patients. Standard errors are of patients, and of seeds where there are several: what seeds add is the
+spread of differences by seed, pooled over both groups of a task. Counts that may not be published
 (`clinical_peft.disclosure.groups`, over all tasks) are None, with the metrics of such a group; those are
 rounded to `DIGITS` digits. `clinical_peft.metrics.contamination_records` says what contamination.json holds.
 """
@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from clinical_peft.disclosure.counts import (
+    COARSE_DIGITS,
     DIGITS,
     FEWEST_IN_PAIRS,
     HIDDEN,
@@ -32,7 +31,8 @@ from clinical_peft.disclosure.counts import (
 from clinical_peft.disclosure.groups import Decision, Members, decide
 from clinical_peft.errors import DataError
 from clinical_peft.files import write_json
-from clinical_peft.metrics.areas import areas_by_class, over_shared, scored_classes, weigh
+from clinical_peft.metrics.areas import over_shared, scored_classes, weigh
+from clinical_peft.metrics.carevue_subset import is_inside, read_membership
 from clinical_peft.metrics.comparison_records import coarsened
 from clinical_peft.metrics.comparisons import SeedVariances, Total, correct_over_table, seed_variances
 from clinical_peft.metrics.contamination_records import (
@@ -46,15 +46,16 @@ from clinical_peft.metrics.contamination_records import (
     Membership,
     TestedGap,
 )
+from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.predictions import Predictions
-from clinical_peft.metrics.registry import compute_metrics, find_metric
+from clinical_peft.metrics.registry import COMPARED, compute_metrics
 from clinical_peft.metrics.resampling import patient_weights, percentile_interval, undefined
-from clinical_peft.metrics.runs import read_runs
+from clinical_peft.metrics.runs import RunFiles, read_runs
 from clinical_peft.metrics.subgroup_gaps import task_members
+from clinical_peft.metrics.weighted import WeightedPredictions
 
 INSIDE, OUTSIDE = "inside", "outside"
 GAIN = "gain"
-AUROC = find_metric("auroc")
 NO_CLASS = "no class has both labels inside and outside the subset"
 NO_CLASS_AT_ALL = "no class has both labels among the test admissions"
 
@@ -80,9 +81,7 @@ class ComparedModels:
 
 
 def measure_contamination(
-    metrics: Sequence[Path],
-    predictions: Sequence[Path],
-    classes: Mapping[str, Path],
+    files: RunFiles,
     membership: Path,
     source: Path,
     *,
@@ -91,13 +90,12 @@ def measure_contamination(
     bootstrap_seed: int,
     output: Path,
     level: float = 0.95,
+    metric: Metric = COMPARED,
 ) -> Contamination:
     """Compare gains inside and outside the CareVue subset, and the two corpora of mode ``disjoint``.
 
     Args:
-        metrics: Metrics files of all runs of the compared models; those of other models are passed over.
-        predictions: Predictions files in the same order.
-        classes: Label space of each task, a JSON list.
+        files: Files of all runs of the compared models; those of other models are passed over.
         membership: cohorts/carevue.parquet: subject_id, in_subset.
         source: cohorts/carevue.json, which says where membership comes from.
         models: Which models are compared.
@@ -105,6 +103,7 @@ def measure_contamination(
         bootstrap_seed: Seed of the resamples.
         output: JSON file to write.
         level: Coverage of the intervals.
+        metric: The metric by which models are compared.
 
     Returns:
         What the file holds.
@@ -118,12 +117,12 @@ def measure_contamination(
     wanted = (models.unadapted, models.adapted, models.matched, models.disjoint)
     stated: dict[str, dict[str, Any]] = {}
     unsized: set[str] = set()
-    for run, splits in read_runs(metrics, predictions, classes, models=wanted):
+    for run, splits in read_runs(files, metric, models=wanted):
         runs[run.model, run.task].append(splits["test"])
         stated[run.task] = {name: getattr(run, name) for name in ("task", "protocol", "cohort_sha256")}
         unsized |= {run.task} if has_hidden(run.n["test"]) else set()
     subset = read_membership(membership)
-    draw: dict[str, Any] = {"resamples": resamples, "bootstrap_seed": bootstrap_seed, "level": level}
+    draw: dict[str, Any] = {"resamples": resamples, "bootstrap_seed": bootstrap_seed, "level": level, "metric": metric}
     carevue, disjoint = [], []
     pairs = {task: _pair(runs, models.unadapted, models.adapted, task) for task in sorted(stated)}
     places = {task: is_inside(first[0].subject_id, subset, str(membership)) for task, (first, _) in pairs.items()}
@@ -136,7 +135,7 @@ def measure_contamination(
         if task in unsized:
             effect = replace(coarsened(effect, DIGITS), admissions=None, patients=None)
         if without[0].type == "multiclass" and few(without[0].target.sum(axis=0).tolist()):
-            effect = coarsened(effect)
+            effect = coarsened(effect, DIGITS if metric.when_few == "decisions" else COARSE_DIGITS)
         disjoint.append(CorpusComparison(**facts, matched=models.matched, disjoint=models.disjoint, **vars(effect)))
     carevue, disjoint = _corrected(carevue, disjoint)
     result = Contamination(
@@ -146,6 +145,7 @@ def measure_contamination(
         membership=Membership.read(source),
         carevue=carevue,
         disjoint=disjoint,
+        metric=metric.name,
     )
     write_json(output, result.to_json())
     return result
@@ -170,42 +170,6 @@ def _corrected(
     )
 
 
-def read_membership(path: Path) -> dict[int, bool]:
-    """Read which test patients belong to the CareVue subset.
-
-    Raises:
-        DataError: The file is missing or lacks a column.
-    """
-    try:
-        table = pq.read_table(path)
-    except (FileNotFoundError, pa.ArrowInvalid):
-        raise DataError(f"{path}: expected patients of the CareVue subset, found none; build the file again") from None
-    missing = {"subject_id", "in_subset"} - set(table.column_names)
-    if missing:
-        raise DataError(f"{path}: expected the columns subject_id and in_subset; missing: {', '.join(sorted(missing))}")
-    return dict(zip(table["subject_id"].to_pylist(), table["in_subset"].to_pylist(), strict=True))
-
-
-def is_inside(subject_id: np.ndarray, subset: Mapping[int, bool], place: str) -> np.ndarray:
-    """Which rows are of patients inside the subset, bool of shape (N,).
-
-    Args:
-        subject_id: Patient of each row, int64 of shape (N,).
-        subset: Membership by patient.
-        place: Where membership was read, for the message of an error.
-
-    Raises:
-        DataError: Membership of a patient is unknown.
-    """
-    unknown = sum(int(subject) not in subset for subject in np.unique(subject_id))
-    if unknown:
-        raise DataError(
-            f"{place}: expected every test patient, found {unknown} missing; the predictions and this file are of "
-            "different cohorts: build both again"
-        )
-    return np.array([subset[int(subject)] for subject in subject_id], dtype=bool)
-
-
 def compare_gains(
     unadapted: Sequence[Predictions],
     adapted: Sequence[Predictions],
@@ -214,6 +178,7 @@ def compare_gains(
     resamples: int,
     bootstrap_seed: int,
     level: float = 0.95,
+    metric: Metric = COMPARED,
     decision: Decision | None = None,
 ) -> Gains:
     """Compare what adaptation gains outside the CareVue subset and inside it.
@@ -227,6 +192,7 @@ def compare_gains(
         resamples: Bootstrap resamples of the patients.
         bootstrap_seed: Their seed.
         level: Coverage of the intervals.
+        metric: The metric that is compared; predictions carry the threshold that it may need.
         decision: What may be published of the two groups; None for a task that stands alone.
 
     Returns:
@@ -243,13 +209,14 @@ def compare_gains(
         for name, place in rows.items()
     }
     why = None if decision.outcomes >= rows.keys() else HIDDEN
-    why = why or (None if _defined(example, shared) else NO_CLASS)
+    why = why or (None if _defined(example, shared, metric) else NO_CLASS)
     result = Gains(seeds=len(unadapted), classes=int(shared.sum()), groups=groups, undefined=why)
     if why is not None:
         return result
-    weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
+    weights = _weights(example, resamples, bootstrap_seed)
     before, after = (
-        np.stack([_by_group(run, rows, weights, shared) for run in runs], axis=1) for runs in (unadapted, adapted)
+        np.stack([_by_group(run, rows, weights, shared, metric) for run in runs], axis=1)
+        for runs in (unadapted, adapted)
     )
     gains = dict(zip(rows, after - before, strict=True))
     by_seed = {name: gain[:, 0].tolist() for name, gain in gains.items()}
@@ -275,6 +242,7 @@ def compare_corpora(
     resamples: int,
     bootstrap_seed: int,
     level: float = 0.95,
+    metric: Metric = COMPARED,
 ) -> CorpusEffect:
     """Compare pretraining on unfiltered notes with pretraining without held-out patients, on the same patients.
 
@@ -284,6 +252,7 @@ def compare_corpora(
         resamples: Bootstrap resamples of the patients.
         bootstrap_seed: Their seed.
         level: Coverage of the intervals.
+        metric: As for `compare_gains`.
 
     Returns:
         What `CorpusEffect` holds, p-values not yet adjusted.
@@ -299,22 +268,23 @@ def compare_corpora(
         seeds=len(disjoint),
         classes=int(compared.sum()),
         **(dict.fromkeys(counts) if hidden else counts),
-        auroc={"matched": None, "disjoint": None},
+        means={"matched": None, "disjoint": None},
         undefined=why,
     )
     if why is not None:
         return result
-    weights = _with_estimate(patient_weights(example.subject_id, resamples=resamples, seed=bootstrap_seed))
+    weights = _weights(example, resamples, bootstrap_seed)
     without, unfiltered = (
-        np.stack([compute_metrics([AUROC], one, weights)[AUROC.name] for one in runs]) for runs in (disjoint, matched)
+        np.stack([compute_metrics([metric], one, weights, cutoff=one.cutoff)[metric.name] for one in runs])
+        for runs in (disjoint, matched)
     )
-    areas: dict[str, Estimate | None] = {
+    means: dict[str, Estimate | None] = {
         "matched": _estimate(unfiltered.mean(axis=0), level),
         "disjoint": _estimate(without.mean(axis=0), level),
     }
     by_seed = unfiltered - without
     difference = _tested(by_seed, level, seed_variances({GAIN: by_seed[:, 0].tolist()}))
-    return replace(result, auroc=areas, difference=difference)
+    return replace(result, means=means, difference=difference)
 
 
 def _pair(runs: Runs, first: str, second: str, task: str) -> tuple[Sequence[Predictions], Sequence[Predictions]]:
@@ -329,8 +299,9 @@ def _pair(runs: Runs, first: str, second: str, task: str) -> tuple[Sequence[Pred
     return pair
 
 
-def _with_estimate(weights: np.ndarray) -> np.ndarray:
+def _weights(data: Predictions, resamples: int, seed: int) -> np.ndarray:
     """Weights of shape (N, 1 + R): every row once, then the resamples."""
+    weights = patient_weights(data.subject_id, resamples=resamples, seed=seed, source=data.source)
     return np.concatenate([np.ones((len(weights), 1), np.uint8), weights], axis=1)
 
 
@@ -344,16 +315,23 @@ def _members(data: Predictions, inside: np.ndarray) -> Members:
     return task_members(data, np.where(inside, INSIDE, OUTSIDE))
 
 
-def _defined(data: Predictions, compared: np.ndarray) -> bool:
+def _defined(data: Predictions, compared: np.ndarray, metric: Metric) -> bool:
+    """Whether enough classes may be compared; a metric of all classes together needs them all."""
+    if metric.by_class is None:
+        return bool((compared | ~data.target.any(axis=0)).all())
     return int(compared.sum()) >= (FEWEST_IN_PAIRS if data.type == "multiclass" else 1)
 
 
-def _by_group(data: Predictions, rows: Mapping[str, np.ndarray], weights: np.ndarray, shared: np.ndarray) -> np.ndarray:
-    """AUROC of each group of rows over the classes that all may show, float64 of shape (G, 1 + R)."""
+def _by_group(
+    data: Predictions, rows: Mapping[str, np.ndarray], weights: np.ndarray, shared: np.ndarray, metric: Metric
+) -> np.ndarray:
+    """The metric of each group of rows over the classes that all may show, float64 of shape (G, 1 + R)."""
     parts = [(data.of_rows(place), weights[place]) for place in rows.values()]
-    areas = [areas_by_class(part, weigh(part, drawn)) for part, drawn in parts]
-    kept = [{columns: found for columns, found in one.items() if shared[list(columns)].all()} for one in areas]
-    return np.stack(over_shared(*kept, width=weights.shape[1]))
+    among = shared if metric.by_class is not None else np.ones_like(shared)
+    found = [
+        metric.by_classes(WeightedPredictions(part, weigh(part, drawn), part.cutoff), among) for part, drawn in parts
+    ]
+    return np.stack(over_shared(*found, width=weights.shape[1]))
 
 
 def _counts(data: Predictions, *, counted: bool = True, compared: bool = True) -> dict[str, Any]:
@@ -366,7 +344,7 @@ def _counts(data: Predictions, *, counted: bool = True, compared: bool = True) -
 
 
 def _rounded_groups(gains: Gains) -> Gains:
-    """Gains with AUROCs, differences and intervals no finer than metrics of groups may be."""
+    """Gains with metrics, differences and intervals no finer than metrics of groups may be."""
 
     def rounded(value: Any) -> Any:
         if isinstance(value, Mapping):

@@ -1,11 +1,13 @@
 """Records of contamination.json: what pretraining on the notes of test patients is worth.
 
-Differences and gains are of AUROC, each the mean over seeds; `undefined` says why there are none, or is None.
+Differences and gains are of the compared metric, each the mean over seeds; `undefined` says why there are none, or is
+None.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from clinical_peft.metrics.comparison_records import Uncertainty
+from clinical_peft.metrics.comparison_records import Uncertainty, with_metric
 from clinical_peft.metrics.records import Ends, Record
 
 
@@ -44,8 +46,8 @@ class GroupGain:
         admissions: Test admissions of the group.
         patients: Their patients.
         positives: Rows of the second class of a binary task.
-        unadapted: AUROC without the clinical adapter.
-        adapted: AUROC with it.
+        unadapted: The metric without the clinical adapter.
+        adapted: The metric with it.
         gain: Adapted minus unadapted.
     """
 
@@ -97,7 +99,7 @@ class CorpusEffect(Record):
         admissions: Test admissions.
         patients: Their patients.
         positives: Rows of the second class of a binary task.
-        auroc: AUROC of `matched` (unfiltered) and `disjoint` pretraining.
+        means: The metric after `matched` (unfiltered) and `disjoint` pretraining.
         difference: Matched minus disjoint.
         undefined: Why there is no difference.
     """
@@ -107,7 +109,7 @@ class CorpusEffect(Record):
     admissions: int | None
     patients: int | None
     positives: int | None
-    auroc: dict[str, Estimate | None]
+    means: dict[str, Estimate | None]
     difference: TestedGap | None = None
     undefined: str | None = None
 
@@ -133,7 +135,7 @@ class Membership(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Contamination(Record):
-    """contamination.json.
+    """contamination.json, in which `means` of the corpora stand under the name of the compared metric.
 
     Attributes:
         level: Coverage of the intervals.
@@ -142,6 +144,7 @@ class Contamination(Record):
         membership: Source of the CareVue subset.
         carevue: Gains, by task.
         disjoint: Effects of the corpora, by task.
+        metric: Name of the compared metric.
     """
 
     level: float
@@ -150,3 +153,10 @@ class Contamination(Record):
     membership: Membership
     carevue: list[GainComparison]
     disjoint: list[CorpusComparison]
+    metric: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        content = super().to_json()
+        metric = content.pop("metric")
+        return content | {"disjoint": [with_metric(row, metric, of="means") for row in content["disjoint"]]}

@@ -15,7 +15,7 @@ from clinical_peft.metrics.curves import GRID, between_points, ranges_of_scores,
 from clinical_peft.metrics.predictions import read_classes, read_predictions
 from clinical_peft.metrics.resampling import patient_weights
 from clinical_peft.models.scores import Link
-from clinical_peft.tasks import find_task
+from clinical_peft.tasks import Task
 
 BINS = 512
 
@@ -36,7 +36,7 @@ class Bands:
 def curve_bands(
     predictions: Sequence[Path],
     classes: Path,
-    task: str,
+    task: Task,
     *,
     resamples: int,
     seed: int,
@@ -50,17 +50,18 @@ def curve_bands(
     Args:
         predictions: Predictions files of the seeds.
         classes: JSON list, the ordered label space.
-        task: Name of the task.
+        task: The task.
         resamples: Number of resamples R.
         seed: Seed of the study's bootstrap.
         level: Coverage at each point of the grid.
         link: As for `clinical_peft.metrics.predictions.read_predictions`.
     """
-    space, kind = read_classes(classes), find_task(task).type
+    space, kind = read_classes(classes), task.type
     rates, precisions = [], []
     for path in predictions:
         data = read_predictions(path, space, kind, link=link, patients_apart=False)["test"]
-        weights = patient_weights(data.subject_id, resamples=resamples, seed=seed).astype(np.float64)
+        weights = patient_weights(data.subject_id, resamples=resamples, seed=seed, source=data.source)
+        weights = weights.astype(np.float64)
         for scores, positive in rankings(data):
             found = published_resamples(scores, positive, weights)
             if found is not None:

@@ -15,7 +15,7 @@ from clinical_peft.disclosure.counts import merged_ranges, publishable_classes
 from clinical_peft.metrics.areas import scored_classes
 from clinical_peft.metrics.predictions import Predictions, read_classes, read_predictions
 from clinical_peft.models.scores import Link
-from clinical_peft.tasks import find_task
+from clinical_peft.tasks import Task
 
 GRID = np.linspace(0, 1, 101)
 
@@ -94,16 +94,16 @@ def between_points(hits: np.ndarray, false_alarms: np.ndarray) -> tuple[np.ndarr
     return rate, found / (found + alarms)
 
 
-def mean_curves(predictions: Sequence[Path], classes: Path, task: str, *, link: Link | None = None) -> Curves | None:
+def mean_curves(predictions: Sequence[Path], classes: Path, task: Task, *, link: Link | None = None) -> Curves | None:
     """A model's test curves, averaged over seeds (and, for a multiclass task, over classes); None for too few rows.
 
     Args:
         predictions: Predictions files of the seeds.
         classes: JSON list, the ordered label space.
-        task: Name of the task.
+        task: The task.
         link: As for `clinical_peft.metrics.predictions.read_predictions`.
     """
-    space, kind = read_classes(classes), find_task(task).type
+    space, kind = read_classes(classes), task.type
     curves = [
         curve
         for path in predictions

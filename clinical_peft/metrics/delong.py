@@ -20,12 +20,12 @@ class Placements:
     Attributes:
         values: Contributions, float64 of shape (N,).
         positive: True where the admission is positive, of shape (N,).
-        subject_id: Patient of each admission, of shape (N,).
+        patient: Key of each admission's patient, of shape (N,).
     """
 
     values: np.ndarray
     positive: np.ndarray
-    subject_id: np.ndarray
+    patient: np.ndarray
 
 
 @dataclass(frozen=True)

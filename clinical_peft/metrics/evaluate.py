@@ -12,11 +12,12 @@ from clinical_peft.files import sha256_file, write_json
 from clinical_peft.metrics.areas import HEAD_ABOVE, TAIL_BELOW, frequency_bands, scored_classes
 from clinical_peft.metrics.calibration import BINS
 from clinical_peft.metrics.cohort_check import check_against_cohort, read_cohort, train_positives
-from clinical_peft.metrics.cutoffs import choose_cutoff
+from clinical_peft.metrics.cutoffs import choose_cutoff, log_odds_of
+from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.predictions import Predictions, read_classes, read_predictions
 from clinical_peft.metrics.published_run import publish, published_labels, published_positives
 from clinical_peft.metrics.records import Band, Bins, Bootstrap, FrequencyBands, RunMetrics, Threshold
-from clinical_peft.metrics.registry import compute_metrics, find_metric, metrics_of
+from clinical_peft.metrics.registry import COMPARED, compute_metrics, find_metric, metrics_of
 from clinical_peft.metrics.replicates import run_key, write_replicates
 from clinical_peft.metrics.resampling import (
     bca_interval,
@@ -28,7 +29,7 @@ from clinical_peft.metrics.resampling import (
 )
 from clinical_peft.metrics.variants import variants
 from clinical_peft.models.scores import link_of, sigmoid
-from clinical_peft.tasks import TaskType, find_task
+from clinical_peft.tasks import Task, TaskType
 
 STRICT_LEVEL = 0.99
 AUROC = find_metric("auroc")
@@ -40,7 +41,7 @@ def evaluate(
     predictions: Path,
     classes: Path,
     *,
-    task: str,
+    task: Task,
     job: Mapping[str, Any],
     protocol: str,
     cohort_sha256: str,
@@ -56,13 +57,14 @@ def evaluate(
     patients_apart: bool = True,
     level: float = 0.95,
     threshold: float | None = None,
+    metric: Metric = COMPARED,
 ) -> RunMetrics:
     """Score a run's validation and test predictions and write its metrics file.
 
     Args:
         predictions: Predictions file, see `clinical_peft.metrics.predictions`.
         classes: JSON list, the ordered label space.
-        task: Name of the task.
+        task: The task.
         job: The resolved recipe; its `model` names the run, its `switches` the deviations of training.
         protocol: What all switches, those of the data too, amount to; see `clinical_peft.config.ablations`.
         cohort_sha256: Checksum of the cohort that was predicted.
@@ -75,28 +77,31 @@ def evaluate(
             the computation.
         cohort: The cohort, to check the predictions against and to count labels in training; without it neither.
         hidden_splits: Splits whose number of admissions may not be published beside those of the study's other tasks,
-            from `clinical_peft.disclosure.splits.hidden_splits`.
+            from `clinical_peft.data.hidden_splits.hidden_splits`.
         hidden_positives: Splits whose numbers of positives may not be published, from
             `clinical_peft.disclosure.ablations.hidden_counts`; they are among the hidden splits.
         patients_apart: As for `clinical_peft.metrics.predictions.read_predictions`.
         level: Coverage of `intervals`; 99 % intervals are always stored as well.
         threshold: Fixed decision threshold for F1 (the paper: 0.5), or None to choose it on the validation split.
+        metric: The metric by which the study compares models; one that not every study has is added for it.
 
     Returns:
         What the metrics file holds, without what may not be published (`published_run.publish`).
 
     Raises:
+        ConfigError: The task has no such metric.
         DataError: The predictions are malformed or not those of the cohort.
     """
-    kind = find_task(task).type
+    metric.refuse_without(task)
+    kind = task.type
     link = link_of(kind, job.get("switches", {}))
     space = read_classes(classes)
     splits = read_predictions(predictions, space, kind, link=link, patients_apart=patients_apart)
     test = splits["test"]
     frequency = _check_and_count(splits, cohort, predictions) if cohort else None
     bands = None if frequency is None else frequency_bands(frequency)
-    cutoff = choose_cutoff(splits["validation"]) if threshold is None else _log_odds(threshold)
-    scored = metrics_of(kind, len(space), has_bands=bands is not None)
+    cutoff = choose_cutoff(splits["validation"]) if threshold is None else log_odds_of(threshold)
+    scored = metrics_of(kind, len(space), has_bands=bands is not None, compared=metric)
     metrics = {
         name: _finite(compute_metrics(scored, split, cutoff=cutoff, bands=bands)) for name, split in splits.items()
     }
@@ -105,9 +110,9 @@ def evaluate(
         for name, split in splits.items():
             found = compute_metrics([AUROC], split.scored_by("sigmoid"))
             metrics[name][AUROC_SIGMOID] = _finite(found)["auroc"]
-    drawn = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed)
+    drawn = patient_weights(test.subject_id, resamples=resamples, seed=bootstrap_seed, source=test.source)
     values = replicate(scored, test, drawn, cutoff=cutoff, bands=bands)
-    without = leave_out_weights(test.subject_id, seed=bootstrap_seed)
+    without = leave_out_weights(test.subject_id, seed=bootstrap_seed, source=test.source)
     left_out = replicate(scored, test, without, cutoff=cutoff, bands=bands)
     bca = {
         name: bca_interval(_number(metrics["test"][name]), found, left_out[name], level)
@@ -115,7 +120,7 @@ def evaluate(
     }
     run = RunMetrics(
         model=job["model"],
-        task=task,
+        task=task.name,
         seed=seed,
         task_type=kind,
         metrics=metrics,
@@ -186,8 +191,3 @@ def _threshold_record(kind: TaskType, cutoff: float | None, fixed: float | None)
         return Threshold(value=None, log_odds=None, chosen_on="highest score")
     value, chosen_on = (float(sigmoid(cutoff)), "validation") if fixed is None else (fixed, "fixed")
     return Threshold(value=value, log_odds=cutoff if math.isfinite(cutoff) else None, chosen_on=chosen_on)
-
-
-def _log_odds(probability: float) -> float:
-    with np.errstate(divide="ignore"):
-        return float(np.log(probability) - np.log1p(-probability))

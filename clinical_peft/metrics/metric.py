@@ -8,12 +8,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from clinical_peft.disclosure.counts import WhenFew
+from clinical_peft.errors import ConfigError
+from clinical_peft.metrics.areas import ByClass
 from clinical_peft.metrics.delong import Placements
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighted import WeightedPredictions
-from clinical_peft.tasks import TaskType
+from clinical_peft.tasks import Task, TaskType
 
 Compute = Callable[[WeightedPredictions], np.ndarray]
+ComputeByClass = Callable[[WeightedPredictions, np.ndarray], ByClass]
 Direction = Literal["higher", "lower", "nearer 0", "nearer 1"]
 ALL_TYPES: tuple[TaskType, ...] = get_args(TaskType)
 LAST = 100
@@ -39,8 +42,13 @@ class Metric:
         least_classes: Fewest classes of a task that has it.
         needs_both_outcomes: Whether it leaves out classes without a positive or without a negative row.
         band: Band of training frequency over whose labels it is a mean, or None.
+        is_default: Whether every study has it; any other metric stands only where it is the compared one.
+        judges_decisions: Whether it asks if decisions are right, so that it depends on a threshold.
+        by_class: What it is the mean of, of the classes that are true in a mask of shape (K,): values by class, or by
+            pair of classes, that the rows define; None for a metric of all classes together.
         placements: Contribution of each row of a binary task, for a metric whose variance DeLong's method gives;
             returns None where it is undefined.
+        chance: Its expected value for scores that know nothing, whatever the shares of the classes; None without one.
         place: Order among metrics; equal ones stand in the order of their definition.
     """
 
@@ -57,7 +65,11 @@ class Metric:
     least_classes: int = 2
     needs_both_outcomes: bool = False
     band: str | None = None
+    is_default: bool = True
+    judges_decisions: bool = False
+    by_class: ComputeByClass | None = None
     placements: Callable[[Predictions], Placements | None] | None = None
+    chance: float | None = None
     place: int = LAST
 
     def __post_init__(self) -> None:
@@ -86,6 +98,32 @@ class Metric:
     def is_for(self, kind: TaskType, classes: int, *, has_bands: bool) -> bool:
         """Whether a task of a type, with so many classes, has it; `has_bands`: labels in training were counted."""
         return kind in self.types and classes >= self.least_classes and (self.band is None or has_bands)
+
+    def by_classes(self, weighted: WeightedPredictions, among: np.ndarray) -> ByClass:
+        """Values that the metric is the mean of, of some classes alone.
+
+        Args:
+            weighted: Predictions of K classes.
+            among: Classes that may be used, bool of shape (K,).
+
+        Returns:
+            Values by class or pair of classes; of a metric of all classes together, one value by all of them, and none
+            where some may not be used.
+        """
+        if self.by_class is not None:
+            return self.by_class(weighted, among)
+        return {tuple(range(len(among))): self.compute(weighted)} if among.all() else {}
+
+    def refuse_without(self, task: Task) -> None:
+        """Refuse a task whose models cannot be compared by this metric.
+
+        Raises:
+            ConfigError: Tasks of its type have no such metric.
+        """
+        if task.type not in self.types:
+            raise ConfigError(
+                f"evaluation.metric: {task.type} task {task.name} has no {self.name}; choose auroc, auprc or f1_macro"
+            )
 
 
 DEFINED: list[Metric] = []

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinical_peft.data.hash_split import HELD_OUT_SPLITS
+from clinical_peft.data.patients import distinct_ids, id_array, patient_keys, source_of
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
 from clinical_peft.models.scores import Link, default_link, log_odds, sigmoid
@@ -36,14 +37,16 @@ class Predictions:
     Attributes:
         type: Kind of label.
         classes: Ordered label space of length K.
-        hadm_id: Admissions, int64 of shape (N,).
-        subject_id: Patients, int64 of shape (N,).
+        hadm_id: Admissions, of shape (N,): int64, or strings where a study's own table has strings.
+        subject_id: Patients, likewise.
         target: True where an admission belongs to a class, bool of shape (N, K); one per row unless multilabel.
         scores: Probabilities, float64 of shape (N, K); rows of a single-label task sum to one.
         log_odds: Log-odds of every class against the rest, finite float64 of shape (N, K). They order the rows as the
             scores do, and still distinguish what rounds to 0 or 1 as a probability.
         logits: Logits, float32 of shape (N, K).
         labels_outside_classes: Labels of a multilabel task that the label space does not hold; they cannot be scored.
+        source: The own table of the study that the ids stand in; None for MIMIC.
+        cutoff: Decision threshold that was chosen for these rows, in log-odds; None to predict the highest score.
     """
 
     type: TaskType
@@ -55,6 +58,8 @@ class Predictions:
     log_odds: np.ndarray
     logits: np.ndarray
     labels_outside_classes: int = 0
+    source: str | None = None
+    cutoff: float | None = None
 
     @classmethod
     def of_logits(cls, logits: np.ndarray, *, link: Link, **fields: Any) -> "Predictions":
@@ -75,6 +80,16 @@ class Predictions:
     def patients(self) -> int:
         """Number of distinct patients."""
         return len(np.unique(self.subject_id))
+
+    @property
+    def patient_keys(self) -> np.ndarray:
+        """Keys of the patients over all sources, uint64 of shape (N,); see `clinical_peft.data.patients`."""
+        return patient_keys(self.subject_id, self.source)
+
+    @property
+    def admissions(self) -> np.ndarray:
+        """Ids of the admissions over all sources, of shape (N,): int64, or strings for an own table."""
+        return np.asarray(distinct_ids(self.hadm_id.tolist(), self.source))
 
     def with_scores(self, scores: np.ndarray) -> "Predictions":
         """The same rows with other probabilities of shape (N, K), kept away from 0 and 1 in their log-odds."""
@@ -165,10 +180,10 @@ def _read_table(path: Path) -> pa.Table:
     for name in ("hadm_id", "subject_id"):
         if empty := table.column(name).null_count:
             raise DataError(
-                f"{path}, column {name}: expected a number in every row, found {empty:,} rows without one; predict "
+                f"{path}, column {name}: expected an id in every row, found {empty:,} rows without one; predict "
                 "the cohort again"
             )
-    ids = table.column("hadm_id").to_numpy()
+    ids = id_array(table.column("hadm_id"))
     repeated = np.flatnonzero(ids[1:] == ids[:-1])
     if len(repeated):
         raise DataError(
@@ -197,10 +212,11 @@ def _split(table: pa.Table, classes: tuple[Any, ...], kind: TaskType, link: Link
         link=link,
         type=kind,
         classes=classes,
-        hadm_id=table.column("hadm_id").to_numpy(),
-        subject_id=table.column("subject_id").to_numpy(),
+        hadm_id=id_array(table.column("hadm_id")),
+        subject_id=id_array(table.column("subject_id")),
         target=target,
         labels_outside_classes=outside,
+        source=source_of(table.schema),
     )
     distance = np.abs(data.scores - scores).max(axis=1)
     if distance.max() > SCORE_TOLERANCE:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure.counts import DIGITS, has_hidden, is_small, shown
+from clinical_peft.disclosure.counts import is_small, shown
 from clinical_peft.errors import DataError
 from clinical_peft.files import write_json
 from clinical_peft.metrics.cells import mean_cell
@@ -18,7 +18,7 @@ from clinical_peft.metrics.comparison_records import (
     ProtocolGap,
     ProtocolGaps,
     ProtocolMean,
-    coarsened,
+    as_published,
 )
 from clinical_peft.metrics.comparisons import Cell, Key, compare_pair, correct_over_table, seed_variances
 from clinical_peft.metrics.metric import Metric
@@ -104,12 +104,7 @@ def measure_protocol_gaps(
             changed=_published_changes(cohort_changes(reference_files.cohort, run.cohort)),
             **vars(compare_pair(*pair, LEVEL)),
         )
-        # Of few cases; a number that is merely near the corrected one is hidden, too, and rounds no further.
-        if any(has_hidden(one.classes_scored["test"]) for one in (reference, ablation)):
-            row = replace(coarsened(row), undefined=None)
-        elif any(has_hidden(one.n["test"]) for one in (reference, ablation)):
-            row = coarsened(row, DIGITS)
-        rows.append(row)
+        rows.append(as_published(row, (reference, ablation), metric))
     corrected = correct_over_table([row.p_total for row in rows])
     result = ProtocolGaps(
         level=LEVEL,
@@ -165,7 +160,7 @@ def cohort_changes(before: Path, after: Path) -> CohortChanges:
     )
 
 
-def _by_admission(path: Path) -> dict[int, tuple[str, Any]]:
+def _by_admission(path: Path) -> dict[int | str, tuple[str, Any]]:
     """Text and label of every admission; the order of several labels does not count."""
     table = pq.read_table(path, columns=["hadm_id", "text", "label"])
     labels = (frozenset(label) if isinstance(label, list) else label for label in table["label"].to_pylist())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from clinical_peft.disclosure.counts import (
+    FEWEST_IN_PAIRS,
     FEWEST_RANKED,
     coarse,
     coarse_figures,
@@ -18,6 +19,7 @@ from clinical_peft.disclosure.counts import (
     unsized_figures,
 )
 from clinical_peft.metrics.areas import class_areas, scored_classes, weigh
+from clinical_peft.metrics.cutoffs import decide
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.records import LabelMetrics, Positives, RunMetrics, Threshold
 from clinical_peft.metrics.registry import METRICS
@@ -67,6 +69,13 @@ def rarest_class(split: Predictions) -> int | None:
     return int(split.target.sum(axis=0).min()) if split.type == "binary" else None
 
 
+def has_spread_hits(split: Predictions) -> bool:
+    """Whether the decisions of a multiclass task are right for so many classes that their share reveals none alone."""
+    if split.type != "multiclass":
+        return False
+    return int((decide(split, None) & split.target).any(axis=0).sum()) >= FEWEST_IN_PAIRS
+
+
 def is_nearly_empty(split: Predictions) -> bool:
     """Whether a class has so few rows that no metric of it is published."""
     rarest = rarest_class(split)
@@ -97,7 +106,9 @@ def publish(
         found = dict(part)
         for split, values in part.items():
             if split in few:
-                found[split] = coarse_figures(values, len(splits[split]), rarest=rarest_class(splits[split]))
+                data = splits[split]
+                is_spread = split not in hidden_splits and has_spread_hits(data)
+                found[split] = coarse_figures(values, len(data), rarest=rarest_class(data), is_spread=is_spread)
             elif split in hidden_splits:
                 found[split] = unsized_figures(values, len(splits[split]))
         return found

@@ -41,7 +41,7 @@ def read_metrics() -> dict[str, Metric]:
 
 
 METRICS = read_metrics()
-MAIN_METRICS = tuple(metric for metric in METRICS.values() if metric.is_main)
+MAIN_METRICS = tuple(metric for metric in METRICS.values() if metric.is_main and metric.is_default)
 
 
 def find_metric(name: str) -> Metric:
@@ -56,12 +56,27 @@ def find_metric(name: str) -> Metric:
 
 
 COMPARED = find_metric("auroc")
-"""The metric by which models are compared."""
+"""The metric by which models are compared where a study names no other."""
 
 
-def metrics_of(kind: TaskType, classes: int, *, has_bands: bool = False) -> tuple[Metric, ...]:
-    """Metrics of a task of a type with so many classes; `has_bands`: labels in training were counted."""
-    return tuple(metric for metric in METRICS.values() if metric.is_for(kind, classes, has_bands=has_bands))
+def main_metrics(compared: Metric) -> tuple[Metric, ...]:
+    """Metrics of table `metrics`, in their order: those of every study, and the compared one."""
+    return tuple(metric for metric in METRICS.values() if metric in MAIN_METRICS or metric is compared)
+
+
+def metrics_of(
+    kind: TaskType, classes: int, *, has_bands: bool = False, compared: Metric = COMPARED
+) -> tuple[Metric, ...]:
+    """Metrics of a task.
+
+    Args:
+        kind: Its type.
+        classes: Number of its classes.
+        has_bands: Whether labels in training were counted.
+        compared: The metric by which the study compares models, which need not be one of every study.
+    """
+    known = (metric for metric in METRICS.values() if metric.is_default or metric is compared)
+    return tuple(metric for metric in known if metric.is_for(kind, classes, has_bands=has_bands))
 
 
 def compute_metrics(

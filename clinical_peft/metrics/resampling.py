@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from clinical_peft.errors import DataError
+from clinical_peft.data.patients import patient_keys
 from clinical_peft.metrics.areas import weigh
 from clinical_peft.metrics.comparison_records import PatientDifference
 from clinical_peft.metrics.metric import Metric
@@ -36,13 +36,14 @@ LEAST_DEFINED = 0.5
 _NORMAL = NormalDist()
 
 
-def patient_weights(subject_id: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
+def patient_weights(subject_id: np.ndarray, *, resamples: int, seed: int, source: str | None = None) -> np.ndarray:
     """How often each row enters each resample.
 
     Args:
-        subject_id: Patient of each row, non-negative int64 of shape (N,).
+        subject_id: Patient of each row, of shape (N,): non-negative int64, or any id of an own table.
         resamples: Number of resamples R.
         seed: Seed of the study's bootstrap.
+        source: The own table that the patients stand in; None for MIMIC.
 
     Returns:
         Counts, uint8 of shape (N, R); rows of one patient have the same counts.
@@ -50,19 +51,20 @@ def patient_weights(subject_id: np.ndarray, *, resamples: int, seed: int) -> np.
     Raises:
         DataError: A patient id is negative.
     """
-    patients, row = _patients(subject_id)
+    patients, row = np.unique(patient_keys(subject_id, source), return_inverse=True)
     counts = np.empty((len(patients), resamples), dtype=np.uint8)
     for index, patient in enumerate(patients):
         counts[index] = _generator(seed, patient).poisson(1.0, resamples)
     return np.asarray(counts[row])
 
 
-def leave_out_weights(subject_id: np.ndarray, *, seed: int) -> np.ndarray:
+def leave_out_weights(subject_id: np.ndarray, *, seed: int, source: str | None = None) -> np.ndarray:
     """Weights that leave out one group of patients at a time.
 
     Args:
         subject_id: As for `patient_weights`.
         seed: Seed of the study's bootstrap.
+        source: As for `patient_weights`.
 
     Returns:
         Zeros and ones, uint8 of shape (N, `GROUPS`).
@@ -70,19 +72,12 @@ def leave_out_weights(subject_id: np.ndarray, *, seed: int) -> np.ndarray:
     Raises:
         DataError: A patient id is negative.
     """
-    patients, row = _patients(subject_id)
+    patients, row = np.unique(patient_keys(subject_id, source), return_inverse=True)
     group = np.array([_generator(seed + 1, patient).integers(GROUPS) for patient in patients], dtype=np.int64)
     return np.asarray(group[row][:, None] != np.arange(GROUPS)).astype(np.uint8)
 
 
-def _patients(subject_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    patients, row = np.unique(subject_id, return_inverse=True)
-    if len(patients) and patients[0] < 0:
-        raise DataError("expected non-negative subject_id, found a negative one")
-    return patients, row
-
-
-def _generator(seed: int, patient: int) -> np.random.Generator:
+def _generator(seed: int, patient: np.uint64) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, patient], dtype=np.uint64)))
 
 

@@ -1,15 +1,40 @@
 """The runs of a table: reading them, and whether they may stand in one."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
+from clinical_peft.metrics.cutoffs import choose_cutoff, log_odds_of
+from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.predictions import Predictions, read_classes, read_predictions
-from clinical_peft.metrics.records import RunMetrics
+from clinical_peft.metrics.records import RunMetrics, Threshold
 from clinical_peft.models.scores import link_of
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Files of the runs of a study, one run a model, task and seed.
+
+    Attributes:
+        metrics: Metrics files.
+        predictions: Predictions files in the same order.
+        classes: Label space of each task, a JSON list.
+    """
+
+    metrics: Sequence[Path]
+    predictions: Sequence[Path]
+    classes: Mapping[str, Path]
+
+
+def run_files(metrics: Iterable[str], predictions: Iterable[str], classes: Mapping[str, str]) -> RunFiles:
+    """Take the files of runs from their paths as text, as rules give them."""
+    return RunFiles(
+        list(map(Path, metrics)), list(map(Path, predictions)), {task: Path(path) for task, path in classes.items()}
+    )
 
 
 def check_comparable(runs: Sequence[RunMetrics], places: Sequence[Path]) -> None:
@@ -119,30 +144,42 @@ def read_scored(run: RunMetrics, place: Path, predictions: Path, classes: Mappin
 
 
 def read_runs(
-    metrics: Sequence[Path],
-    predictions: Sequence[Path],
-    classes: Mapping[str, Path],
-    *,
-    models: Collection[str] | None = None,
+    files: RunFiles, metric: Metric, *, models: Collection[str] | None = None
 ) -> Iterator[tuple[RunMetrics, dict[str, Predictions]]]:
     """Read runs that may stand in one table, by task, model and seed, one after the other.
 
     Args:
-        metrics: Metrics files.
-        predictions: Predictions files in the same order.
-        classes: As for `read_scored`.
+        files: Files of the runs.
+        metric: What is computed of the predictions.
         models: Models whose runs are read; None for all.
 
     Yields:
-        A metrics file, and the predictions that it scored by split.
+        A metrics file, and the predictions that it scored by split, each with the threshold of the run where the metric
+        judges decisions.
 
     Raises:
         DataError: As for `check_comparable`, before anything is read, and for `read_scored`; or the lists of files
             differ in length.
     """
-    check_pairs(metrics, predictions, "metrics and predictions")
-    found = [(RunMetrics.read(place), place, path) for place, path in zip(metrics, predictions, strict=True)]
+    check_pairs(files.metrics, files.predictions, "metrics and predictions")
+    pairs = zip(files.metrics, files.predictions, strict=True)
+    found = [(RunMetrics.read(place), place, path) for place, path in pairs]
     found = [item for item in found if models is None or item[0].model in models]
     check_comparable([run for run, _, _ in found], [place for _, place, _ in found])
     for run, place, path in sorted(found, key=lambda item: (item[0].task, item[0].model, item[0].seed)):
-        yield run, read_scored(run, place, path, classes)
+        splits = read_scored(run, place, path, files.classes)
+        yield run, with_cutoff(splits, run.threshold) if metric.judges_decisions else splits
+
+
+def with_cutoff(splits: Mapping[str, Predictions], threshold: Threshold | None = None) -> dict[str, Predictions]:
+    """Give predictions the threshold that decides.
+
+    Args:
+        splits: Predictions of `validation`, on which a threshold is chosen, and of other splits.
+        threshold: That of their run, which may be fixed; None to choose one.
+    """
+    if threshold is not None and threshold.chosen_on == "fixed" and threshold.value is not None:
+        cutoff: float | None = log_odds_of(threshold.value)
+    else:
+        cutoff = choose_cutoff(splits["validation"])
+    return {name: replace(split, cutoff=cutoff) for name, split in splits.items()}

@@ -51,13 +51,14 @@ class SubgroupGap:
         protocol: What all switches amount to.
         cohort_sha256: Checksum of the cohort.
         seeds: Number of seeds.
-        classes: Classes that the compared AUROCs are of.
+        classes: Classes that the compared metric is of.
         classes_with_few: Classes that both groups have and that are dropped because one of them has few positives or
             negatives.
-        figures: AUROC, Brier score and calibration intercept of the group, by name.
-        gaps: Group minus reference, by name; AUROC over the classes, of a multiclass task the pairs of at least three.
-        undefined: Resamples without the AUROC gap.
-        p_value: P-value of the AUROC gap.
+        figures: The compared metric, Brier score and calibration intercept of the group, by name.
+        gaps: Group minus reference, by name; the compared metric over the classes, an AUROC of a multiclass task over
+            the pairs of at least three.
+        undefined: Resamples without the gap of the compared metric.
+        p_value: P-value of that gap.
         p_holm: `p_value` adjusted over the whole file.
         significant: Whether that is significant.
         suppressed: Why there are no metrics and gaps; None where there are.

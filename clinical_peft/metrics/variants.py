@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from clinical_peft.metrics.areas import scored_classes
-from clinical_peft.metrics.cutoffs import EVEN, choose_cutoff
+from clinical_peft.metrics.cutoffs import choose_cutoff
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.registry import compute_metrics, find_metric
+from clinical_peft.models.decisions import EVEN
 
 F1_MACRO = find_metric("f1_macro")
 VARIANT_METRICS = (find_metric("auroc"), find_metric("auprc"), find_metric("f1_micro"), F1_MACRO)

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from clinical_peft.metrics.areas import Areas, class_areas, pair_areas, scored_classes
-from clinical_peft.metrics.cutoffs import predicted
+from clinical_peft.metrics.areas import Areas, class_areas, scored_classes
+from clinical_peft.metrics.cutoffs import decide
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighting import Weighting
 from clinical_peft.tasks import TaskType
@@ -60,12 +60,6 @@ class WeightedPredictions:
         return class_areas(self.data, self.weighting, self.columns)
 
     @cached_property
-    def pair_areas(self) -> np.ndarray:
-        """AUROC of every pair of classes that both occur, float64 of shape (P, R)."""
-        found = pair_areas(self.data, self.weighting)
-        return np.array(list(found.values())).reshape(-1, self.weighting.width)
-
-    @cached_property
     def pooled_areas(self) -> Areas:
         """`auroc` and `auprc` of all pairs of row and class ranked together, float64 of shape (R,)."""
         rows = np.repeat(np.arange(len(self.data)), len(self.columns))
@@ -78,9 +72,14 @@ class WeightedPredictions:
         return self.weighting.count(self.data.target[:, self.columns].T)
 
     @cached_property
+    def chosen(self) -> np.ndarray:
+        """Classes that are predicted at the cutoff, bool of shape (N, K)."""
+        return decide(self.data, self.cutoff)
+
+    @cached_property
     def decisions(self) -> Decisions:
         """Decisions at the cutoff, by class."""
-        chosen, target = predicted(self.data, self.cutoff), self.data.target
+        chosen, target = self.chosen, self.data.target
         return Decisions(
             hits=self.weighting.count((chosen & target).T),
             errors=self.weighting.count((chosen ^ target).T),

@@ -97,7 +97,8 @@ class Weighting:
         """
         rows = np.arange(self.rows) if rows is None else rows
         members = np.bincount(rows, minlength=self.rows)
-        everyone = self.count(members[None, :])[0]
+        held = np.flatnonzero(members)
+        everyone = self.count(members[None, held], held if len(held) < self.rows else None)[0]
         walk = self._walk_compiled if self.compiled else self._walk_dense
         hits, area, precision = walk(scores, positive, rows)
         negatives = everyone - hits

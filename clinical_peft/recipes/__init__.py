@@ -6,19 +6,24 @@ construct them directly. Each checks its own values and raises `ValueError`.
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from clinical_peft.methods import AnyMethod
 from clinical_peft.methods.method import STRICT, require, require_from_one
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
 from clinical_peft.recipes.families import Family
 from clinical_peft.recipes.kinds import Kind
+from clinical_peft.tasks import OwnTask, Task, TaskType, find_task
+from clinical_peft.tasks.own import FIRST_PLACE
 
 Schedule = Literal["linear", "cosine", "constant"]
 Precision = Literal["fp32", "bf16", "nf4"]
 Attention = Literal["auto", "grouped", "packed"]
 Checkpointing = Literal["auto", "none", "full"] | int
 Strategy = Literal["ddp", "fsdp2"]
+CompareBy = Literal["auroc", "auprc", "accuracy", "f1_macro"]
+"""Metrics that a study may compare its models by (`evaluation.metric`)."""
+COMPARE_BY: tuple[CompareBy, ...] = get_args(CompareBy)
 
 # Keys of a recipe on which no result depends.
 IDLE_KEYS = ("checkpoint_seconds",)
@@ -184,7 +189,7 @@ class FinetuneRecipe(Optimisation):
         micro_batch_size: Admissions per forward pass; must divide `batch_size`.
         head_learning_rate: Peak learning rate of the classification head, or null for `learning_rate`.
         class_weights: Weight the loss of single-label tasks by N / (K n_c).
-        selection: Validation metric that picks the epoch to keep.
+        selection: Validation metric that picks the epoch to keep; `last` keeps the last one.
         checkpoint_seconds: Time between two checkpoints.
     """
 
@@ -195,7 +200,7 @@ class FinetuneRecipe(Optimisation):
     micro_batch_size: int = 16
     head_learning_rate: float | None = None
     class_weights: bool = True
-    selection: Literal["auroc", "loss", "last"] = "auroc"
+    selection: CompareBy | Literal["loss", "last"] = "auroc"
     checkpoint_seconds: float = 300.0
 
     def __post_init__(self) -> None:
@@ -208,6 +213,11 @@ class FinetuneRecipe(Optimisation):
             head_rate is None or 0 < head_rate < math.inf, "head_learning_rate must be positive and finite, or null"
         )
         require(self.batch_size % self.micro_batch_size == 0, "micro_batch_size must divide batch_size")
+
+    @property
+    def compared(self) -> CompareBy:
+        """The metric that validation is measured by: that of `selection`, and AUROC where it names none."""
+        return next((metric for metric in COMPARE_BY if metric == self.selection), "auroc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +294,8 @@ class FinetuneJob:
         recipe: Optimisation and budget.
         switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
             job reads (`clinical_peft.recipes.job_records.reads_switch`).
+        task_type: Type of a task that the study defines; None for a built-in one, which says it itself.
+        train_size: Rows of the training split to train on; None, which no record holds, for all.
     """
 
     model: str
@@ -295,3 +307,21 @@ class FinetuneJob:
     task_method: AnyMethod | None
     recipe: FinetuneRecipe
     switches: dict[str, bool]
+    task_type: TaskType | None = None
+    train_size: int | None = None
+
+    @property
+    def described_task(self) -> Task:
+        """The task, as far as training needs to know it: of one of a study's own, its name and type.
+
+        Raises:
+            ConfigError: The task is no built-in one, and the job does not say its type.
+        """
+        if self.task_type is None:
+            return find_task(self.task)
+        return OwnTask(name=self.task, title=self.task, short=self.task, place=FIRST_PLACE, type=self.task_type)
+
+    @property
+    def type(self) -> TaskType:
+        """Type of the task; errors as for `described_task`."""
+        return self.described_task.type

@@ -13,15 +13,17 @@ from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.recipes.switches import SWITCHES, switch_on
 from clinical_peft.recipes.variants import variant_of
-from clinical_peft.tasks import find_task
 
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
+
+# Fields that a record holds where they are set, so that records of jobs without them stay as they were.
+ONLY_WHERE_SET = ("task_type", "train_size")
 
 
 def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
     record: dict[str, Any] = json.loads(json.dumps(asdict(job)))
-    return record
+    return {key: value for key, value in record.items() if key not in ONLY_WHERE_SET or value is not None}
 
 
 def read_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
@@ -57,9 +59,11 @@ def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
     read = find_kind(job.kind).recipe_keys
     if read is not None:
         unused |= {field.name for field in fields(FinetuneRecipe)}.difference(read)
+        if job.recipe.compared != FinetuneRecipe.selection:  # by which a penalty is chosen, unless it says otherwise
+            unused.discard("selection")
     elif variant_of(job).head_only and job.recipe.head_learning_rate is not None:
         unused.add("learning_rate")
-    if find_task(job.task).multilabel:
+    if job.type == "multilabel":
         unused.add("class_weights")
     return unused
 
@@ -71,7 +75,7 @@ def reads_switch(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
         return switch.only_for == "decoder"
     if isinstance(job, PretrainJob):
         return "adapter" in switch.stages
-    if "model" not in switch.stages or not switch.is_for_task(job.task):
+    if "model" not in switch.stages or not switch.is_for_task(job.described_task):
         return False
     concerns = find_kind(job.kind).concerns
     if concerns is not None:
@@ -107,6 +111,12 @@ def job_from_record(kind: type[Job], record: Mapping[str, Any]) -> Job:
     return job
 
 
+def _type_field(kind: Any) -> str | None:
+    """What a class says in its field `type`, by which a record names it; None for one without."""
+    found = [field.default for field in fields(kind) if field.name == "type"]
+    return str(found[0]) if found else None
+
+
 def _built(hint: Any, value: Any) -> Any:
     """Put a value of a record into the class that a type hint names; a method's among several by its `type`."""
     if isinstance(value, list):
@@ -114,8 +124,8 @@ def _built(hint: Any, value: Any) -> Any:
     classes: list[Any] = [option for option in (hint, *get_args(hint)) if is_dataclass(option)]
     if not isinstance(value, Mapping) or not classes:
         return value
-    named = [option for option in classes if value.get("type") == getattr(option, "type", None)]
+    named = [option for option in classes if value.get("type") == _type_field(option)]
     if len(named) != 1:
-        raise ValueError(f"type: expected one of {[getattr(option, 'type', None) for option in classes]}")
+        raise ValueError(f"type: expected one of {list(map(_type_field, classes))}")
     hints = get_type_hints(named[0])
     return named[0](**{key: _built(hints.get(key), below) for key, below in value.items()})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clinical_peft.errors import ConfigError
-from clinical_peft.tasks import Task, find_task
+from clinical_peft.tasks import Task
 
 Stage = Literal["corpus", "shards", "admission", "cohort", "adapter", "model"]
 DATA_STAGES: frozenset[Stage] = frozenset({"corpus", "admission", "cohort"})
@@ -37,14 +37,9 @@ class Switch:
     sources: tuple[str, ...] | None = None
     only_for: Literal["two adapters", "decoder"] | None = None
 
-    def is_for_task(self, task: str) -> bool:
-        """Whether it may change runs of a task.
-
-        Raises:
-            ConfigError: There is no such task.
-        """
-        kind = find_task(task)
-        return self.tasks is None or self.name in kind.switches or self.tasks(kind)
+    def is_for_task(self, task: Task) -> bool:
+        """Whether it may change runs of a task."""
+        return self.tasks is None or self.name in task.switches or self.tasks(task)
 
     def is_for_source(self, source: str) -> bool:
         """Whether it has a meaning for cohorts of a source."""
@@ -61,6 +56,10 @@ _TRAINING: tuple[Stage, ...] = ("adapter", "model")
 
 def _has_codes(task: Task) -> bool:
     return task.codes is not None
+
+
+def _is_multilabel(task: Task) -> bool:
+    return task.multilabel
 
 
 def _has_integer_codes(task: Task) -> bool:
@@ -210,7 +209,7 @@ SWITCHES = {
             help="scores of the multilabel tasks are a softmax over labels; otherwise a sigmoid per label",
             stages=("model",),
             concern="scoring",
-            tasks=_has_codes,
+            tasks=_is_multilabel,
         ),
     )
 }

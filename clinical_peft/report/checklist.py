@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_peft.metrics.aggregate import MACRO
+from clinical_peft.metrics.registry import MAIN_METRICS
 from clinical_peft.report.tripod_items import ITEMS, Item
 from clinical_peft.runtime.provenance import UNKNOWN, UNKNOWN_ENVIRONMENT
-from clinical_peft.tables.form import TASK_LABELS, Table, counted, number, unit_of_split
+from clinical_peft.tables.form import Table, counted, number, unit_of_split
+from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_tasks import listed_labels, own_tables, task_label, task_order
 
+MOST_CLASSES = 20  # whose events are listed
 FILLED, PARTLY, OPEN, NONE = "from the run", "partly: authors", "authors", "does not apply"
 # What only a study that predicts outcomes can answer; one that trains adapters alone has no such evidence.
 OF_OUTCOMES = {
@@ -25,25 +29,25 @@ class RunFacts:
         study: study (name), protocol, contamination, split, split_by_admission (tasks), cohorts (their source),
             synthetic (bool), hospital (whether it reads one's tables), note_files (names of corpora that are files),
             switches.
-        attrition: By task, the ordered steps of its cohort.
-        perplexities: Content of the perplexity files.
-        aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
-        metrics: Content of the metrics files.
+        results: Its tasks, metric, attrition, perplexities, comparison and metrics.
         tables: The study's tables by name.
         provenance: git revision, versions and machine of the training jobs.
     """
 
     study: Mapping[str, Any]
-    attrition: Mapping[str, Sequence[Mapping[str, Any]]]
-    perplexities: Sequence[Mapping[str, Any]]
-    aggregate: Mapping[str, Any]
-    metrics: Sequence[Mapping[str, Any]]
+    results: StudyResults
     tables: Mapping[str, Table]
     provenance: Mapping[str, Any]
 
     def tasks(self) -> str:
         """The study's tasks as text."""
-        return ", ".join(TASK_LABELS[row["task"]] for row in self.tables["dataset_statistics"].records) or "none"
+        names = [row["task"] for row in self.tables["dataset_statistics"].records]
+        return listed_labels(names, self.results.tasks) or "none"
+
+    @property
+    def corpora(self) -> set[str]:
+        """Names of the corpora that adapters learn from."""
+        return {row["corpus"] for row in self.results.perplexities}
 
 
 def tripod_table(facts: RunFacts) -> Table:
@@ -72,60 +76,84 @@ def tripod_table(facts: RunFacts) -> Table:
 
 
 def _row(item: Item, facts: RunFacts) -> tuple[str, ...]:
-    if item.evidence in OF_OUTCOMES and not facts.metrics:
+    if item.evidence in OF_OUTCOMES and not facts.results.metrics:
         return (item.number, item.section, item.asks, "The study predicts no outcome.", NONE)
     found = EVIDENCE[item.evidence](facts) if item.evidence else None
-    status = OPEN if found is None else PARTLY if item.open else FILLED
-    left = f"AUTHOR INPUT NEEDED{': ' + item.open if item.open else ''}."
-    text = left if found is None else f"{found} {left}" if item.open else found
+    asked = item.open if facts.results.is_of_hospital or not item.is_of_mimic else ""
+    status = OPEN if found is None else PARTLY if asked else FILLED
+    left = f"AUTHOR INPUT NEEDED{': ' + asked if asked else ''}."
+    text = left if found is None else f"{found} {left}" if asked else found
     return (item.number, item.section, item.asks, text, status)
 
 
 def _aims(facts: RunFacts) -> str:
-    adapters = f"Development and internal evaluation: {counted(len(facts.perplexities), 'adapter')} of language models"
-    models = counted(len({run["model"] for run in facts.metrics}), "model")
-    return f"{adapters}, and {models} of {facts.tasks()}." if facts.metrics else f"{adapters}."
+    trained = counted(len(facts.results.perplexities), "adapter")
+    adapters = f"Development and internal evaluation: {trained} of language models"
+    models = counted(len({run["model"] for run in facts.results.metrics}), "model")
+    return f"{adapters}, and {models} of {facts.tasks()}." if facts.results.metrics else f"{adapters}."
 
 
 def _sources(facts: RunFacts) -> str:
-    files = sorted({row["corpus"] for row in facts.perplexities} & set(facts.study["note_files"]))
+    files = sorted(facts.corpora & set(facts.study["note_files"]))
+    own = own_tables(facts.results.tasks)
     origin = "a synthetic hospital (no patients)" if facts.study["synthetic"] else "MIMIC"
-    corpora = ", ".join(sorted({row["corpus"] for row in facts.perplexities})) or "none"
-    cohorts = f"Cohorts from {facts.study['cohorts']}, adapters" if facts.metrics else "Adapters"
-    where = f"all of {origin}" if not files else f"a file of notes: {', '.join(files)}"
-    if files and facts.study["hospital"]:
-        where += f"; the rest of {origin}"
-    return f"{cohorts} from {corpora}; {where}."
+    corpora = ", ".join(sorted(facts.corpora)) or "none"
+    sources = [*own, *([facts.study["cohorts"]] if not own or facts.study["hospital"] else [])]
+    cohorts = f"Cohorts from {', '.join(sources)}, adapters" if facts.results.metrics else "Adapters"
+    parts = [f"a file of notes: {', '.join(files)}"] if files else []
+    parts += [f"the study's own tables: {', '.join(own)}"] if own else []
+    if not parts:
+        parts.append(f"all of {origin}")
+    elif facts.study["hospital"]:
+        parts.append(f"the rest of {origin}")
+    return f"{cohorts} from {corpora}; {'; '.join(parts)}."
 
 
 def _eligibility(facts: RunFacts) -> str:
-    return f"Table attrition and its figure: the {sum(map(len, facts.attrition.values()))} steps to the cohorts."
+    steps = sum(map(len, facts.results.attrition.values()))
+    return f"Table attrition and its figure: the {steps} steps to the cohorts."
 
 
 def _preparation(facts: RunFacts) -> str:
+    if not facts.results.is_of_hospital:
+        return "Text and labels as the study's own tables hold them. The leakage check ran before any table."
     on = [name for name, value in facts.study["switches"].items() if value]
     switches = f"; as in the original: {', '.join(on)}" if on else "; nothing as in the original"
     return f"Protocol {facts.study['protocol']} (docs/protocol.md){switches}. The leakage check ran before any table."
 
 
 def _outcomes(facts: RunFacts) -> str:
-    return f"{facts.tasks()}: defined in docs/protocol.md, from codes and times of the tables, without judgement."
+    own = [task for task in facts.results.tasks.values() if task.is_own]
+    parts = []
+    if len(own) < len(facts.results.tasks) or not own:
+        parts.append("defined in docs/protocol.md, from codes and times of the tables, without judgement")
+    if own:
+        named = "" if not parts else f"{listed_labels([task.name for task in own], facts.results.tasks)} "
+        parts.append(f"{named}as the study's own columns of labels say (section tasks of its config)")
+    return f"{facts.tasks()}: {'; '.join(parts)}."
 
 
 def _predictors(facts: RunFacts) -> str:
-    return "The text of the note at admission alone, cut to the context of the recipe; no other predictor."
+    note = "note at admission" if facts.results.unit == "admission" else "note"
+    return f"The text of the {note} alone, cut to the context of the recipe; no other predictor."
 
 
 def _sample_size(facts: RunFacts) -> str:
-    return "All eligible admissions; table dataset_statistics."
+    return f"All eligible {facts.results.unit}s; table dataset_statistics."
 
 
 def _missing(facts: RunFacts) -> str:
-    return "Admissions without a note or label are left out, counted by step in table attrition; nothing is imputed."
+    what = "Admissions without a note" if facts.results.unit == "admission" else "Notes without text"
+    return f"{what} or label are left out, counted by step in table attrition; nothing is imputed."
 
 
 def _partition(facts: RunFacts) -> str:
-    unit = unit_of_split(facts.study)
+    unit = unit_of_split(facts.study, facts.results.tasks)
+    if not facts.results.is_of_hospital:
+        return (
+            f"{unit[0].upper()}{unit[1:]}, as the config says (data.tables): training, validation (choice of epoch and "
+            "thresholds), test (figures). <study>/cohorts/leakage.json."
+        )
     shared = "; there a patient may be in several parts" if facts.study["split_by_admission"] else ""
     return (
         f"{unit[0].upper()}{unit[1:]}, split {facts.study['split']}{shared}: training, validation (choice of epoch and "
@@ -138,10 +166,13 @@ def _models(facts: RunFacts) -> str:
 
 
 def _measures(facts: RunFacts) -> str:
-    level = f"{facts.aggregate['level']:.0%}"
+    level, metric = f"{facts.results.comparison['level']:.0%}", facts.results.metric
+    listed = "AUROC, AUPRC, F1, Brier score and log-loss"
+    if metric not in MAIN_METRICS:
+        listed = f"{metric.title}, {listed}"
     return (
-        f"AUROC, AUPRC, F1, Brier score and log-loss in tables metrics and multilabel_metrics; {level} bootstrap "
-        f"intervals over patients, {number(facts.aggregate['resamples'])} resamples, and over patients and seeds in "
+        f"{listed} in tables metrics and multilabel_metrics; {level} bootstrap intervals over patients, "
+        f"{number(facts.results.comparison['resamples'])} resamples, and over patients and seeds in "
         "table uncertainty; models compared in pairs over both, with Holm's correction over a comparison's pairs and "
         "tasks."
     )
@@ -152,11 +183,11 @@ def _updating(facts: RunFacts) -> str | None:
 
 
 def _predictions(facts: RunFacts) -> str:
-    return "Scores and logits of every validation and test admission in <study>/predictions."
+    return f"Scores and logits of every validation and test {facts.results.unit} in <study>/predictions."
 
 
 def _imbalance(facts: RunFacts) -> str:
-    weighted = {bool(run["recipe"].get("recipe", {}).get("class_weights")) for run in facts.metrics}
+    weighted = {bool(run["recipe"].get("recipe", {}).get("class_weights")) for run in facts.results.metrics}
     used = "in all" if weighted == {True} else "in none" if weighted == {False} else "in some"
     return f"Shares of the classes in table cohort_details; losses weighted by class {used} of the runs. No resampling."
 
@@ -170,17 +201,22 @@ def _output(facts: RunFacts) -> str:
 
 
 def _differences(facts: RunFacts) -> str:
-    unit = unit_of_split(facts.study)
+    unit = unit_of_split(facts.study, facts.results.tasks)
+    if not facts.results.is_of_hospital:
+        return f"One source, split {unit} as its config says (data.tables); table dataset_statistics."
     return f"One hospital, split {unit}: the same setting, eligibility and definitions; table dataset_statistics."
 
 
 def _protocol(facts: RunFacts) -> str:
+    if not facts.results.is_of_hospital:
+        return "The study's config, in the report, at the git revision below."
     return "docs/protocol.md and the study's config, at the git revision below."
 
 
 def _data_access(facts: RunFacts) -> str:
-    files = sorted({row["corpus"] for row in facts.perplexities} & set(facts.study["note_files"]))
-    parts = [f"By the owners of the notes: {', '.join(files)}."] if files else []
+    files = sorted(facts.corpora & set(facts.study["note_files"]))
+    owned = [*own_tables(facts.results.tasks), *files]
+    parts = [f"By the owners of the notes: {', '.join(owned)}."] if owned else []
     if facts.study["synthetic"]:
         parts.append("Generated by the workflow from a seed.")
     elif facts.study["hospital"]:
@@ -200,20 +236,27 @@ def _flow(facts: RunFacts) -> str:
 
 
 def _characteristics(facts: RunFacts) -> str:
-    return "Admissions, patients, classes and lengths of notes: tables cohort_details and text_lengths."
+    units = f"{facts.results.unit}s".capitalize()
+    return f"{units}, patients, classes and lengths of notes: tables cohort_details and text_lengths."
 
 
 def _events(facts: RunFacts) -> str:
-    counted = {run["task"]: run for run in facts.metrics}
+    counted, tasks = {run["task"]: run for run in facts.results.metrics}, facts.results.tasks
     parts = [
-        f"{TASK_LABELS[task]} {number(run['n']['test'])} ({_positives(run['positives']['test'])})"
-        for task, run in sorted(counted.items(), key=lambda item: list(TASK_LABELS).index(item[0]))
+        f"{task_label(task, tasks)} {number(run['n']['test'])} ({_positives(run['positives']['test'])})"
+        for task, run in sorted(counted.items(), key=lambda item: task_order(tasks).index(item[0]))
     ]
-    return f"Test admissions (events): {'; '.join(parts) or 'none'}. Training: table dataset_statistics."
+    return f"Test {facts.results.unit}s (events): {'; '.join(parts) or 'none'}. Training: table dataset_statistics."
 
 
 def _positives(count: int | Sequence[int | None] | None) -> str:
-    return " / ".join(map(number, count)) if isinstance(count, Sequence) else number(count)
+    """Events in all, or by class; of many classes the most frequent."""
+    if not isinstance(count, Sequence):
+        return number(count)
+    if len(count) <= MOST_CLASSES:
+        return " / ".join(map(number, count))
+    largest = sorted((one for one in count if one is not None), reverse=True)[:MOST_CLASSES]
+    return f"{' / '.join(map(number, largest))} and {number(len(count) - len(largest))} other classes"
 
 
 def _specification(facts: RunFacts) -> str:
@@ -221,7 +264,7 @@ def _specification(facts: RunFacts) -> str:
 
 
 def _performance(facts: RunFacts) -> str:
-    macro = [row for row in facts.aggregate["summaries"] if row["task"] != MACRO]
+    macro = [row for row in facts.results.comparison["summaries"] if row["task"] != MACRO]
     groups = "; groups in table subgroups" if "subgroups" in facts.tables else "; groups of patients not yet measured"
     return f"{len(macro)} figures with intervals in tables downstream_main and downstream_lora_baselines{groups}."
 

@@ -11,11 +11,8 @@ from typing import Any
 
 from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.metrics.comparisons import SIGNIFICANCE
-from clinical_peft.metrics.metric import Metric
-from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.tables.form import (
     MISSING,
-    TASK_LABELS,
     Labels,
     Table,
     counted,
@@ -24,8 +21,9 @@ from clinical_peft.tables.form import (
     number,
     p_text,
 )
-from clinical_peft.tables.published import published_auroc, row_mean
-from clinical_peft.tasks import CONTROL
+from clinical_peft.tables.published import PUBLISHED_METRIC, published_auroc, row_mean
+from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_tasks import listed_labels, task_label, task_order
 
 
 @dataclass(frozen=True)
@@ -50,30 +48,27 @@ def excludes_zero(row: Mapping[str, Any]) -> bool:
     return row["interval_total"] is not None and bool(row["interval_total"][0] * row["interval_total"][1] > 0)
 
 
-def compare_groups(aggregate: Mapping[str, Any], labels: Labels, *, metric: Metric = COMPARED) -> list[Comparison]:
+def compare_groups(results: StudyResults) -> list[Comparison]:
     """Describe each group of compared models.
 
     Args:
-        aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.tables.study_results.StudyResults`.
-        metric: The metric by which models are compared.
+        results: The study's comparison, labels, tasks and metric.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in aggregate["differences"]:
+    for row in results.comparison["differences"]:
         groups.setdefault(row["group"], []).append(row)
-    return [_comparison(name, rows, aggregate, labels, metric) for name, rows in groups.items()]
+    return [_comparison(name, rows, results) for name, rows in groups.items()]
 
 
-def _comparison(
-    name: str, rows: Sequence[Mapping[str, Any]], aggregate: Mapping[str, Any], labels: Labels, metric: Metric
-) -> Comparison:
+def _comparison(name: str, rows: Sequence[Mapping[str, Any]], results: StudyResults) -> Comparison:
+    aggregate, labels = results.comparison, results.labels
     main = _main_task(rows)
     pairs = [row for row in rows if row["task"] == main]
     apart = [row for row in pairs if row["significant"]]
     level = f"{aggregate['level']:.0%}"
     over = judged_over(aggregate)
     sentences = [
-        _order(pairs, main, aggregate, labels, metric),
+        _order(pairs, main, results),
         f"Of {len(pairs)} pairs, {sum(map(excludes_zero, pairs))} have a difference whose {level} interval over "
         f"{over} excludes zero; {len(apart)} of them {'is' if len(apart) == 1 else 'are'} significant: p "
         f"at most {SIGNIFICANCE:g} after Holm's correction over all {len(rows)} pairs and tasks of this comparison.",
@@ -86,23 +81,20 @@ def _comparison(
         )
     return Comparison(
         name=name,
-        sentences=(*sentences, *_identical(rows, labels), *_published_agreement(apart, labels)),
-        pairs=_pair_table(pairs, main, level, over, labels, metric),
-        by_task=_task_counts(rows, level, over),
+        sentences=(*sentences, *_identical(rows, labels), *_published_agreement(apart, results)),
+        pairs=_pair_table(pairs, main, results),
+        by_task=_task_counts(rows, results),
     )
 
 
-def highest_and_lowest(
-    comparison: Comparison, aggregate: Mapping[str, Any], labels: Labels, *, metric: Metric = COMPARED
-) -> str:
+def highest_and_lowest(comparison: Comparison, results: StudyResults) -> str:
     """One sentence: a group's models with the highest and the lowest result, and how many pairs differ significantly.
 
     Args:
         comparison: What `compare_groups` returned for the group.
-        aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.tables.study_results.StudyResults`.
-        metric: The metric by which models are compared.
+        results: As for `compare_groups`.
     """
+    aggregate, labels, metric = results.comparison, results.labels, results.metric
     rows = [row for row in aggregate["differences"] if row["group"] == comparison.name]
     main = _main_task(rows)
     pairs = [row for row in rows if row["task"] == main]
@@ -114,8 +106,8 @@ def highest_and_lowest(
     )
     apart = sum(row["significant"] for row in pairs)
     return (
-        f"{comparison.name}: {TASK_LABELS[main]} {metric.title} (%) from {ends}. {apart} of {len(pairs)} pairs of "
-        f"models differ beyond chance ({judged_over(aggregate)}, Holm's correction over all pairs and tasks)."
+        f"{comparison.name}: {task_label(main, results.tasks)} {metric.title} (%) from {ends}. {apart} of {len(pairs)} "
+        f"pairs of models differ beyond chance ({judged_over(aggregate)}, Holm's correction over all pairs and tasks)."
     )
 
 
@@ -124,15 +116,14 @@ def _main_task(rows: Sequence[Mapping[str, Any]]) -> str:
     return MACRO if MACRO in tasks else min(tasks)
 
 
-def _order(
-    pairs: Sequence[Mapping[str, Any]], main: str, aggregate: Mapping[str, Any], labels: Labels, metric: Metric
-) -> str:
+def _order(pairs: Sequence[Mapping[str, Any]], main: str, results: StudyResults) -> str:
+    aggregate, labels, metric = results.comparison, results.labels, results.metric
     models = {name for row in pairs for name in (row["first"], row["second"])}
     values = {row["model"]: row[metric.name] for row in aggregate["summaries"] if row["task"] == main}
     ordered = sorted(models, key=lambda model: (-values[model], model))
     listed = "; ".join(f"{label_of(model, labels)} {100 * values[model]:.1f}" for model in ordered)
-    over = ", ".join(TASK_LABELS[task] for task in aggregate["macro_tasks"])
-    what = f"the macro average over {over}" if main == MACRO else TASK_LABELS[main]
+    over = listed_labels(aggregate["macro_tasks"], results.tasks)
+    what = f"the macro average over {over}" if main == MACRO else task_label(main, results.tasks)
     return f"Ordered by {what} ({metric.title}, %): {listed}."
 
 
@@ -149,8 +140,10 @@ def _identical(rows: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
     ]
 
 
-def _published_agreement(apart: Sequence[Mapping[str, Any]], labels: Labels) -> list[str]:
-    agree, opposed = 0, []
+def _published_agreement(apart: Sequence[Mapping[str, Any]], results: StudyResults) -> list[str]:
+    if not results.is_beside_paper or results.metric.name != PUBLISHED_METRIC:
+        return []
+    labels, agree, opposed = results.labels, 0, []
     for row in apart:
         printed = [
             published_auroc(labels.get(row[side], {}).get("published") or row[side]) for side in ("first", "second")
@@ -170,10 +163,8 @@ def _published_agreement(apart: Sequence[Mapping[str, Any]], labels: Labels) -> 
     return [sentence]
 
 
-def _pair_table(
-    pairs: Sequence[Mapping[str, Any]], main: str, level: str, over: str, labels: Labels, metric: Metric
-) -> Table:
-    rows = []
+def _pair_table(pairs: Sequence[Mapping[str, Any]], main: str, results: StudyResults) -> Table:
+    labels, rows = results.labels, []
     for row in sorted(pairs, key=lambda row: (-abs(row["difference"]), row["first"], row["second"])):
         upward = row["difference"] >= 0
         lower, higher = (row["first"], row["second"]) if upward else (row["second"], row["first"])
@@ -191,47 +182,67 @@ def _pair_table(
                 "yes" if row["significant"] else "no",
             )
         )
+    what = f"{task_label(main, results.tasks)}, {results.metric.title}"
     return Table(
         name="paired_differences",
-        caption=f"Paired differences of {TASK_LABELS[main]}, {metric.title} in percentage points, largest first; "
-        f"intervals and p over {over}, Holm's correction over all pairs and tasks of the comparison.",
+        caption=f"Paired differences of {what} in percentage points, largest first; intervals and p over "
+        f"{judged_over(results.comparison)}, Holm's correction over all pairs and tasks of the comparison.",
         fields=(),
         records=(),
-        header=("Higher", "Lower", "Difference", f"{level} interval", "p", "p (Holm)", "Significant"),
+        header=(
+            "Higher",
+            "Lower",
+            "Difference",
+            f"{results.comparison['level']:.0%} interval",
+            "p",
+            "p (Holm)",
+            "Significant",
+        ),
         rows=tuple(rows),
         text_columns=2,
     )
 
 
-def _task_counts(rows: Sequence[Mapping[str, Any]], level: str, over: str) -> Table:
+def _task_counts(rows: Sequence[Mapping[str, Any]], results: StudyResults) -> Table:
     lines = []
-    for task in TASK_LABELS:
+    for task in task_order(results.tasks):
         found = [row for row in rows if row["task"] == task]
         if found:
             counts = (len(found), sum(map(excludes_zero, found)), sum(row["significant"] for row in found))
-            lines.append((TASK_LABELS[task], *map(str, counts)))
+            lines.append((task_label(task, results.tasks), *map(str, counts)))
     return Table(
         name="pairs_told_apart",
-        caption=f"Pairs told apart, by task, over {over}.",
+        caption=f"Pairs told apart, by task, over {judged_over(results.comparison)}.",
         fields=(),
         records=(),
-        header=("Task", "Pairs", f"{level} interval excludes zero", "significant after Holm's correction"),
+        header=(
+            "Task",
+            "Pairs",
+            f"{results.comparison['level']:.0%} interval excludes zero",
+            "significant after Holm's correction",
+        ),
         rows=tuple(lines),
     )
 
 
-def control_sentences(aggregate: Mapping[str, Any], labels: Labels, *, metric: Metric = COMPARED) -> list[str]:
-    """Whether the models are at chance on the control, whose label is a coin; empty without a control."""
-    rows = [row for row in aggregate["summaries"] if row["task"] == CONTROL and row["interval_99"]]
-    if not rows:
+def control_sentences(results: StudyResults) -> list[str]:
+    """Whether the models are at chance on the control, whose label is a coin.
+
+    Empty without a control, and for a metric whose chance depends on the shares of the classes.
+    """
+    chance, labels = results.metric.chance, results.labels
+    controls = {task.name for task in results.tasks.values() if task.is_control}
+    rows = [row for row in results.comparison["summaries"] if row["task"] in controls and row["interval_99"]]
+    if not rows or chance is None:
         return []
-    off = [row for row in rows if not row["interval_99"][0] <= 0.5 <= row["interval_99"][1]]
+    off = [row for row in rows if not row["interval_99"][0] <= chance <= row["interval_99"][1]]
     sentences = [
-        f"The control's label is a coin thrown by admission, so no model can know it: the 99% interval covers 50% for "
+        f"The control's label is a coin thrown by admission, so no model can know it: the 99% interval covers "
+        f"{chance:.0%} for "
         f"{len(rows) - len(off)} of {counted(len(rows), 'model')}."
     ]
     if off:
-        listed = "; ".join(f"{label_of(row['model'], labels)} {100 * row[metric.name]:.1f}" for row in off)
+        listed = "; ".join(f"{label_of(row['model'], labels)} {100 * row[results.metric.name]:.1f}" for row in off)
         sentences.append(
             f"It does not for {listed}. About {0.01 * len(rows):.2g} such models are expected by chance; more than "
             "that points to a label that leaks into the scores."

@@ -9,15 +9,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from clinical_peft.files import write_text
-from clinical_peft.metrics.metric import Metric
-from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.report.discussion import compare_groups, control_sentences, seed_sentence
 from clinical_peft.report.opening import in_short, question, range_of
 from clinical_peft.report.page_sections import page_sections
 from clinical_peft.tables.form import (
     MISSING,
-    TASK_LABELS,
-    Labels,
     Table,
     counted,
     judged_over,
@@ -28,6 +24,8 @@ from clinical_peft.tables.form import (
 from clinical_peft.tables.html_tables import to_html
 from clinical_peft.tables.published import published
 from clinical_peft.tables.registry import all_tables
+from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_tasks import own_tables, task_label
 
 SHORT = 12  # characters of a checksum
 RUNS, RUN_OF_RUN = "runs", "models/{}"  # the table of single runs, and how the MLflow run of a row is called
@@ -37,21 +35,16 @@ def build_report(
     *,
     template: Path,
     study: Mapping[str, Any],
+    results: StudyResults,
     tables: Mapping[str, Table],
-    comparison: Mapping[str, Any],
-    metrics: Sequence[Mapping[str, Any]],
-    perplexities: Sequence[Mapping[str, Any]],
     figures: Mapping[str, Path],
-    labels: Labels,
     provenance: Mapping[str, Any],
     output: Path,
-    metric: Metric = COMPARED,
     checklist: Table | None = None,
     runs: Mapping[str, str] | None = None,
     mlflow: str | None = None,
     mlflow_command: str | None = None,
     config: str = "",
-    titles: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report. The same inputs give the same bytes.
 
@@ -59,23 +52,18 @@ def build_report(
         template: Jinja template.
         study: study (name), protocol, contamination, split, split_by_admission (tasks), cohorts (their source),
             synthetic (bool), hospital (whether it reads one's tables), switches (name to bool).
+        results: The study's tasks, metric, labels, comparison, metrics and perplexities.
         tables: The study's tables; `dataset_statistics`, `domain_adaptation` and `cohort_details` among them.
-        comparison: What `clinical_peft.metrics.aggregate.aggregate` returned.
-        metrics: Content of the metrics files.
-        perplexities: Content of the perplexity files.
         figures: SVG files by stem; those that a study does not have are left out, and so are sections without a table
             and a figure.
-        labels: As for `clinical_peft.tables.study_results.StudyResults`.
         provenance: What identifies the computation: single values, and mappings of single values (versions, machine,
             checksums of inputs).
         output: HTML file to write.
-        metric: The metric by which models are compared.
         checklist: What `clinical_peft.report.checklist.tripod_table` returned.
         runs: MLflow run id by identity, as `clinical_peft.tracking.run_logs.sync_runs` returned them.
         mlflow: Address of MLflow's pages, to which rows link; None leaves the links out.
         mlflow_command: Command that serves these pages from this machine, where no server does.
         config: The study's configuration as text.
-        titles: Titles that the study gives tasks in place of their own.
 
     Raises:
         DataError: A figure is missing, or would load something from outside.
@@ -88,57 +76,51 @@ def build_report(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    sections = page_sections(tables, figures, metric)
+    sections = page_sections(tables, figures, results)
     text = environment.get_template(template.name).render(
         study=study,
-        stages=_stages(study, tables, comparison, metrics, perplexities),
+        stages=_stages(study, tables, results),
         sections=sections,
         further=[one for one in sections.values() if not (one.section.is_fixed or one.is_empty)],
         html=lambda table: to_html(table, _links(table, runs or {}, mlflow), hidden_caption=True),
         checklist=checklist,
-        question=question(
-            [row["task"] for row in tables["dataset_statistics"].records], adapters=len(perplexities), titles=titles
-        ),
-        short=in_short(comparison, tables, labels, metric=metric),
+        question=question(results.tasks, adapters=len(results.perplexities)),
+        short=in_short(results, tables),
         config=config,
         mlflow_command=mlflow_command if mlflow else None,
-        groups=compare_groups(comparison, labels, metric=metric),
-        control=control_sentences(comparison, labels, metric=metric),
-        seeds=seed_sentence(comparison),
-        judged_over=judged_over(comparison),
-        runs=_run_table(metrics, labels, metric),
-        recipes=_recipes(metrics),
+        groups=compare_groups(results),
+        control=control_sentences(results),
+        seeds=seed_sentence(results.comparison),
+        judged_over=judged_over(results.comparison),
+        runs=_run_table(results),
+        recipes=_recipes(results.metrics),
         provenance={key: value for key, value in provenance.items() if not isinstance(value, Mapping)},
         provenance_groups={key: value for key, value in provenance.items() if isinstance(value, Mapping)},
-        unit_of_split=unit_of_split(study),
+        unit_of_split=unit_of_split(study, results.tasks),
+        is_of_hospital=results.is_of_hospital,
+        is_beside_paper=results.is_beside_paper,
         source=published()["source"],
-        two_adapters=any(run["recipe"].get("clinical") and run["recipe"].get("task_method") for run in metrics),
+        two_adapters=any(run["recipe"].get("clinical") and run["recipe"].get("task_method") for run in results.metrics),
     )
     write_text(output, text)
 
 
-def _stages(
-    study: Mapping[str, Any],
-    tables: Mapping[str, Table],
-    comparison: Mapping[str, Any],
-    metrics: Sequence[Mapping[str, Any]],
-    perplexities: Sequence[Mapping[str, Any]],
-) -> list[tuple[str, str]]:
+def _stages(study: Mapping[str, Any], tables: Mapping[str, Table], results: StudyResults) -> list[tuple[str, str]]:
     """The chain from hospital to report, each stage with what came out of it."""
     cohorts = tables["dataset_statistics"].records
-    admissions = range_of([row["admissions"] for row in tables["cohort_details"].records])
+    metrics, perplexities = results.metrics, results.perplexities
+    sizes = range_of([row["admissions"] for row in tables["cohort_details"].records])
     each = " each" if len(cohorts) > 1 else ""
     models = counted(len({run["model"] for run in metrics}), "model")
-    hospital = "synthetic" if study["synthetic"] else "MIMIC" if study["hospital"] else "none: notes from a file"
     predicted = [
         ("Predictions", f"{counted(len(metrics), 'run')} of {models}"),
-        ("Metrics", f"{number(comparison['resamples'])} resamples of patients"),
+        ("Metrics", f"{number(results.comparison['resamples'])} resamples of patients"),
     ]
     corpora = {row["corpus"]: sum(row["tokens"][s] for s in ("train", "validation", "test")) for row in perplexities}
     return [
-        ("Hospital", hospital),
+        _origin(study, results),
         *(
-            [("Cohorts", f"{counted(len(cohorts), 'task')} of {admissions} labelled admissions{each}")]
+            [("Cohorts", f"{counted(len(cohorts), 'task')} of {sizes} labelled {results.unit}s{each}")]
             if cohorts
             else []
         ),
@@ -146,6 +128,19 @@ def _stages(
         ("Adapters", str(len(perplexities))),
         *(predicted if metrics else []),
     ]
+
+
+def _origin(study: Mapping[str, Any], results: StudyResults) -> tuple[str, str]:
+    """The first stage: where notes and outcomes come from."""
+    hospital = "synthetic" if study["synthetic"] else "MIMIC" if study["hospital"] else ""
+    own = own_tables(results.tasks)
+    if not own:
+        return "Hospital", hospital or "none: notes from a file"
+    return "Notes", "; ".join([*([f"{hospital} hospital"] if hospital else []), f"own {_named('table', own)}"])
+
+
+def _named(noun: str, names: Sequence[str]) -> str:
+    return f"{noun}{'' if len(names) == 1 else 's'} {', '.join(names)}"
 
 
 def _links(table: Table, runs: Mapping[str, str], mlflow: str | None) -> dict[str, str]:
@@ -170,21 +165,22 @@ def _recipes(metrics: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     return dict(sorted(found.items(), key=lambda item: (item[1]["title"], item[0])))
 
 
-def _run_table(metrics: Sequence[Mapping[str, Any]], labels: Labels, metric: Metric) -> Table:
+def _run_table(results: StudyResults) -> Table:
+    metrics, labels, metric = results.metrics, results.labels, results.metric
     rows = []
     ordered = sorted(metrics, key=lambda run: (run["model"], run["task"], run["seed"]))
     for run in ordered:
-        value, interval = run["metrics"]["test"][metric.name], run["intervals"]["test"][metric.name]
+        value, interval = run["metrics"]["test"].get(metric.name), run["intervals"]["test"].get(metric.name)
         rows.append(
             (
                 label_of(run["model"], labels),
-                TASK_LABELS[run["task"]],
+                task_label(run["task"], results.tasks),
                 str(run["seed"]),
                 number(run["n"]["test"]),
                 f"{number(run['classes_scored']['test'])} of {run['classes']}",
                 number(None if value is None else 100 * value, 2),
                 f"[{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else MISSING,
-                number(run["bootstrap"]["undefined"][metric.name]),
+                number(run["bootstrap"]["undefined"].get(metric.name)),
                 _recipe_hash(run["recipe"]),
                 run["cohort_sha256"][:SHORT],
                 run["predictions_sha256"][:SHORT],
@@ -200,7 +196,7 @@ def _run_table(metrics: Sequence[Mapping[str, Any]], labels: Labels, metric: Met
             "Model",
             "Task",
             "Seed",
-            "Test admissions",
+            f"Test {results.unit}s",
             "Classes scored",
             metric.title,
             f"{level} interval",

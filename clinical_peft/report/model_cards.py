@@ -12,10 +12,10 @@ import yaml
 
 from clinical_peft.config.study import MIMIC_CORPORA
 from clinical_peft.data.hash_split import SPLITS
-from clinical_peft.metrics.metric import Metric
-from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.runtime.provenance import UNKNOWN, UNKNOWN_ENVIRONMENT, Environment, describe_machines
-from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of, number, unit_of_split
+from clinical_peft.tables.form import in_order, label_of, number, unit_of_split
+from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_tasks import task_label, task_order
 
 MIMIC_LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
 MIMIC_METADATA = {
@@ -35,22 +35,18 @@ class CardFacts:
             note_files (names of corpora that are files) and further settings.
         sources: By base, where its weights come from: an identifier on the Hub, or None.
         models: By adapter, the models built on it.
-        aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
-        labels: As for `clinical_peft.tables.study_results.StudyResults`.
+        results: The study's tasks, metric, labels, comparison and perplexities.
         provenance: git revision.
         environments: By adapter, versions and machine of the job that trained it, as
             `clinical_peft.runtime.provenance.together` returns them; unknown for those left out.
-        metric: The metric by which models are compared.
     """
 
     study: Mapping[str, Any]
     sources: Mapping[str, str | None]
     models: Mapping[str, Sequence[str]]
-    aggregate: Mapping[str, Any]
-    labels: Labels
+    results: StudyResults
     provenance: Mapping[str, Any]
     environments: Mapping[str, Environment] = field(default_factory=dict)
-    metric: Metric = COMPARED
 
 
 def model_card(adapter: Mapping[str, Any], facts: CardFacts) -> str:
@@ -109,17 +105,18 @@ def _metadata(adapter: Mapping[str, Any], facts: CardFacts, rows: Sequence[Mappi
         "language": "en",
         **licence,
         "tags": ["clinical-peft", "clinical-notes", _method(adapter)],
-        "model-index": [{"name": adapter["adapter"], "results": [_result(row, facts.metric) for row in rows]}],
+        "model-index": [{"name": adapter["adapter"], "results": [_result(row, facts.results) for row in rows]}],
     }
     if not rows:
         del block["model-index"]
     return yaml.safe_dump(block, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _result(row: Mapping[str, Any], metric: Metric) -> dict[str, Any]:
+def _result(row: Mapping[str, Any], results: StudyResults) -> dict[str, Any]:
+    label, metric = task_label(row["task"], results.tasks), results.metric
     return {
-        "task": {"type": "text-classification", "name": f"{TASK_LABELS[row['task']]} with {row['model']}"},
-        "dataset": {"type": row["task"], "name": f"{TASK_LABELS[row['task']]}, test split", "split": "test"},
+        "task": {"type": "text-classification", "name": f"{label} with {row['model']}"},
+        "dataset": {"type": row["task"], "name": f"{label}, test split", "split": "test"},
         "metrics": [
             {
                 "type": HUB_METRICS.get(metric.name, metric.name),
@@ -131,10 +128,10 @@ def _result(row: Mapping[str, Any], metric: Metric) -> dict[str, Any]:
 
 
 def _downstream(name: str, facts: CardFacts) -> list[Mapping[str, Any]]:
-    models = in_order(facts.models.get(name, ()), facts.labels)
-    rows = {(row["model"], row["task"]): row for row in facts.aggregate["summaries"]}
-    found = [rows[model, task] for model in models for task in TASK_LABELS if (model, task) in rows]
-    return [row for row in found if row[facts.metric.name] is not None]
+    models = in_order(facts.models.get(name, ()), facts.results.labels)
+    rows = {(row["model"], row["task"]): row for row in facts.results.comparison["summaries"]}
+    found = [rows[model, task] for model in models for task in task_order(facts.results.tasks) if (model, task) in rows]
+    return [row for row in found if row[facts.results.metric.name] is not None]
 
 
 def _summary(adapter: Mapping[str, Any], facts: CardFacts) -> str:
@@ -152,9 +149,10 @@ def _intended_use(adapter: Mapping[str, Any], facts: CardFacts) -> str:
         if _from_synthetic(adapter, facts)
         else "Research on clinical text by people who may read the notes that it was trained on."
     )
+    notes = "admission notes" if facts.results.unit == "admission" else "notes"
     return (
         f"- {first}\n"
-        "- As a starting point for predicting outcomes from admission notes, with a head or a second adapter.\n"
+        f"- As a starting point for predicting outcomes from {notes}, with a head or a second adapter.\n"
         "- Not for care: no figure below shows that acting on a prediction helps a patient, and nobody has tested the "
         "adapter outside its own hospital.\n"
         "- Not for generating notes that someone could take for real ones."
@@ -167,8 +165,17 @@ def _data(adapter: Mapping[str, Any], facts: CardFacts) -> str:
     counted = ", ".join(f"{number(tokens[split])} {split}" for split in SPLITS if split in tokens)
     return (
         f"Corpus `{adapter['corpus']}` of {origin}, split by patient (by note where it names none): {counted} tokens. "
+        f"{_protocol_of_data(facts)}"
+    )
+
+
+def _protocol_of_data(facts: CardFacts) -> str:
+    unit = unit_of_split(facts.study, facts.results.tasks)
+    if not facts.results.is_of_hospital:
+        return f"Cohorts of the outcomes are split {unit}."
+    return (
         f"Contamination mode `{facts.study['contamination']}`. Cohorts of the outcomes: split "
-        f"`{facts.study['split']}`, {unit_of_split(facts.study)}."
+        f"`{facts.study['split']}`, {unit}."
     )
 
 
@@ -191,21 +198,21 @@ def _perplexity(adapter: Mapping[str, Any]) -> str:
 def _outcomes(rows: Sequence[Mapping[str, Any]], facts: CardFacts) -> str:
     if not rows:
         return "No model of the study is built on this adapter."
-    level, metric = f"{facts.aggregate['level']:.0%}", facts.metric
+    level, metric = f"{facts.results.comparison['level']:.0%}", facts.results.metric
     lines = [
-        f"| model | task | {metric.title} (%) | {level} interval | admissions | seeds |",
+        f"| model | task | {metric.title} (%) | {level} interval | {facts.results.unit}s | seeds |",
         "|---|---|---:|---|---:|---:|",
     ]
     for row in rows:
         low, high = row["interval"] or (None, None)
         interval = "–" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
         lines.append(
-            f"| {label_of(row['model'], facts.labels)} | {TASK_LABELS[row['task']]} | {100 * row[metric.name]:.1f} | "
-            f"{interval} | {number(row['n'])} | {row['seeds']} |"
+            f"| {label_of(row['model'], facts.results.labels)} | {task_label(row['task'], facts.results.tasks)} | "
+            f"{100 * row[metric.name]:.1f} | {interval} | {number(row['n'])} | {row['seeds']} |"
         )
     note = (
         f"\n\nTest split; mean over seeds, percentile bootstrap over patients alone with "
-        f"{number(facts.aggregate['resamples'])} resamples, which leaves out what another seed would "
+        f"{number(facts.results.comparison['resamples'])} resamples, which leaves out what another seed would "
         "change. The adapter alone predicts nothing: these are figures of the models built on it."
     )
     return "\n".join(lines) + note
@@ -246,9 +253,10 @@ def _provenance(adapter: Mapping[str, Any], facts: CardFacts) -> str:
     )
     machine = describe_machines(trained["machine"])
     revision, seed = facts.provenance.get("git revision", "unknown"), adapter.get("job", {}).get("seed", "unknown")
+    protocol = f"Protocol `{facts.study['protocol']}`" if facts.results.is_of_hospital else "The study"
     return (
         f"Code at git revision `{revision}`; trained with {versions} on: {machine}. "
-        f"Protocol `{facts.study['protocol']}`, seed {seed}. The resolved recipe, the curves and the run in MLflow lie "
+        f"{protocol}, seed {seed}. The resolved recipe, the curves and the run in MLflow lie "
         "with the study."
     )
 

@@ -1,26 +1,24 @@
 """What a report opens with: the question that its study asks, and the answer in a few sentences."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from clinical_peft.disclosure.counts import SMALLEST_CELL
-from clinical_peft.metrics.metric import Metric
-from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.report.discussion import compare_groups, control_sentences, highest_and_lowest, seed_sentence
-from clinical_peft.tables.form import Labels, Record, Table, counted, number
-from clinical_peft.tasks import CONTROL, TASKS, titled_task
+from clinical_peft.tables.form import Record, Table, counted, number
+from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_tasks import Tasks, task_order, unit_of
 
 
-def question(tasks: Sequence[str], *, adapters: int, titles: Mapping[str, str] | None = None) -> str:
+def question(tasks: Tasks, *, adapters: int) -> str:
     """Describe what a study asks.
 
     Args:
         tasks: Its tasks; none where it only trains adapters.
         adapters: How many it trains.
-        titles: Titles that it gives tasks in place of their own.
     """
-    asked = [task.name for task in TASKS.values() if task.name in tasks and not task.is_control]
-    named = [titled_task(name, titles or {}).title_in_a_sentence for name in asked]
+    placed = [tasks[name] for name in task_order(tasks) if name in tasks]
+    named = [task.title_in_a_sentence for task in placed if not task.is_control]
+    text = "the text known at admission" if unit_of(tasks.values()) == "admission" else "the text of a note"
     if not named:
         sentences = [
             "How much better does a language model predict clinical notes after being adapted to them with few trained "
@@ -29,27 +27,24 @@ def question(tasks: Sequence[str], *, adapters: int, titles: Mapping[str, str] |
     elif adapters:
         sentences = [
             "Does adapting a language model to clinical notes, with few trained parameters, improve predictions from "
-            f"the text known at admission: {_listed(named)}? Bases are compared with and without a clinical adapter, "
+            f"{text}: {_listed(named)}? Bases are compared with and without a clinical adapter, "
             "frozen or trained further, and with and without an adapter for the task, as far as the study trains them."
         ]
     else:
-        sentences = [f"How well do models predict from the text known at admission: {_listed(named)}?"]
-    if CONTROL in tasks:
+        sentences = [f"How well do models predict from {text}: {_listed(named)}?"]
+    if any(task.is_control for task in placed):
         sentences.append("A control task whose label is a coin shows what chance looks like.")
     return " ".join(sentences)
 
 
-def in_short(
-    aggregate: Mapping[str, Any], tables: Mapping[str, Table], labels: Labels, *, metric: Metric = COMPARED
-) -> list[str]:
+def in_short(results: StudyResults, tables: Mapping[str, Table]) -> list[str]:
     """What a reader who stops here should know.
 
     Args:
-        aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
+        results: As for `clinical_peft.report.discussion.compare_groups`.
         tables: `dataset_statistics` and `domain_adaptation` among them.
-        labels: As for `clinical_peft.tables.study_results.StudyResults`.
-        metric: The metric by which models are compared.
     """
+    aggregate = results.comparison
     adapters = tables["domain_adaptation"].records
     sentences = []
     if models := {row["model"] for row in aggregate["summaries"]}:
@@ -57,15 +52,12 @@ def in_short(
         each = " each" if len(counts) > 1 else ""
         sizes = f"{counted(len(models), 'model')} on {counted(len(counts), 'task')} of {range_of(counts)} test"
         trained = f"; {counted(len(adapters), 'adapter')}" if adapters else ""
-        sentences.append(f"{sizes} admissions{each}{trained}.")
+        sentences.append(f"{sizes} {results.unit}s{each}{trained}.")
     return [
         *sentences,
         *_perplexities(adapters),
-        *(
-            highest_and_lowest(group, aggregate, labels, metric=metric)
-            for group in compare_groups(aggregate, labels, metric=metric)
-        ),
-        *control_sentences(aggregate, labels, metric=metric),
+        *(highest_and_lowest(group, results) for group in compare_groups(results)),
+        *control_sentences(results),
         seed_sentence(aggregate),
     ]
 

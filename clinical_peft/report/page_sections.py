@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -11,11 +11,10 @@ from markupsafe import Markup
 from clinical_peft.errors import DataError
 from clinical_peft.figures.registry import all_figures
 from clinical_peft.figures.study_figure import StudyFigure
-from clinical_peft.metrics.metric import Metric
-from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.tables.form import Table
 from clinical_peft.tables.registry import all_tables
 from clinical_peft.tables.sections import SECTIONS, Section
+from clinical_peft.tables.study_results import StudyResults
 
 
 @dataclass(frozen=True)
@@ -67,26 +66,25 @@ class PageSection:
 
 
 def page_sections(
-    tables: Mapping[str, Table], figures: Mapping[str, Path], metric: Metric = COMPARED
+    tables: Mapping[str, Table], figures: Mapping[str, Path], results: StudyResults
 ) -> dict[str, PageSection]:
     """Sections by name, in the order of the page.
 
     Args:
         tables: The study's tables by name.
         figures: Its SVG files by stem.
-        metric: The metric by which models are compared.
+        results: The study's tasks, metric and perplexities.
 
     Raises:
         DataError: A figure is missing, not known, or would load something from outside.
     """
-    known = {stem for figure in all_figures().values() for stem in figure.stems()}
+    known = {stem for figure in all_figures().values() for stem in figure.stems(results.tasks, results.metric)}
     if unknown := sorted(set(figures) - known):
         raise DataError(f"{figures[unknown[0]]}: expected a figure that is declared, found another; draw them again")
-    captioned = [replace(one, caption=one.caption.format(metric=metric.title)) for one in all_figures().values()]
     return {
         name: PageSection(
-            section,
-            groups=_groups([one for one in captioned if one.section == name], figures),
+            section if results.is_beside_paper else section.alone(),
+            groups=_groups([one for one in all_figures().values() if one.section == name], figures, results),
             tables=[
                 FoldedTable(tables[table.name], table.folded)
                 for table in all_tables().values()
@@ -97,23 +95,27 @@ def page_sections(
     }
 
 
-def _groups(declared: Sequence[StudyFigure], figures: Mapping[str, Path]) -> list[DrawingGroup]:
-    drawn = {one.name: [stem for stem in one.stems() if stem in figures] for one in declared}
+def _groups(declared: Sequence[StudyFigure], figures: Mapping[str, Path], results: StudyResults) -> list[DrawingGroup]:
+    drawn = {
+        one.name: [stem for stem in one.stems(results.tasks, results.metric) if stem in figures] for one in declared
+    }
     groups = []
     for small, neighbours in groupby([one for one in declared if drawn[one.name]], lambda one: one.small):
         if small:
-            together = [_drawing(one, one.name, figures) for one in neighbours]
+            together = [
+                _drawing(stem, figures, one.captioned(results)) for one in neighbours for stem in drawn[one.name]
+            ]
             groups.append(DrawingGroup(together, grid=""))
             continue
         for one in neighbours:
-            drawings = [_drawing(one, stem, figures) for stem in drawn[one.name]]
-            shared = {"caption": one.caption, "grid": one.name} if one.by_task else {}
+            drawings = [_drawing(stem, figures, one.captioned(results)) for stem in drawn[one.name]]
+            shared = {"caption": one.captioned(results), "grid": one.name} if one.by_task else {}
             groups.append(DrawingGroup(drawings, one.heading, **shared))
     return groups
 
 
-def _drawing(figure: StudyFigure, stem: str, figures: Mapping[str, Path]) -> Drawing:
-    return Drawing(stem, _inline_svg(stem, figures[stem]), figure.caption)
+def _drawing(stem: str, figures: Mapping[str, Path], caption: str) -> Drawing:
+    return Drawing(stem, _inline_svg(stem, figures[stem]), caption)
 
 
 def _inline_svg(name: str, path: Path) -> Markup:

@@ -14,18 +14,15 @@ from typing import Any
 from clinical_peft.config.settings import settings_digest
 from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.files import read_json, write_json, write_text
+from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.metrics.registry import COMPARED
-from clinical_peft.tasks import CONTROL, PAPER_TASKS, TASKS
+from clinical_peft.tables.study_tasks import task_order
+from clinical_peft.tasks import TASKS
 
 SUMMARY = Path("benchmarks/results/demo.json")
 README = Path("README.md")
 BEGIN = "<!-- results of the demo study: written by `make readme-results` -->"
 END = "<!-- end of the results -->"
-COLUMNS = {
-    **{name: TASKS[name].short for name in PAPER_TASKS},
-    "macro_average": "mean",
-    CONTROL: "control",
-}
 METRIC = COMPARED.name
 MODEL_TABLES = ("downstream_main", "downstream_lora_baselines")
 
@@ -90,7 +87,8 @@ def section(summary: Mapping[str, Any]) -> str:
         summary: What `summarise` returned.
     """
     seeds = " or ".join(map(str, summary["seeds"]))
-    rows = [_model_row(model) for model in summary["models"]]
+    columns = _columns(summary["models"])
+    rows = [_model_row(model, columns) for model in summary["models"]]
     adapters = [
         f"| {one['label']} | {one['trainable_percent']:g} | {one['before']:.1f} | {one['after']:.1f} |"
         for one in summary["adapters"]
@@ -101,8 +99,8 @@ def section(summary: Mapping[str, Any]) -> str:
         "interval over patients; seed variation is not included (table `uncertainty` has both). The control has random "
         "labels: 50 is expected.",
         "",
-        f"| model | {' | '.join(COLUMNS.values())} |",
-        "|---" + "|---:" * len(COLUMNS) + "|",
+        f"| model | {' | '.join(columns.values())} |",
+        "|---" + "|---:" * len(columns) + "|",
         *rows,
         "",
         "Perplexity of the test notes, per token, before and after an adapter is trained.",
@@ -115,11 +113,22 @@ def section(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _model_row(model: Mapping[str, Any]) -> str:
+def _columns(models: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Titles of the tasks that any model has, in the order of the study's tables."""
+    titles = {name: "control" if task.is_control else task.short for name, task in TASKS.items()} | {MACRO: "mean"}
+    found = dict.fromkeys(task for model in models for task in model[METRIC])
+    order = task_order(TASKS)
+    place = order.index(MACRO)
+    own = [task for task in found if task not in order]
+    ordered = [*order[:place], *own, *order[place:]]
+    return {task: titles.get(task, task) for task in ordered if task in found}
+
+
+def _model_row(model: Mapping[str, Any], columns: Mapping[str, str]) -> str:
     cells = []
-    for task in COLUMNS:
+    for task in columns:
         value, low, high = model[METRIC].get(task, (None, None, None))
-        interval = f" ({low:.1f} to {high:.1f})" if task == "macro_average" and low is not None else ""
+        interval = f" ({low:.1f} to {high:.1f})" if task == MACRO and low is not None else ""
         cells.append("–" if value is None else f"{value:.1f}{interval}")
     return f"| {model['label']} | {' | '.join(cells)} |"
 

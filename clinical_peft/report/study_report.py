@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_peft.files import read_json, sha256_file, write_text
+from clinical_peft.metrics.metric import Metric
 from clinical_peft.report.checklist import RunFacts, tripod_table
 from clinical_peft.report.html_report import build_report
 from clinical_peft.runtime.lineage import run_log_files, training_environments
@@ -15,6 +16,8 @@ from clinical_peft.runtime.provenance import together
 from clinical_peft.tables.form import Labels
 from clinical_peft.tables.render import to_markdown
 from clinical_peft.tables.stored import read_tables
+from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tables.study_tasks import Tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,8 @@ def write_study_report(
     *,
     study: Mapping[str, Any],
     labels: Labels,
+    tasks: Tasks,
+    metric: Metric,
     config: Mapping[str, Any],
     revision: str,
     mlflow: tuple[str | None, str | None],
@@ -63,6 +68,8 @@ def write_study_report(
         sources: The study's files.
         study: As for `clinical_peft.report.html_report.build_report`.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
+        tasks: The study's tasks.
+        metric: The metric by which models are compared.
         config: The study's settings, without secrets.
         revision: git revision of the code.
         mlflow: Address of MLflow's pages, or None, and the command that serves them, or None.
@@ -75,12 +82,18 @@ def write_study_report(
     tables = read_tables(sources.tables)
     text = json.dumps(config, indent=1, sort_keys=True)
     trained = together(training_environments(run_log_files(sources.run_logs)).values())
-    facts = RunFacts(
-        study=study,
+    results = StudyResults(
+        labels=labels,
+        tasks=tasks,
+        metric=metric,
         attrition={path.name.split(".")[0]: read_json(path) for path in sources.attrition},
         perplexities=[read_json(path) for path in sources.perplexities],
-        aggregate=read_json(sources.comparison),
+        comparison=read_json(sources.comparison),
         metrics=[read_json(path) for path in sources.metrics],
+    )
+    facts = RunFacts(
+        study=study,
+        results=results,
         tables=tables,
         provenance={
             "git revision": revision,
@@ -95,12 +108,9 @@ def write_study_report(
     build_report(
         template=sources.template,
         study=study,
+        results=results,
         tables=tables,
-        comparison=facts.aggregate,
-        metrics=facts.metrics,
-        perplexities=facts.perplexities,
         figures={path.stem: path for path in sorted(sources.figures.glob("*.svg"))},
-        labels=labels,
         provenance=facts.provenance,
         output=report,
         checklist=sheet,
@@ -108,5 +118,4 @@ def write_study_report(
         mlflow=mlflow[0],
         mlflow_command=mlflow[1],
         config=text,
-        titles={name: entry["title"] for name, entry in config.get("tasks", {}).items() if entry.get("title")},
     )

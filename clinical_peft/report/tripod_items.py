@@ -17,6 +17,7 @@ class Item:
         asks: What has to be reported.
         evidence: What fills it from a run, or None.
         open: What is left to the authors even so.
+        is_of_mimic: Whether `open` is true of MIMIC alone.
     """
 
     number: str
@@ -24,6 +25,7 @@ class Item:
     asks: str
     evidence: str | None = None
     open: str = ""
+    is_of_mimic: bool = False
 
 
 ITEMS = (
@@ -34,8 +36,15 @@ ITEMS = (
     Item("3c", "Introduction", "Known inequalities in health between groups of patients"),
     Item("4", "Introduction", "The aims, and whether a model is developed, evaluated or both", "aims"),
     Item("5a", "Methods", "Sources of the data, why they were chosen and whom they represent", "sources", "why chosen"),
-    Item("5b", "Methods", "Dates of the data", None, "the releases shift dates; the span of years is in their papers"),
-    Item("6a", "Methods", "Setting: number and place of the hospitals", None, "one hospital in MIMIC"),
+    Item(
+        "5b",
+        "Methods",
+        "Dates of the data",
+        None,
+        "the releases shift dates; the span of years is in their papers",
+        True,
+    ),
+    Item("6a", "Methods", "Setting: number and place of the hospitals", None, "one hospital in MIMIC", True),
     Item("6b", "Methods", "Who was eligible", "eligibility"),
     Item("6c", "Methods", "Treatments received, and how they were handled"),
     Item(
@@ -52,7 +61,9 @@ ITEMS = (
     Item("12a", "Methods", "How data were used: partition, and what each part was for", "partition"),
     Item("12b", "Methods", "How predictors were handled", "predictors"),
     Item("12c", "Methods", "Models, all steps of building them, tuning and internal validation", "models"),
-    Item("12d", "Methods", "Differences between hospitals or clusters", None, "one hospital: none can be estimated"),
+    Item(
+        "12d", "Methods", "Differences between hospitals or clusters", None, "one hospital: none can be estimated", True
+    ),
     Item("12e", "Methods", "Measures and plots of performance, and how models were compared", "measures"),
     Item("12f", "Methods", "Updating of the model, such as recalibration", "updating"),
     Item("12g", "Methods", "How predictions were computed, for an evaluation", "predictions"),
@@ -74,7 +85,14 @@ ITEMS = (
     Item("21", "Results", "Participants and events in each analysis", "events"),
     Item("22", "Results", "The model in full, so that others can predict with it", "specification"),
     Item("23a", "Results", "Performance with intervals, and in key groups", "performance"),
-    Item("23b", "Results", "Differences of performance between clusters", None, "one hospital: none can be estimated"),
+    Item(
+        "23b",
+        "Results",
+        "Differences of performance between clusters",
+        None,
+        "one hospital: none can be estimated",
+        True,
+    ),
     Item("24", "Results", "Results of updating", "updating"),
     Item("25", "Discussion", "Interpretation, fairness included"),
     Item("26", "Discussion", "Limitations", "limitations", "those that the run does not know"),

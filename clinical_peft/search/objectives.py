@@ -5,7 +5,6 @@ The test split is out of reach: its cohort rows are never loaded, and its token 
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
 from clinical_peft.models.folders import ADAPTER_WEIGHTS
 from clinical_peft.recipes import FinetuneJob, PretrainJob
+from clinical_peft.recipes.job_records import as_record as job_record
 from clinical_peft.recipes.job_records import read_record
 from clinical_peft.recipes.switches import switch_on
 from clinical_peft.runtime.events import JsonlLog
@@ -27,14 +27,14 @@ from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.checkpoint import remove_checkpoint
 from clinical_peft.training.finetuning import finetune, prepare_task
 from clinical_peft.training.language import validate
-from clinical_peft.training.selection import selection_auroc
+from clinical_peft.training.selection import is_defined
 from clinical_peft.training.task_data import TaskInputs
 
 SEEN_SPLITS = ("train", "validation")
 
 
 class FinetuneObjective:
-    """Validation AUROC of a model on a task, of the epoch that the recipe keeps.
+    """Validation metric of a model on a task, of the epoch that the recipe keeps.
 
     The task is tokenised once for all trials. A killed trial resumes from its checkpoint.
 
@@ -49,7 +49,7 @@ class FinetuneObjective:
         work: Folder of the trials with this identity.
 
     Raises:
-        DataError: AUROC is undefined on the validation split.
+        DataError: The metric is undefined on the validation split.
         TrainingError: The cohort does not fit the task.
     """
 
@@ -58,9 +58,10 @@ class FinetuneObjective:
         self.task = prepare_task(job, inputs, splits=SEEN_SPLITS)
         data = self.task.data
         targets = data.targets[data.rows("validation")]
-        if math.isnan(selection_auroc(np.zeros((len(targets), len(data.classes))), targets, data.type)):
+        compared = job.recipe.compared
+        if not is_defined(compared, targets, len(data.classes), data.type):
             raise DataError(
-                f"{inputs.cohort}: AUROC is undefined on the validation split of {job.task}, no class has both a "
+                f"{inputs.cohort}: {compared} is undefined on the validation split of {job.task}, no class has both a "
                 f"positive and a negative row among {len(targets)}; a search needs a larger cohort"
             )
         files = [inputs.cohort, inputs.classes, inputs.base_folder / "base.json"]
@@ -77,14 +78,14 @@ class FinetuneObjective:
                 self.task.with_job(job),
                 seed=self.search.seed,
                 work=work,
-                log=_log(work, job.model, f"{job.task}/trial{number}", point, asdict(job)),
-                on_evaluation=lambda curve: report(_values(curve, "validation_auroc")),
+                log=_log(work, job.model, f"{job.task}/trial{number}", point, job_record(job)),
+                on_evaluation=lambda curve: report(_values(curve, self.search.metric)),
             )
         except Pruned:
             remove_checkpoint(work)
             raise
         remove_checkpoint(work)
-        curve = _values(summary["curve"], "validation_auroc")
+        curve = _values(summary["curve"], self.search.metric)
         return Outcome(curve[summary["best_epoch"] - 1], curve, summary["tokens"], summary["seconds"])
 
 

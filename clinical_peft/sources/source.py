@@ -129,6 +129,8 @@ class Source:
             `cohorts.ventilation` is adjusted; returns them and the name of the table that they come from.
         patient_attributes: Reads who the patients of a folder are: hadm_id, the attributes of
             `clinical_peft.data.subgroups` except the age band, and age in years.
+        read_year_groups: Reads around which real years the stays of each patient lie, which a temporal split goes by;
+            None where a source does not say.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Source:
     outcomes: "Callable[[OutcomeFiles], Outcomes]"
     find_ventilation: "Callable[[Path, Path | None, bool], tuple[pd.DataFrame, str]] | None" = None
     patient_attributes: "Callable[[Path], pd.DataFrame]"
+    read_year_groups: Callable[[Path], Mapping[int, str | None]] | None = None
 
     def __post_init__(self) -> None:
         tables = (*self.note_tables, *self.admission_tables, *self.attribute_tables)
@@ -234,3 +237,20 @@ class Source:
         if self.find_ventilation is None:
             raise ConfigError(_NO_VENTILATION.format(self.name))
         return self.find_ventilation(folder, work, adjusted)
+
+    def year_groups(self, folder: Path) -> Mapping[int, str | None]:
+        """Read around which real years the stays of each patient lie, by subject_id.
+
+        Args:
+            folder: Folder of the source's tables.
+
+        Raises:
+            ConfigError: The source does not say: its dates are shifted, by another number of days for each patient.
+            DataError: A table is missing or malformed.
+        """
+        if self.read_year_groups is None:
+            raise ConfigError(
+                f"data.splits.temporal: {self.title} has no real years (dates are shifted per patient); use hash "
+                "or lists"
+            )
+        return self.read_year_groups(folder)

@@ -7,8 +7,13 @@ from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.tables.form import MISSING, Record, signed
 from clinical_peft.tables.published import published_statistics
 from clinical_peft.tables.published_steps import Step
+from clinical_peft.tables.study_results import StudyResults
 
-OF_MIMIC_III = "The paper's counts are of MIMIC-III: to cohorts of other tables the difference says nothing."
+
+def of_mimic_iii(results: StudyResults) -> tuple[str, ...]:
+    """The note below published counts; none in a study without them."""
+    note = "The paper's counts are of MIMIC-III: to cohorts of other tables the difference says nothing."
+    return (note,) if results.is_beside_paper else ()
 
 
 def left_out_between(before: Step, after: Step) -> tuple[int | None, int | None]:

@@ -1,4 +1,4 @@
-"""Tables 3 and 4 of the paper: the compared metric of each model on each task, on test, with its interval."""
+"""The compared metric of each model on each task, on test, with its interval: beside Tables 3 and 4 of the paper."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from clinical_peft.metrics.metric import Metric
 from clinical_peft.tables.form import (
     MISSING,
     PAPER_DIFFERENCE,
-    TASK_LABELS,
     Labels,
     Record,
     beside,
@@ -25,13 +24,19 @@ from clinical_peft.tables.form import (
     rounded,
     stated,
 )
-from clinical_peft.tables.published import average_is_row_mean, published_auroc, published_table, row_mean
+from clinical_peft.tables.published import (
+    PUBLISHED_METRIC,
+    average_is_row_mean,
+    published_auroc,
+    published_table,
+    row_mean,
+)
 from clinical_peft.tables.study_column import Column
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import Layout, StudyTable
+from clinical_peft.tables.study_tasks import listed_labels, task_label, task_order
 from clinical_peft.tasks import PAPER_TASKS
 
-TASKS = tuple(TASK_LABELS)
 PRINTED = (*PAPER_TASKS, MACRO)
 
 
@@ -62,7 +67,7 @@ class ModelOnTask:
 
     def of_average(self, value: Callable[[Any], Any]) -> Any:
         """A value of the published row, where this is its macro average."""
-        return value(self.published) if self.task == MACRO and self.published else None
+        return value(self.published) if self.task == MACRO and MACRO in self.published else None
 
 
 def columns(metric: Metric) -> tuple[Column, ...]:
@@ -81,14 +86,19 @@ def columns(metric: Metric) -> tuple[Column, ...]:
         Column("test_patients", lambda row: row.summary.get("patients")),
         Column("classes_scored", lambda row: row.summary.get("classes_scored")),
         Column("classes", lambda row: row.summary.get("classes")),
-        Column("published_percent", lambda row: row.published.get(row.task)),
+        Column("published_percent", lambda row: row.published.get(row.task), is_published=True),
         Column(
             "difference_percent",
             lambda row: row.difference,
             meaning="ours less the published one; empty for a macro average over other than the paper's tasks",
+            is_published=True,
         ),
-        Column("published_row_mean_percent", lambda row: row.of_average(lambda row: rounded(row_mean(row), 3))),
-        Column("published_average_is_row_mean", lambda row: row.of_average(average_is_row_mean)),
+        Column(
+            "published_row_mean_percent",
+            lambda row: row.of_average(lambda row: rounded(row_mean(row), 3)),
+            is_published=True,
+        ),
+        Column("published_average_is_row_mean", lambda row: row.of_average(average_is_row_mean), is_published=True),
         Column("protocol", lambda row: stated(row.results.comparison, row.task)["protocol"]),
         Column("cohort_sha256", lambda row: stated(row.results.comparison, row.task)["cohort_sha256"]),
     )
@@ -108,9 +118,8 @@ def downstream_table(name: str, group: str, *, place: int, number: int) -> Study
         found = {(row["model"], row["task"]): row for row in results.comparison["summaries"]}
         for model in in_order([model for model, _ in found], results.labels):
             if _group_of(model, results.labels) == group:
-                printed = published_auroc(results.labels.get(model, {}).get("published") or model) or {}
-                for task in TASKS:
-                    yield ModelOnTask(model, task, found.get((model, task), {}), printed, results)
+                for task in task_order(results.printed_tasks):
+                    yield ModelOnTask(model, task, found.get((model, task), {}), _published(model, results), results)
 
     return StudyTable(
         name=name,
@@ -121,7 +130,8 @@ def downstream_table(name: str, group: str, *, place: int, number: int) -> Study
         rows=rows,
         caption=lambda results, _: (
             f"Test {results.metric.title} in percent, mean over seeds with its "
-            f"{results.comparison['level']:.0%} interval over patients alone, beside the paper's Table {number}."
+            f"{results.comparison['level']:.0%} interval over patients alone"
+            + (f", beside the paper's Table {number}." if _is_beside_paper(results) else ".")
         ),
         notes=_notes,
         layout=_layout,
@@ -134,15 +144,33 @@ def _group_of(model: str, labels: Labels) -> str:
     return str(entry.get("table") or published_table(entry.get("published") or model) or "main")
 
 
+def _is_beside_paper(results: StudyResults) -> bool:
+    """Whether the paper's values may stand beside the study's, which are of the same metric."""
+    return results.is_beside_paper and results.metric.name == PUBLISHED_METRIC
+
+
+def _published(model: str, results: StudyResults) -> Content:
+    """The published row of a model, by task; empty without one."""
+    if not _is_beside_paper(results):
+        return {}
+    row = published_auroc(results.labels.get(model, {}).get("published") or model) or {}
+    # An average over other tasks than the paper's stands beside none.
+    own = {task for task in results.comparison["macro_tasks"] if task not in PAPER_TASKS}
+    return {task: value for task, value in row.items() if task != MACRO} if own else row
+
+
 def _layout(results: StudyResults, records: Sequence[Record]) -> Layout:
     """A row per model, with a column per task and behind it the published one, if the paper has the task."""
     titles = ["Model", "Seeds"]
     places = {}
-    for task in TASKS:
+    tasks = task_order(results.printed_tasks)
+    printed = PRINTED if _is_beside_paper(results) and set(PAPER_TASKS) <= set(tasks) else ()
+    for task in tasks:
         places[task] = len(titles)
-        titles += [_task_title(task, records), *([PAPER_DIFFERENCE] if task in PRINTED else [])]
+        title = _with_size(task_label(task, results.printed_tasks), task, records)
+        titles += [title, *([PAPER_DIFFERENCE] if task in printed else [])]
     ours = f"{results.metric.name}_percent"
-    marks = best_and_tied(Comparisons.of(results.comparison))
+    marks = best_and_tied(Comparisons.of(results.comparison, metric=results.metric.name))
     rows: list[tuple[str, ...]] = []
     bold = set()
     models = list(dict.fromkeys(record["model"] for record in records))
@@ -151,8 +179,8 @@ def _layout(results: StudyResults, records: Sequence[Record]) -> Layout:
         seeds = sorted({record["seeds"] for record in line if record["seeds"]})
         cells = []
         for record in line:
-            cells += [_cell(record, ours), *([_published_cell(record, ours)] if record["task"] in PRINTED else [])]
-        bold |= {(len(rows), places[task]) for task in TASKS if marks.get((model, task)) == BEST}
+            cells += [_cell(record, ours), *([_published_cell(record, ours)] if record["task"] in printed else [])]
+        bold |= {(len(rows), places[task]) for task in tasks if marks.get((model, task)) == BEST}
         rows.append((line[0]["label"], ", ".join(map(str, seeds)), *cells))
     return Layout(tuple(titles), tuple(rows), frozenset(bold), tuple(models))
 
@@ -170,32 +198,35 @@ def _published_cell(record: Record, ours: str) -> str:
     return beside(None if record["difference_percent"] is None else record[ours], record["published_percent"], 2, mark)
 
 
-def _task_title(task: str, records: Sequence[Record]) -> str:
+def _with_size(label: str, task: str, records: Sequence[Record]) -> str:
     sizes = {record["test_admissions"] for record in records if record["task"] == task} - {None}
-    return TASK_LABELS[task] + (f" (n = {sizes.pop():,})" if len(sizes) == 1 else "")
+    return label + (f" (n = {sizes.pop():,})" if len(sizes) == 1 else "")
 
 
 def _notes(results: StudyResults, records: Sequence[Record]) -> Iterator[str]:
     comparison = results.comparison
+    apart = "To published figures of another base or other patients the distance measures nothing. "
     yield (
-        "To published figures of another base or other patients the distance measures nothing. "
-        f"Intervals: percentile bootstrap over patients, {comparison['resamples']:,} resamples, for these trained "
-        "models; they leave out what another seed would change. Table uncertainty has intervals over "
-        f"{judged_over(comparison)}, by which cells in bold are judged."
+        f"{apart if _is_beside_paper(results) else ''}Intervals: percentile bootstrap over patients, "
+        f"{comparison['resamples']:,} resamples, for these trained models; they leave out what another seed would "
+        f"change. Table uncertainty has intervals over {judged_over(comparison)}, by which cells in bold are judged."
     )
-    if fewer := fewer_note((row["task"], row["classes_scored"], row["classes"]) for row in records):
+    counts = [(row["task"], row["classes_scored"], row["classes"]) for row in records]
+    if fewer := fewer_note(counts, results.printed_tasks):
         yield fewer
     models = {record["model"] for record in records}
     counted = (row for row in comparison["summaries"] if row["model"] in models and row["task"] != MACRO)
     if skipped := sum(row.get("undefined") or 0 for row in counted):
         metric = results.metric.title
         yield f"Resamples left out because an {metric} was undefined in them, over all cells: {skipped:,}."
-    if 0 < len(comparison["macro_tasks"]) < len(PAPER_TASKS):
-        named = ", ".join(TASK_LABELS[task] for task in comparison["macro_tasks"])
+    macro = comparison["macro_tasks"]
+    if macro and _is_beside_paper(results) and set(macro) != set(PAPER_TASKS):
+        only = " only" if set(macro) <= set(PAPER_TASKS) else ""
         yield (
-            f"The macro average of this study runs over {named} only; no difference is taken to the paper's, over five."
+            f"The macro average of this study runs over {listed_labels(macro, results.tasks)}{only}; no difference is "
+            "taken to the paper's, over five."
         )
-    if wrong := [record for record in records if record["published_average_is_row_mean"] is False]:
+    if wrong := [record for record in records if record.get("published_average_is_row_mean") is False]:
         listed = "; ".join(
             f"{row['label']} {row['published_percent']:.2f}, mean of its row {row['published_row_mean_percent']:.2f}"
             for row in wrong

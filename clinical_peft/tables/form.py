@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clinical_peft.metrics.aggregate import MACRO
-from clinical_peft.tasks import PAPER_TASKS, TASKS
+from clinical_peft.tables.study_tasks import Tasks, listed_labels, task_label, task_order
 
 Labels = Mapping[str, Mapping[str, Any]]
 Record = dict[str, Any]
@@ -16,11 +15,6 @@ EMPTY = "This study has no such row."
 PAPER = "paper"
 PAPER_DIFFERENCE = "paper (difference)"
 FEWER = "†"
-TASK_LABELS = {
-    **{name: TASKS[name].short for name in PAPER_TASKS},
-    MACRO: "Macro average",
-    **{name: task.short for name, task in TASKS.items() if not task.is_published},
-}
 
 
 @dataclass(frozen=True)
@@ -63,9 +57,9 @@ def in_order(names: Sequence[str], labels: Labels) -> list[str]:
     return sorted(set(names), key=lambda name: (place.get(name, len(place)), name))
 
 
-def unit_of_split(study: Mapping[str, Any]) -> str:
+def unit_of_split(study: Mapping[str, Any], tasks: Tasks) -> str:
     """What a study's cohorts were split by, in words; `split_by_admission` names the tasks that are an exception."""
-    exceptions = ", ".join(TASK_LABELS[task] for task in study["split_by_admission"])
+    exceptions = listed_labels(study["split_by_admission"], tasks)
     return f"by patient, but {exceptions} by admission" if exceptions else "by patient"
 
 
@@ -80,9 +74,20 @@ def judged_over(aggregate: Mapping[str, Any]) -> str:
     return "patients and seeds" if several else "patients alone"
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str = "") -> str:
     """A count with its noun, in the plural where it needs one."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def one_line(text: object, longest: int | None = None) -> str:
+    """A text without line breaks and control characters; a longer one ends in an ellipsis.
+
+    Args:
+        text: Whatever stands for a name.
+        longest: Characters that it may have; None for any number.
+    """
+    plain = " ".join("".join(mark if mark.isprintable() else " " for mark in str(text)).split())
+    return plain if longest is None or len(plain) <= longest else f"{plain[: longest - 1]}…"
 
 
 def rounded(value: float | None, digits: int = 4) -> float | None:
@@ -140,16 +145,19 @@ def fewer_mark(scored: int | None, classes: int | None) -> str:
     return FEWER if scored is not None and classes is not None and scored < classes else ""
 
 
-def fewer_note(counts: Iterable[tuple[str, int | None, int | None]]) -> str | None:
+def fewer_note(counts: Iterable[tuple[str, int | None, int | None]], tasks: Tasks) -> str | None:
     """What the mark means, with its numbers; None where no number is marked.
 
     Args:
-        counts: Task, classes with both a positive and a negative test admission, and classes of the label space.
+        counts: Task, classes with both a positive and a negative test row, and classes of the label space.
+        tasks: The study's tasks.
     """
     marked = {task: (scored, classes) for task, scored, classes in counts if fewer_mark(scored, classes)}
     if not marked:
         return None
     listed = ", ".join(
-        f"{TASK_LABELS[task]} {marked[task][0]} of {marked[task][1]}" for task in TASK_LABELS if task in marked
+        f"{task_label(task, tasks)} {marked[task][0]} of {marked[task][1]}"
+        for task in task_order(tasks)
+        if task in marked
     )
     return f"{FEWER} The mean runs over the classes that have positives and negatives in test: {listed}."

@@ -7,6 +7,7 @@ from typing import Any
 
 from clinical_peft.tasks import PAPER_TASKS
 
+PUBLISHED_METRIC = "auroc"
 # Printed averages are rounded to 0.01, and so is each of the five values they average.
 ROUNDING = 0.011
 

@@ -32,14 +32,19 @@ def find_table(name: str) -> StudyTable:
     return all_tables()[name]
 
 
-def table_names(measured: Collection[str] = ()) -> list[str]:
+def table_names(measured: Collection[str] = (), *, beside_paper: bool = True) -> list[str]:
     """Names of a study's tables.
 
     Args:
         measured: Which of the optional results (`clinical_peft.tables.study_results.OPTIONAL`) the study has.
+        beside_paper: Whether it has a task or a corpus of the paper's (`StudyResults.is_beside_paper`).
     """
     missing = set(OPTIONAL) - set(measured)
-    return [name for name, table in all_tables().items() if not missing & set(table.needs)]
+    return [
+        name
+        for name, table in all_tables().items()
+        if not missing & set(table.needs) and (beside_paper or not table.is_of_paper)
+    ]
 
 
 def build_tables(results: StudyResults) -> dict[str, Table]:
@@ -52,4 +57,5 @@ def build_tables(results: StudyResults) -> dict[str, Table]:
         DataError: Results do not belong together.
     """
     measured = [name for name in OPTIONAL if getattr(results, name) is not None]
-    return {name: find_table(name).build(results) for name in table_names(measured)}
+    names = table_names(measured, beside_paper=results.is_beside_paper)
+    return {name: find_table(name).build(results) for name in names}

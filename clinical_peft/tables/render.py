@@ -2,12 +2,13 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from clinical_peft.files import write_text
-from clinical_peft.tables.form import EMPTY, Table
+from clinical_peft.tables.form import EMPTY, Table, one_line
 from clinical_peft.tables.html_tables import to_page
 
 LATEX_ESCAPES = str.maketrans(
@@ -21,6 +22,8 @@ LATEX_ESCAPES = str.maketrans(
         "{": r"\{",
         "}": r"\}",
         "~": r"\textasciitilde{}",
+        "`": r"\textasciigrave{}",
+        "|": r"\textbar{}",
         "^": r"\textasciicircum{}",
         "–": "--",
         "±": r"$\pm$",
@@ -68,7 +71,8 @@ def to_csv(table: Table) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "" if value is None else value
+    # The csv module leaves a carriage return without quotation marks, where a reader takes it for the end of the row.
+    return "" if value is None else value.replace("\r", "\n") if isinstance(value, str) else value
 
 
 def to_markdown(table: Table) -> str:
@@ -88,9 +92,14 @@ def _markdown_row(cells: tuple[str, ...] | list[str]) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    for mark in ("\\", "|", "*", "_", "<"):
+    """The text in one line, so that every form of Markdown shows its characters as they are."""
+    text = one_line(text)
+    for mark in ("\\", "|", "*", "_", "<", "`", "~"):
         text = text.replace(mark, "\\" + mark)
-    return text
+    # A bracket opens a link, a dollar mathematics, an ampersand a named character: only where it could.
+    text = text.replace("](", "]\\(").replace("][", "]\\[")
+    text = re.sub(r"\$(?=\S)", r"\\$", text)
+    return re.sub(r"&(?=#?\w+;)", "&amp;", text)
 
 
 def to_latex(table: Table) -> str:
@@ -128,4 +137,6 @@ def _cells(table: Table, row: int, escape: Callable[[str], str], emphasis: str) 
 
 
 def _escape_latex(text: str) -> str:
-    return text.translate(LATEX_ESCAPES)
+    """The text in one line; hyphens and dashes in a row stay apart, which LaTeX would join to a longer dash."""
+    parts = re.split("(?<=[-–])(?=[-–])", one_line(text))
+    return "{}".join(part.translate(LATEX_ESCAPES) for part in parts)

@@ -22,7 +22,6 @@ from clinical_peft.metrics.runs import check_comparable
 from clinical_peft.tables.form import (
     MISSING,
     STATED,
-    TASK_LABELS,
     Labels,
     Record,
     fewer_mark,
@@ -32,14 +31,15 @@ from clinical_peft.tables.form import (
     percent,
     rounded,
 )
-from clinical_peft.tables.study_column import Column, task_name
+from clinical_peft.tables.study_column import Column, task_column
+from clinical_peft.tables.study_tasks import Tasks, task_label, task_order, unit_of
 
 Run = Mapping[str, Any]
 Interval = tuple[float | None, float | None]
 ENDS = ("", "_low", "_high")
 SHIFTED = "‡"
 SHIFTED_NOTE = (
-    f"{SHIFTED} The interval does not hold the figure: a resample repeats admissions, which raises averages over rare "
+    f"{SHIFTED} The interval does not hold the figure: a resample repeats {{}}s, which raises averages over rare "
     "labels. Its width says how far the figure varies, its place does not."
 )
 
@@ -130,13 +130,16 @@ class RunMeans:
         return "; ".join(f"{name}: {why}" for name, why in found.items() if why) or None
 
 
-def means_of_runs(metrics: Sequence[Run], replicates: Sequence[Path], labels: Labels) -> tuple[RunMeans, ...]:
+def means_of_runs(
+    metrics: Sequence[Run], replicates: Sequence[Path], labels: Labels, tasks: Tasks
+) -> tuple[RunMeans, ...]:
     """Gather runs by model and task, in the order of the tables.
 
     Args:
         metrics: Content of the metrics files; see `clinical_peft.metrics.evaluate.evaluate`.
         replicates: Replicates files in the same order.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
+        tasks: The study's tasks.
 
     Raises:
         DataError: Runs may not stand in one table (`clinical_peft.metrics.runs.check_comparable`).
@@ -146,7 +149,7 @@ def means_of_runs(metrics: Sequence[Run], replicates: Sequence[Path], labels: La
     for run, path in sorted(zip(metrics, replicates, strict=True), key=lambda pair: pair[0]["seed"]):
         runs[run["model"], run["task"]].append((run, path))
     models = in_order([model for model, _ in runs], labels)
-    keys = [(model, task) for task in TASK_LABELS for model in models if (model, task) in runs]
+    keys = [(model, task) for task in task_order(tasks) for model in models if (model, task) in runs]
     return tuple(
         RunMeans(
             label_of(model, labels), [run for run, _ in runs[model, task]], [path for _, path in runs[model, task]]
@@ -160,7 +163,7 @@ def key_columns(*, level: bool = True) -> tuple[Column, ...]:
     columns = (
         Column("model", lambda row: row.first["model"]),
         Column("label", lambda row: row.label, "Model"),
-        Column("task", lambda row: row.first["task"], "Task", task_name),
+        task_column(lambda row: row.first["task"]),
         Column("seeds", lambda row: len(row.runs)),
         Column("classes", lambda row: row.first["classes"]),
         Column("classes_scored", lambda row: row.first["classes_scored"]["test"]),
@@ -228,14 +231,17 @@ def _is_shifted(record: Record, metric: Metric) -> bool:
     return None not in (value, low, high) and not low <= value <= high
 
 
-def notes_of_means(rows: Sequence[RunMeans], records: Sequence[Record], metrics: Sequence[Metric]) -> list[str]:
+def notes_of_means(
+    rows: Sequence[RunMeans], records: Sequence[Record], metrics: Sequence[Metric], tasks: Tasks
+) -> list[str]:
     """Which classes and resamples are left out, which intervals are shifted, and why a dash stands where it stands."""
-    fewer = fewer_note((record["task"], record["classes_scored"], record["classes"]) for record in records)
+    counts = [(record["task"], record["classes_scored"], record["classes"]) for record in records]
+    fewer = fewer_note(counts, tasks)
     reasons: dict[str, None] = {}
     skipped: dict[str, int] = {}
     for row in rows:
         for metric in metrics:
-            name = f"{TASK_LABELS[row.first['task']]}, {metric.name.replace('_', ' ')}"
+            name = f"{task_label(row.first['task'], tasks)}, {metric.name.replace('_', ' ')}"
             if why := row.missing(metric):
                 reasons.setdefault(f"{name}: {why}")
             elif count := row.left_out(metric):
@@ -250,7 +256,8 @@ def notes_of_means(rows: Sequence[RunMeans], records: Sequence[Record], metrics:
         )
     dashes = f"A dash: {'; '.join(reasons)}." if reasons else None
     shifted = any(_is_shifted(record, metric) for record in records for metric in metrics)
-    return [note for note in (fewer, SHIFTED_NOTE if shifted else None, left_out, dashes) if note]
+    beside = SHIFTED_NOTE.format(unit_of(tasks.values())) if shifted else None
+    return [note for note in (fewer, beside, left_out, dashes) if note]
 
 
 def with_level(records: Sequence[Record]) -> str:

@@ -1,6 +1,6 @@
 """Sections of the report in which tables and figures stand, in the report's order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,8 @@ class Section:
         title: Its heading.
         text: One sentence that says what it shows.
         is_fixed: Whether the page has a place of its own for it; the others follow one another.
+        title_alone: Its heading in a study that has nothing of the paper's, where another than `title`.
+        text_alone: Its sentence there, where another than `text`.
     """
 
     name: str
@@ -20,12 +22,18 @@ class Section:
     title: str
     text: str = ""
     is_fixed: bool = False
+    title_alone: str = ""
+    text_alone: str = ""
+
+    def alone(self) -> "Section":
+        """The section in a study that has nothing of the paper's."""
+        return replace(self, title=self.title_alone or self.title, text=self.text_alone or self.text)
 
 
 SECTIONS = {
     section.name: section
     for section in (
-        Section("data", "Data", "From hospital to cohorts", is_fixed=True),
+        Section("data", "Data", "From hospital to cohorts", is_fixed=True, title_alone="From notes to cohorts"),
         Section("result", "Result", "Main result", is_fixed=True),
         Section("tables", "Tables", "Tables", is_fixed=True),
         Section(
@@ -34,6 +42,8 @@ SECTIONS = {
             "What else the predictions say",
             "Precision and recall, classification and the error of the probabilities; the tasks of many labels by "
             "average and frequency; and the same logits scored as in the original.",
+            text_alone="Precision and recall, classification and the error of the probabilities; and the tasks of many "
+            "labels by average and frequency.",
         ),
         Section(
             "uncertainty",
@@ -47,6 +57,12 @@ SECTIONS = {
             "What each choice of protocol is worth",
             "Effects of the original's choices, each turned on alone and all together, and of test patients whose "
             "notes stand in pretraining.",
+        ),
+        Section(
+            "training_size",
+            "Training size",
+            "What more training notes are worth",
+            "Every model trained on parts of the training split, judged on the same test patients.",
         ),
         Section(
             "calibration",

@@ -10,9 +10,12 @@ from clinical_peft.errors import ConfigError
 from clinical_peft.files import read_json
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.registry import COMPARED
+from clinical_peft.tables.adapter_records import AdapterFile
 from clinical_peft.tables.corpus_counts import read_corpus_counts
-from clinical_peft.tables.form import Labels
+from clinical_peft.tables.form import Labels, in_order
 from clinical_peft.tables.run_means import RunMeans, means_of_runs
+from clinical_peft.tables.study_tasks import Tasks, is_beside_paper, is_of_hospital, unit_of
+from clinical_peft.tasks import TASKS
 
 Content = Mapping[str, Any]
 
@@ -27,6 +30,7 @@ class StudyResults:
             written `base/method` for an adapter (optional, defaults to a model's name); `table`, `main` or
             `lora_baselines` (optional, defaults to where the published row stands, else `main`).
         protocol: The study's protocol.
+        tasks: The study's tasks by name; those that are built in where a rule gives none.
         metric: The metric by which models are compared.
         bootstrap_seed: Seed of the study's bootstrap.
         statistics: Per task, what `clinical_peft.data.statistics.dataset_statistics` returned: task, classes,
@@ -45,6 +49,7 @@ class StudyResults:
         protocol_gaps: What `clinical_peft.metrics.protocol_gaps.measure_protocol_gaps` returned, or None where the
             study does not measure them.
         contamination: What `clinical_peft.metrics.contamination_gaps.measure_contamination` returned, likewise.
+        training_size: What `clinical_peft.metrics.training_size.measure_training_size` returned, likewise.
         predictions: By task and model, the predictions files of its seeds.
         classes: By task, the file of its classes.
         cohorts: By task, the cohort file.
@@ -54,6 +59,7 @@ class StudyResults:
     given: frozenset[str] | None = None
     labels: Labels = field(default_factory=dict)
     protocol: str = ""
+    tasks: Tasks = field(default_factory=lambda: TASKS)
     metric: Metric = COMPARED
     bootstrap_seed: int = 0
     statistics: Sequence[Content] = ()
@@ -69,6 +75,7 @@ class StudyResults:
     subgroups: Content = field(default_factory=dict)
     protocol_gaps: Content | None = None
     contamination: Content | None = None
+    training_size: Content | None = None
     predictions: Mapping[str, Mapping[str, Sequence[Path]]] = field(default_factory=dict)
     classes: Mapping[str, Path] = field(default_factory=dict)
     cohorts: Mapping[str, Path] = field(default_factory=dict)
@@ -85,18 +92,71 @@ class StudyResults:
                 raise ConfigError(f"{what}: needs {name}, which its rule does not read; add it to the rule's inputs")
 
     @cached_property
+    def is_of_hospital(self) -> bool:
+        """Whether it has a task or a corpus of MIMIC, real or synthetic, so that the paper's protocol applies."""
+        return is_of_hospital(self.tasks.values(), self._corpora)
+
+    @cached_property
+    def is_beside_paper(self) -> bool:
+        """Whether it has a task or a corpus that the paper has, so that published values stand beside its own."""
+        return is_beside_paper(self.tasks.values(), self._corpora)
+
+    def beside_paper(self, text: str) -> str:
+        """A text, or nothing in a study beside which no published value stands."""
+        return text if self.is_beside_paper else ""
+
+    @property
+    def _corpora(self) -> set[str]:
+        return {str(file["corpus"]) for file in self.perplexities if "corpus" in file}
+
+    @cached_property
+    def printed_tasks(self) -> Tasks:
+        """Tasks of the tables that show the paper's whole: its own, and all built-in ones if it has one or none."""
+        is_shown = self.is_beside_paper and (not self.tasks or any(task.is_published for task in self.tasks.values()))
+        return {**TASKS, **self.tasks} if is_shown else self.tasks
+
+    @property
+    def unit(self) -> str:
+        """What a row of a cohort is, in a word."""
+        return unit_of(self.tasks.values())
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What stands for the placeholders of titles and captions."""
+        code = "code" if self.is_of_hospital else "label"
+        unit = self.unit
+        return {
+            "metric": self.metric.title,
+            **{"unit": unit, "a_unit": f"a{'n' if unit[0] == 'a' else ''} {unit}"},
+            **{"units": f"{unit}s", "Units": f"{unit}s".capitalize()},
+            **{"code": code, "Code": code.capitalize()},
+        }
+
+    @cached_property
+    def adapters(self) -> tuple[AdapterFile, ...]:
+        """Perplexity files of the adapters, in the order of the labels.
+
+        Raises:
+            DataError: One lacks a value, or holds another kind of value.
+        """
+        by_name = {file["adapter"]: file for file in self.perplexities}
+        return tuple(
+            AdapterFile.of(by_name[name], f"perplexity of {name}") for name in in_order([*by_name], self.labels)
+        )
+
+    @cached_property
     def run_means(self) -> tuple[RunMeans, ...]:
         """Means over the runs of each model on each task, in the order of the tables.
 
         Raises:
             DataError: Runs may not stand in one table.
         """
-        return means_of_runs(self.metrics, self.replicates, self.labels)
+        return means_of_runs(self.metrics, self.replicates, self.labels, self.tasks)
 
 
-_SETTINGS = {"given", "labels", "protocol", "metric", "bootstrap_seed"}
+_SETTINGS = {"given", "labels", "protocol", "tasks", "metric", "bootstrap_seed"}
 RESULTS = tuple(one.name for one in fields(StudyResults) if one.name not in _SETTINGS)
-OPTIONAL = ("protocol_gaps", "contamination")  # measured only where a study asks for them
+OPTIONAL = ("protocol_gaps", "contamination", "training_size")  # measured only where a study asks for them
 
 
 def _contents(paths: Sequence[Path]) -> list[Content]:
@@ -136,6 +196,7 @@ _READERS: dict[str, Callable[[Sequence[Path]], Any]] = {
     "subgroups": _content,
     "protocol_gaps": lambda paths: _content(paths) if paths else None,
     "contamination": lambda paths: _content(paths) if paths else None,
+    "training_size": lambda paths: _content(paths) if paths else None,
     "predictions": _by_run,
     "classes": _by_first_part,
     "cohorts": _by_first_part,
@@ -148,7 +209,7 @@ def read_results(given: Any, **settings: Any) -> StudyResults:
 
     Args:
         given: Inputs of a rule; those that are no results are passed over, and results without an input stay empty.
-        settings: Labels, protocol, metric, bootstrap_seed.
+        settings: Labels, protocol, tasks, metric, bootstrap_seed.
 
     Raises:
         DataError: A file is missing or malformed.

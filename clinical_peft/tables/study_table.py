@@ -42,13 +42,15 @@ class StudyTable:
         rows: What its records are made from, one object each, in order.
         caption: One sentence that says what the numbers are.
         notes: Remarks to print below.
-        shown: Fields in the order of the form for readers; not used with a `layout`.
+        shown: Fields in the order of the form for readers, those of them that a study's columns have; not used with a
+            `layout`.
         layout: The form for readers, where a row of it is not a record.
         text_columns: How many columns of the form for readers hold text, from the left.
         bold: Field to print in bold in a record, or None.
         row_name: Field that names the model or adapter of a row.
         run: Identity of the MLflow run of a row, with `{}` for the row's name; empty for rows without a run.
         folded: Line that unfolds the table in the report; empty for a table that is shown at once.
+        is_of_paper: Whether only a study that has a task or a corpus of the paper's has it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class StudyTable:
     row_name: str | None = None
     run: str = ""
     folded: str = ""
+    is_of_paper: bool = False
 
     def __post_init__(self) -> None:
         check_declared(f"table {self.name}", self.section, self.needs)
@@ -78,9 +81,20 @@ class StudyTable:
             if len(set(fields)) < len(fields):
                 raise ValueError(f"table {self.name}: two columns have one name among {fields}")
 
-    def columns_for(self, metric: Metric) -> tuple[Column, ...]:
-        """The columns of a study that compares models by a metric."""
-        return tuple(self.columns(metric) if callable(self.columns) else self.columns)
+    def columns_for(self, metric: Metric, *, beside_paper: bool = True, of_hospital: bool = True) -> tuple[Column, ...]:
+        """The columns of a study.
+
+        Args:
+            metric: The metric by which it compares models.
+            beside_paper: Whether it has something of the paper's.
+            of_hospital: Whether it has something of MIMIC's.
+        """
+        columns = self.columns(metric) if callable(self.columns) else self.columns
+        return tuple(
+            column
+            for column in columns
+            if (beside_paper or not column.is_published) and (of_hospital or not column.is_of_hospital)
+        )
 
     def build(self, results: StudyResults) -> Table:
         """Build the table.
@@ -93,10 +107,12 @@ class StudyTable:
             DataError: Results do not belong together.
         """
         results.check_given(f"table {self.name}", self.needs)
-        columns = self.columns_for(results.metric)
+        columns = self.columns_for(
+            results.metric, beside_paper=results.is_beside_paper, of_hospital=results.is_of_hospital
+        )
         rows = list(self.rows(results))
         records = tuple({column.field: column.value(row) for column in columns} for row in rows)
-        layout = self.layout(results, records) if self.layout else self._layout(columns, records, rows)
+        layout = self.layout(results, records) if self.layout else self._layout(columns, records, rows, results)
         return Table(
             name=self.name,
             caption=self.caption(results, records),
@@ -110,18 +126,21 @@ class StudyTable:
             row_names=layout.row_names,
         )
 
-    def _layout(self, columns: Sequence[Column], records: Sequence[Record], rows: Sequence[Any]) -> Layout:
+    def _layout(
+        self, columns: Sequence[Column], records: Sequence[Record], rows: Sequence[Any], results: StudyResults
+    ) -> Layout:
         """A row per record, of the columns shown."""
         by_field = {column.field: column for column in columns}
-        shown = [by_field[field] for field in self.shown]
+        fields = [field for field in self.shown if field in by_field]
+        shown = [by_field[field] for field in fields]
         return Layout(
-            header=tuple(column.title or "" for column in shown),
+            header=tuple((column.title or "").format(**results.words) for column in shown),
             rows=tuple(
-                tuple(column.written(record, row) for column in shown)
+                tuple(column.written(record, row, results.tasks) for column in shown)
                 for record, row in zip(records, rows, strict=True)
             ),
             bold=frozenset(
-                (place, self.shown.index(field))
+                (place, fields.index(field))
                 for place, record in enumerate(records)
                 if (field := self.bold(record)) is not None
             ),

@@ -1,6 +1,6 @@
 """Clinical tasks, one module each: a module of this package that defines `TASK` is a task of every study."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
@@ -22,6 +22,7 @@ __all__ = [
     "read_tasks",
     "task_from_record",
     "task_record",
+    "tasks_from_records",
     "titled_task",
 ]
 
@@ -88,6 +89,12 @@ def task_from_record(record: Mapping[str, Any]) -> Task:
         return own_task(record)
     name = str(record["name"])
     return titled_task(name, {name: record["title"]} if "title" in record else {})
+
+
+def tasks_from_records(records: Iterable[Mapping[str, Any]]) -> dict[str, Task]:
+    """Rebuild tasks from records, by name and in their order; see `task_from_record`."""
+    tasks = map(task_from_record, records)
+    return {task.name: task for task in tasks}
 
 
 def find_codes(name: str) -> CodeTable:

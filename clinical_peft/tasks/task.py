@@ -168,4 +168,5 @@ class Task:
     @property
     def title_in_a_sentence(self) -> str:
         """The title within a sentence, followed by the short name."""
-        return f"{self.title[0].lower()}{self.title[1:]} ({self.short})"
+        first = self.title[:1] if self.title[1:2].isupper() else self.title[:1].lower()  # an acronym keeps its case
+        return f"{first}{self.title[1:]} ({self.short})"

@@ -148,8 +148,8 @@ def _read_notes(settings: PartSettings, number: int, encode: Encoder) -> Encoded
             ids.append(_framed(encoded, offsets, settings))
             lengths.append(np.diff(offsets) + sum(map(len, settings.frame)))
         note_ids.append(batch["note_id"].cast(pa.string()))
-        subject_ids.append(batch["subject_id"].cast(pa.int64()))
-    note_id, subject_id = pa.concat_arrays(note_ids), pa.concat_arrays(subject_ids)
+        subject_ids.append(batch["subject_id"])
+    note_id, subject_id = pa.concat_arrays(note_ids), _ids(pa.concat_arrays(subject_ids))
     keys = zip(note_id.to_pylist(), subject_id.to_pylist(), strict=True)
     split = [hash_split(note if subject is None else subject, settings.split_salt) for note, subject in keys]
     return EncodedNotes(
@@ -159,6 +159,12 @@ def _read_notes(settings: PartSettings, number: int, encode: Encoder) -> Encoded
         np.concatenate(ids),
         np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64),
     )
+
+
+def _ids(subject_id: pa.Array) -> pa.Array:
+    """Patients as strings where a study's own table has strings, else as whole numbers."""
+    is_text = pa.types.is_string(subject_id.type) or pa.types.is_large_string(subject_id.type)
+    return subject_id.cast(pa.string() if is_text else pa.int64())
 
 
 def _batches(settings: PartSettings, number: int) -> Iterator[pa.RecordBatch]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
+from clinical_peft.tracking.keys import unique_names
 from clinical_peft.tracking.run_logs import (
     IDENTITY,
     clean_tags,
@@ -122,7 +123,8 @@ def _model_metrics(
 
     known = client.get_run(run).data.metrics
     now = get_current_time_millis()
-    metrics = {f"{row['task']}/{key}": value for row in rows for key, value in _numbers(row)}
+    names = unique_names([row["task"] for row in rows])
+    metrics = {f"{names[row['task']]}/{key}": value for row in rows for key, value in _numbers(row)}
     new = [Metric(key, value, now, 0) for key, value in metrics.items() if known.get(key) != value]
     client.log_batch(run, metrics=new)
     tasks = [row["task"] for row in rows]
@@ -196,11 +198,12 @@ def _model(run: Any) -> str:
 
 
 def _summaries(run: Any) -> Iterator[dict[str, Any]]:
-    for task in json.loads(run.data.tags[TASKS]):
+    names = unique_names(json.loads(run.data.tags[TASKS]))
+    for task, name in names.items():
         row: dict[str, Any] = {"model": _model(run), "task": task}
         for key, value in run.data.metrics.items():
-            if key.startswith(f"{task}/"):
-                *above, last = key.removeprefix(f"{task}/").split(".")
+            if key.startswith(f"{name}/"):
+                *above, last = key.removeprefix(f"{name}/").split(".")
                 place = row
                 for part in above:
                     place = place.setdefault(part, {})

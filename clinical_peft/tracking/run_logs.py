@@ -9,7 +9,6 @@ SQLite file beside the study's results or a tracking server.
 import hashlib
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from clinical_peft.runtime.provenance import (
     environment_tags,
     environments_of,
 )
+from clinical_peft.tracking.keys import LONGEST_KEY, unique_names
 from clinical_peft.tracking.moved_store import artifact_folder, check_schema, follow_move, upgrade_command
 from clinical_peft.tracking.stores import EXPECTED, SQLITE, is_store, shown
 
@@ -46,7 +46,6 @@ SYSTEM_PREFIX = "system/"
 DIGEST_LENGTH = 36  # of a data set, the most that MLflow keeps
 LONGEST_STRING = 250
 LONGEST_PARAM = 500
-LONGEST_KEY = 250
 METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 
@@ -152,12 +151,13 @@ def _parse(path: Path, events: list[dict[str, Any]]) -> _Log:
         raise DataError(f"{path}: expected a run log that starts with its name, found {len(events)} other events")
     log = _Log(header["kind"], header["name"], header["parent"], header["tags"], len(events), _digest(events))
     log.environment = environment_tags([environments_of(events)])
+    names = unique_names({key for event in events for key in event.get("metrics", {})})
     for event in events:
         log.params |= event.get("params", {})
         log.inputs |= event.get("inputs", {})
         for key, value in event.get("metrics", {}).items():
             # A metric of the whole run has no step: MLflow keeps it at 0.
-            log.metrics[_name(key), event["step"] or 0] = (value, int(event["time"] * 1000))
+            log.metrics[names[key], event["step"] or 0] = (value, int(event["time"] * 1000))
     return log
 
 
@@ -357,9 +357,11 @@ def _params(values: Mapping[str, Any]) -> list["Param"]:
 
 def flat_params(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield dotted keys and values, without what is too long for MLflow."""
-    for key, value in _flattened(values):
+    flat = list(_flattened(values))
+    names = unique_names([key for key, _ in flat])
+    for key, value in flat:
         if len(key) <= LONGEST_KEY and len(value) <= LONGEST_PARAM:
-            yield key, value
+            yield names[key], value
 
 
 def _has_long_values(values: Mapping[str, Any]) -> bool:
@@ -372,11 +374,7 @@ def _flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
         if isinstance(value, Mapping):
             yield from _flattened(value, f"{key}.")
         else:
-            yield _name(key), json.dumps(_clean(value)) if isinstance(value, list | tuple) else str(_clean(value))
-
-
-def _name(key: str) -> str:
-    return re.sub(r"[^\w\-. /]", "_", key, flags=re.ASCII)
+            yield key, json.dumps(_clean(value)) if isinstance(value, list | tuple) else str(_clean(value))
 
 
 def clean_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.training.batching import Rows
 from clinical_peft.training.finetuning import PreparedTask
 from clinical_peft.training.loop import TrainingRun
-from clinical_peft.training.selection import selection_auroc
+from clinical_peft.training.selection import selection_value
 from clinical_peft.training.task_data import TaskData, TaskInputs, read_task
 
 PENALTIES = (0.1, 1.0, 10.0)
@@ -38,14 +38,15 @@ def prepare(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] = SPL
     """Read a cohort.
 
     Args:
-        job: Only `task`, `recipe.class_weights` and the switch `multilabel_softmax` matter.
+        job: Only the task, `recipe.class_weights`, the metric of `recipe.selection` and the switch `multilabel_softmax`
+            matter.
         inputs: Cohort and label space.
         splits: Splits to read.
 
     Raises:
         TrainingError: The cohort does not fit the task.
     """
-    return TfidfTask(job, read_task(inputs.cohort, inputs.classes, job.task, splits=splits), inputs.cohort)
+    return TfidfTask(job, read_task(inputs.cohort, inputs.classes, job.task, job.type, splits=splits), inputs.cohort)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class TfidfTask(PreparedTask):
 
     Attributes:
         cohort: Cohort file, for messages.
-        penalties: Inverse penalties C to choose from by validation AUROC, the smallest first.
+        penalties: Inverse penalties C to choose from by the validation metric, the smallest first.
     """
 
     cohort: Path
@@ -94,10 +95,10 @@ class TfidfTask(PreparedTask):
         for penalty in self.penalties:
             logits = _logits(known, unseen, data, train, penalty, balanced=job.recipe.class_weights, seed=seed)
             odds = log_odds(logits[inside], link_of(data.type, job.switches))
-            auroc = selection_auroc(odds, data.targets[validation], data.type)
-            curve.append({"penalty": penalty, "validation_auroc": None if np.isnan(auroc) else auroc})
-            if best is None or auroc > best[0]:
-                best = (auroc, penalty, logits)
+            value = selection_value(job.recipe.compared, odds, data.targets[validation], data.type)
+            curve.append({"penalty": penalty, f"validation_{job.recipe.compared}": None if np.isnan(value) else value})
+            if best is None or value > best[0]:
+                best = (value, penalty, logits)
         assert best is not None
         _, chosen, logits = best
         return TrainedTfidf(data, predicted, logits, chosen, curve, features=known.shape[1], started=started)
@@ -112,7 +113,7 @@ class TrainedTfidf:
         predicted: Admissions that were predicted, int64 of shape (M,).
         held_out_logits: Their logits, float32 of shape (M, K).
         penalty: The chosen inverse penalty C.
-        curve: Validation AUROC by penalty.
+        curve: Validation metric by penalty.
         features: Number of n-grams.
         started: When fitting began, by the monotonic clock.
     """

@@ -49,7 +49,7 @@ def prepare(
     """
     variant_of(job)  # refuses a job without a network
     base = inputs.base_folder
-    data = read_task(inputs.cohort, inputs.classes, job.task, splits=splits)
+    data = read_task(inputs.cohort, inputs.classes, job.task, job.type, splits=splits)
     notes = tokenise(
         data.texts, load_tokenizer(base), job.recipe.context, pad_with_end=has_switch_on(job, "pool_last_position")
     )

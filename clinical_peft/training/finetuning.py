@@ -28,6 +28,7 @@ from clinical_peft.training.loop import TrainingRun
 from clinical_peft.training.objectives import scores_from_logits
 from clinical_peft.training.predictions import write_predictions
 from clinical_peft.training.task_data import TaskData, TaskInputs
+from clinical_peft.training.train_sizes import describe_part, with_train_size
 
 OnEvaluation = Callable[[Sequence[Mapping[str, Any]]], None]
 
@@ -126,14 +127,17 @@ def finetune(
         seconds, tokens_per_second, peak_memory_bytes (so far in this process), trainable_parameters, total_parameters,
         trained_adapters, active_adapters, frozen_sha256, features_kept, passes (tokens that the network read, and would
         read in the original's code), classes_without_training_rows, unknown_codes. Of TF-IDF: see
-        `clinical_peft.training.classical`.
+        `clinical_peft.training.classical`. Of a job with a training size also what
+        `clinical_peft.training.train_sizes.describe_part` says.
 
     Raises:
         StoppedError: A signal asked the job to stop; a checkpoint is saved.
         TrainingError: An adapter does not fit, gradients reach other parameters than the variant names, a frozen
-            tensor has changed, or a loss is not finite.
+            tensor has changed, a loss is not finite, or a part of the training split shows one label alone.
     """
-    job = task.job
+    job, whole = task.job, task.data
+    if job.train_size is not None:
+        task = replace(task, data=with_train_size(whole, job.train_size, seed=seed))
     run = TrainingRun(
         title=f"finetune {job.model} {job.task} seed {seed}",
         recipe=job.recipe,
@@ -152,5 +156,7 @@ def finetune(
     if model_directory is not None:
         model.save(Path(model_directory))
     summary = model.summary()
+    if job.train_size is not None:
+        summary |= describe_part(whole, task.data)
     log.metrics({key: summary[key] for key in model.logged})
     return summary

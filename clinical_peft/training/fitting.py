@@ -24,7 +24,7 @@ from clinical_peft.training.guards import MicroBatch, kept_checkpoint
 from clinical_peft.training.loop import LoopState, TrainingLoop, TrainingRun
 from clinical_peft.training.objectives import Objective, class_weights
 from clinical_peft.training.optimisation import parameter_groups, require_finite
-from clinical_peft.training.selection import selection_auroc
+from clinical_peft.training.selection import is_defined, selection_value
 from clinical_peft.training.task_data import TaskData
 
 
@@ -52,8 +52,8 @@ class Trainable(Protocol):
 class FitState(LoopState):
     """Progress of a run.
 
-    Entries of its curve, one per epoch, hold epoch, step, tokens, train_loss, validation_loss and validation_auroc
-    (None where undefined).
+    Entries of its curve, one per epoch, hold epoch, step, tokens, train_loss, validation_loss and the validation metric
+    of the recipe's `selection`, validation_auroc where it names none (None where undefined).
 
     Attributes:
         loss: Sum of the running epoch's batch losses.
@@ -104,15 +104,18 @@ def predict_logits(classifier: Trainable, features: Features, rows: Rows) -> np.
 
 
 def selection_metric(job: FinetuneJob, data: TaskData) -> str:
-    """Return which validation metric picks the epoch to keep: auroc, loss, or last for the last epoch.
+    """Return which validation metric picks the epoch to keep: auroc or another, loss, or last for the last epoch.
 
-    Where AUROC is undefined on the validation split, the loss picks.
+    Where the metric is undefined on the validation split, the loss picks.
     """
     if has_switch_on(job, "last_epoch"):
         return "last"
     targets = data.targets[data.rows("validation")]
-    undefined = math.isnan(selection_auroc(np.zeros((len(targets), len(data.classes))), targets, data.type))
-    return "loss" if job.recipe.selection == "auroc" and undefined else job.recipe.selection
+    if job.recipe.selection != job.recipe.compared or is_defined(
+        job.recipe.compared, targets, len(data.classes), data.type
+    ):
+        return job.recipe.selection
+    return "loss"
 
 
 def batch_widths(job: FinetuneJob, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -223,29 +226,30 @@ class Fit(TrainingLoop[FitState]):
 
     def _validate(self, stop: StopRequest) -> tuple[dict[str, Any], float]:
         state, epoch = self.state, self.state.step // self.steps_per_epoch
-        loss, auroc = self._validation_metrics(epoch)
+        loss, value = self._validation_metrics(epoch)
+        compared = self.job.recipe.compared
         entry = {
             "epoch": epoch,
             "step": state.step,
             "tokens": state.tokens,
             "train_loss": state.loss / self.steps_per_epoch,
             "validation_loss": loss,
-            "validation_auroc": None if math.isnan(auroc) else auroc,
+            f"validation_{compared}": None if math.isnan(value) else value,
         }
         state.loss = 0.0
-        metrics = {"validation_loss": loss, "validation_auroc": auroc}
+        metrics = {"validation_loss": loss, f"validation_{compared}": value}
         self.run.log.metrics({**self._shareable(metrics), "epoch": epoch}, step=state.step)
-        return entry, {"auroc": auroc, "loss": -loss, "last": float(epoch)}[self.selection]
+        return entry, {compared: value, "loss": -loss, "last": float(epoch)}[self.selection]
 
     def _validation_metrics(self, epoch: int) -> tuple[float, float]:
-        """Mean loss and AUROC of the validation split."""
+        """Mean loss and metric of the validation split."""
         logits = predict_logits(self.classifier, self.features, self.validation_rows)
         targets = self.targets[self.validation_rows]
         loss = float(self.objective(torch.from_numpy(logits), targets)) / max(self.objective.weight(targets), 1e-12)
         note = kept_checkpoint(self.saved_step)
         require_finite(loss, what=f"validation loss of epoch {epoch}", step=self.state.step, note=note)
         odds = log_odds(logits, link_of(self.data.type, self.job.switches))
-        return loss, selection_auroc(odds, targets.numpy(), self.data.type)
+        return loss, selection_value(self.job.recipe.compared, odds, targets.numpy(), self.data.type)
 
     def _shareable(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
         """Validation metrics as the run log may hold them: rounded where a class has few admissions."""

@@ -75,7 +75,7 @@ def prepare(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] = SPL
         raise TrainingError(f"model {job.model}: it trains more than a head and cannot use pooled features")
     features, base = inputs.features, inputs.base_folder
     assert features is not None
-    data = read_task(inputs.cohort, inputs.classes, job.task, splits=splits)
+    data = read_task(inputs.cohort, inputs.classes, job.task, job.type, splits=splits)
     pooled = read_pooled(features, data.texts, where=str(inputs.cohort))
     _require_same_settings(job, pooled, features)
     for part, digest in parts_digests(base, inputs.adapter).items():

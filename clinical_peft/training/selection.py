@@ -1,12 +1,60 @@
-"""The validation metric that picks an epoch or a penalty: area under the ROC curve, averaged over classes.
+"""Validation metrics that pick an epoch or a penalty: the metrics by which a study may compare its models.
 
-Training runs on nodes that hold little besides PyTorch, so it is computed here with numpy; the evaluation of
-finished predictions, with intervals and further metrics, is `clinical_peft.metrics`.
+Training runs on nodes that hold little besides PyTorch, so they are computed here with numpy; the evaluation of
+finished predictions, with intervals and further metrics, is `clinical_peft.metrics`. Decisions are made at the
+threshold with the highest F1 on the same split, as they are on test.
 """
+
+import math
 
 import numpy as np
 
+from clinical_peft.models.decisions import best_cutoff, f1, predicted
+from clinical_peft.recipes import CompareBy
 from clinical_peft.tasks import TaskType
+
+
+def selection_value(metric: CompareBy, scores: np.ndarray, targets: np.ndarray, kind: TaskType) -> float:
+    """A metric of a task on one split.
+
+    AUROC and AUPRC of a binary task are of the second class, of a multiclass task the mean of the classes against the
+    rest, of a multilabel task the mean of the labels; classes without both a positive and a negative row are dropped
+    from a mean. Macro F1 is the mean over the classes that occur. A multilabel task has no accuracy.
+
+    Args:
+        metric: Name of the metric.
+        scores: Log-odds of shape (N, K), see `clinical_peft.models.scores`: probabilities next to 1 tie.
+        targets: Class indices of shape (N,), or 0/1 of shape (N, K).
+        kind: Type of the task.
+
+    Returns:
+        The metric, or NaN where no class has both kinds of row; of accuracy and macro F1, where there is no row.
+    """
+    target = _indicators(scores, targets, kind)
+    if metric in ("auroc", "auprc"):
+        by_column = column_auroc(scores, target) if metric == "auroc" else column_auprc(scores, target)
+        by_column = by_column[1:] if kind == "binary" else by_column
+        return _mean(by_column[~np.isnan(by_column)])
+    chosen = predicted(scores, kind, best_cutoff(scores, target, kind))
+    if metric == "accuracy":
+        return _mean((chosen & target).any(axis=1))
+    by_class = f1((chosen & target).sum(axis=0).astype(np.float64), (chosen ^ target).sum(axis=0).astype(np.float64))
+    return _mean(by_class[target.any(axis=0)])
+
+
+def is_defined(metric: CompareBy, targets: np.ndarray, classes: int, kind: TaskType) -> bool:
+    """Whether a metric is defined on a split, whatever the scores; arguments as for `selection_value`."""
+    return not math.isnan(selection_value(metric, np.zeros((len(targets), classes)), targets, kind))
+
+
+def _indicators(scores: np.ndarray, targets: np.ndarray, kind: TaskType) -> np.ndarray:
+    if kind == "multilabel":
+        return np.asarray(targets, dtype=bool)
+    return np.asarray(targets[:, None] == np.arange(scores.shape[1]))
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else math.nan
 
 
 def column_auroc(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
@@ -33,25 +81,13 @@ def column_auroc(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     return areas
 
 
-def selection_auroc(scores: np.ndarray, targets: np.ndarray, type: TaskType) -> float:
-    """AUROC of a task on one split.
-
-    Binary: of the second class. Multiclass: mean of the classes one against the rest. Multilabel: mean of the labels.
-    Classes without both a positive and a negative row are dropped from a mean.
-
-    Args:
-        scores: Log-odds of shape (N, K), see `clinical_peft.models.scores`: probabilities next to 1 tie.
-        targets: Class indices of shape (N,), or 0/1 of shape (N, K).
-        type: Kind of label.
-
-    Returns:
-        The area, or NaN when no class has both kinds of row.
-    """
-    if type == "multilabel":
-        areas = column_auroc(scores, targets)
-    else:
-        areas = column_auroc(scores, targets[:, None] == np.arange(scores.shape[1]))
-        if type == "binary":
-            areas = areas[1:]
-    defined = areas[~np.isnan(areas)]
-    return float(defined.mean()) if len(defined) else float("nan")
+def column_auprc(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """Average precision of every column; arguments and return value as for `column_auroc`."""
+    positive = np.asarray(positive, dtype=bool)
+    areas = np.full(scores.shape[1], np.nan)
+    for column in np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0)):
+        order = np.argsort(-scores[:, column], kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(scores[order, column])), len(order) - 1)
+        hits = np.cumsum(positive[order, column])[ends]
+        areas[column] = float((np.diff(hits, prepend=0) * hits / (ends + 1)).sum() / hits[-1])
+    return areas

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clinical_peft.data.cohort_files import require_integer_ids
+from clinical_peft.data.cohort_files import require_ids
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import read_json
-from clinical_peft.tasks import TASKS, TaskType
+from clinical_peft.tasks import TaskType
 
 COLUMNS = ("hadm_id", "subject_id", "split", "text", "label")
 
@@ -87,29 +87,27 @@ class TaskData:
         return np.bincount(targets, minlength=len(self.classes))
 
 
-def read_task(cohort: Path, classes: Path, task: str, *, splits: Sequence[str] = SPLITS) -> TaskData:
+def read_task(cohort: Path, classes: Path, task: str, kind: TaskType, *, splits: Sequence[str] = SPLITS) -> TaskData:
     """Read a cohort and its label space, and encode the labels.
 
     Args:
         cohort: Parquet file with the columns hadm_id, subject_id, split, text and label.
         classes: JSON file with the ordered label space. Integer labels of a label space of names are its indices.
-        task: Name of the task, a key of `clinical_peft.tasks.TASKS`.
+        task: Name of the task.
+        kind: Its type.
         splits: Splits to read; rows of other splits are not read.
 
     Raises:
-        DataError: An id is no whole number.
+        DataError: An id has another type than `clinical_peft.data.cohort_files.require_ids` takes.
         TrainingError: A column, a split or a note is missing, a label is not in the label space, or every training
             admission has the same label.
     """
-    if task not in TASKS:
-        raise TrainingError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
     table = _read_cohort(cohort, splits)
     space = tuple(read_json(classes))
     if len(space) < 2 or len(set(space)) != len(space):
         raise TrainingError(f"{classes}: expected at least two distinct classes, found {len(space)}")
     row_splits = np.asarray(table.column("split").to_pylist())
     labels = table.column("label").to_pylist()
-    kind = TASKS[task].type
     unknown = 0
     if kind == "multilabel":
         targets, unknown = _encode_sets(labels, row_splits, space, cohort)
@@ -131,7 +129,7 @@ def _read_cohort(cohort: Path, splits: Sequence[str]) -> pa.Table:
     missing = set(COLUMNS) - set(schema.names)
     if missing:
         raise TrainingError(f"{cohort}: expected columns {', '.join(COLUMNS)}; missing: {', '.join(sorted(missing))}")
-    require_integer_ids(cohort, schema)
+    require_ids(cohort, schema)
     chosen = [("split", "in", list(splits))] if set(splits) != set(SPLITS) else None
     table = pq.read_table(cohort, columns=list(COLUMNS), filters=chosen).sort_by("hadm_id").combine_chunks()
     for row, text in enumerate(table.column("text").to_pylist()):

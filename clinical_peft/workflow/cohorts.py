@@ -2,20 +2,23 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from clinical_peft.config import experiments
-from clinical_peft.config.ablations import admission_notes_of, plain, switches_under
+from clinical_peft.config.ablations import admission_notes_of, is_for_cohort, plain, switches_under
+from clinical_peft.config.hospital import YearSplit
+from clinical_peft.config.tasks import untitled_record
 from clinical_peft.data.table_files import table_files
 from clinical_peft.recipes.switches import SWITCHES
-from clinical_peft.sources import Source, find_source
-from clinical_peft.tasks import TASKS, Task, find_task
-from clinical_peft.workflow.corpora import CorpusFiles
+from clinical_peft.sources import Source, Table, find_source
+from clinical_peft.tasks import CONTROL, TASKS, OwnTask, Task, task_record
+from clinical_peft.workflow.own_tables import OwnTableFiles
 from clinical_peft.workflow.study_folder import Files, Wildcards
 
 SPLIT_LISTS = ("mimic_train.csv", "mimic_val.csv", "mimic_test.csv")
 
 
-class CohortFiles(CorpusFiles):
+class CohortFiles(OwnTableFiles):
     """Admission notes, cohorts, and what is known of their patients."""
 
     @cached_property
@@ -50,9 +53,17 @@ class CohortFiles(CorpusFiles):
 
     # --- one task's cohort -----------------------------------------------------------------------------------------
 
-    def cohort_task(self, wildcards: Wildcards) -> str:
-        """Name of a cohort's task without its switch."""
-        return plain(wildcards.task)
+    def task_record(self, wildcards: Wildcards) -> dict[str, Any]:
+        """The task of a job, without its switch and without what readers call it, as a record."""
+        return untitled_record(self._task(wildcards))
+
+    def task_records(self, wildcards: Wildcards | None = None) -> list[dict[str, Any]]:
+        """The selected tasks under their titles, in their order, as records."""
+        return list(map(task_record, self.study.tasks_in_order))
+
+    def untitled_task_records(self, wildcards: Wildcards | None = None) -> list[dict[str, Any]]:
+        """The same without what readers call them, for jobs whose results do not show it."""
+        return list(map(untitled_record, self.study.tasks_in_order))
 
     def cohort_notes(self, wildcards: Wildcards) -> str:
         """Admission notes that a cohort is made from."""
@@ -60,8 +71,21 @@ class CohortFiles(CorpusFiles):
 
     def cohort_tables(self, wildcards: Wildcards) -> list[str]:
         """Tables that a cohort's labels come from."""
+        return self.table_paths(self.label_tables(self._task(wildcards)))
+
+    def label_tables(self, task: Task) -> tuple[Table, ...]:
+        """Tables of the hospital that a task's labels come from; for a file of labels, those of its admissions alone.
+
+        Args:
+            task: A task on a hospital's notes.
+        """
+        named = TASKS[CONTROL] if task.is_own else task  # every admission has a control label
+        return self.source.label_tables(named, by_list=self.is_labelled_by_list(task))
+
+    def cohort_label_file(self, wildcards: Wildcards) -> Files:
+        """The user's file of labels, for a task that takes them from one."""
         task = self._task(wildcards)
-        return self.table_paths(self.source.label_tables(task, by_list=self.is_labelled_by_list(task)))
+        return task.label_file if isinstance(task, OwnTask) and task.label_file is not None else []
 
     def is_labelled_by_list(self, task: Task) -> bool:
         """Whether a task's members and labels come from a published list."""
@@ -86,15 +110,17 @@ class CohortFiles(CorpusFiles):
         icd_map = self.study.cohorts.icd_map
         return str(icd_map) if icd_map and self._task(wildcards).codes is not None else []
 
-    def cohort_splits(self, wildcards: Wildcards) -> str:
-        """`hash`, or the folder of lists of patients."""
-        return str(self.study.data.splits)
+    def cohort_splits(self, wildcards: Wildcards) -> str | dict[str, str]:
+        """`hash`, the folder of lists of patients, or the first groups of years of the later splits."""
+        splits = self.study.data.splits
+        return splits.temporal.model_dump() if isinstance(splits, YearSplit) else str(splits)
 
     def split_lists(self, wildcards: Wildcards) -> list[str]:
-        """Lists of patients per split, when the study brings its own."""
-        if self.study.data.splits == "hash":
-            return []
-        return [str(Path(self.study.data.splits) / name) for name in SPLIT_LISTS]
+        """Lists of patients per split, when the study brings its own; tables of patients for a split by years."""
+        splits = self.study.data.splits
+        if isinstance(splits, YearSplit):
+            return self.table_paths(self.source.attribute_tables)
+        return [str(Path(splits) / name) for name in SPLIT_LISTS] if splits != "hash" else []
 
     def cohort_salt(self, wildcards: Wildcards) -> str:
         """What the hash split and the control task's label depend on; empty where neither is asked for."""
@@ -111,11 +137,11 @@ class CohortFiles(CorpusFiles):
         return {
             name: switches[name]
             for name, switch in SWITCHES.items()
-            if "cohort" in switch.stages and switch.is_for_task(task)
+            if "cohort" in switch.stages and is_for_cohort(self.study, switch, task)
         }
 
     def _task(self, wildcards: Wildcards) -> Task:
-        return find_task(plain(wildcards.task))
+        return self.study.task_of(plain(wildcards.task))
 
     # --- what is known of patients ---------------------------------------------------------------------------------
 
@@ -134,21 +160,24 @@ class CohortFiles(CorpusFiles):
 
     def tasks_split_by_admission(self, wildcards: Wildcards | None = None) -> list[str]:
         """Selected tasks of which a patient may be in several splits, as the study asks for a split by admission."""
-        selected = self.study.matrix.tasks
-        return [task for task in TASKS if task in selected and self._is_split_by_admission(task)]
+        return [task.name for task in self.study.tasks_in_order if self._is_split_by_admission(task)]
 
     def patients_apart(self, wildcards: Wildcards) -> bool:
         """Whether every patient of a task is in one split."""
-        return not self._is_split_by_admission(plain(wildcards.task))
+        return not self._is_split_by_admission(self._task(wildcards))
 
-    def _is_split_by_admission(self, task: str) -> bool:
-        return self.study.data.pmv_split != "core-patient" and find_task(task).has_own_split
+    def _is_split_by_admission(self, task: Task) -> bool:
+        return self.study.data.pmv_split != "core-patient" and task.has_own_split
 
     # --- cohorts in use --------------------------------------------------------------------------------------------
 
     def cohorts(self, wildcards: Wildcards | None = None) -> list[str]:
         """Cohorts of the selected tasks."""
         return self.paths("cohorts/{}.parquet", self.study.matrix.tasks)
+
+    def hospital_cohorts(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Those of them on a hospital's admission notes."""
+        return self.paths("cohorts/{}.parquet", self.study.hospital_tasks)
 
     def classes(self, wildcards: Wildcards | None = None) -> list[str]:
         """Names of the classes of the selected tasks."""
@@ -162,9 +191,12 @@ class CohortFiles(CorpusFiles):
         """How many admissions each step leaves, of the selected tasks."""
         return self.paths("cohorts/{}.attrition.json", self.study.matrix.tasks)
 
-    def subgroups(self, wildcards: Wildcards | None = None) -> Files:
-        """Attributes of patients, if anything is predicted."""
-        return f"{self.root}/cohorts/subgroups.parquet" if experiments.runs_in_use(self.study) else []
+    def subgroups(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Attributes of patients of whom anything is predicted: the hospital's, and those of tables with subgroups."""
+        tables = {self.study.table_of(task) for _, task in experiments.runs_in_use(self.study)}
+        with_groups = [name for name in self.tables_in_use if name in tables and self.own_table(name).subgroups]
+        names = ["subgroups"] if None in tables else []
+        return self.paths("cohorts/{}.parquet", [*names, *(f"{name}.subgroups" for name in with_groups)])
 
     def carevue(self, wildcards: Wildcards | None = None) -> list[str]:
         """Which test patients are in the CareVue subset, if the study asks."""

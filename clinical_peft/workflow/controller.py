@@ -7,7 +7,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Protocol
 
-from clinical_peft.config import experiments
+from clinical_peft.config import notes_in_use
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.locks.lease import Lease
 from clinical_peft.locks.processes import announce_parent
@@ -123,7 +123,7 @@ class Controller:
             print(f"Runs:   {how_to_look(self.files.tracking_uri())}")
 
     def _check(self, jobs: list[Job]) -> None:
-        experiments.check_runnable(self.files.study)
+        notes_in_use.check_runnable(self.files.study)
         reads = {str(file) for job in jobs for file in job.input}
         writes = {str(file) for job in jobs for file in job.output}
         imported = {job.wildcards.base for job in jobs if job.rule.name == "import_base"}

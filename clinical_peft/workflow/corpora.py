@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from clinical_peft.config import experiments
+from clinical_peft.config import experiments, notes_in_use
 from clinical_peft.config.ablations import notes_of_shards, plain, switches_under
 from clinical_peft.data.table_files import table_files
 from clinical_peft.sources import SOURCES, Table, hospital_corpora, sources_of_corpus
@@ -78,7 +78,7 @@ class CorpusFiles(StudyFolder):
         Args:
             threads: Threads for a hospital's notes.
         """
-        return 1 if experiments.reads_synthetic_notes(self.study) else threads
+        return 1 if notes_in_use.reads_synthetic_notes(self.study) else threads
 
     def general_characters(self, wildcards: Wildcards) -> int:
         """Characters of general text, enough for every base that is trained here."""
@@ -127,9 +127,9 @@ class CorpusFiles(StudyFolder):
         return f"{self.root}/notes/{self.study.cohorts.source}.parquet" if in_use else []
 
     def corpora_with_patients(self, wildcards: Wildcards) -> list[str]:
-        """Corpora in use whose subject_id is a hospital's."""
-        hospital = {*hospital_corpora(), *self.study.paired_corpora}
-        return [name for name in self.corpora_in_use if name in hospital]
+        """Corpora in use whose subject_id is that of cohorts: a hospital's, or an own table's."""
+        named = {*hospital_corpora(), *self.study.paired_corpora, *self.study.data.tables}
+        return [name for name in self.corpora_in_use if name in named]
 
     # --- token shards ----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from clinical_peft.data.table_files import find_table, locate_table, table_files
 from clinical_peft.data.tables import INTEGER, TEXT, TIME, stream_table
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.sources import Table, hospital_corpora, sources_of_corpus
-from clinical_peft.tasks import find_task
 from clinical_peft.workflow.cohorts import CohortFiles
 
 _TYPES = {"integer": INTEGER, "text": TEXT, "time": TIME}
@@ -91,14 +90,13 @@ def _tables(files: CohortFiles) -> Iterator[Table]:
     for corpus in _hospital_corpora(study):
         for each in sources_of_corpus(corpus):
             yield from each.note_tables
-    if study.matrix.tasks:
+    if study.hospital_tasks:
         yield from source.admission_tables
-    for task in map(find_task, study.matrix.tasks):
-        by_list = files.is_labelled_by_list(task)
-        yield from source.label_tables(task, by_list=by_list)
-        if task.reads_ventilation and not by_list:
+    for task in map(study.task_of, study.hospital_tasks):
+        yield from files.label_tables(task)
+        if task.reads_ventilation and not files.is_labelled_by_list(task):
             yield from source.tables_of_ventilation(files.has_table)
-    if runs_in_use(study):
+    if any(study.table_of(task) is None for _, task in runs_in_use(study)):
         yield from source.attribute_tables
     if study.divides_carevue and study.data.carevue_patients is None:
         yield from source.carevue_tables

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_peft.config import experiments
-from clinical_peft.config.ablations import ablation_inputs, plain, switches_under
+from clinical_peft.config.ablations import ablation_inputs, plain, size_of, switches_under
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.sections import HubSource
 from clinical_peft.config.study import Study
+from clinical_peft.config.train_sizes import sized_runs
 from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.sources import find_source, sources_of_corpus
 from clinical_peft.synthetic.sizes import predicted_note_counts
-from clinical_peft.tasks import find_task
+from clinical_peft.workflow.own_rows import SPLIT_SHARE, SPLIT_SHARES, table_rows, table_tokens
 from clinical_peft.workflow.planned_jobs import planned_outputs
 from clinical_peft.workflow.study_file import load_study, notices, read_study_file
 from clinical_peft.workflow.study_files import StudyFiles
@@ -26,8 +27,6 @@ from clinical_peft.workflow.study_files import StudyFiles
 # Assumptions, printed with the plan.
 TOKENS_PER_REAL_NOTE = 360
 TOKENS_PER_SYNTHETIC_NOTE = 590
-SPLIT_SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
-SPLIT_SHARE = SPLIT_SHARES["train"]
 FORWARD_SHARE = 1 / 2  # of a LoRA step, which is a forward pass and the gradients of activations
 FULL_SHARE = 3 / 2  # a step that trains every weight adds their gradients
 BYTES_PER_PARAMETER = 4
@@ -55,7 +54,7 @@ def plan(study: Study) -> list[Stage]:
     """Count the jobs of a study, and estimate what each of its stages takes.
 
     Args:
-        study: A validated study; nothing is read from disk but its note files' sizes.
+        study: A validated study; nothing is read from disk but the sizes of its note files and lines of its tables.
 
     Returns:
         One stage per part of the workflow, in order.
@@ -85,6 +84,8 @@ def corpus_tokens(study: Study, corpus: str) -> int:
     if corpus in study.data.note_files:
         path = study.data.note_files[corpus].path
         return path.stat().st_size // 4 if path.exists() else 0
+    if corpus in study.data.tables:
+        return round(SPLIT_SHARE * table_tokens(study, corpus))
     if corpus in study.paired_corpora:
         return round(SPLIT_SHARE * corpus_tokens(study, study.cohorts.source))
     sources = sources_of_corpus(corpus)
@@ -97,7 +98,9 @@ def corpus_tokens(study: Study, corpus: str) -> int:
 
 def cohort_rows(study: Study, task: str) -> tuple[int, int]:
     """Estimate a cohort's admissions: those of the training split, and all."""
-    kind, source = find_task(task), find_source(study.cohorts.source)
+    kind, source = study.task_of(task), find_source(study.cohorts.source)
+    if (table := study.table_of(task)) is not None:
+        return table_rows(study, table)
     if plans_for_mimic(study) and source.name in kind.release_rows:
         return kind.release_rows[source.name]
     if plans_for_mimic(study):
@@ -190,7 +193,7 @@ def _finetuning(study: Study) -> tuple[int, int]:
         # The cohorts share most of their notes, which are read once.
         notes = max(cohort_rows(study, task)[1] for task in tasks)
         tokens += round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
-    for model, cohort in (*experiments.runs_in_use(study), *ablation_inputs(study).runs):
+    for model, cohort in (*experiments.runs_in_use(study), *sized_runs(study), *ablation_inputs(study).runs):
         entry, task = study.models[plain(model)], plain(cohort)
         if entry.base is None:
             continue
@@ -200,7 +203,8 @@ def _finetuning(study: Study) -> tuple[int, int]:
             continue
         seeds = len(study.matrix.seeds)
         held_out = FORWARD_SHARE * (rows - train)
-        tokens += round(seeds * recipe.context * recipe.epochs * (train + held_out))
+        trained = min(size_of(model) or train, train)
+        tokens += round(seeds * recipe.context * recipe.epochs * (trained + held_out))
         if find_kind(entry.kind).trains_every_weight:
             disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
     return tokens, disk
@@ -259,8 +263,9 @@ def main(paths: Sequence[Path]) -> int:
     """Print the plan of the study in a configuration file, laid over the embedded default."""
     try:
         default, *given = map(read_study_file, paths)
-        study = load_study(deep_merge(default, *given), paths[1:])
-        said = notices(study, paths[1:], deep_merge(*given))
+        own = deep_merge(*given)
+        study = load_study(deep_merge(default, own), paths[1:], own)
+        said = notices(study, paths[1:], own)
     except ClinicalPeftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,6 @@
 """Which jobs a study takes, stage by stage, by asking what the rules ask."""
 
-from clinical_peft.config import experiments
+from clinical_peft.config import experiments, notes_in_use
 from clinical_peft.config.ablations import ablation_inputs, plain
 from clinical_peft.workflow.study_files import StudyFiles
 from clinical_peft.workflow.study_folder import Files, WildcardValues
@@ -18,18 +18,20 @@ def planned_outputs(files: StudyFiles) -> dict[str, list[str]]:
         Paths by stage, in the order of the workflow; each path is written by a job of its own.
     """
     study, extra = files.study, ablation_inputs(files.study)
-    cohorts = [WildcardValues(task=name) for name in (*study.matrix.tasks, *extra.cohorts)]
+    tasks = [*study.matrix.tasks, *extra.cohorts]
+    cohorts = [WildcardValues(task=name) for name in tasks if study.table_of(name) is None]
     adapters = [WildcardValues(adapter=name) for name in (*files.adapters_in_use, *extra.adapters)]
-    runs = [(model, task) for model, task in (*files.runs, *extra.runs)]
+    runs = [*files.runs, *files.sized_runs, *extra.runs]
     tokens = _each_once(*map(files.adapter_tokens, adapters))
     bases = files.paths("bases/{}", experiments.bases_in_use(study))
     return {
         "data": _each_once(
-            files.hospital if experiments.reads_synthetic_notes(study) else [],
+            files.hospital if notes_in_use.reads_synthetic_notes(study) else [],
             *(_notes(files, folder) for folder in tokens),
             *map(files.cohort_notes, cohorts),
             *map(files.cohort_ventilation, cohorts),
-            files.paths("cohorts/{}.parquet", (each.task for each in cohorts)),
+            files.paths("imported/{}.parquet", files.tables_in_use),
+            files.paths("cohorts/{}.parquet", tasks),
             files.subgroups(),
             files.carevue()[:1],
             f"{files.root}/cohorts/leakage.json",
@@ -55,7 +57,8 @@ def _of_the_whole_study(files: StudyFiles) -> list[str]:
     published = ("tables.json", "figures", "report.html", "runs/tracked.json", "runs/study.json")
     described = files.paths("{}", (*compared, *published))
     # All cards come from one job.
-    return _each_once(described, files.cards()[:1], files.protocol_gaps(), files.contamination())
+    measured = (files.protocol_gaps(), files.contamination(), files.training_size())
+    return _each_once(described, files.cards()[:1], *measured)
 
 
 def _notes(files: StudyFiles, tokens: str) -> list[str]:

@@ -1,9 +1,11 @@
 """What tables, figures, cards, the report and MLflow are given: names, labels and descriptions of a study."""
 
 import json
+from functools import cached_property
 from typing import Any
 
-from clinical_peft.config import experiments, settings
+from clinical_peft.config import experiments, notes_in_use, settings
+from clinical_peft.config.hospital import YearSplit
 from clinical_peft.tracking.stores import SQLITE
 from clinical_peft.workflow.cohorts import CohortFiles
 from clinical_peft.workflow.models import ModelFiles
@@ -13,10 +15,8 @@ from clinical_peft.workflow.searches import SearchFiles
 from clinical_peft.workflow.study_folder import Files, Wildcards
 
 TABLE_FORMATS = ("csv", "md", "tex", "html")
-MODEL_TABLES = {
-    "main": "Main comparison (Table 3)",
-    "lora_baselines": "Encoders with LoRA (Table 4)",
-}
+MODEL_TABLES = {"main": "Main comparison", "lora_baselines": "Encoders with LoRA"}
+PAPER_TABLES = {"main": " (Table 3)", "lora_baselines": " (Table 4)"}
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 
 
@@ -37,6 +37,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             "replicates": self.replicates(),
             "protocol_gaps": self.protocol_gaps(),
             "contamination": self.contamination(),
+            "training_size": self.training_size(),
         }
 
     @property
@@ -47,7 +48,20 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
 
         gaps = self.study.gaps
         asked = {"protocol_gaps": gaps.model is not None, "contamination": gaps.contamination is not None}
-        return table_names([name for name, is_asked in asked.items() if is_asked])
+        asked |= {"training_size": bool(self.sized_runs)}
+        return table_names([name for name, is_asked in asked.items() if is_asked], beside_paper=self.is_beside_paper)
+
+    @cached_property
+    def is_beside_paper(self) -> bool:
+        """Whether a selected task or corpus is of the paper, so that published values stand beside the study's."""
+        from clinical_peft.tables.study_tasks import is_beside_paper, tasks_of
+
+        corpora = [self.adapter(name).corpus for name in self.adapters_in_use]
+        return is_beside_paper(tasks_of(self.task_records()).values(), corpora)
+
+    def compared_metric(self, wildcards: Wildcards | None = None) -> str:
+        """Name of the metric by which models are compared."""
+        return self.study.evaluation.metric
 
     def tables(self, wildcards: Wildcards | None = None) -> list[str]:
         """Tables in every format."""
@@ -74,7 +88,9 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
         """Selected models by the title of their table."""
         groups: dict[str, list[str]] = {}
         for name in self.study.matrix.models:
-            groups.setdefault(MODEL_TABLES[self.model(name).table], []).append(name)
+            table = self.model(name).table
+            title = f"{MODEL_TABLES[table]}{PAPER_TABLES[table] if self.is_beside_paper else ''}"
+            groups.setdefault(title, []).append(name)
         return groups
 
     def models_by_adapter(self, wildcards: Wildcards) -> dict[str, list[str]]:
@@ -98,22 +114,28 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             "study": study.study,
             "protocol": study.protocol,
             "contamination": study.contamination,
-            "split": str(study.data.splits),
+            "split": "temporal" if isinstance(study.data.splits, YearSplit) else str(study.data.splits),
             "split_by_admission": self.tasks_split_by_admission(),
             "cohorts": study.cohorts.source,
-            "synthetic": experiments.reads_synthetic_notes(study),
-            "hospital": experiments.reads_hospital(study),
-            "note_files": sorted(study.data.note_files),
+            "synthetic": notes_in_use.reads_synthetic_notes(study),
+            "hospital": notes_in_use.reads_hospital(study),
+            "note_files": sorted([*study.data.note_files, *study.data.tables]),
             "switches": study.resolved_switches,
         }
 
     def hospital_provenance(self, wildcards: Wildcards) -> str | None:
         """Record of how the synthetic hospital was made, if it is read."""
-        return f"{self.hospital}/PROVENANCE.json" if experiments.reads_synthetic_notes(self.study) else None
+        return f"{self.hospital}/PROVENANCE.json" if notes_in_use.reads_synthetic_notes(self.study) else None
 
     def printed_config(self, wildcards: Wildcards) -> dict[str, Any]:
-        """The study's settings for the report, without the address of its tracking server."""
-        return _in_fixed_order(self.study.model_dump(mode="json", exclude={"tracking": {"uri"}}))
+        """The study's settings for the report, without the address of its tracking server.
+
+        Where nothing of the paper's is at work, without defaults, most of which are about it.
+        """
+        settings = self.study.model_dump(
+            mode="json", exclude={"tracking": {"uri"}}, exclude_defaults=not self.is_beside_paper
+        )
+        return _in_fixed_order(settings)
 
     def deciding_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Settings and recipes that decide the study's results."""
@@ -147,14 +169,14 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             *sorted(f"{self.root}/runs/tokens/{base}/{corpus}.jsonl" for base, corpus in tokens),
             *self.adapter_logs(),
             *self.paths("runs/features/{}.jsonl", experiments.feature_sets_in_use(study)),
-            *self.run_files("runs/models", "jsonl", self.runs),
+            *self.run_files("runs/models", "jsonl", [*self.runs, *self.sized_runs]),
             *self.search_logs(),
             *self.ablation_logs(),
         ]
 
     def synthetic_adapters(self, wildcards: Wildcards) -> bool:
         """Whether no adapter in use learns from real notes."""
-        return experiments.all_adapters_of_synthetic_notes(self.study)
+        return notes_in_use.all_adapters_of_synthetic_notes(self.study)
 
 
 def _in_fixed_order(mapping: dict[str, Any]) -> dict[str, Any]:

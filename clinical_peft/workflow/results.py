@@ -1,10 +1,11 @@
-"""What the jobs that compare finished runs read: those of the matrix, of ablations and of contamination."""
+"""What the jobs that compare finished runs read: those of the matrix, of ablations, contamination and train sizes."""
 
 from collections.abc import Iterable
 from functools import cached_property
 
 from clinical_peft.config import experiments
-from clinical_peft.config.ablations import Ablation, ablation_inputs, ablations_in_use, untouched_tasks
+from clinical_peft.config.ablations import Ablation, ablation_inputs, ablations_in_use, plain, size_of, untouched_tasks
+from clinical_peft.config.train_sizes import sized_runs
 from clinical_peft.workflow.study_folder import Files, StudyFolder, Wildcards
 
 MOST_RESAMPLES_OF_GROUPS = 1000
@@ -110,8 +111,39 @@ class ResultFiles(StudyFolder):
 
     def _contamination_runs(self) -> list[tuple[str, str]]:
         models = self.contamination_models().values()
-        return [(model, task) for model, task in self.runs if model in models]
+        tasks = self.study.hospital_tasks
+        return [(model, task) for model, task in self.runs if model in models and task in tasks]
 
     def contamination(self, wildcards: Wildcards | None = None) -> Files:
         """Effects of contamination, if the study asks for them."""
         return f"{self.root}/contamination.json" if self.study.gaps.contamination else []
+
+    # --- parts of the training split -------------------------------------------------------------------------------
+
+    @cached_property
+    def sized_runs(self) -> list[tuple[str, str]]:
+        """Model with its size, and task, of every run on a part of the training split."""
+        return sized_runs(self.study)
+
+    def _whole_and_sized(self) -> list[tuple[str, str]]:
+        return [*self.runs, *self.sized_runs] if self.sized_runs else []
+
+    def training_size_runs(self, wildcards: Wildcards | None = None) -> list[tuple[str, str, int | None]]:
+        """Model, task and size of the runs on whole training splits, then of every run on a part."""
+        return [(plain(model), task, size_of(model)) for model, task in self._whole_and_sized()]
+
+    def training_size_metrics(self, wildcards: Wildcards) -> list[str]:
+        """Metrics of those runs."""
+        return self.run_files("metrics", "json", self._whole_and_sized())
+
+    def training_size_replicates(self, wildcards: Wildcards) -> list[str]:
+        """Bootstrap replicates of those runs."""
+        return self.run_files("replicates", "parquet", self._whole_and_sized())
+
+    def training_size_records(self, wildcards: Wildcards) -> list[str]:
+        """How those runs were trained."""
+        return self.run_files("training", "json", self._whole_and_sized())
+
+    def training_size(self, wildcards: Wildcards | None = None) -> Files:
+        """Effects of the training size, if the study asks for them."""
+        return f"{self.root}/training_size.json" if self.sized_runs else []

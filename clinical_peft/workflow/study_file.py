@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OPTIONS = ("--configfile", "--configfiles")
 SUFFIXES = (".yaml", ".yml", ".json")
+DEFAULT = "config/config.yaml"
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
@@ -145,7 +146,7 @@ def unused_entries(study: "Study", written: Mapping[str, Any]) -> dict[str, list
     Returns:
         Names by registry, in the file's order; registries without any are absent.
     """
-    from clinical_peft.config import experiments
+    from clinical_peft.config import experiments, notes_in_use
 
     adapters, runs = experiments.adapters_in_use(study), experiments.runs_in_use(study)
     models = dict.fromkeys(model for model, _ in runs)
@@ -154,6 +155,7 @@ def unused_entries(study: "Study", written: Mapping[str, Any]) -> dict[str, list
     searches = experiments.searches_in_use(study)
     used: dict[str, set[str | None]] = {
         "data.note_files": {*experiments.corpora_in_use(study), *general},
+        "data.tables": {*notes_in_use.tables_in_use(study)},
         "bases": {*experiments.bases_in_use(study)},
         "methods": {*methods},
         "adapters": {*adapters},
@@ -173,30 +175,38 @@ def _entries(written: Mapping[str, Any], place: str) -> Iterator[str]:
     yield from map(str, value) if isinstance(value, Mapping) else ()
 
 
-def load_study(config: Mapping[str, Any], paths: Sequence[Path]) -> "Study":
+def load_study(config: Mapping[str, Any], paths: Sequence[Path], given: Mapping[str, Any] | None = None) -> "Study":
     """Validate a configuration that was read from users' files.
 
     Args:
         config: The whole configuration, the default and values of the command line included.
         paths: The users' files, in the order in which one overrides another.
+        given: What these files and the command line say together, without the default; None if it is the files alone.
+
+    Returns:
+        The study: of `config`, or of `given` alone where that says `extends: none`.
 
     Raises:
         ConfigError: See `clinical_peft.config.experiments.load_study`; the message names the file whose value it is
-            about, if it is one of those.
+            about, if it is one of those, and says of an inherited value that it is one.
     """
     from clinical_peft.config import experiments
+    from clinical_peft.config.layers import deep_merge
 
+    if given is None:
+        given = deep_merge(*map(read_study_file, paths))
+    whole = given if given.get("extends") == "none" else config
     try:
-        return experiments.load_study(config)
+        return experiments.load_study(whole)
     except ConfigError as error:
-        raise ConfigError(_name_file(str(error), config, paths)) from None
+        raise ConfigError(_name_file(str(error), whole, paths, given)) from None
 
 
 _PROBLEM = re.compile(r"config: (?P<about>(?:unknown key |missing key )?(?P<key>[\w.@+-]+))")
 
 
-def _name_file(message: str, config: Mapping[str, Any], paths: Sequence[Path]) -> str:
-    """Put the file that sets a message's first key in place of `config:`."""
+def _name_file(message: str, config: Mapping[str, Any], paths: Sequence[Path], given: Mapping[str, Any]) -> str:
+    """Put the file that sets a message's first key in place of `config:`, and say of an inherited one that it is."""
     found = _PROBLEM.match(message)
     if found is None:
         return message
@@ -206,6 +216,8 @@ def _name_file(message: str, config: Mapping[str, Any], paths: Sequence[Path]) -
     for path in reversed(paths):
         if _sets(read_study_file(path), config, keys):
             return f"{path}: {message.removeprefix('config: ')}"
+    if given and keys and _sets(config, config, keys) and not _sets(given, config, keys):
+        return f"{message} ({keys[0]} is inherited from {DEFAULT}; set extends: none, or override it)"
     return message
 
 
@@ -241,6 +253,7 @@ def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> 
     Raises:
         ConfigError: See `read_study_file`.
     """
+    from clinical_peft.config import experiments
     from clinical_peft.config.study import renamed_keys
 
     lines = []
@@ -257,4 +270,6 @@ def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> 
         if unused:
             listed = "; ".join(f"{place} {', '.join(entries)}" for place, entries in unused.items())
             lines.append(f"{path.name}: defined, but not in the matrix, so not run: {listed}")
+    if study.matrix.smaller_sizes and not experiments.runs_in_use(study):
+        lines.append("matrix.train_sizes: the matrix selects no model on any task, so none is trained on a part")
     return lines

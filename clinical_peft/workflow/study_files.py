@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 
-from clinical_peft.config.ablations import switches_at
+from clinical_peft.config.ablations import SIZED, switches_at
 from clinical_peft.config.study import Study
 from clinical_peft.recipes.switches import Stage
 from clinical_peft.sources import hospital_corpora
@@ -35,7 +35,9 @@ class StudyFiles(BaseFiles, ReportFiles):
 
 
 class WildcardPatterns:
-    """Regular expressions for wildcards; a name may carry a switch where the switch changes the work of its stage.
+    """Regular expressions for wildcards.
+
+    A name may carry a switch where the switch changes the work of its stage, and a model's a training size.
 
     Args:
         study: The study.
@@ -51,12 +53,16 @@ class WildcardPatterns:
         self.note_file = _one_of(study.data.note_files)
         self.paired_source = _one_of([study.cohorts.source])
         self.admission = _switched(["admission"], "admission")
-        self.task = _switched(study.tasks, "admission", "cohort")
+        in_tables = [name for name in study.tasks if study.table_of(name) is not None]
+        self.table = _one_of(study.data.tables)
+        self.table_task = _one_of(in_tables)
+        self.hospital_task = _switched((name for name in study.tasks if name not in in_tables), "admission", "cohort")
+        self.task = f"(?:{self.hospital_task}|{self.table_task})"
         self.base = _one_of(study.bases)
         self.scratch_base = _one_of(name for name in study.bases if name not in study.real_bases)
         self.real_base = _one_of(study.real_bases)
         self.adapter = _switched(study.adapters, *adapter)
-        self.model = _switched(study.models, *adapter, "model")
+        self.model = _switched(study.models, *adapter, "model", further=SIZED)
         self.features = _one_of(feature_sets)
 
 
@@ -64,5 +70,7 @@ def _one_of(names: Iterable[str]) -> str:
     return "|".join(re.escape(name) for name in names) or "none"
 
 
-def _switched(names: Iterable[str], *stages: Stage) -> str:
-    return f"(?:{_one_of(names)})(?:@(?:{_one_of(switches_at(*stages))}))?"
+def _switched(names: Iterable[str], *stages: Stage, further: str | None = None) -> str:
+    """Names that may carry a switch of these stages, or what matches a further pattern."""
+    suffixes = "|".join(filter(None, (_one_of(switches_at(*stages)), further)))
+    return f"(?:{_one_of(names)})(?:@(?:{suffixes}))?"

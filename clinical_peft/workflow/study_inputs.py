@@ -82,18 +82,29 @@ def _file_checks(study: Study, root: Path, reads: Collection[str] | None) -> Ite
     from clinical_peft.data.tables import INTEGER
     from clinical_peft.sources.mimic_iii.beep_labels import read_beep_labels
     from clinical_peft.sources.mimic_iv.codes import read_icd_map
+    from clinical_peft.sources.table.checks import check_label_file, check_table_file
+    from clinical_peft.workflow.cohorts import CohortFiles
     from clinical_peft.workflow.needed_tables import check_table, needed_tables
 
     def is_read(path: Path | None) -> bool:
         return path is not None and (reads is None or str(path) in reads)
 
+    files = CohortFiles(study)
+    for table in files.tables_in_use:
+        spec = files.own_table(table)
+        if any(map(is_read, spec.files)):
+            check = partial(check_table_file, spec, files.own_tasks_of(table))
+            yield partial(_named, f"data.tables.{table}", check)
+    for name, task in study.own_tasks.items():
+        if task.label_file is not None and is_read(Path(task.label_file)):
+            yield partial(_named, f"tasks.{name}.labels", partial(check_label_file, task))
     for need in needed_tables(study):
         if reads is None or any(map(is_read, need.files())):
             yield need.check
     yield from _note_file_checks(study, is_read)
     data, cohorts = study.data, study.cohorts
-    if data.splits != "hash" and is_read(Path(data.splits) / LIST_FILES["train"]):
-        yield partial(read_split_lists, Path(data.splits))
+    if isinstance(data.splits, Path) and is_read(data.splits / LIST_FILES["train"]):
+        yield partial(read_split_lists, data.splits)
     if data.pmv_labels is not None and is_read(data.pmv_labels):
         yield partial(read_beep_labels, data.pmv_labels)
     if cohorts.icd_map is not None and is_read(cohorts.icd_map):

@@ -10,6 +10,7 @@ from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.recipes.switches import DATA_SWITCHES
 from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
 from clinical_peft.sources.mimic_iii.outcomes import MimicIII
+from clinical_peft.tasks import find_task
 
 PAPER = dict.fromkeys(DATA_SWITCHES, True)
 NOTE_SWITCHES = ("sections_unanchored", "addenda_searched", "error_notes_kept", "marks_kept")
@@ -69,12 +70,13 @@ class Hospital:
 
 
 def build(task, mimic_iii, output, switches, *, splits="hash", pmv_split="core-patient", pmv_labels=None, **more):
-    """Build notes and one cohort; return its rows, classes and attrition."""
+    """Build notes and one cohort of a task, or of a built-in one by its name; return rows, classes and attrition."""
+    task = find_task(task) if isinstance(task, str) else task
     notes = output / "admission.parquet"
     if not notes.exists():
         note_switches = {name: switches[name] for name in NOTE_SWITCHES}
         build_admission_notes(mimic_iii, notes, **note_switches)
-    paths = [output / f"{task}.{suffix}" for suffix in ("parquet", "classes.json", "attrition.json")]
+    paths = [output / f"{task.name}.{suffix}" for suffix in ("parquet", "classes.json", "attrition.json")]
     build_cohort(
         task,
         admission_notes=notes,

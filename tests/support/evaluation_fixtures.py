@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 from simulated_study import CLASSES, simulate_predictions
 
 from clinical_peft.metrics.evaluate import evaluate
+from clinical_peft.tasks import find_task
 
 
 def rewrite(path, column, change):
@@ -23,7 +24,7 @@ def run_evaluation(folder, task="mortality", *, model="m", seed=0, signal=1.0, r
     simulate_predictions(predictions, task, signal=signal, seed=seed, rows=rows)
     classes.write_text(json.dumps(CLASSES[task]))
     settings = {
-        "task": task,
+        "task": find_task(task),
         "job": {"model": model, "switches": {"multilabel_softmax": False}},
         "protocol": "corrected",
         "cohort_sha256": "ab",

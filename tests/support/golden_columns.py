@@ -96,6 +96,14 @@ COLUMNS = {
         "calibration_intercept calibration_intercept_low calibration_intercept_high calibration_intercept_gap "
         "calibration_intercept_gap_low calibration_intercept_gap_high suppressed protocol cohort_sha256"
     ),
+    "training_size": (
+        "task model label train_size train_rows train_patients auroc_percent seeds seed_sd_percent level "
+        "metric_low_percent metric_high_percent metric_bca_low_percent metric_bca_high_percent "
+        "metric_total_low_percent metric_total_high_percent metric_standard_error_percent "
+        "metric_degrees_of_freedom metric_undefined_resamples difference_percent low_percent high_percent "
+        "bca_low_percent bca_high_percent total_low_percent total_high_percent standard_error_percent "
+        "degrees_of_freedom undefined_resamples p_value p_total p_holm significant protocol cohort_sha256"
+    ),
     "text_lengths": ("task unit mean median p95 longest"),
     "uncertainty": (
         "kind group task first second first_label second_label auroc_percent difference_percent seeds "

@@ -149,7 +149,7 @@ def simulate_study(
                 evaluate(
                     path,
                     class_file,
-                    task=task,
+                    task=find_task(task),
                     job={"model": model, "task": task, "kind": "adapted", "switches": {"multilabel_softmax": False}},
                     protocol="corrected",
                     cohort_sha256="c0" * 32,
@@ -164,7 +164,11 @@ def simulate_study(
                 replicates.append(root / f"metrics/{stem}.replicates.parquet")
                 predictions.setdefault((model, task), []).append(path)
     summary = aggregate(
-        metrics, replicates, groups={"tiny LLaMA": list(VARIANTS)}, output=root / "metrics/aggregate.json"
+        metrics,
+        replicates,
+        tasks={task: find_task(task) for task in tasks},
+        groups={"tiny LLaMA": list(VARIANTS)},
+        output=root / "metrics/aggregate.json",
     ).to_json()
     return {
         "metrics": [json.loads(path.read_text()) for path in metrics],

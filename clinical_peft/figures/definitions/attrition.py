@@ -15,8 +15,8 @@ from matplotlib.patches import FancyBboxPatch
 from clinical_peft.figures.study_figure import StudyFigure
 from clinical_peft.figures.style import COLOURS, STYLE, save
 from clinical_peft.tables.cohort_counts import also_left_out, left_out_between
-from clinical_peft.tables.form import TASK_LABELS
 from clinical_peft.tables.published_steps import Step, published_attrition, untold_cohorts
+from clinical_peft.tables.study_tasks import Tasks, task_label, task_order
 
 # Inches, and characters of a line in a box.
 BOX_WIDTH, BOX_HEIGHT = 2.0, 0.5
@@ -43,10 +43,10 @@ class Group:
     branches: Mapping[str, tuple[Step, ...]]
 
 
-def group_by_trunk(attrition: Mapping[str, Sequence[Step]]) -> list[Group]:
+def group_by_trunk(attrition: Mapping[str, Sequence[Step]], tasks: Tasks) -> list[Group]:
     """Gather the cohorts that start from the same rows, in the order of the tables."""
     by_start: dict[str, dict[str, Sequence[Step]]] = {}
-    for task in sorted(attrition, key=list(TASK_LABELS).index):
+    for task in sorted(attrition, key=task_order(tasks).index):
         by_start.setdefault(attrition[task][0]["step"], {})[task] = attrition[task]
     groups = []
     for cohorts in by_start.values():
@@ -58,7 +58,9 @@ def group_by_trunk(attrition: Mapping[str, Sequence[Step]]) -> list[Group]:
     return groups
 
 
-def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path, untold: Collection[str] = ()) -> None:
+def attrition_flow(
+    attrition: Mapping[str, Sequence[Step]], tasks: Tasks, output: Path, untold: Collection[str] = ()
+) -> None:
     """Draw every cohort's steps from top to bottom: a box per step, beside each arrow what the step left out.
 
     Counts that may not be published are left out (`clinical_peft.tables.published_steps`). Cohorts that begin alike
@@ -68,10 +70,12 @@ def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path, untold
     Args:
         attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out or
             joined (the steps of a table).
+        tasks: The study's tasks.
         output: SVG file to write.
         untold: As for `clinical_peft.tables.published_steps.published_attrition`.
     """
-    groups = group_by_trunk(published_attrition({task: steps for task, steps in attrition.items() if steps}, untold))
+    published = published_attrition({task: steps for task, steps in attrition.items() if steps}, untold)
+    groups = group_by_trunk(published, tasks)
     columns = sum(_width(group) for group in groups)
     rows = max(_rows(steps, len(group.trunk))[-1] + 1 for group in groups for steps in group.branches.values())
     with matplotlib.rc_context(STYLE):
@@ -81,7 +85,7 @@ def attrition_flow(attrition: Mapping[str, Sequence[Step]], output: Path, untold
         axes.set_axis_off()
         left = 0
         for group in groups:
-            _draw_group(axes, group, left)
+            _draw_group(axes, group, left, tasks)
             left += _width(group)
         save(figure, output)
 
@@ -107,13 +111,13 @@ def _rows(steps: Sequence[Step], first: int) -> list[int]:
     return rows
 
 
-def _draw_group(axes: Axes, group: Group, left: int) -> None:
+def _draw_group(axes: Axes, group: Group, left: int, tasks: Tasks) -> None:
     centre = left + (_width(group) - 1) / 2
     _draw_chain(axes, group.trunk, centre, _rows(group.trunk, 0))
     column = left
     for task, steps in group.branches.items():
         rows = _rows(steps, len(group.trunk))
-        _draw_chain(axes, steps, column, rows, task=task)
+        _draw_chain(axes, steps, column, rows, label=task_label(task, tasks))
         if group.trunk:
             _draw_arrow(axes, (centre, len(group.trunk) - 1), (column, rows[0]), group.trunk[-1], steps[0])
         for step, row in zip(steps, rows, strict=True):
@@ -123,9 +127,9 @@ def _draw_group(axes: Axes, group: Group, left: int) -> None:
         column += _branch_width(steps)
 
 
-def _draw_chain(axes: Axes, steps: Sequence[Step], column: float, rows: Sequence[int], task: str | None = None) -> None:
+def _draw_chain(axes: Axes, steps: Sequence[Step], column: float, rows: Sequence[int], label: str = "") -> None:
     for step, row in zip(steps, rows, strict=True):
-        _draw_box(axes, step, column, row, task if row == rows[-1] else None)
+        _draw_box(axes, step, column, row, label if row == rows[-1] else "")
     for (before, above), (after, below) in pairwise(zip(steps, rows, strict=True)):
         _draw_arrow(axes, (column, above), (column, below), before, after)
 
@@ -135,7 +139,7 @@ def _place(column: float, row: float) -> tuple[float, float]:
     return MARGIN + (column + 0.5) * COLUMN, MARGIN + row * ROW
 
 
-def _draw_box(axes: Axes, step: Step, column: float, row: int, task: str | None) -> None:
+def _draw_box(axes: Axes, step: Step, column: float, row: int, label: str) -> None:
     x, y = _place(column, row)
     axes.add_patch(
         FancyBboxPatch(
@@ -143,18 +147,18 @@ def _draw_box(axes: Axes, step: Step, column: float, row: int, task: str | None)
             BOX_WIDTH,
             BOX_HEIGHT,
             boxstyle="round,pad=0,rounding_size=0.05",
-            facecolor="#e6f0f7" if task else "white",
+            facecolor="#e6f0f7" if label else "white",
             edgecolor=COLOURS[0],
-            linewidth=1.6 if task else 0.9,
+            linewidth=1.6 if label else 0.9,
         )
     )
-    name = f"{TASK_LABELS[task]}: {step['step']}" if task else step["step"]
+    name = f"{label}: {step['step']}" if label else step["step"]
     names = textwrap.wrap(name, LINE_CHARACTERS, max_lines=2, placeholder=" …")
     counts = [_counted(step["rows"], step["unit"]), _counted(step["patients"], "patients")]
     lines = [*names, ", ".join(filter(None, counts)) or "counts not shown"]
     for place, line in enumerate(lines):
         height = y + BOX_HEIGHT / 2 + (place - (len(lines) - 1) / 2) * LINE_PITCH
-        weight = "bold" if task and place < len(names) else "normal"
+        weight = "bold" if label and place < len(names) else "normal"
         axes.text(x, height, line, ha="center", va="center", fontsize=FONT, fontweight=weight)
 
 
@@ -210,7 +214,11 @@ FIGURE = StudyFigure(
         "begin alike share a trunk; the shaded boxes are the cohorts."
     ),
     drawings=lambda results: (
-        {"attrition": lambda output: attrition_flow(results.attrition, output, untold_cohorts(results.statistics))}
+        {
+            "attrition": lambda output: attrition_flow(
+                results.attrition, results.tasks, output, untold_cohorts(results.statistics)
+            )
+        }
         if results.attrition
         else {}
     ),

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 from clinical_peft.figures.study_figure import Draw, StudyFigure
 from clinical_peft.figures.style import BAND_OPACITY, GUIDE, STYLE, legend_below, legend_height, line_style, save
-from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of
+from clinical_peft.metrics.calibration_records import DecisionCurve
+from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,25 @@ def decision_curves_of(runs: Sequence[Mapping[str, Any]]) -> DecisionCurves | No
     Args:
         runs: As for `reliability_of`.
     """
-    curves: dict[str, list[Mapping[str, Any]]] = {}
+    curves: dict[str, list[DecisionCurve]] = {}
     for run in runs:
         if run["decision_curve"] is not None:
-            curves.setdefault(run["model"], []).append(run["decision_curve"]["isotonic"])
+            curves.setdefault(run["model"], []).append(DecisionCurve.of(run["decision_curve"]["isotonic"]))
     if not curves:
         return None
     first = next(iter(curves.values()))[0]
     means = {
         name: {
-            model: np.mean([_between(one["thresholds"], one[name]) for one in found], axis=0)
+            model: np.mean([_between(one.thresholds, getattr(one, name)) for one in found], axis=0)
             for model, found in curves.items()
         }
         for name in ("net_benefit", "low", "high")
     }
     best = max(curves, key=lambda model: float(np.nan_to_num(means["net_benefit"][model]).mean()))
     return DecisionCurves(
-        thresholds=np.array(first["thresholds"]),
+        thresholds=np.array(first.thresholds),
         models=means["net_benefit"],
-        treat_all=np.array(first["treat_all"], dtype=np.float64),
+        treat_all=np.array(first.treat_all, dtype=np.float64),
         bands={best: np.stack([means["low"][best], means["high"][best]])},
     )
 
@@ -70,11 +72,11 @@ def _between(thresholds: Sequence[float], values: Sequence[float | None]) -> np.
     return np.interp(at, at[known], found[known], left=np.nan, right=np.nan)
 
 
-def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: Path) -> None:
+def decision_curves(task: Task, curves: DecisionCurves, labels: Labels, output: Path) -> None:
     """Net benefit by risk threshold, a line per model, beside treating everybody and treating nobody.
 
     Args:
-        task: Name of the task.
+        task: The task.
         curves: Net benefits.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
         output: SVG file to write.
@@ -92,7 +94,7 @@ def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: P
         axes.axhline(0, label="treat nobody", **GUIDE)
         known = np.concatenate([*curves.models.values(), curves.treat_all])
         highest = float(np.nanmax(known, initial=0))
-        axes.set(title=f"{TASK_LABELS[task]}: decision curves", xlabel="risk threshold", ylabel="net benefit")
+        axes.set(title=f"{task.short}: decision curves", xlabel="risk threshold", ylabel="net benefit")
         # Treating everybody does unlimited harm at high thresholds; the panel shows where the models are.
         axes.set_ylim(-0.25 * max(highest, 0.01), 1.1 * max(highest, 0.01))
         legend_below(figure, axes)
@@ -101,7 +103,7 @@ def decision_curves(task: str, curves: DecisionCurves, labels: Labels, output: P
 
 def _drawings(results: StudyResults) -> dict[str, Draw]:
     def draw(task: str, curves: DecisionCurves) -> Draw:
-        return lambda output: decision_curves(task, curves, results.labels, output)
+        return lambda output: decision_curves(results.tasks[task], curves, results.labels, output)
 
     runs = results.calibration["runs"]
     tasks = sorted({run["task"] for run in runs})
@@ -116,7 +118,7 @@ FIGURE = StudyFigure(
     needs=("calibration",),
     caption=(
         "Net benefit of acting on a prediction, by the risk from which one would act, on the test split, on average "
-        "over seeds: true positives less false positives weighed by the odds of that risk, per admission. Scores are "
+        "over seeds: true positives less false positives weighed by the odds of that risk, per {unit}. Scores are "
         "recalibrated by isotonic regression on validation. Points lie at least ten positives and ten negatives "
         "apart. The band, of the model with the most benefit over all risks, is an interval over patients. A model "
         "is of use where it lies above both treating everybody and treating nobody."

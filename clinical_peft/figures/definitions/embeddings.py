@@ -20,14 +20,15 @@ from clinical_peft.data.note_digest import note_digest
 from clinical_peft.disclosure.counts import hidden_in_margin
 from clinical_peft.errors import DataError
 from clinical_peft.figures.study_figure import StudyFigure
-from clinical_peft.figures.style import COLOURS, MARKERS, STYLE, save
+from clinical_peft.figures.style import COLOURS, MARKERS, STYLE, legend_text, save
 from clinical_peft.files import read_json
-from clinical_peft.tables.form import TASK_LABELS
-from clinical_peft.tasks import TASKS
+from clinical_peft.tables.study_tasks import Tasks, task_order
 
 NOTES = 400  # drawn, of the test split; more would hide each other
 FEWEST_NOTES = 5  # a map of fewer shows nothing, and UMAP cannot draw one of three
 SEED = 0
+MOST_CLASSES = 20  # that a legend names
+OTHERS = "others"
 PERPLEXITY = 30.0
 NEIGHBOURS = 15
 TYPES = {"F32": np.float32, "F16": np.float16, "I32": np.int32, "U8": np.uint8}
@@ -83,7 +84,7 @@ def comparable_sets(sets: Sequence[PooledSet]) -> list[tuple[PooledSet, PooledSe
     return [(plain[key], one) for one in adapted if (key := (one.base, one.settings)) in plain]
 
 
-def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], output: Path) -> bool:
+def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], output: Path, *, tasks: Tasks) -> bool:
     """Draw a base's features beside those with its clinical adapter: a row per projection, a column per network.
 
     Points are test admissions, coloured by outcome. The projections are principal components, t-SNE (van der Maaten and
@@ -95,12 +96,13 @@ def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], outpu
         sets: Features of every network.
         cohorts: By task, the cohort file.
         output: SVG file to write.
+        tasks: The study's tasks.
 
     Returns:
         Whether the study has features to compare and a cohort with one label per admission, and so a figure.
     """
     pairs = comparable_sets(sets)
-    task = _largest_cohort(cohorts)
+    task = _largest_cohort(cohorts, tasks)
     if not pairs or task is None:
         return False
     digests, outcome = _test_notes(cohorts[task])
@@ -123,15 +125,16 @@ def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], outpu
                 _draw(panels[row, column], project(features), outcome[chosen], classes)
                 panels[row, column].set_title(f"{title}: {name}{separation if row == 0 else ''}")
         handles, texts = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, texts, title=TASK_LABELS[task], loc="outside lower center", ncols=4)
+        figure.legend(handles, texts, title=tasks[task].short, loc="outside lower center", ncols=4)
         save(figure, output)
     return True
 
 
-def _largest_cohort(cohorts: Mapping[str, Path]) -> str | None:
+def _largest_cohort(cohorts: Mapping[str, Path], tasks: Tasks) -> str | None:
     """The task with the most admissions, among those with one label per admission that a note can predict."""
-    tasks = [name for name in TASKS if name in cohorts and not (TASKS[name].multilabel or TASKS[name].is_control)]
-    return max(tasks, key=lambda name: int(pq.read_metadata(cohorts[name]).num_rows), default=None)
+    fit = [name for name in cohorts if not (tasks[name].multilabel or tasks[name].is_control)]
+    fit.sort(key=task_order(tasks).index)
+    return max(fit, key=lambda name: int(pq.read_metadata(cohorts[name]).num_rows), default=None)
 
 
 def _publishable(outcome: np.ndarray) -> np.ndarray:
@@ -178,13 +181,27 @@ def _projections(notes: int) -> dict[str, Any]:
 
 
 def _draw(axes: Axes, places: np.ndarray, outcome: np.ndarray, classes: Sequence[Any]) -> None:
-    for index, name in enumerate(classes):
-        rows = outcome == (name if isinstance(name, int) else index)
-        label = {0: "no", 1: "yes"}.get(name, str(name)) if len(classes) == 2 else str(name)
-        style: dict[str, Any] = {"marker": MARKERS[index % len(MARKERS)], "color": COLOURS[index % len(COLOURS)]}
+    for shown, (rows, label) in enumerate(class_groups(outcome, classes)):
+        place = shown + shown // len(COLOURS)  # so that no pair of marker and colour comes twice
+        style: dict[str, Any] = {"marker": MARKERS[place % len(MARKERS)], "color": COLOURS[shown % len(COLOURS)]}
+        if label == OTHERS:
+            style = {"marker": ".", "color": "#999999"}
         axes.plot(places[rows, 0], places[rows, 1], linestyle="", markersize=3, alpha=0.75, label=label, **style)
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
+
+
+def class_groups(outcome: np.ndarray, classes: Sequence[Any]) -> list[tuple[np.ndarray, str]]:
+    """Rows of each class and its name; of many classes those with the most points, and the others together."""
+    groups = []
+    for index, name in enumerate(classes):
+        label = {0: "no", 1: "yes"}.get(name, str(name)) if len(classes) == 2 else str(name)
+        groups.append((outcome == (name if isinstance(name, int) else index), legend_text(label)))
+    if len(groups) <= MOST_CLASSES:
+        return groups
+    largest = sorted(range(len(groups)), key=lambda index: -int(groups[index][0].sum()))[:MOST_CLASSES]
+    others = ~np.any([groups[index][0] for index in largest], axis=0)
+    return [*(groups[index] for index in sorted(largest)), (others, OTHERS)]
 
 
 FIGURE = StudyFigure(
@@ -193,14 +210,14 @@ FIGURE = StudyFigure(
     section="curves",
     needs=("features", "cohorts"),
     caption=(
-        "Where the test admissions lie in the space of hidden states, for the base and for the same base with its "
-        "clinical adapter, coloured by outcome. A point is an admission. Each panel is fitted by itself: how "
+        "Where the test {units} lie in the space of hidden states, for the base and for the same base with its "
+        "clinical adapter, coloured by outcome. A point is {a_unit}. Each panel is fitted by itself: how "
         "outcomes group can be compared between panels, places cannot. The silhouette, from -1 to 1, says how far "
         "outcomes form groups of their own in the whole space; 0 is none."
     ),
     drawings=lambda results: {
         "embeddings": lambda output: embedding_maps(
-            [read_pooled_set(path) for path in results.features], results.cohorts, output
+            [read_pooled_set(path) for path in results.features], results.cohorts, output, tasks=results.tasks
         )
     },
     heading="Hidden states",

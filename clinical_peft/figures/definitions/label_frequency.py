@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import rankdata
 
 from clinical_peft.disclosure.counts import SMALLEST_CELL, whole_table
 from clinical_peft.figures.definitions.roc_pr import links_of_runs
@@ -29,9 +28,9 @@ from clinical_peft.figures.style import (
 from clinical_peft.metrics.areas import scored_classes
 from clinical_peft.metrics.predictions import read_classes, read_predictions
 from clinical_peft.models.scores import Link, Links
-from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of
+from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
-from clinical_peft.tasks import TASKS, find_task
+from clinical_peft.tables.study_tasks import Tasks, task_order, unit_of
 
 GROUPS = 5  # of equally many labels, by rising frequency
 
@@ -46,6 +45,9 @@ def label_aurocs(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
     Returns:
         Fractions, float64 of shape (K,); NaN for a label without both kinds of rows.
     """
+    # Imported where it is needed: the start of every run reads this module.
+    from scipy.stats import rankdata
+
     positives = target.sum(axis=0)
     pairs = positives * (len(target) - positives)
     above = (rankdata(scores, axis=0) * target).sum(axis=0) - positives * (positives + 1) / 2
@@ -66,6 +68,7 @@ def label_frequency(
     labels: Labels,
     output: Path,
     *,
+    tasks: Tasks,
     links: Links | None = None,
 ) -> None:
     """Test AUROC of the labels against their training admissions: a panel per multilabel task, a line per model.
@@ -80,15 +83,16 @@ def label_frequency(
         cohorts: By task, the cohort file.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
         output: SVG file to write.
+        tasks: The study's tasks.
         links: By model and task, as for `clinical_peft.metrics.predictions.read_predictions`.
     """
-    tasks = [task.name for task in TASKS.values() if task.multilabel and predictions.get(task.name)]
-    models = in_order([model for task in tasks for model in predictions[task]], labels)
+    shown = [name for name in task_order(tasks) if predictions.get(name) and tasks[name].multilabel]
+    models = in_order([model for task in shown for model in predictions[task]], labels)
     with matplotlib.rc_context(STYLE):
-        size = (3.7 * max(2, len(tasks)), 3.1 + legend_height(models))
+        size = (3.7 * max(2, len(shown)), 3.1 + legend_height(models))
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
-        for task, axes in zip(tasks, panels, strict=True):
+        panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
+        for task, axes in zip(shown, panels, strict=True):
             space = read_classes(classes[task])
             counts = training_counts(cohorts[task], space)
             found = False
@@ -104,7 +108,8 @@ def label_frequency(
             axes.axhline(50, **GUIDE)
             if found:
                 log_scale(axes, "x")
-            axes.set(title=TASK_LABELS[task], xlabel="training admissions with the label")
+            unit = unit_of([tasks[task]])
+            axes.set(title=tasks[task].short, xlabel=f"training {unit}s with the label")
         panels[0].set_ylabel("test AUROC (%)")
         legend_below(figure, panels[0])
         save(figure, output)
@@ -152,11 +157,17 @@ def _publishable_groups(groups: Sequence[np.ndarray], counts: np.ndarray, cases:
 
 def _drawings(results: StudyResults) -> dict[str, Draw]:
     predictions = {task: by_model for task, by_model in results.predictions.items() if by_model}
-    if not any(find_task(task).multilabel for task in predictions):
+    if not any(results.tasks[task].multilabel for task in predictions):
         return {}
     return {
         "label_frequency": lambda output: label_frequency(
-            predictions, results.classes, results.cohorts, results.labels, output, links=links_of_runs(results)
+            predictions,
+            results.classes,
+            results.cohorts,
+            results.labels,
+            output,
+            tasks=results.tasks,
+            links=links_of_runs(results),
         )
     }
 
@@ -169,8 +180,8 @@ FIGURE = StudyFigure(
     caption=(
         "AUROC per label, by how often labels stand in the training notes. A point is the mean "
         "of a fifth of the labels, from the rarest to the most frequent; dots are the single labels of the "
-        "first model that have at least ten training and test admissions. Labels without both kinds of test "
-        "admission are left out; those of few test admissions scatter by chance. Dashed: chance."
+        "first model that have at least ten training and test {units}. Labels without both kinds of test "
+        "{unit} are left out; those of few test {units} scatter by chance. Dashed: chance."
     ),
     drawings=_drawings,
 )

@@ -1,65 +1,49 @@
 """Perplexity of the validation notes while each adapter is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from clinical_peft.figures.adapter_drawing import adapter_drawings, adapter_figure
 from clinical_peft.figures.study_figure import StudyFigure
-from clinical_peft.figures.style import (
-    STYLE,
-    legend_below,
-    legend_height,
-    line_style,
-    log_scale,
-    marker,
-    save,
-    say,
-    short_count,
-)
-from clinical_peft.tables.form import Labels, in_order, label_of
+from clinical_peft.figures.style import legend_below, legend_height, line_style, log_scale, marker, short_count
+from clinical_peft.tables.adapter_records import AdapterFile
+from clinical_peft.tables.form import Labels, label_of
 
 
-def learning_curves(perplexities: Sequence[Mapping[str, Any]], labels: Labels, output: Path) -> None:
+def learning_curves(adapters: Sequence[AdapterFile], labels: Labels, output: Path) -> None:
     """Validation perplexity by tokens trained on: a panel per base, a line per adapter.
 
     Args:
-        perplexities: Content of the perplexity files.
+        adapters: Perplexity files in the order of drawing.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
         output: SVG file to write.
     """
-    by_name = {row["adapter"]: row for row in perplexities}
-    names = in_order(list(by_name), labels)
-    bases = sorted({row["base"] for row in perplexities})
-    with matplotlib.rc_context(STYLE):
-        size = (max(6.6, 4.2 * len(bases)), 3.1 + legend_height(names))
-        figure = Figure(figsize=size, layout="constrained")
-        if not bases:
-            say(figure, "No adapter was trained.")
-        panels: Any = figure.subplots(1, max(1, len(bases)), squeeze=False)[0] if bases else []
+    bases = sorted({one.base for one in adapters})
+    size = (max(6.6, 4.2 * len(bases)), 3.1 + legend_height([one.adapter for one in adapters]))
+    with adapter_figure(adapters, size, output) as figure:
+        panels: Any = figure.subplots(1, len(bases), squeeze=False)[0] if bases else []
         for base, axes in zip(bases, panels, strict=True):
-            for position, name in enumerate(names):
-                tokens, values = _points(by_name[name]) if by_name[name]["base"] == base else ([], [])
+            for position, one in enumerate(adapters):
+                tokens, values = _points(one) if one.base == base else ([], [])
                 style = {"marker": marker(position), "markersize": 3.5, **line_style(position)}
-                axes.plot(tokens, values, label=label_of(name, labels), **style)
+                axes.plot(tokens, values, label=label_of(one.adapter, labels), **style)
             log_scale(axes, "y")
             axes.set(title=base, xlabel="training tokens", ylabel="validation perplexity")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
         if bases:
             legend_below(figure, panels[0])
-        save(figure, output)
 
 
-def _points(row: Mapping[str, Any]) -> tuple[list[float], list[float]]:
-    points = [
-        (point["tokens"], point["validation_perplexity"])
-        for point in row["curve"]
-        if point.get("validation_perplexity") is not None
+def _points(adapter: AdapterFile) -> tuple[list[float], list[float]]:
+    points: list[tuple[float, float]] = [
+        (point.tokens, point.validation_perplexity)
+        for point in adapter.curve
+        if point.validation_perplexity is not None
     ]
-    before = row["perplexity"]["before"].get("validation")
+    before = adapter.perplexity.before.get("validation")
     if before is not None and (not points or points[0][0] > 0):
         points.insert(0, (0, before))
     return [point[0] for point in points], [point[1] for point in points]
@@ -75,10 +59,6 @@ FIGURE = StudyFigure(
         "base without the adapter. The axis of perplexity is logarithmic; perplexities of bases with different "
         "tokenizers do not share a unit."
     ),
-    drawings=lambda results: (
-        {"learning_curves": lambda output: learning_curves(results.perplexities, results.labels, output)}
-        if results.perplexities
-        else {}
-    ),
+    drawings=adapter_drawings("learning_curves", learning_curves),
     small=True,
 )

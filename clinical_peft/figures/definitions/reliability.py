@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from clinical_peft.figures.study_figure import Draw, StudyFigure
 from clinical_peft.figures.style import GUIDE, STYLE, legend_below, legend_height, line_style, marker, save
-from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of
+from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tasks import Task
 
 PANELS = {"raw": "scores as they are", "temperature": "at one temperature", "isotonic": "after isotonic regression"}
 
@@ -74,12 +75,12 @@ def _pooled(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> Reliability:
 
 
 def reliability_diagram(
-    task: str, panels: Mapping[str, Mapping[str, Reliability]], labels: Labels, output: Path
+    task: Task, panels: Mapping[str, Mapping[str, Reliability]], labels: Labels, output: Path
 ) -> None:
     """Observed share of outcomes against predicted risk, a line per model; on the diagonal a score is right on average.
 
     Args:
-        task: Name of the task.
+        task: The task.
         panels: Bins by panel and model.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
         output: SVG file to write.
@@ -94,7 +95,7 @@ def reliability_diagram(
             for position, name in enumerate(names):
                 if name in models:
                     _draw_bins(axes, models[name], position, label_of(name, labels))
-            axes.set(title=f"{TASK_LABELS[task]}: {panel}", xlabel="predicted risk")
+            axes.set(title=f"{task.short}: {panel}", xlabel="predicted risk")
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         row[0].set_ylabel("observed share")
         legend_below(figure, row[0])
@@ -111,7 +112,7 @@ def _draw_bins(axes: Axes, bins: Reliability, position: int, label: str) -> None
 def _drawings(results: StudyResults) -> dict[str, Draw]:
     def draw(task: str) -> Draw:
         runs = [run for run in results.calibration["runs"] if run["task"] == task]
-        return lambda output: reliability_diagram(task, reliability_of(runs), results.labels, output)
+        return lambda output: reliability_diagram(results.tasks[task], reliability_of(runs), results.labels, output)
 
     return {f"reliability_{task}": draw(task) for task in sorted({run["task"] for run in results.calibration["runs"]})}
 
@@ -122,7 +123,7 @@ FIGURE = StudyFigure(
     section="calibration",
     needs=("calibration",),
     caption=(
-        "Observed share of outcomes by predicted risk on the test split, in bins of equally many admissions, joined "
+        "Observed share of outcomes by predicted risk on the test split, in bins of equally many {units}, joined "
         "until each has at least ten with the outcome and ten without, pooled over seeds, with intervals over "
         "patients: scores as they are, divided by one temperature, and after isotonic regression, both fitted on "
         "validation. On the diagonal (dashed) a score is right on average; below it, too high."

@@ -22,16 +22,17 @@ from clinical_peft.figures.style import (
 from clinical_peft.metrics.curve_bands import curve_bands
 from clinical_peft.metrics.curves import GRID, Curves, mean_curves
 from clinical_peft.models.scores import Links
-from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of
+from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
-from clinical_peft.tasks import find_task
+from clinical_peft.tables.study_tasks import unit_of
+from clinical_peft.tasks import Task
 
 BAND_RESAMPLES = 200
 AVERAGING = {"binary": "", "multiclass": ", mean over classes", "multilabel": ", all labels pooled"}
 
 
 def roc_pr(
-    task: str,
+    task: Task,
     predictions: Mapping[str, Sequence[Path]],
     classes: Path,
     labels: Labels,
@@ -49,7 +50,7 @@ def roc_pr(
     The curves with the largest and the smallest area have bootstrap bands over patients; more would hide each other.
 
     Args:
-        task: Name of the task.
+        task: The task.
         predictions: Predictions files of each model's seeds.
         classes: JSON list, the ordered label space.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
@@ -60,15 +61,16 @@ def roc_pr(
         is_sized: Whether the number of test admissions may be published. Points of a curve are shares of positives and
             of negatives, from which it follows: without it there is none.
     """
-    link_of_model = {model: (links or {}).get((model, task)) for model in predictions}
+    link_of_model = {model: (links or {}).get((model, task.name)) for model in predictions}
     drawn = {model: mean_curves(predictions[model], classes, task, link=link_of_model[model]) for model in predictions}
     curves = {model: curve for model, curve in drawn.items() if curve is not None}
     models = in_order(list(curves), labels)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 3.5 + legend_height(models)), layout="constrained")
         if not models or not is_sized:
-            no_curve = "No class has both outcomes among the test admissions."
-            say(figure, no_curve if is_sized else "A curve would tell the hidden number of test admissions.")
+            unit = unit_of([task])
+            no_curve = f"No class has both outcomes among the test {unit}s."
+            say(figure, no_curve if is_sized else f"A curve would tell the hidden number of test {unit}s.")
             save(figure, output)
             return
         roc, precision = figure.subplots(1, 2)
@@ -92,8 +94,8 @@ def roc_pr(
             precision.plot(GRID[1:], curves[model].precision[1:], **line_style(position))
         roc.plot([0, 1], [0, 1], **GUIDE)
         precision.axhline(next((one.prevalence for one in curves.values()), 0.0), **GUIDE)
-        suffix = AVERAGING[find_task(task).type]
-        roc.set(title=f"{TASK_LABELS[task]}: ROC{suffix}", xlabel="false-positive rate", ylabel="true-positive rate")
+        suffix = AVERAGING[task.type]
+        roc.set(title=f"{task.short}: ROC{suffix}", xlabel="false-positive rate", ylabel="true-positive rate")
         precision.set(title=f"Precision and recall{suffix}", xlabel="recall", ylabel="precision")
         for axes in (roc, precision):
             axes.set(xlim=(0, 1), ylim=(0, 1.01))
@@ -120,7 +122,7 @@ def _drawings(results: StudyResults) -> dict[str, Draw]:
 
     def draw(task: str) -> Draw:
         return lambda output: roc_pr(
-            task,
+            results.tasks[task],
             results.predictions[task],
             results.classes[task],
             results.labels,

@@ -10,7 +10,7 @@ resample defines. On a resample written out row by row the values equal those of
 import numpy as np
 
 from clinical_peft.disclosure.counts import WhenFew
-from clinical_peft.metrics.areas import BANDS, mean_of_defined
+from clinical_peft.metrics.areas import BANDS, ByClass, areas_by_class, mean_of_defined, mean_pair_area, pair_areas
 from clinical_peft.metrics.delong import Placements, contributions
 from clinical_peft.metrics.metric import Compute, metric
 from clinical_peft.metrics.predictions import Predictions
@@ -22,7 +22,17 @@ def placements(data: Predictions) -> Placements | None:
     positive = data.target[:, 1]
     if data.type != "binary" or positive.all() or not positive.any():
         return None
-    return Placements(contributions(data.log_odds[:, 1], positive), positive, data.subject_id)
+    return Placements(contributions(data.log_odds[:, 1], positive), positive, data.patient_keys)
+
+
+def _auroc_by_class(weighted: WeightedPredictions, among: np.ndarray) -> ByClass:
+    if weighted.type == "multiclass":
+        return pair_areas(weighted.data, weighted.weighting, among)
+    return areas_by_class(weighted.data, weighted.weighting, among=among)
+
+
+def _auprc_by_class(weighted: WeightedPredictions, among: np.ndarray) -> ByClass:
+    return areas_by_class(weighted.data, weighted.weighting, area="auprc", among=among)
 
 
 @metric(
@@ -31,15 +41,27 @@ def placements(data: Predictions) -> Placements | None:
     direction="higher",
     when_few="coarse",
     needs_both_outcomes=True,
+    by_class=_auroc_by_class,
     placements=placements,
+    chance=0.5,
     place=1,
 )
 def auroc(weighted: WeightedPredictions) -> np.ndarray:
     """Area under the ROC curve; ties count half."""
-    return mean_of_defined(weighted.pair_areas if weighted.type == "multiclass" else weighted.areas["auroc"])
+    if weighted.type == "multiclass":
+        return mean_pair_area(weighted.data, weighted.weighting)
+    return mean_of_defined(weighted.areas["auroc"])
 
 
-@metric(name="auprc", title="AUPRC", direction="higher", when_few="steps", needs_both_outcomes=True, place=2)
+@metric(
+    name="auprc",
+    title="AUPRC",
+    direction="higher",
+    when_few="steps",
+    needs_both_outcomes=True,
+    by_class=_auprc_by_class,
+    place=2,
+)
 def auprc(weighted: WeightedPredictions) -> np.ndarray:
     """Average precision."""
     return mean_of_defined(weighted.areas["auprc"])

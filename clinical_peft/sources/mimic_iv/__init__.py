@@ -78,6 +78,12 @@ def _patient_attributes(folder: Path) -> "pd.DataFrame":
     return patient_attributes(folder)
 
 
+def _year_groups(folder: Path) -> "dict[int, str | None]":
+    from clinical_peft.sources.mimic_iv.patients import year_groups
+
+    return year_groups(folder)
+
+
 SOURCE = Source(
     name="mimic-iv",
     title="MIMIC-IV",
@@ -117,4 +123,5 @@ SOURCE = Source(
     outcomes=_outcomes,
     find_ventilation=_find_ventilation,
     patient_attributes=_patient_attributes,
+    read_year_groups=_year_groups,
 )

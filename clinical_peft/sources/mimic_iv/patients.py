@@ -7,6 +7,7 @@ import pandas as pd
 from clinical_peft.data.consistency import read_keyed_table
 from clinical_peft.data.subgroups import SEXES, admission_attributes, named, read_patients
 from clinical_peft.data.tables import INTEGER, TEXT, TIME
+from clinical_peft.errors import DataError
 
 ADULT_YEARS = 18
 _YEARS = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022")
@@ -37,6 +38,30 @@ def adult_admissions(mimic_iv: Path) -> pd.DataFrame:
     rows = admissions.dropna().merge(patients.dropna(), on="subject_id")
     age = rows["anchor_age"] + rows["admittime"].dt.year - rows["anchor_year"]
     return rows.loc[age >= ADULT_YEARS, ["hadm_id", "subject_id"]].astype("int64").reset_index(drop=True)
+
+
+def year_groups(mimic_iv: Path) -> dict[int, str | None]:
+    """Return the three years around the real year of each patient's stays, which stand for its dates.
+
+    Args:
+        mimic_iv: Folder with patients.
+
+    Returns:
+        By subject_id the years, as "2008 - 2010"; None where the table has none.
+
+    Raises:
+        DataError: The table is missing or malformed, names a patient twice, or has other years.
+    """
+    columns = {"subject_id": INTEGER, "anchor_year_group": TEXT}
+    patients = read_keyed_table(mimic_iv, "patients", columns).dropna(subset=["subject_id"])
+    eras = patients["anchor_year_group"].map(_ERAS)
+    if unknown := int((eras.isna() & patients["anchor_year_group"].notna()).sum()):
+        raise DataError(
+            f"{mimic_iv}: column anchor_year_group of patients: expected {', '.join(_YEARS)}, found other years of "
+            f"{unknown:,} patients; fetch the table again"
+        )
+    years = eras.astype(object).where(eras.notna(), None)
+    return dict(zip(patients["subject_id"].astype(int).tolist(), years.tolist(), strict=True))
 
 
 def patient_attributes(mimic_iv: Path) -> pd.DataFrame:

@@ -5,6 +5,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+LIST_NAMES: Mapping[str, tuple[str, ...]] = {
+    "train": ("train.csv", "mimic_train.csv"),
+    "validation": ("validation.csv", "mimic_val.csv"),
+    "test": ("test.csv", "mimic_test.csv"),
+}
+"""Names that a list of patients may have, by split, the usual one first."""
+
 SplitKind = Literal["hash", "column", "lists", "temporal", "site", "files"]
 
 
@@ -16,7 +23,7 @@ class SplitSpec:
         kind: `hash` of the patient; `column`, which holds train, validation or test; `lists` of patients in a folder;
             `temporal`, by time; `site`, by hospital; `files`, one file per split.
         column: Column of the split, for `column`.
-        folder: Folder of mimic_train.csv, mimic_val.csv and mimic_test.csv, for `lists`.
+        folder: Folder of train.csv, validation.csv and test.csv, for `lists`.
         validation: First date of the validation split for `temporal`, as YYYY-MM-DD; its sites for `site`.
         test: The same of the test split.
     """
@@ -26,6 +33,14 @@ class SplitSpec:
     folder: str | None = None
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+
+    @property
+    def lists(self) -> dict[str, Path]:
+        """Files of the lists of patients by split, for `lists`: those that are there, or their usual names."""
+        if self.folder is None:
+            return {}
+        files = {split: [Path(self.folder) / name for name in names] for split, names in LIST_NAMES.items()}
+        return {split: next((path for path in paths if path.is_file()), paths[0]) for split, paths in files.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 from clinical_peft.disclosure.counts import SMALLEST_CELL
 from clinical_peft.tables.cohort_counts import (
-    OF_MIMIC_III,
     also_left_out,
     left_out_between,
+    of_mimic_iii,
     published_admissions,
     signed_count,
 )
-from clinical_peft.tables.form import PAPER, TASK_LABELS, difference
+from clinical_peft.tables.form import PAPER, Record, difference
 from clinical_peft.tables.published_steps import Step, published_attrition, untold_cohorts
-from clinical_peft.tables.study_column import Column, digits, task_name
+from clinical_peft.tables.study_column import Column, digits, task_column
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_table import StudyTable
+from clinical_peft.tables.study_tasks import task_order
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Row:
 
 
 def _rows(results: StudyResults) -> Iterator[Row]:
-    order = list(TASK_LABELS)
+    order = task_order(results.tasks)
     attrition = {task: results.attrition[task] for task in sorted(results.attrition, key=order.index)}
     for task, steps in published_attrition(attrition, untold_cohorts(results.statistics)).items():
         entries = _entries(steps)
@@ -54,13 +55,19 @@ def _entries(steps: Sequence[Step]) -> list[tuple[Step | None, Step]]:
     return entries
 
 
+def _caption(results: StudyResults, _: Sequence[Record]) -> str:
+    protocol = f" under the protocol {results.protocol}" if results.is_of_hospital else ""
+    published = results.beside_paper(", the last one beside the admissions of the paper's Table 1")
+    return f"From raw rows to cohorts{protocol}: what each step keeps and leaves out{published}."
+
+
 TABLE = StudyTable(
     name="attrition",
     place=1,
     section="data",
     needs=("attrition", "statistics"),
     columns=(
-        Column("task", lambda row: row.task, "Task", task_name),
+        task_column(lambda row: row.task),
         Column("protocol", lambda row: row.protocol),
         Column("number", lambda row: row.number),
         Column("step", lambda row: row.step["step"], "Step keeps what is"),
@@ -75,13 +82,16 @@ TABLE = StudyTable(
             "Also left out",
             lambda value, _: value or "",
         ),
-        Column("published_rows", lambda row: row.published, PAPER, digits(0), "beside the last step"),
+        Column(
+            "published_rows", lambda row: row.published, PAPER, digits(0), "beside the last step", is_published=True
+        ),
         Column(
             "difference_rows",
             lambda row: difference(row.step["rows"], row.published),
             "Difference",
             signed_count,
             "ours minus published",
+            is_published=True,
         ),
     ),
     rows=_rows,
@@ -89,12 +99,9 @@ TABLE = StudyTable(
         *("task", "step", "unit", "also_left_out", "rows", "rows_left_out", "patients", "patients_left_out"),
         *("published_rows", "difference_rows"),
     ),
-    caption=lambda results, _: (
-        f"From raw rows to cohorts under the protocol {results.protocol}: what each step keeps and leaves out, the "
-        "last one beside the admissions of the paper's Table 1."
-    ),
-    notes=lambda *_: (
-        OF_MIMIC_III,
+    caption=_caption,
+    notes=lambda results, _: (
+        *of_mimic_iii(results),
         f"A step that leaves out fewer than {SMALLEST_CELL} is shown together with its neighbours: a dash stands "
         "for the counts between.",
     ),

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from clinical_peft.metrics.calibration_records import AlertBurden, AlertNumber
 from clinical_peft.metrics.metric import Metric
-from clinical_peft.tables.form import STATED, TASK_LABELS, Record, in_order, label_of, number, percent, rounded
+from clinical_peft.tables.form import STATED, Record, in_order, label_of, number, percent, rounded
 from clinical_peft.tables.run_means import ENDS, Interval, mean
-from clinical_peft.tables.study_column import Column, task_name
+from clinical_peft.tables.study_column import Column, task_column
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import StudyTable
+from clinical_peft.tables.study_tasks import task_order
 
 SCORE_LABELS = {"raw": "as they are", "temperature": "temperature", "isotonic": "isotonic"}
 ALERT_SENSITIVITY = 0.9
@@ -57,12 +59,13 @@ class Scores:
         }
         return "; ".join(f"{name}: {count} resamples left out" for name, count in counts.items() if count) or None
 
-    def alerts(self, name: str) -> list[Content]:
-        """What is known of alerts at the sensitivity, per seed; empty except for raw scores of a binary task."""
+    @property
+    def alerts(self) -> list[AlertBurden]:
+        """Alerts at the sensitivity, per seed; empty except for raw scores of a binary task."""
         if self.version != "raw" or self.first["alert_burden"] is None:
             return []
-        rows = (row for run in self.runs for row in run["alert_burden"])
-        return [row.get(name) or {} for row in rows if row["sensitivity_aimed"] == ALERT_SENSITIVITY]
+        rows = (AlertBurden.of(row) for run in self.runs for row in run["alert_burden"])
+        return [row for row in rows if row.sensitivity_aimed == ALERT_SENSITIVITY]
 
 
 def _rows(results: StudyResults) -> Iterator[Scores]:
@@ -70,15 +73,23 @@ def _rows(results: StudyResults) -> Iterator[Scores]:
     for run in results.calibration["runs"]:
         runs[run["model"], run["task"]].append(run)
     models = in_order([model for model, _ in runs], results.labels)
-    for task in TASK_LABELS:
+    for task in task_order(results.tasks):
         for model in models:
             for version in SCORE_LABELS:
                 if (model, task) in runs:
                     yield Scores(label_of(model, results.labels), version, runs[model, task])
 
 
+@dataclass(frozen=True)
+class Number:
+    """A number of a seed and its interval."""
+
+    value: float | None
+    interval: Interval
+
+
 def _with_interval(
-    field: str, seeds: Callable[[Scores], Sequence[Content]], title: str | None = None, digits: int = 0
+    field: str, seeds: Callable[[Scores], Sequence[Number]], title: str | None = None, digits: int = 0
 ) -> list[Column]:
     """A number and both ends of its interval, means over seeds; missing where a seed has none."""
 
@@ -89,28 +100,35 @@ def _with_interval(
 
     def end(which: int) -> Callable[[Scores], float | None]:
         def over_seeds(row: Scores) -> float | None:
-            found: list[Interval] = [seed.get("interval") or (None, None) for seed in seeds(row)]
-            return rounded(mean(ends[which] for ends in found))
+            return rounded(mean(seed.interval[which] for seed in seeds(row)))
 
         return over_seeds
 
     return [
-        Column(field, lambda row: rounded(mean(seed.get("value") for seed in seeds(row))), title, bracketed),
+        Column(field, lambda row: rounded(mean(seed.value for seed in seeds(row))), title, bracketed),
         Column(f"{field}_low", end(0), meaning="the seeds' intervals over patients, their ends averaged"),
         Column(f"{field}_high", end(1), meaning="the seeds' intervals over patients, their ends averaged"),
     ]
 
 
 def _metric_columns(name: str) -> list[Column]:
-    return _with_interval(name, lambda row: [seed[name] for seed in row.seeds], *METRICS[name])
+    def of_seeds(row: Scores) -> list[Number]:
+        found = [seed[name] for seed in row.seeds]
+        return [Number(one["value"], one["interval"] or (None, None)) for one in found]
+
+    return _with_interval(name, of_seeds, *METRICS[name])
 
 
 def _alert_columns(field: str, name: str, title: str | None = None, digits: int = 0) -> list[Column]:
-    return _with_interval(field, lambda row: row.alerts(name), title, digits)
+    def of_seeds(row: Scores) -> list[Number]:
+        found: list[AlertNumber] = [getattr(one, name) for one in row.alerts]
+        return [Number(one.value, one.interval or (None, None)) for one in found]
+
+    return _with_interval(field, of_seeds, title, digits)
 
 
 def _aimed(row: Scores) -> float | None:
-    found = mean(seed.get("value") for seed in row.alerts("alerts_per_100"))
+    found = mean(one.alerts_per_100.value for one in row.alerts)
     return None if found is None else ALERT_SENSITIVITY
 
 
@@ -123,11 +141,14 @@ def columns(metric: Metric) -> tuple[Column, ...]:
     return (
         Column("model", lambda row: row.first["model"]),
         Column("label", lambda row: row.label, "Model"),
-        Column("task", lambda row: row.first["task"], "Task", task_name),
+        task_column(lambda row: row.first["task"]),
         Column("scores", lambda row: row.version, "Scores", lambda value, _: SCORE_LABELS[value]),
         Column("seeds", lambda row: len(row.runs)),
         Column("temperature", lambda row: row.temperature),
-        Column(f"{metric.name}_percent", lambda row: percent(mean(seed[metric.name]["value"] for seed in row.seeds))),
+        Column(
+            f"{metric.name}_percent",
+            lambda row: percent(mean(seed.get(metric.name, {}).get("value") for seed in row.seeds)),
+        ),
         *(column for name in METRICS for column in _metric_columns(name)),
         Column("alert_sensitivity_aimed", _aimed),
         *_alert_columns("alerts_per_100", "alerts_per_100", "Alerts per 100", 1),

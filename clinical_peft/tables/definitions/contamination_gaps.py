@@ -6,10 +6,11 @@ from typing import Any
 
 from clinical_peft.metrics.comparisons import SIGNIFICANCE
 from clinical_peft.tables.difference_columns import difference_text, ends_columns
-from clinical_peft.tables.form import TASK_LABELS, Record, label_of, p_text, percent, rounded
-from clinical_peft.tables.study_column import Column, by_task, digits, task_name
+from clinical_peft.tables.form import Record, label_of, p_text, percent, rounded
+from clinical_peft.tables.study_column import Column, by_task, digits, task_column
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import StudyTable
+from clinical_peft.tables.study_tasks import task_label, task_order
 
 COMPARISON_LABELS = {
     "carevue_inside": "gain inside the CareVue subset",
@@ -49,9 +50,9 @@ class Gap:
 
 def _rows(results: StudyResults) -> Iterator[Gap]:
     contamination: Content = results.contamination or {}
-    for row in by_task(contamination["carevue"]):
+    for row in by_task(contamination["carevue"], results.tasks):
         yield from _of_subset(row, results)
-    for row in by_task(contamination["disjoint"]):
+    for row in by_task(contamination["disjoint"], results.tasks):
         values = row[results.metric.name]
         yield _gap(row, "disjoint", ("disjoint", "matched"), row, (values["disjoint"], values["matched"]), results)
 
@@ -150,7 +151,8 @@ def _notes(results: StudyResults, _: Sequence[Record]) -> Iterator[str]:
     parts = []
     for key, where in (("carevue", "inside and outside the subset alike"), ("disjoint", "between the arms")):
         counts = {row["task"]: row["classes"] for row in contamination[key] if row["classes"] > 2}
-        listed = ", ".join(f"{TASK_LABELS[task]} {counts[task]}" for task in TASK_LABELS if task in counts)
+        ordered = [task for task in task_order(results.tasks) if task in counts]
+        listed = ", ".join(f"{task_label(task, results.tasks)} {counts[task]}" for task in ordered)
         parts += [f"{listed} {where}"] if listed else []
     if parts:
         yield f"Classes that an {metric} runs over, those that every compared group defines: {'; '.join(parts)}."
@@ -162,7 +164,7 @@ TABLE = StudyTable(
     section="gaps",
     needs=("contamination",),
     columns=(
-        Column("task", lambda row: row.shared["task"], "Task", task_name),
+        task_column(lambda row: row.shared["task"]),
         Column("comparison", lambda row: row.comparison, "Comparison", lambda value, _: COMPARISON_LABELS[value]),
         Column("first", lambda row: row.models[0]),
         Column("second", lambda row: row.models[1]),

@@ -21,6 +21,14 @@ COUNTS = {
     "notes": "Notes kept",
 }
 
+OF_HOSPITAL = {"notes_of_release", "marked_as_error", "of_held_out_patients", "repeating_held_out", "drawn_out"}
+HIDDEN = f"counts below {SMALLEST_CELL} and for those that would give them away"
+OF_MIMIC = (
+    "Of the release: what its tables should hold; empty where the tables are no release. Drawn out: notes that "
+    f"a matched corpus loses by lot, so that it is as large as the disjoint one. A dash also stands for {HIDDEN}; "
+    f"notes kept beside it are then rounded to {2 * SMALLEST_CELL} in a pair of corpora."
+)
+
 
 def _rows(results: StudyResults) -> list[Record]:
     return [{"corpus": corpus} | _counts(corpus, published_counts(given)) for corpus, given in results.corpora.items()]
@@ -50,7 +58,7 @@ def _counts(corpus: str, counts: Mapping[str, int]) -> Record:
 
 
 def _count(field: str) -> Column:
-    return Column(field, lambda row: row.get(field), COUNTS[field], digits(0))
+    return Column(field, lambda row: row.get(field), COUNTS[field], digits(0), is_of_hospital=field in OF_HOSPITAL)
 
 
 TABLE = StudyTable(
@@ -62,10 +70,5 @@ TABLE = StudyTable(
     rows=_rows,
     shown=("corpus", *COUNTS),
     caption=lambda *_: "The pretraining corpora: notes read, left out and kept.",
-    notes=lambda *_: (
-        "Of the release: what its tables should hold; empty where the tables are no release. Drawn out: notes that "
-        "a matched corpus loses by lot, so that it is as large as the disjoint one. A dash also stands for counts "
-        f"below {SMALLEST_CELL} and for those that would give them away; notes kept beside it are then rounded to "
-        f"{2 * SMALLEST_CELL} in a pair of corpora.",
-    ),
+    notes=lambda results, _: (OF_MIMIC if results.is_of_hospital else f"A dash stands for {HIDDEN}.",),
 )

@@ -10,13 +10,14 @@ fill the context. Runs of a task that hides the size of a split count them in un
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.disclosure.counts import SMALLEST_CELL
+from clinical_peft.tables.adapter_records import AdapterFile, Measured, Passes, PooledNotes, TrainedRun
 from clinical_peft.tables.form import MISSING, Record, in_order, label_of
 from clinical_peft.tables.study_column import Column, digits
-from clinical_peft.tables.study_results import Content, StudyResults
+from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_table import StudyTable
 
 FORWARD_SHARE = 0.5
@@ -64,17 +65,25 @@ class Cost:
         return round((self.original_steps or 0) / self.steps, 2) if known else None
 
 
+@dataclass(frozen=True)
+class Run:
+    """A training record, and its tokens as they may be published."""
+
+    record: TrainedRun
+    passes: Passes
+
+
 def _rows(results: StudyResults) -> list[Cost]:
-    adapters = {file["adapter"]: file for file in results.perplexities}
-    runs: dict[str, list[Content]] = {}
+    runs: dict[str, list[Run]] = {}
     contexts = _contexts_of_unsized_runs(results)
-    for record in results.training:
-        if "passes" in record:
-            runs.setdefault(record["model"], []).append(_publishable(record, contexts))
-    rate = _rate([record for group in runs.values() for record in group])
+    for record in map(TrainedRun.of, results.training):
+        if record.passes is not None:
+            passes = _publishable(record, record.passes, contexts)
+            runs.setdefault(record.model, []).append(Run(record, passes))
+    rate = _rate([run for group in runs.values() for run in group])
     labels = results.labels
-    rows = [_of_adapter(adapters[name], label_of(name, labels)) for name in in_order(list(adapters), labels)]
-    rows += [_of_pooled_notes(name, results.pooled[name]) for name in sorted(results.pooled)]
+    rows = [_of_adapter(file, label_of(file.adapter, labels)) for file in results.adapters]
+    rows += [_of_pooled_notes(name, PooledNotes.of(results.pooled[name])) for name in sorted(results.pooled)]
     rows += [_of_model(runs[name], label_of(name, labels), rate) for name in in_order(list(runs), labels)]
     return [*rows, _total(rows)] if rows else []
 
@@ -89,30 +98,30 @@ def _contexts_of_unsized_runs(results: StudyResults) -> dict[tuple[str, str], in
     }
 
 
-def _publishable(run: Content, contexts: Mapping[tuple[str, str], int | None]) -> Content:
-    """A training record whose tokens give no number of admissions away that is hidden."""
-    context = contexts.get((run["model"], run["task"]))
+def _publishable(run: TrainedRun, passes: Passes, contexts: Mapping[tuple[str, str], int | None]) -> Passes:
+    """Tokens of a run that give no number of admissions away that is hidden."""
+    context = contexts.get((run.model, run.task))
     if context is None:
-        return run
-    unit = SMALLEST_CELL * run["epochs"] * context
-    return {**run, "passes": {name: unit * round(tokens / unit) for name, tokens in run["passes"].items()}}
+        return passes
+    unit = SMALLEST_CELL * run.epochs * context
+    return replace(passes, **{name: unit * round(tokens / unit) for name, tokens in asdict(passes).items()})
 
 
-def _rate(runs: Sequence[Content]) -> float | None:
+def _rate(runs: Sequence[Run]) -> float | None:
     """Step tokens per second of the runs that trained more than a head."""
-    direct = [run for run in runs if run["passes"]["trained_tokens"]]
-    seconds = sum(run["seconds"] for run in direct)
-    return sum(_step_tokens(run, "") for run in direct) / seconds if seconds else None
+    direct = [run for run in runs if run.passes.trained_tokens]
+    seconds = sum(run.record.seconds for run in direct)
+    tokens = sum(_step_tokens(run.passes.trained_tokens, run.passes.forward_tokens) for run in direct)
+    return tokens / seconds if seconds else None
 
 
-def _step_tokens(run: Content, prefix: str) -> int:
-    passes = run["passes"]
-    return round(passes[f"{prefix}trained_tokens"] + FORWARD_SHARE * passes[f"{prefix}forward_tokens"])
+def _step_tokens(trained: int, forward: int) -> int:
+    return round(trained + FORWARD_SHARE * forward)
 
 
-def _of_adapter(file: Content, label: str) -> Cost:
-    trained, forward = file["tokens"]["trained_on"], file.get("forward_tokens", 0)
-    seconds = file["seconds"] + file.get("evaluation_seconds", 0.0)
+def _of_adapter(file: AdapterFile, label: str) -> Cost:
+    trained, forward = file.tokens["trained_on"], file.forward_tokens
+    seconds = file.seconds + file.evaluation_seconds
     return Cost(
         part="adapter",
         label=label,
@@ -120,39 +129,40 @@ def _of_adapter(file: Content, label: str) -> Cost:
         trained=trained,
         forward=forward,
         seconds=seconds,
-        original_steps=round(trained + FORWARD_SHARE * forward),
+        original_steps=_step_tokens(trained, forward),
         original_seconds=seconds,
         memory_gb=_memory([file]),
         energy_wh=_energy([file]),
     )
 
 
-def _of_pooled_notes(name: str, record: Content) -> Cost:
+def _of_pooled_notes(name: str, record: PooledNotes) -> Cost:
     return Cost(
         part="pooled notes",
         label=f"Notes pooled once: {name}",
         runs=1,
         trained=0,
-        forward=record["tokens"],
-        seconds=record["seconds"],
+        forward=record.tokens,
+        seconds=record.seconds,
         memory_gb=_memory([record]),
         energy_wh=_energy([record]),
     )
 
 
-def _of_model(runs: Sequence[Content], label: str, rate: float | None) -> Cost:
-    original = sum(_step_tokens(run, "original_") for run in runs)
+def _of_model(runs: Sequence[Run], label: str, rate: float | None) -> Cost:
+    passes = [run.passes for run in runs]
+    original = sum(_step_tokens(one.original_trained_tokens, one.original_forward_tokens) for one in passes)
     return Cost(
         part="model",
         label=label,
         runs=len(runs),
-        trained=sum(run["passes"]["trained_tokens"] for run in runs),
-        forward=sum(run["passes"]["forward_tokens"] for run in runs),
-        seconds=sum(run["seconds"] for run in runs),
+        trained=sum(one.trained_tokens for one in passes),
+        forward=sum(one.forward_tokens for one in passes),
+        seconds=sum(run.record.seconds for run in runs),
         original_steps=original,
         original_seconds=original / rate if rate else None,
-        memory_gb=_memory(runs),
-        energy_wh=_energy(runs),
+        memory_gb=_memory([run.record for run in runs]),
+        energy_wh=_energy([run.record for run in runs]),
     )
 
 
@@ -173,13 +183,13 @@ def _total(rows: Sequence[Cost]) -> Cost:
     )
 
 
-def _memory(runs: Sequence[Content]) -> float | None:
-    known = _all_known(run.get("peak_memory_bytes") for run in runs)
+def _memory(runs: Sequence[Measured]) -> float | None:
+    known = _all_known(run.peak_memory_bytes for run in runs)
     return round(max(known) / BYTES_PER_GB, 3) if known else None
 
 
-def _energy(runs: Sequence[Content]) -> float | None:
-    known = _all_known(run.get("energy_joules") for run in runs)
+def _energy(runs: Sequence[Measured]) -> float | None:
+    known = _all_known(run.energy_joules for run in runs)
     return round(sum(known) / JOULES_PER_WATT_HOUR, 4) if known else None
 
 

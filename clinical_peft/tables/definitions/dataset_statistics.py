@@ -5,7 +5,7 @@ from typing import Any
 
 from clinical_peft.tables.form import MISSING, PAPER_DIFFERENCE, Record, beside, difference, number, rounded
 from clinical_peft.tables.published import published_statistics
-from clinical_peft.tables.study_column import Column, by_task, task_name
+from clinical_peft.tables.study_column import Column, by_task, task_column
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import StudyTable
 
@@ -22,7 +22,8 @@ class Cohort:
 
 
 def _rows(results: StudyResults) -> list[Cohort]:
-    return [Cohort(row, published_statistics(row["task"]) or {}) for row in by_task(results.statistics)]
+    rows = by_task(results.statistics, results.tasks)
+    return [Cohort(row, published_statistics(row["task"]) or {}) for row in rows]
 
 
 def _yes_no(value: bool | None, _: Record) -> str:
@@ -39,7 +40,13 @@ def _published(field: str) -> Column:
     def beside_ours(value: Any, record: Record) -> str:
         return beside(record[field], value)
 
-    return Column(f"published_{field}", lambda row: row.published.get(field), PAPER_DIFFERENCE, beside_ours)
+    return Column(
+        f"published_{field}",
+        lambda row: row.published.get(field),
+        PAPER_DIFFERENCE,
+        beside_ours,
+        is_published=True,
+    )
 
 
 def _further(field: str) -> Column:
@@ -51,6 +58,7 @@ def _difference(field: str) -> Column:
         f"difference_{field}",
         lambda row: difference(row.ours[field], row.published.get(field)),
         meaning="ours minus the published one",
+        is_published=True,
     )
 
 
@@ -60,7 +68,7 @@ TABLE = StudyTable(
     section="tables",
     needs=("statistics",),
     columns=(
-        Column("task", lambda row: row.ours["task"], "Task", task_name),
+        task_column(lambda row: row.ours["task"]),
         *map(_ours, PRINTED),
         *map(_further, ("patients", "prevalence", "mean_cardinality", "mean_words")),
         *map(_published, PRINTED),
@@ -68,5 +76,9 @@ TABLE = StudyTable(
     ),
     rows=_rows,
     shown=("task", "multilabel", *(name for field in COUNTED for name in (field, f"published_{field}"))),
-    caption=lambda *_: "Classes and admissions of each task, beside those of the paper's Table 1.",
+    caption=lambda results, _: (
+        f"Classes and {results.unit}s of each task"
+        + results.beside_paper(", beside those of the paper's Table 1")
+        + "."
+    ),
 )

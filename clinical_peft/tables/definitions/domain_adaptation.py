@@ -1,11 +1,12 @@
 """Table 2 of the paper: the perplexity of clinical notes before and after training each adapter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from clinical_peft.data.hash_split import SPLITS
-from clinical_peft.tables.form import PAPER_DIFFERENCE, Record, beside, difference, in_order, label_of, rounded
+from clinical_peft.tables.adapter_records import AdapterFile
+from clinical_peft.tables.form import PAPER_DIFFERENCE, Record, beside, difference, label_of, rounded
 from clinical_peft.tables.published import published_adapter
 from clinical_peft.tables.study_column import Column, digits
 from clinical_peft.tables.study_results import Content, StudyResults
@@ -16,36 +17,34 @@ from clinical_peft.tables.study_table import StudyTable
 class Adapter:
     """The content of an adapter's perplexity file, its label, and the published row."""
 
-    file: Content
+    file: AdapterFile
     label: str
     published: Content
 
     @property
-    def method(self) -> str:
-        """Type of the adapter."""
-        method = self.file["method"]
-        return str(method["type"] if isinstance(method, Mapping) else method)
-
-    @property
     def trainable_percent(self) -> float | None:
         """Share of the parameters that are trained."""
-        return rounded(100 * self.file["trainable_parameters"] / self.file["total_parameters"], digits=6)
+        return rounded(100 * self.file.trainable_parameters / self.file.total_parameters, digits=6)
 
     def perplexity(self, when: str, split: str) -> float | None:
         """Perplexity of a split `before` or `after` training."""
-        return rounded(self.file["perplexity"][when].get(split))
+        found = self.file.perplexity
+        return rounded((found.before if when == "before" else found.after).get(split))
 
     def general(self, when: str) -> float | None:
         """Perplexity of general text, where it was measured."""
-        return rounded((self.file.get("general") or {}).get("perplexity", {}).get(when))
+        return rounded(self.file.general.perplexity.get(when)) if self.file.general else None
 
 
 def _rows(results: StudyResults) -> list[Adapter]:
-    by_name = {file["adapter"]: file for file in results.perplexities}
+    labels = results.labels
     return [
-        Adapter(by_name[name], label_of(name, labels), published_adapter(labels.get(name, {}).get("published")) or {})
-        for labels in (results.labels,)
-        for name in in_order(list(by_name), labels)
+        Adapter(
+            file,
+            label_of(file.adapter, labels),
+            published_adapter(labels.get(file.adapter, {}).get("published")) or {},
+        )
+        for file in results.adapters
     ]
 
 
@@ -53,7 +52,9 @@ def _published(field: str, key: str, ours: str, count: int) -> Column:
     def beside_ours(value: Any, record: Record) -> str:
         return beside(record[ours], value, count)
 
-    return Column(f"published_{field}", lambda row: row.published.get(key), PAPER_DIFFERENCE, beside_ours)
+    return Column(
+        f"published_{field}", lambda row: row.published.get(key), PAPER_DIFFERENCE, beside_ours, is_published=True
+    )
 
 
 def _difference(field: str, key: str, ours: Callable[[Adapter], float | None]) -> Column:
@@ -61,11 +62,12 @@ def _difference(field: str, key: str, ours: Callable[[Adapter], float | None]) -
         f"difference_{field}",
         lambda row: difference(ours(row), row.published.get(key)),
         meaning="ours minus the published one",
+        is_published=True,
     )
 
 
 def _parameters(row: Adapter) -> int:
-    return int(row.file["trainable_parameters"])
+    return row.file.trainable_parameters
 
 
 def _train_after(row: Adapter) -> float | None:
@@ -77,13 +79,14 @@ def _test_after(row: Adapter) -> float | None:
 
 
 def _notes(results: StudyResults, records: Sequence[Record]) -> tuple[str, ...]:
+    published = results.beside_paper(", and the published ones,")
     return (
-        "Perplexities are per token of each base's own tokenizer: rows of different bases, and the published ones, "
+        f"Perplexities are per token of each base's own tokenizer: rows of different bases{published} "
         "do not share a unit.",
         *_corpora(records),
         "General text is held-out text that is not clinical: a rise there is forgetting. A dash: not measured, as "
         "the study names no such text.",
-        *_samples(results.perplexities),
+        *_samples(results.adapters),
     )
 
 
@@ -97,15 +100,11 @@ def _corpora(records: Sequence[Record]) -> tuple[str, ...]:
     return (f"Each adapter is measured on held-out notes of its own corpus, of {', '.join(corpora)}.",)
 
 
-def _samples(perplexities: Sequence[Content]) -> tuple[str, ...]:
+def _samples(adapters: Sequence[AdapterFile]) -> tuple[str, ...]:
     """Name the splits whose perplexity is that of a sample."""
     parts = []
     for split in SPLITS:
-        counts = [
-            (found["evaluated_tokens"][split], found["tokens"][split])
-            for found in perplexities
-            if "evaluated_tokens" in found
-        ]
+        counts = [(found.evaluated_tokens[split], found.tokens[split]) for found in adapters if found.evaluated_tokens]
         if any(read < held for read, held in counts):
             read, held = (_span(numbers) for numbers in zip(*counts, strict=True))
             parts.append(f"{split} {read} of {held} tokens")
@@ -126,18 +125,18 @@ TABLE = StudyTable(
     section="tables",
     needs=("perplexities",),
     columns=(
-        Column("adapter", lambda row: row.file["adapter"]),
+        Column("adapter", lambda row: row.file.adapter),
         Column("label", lambda row: row.label, "Adapter"),
-        Column("base", lambda row: row.file["base"], "Base"),
-        Column("corpus", lambda row: row.file["corpus"]),
-        Column("method", lambda row: row.method),
+        Column("base", lambda row: row.file.base, "Base"),
+        Column("corpus", lambda row: row.file.corpus),
+        Column("method", lambda row: row.file.method_type),
         Column("trainable_parameters", _parameters, "Trainable", digits(0)),
         Column("trainable_percent", lambda row: row.trainable_percent, "%", digits(4)),
         Column("train_perplexity", _train_after, "Train perplexity", digits(3)),
         Column("test_perplexity_before", lambda row: row.perplexity("before", "test"), "Test before", digits(3)),
         Column("test_perplexity_after", _test_after, "Test after", digits(3)),
-        Column("train_seconds", lambda row: rounded(row.file.get("seconds"), 1), "Train time (s)", digits(0)),
-        Column("tokens_per_second", lambda row: rounded(row.file.get("tokens_per_second"), 1), "Tokens/s", digits(0)),
+        Column("train_seconds", lambda row: rounded(row.file.seconds, 1), "Train time (s)", digits(0)),
+        Column("tokens_per_second", lambda row: rounded(row.file.tokens_per_second, 1), "Tokens/s", digits(0)),
         _published("trainable_parameters", "trainable_parameters", "trainable_parameters", 0),
         _published("trainable_percent", "percent", "trainable_percent", 4),
         _published("train_perplexity", "train_perplexity", "train_perplexity", 3),
@@ -158,8 +157,10 @@ TABLE = StudyTable(
         *("train_seconds", "published_train_seconds", "tokens_per_second"),
         *("general_perplexity_before", "general_perplexity_after"),
     ),
-    caption=lambda *_: (
-        "Perplexity of the clinical notes before and after training each adapter, beside the paper's Table 2."
+    caption=lambda results, _: (
+        "Perplexity of the clinical notes before and after training each adapter"
+        + results.beside_paper(", beside the paper's Table 2")
+        + "."
     ),
     notes=_notes,
     text_columns=2,

@@ -1,6 +1,7 @@
 """Every main metric of every model on every task, on the test split."""
 
-from clinical_peft.metrics.registry import MAIN_METRICS
+from clinical_peft.metrics.metric import Metric
+from clinical_peft.metrics.registry import MAIN_METRICS, METRICS
 from clinical_peft.tables.form import rounded
 from clinical_peft.tables.run_means import (
     interval_fields,
@@ -14,14 +15,18 @@ from clinical_peft.tables.run_means import (
 from clinical_peft.tables.study_column import Column, digits
 from clinical_peft.tables.study_table import StudyTable
 
-TABLE = StudyTable(
-    name="metrics",
-    place=1,
-    section="metrics",
-    needs=("metrics", "replicates"),
-    columns=(
+
+def main_metrics(compared: Metric) -> tuple[Metric, ...]:
+    """Metrics of the table, in their order: those of every study, and the compared one."""
+    return tuple(metric for metric in METRICS.values() if metric in MAIN_METRICS or metric is compared)
+
+
+def columns(compared: Metric) -> tuple[Column, ...]:
+    """Columns of the table."""
+    shown = main_metrics(compared)
+    return (
         *key_columns(),
-        *(column for metric in MAIN_METRICS for column in metric_columns(metric)),
+        *(column for metric in shown for column in metric_columns(metric)),
         Column(
             "threshold",
             lambda row: rounded(mean(run["threshold"]["value"] for run in row.runs)),
@@ -29,19 +34,32 @@ TABLE = StudyTable(
             digits(3),
         ),
         Column("threshold_chosen_on", lambda row: row.first["threshold"]["chosen_on"]),
-        Column("undefined", lambda row: row.undefined(MAIN_METRICS)),
+        Column("undefined", lambda row: row.undefined(shown)),
         *stated_columns(),
-    ),
+    )
+
+
+TABLE = StudyTable(
+    name="metrics",
+    place=1,
+    section="metrics",
+    needs=("metrics", "replicates"),
+    columns=columns,
     rows=lambda results: results.run_means,
-    shown=("task", "label", *(interval_fields(metric)[0] for metric in MAIN_METRICS), "threshold"),
+    shown=(
+        "task",
+        "label",
+        *(interval_fields(metric)[0] for metric in METRICS.values() if metric.is_main),
+        "threshold",
+    ),
     caption=lambda _, records: (
         f"Discrimination, classification and error of the probabilities on test, means over seeds{with_level(records)}."
     ),
     notes=lambda results, records: (
         "Threshold: from which score on F1 counts a class as predicted, chosen on validation (or fixed, as the CSV "
         "file says); a dash where the class with the highest score is predicted. F1 micro of one label per "
-        "admission is accuracy; a multiclass Brier score runs from 0 to 2.",
-        *notes_of_means(results.run_means, records, MAIN_METRICS),
+        f"{results.unit} is accuracy; a multiclass Brier score runs from 0 to 2.",
+        *notes_of_means(results.run_means, records, main_metrics(results.metric), results.tasks),
     ),
     text_columns=2,
 )

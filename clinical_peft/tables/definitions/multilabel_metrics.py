@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from clinical_peft.metrics.areas import BANDS
 from clinical_peft.metrics.registry import METRICS, find_metric
-from clinical_peft.tables.form import TASK_LABELS, Record
+from clinical_peft.tables.form import Record
 from clinical_peft.tables.run_means import (
     RunMeans,
     interval_fields,
@@ -17,6 +17,7 @@ from clinical_peft.tables.run_means import (
 from clinical_peft.tables.study_column import Column
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_table import StudyTable
+from clinical_peft.tables.study_tasks import task_label
 
 AVERAGES = {
     "": "Macro",
@@ -48,18 +49,18 @@ def _band_columns() -> tuple[Column, ...]:
     )
 
 
-def _band_notes(records: Sequence[Record]) -> list[str]:
+def _band_notes(records: Sequence[Record], results: StudyResults) -> list[str]:
     described = {record["task"]: record for record in records if record["head_above"] is not None}
     if not described:
         return []
     first = next(iter(described.values()))
     counts = "; ".join(
-        f"{TASK_LABELS[task]} "
+        f"{task_label(task, results.tasks)} "
         + ", ".join(f"{band} {row[f'{band}_scored']} of {row[f'{band}_classes']}" for band in BANDS)
         for task, row in described.items()
     )
     return [
-        f"Head: labels of more than {first['head_above']} training admissions; tail: of fewer than "
+        f"Head: labels of more than {first['head_above']} training {results.unit}s; tail: of fewer than "
         f"{first['tail_below']}. Labels of each band that are scored: {counts}."
     ]
 
@@ -78,16 +79,16 @@ TABLE = StudyTable(
     ),
     rows=_rows,
     shown=("task", "label", *(interval_fields(metric)[0] for metric in SHOWN)),
-    caption=lambda _, records: (
+    caption=lambda results, records: (
         "Tasks of many labels: test AUROC (%) under every average and by frequency of the label, and precision (%) of "
-        f"the k codes that rank highest, means over seeds{with_level(records)}."
+        f"the k {results.words['code']}s that rank highest, means over seeds{with_level(records)}."
     ),
     notes=lambda results, records: (
-        "Macro: mean over labels. Micro: all pairs of admission and label ranked together. Weighted: by the "
+        f"Macro: mean over labels. Micro: all pairs of {results.unit} and label ranked together. Weighted: by the "
         "label's positives. Intervals but those of macro: the seeds' intervals, their ends averaged. The CSV file "
         "holds AUPRC under the same averages.",
-        *_band_notes(records),
-        *notes_of_means(_rows(results), records, SHOWN),
+        *_band_notes(records, results),
+        *notes_of_means(_rows(results), records, SHOWN, results.tasks),
     ),
     text_columns=2,
 )

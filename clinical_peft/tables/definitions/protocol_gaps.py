@@ -8,10 +8,11 @@ from clinical_peft.disclosure.counts import SMALLEST_CELL
 from clinical_peft.metrics.comparisons import SIGNIFICANCE
 from clinical_peft.recipes.switches import SWITCHES
 from clinical_peft.tables.difference_columns import difference_text, interval_columns
-from clinical_peft.tables.form import TASK_LABELS, Record, label_of, p_text, percent, rounded
-from clinical_peft.tables.study_column import Column, digits, task_name
+from clinical_peft.tables.form import Record, label_of, p_text, percent, rounded
+from clinical_peft.tables.study_column import Column, digits, task_column
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import StudyTable
+from clinical_peft.tables.study_tasks import listed_labels
 
 ALL_TOGETHER = "all together"  # the concern of the protocol `paper`
 CHANGES = ("admissions_joined", "admissions_left", "texts_changed", "labels_changed")
@@ -95,7 +96,7 @@ def _notes(results: StudyResults, _: Sequence[Record]) -> Iterator[str]:
         f"{SIGNIFICANCE:g} after Holm's correction over the table. docs/protocol.md says what each switch does."
     )
     untouched = [
-        f"{switch} ({', '.join(TASK_LABELS[task] for task in tasks)})"
+        f"{switch} ({listed_labels(tasks, results.tasks)})"
         for switch, tasks in (results.protocol_gaps or {})["untouched"].items()
     ]
     if untouched:
@@ -110,7 +111,7 @@ TABLE = StudyTable(
     columns=(
         Column("switch", lambda row: row.effect["switch"], "As in the original"),
         Column("concerns", lambda row: row.concern, "Concerns"),
-        Column("task", lambda row: row.effect["task"], "Task", task_name),
+        task_column(lambda row: row.effect["task"]),
         _of_side("corrected", "Corrected"),
         _of_side("ablation", "With it"),
         Column(

@@ -5,7 +5,9 @@ from clinical_peft.metrics.variants import VARIANT_METRICS
 from clinical_peft.tables.form import Record, difference, number, percent, signed
 from clinical_peft.tables.run_means import RunMeans, key_columns, mean, stated_columns
 from clinical_peft.tables.study_column import Column, digits
+from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_table import StudyTable
+from clinical_peft.tables.study_tasks import listed_labels
 
 
 def _scored_as(metric: Metric, version: str, row: RunMeans) -> float | None:
@@ -30,6 +32,12 @@ def _columns(metric: Metric) -> tuple[Column, ...]:
     )
 
 
+def _scored_alike(results: StudyResults) -> str:
+    tasks = [task.name for task in results.printed_tasks.values() if task.type == "multiclass"]
+    verb = "is" if len(tasks) == 1 else "are"
+    return f"{listed_labels(tasks, results.printed_tasks)} {verb} scored alike in both. " if tasks else ""
+
+
 TABLE = StudyTable(
     name="scoring_variants",
     place=3,
@@ -49,11 +57,12 @@ TABLE = StudyTable(
     caption=lambda *_: (
         "The same logits scored as corrected and as in the original, on test, in percent; means over seeds."
     ),
-    notes=lambda *_: (
+    notes=lambda results, _: (
         "In the original a multilabel task's scores are a softmax over its labels, F1 decides at 0.5, and its "
         "macro F1 leaves out labels without both outcomes; corrected: a sigmoid of each label, and the threshold "
-        "from validation. In brackets: original minus corrected. LOS is scored alike in both. The "
+        f"from validation. In brackets: original minus corrected. {_scored_alike(results)}The "
         "classes are those of table metrics.",
     ),
     text_columns=2,
+    is_of_paper=True,
 )

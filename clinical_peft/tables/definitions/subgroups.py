@@ -11,7 +11,6 @@ from clinical_peft.tables.form import (
     FEWER,
     MISSING,
     STATED,
-    TASK_LABELS,
     Record,
     in_order,
     label_of,
@@ -21,9 +20,10 @@ from clinical_peft.tables.form import (
     signed,
 )
 from clinical_peft.tables.run_means import ENDS
-from clinical_peft.tables.study_column import Column
+from clinical_peft.tables.study_column import Column, by_task
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import Layout, StudyTable
+from clinical_peft.tables.study_tasks import task_label
 
 ATTRIBUTE_LABELS = {"age_band": "age", "admission_type": "admission type"}
 IN_UNITS = ("brier", "calibration_intercept")  # metrics of a group, and their gaps, that are no percentages
@@ -58,9 +58,7 @@ def _key(row: Mapping[str, Any]) -> Key:
 
 def _groups(results: StudyResults) -> dict[Key, Content]:
     """Groups of patients in the order of the tasks; attributes and groups stay in their order."""
-    tasks = list(TASK_LABELS)
-    cells = sorted(results.subgroups["cells"], key=lambda cell: tasks.index(cell["task"]))
-    return {_key(cell): cell for cell in cells}
+    return {_key(cell): cell for cell in by_task(results.subgroups["cells"], results.tasks)}
 
 
 def _rows(results: StudyResults) -> Iterator[Group]:
@@ -126,22 +124,30 @@ def _layout(results: StudyResults, records: Sequence[Record]) -> Layout:
         by_group.setdefault(_key(record), []).append(record)
     metric = results.metric
     header = (
-        *("Task", "Attribute", "Group", "Compared with", "Admissions", "Positives", f"Median {metric.title} (%)"),
+        *(
+            "Task",
+            "Attribute",
+            "Group",
+            "Compared with",
+            results.words["Units"],
+            "Positives",
+            f"Median {metric.title} (%)",
+        ),
         *("Median gap", "Least", "Greatest", "Models with a gap"),
     )
-    rows = [_over_models(counts, by_group.get(key, []), metric) for key, counts in _groups(results).items()]
+    rows = [_over_models(counts, by_group.get(key, []), results) for key, counts in _groups(results).items()]
     return Layout(header, tuple(rows))
 
 
-def _over_models(counts: Content, records: Sequence[Record], metric: Metric) -> tuple[str, ...]:
-    field = f"{metric.name}_percent"
+def _over_models(counts: Content, records: Sequence[Record], results: StudyResults) -> tuple[str, ...]:
+    field = f"{results.metric.name}_percent"
     values = [record[field] for record in records if record[field] is not None]
     gaps = [record["gap_percent"] for record in records if record["gap_percent"] is not None]
     distances = [signed(value) for value in (median(gaps), min(gaps), max(gaps))] if gaps else [MISSING] * 3
     rough = FEWER if any(record["classes_with_few"] for record in records) else ""
     found = sum(record["significant"] for record in records)
     return (
-        TASK_LABELS[counts["task"]],
+        task_label(counts["task"], results.tasks),
         ATTRIBUTE_LABELS.get(counts["attribute"], counts["attribute"]),
         counts["group"],
         "" if counts["reference"] else (records[0]["reference"] or MISSING),

@@ -1,9 +1,10 @@
 """Lengths of the admission notes of each cohort, in words and in the tokens of each base."""
 
+from operator import itemgetter
 from typing import Any
 
 from clinical_peft.tables.form import Record
-from clinical_peft.tables.study_column import Column, by_task, digits, taken, task_name
+from clinical_peft.tables.study_column import Column, by_task, digits, taken, task_column
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_table import StudyTable
 
@@ -14,7 +15,7 @@ LENGTHS = {"mean": "Mean", "median": "Median", "p95": "95th percentile", "longes
 def _rows(results: StudyResults) -> list[dict[str, Any]]:
     return [
         {"task": row["task"], "unit": unit, **length}
-        for row in by_task(results.statistics)
+        for row in by_task(results.statistics, results.tasks)
         for unit, length in sorted(row.get("lengths", {}).items(), key=lambda item: (item[0] != WORDS, item[0]))
     ]
 
@@ -32,10 +33,13 @@ TABLE = StudyTable(
     place=3,
     section="data",
     needs=("statistics",),
-    columns=(taken("task", "Task", task_name), taken("unit", "Unit", _unit), *map(_length, LENGTHS)),
+    columns=(task_column(itemgetter("task")), taken("unit", "Unit", _unit), *map(_length, LENGTHS)),
     rows=_rows,
     shown=("task", "unit", *LENGTHS),
-    caption=lambda *_: "Lengths of the admission notes of each cohort, in words and in the tokens of each base.",
+    caption=lambda results, _: (
+        f"Lengths of the {'' if results.unit == 'note' else 'admission '}notes of each cohort, in words and in the "
+        "tokens of each base."
+    ),
     notes=lambda *_: ("Words are what stands between white space; tokens are those of the bare text.",),
     text_columns=2,
     folded="Lengths of the notes",

@@ -10,7 +10,6 @@ from clinical_peft.metrics.metric import Metric
 from clinical_peft.tables.difference_columns import ends_columns, interval_columns
 from clinical_peft.tables.form import (
     MISSING,
-    TASK_LABELS,
     Labels,
     Record,
     in_order,
@@ -23,6 +22,7 @@ from clinical_peft.tables.form import (
 from clinical_peft.tables.study_column import Column
 from clinical_peft.tables.study_results import Content, StudyResults
 from clinical_peft.tables.study_table import Layout, StudyTable
+from clinical_peft.tables.study_tasks import task_label, task_order
 
 PATIENTS, PATIENTS_AND_SEEDS = "patients", "patients and seeds"
 P_VALUES = {
@@ -63,7 +63,7 @@ class Row:
 def _rows(results: StudyResults) -> Iterator[Row]:
     comparison = results.comparison
     found = {(row["model"], row["task"]): row for row in comparison["summaries"]}
-    tasks = _tasks(comparison)
+    tasks = _tasks(results)
     for group, models in _members(comparison, results.labels).items():
         for model in models:
             for task in tasks:
@@ -81,9 +81,9 @@ def _rows(results: StudyResults) -> Iterator[Row]:
         )
 
 
-def _tasks(comparison: Content) -> list[str]:
-    present = {row["task"] for row in comparison["summaries"]}
-    return [task for task in TASK_LABELS if task in present]
+def _tasks(results: StudyResults) -> list[str]:
+    present = {row["task"] for row in results.comparison["summaries"]}
+    return [task for task in task_order(results.tasks) if task in present]
 
 
 def _members(comparison: Content, labels: Labels) -> dict[str | None, list[str]]:
@@ -136,8 +136,8 @@ def _layout(results: StudyResults, _: Sequence[Record]) -> Layout:
     """A row per model and kind of interval, with a column per task."""
     comparison, metric = results.comparison, results.metric.name
     found = {(row["model"], row["task"]): row for row in comparison["summaries"]}
-    tasks = _tasks(comparison)
-    marks = best_and_tied(Comparisons.of(comparison))
+    tasks = _tasks(results)
+    marks = best_and_tied(Comparisons.of(comparison, metric=results.metric.name))
     rows: list[tuple[str, ...]] = []
     bold = set()
     for group, models in _members(comparison, results.labels).items():
@@ -149,7 +149,7 @@ def _layout(results: StudyResults, _: Sequence[Record]) -> Layout:
                 bold |= {(len(rows), 3 + place) for place in leads}
                 cells = [_cell(line.get(task), metric, kind, marks.get((model, task))) for task in tasks]
                 rows.append((group or MISSING, label_of(model, results.labels), kind, *cells))
-    header = ("Compared in", "Model", "Interval over", *(TASK_LABELS[task] for task in tasks))
+    header = ("Compared in", "Model", "Interval over", *(task_label(task, results.tasks) for task in tasks))
     return Layout(header, tuple(rows), frozenset(bold))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clinical_peft.config import experiments
+from clinical_peft.config import experiments, notes_in_use
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.schema import schema_text
 from clinical_peft.config.study import renamed_keys
@@ -63,6 +63,10 @@ def test_schema_is_current():
         ({"data": {"pmv_split": "beep"}}, "data: pmv_split: beep and pmv_labels go together"),
         ({"data": {"pmv_labels": "labels.pkl"}}, "go together"),
         ({"data": {"pmv_split": "random"}}, "data.pmv_split"),
+        ({"data": {"splits": {"temporal": {"validation": "2014 - 2016", "test": "2017 - 2019"}}}},
+         "data.splits: temporal is for MIMIC-IV; dates of MIMIC-III are shifted per patient"),
+        ({"data": {"splits": {"temporal": {"validation": "2014 - 2016"}}}}, "missing key data.splits.temporal.test"),
+        ({"data": {"splits": {"random": 1}}}, "unknown key data.splits.random"),
         ({"data": {"note_files": {"general": {"path": "x"}}}}, "this name is taken"),
         ({"data": {"general_corpus": "mimic-iv"}}, "data.general_corpus: 'mimic-iv' is not among the corpora"),
         ({"methods": {"prefix-tuning": {"settings": {"num_virtual_tokens": 128}}}},
@@ -213,22 +217,22 @@ def test_adapters_have_distinct_labels():
 def test_real_weights_on_synthetic_notes_need_consent():
     paper = study(read("paper.yaml"))
     with pytest.raises(ConfigError, match="synthetic"):
-        experiments.check_runnable(paper)
-    experiments.check_runnable(study(read("smollm2.yaml")))
-    experiments.check_runnable(study(read("mtsamples.yaml")))
-    experiments.check_runnable(study())
+        notes_in_use.check_runnable(paper)
+    notes_in_use.check_runnable(study(read("smollm2.yaml")))
+    notes_in_use.check_runnable(study(read("mtsamples.yaml")))
+    notes_in_use.check_runnable(study())
 
 
 def test_notes_of_a_file_are_real_beside_synthetic_cohorts():
     files = {"data": {"note_files": {"own": {"path": "/notes.jsonl"}}}}
-    assert experiments.all_adapters_of_synthetic_notes(study())
-    assert experiments.all_adapters_of_synthetic_notes(study(files))
+    assert notes_in_use.all_adapters_of_synthetic_notes(study())
+    assert notes_in_use.all_adapters_of_synthetic_notes(study(files))
     mixed = study(files, {"adapters": {"mine": {"base": "tiny-llama", "method": "lora", "corpus": "own"}}},
                   {"matrix": {"adapters": ["mine"]}})  # fmt: skip
-    assert experiments.reads_synthetic_notes(mixed)
-    assert not experiments.all_adapters_of_synthetic_notes(mixed)
-    assert experiments.reads_hospital(mixed)
-    assert not experiments.reads_hospital(study(read("mtsamples.yaml")))
+    assert notes_in_use.reads_synthetic_notes(mixed)
+    assert not notes_in_use.all_adapters_of_synthetic_notes(mixed)
+    assert notes_in_use.reads_hospital(mixed)
+    assert not notes_in_use.reads_hospital(study(read("mtsamples.yaml")))
 
 
 def test_outcomes_from_mimic_iv():

@@ -7,6 +7,7 @@ from leakage_fixtures import REPETITION, cohort_rows, note_rows, summary_of, wri
 from clinical_peft.data.disjoint import write_paired_corpora
 from clinical_peft.data.leakage import check_leakage
 from clinical_peft.errors import DataError
+from clinical_peft.tasks import TASKS
 
 ROWS = cohort_rows(40)
 HELD_OUT = {row["subject_id"] for row in ROWS if row["split"] != "train"}
@@ -78,6 +79,7 @@ def test_the_disjoint_corpus_alone_passes_the_leakage_check(pair):
             pair.cohorts,
             {name: pair.folder / f"{name}.parquet"},
             pair.folder / "leakage.json",
+            tasks=TASKS,
             forbidden=[name],
             sources={name: pair.folder / "all.parquet"},
             with_patients=[name],

@@ -13,6 +13,7 @@ from clinical_peft.data.leakage import check_leakage
 from clinical_peft.data.note_cleaning import clean_flattened
 from clinical_peft.data.shingle_index import RepeatedNotes
 from clinical_peft.errors import DataError
+from clinical_peft.tasks import TASKS
 
 TRAIN = [row["subject_id"] for row in cohort_rows() if row["split"] == "train"]
 HELD_OUT = [row["subject_id"] for row in cohort_rows() if row["split"] in HELD_OUT_SPLITS]
@@ -43,6 +44,7 @@ def study(tmp_path):
                 [write_cohort(tmp_path / "cohorts" / f"{task}.parquet", rows) for task, rows in cohorts.items()],
                 {"mimic-iii-disjoint": corpus},
                 tmp_path / "leakage.json",
+                tasks=TASKS,
                 forbidden=self.forbidden,
                 sources={"mimic-iii-disjoint": source},
                 with_patients=["mimic-iii-disjoint"],

@@ -125,7 +125,7 @@ def test_no_statement_is_overlooked_for_want_of_its_words(task, data):
     statement = task.stated_outcomes[name]
     text = data.draw(st.from_regex(statement.regex))
     assert any(word in fold(text) for word in statement.words)
-    found = {section for section, other in stated_outcomes(task.name, text) if other == name}
+    found = {section for section, other in stated_outcomes(task, text) if other == name}
     assert found == {section for section, body in split_admission_note(text).items() if statement.regex.search(body)}
 
 

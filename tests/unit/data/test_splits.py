@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables_fixtures import write_csv
 
 from clinical_peft.data.hash_split import SPLITS, hash_split
-from clinical_peft.data.splits import assign_splits, read_split_lists
-from clinical_peft.errors import DataError
+from clinical_peft.data.splits import assign_splits, given_splits, read_split_lists, temporal_split_of_groups
+from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.sources import find_source
 
 REAL_DATA = os.environ.get("CLINICAL_PEFT_REAL_DATA")
 
@@ -109,3 +111,57 @@ def test_published_lists():
     split_of = read_split_lists(Path(REAL_DATA) / "core-splits")
     counts = [list(split_of.values()).count(split) for split in SPLITS]
     assert counts == [26_124, 3_732, 7_465]
+
+
+YEARS = {1: "2008 - 2010", 2: "2011 - 2013", 3: "2014 - 2016", 4: "2017 - 2019", 5: "2020 - 2022", 6: None}
+
+
+@pytest.mark.parametrize("validation", ["2014 - 2016", "2014-2016", " 2014  -  2016 "])
+def test_groups_of_years_split_patients_by_time(validation):
+    found = temporal_split_of_groups(YEARS, validation=validation, test="2017 - 2019")
+    assert found == {1: "train", 2: "train", 3: "validation", 4: "test", 5: "test"}
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "message"),
+    [
+        ("2015", "2017 - 2019", r"temporal\.validation: expected one of 2008 - 2010, .*, found 2015"),
+        ("2014 - 2016", "2023 - 2025", r"temporal\.test: expected one of"),
+        ("2017 - 2019", "2014 - 2016", "expected validation after the first group of years and before test"),
+        ("2014 - 2016", "2014 - 2016", "expected validation after the first group of years and before test"),
+        ("2008 - 2010", "2014 - 2016", "expected validation after the first group of years and before test"),
+    ],
+)
+def test_groups_of_years_that_split_nothing_are_an_error(validation, test, message):
+    with pytest.raises(ConfigError, match=message):
+        temporal_split_of_groups(YEARS, validation=validation, test=test)
+
+
+def test_mimic_iv_says_around_which_years_a_patient_stayed(tmp_path):
+    (tmp_path / "patients.csv").write_text("subject_id,anchor_year_group\n1,2008 - 2010\n2,2014-2016\n3,\n")
+    assert find_source("mimic-iv").year_groups(tmp_path) == {1: "2008 - 2010", 2: "2014 - 2016", 3: None}
+    (tmp_path / "patients.csv").write_text("subject_id,anchor_year_group\n1,1999\n")
+    with pytest.raises(DataError, match="column anchor_year_group of patients: expected 2008 - 2010"):
+        find_source("mimic-iv").year_groups(tmp_path)
+
+
+def test_a_temporal_split_of_mimic_iii_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="MIMIC-III has no real years"):
+        find_source("mimic-iii").year_groups(tmp_path)
+
+
+def test_given_splits_drop_patients_without_one():
+    assert assign_splits([1, 2, 1], splits={1: "test"}, salt="") == ["test", None, "test"]
+
+
+def test_what_a_study_gives_is_a_split_of_patients(tmp_path):
+    groups = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "")
+    rows = [[number, "F", 60, 2150, years, ""] for number, years in enumerate(groups)]
+    write_csv(tmp_path / "patients.csv", "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod", rows)
+    years = {"validation": "2011 - 2013", "test": "2014 - 2016"}
+    mimic_iv, mimic_iii = find_source("mimic-iv"), find_source("mimic-iii")
+    assert given_splits(years, mimic_iv, tmp_path) == {0: "train", 1: "validation", 2: "test"}
+    assert given_splits("hash", mimic_iii, tmp_path) == "hash"
+    assert given_splits("/lists", mimic_iii, tmp_path) == Path("/lists")
+    with pytest.raises(ConfigError, match="dates are shifted per patient"):
+        given_splits(years, mimic_iii, tmp_path)

@@ -43,14 +43,14 @@ UNSTATED = [
 @pytest.mark.parametrize(("task", "sentence", "name"), STATED)
 def test_statements_are_found_in_their_section(task, sentence, name):
     note = admission_note(dict.fromkeys(SECTION_HEADERS, "") | {"PRESENT ILLNESS": f"Fell at home. {sentence} Stable."})
-    assert ("PRESENT ILLNESS", name) in stated_outcomes(task, note)
-    assert {section for section, _ in stated_outcomes(task, note)} == {"PRESENT ILLNESS"}
-    assert states_outcome(task, note)
+    assert ("PRESENT ILLNESS", name) in stated_outcomes(TASKS[task], note)
+    assert {section for section, _ in stated_outcomes(TASKS[task], note)} == {"PRESENT ILLNESS"}
+    assert states_outcome(TASKS[task], note)
 
 
 @pytest.mark.parametrize(("task", "text"), UNSTATED)
 def test_near_misses_are_no_statements(task, text):
-    assert stated_outcomes(task, f"PRESENT ILLNESS: {text}") == []
+    assert stated_outcomes(TASKS[task], f"PRESENT ILLNESS: {text}") == []
 
 
 def test_every_pattern_is_exercised():
@@ -62,12 +62,12 @@ def test_every_pattern_is_exercised():
 
 def test_a_death_in_the_family_is_not_the_patients():
     note = "PRESENT ILLNESS: Cough.\n\nFAMILY HISTORY: Brother was a patient died of stroke."
-    assert stated_outcomes("mortality", note) == [("FAMILY HISTORY", "death")]
-    assert not states_outcome("mortality", note)
+    assert stated_outcomes(TASKS["mortality"], note) == [("FAMILY HISTORY", "death")]
+    assert not states_outcome(TASKS["mortality"], note)
 
 
 def test_a_coin_cannot_be_stated():
-    assert stated_outcomes("control", "PRESENT ILLNESS: heads. The patient died on hospital day 3.") == []
+    assert stated_outcomes(TASKS["control"], "PRESENT ILLNESS: heads. The patient died on hospital day 3.") == []
 
 
 BODY = st.text(st.characters(exclude_characters="\n\r"), max_size=30)

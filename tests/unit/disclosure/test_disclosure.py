@@ -225,7 +225,7 @@ def scored(folder: Path, task, rows, classes, **more):
     files = {"output": folder / "m.json", "replicates": folder / "r.parquet"}
     job = {"model": "m", "task": task, "switches": {"multilabel_softmax": False}}
     return read_predictions(path, classes, find_task(task).type), evaluate(
-        path, space, task=task, job=job, protocol="corrected", cohort_sha256="0", seed=0, resamples=20,
+        path, space, task=find_task(task), job=job, protocol="corrected", cohort_sha256="0", seed=0, resamples=20,
         bootstrap_seed=0, provenance={}, **files, **more,
     ).to_json()  # fmt: skip
 
@@ -281,7 +281,8 @@ def test_one_score_for_all_hides_how_many_die(tmp_path, rows, logit):
     def published(positives):
         write_constant_scores(tmp_path / "p.parquet", positives, rows, logit)
         found = evaluate(
-            tmp_path / "p.parquet", space, task="mortality", job=job, protocol="corrected", cohort_sha256="0", seed=0,
+            tmp_path / "p.parquet", space, task=find_task("mortality"), job=job, protocol="corrected",
+            cohort_sha256="0", seed=0,
             resamples=5, bootstrap_seed=0, provenance={}, output=tmp_path / "m.json", replicates=tmp_path / "r.parquet",
         )  # fmt: skip
         hidden = {"predictions_sha256", "provenance"}

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recovery import Published, Task, by_admissions, by_task
 
+from clinical_peft.data.hidden_splits import WHOLE, hidden_splits
 from clinical_peft.disclosure.groups import Counts, Members, decide
-from clinical_peft.disclosure.splits import WHOLE, hidden_splits
+from clinical_peft.tasks import TASKS
 
 
 def members(sizes, positives=None, first=0):
@@ -157,7 +158,7 @@ def test_split_sizes_hide_few_deaths(tmp_path):
     paths = write_cohorts(
         tmp_path, mortality=(admissions, dead.astype(int)), los=(alive, alive % 4), control=(admissions, admissions % 2)
     )
-    hidden = hidden_splits(paths)
+    hidden = hidden_splits(paths, TASKS)
     # Nobody dies in training, which is a count, too; one task hides what three would have to. The 36 of the test split
     # are shown, so that all deaths would tell the others.
     assert hidden == {"mortality": set(), "control": set(), "los": {"train", "validation", "test", WHOLE}}
@@ -181,7 +182,7 @@ def test_cohorts_that_differ_by_few_keep_their_sizes(tmp_path):
         diagnoses=(admissions, [["a"], ["b", "c"]] * 210),
         control=(admissions, admissions % 2),
     )
-    assert hidden_splits(paths) == dict.fromkeys(("mortality", "los", "diagnoses", "control"), frozenset())
+    assert hidden_splits(paths, TASKS) == dict.fromkeys(("mortality", "los", "diagnoses", "control"), frozenset())
 
 
 def test_sizes_and_groups_together_hide_deaths(tmp_path):
@@ -190,7 +191,9 @@ def test_sizes_and_groups_together_hide_deaths(tmp_path):
     test = admissions % 6 > 3
     dead = np.isin(admissions, [*admissions[test][:7], *admissions[~test][:50]])
     alive = admissions[~dead]
-    hidden = hidden_splits(write_cohorts(tmp_path, mortality=(admissions, dead.astype(int)), los=(alive, alive % 4)))
+    hidden = hidden_splits(
+        write_cohorts(tmp_path, mortality=(admissions, dead.astype(int)), los=(alive, alive % 4)), TASKS
+    )
     assert "test" in hidden["los"]
     sex = np.array(["f", "m"])[admissions % 2]
     rows = {

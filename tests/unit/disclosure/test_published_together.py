@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from recovery import WHOLE as EVERYONE
 from recovery import Published, Task, by_admissions
 
+from clinical_peft.data.hidden_splits import WHOLE, hidden_splits
 from clinical_peft.data.statistics import dataset_statistics, publishable
 from clinical_peft.disclosure.ablations import HiddenCounts, hidden_counts
-from clinical_peft.disclosure.splits import WHOLE, hidden_splits
 from clinical_peft.metrics.scored_run_log import published_events
 from clinical_peft.tables.published_steps import published_attrition, untold_cohorts
+from clinical_peft.tasks import TASKS
 
 SPLITS = ("train", "validation", "test")
 
@@ -47,7 +48,7 @@ def sized(folder, sizes, deaths, dropped=(0, 0, 0)):
 def published(paths):
     """What statistics, metrics files and attrition say of the sizes of cohorts."""
     plain = [path for name, path in paths.items() if "@" not in name]
-    hidden = hidden_splits(plain)
+    hidden = hidden_splits(plain, TASKS)
     rows = {row["task"]: publishable(row, hidden[row["task"]]) for row in dataset_statistics(plain)}
     steps = {
         name: [{"step": "labelled", "unit": "admissions", "rows": count, "patients": count}]
@@ -94,7 +95,7 @@ def pinned(paths):
 
 def test_few_deaths_in_a_whole_study_hide_a_total(tmp_path):
     paths = sized(tmp_path, (210, 70, 140), (3, 1, 3), (1, 0, 0))
-    hidden = hidden_splits([paths["mortality"], paths["los"]])
+    hidden = hidden_splits([paths["mortality"], paths["los"]], TASKS)
     assert hidden == {"mortality": frozenset(), "los": {*SPLITS, WHOLE}}
     (row,) = dataset_statistics([paths["los"]])
     found = publishable(row, hidden["los"])
@@ -117,9 +118,9 @@ def test_few_deaths_in_a_whole_study_hide_a_total(tmp_path):
 def test_a_run_under_a_switch_hides_near_sizes(tmp_path, dropped, splits, positives):
     paths = sized(tmp_path, (210, 70, 140), (40, 20, 30), dropped)
     plain = [paths["mortality"], paths["los"]]
-    hidden = hidden_counts(paths["mortality@kept"], plain, hidden_splits(plain))
+    hidden = hidden_counts(paths["mortality@kept"], plain, hidden_splits(plain, TASKS))
     assert hidden == HiddenCounts(frozenset(splits), frozenset(positives))
-    assert hidden_counts(plain[0], plain, hidden_splits(plain)) == HiddenCounts(frozenset(), frozenset())
+    assert hidden_counts(plain[0], plain, hidden_splits(plain, TASKS)) == HiddenCounts(frozenset(), frozenset())
 
 
 def test_labels_that_few_change_hide_how_many(tmp_path):

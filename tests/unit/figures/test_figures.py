@@ -15,10 +15,11 @@ from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 from clinical_peft.data.note_digest import note_digest
 from clinical_peft.errors import DataError
 from clinical_peft.figures.definitions import decision, reliability
-from clinical_peft.figures.definitions.embeddings import comparable_sets, embedding_maps, read_pooled_set
+from clinical_peft.figures.definitions.embeddings import class_groups, comparable_sets, embedding_maps, read_pooled_set
 from clinical_peft.figures.definitions.label_frequency import label_aurocs, label_frequency, training_counts
 from clinical_peft.metrics.curve_bands import BINS, curve_bands, resampled_curves
 from clinical_peft.metrics.curves import GRID, mean_curves, ranking_curves
+from clinical_peft.tasks import TASKS
 from clinical_peft.training.pooled_notes import PooledBy, write_pooled
 
 
@@ -61,8 +62,8 @@ def test_bands_enclose_the_curve_and_narrow_with_more_patients(task, tmp_path):
     for rows in (200, 2000):
         path = tmp_path / f"{rows}.parquet"
         simulate_predictions(path, task, signal=1.0, seed=0, rows=rows)
-        bands = curve_bands([path], classes, task, resamples=100, seed=0, level=0.95)
-        curves = mean_curves([path], classes, task)
+        bands = curve_bands([path], classes, TASKS[task], resamples=100, seed=0, level=0.95)
+        curves = mean_curves([path], classes, TASKS[task])
         low, high = bands.true_positive_rate
         assert (low <= high).all()
         assert ((low <= curves.true_positive_rate + 1e-6) & (curves.true_positive_rate <= high + 1e-6)).mean() > 0.9
@@ -108,8 +109,8 @@ def test_labels_by_frequency_are_drawn_for_every_model(tmp_path):
     labels = [CLASSES[task][: 1 + row % 12] for row in range(60)]
     write_cohort(tmp_path / "cohort.parquet", labels, ["train"] * 60)
     arguments = ({task: predictions}, {task: tmp_path / "classes.json"}, {task: tmp_path / "cohort.parquet"}, LABELS)
-    label_frequency(*arguments, tmp_path / "a.svg")
-    label_frequency(*arguments, tmp_path / "b.svg")
+    label_frequency(*arguments, tmp_path / "a.svg", tasks=TASKS)
+    label_frequency(*arguments, tmp_path / "b.svg", tasks=TASKS)
     text = (tmp_path / "a.svg").read_text()
     assert text.count(">tiny LLaMA</text>") == text.count(">tiny LLaMA+lora</text>") == 1
     assert text == (tmp_path / "b.svg").read_text()
@@ -154,7 +155,7 @@ def test_embedding_maps_repeat_to_the_byte_without_notes(tmp_path):
     (tmp_path / "cohorts" / "mortality.classes.json").write_text('["survived", "died"]')
     sets = [read_pooled_set(path) for path in paths]
     for name in ("a.svg", "b.svg"):
-        assert embedding_maps(sets, {"mortality": cohort}, tmp_path / name)
+        assert embedding_maps(sets, {"mortality": cohort}, tmp_path / name, tasks=TASKS)
     text = (tmp_path / "a.svg").read_text()
     for expected in ("tiny, frozen: PCA (silhouette", "with tiny-lora: PCA", "t-SNE", ": UMAP", ">survived<", ">died<"):
         assert expected in text
@@ -162,23 +163,34 @@ def test_embedding_maps_repeat_to_the_byte_without_notes(tmp_path):
     assert text == (tmp_path / "b.svg").read_text()
 
 
+def test_a_map_names_the_twenty_largest_of_many_classes():
+    outcome = np.repeat(np.arange(30), np.arange(30, 60))
+    names = ["_first", *(f"class {index}" for index in range(1, 29)), "x" * 90]
+    groups = class_groups(outcome, names)
+    assert [name for _, name in groups[:2]] == ["class 10", "class 11"]
+    assert len(groups) == 21
+    assert (groups[-1][1], int(groups[-1][0].sum())) == ("others", sum(range(30, 40)))
+    assert len(groups[-2][1]) == 40
+    assert class_groups(outcome[:60], names[:2])[0][1] == "\u200b_first"
+
+
 def test_feature_sets_differing_in_more_are_not_compared(tmp_path):
     texts = [f"note {row}" for row in range(10)]
     sets = [read_pooled_set(path) for path in two_sets(tmp_path, texts, context=32)]
     assert comparable_sets(sets) == []
-    assert not embedding_maps(sets, {}, tmp_path / "a.svg")
+    assert not embedding_maps(sets, {}, tmp_path / "a.svg", tasks=TASKS)
     assert not (tmp_path / "a.svg").exists()
 
 
 def test_reliability_and_decision_curves_draw_plain_arrays(tmp_path):
     bins = reliability.Reliability(np.array([0.1, 0.5]), np.array([0.2, 0.4]), np.array([[0.1, 0.3], [0.3, 0.5]]))
-    reliability.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, tmp_path / "r.svg")
+    reliability.reliability_diagram(TASKS["mortality"], {"as they are": {"llama": bins}}, LABELS, tmp_path / "r.svg")
     thresholds = np.linspace(0.01, 0.99, 99)
     treat_all = 0.2 - 0.8 * thresholds / (1 - thresholds)
     benefit = {"llama": np.linspace(0.2, 0, 99), "tfidf": np.linspace(0.18, 0, 99)}
     bands = {"llama": np.stack([benefit["llama"] - 0.02, benefit["llama"] + 0.02])}
     curves = decision.DecisionCurves(thresholds, benefit, treat_all, bands)
-    decision.decision_curves("mortality", curves, LABELS, tmp_path / "d.svg")
+    decision.decision_curves(TASKS["mortality"], curves, LABELS, tmp_path / "d.svg")
     assert ">tiny LLaMA</text>" in (tmp_path / "r.svg").read_text()
     drawn = (tmp_path / "d.svg").read_text()
     for expected in ("treat everybody", "treat nobody", "TF-IDF &amp; logistic regression", "net benefit"):

@@ -21,6 +21,7 @@ from clinical_peft.metrics.logistic import fit_logistic
 from clinical_peft.metrics.predictions import read_predictions
 from clinical_peft.metrics.recalibration import at_temperature, fit_temperature, isotonic_map
 from clinical_peft.metrics.resampling import patient_weights
+from clinical_peft.metrics.runs import RunFiles
 from clinical_peft.tasks import find_task
 
 
@@ -229,9 +230,8 @@ def test_alerts_and_calibration_have_their_intervals(tmp_path):
     study = simulate_study(tmp_path, seeds=2, resamples=100, tasks=("mortality",))
     metrics = [tmp_path / f"metrics/{run['model']}/mortality/seed{run['seed']}.json" for run in study["metrics"]]
     predictions = [study["predictions"][run["model"], "mortality"][run["seed"]] for run in study["metrics"]]
-    found = calibrate(
-        metrics, predictions, study["classes"], resamples=100, bootstrap_seed=0, output=tmp_path / "calibration.json"
-    ).to_json()
+    files = RunFiles(metrics, predictions, study["classes"])
+    found = calibrate(files, resamples=100, bootstrap_seed=0, output=tmp_path / "calibration.json").to_json()
     table = built("calibration", calibration=found, labels=LABELS)
     # The alerts of some models are too few to be shown, or miss too few.
     record = next(one for one in table.records if one["alerts_per_100"] is not None)
@@ -263,7 +263,7 @@ def test_calibration_refuses_changed_predictions(tmp_path):
     settings = {"resamples": 100, "bootstrap_seed": 0}
     outputs = [tmp_path / name for name in ("one.json", "two.json")]
     for output in outputs:
-        result = calibrate(metrics, predictions, study["classes"], output=output, **settings).to_json()
+        result = calibrate(RunFiles(metrics, predictions, study["classes"]), output=output, **settings).to_json()
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
     assert json.loads(outputs[0].read_text()) == result
     for run in result["runs"]:
@@ -277,7 +277,7 @@ def test_calibration_refuses_changed_predictions(tmp_path):
         panels = reliability_of(members)
         assert list(panels) == ["scores as they are", "at one temperature", "after isotonic regression"]
         assert all(set(models) == {run["model"] for run in members} for models in panels.values())
-        reliability_diagram(task, panels, LABELS, tmp_path / "reliability.svg")
+        reliability_diagram(find_task(task), panels, LABELS, tmp_path / "reliability.svg")
         curves = decision_curves_of(members)
         assert (curves is None) == (task != "mortality")
         if curves is not None:
@@ -285,7 +285,7 @@ def test_calibration_refuses_changed_predictions(tmp_path):
             stored = run["decision_curve"]["isotonic"]["net_benefit"]
             kept = [place for place, value in enumerate(stored) if value is not None]
             assert curves.models[run["model"]][kept].tolist() == [stored[place] for place in kept]
-            decision_curves(task, curves, LABELS, tmp_path / "decision.svg")
+            decision_curves(find_task(task), curves, LABELS, tmp_path / "decision.svg")
     simulate_predictions(predictions[0], runs[0][1], signal=0.0, seed=9)
     with pytest.raises(DataError, match="found others; evaluate it again"):
-        calibrate(metrics, predictions, study["classes"], output=outputs[0], **settings)
+        calibrate(RunFiles(metrics, predictions, study["classes"]), output=outputs[0], **settings)

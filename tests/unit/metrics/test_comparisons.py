@@ -17,6 +17,7 @@ from clinical_peft.metrics.registry import find_metric
 from clinical_peft.metrics.resampling import holm
 from clinical_peft.tables.render import to_latex, to_markdown
 from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tasks import find_task
 
 TASKS = ("mortality", "los")
 GROUPS = {"one": ["llama", "llama+lora", "llama+clinical-frozen"], "other": ["tfidf", "bluebert+lora"]}
@@ -32,6 +33,7 @@ def compare(study, **changes):
     runs = study["metrics"]
     stems = [f"{run['model']}/{run['task']}/seed{run['seed']}" for run in runs]
     arguments = {
+        "tasks": {task: find_task(task) for task in TASKS},
         "groups": GROUPS,
         "output": study["root"] / "again.json",
         "predictions": [study["root"] / f"predictions/{stem}.parquet" for stem in stems],
@@ -189,6 +191,7 @@ def test_models_are_compared_by_the_metric_asked_for(study):
     found = aggregate(
         paths,
         [path.with_suffix(".replicates.parquet") for path in paths],
+        tasks={task: find_task(task) for task in TASKS},
         groups=GROUPS,
         output=study["root"] / "by_loss.json",
         predictions=[study["root"] / f"predictions/{stem}.parquet" for stem in stems],

@@ -18,17 +18,17 @@ from sklearn.metrics import roc_auc_score
 from clinical_peft.disclosure.counts import HIDDEN, SMALLEST_CELL
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
+from clinical_peft.metrics.carevue_subset import is_inside, read_membership
 from clinical_peft.metrics.contamination_gaps import (
     NO_CLASS,
     ComparedModels,
     compare_corpora,
     compare_gains,
-    is_inside,
     measure_contamination,
-    read_membership,
 )
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.resampling import holm
+from clinical_peft.metrics.runs import RunFiles
 from clinical_peft.tables.form import signed
 from clinical_peft.tasks import TaskType
 
@@ -124,7 +124,7 @@ def test_models_are_paired_within_resamples() -> None:
     other = one.with_scores(one.scores + np.float32(1e-3) * predictions("binary", 400, 0.0, 2).scores)
     found = compare_corpora([one], [other], **DRAW).to_json()
     width = np.ptp(found["difference"]["interval"])
-    assert width < 0.1 * np.ptp(found["auroc"]["matched"]["interval"])
+    assert width < 0.1 * np.ptp(found["means"]["matched"]["interval"])
 
 
 def test_a_class_missing_in_one_group_is_compared_in_none() -> None:
@@ -217,9 +217,9 @@ def study(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "carevue.json").write_text(json.dumps({"source": "ICUSTAYS.DBSOURCE", "approximate": True}))
     (tmp_path / "classes.json").write_text(json.dumps([0, 1, 2, 3]))
     return {
-        "metrics": [metrics for metrics, _ in runs],
-        "predictions": [path for _, path in runs],
-        "classes": {"los": tmp_path / "classes.json"},
+        "files": RunFiles(
+            [metrics for metrics, _ in runs], [path for _, path in runs], {"los": tmp_path / "classes.json"}
+        ),
         "membership": tmp_path / "carevue.parquet",
         "source": tmp_path / "carevue.json",
         "models": MODELS,
@@ -266,7 +266,8 @@ def test_the_table_shows_dashes_for_what_is_undefined(study: dict[str, Any]) -> 
 def test_models_must_have_the_same_runs(study: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="other: expected runs on los"):
         measure_contamination(**study | {"models": replace(MODELS, disjoint="other")}, **DRAW).to_json()
-    fewer = {name: study[name][1:] for name in ("metrics", "predictions")}
+    files = study["files"]
+    fewer = {"files": replace(files, metrics=files.metrics[1:], predictions=files.predictions[1:])}
     with pytest.raises(DataError, match="plain on los with every seed of the study; missing: seed 0"):
         measure_contamination(**study | fewer, **DRAW).to_json()
 
@@ -323,13 +324,14 @@ def test_holms_correction_runs_over_the_whole_table(study: dict[str, Any]) -> No
 def test_the_order_of_files_changes_nothing(study: dict[str, Any]) -> None:
     """Differences are of the same seed whatever order the files come in."""
     found = measure_contamination(**study, **DRAW).to_json()
-    backwards = {name: study[name][::-1] for name in ("metrics", "predictions")}
+    files = study["files"]
+    backwards = {"files": replace(files, metrics=files.metrics[::-1], predictions=files.predictions[::-1])}
     assert measure_contamination(**study | backwards, **DRAW).to_json() == found
 
 
 def test_other_seeds_and_a_run_given_twice_are_refused(study: dict[str, Any]) -> None:
     """As many seeds of both models are not the same seeds."""
-    path = study["metrics"][0]
+    path = study["files"].metrics[0]
     run = json.loads(path.read_text())
     path.write_text(json.dumps(run | {"seed": 7}))
     with pytest.raises(DataError, match="every seed of the study"):

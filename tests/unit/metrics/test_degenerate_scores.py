@@ -21,27 +21,23 @@ from clinical_peft.metrics.aggregate import aggregate
 from clinical_peft.metrics.calibrate import calibrate
 from clinical_peft.metrics.calibration import log_losses, reliability_bins
 from clinical_peft.metrics.comparisons import Cell, compare_pair
-from clinical_peft.metrics.cutoffs import choose_cutoff, midway
+from clinical_peft.metrics.cutoffs import choose_cutoff
 from clinical_peft.metrics.decisions import alert_burden
 from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.logistic import fit_logistic
 from clinical_peft.metrics.predictions import Predictions, read_predictions
 from clinical_peft.metrics.recalibration import fit_temperature, isotonic_map
-from clinical_peft.metrics.resampling import (
-    bca_interval,
-    holm,
-    paired_difference,
-    percentile_interval,
-    undefined,
-)
+from clinical_peft.metrics.resampling import bca_interval, holm, paired_difference, percentile_interval, undefined
+from clinical_peft.metrics.runs import RunFiles
 from clinical_peft.metrics.subgroup_gaps import compare_subgroups
+from clinical_peft.models.decisions import midway
 from clinical_peft.models.scores import default_link, link_of, log_odds, sigmoid
 from clinical_peft.report.discussion import compare_groups
 from clinical_peft.tables.registry import build_tables
 from clinical_peft.tables.render import write_table
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tasks import find_task
-from clinical_peft.training.selection import selection_auroc
+from clinical_peft.training.selection import selection_value
 
 TASKS = ("mortality", "los", "procedures")
 MODELS = ("llama", "llama+lora")
@@ -73,7 +69,8 @@ def test_scores_rounded_to_one_are_ranked_by_their_logits():
     assert len(np.unique(sigmoid(margins).astype(np.float32))) < 3
     expected = roc_auc_score(positive, margins)
     assert compute_all(data)["auroc"][0] == pytest.approx(expected) == pytest.approx(0.8, abs=0.05)
-    assert selection_auroc(log_odds(data.logits, "softmax"), positive.astype(int), "binary") == pytest.approx(expected)
+    ranked = log_odds(data.logits, "softmax")
+    assert selection_value("auroc", ranked, positive.astype(int), "binary") == pytest.approx(expected)
     # F1 at the chosen cutoff is the best that any cutoff gives.
     best = max(compute_all(data, cutoff=float(cutoff))["f1_macro"][0] for cutoff in np.unique(margins))
     assert compute_all(data, cutoff=choose_cutoff(data))["f1_macro"][0] == pytest.approx(best)
@@ -301,26 +298,31 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
             files = {"output": place / "m.json", "replicates": place / "r.parquet"}
             job = {"model": model, "task": task, "switches": {"multilabel_softmax": False}}
             stated = {"protocol": "corrected", "cohort_sha256": "ab", "provenance": {}}
-            evaluate(place / "p.parquet", classes[task], task=task, job=job, seed=0, **stated, **draw, **files)
+            evaluate(
+                place / "p.parquet", classes[task], task=find_task(task), job=job, seed=0, **stated, **draw, **files
+            )
             metrics.append(files["output"])
             replicates.append(files["replicates"])
             predictions.append(place / "p.parquet")
             by_task.setdefault(task, {})[model] = [place / "p.parquet"]
     attributes = tmp_path / "attributes.parquet"
     pq.write_table(pa.table({"hadm_id": np.arange(120) + 100, "sex": ["F", "F", "M"] * 40}), attributes)
-    both = (metrics, predictions, classes)
+    files, by_name = RunFiles(metrics, predictions, classes), {task: find_task(task) for task in TASKS}
     groups = {"tiny LLaMA": list(MODELS)}
     found = {
         "comparison": aggregate(
             metrics,
             replicates,
+            tasks=by_name,
             groups=groups,
             predictions=predictions,
             classes=classes,
             output=tmp_path / "comparison.json",
         ).to_json(),
-        "calibration": calibrate(*both, **draw, output=tmp_path / "calibration.json").to_json(),
-        "subgroups": compare_subgroups(*both, attributes, **draw, output=tmp_path / "subgroups.json").to_json(),
+        "calibration": calibrate(files, **draw, output=tmp_path / "calibration.json").to_json(),
+        "subgroups": compare_subgroups(
+            files, [attributes], tasks=by_name, **draw, output=tmp_path / "subgroups.json"
+        ).to_json(),
     }
     runs = [strict(path) for path in metrics]
     for name, value in found.items():
@@ -335,7 +337,7 @@ def test_a_hopeless_study_is_written_finite_or_marked(tmp_path, case, monkeypatc
         cohorts={task: _cohort(tmp_path, task) for task in TASKS},
     )
     tables = build_tables(results)
-    for comparison in compare_groups(found["comparison"], LABELS):
+    for comparison in compare_groups(StudyResults(comparison=found["comparison"], labels=LABELS)):
         tables |= {comparison.pairs.name: comparison.pairs, comparison.by_task.name: comparison.by_task}
     for name, table in tables.items():
         write_table(table, tmp_path / name)

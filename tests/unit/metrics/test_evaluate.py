@@ -19,7 +19,7 @@ from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.metrics.registry import metrics_of
 from clinical_peft.metrics.replicates import read_replicates
 from clinical_peft.metrics.resampling import percentile_interval
-from clinical_peft.tasks import find_task
+from clinical_peft.tasks import TASKS, find_task
 
 
 def set_first(value):
@@ -54,7 +54,7 @@ def test_a_row_without_admission_or_patient_is_refused(tmp_path, column):
     path = tmp_path / "predictions.parquet"
     simulate_predictions(path, "mortality", signal=1.0, seed=0, rows=40)
     rewrite(path, column, set_first(None))
-    with pytest.raises(DataError, match=f"column {column}: expected a number in every row, found 1 rows without one"):
+    with pytest.raises(DataError, match=f"column {column}: expected an id in every row, found 1 rows without one"):
         read_predictions(path, CLASSES["mortality"], "binary")
 
 
@@ -72,7 +72,13 @@ def test_a_patient_is_in_one_split_unless_by_admission(tmp_path):
         read_predictions(path, CLASSES["pmv"], "binary")
     found = read_predictions(path, CLASSES["pmv"], "binary", patients_apart=False)
     assert {name: len(split) for name, split in found.items()} == result["n"]
-    settings = {"task": "pmv", "job": {"model": "m"}, "protocol": "corrected", "cohort_sha256": "ab", "seed": 0}
+    settings = {
+        "task": find_task("pmv"),
+        "job": {"model": "m"},
+        "protocol": "corrected",
+        "cohort_sha256": "ab",
+        "seed": 0,
+    }
     settings |= {"resamples": 20, "bootstrap_seed": 0, "provenance": {}, "output": tmp_path / "x.json"}
     files = (path, tmp_path / "pmv.classes.json")
     with pytest.raises(DataError, match="expected patients in one split"):
@@ -143,7 +149,7 @@ def test_multilabel_softmax_is_reported_beside_the_sigmoid(tmp_path):
     logits = np.array(pq.read_table(path)["logits"].to_pylist())
     scores = softmax(logits, axis=1)
     rewrite(path, "scores", lambda values: scores.tolist())
-    settings = {"task": "procedures", "job": job, "protocol": "paper", "cohort_sha256": "ab", "seed": 0}
+    settings = {"task": find_task("procedures"), "job": job, "protocol": "paper", "cohort_sha256": "ab", "seed": 0}
     settings |= {"resamples": 20, "bootstrap_seed": 0, "provenance": {}, "output": tmp_path / "x.json"}
     files = (path, tmp_path / "procedures.classes.json")
     found = evaluate(*files, replicates=tmp_path / "x.parquet", **settings).metrics["test"]
@@ -168,7 +174,7 @@ def test_an_undefined_test_auroc_is_null(tmp_path):
     evaluate(
         path,
         tmp_path / "mortality.classes.json",
-        task="mortality",
+        task=find_task("mortality"),
         job={"model": "m"},
         protocol="corrected",
         cohort_sha256="ab",
@@ -195,6 +201,7 @@ def test_aggregate_averages_over_the_same_patients(tmp_path):
     result = aggregate(
         [run[1] for run in runs],
         [run[2] for run in runs],
+        tasks={task: find_task(task) for task in ("mortality", "los", "control")},
         groups={"g": ["weak", "strong", "absent"]},
         output=tmp_path / "aggregate.json",
     ).to_json()
@@ -226,11 +233,13 @@ def test_runs_that_cannot_be_paired_are_refused(tmp_path):
         ((one, one), "already"),
     ):
         with pytest.raises(DataError, match=message):
-            aggregate([run[1] for run in pair], [run[2] for run in pair], groups={}, output=tmp_path / "x.json")
+            aggregate(
+                [run[1] for run in pair], [run[2] for run in pair], tasks=TASKS, groups={}, output=tmp_path / "x.json"
+            )
     with pytest.raises(DataError, match="expected replicates of 'a "):
-        aggregate([one[1]], [other[2]], groups={}, output=tmp_path / "x.json")
+        aggregate([one[1]], [other[2]], tasks=TASKS, groups={}, output=tmp_path / "x.json")
 
 
 def test_a_study_without_models_has_an_empty_aggregate(tmp_path):
-    result = aggregate([], [], groups={}, output=tmp_path / "x.json")
+    result = aggregate([], [], tasks=TASKS, groups={}, output=tmp_path / "x.json")
     assert (result.summaries, result.differences, result.macro_tasks) == ([], [], [])

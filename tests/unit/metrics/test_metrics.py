@@ -20,7 +20,7 @@ from sklearn.metrics import (
 
 from clinical_peft.metrics.areas import over_shared, ranked_areas, scored_classes
 from clinical_peft.metrics.curves import GRID, ranking_curves
-from clinical_peft.metrics.cutoffs import EVEN, choose_cutoff
+from clinical_peft.metrics.cutoffs import choose_cutoff
 from clinical_peft.metrics.predictions import read_predictions
 from clinical_peft.metrics.registry import metrics_of
 from clinical_peft.metrics.resampling import (
@@ -31,6 +31,7 @@ from clinical_peft.metrics.resampling import (
     replicate,
     undefined,
 )
+from clinical_peft.models.decisions import EVEN
 from clinical_peft.tasks import find_task
 
 

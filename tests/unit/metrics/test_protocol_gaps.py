@@ -17,6 +17,7 @@ from clinical_peft.metrics.predictions import read_predictions
 from clinical_peft.metrics.protocol_gaps import CORRECTED, AblationRuns, cohort_changes, measure_protocol_gaps
 from clinical_peft.metrics.resampling import holm, patient_weights
 from clinical_peft.tables.render import to_csv, to_latex, to_markdown
+from clinical_peft.tasks import find_task
 
 MODEL = "llama+clinical-trainable+downstream"
 SEEDS = (0, 1)
@@ -42,7 +43,7 @@ def runs_of(root, switch, *, resamples=300, seeds=SEEDS, task="los"):
         evaluate(
             predictions,
             classes,
-            task=task,
+            task=find_task(task),
             job={"model": f"{MODEL}@{switch}"},
             protocol=switch,
             cohort_sha256=switch,

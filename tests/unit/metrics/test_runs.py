@@ -13,10 +13,13 @@ from clinical_peft.errors import DataError
 from clinical_peft.metrics.aggregate import aggregate
 from clinical_peft.metrics.calibrate import calibrate
 from clinical_peft.metrics.contamination_gaps import ComparedModels, measure_contamination
-from clinical_peft.metrics.runs import check_comparable, read_runs
+from clinical_peft.metrics.registry import COMPARED
+from clinical_peft.metrics.runs import RunFiles, check_comparable, read_runs
 from clinical_peft.metrics.subgroup_gaps import compare_subgroups
+from clinical_peft.tasks import find_task
 
 MODEL, TASK = "llama+lora", "mortality"
+TASKS = {TASK: find_task(TASK)}
 DRAW = {"resamples": 20, "bootstrap_seed": 0}
 
 
@@ -50,22 +53,27 @@ def study(finished, tmp_path):
 
 def compared(study):
     replicates = [path.with_suffix(".replicates.parquet") for path in study["metrics"]]
-    return aggregate(study["metrics"], replicates, groups={"all": [MODEL, "llama"]}, output=study["root"] / "a.json")
+    return aggregate(
+        study["metrics"], replicates, tasks=TASKS, groups={"all": [MODEL, "llama"]}, output=study["root"] / "a.json"
+    )
+
+
+def files_of(study):
+    return RunFiles(study["metrics"], study["predictions"], study["classes"])
 
 
 def calibrated(study):
-    files = (study["metrics"], study["predictions"], study["classes"])
-    return calibrate(*files, output=study["root"] / "c.json", **DRAW)
+    return calibrate(files_of(study), output=study["root"] / "c.json", **DRAW)
 
 
 def grouped(study):
-    files = (study["metrics"], study["predictions"], study["classes"], study["root"] / "attributes.parquet")
-    return compare_subgroups(*files, output=study["root"] / "s.json", **DRAW)
+    attributes = [study["root"] / "attributes.parquet"]
+    return compare_subgroups(files_of(study), attributes, tasks=TASKS, output=study["root"] / "s.json", **DRAW)
 
 
 def contaminated(study):
     return measure_contamination(
-        *(study["metrics"], study["predictions"], study["classes"]),
+        files_of(study),
         *(study["root"] / "carevue.parquet", study["root"] / "carevue.json"),
         models=ComparedModels("llama", MODEL, "llama+clinical-frozen", "llama+clinical-trainable"),
         output=study["root"] / "contamination.json",
@@ -157,7 +165,7 @@ def test_files_that_do_not_pair_up_are_refused(study, use):
 def test_unpaired_predictions_are_refused(study):
     """A list cut short would otherwise leave DeLong's test to fewer runs."""
     replicates = [path.with_suffix(".replicates.parquet") for path in study["metrics"]]
-    settings = {"groups": {}, "classes": study["classes"], "output": study["root"] / "x.json"}
+    settings = {"tasks": TASKS, "groups": {}, "classes": study["classes"], "output": study["root"] / "x.json"}
     for predictions in (study["predictions"][:-1], []):
         with pytest.raises(DataError, match="expected metrics and predictions of the same runs, found 16 and"):
             aggregate(study["metrics"], replicates, predictions=predictions, **settings)
@@ -167,9 +175,10 @@ def test_unpaired_predictions_are_refused(study):
 
 def test_runs_come_by_task_model_and_seed_whatever_their_order(study):
     order = np.random.default_rng(0).permutation(len(study["metrics"]))
-    files = [[study[name][place] for place in order] for name in ("metrics", "predictions")]
-    found = [(run.model, run.seed) for run, _ in read_runs(*files, study["classes"])]
+    shuffled = [[study[name][place] for place in order] for name in ("metrics", "predictions")]
+    files = RunFiles(*shuffled, study["classes"])
+    found = [(run.model, run.seed) for run, _ in read_runs(files, COMPARED)]
     assert found == sorted(found)
-    wanted = [run.model for run, _ in read_runs(*files, study["classes"], models=["tfidf"])]
+    wanted = [run.model for run, _ in read_runs(files, COMPARED, models=["tfidf"])]
     assert wanted == ["tfidf", "tfidf"]
     assert check_comparable([], []) is None

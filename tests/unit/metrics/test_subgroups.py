@@ -15,8 +15,11 @@ from sklearn.metrics import roc_auc_score
 from clinical_peft.disclosure.counts import HIDDEN, publishable_classes
 from clinical_peft.errors import DataError
 from clinical_peft.metrics.predictions import read_predictions
+from clinical_peft.metrics.registry import COMPARED
+from clinical_peft.metrics.runs import RunFiles
 from clinical_peft.metrics.subgroup_gaps import NOT_RECORDED, TOO_FEW_IN_EVERY_CLASS, Scored, _gap, compare_subgroups
 from clinical_peft.tables.render import to_markdown
+from clinical_peft.tasks import TASKS
 
 
 def write_attributes(path, ids, values):
@@ -47,7 +50,8 @@ def study(tmp_path_factory):
 def gaps_of(study, **changes):
     arguments = {"resamples": 150, "bootstrap_seed": 0, "output": study["root"] / "subgroups.json", **changes}
     attributes = arguments.pop("attributes", study["attributes"])
-    return compare_subgroups(study["metrics"], study["paths"], study["classes"], attributes, **arguments).to_json()
+    files = RunFiles(study["metrics"], study["paths"], study["classes"])
+    return compare_subgroups(files, [attributes], tasks=TASKS, **arguments).to_json()
 
 
 def subgroup_table(result):
@@ -98,7 +102,12 @@ def test_gaps_of_classes_are_over_pairs_that_both_groups_show(tmp_path):
         found["hadm_id"].to_pylist(), found["label"].to_pylist(), strict=True)]  # fmt: skip
     attributes = write_attributes(tmp_path / "sex.parquet", found["hadm_id"].to_pylist(), {"sex": sex})
     result = compare_subgroups(
-        metrics, paths, study["classes"], attributes, resamples=50, bootstrap_seed=0, output=tmp_path / "x.json"
+        RunFiles(metrics, paths, study["classes"]),
+        [attributes],
+        tasks=TASKS,
+        resamples=50,
+        bootstrap_seed=0,
+        output=tmp_path / "x.json",
     ).to_json()
     for path, run in zip(paths, study["metrics"], strict=True):
         test = read_predictions(path, range(4), "multiclass")["test"]
@@ -181,19 +190,19 @@ def scored(areas, few):
 
 def test_a_figure_of_few_cases_in_every_class_is_not_shown():
     base = scored(((0,), (1,)), ())
-    found = _gap(scored((), (0, 1)), base, 0.95, own=False)
+    found = _gap(scored((), (0, 1)), base, 0.95, COMPARED, own=False)
     assert found["suppressed"] == TOO_FEW_IN_EVERY_CLASS
     assert not {"figures", "gaps", "p_value"} & set(found)
-    rough = _gap(scored(((0,),), (1,)), base, 0.95, own=False)
+    rough = _gap(scored(((0,),), (1,)), base, 0.95, COMPARED, own=False)
     assert (rough.get("suppressed"), rough["classes"], rough["classes_with_few"]) == (None, 1, 1)
 
 
 def test_a_class_missing_in_one_of_two_groups_is_dropped():
     base, group = scored(combinations(range(4), 2), ()), scored(combinations(range(3), 2), ())
-    found = _gap(group, base, 0.95, own=False)
+    found = _gap(group, base, 0.95, COMPARED, own=False)
     assert (found["classes"], found["classes_with_few"]) == (3, 0)
     # A single pair of classes has too few possible AUROCs.
-    assert _gap(scored([(0, 1)], ()), base, 0.95, own=False)["suppressed"] == TOO_FEW_IN_EVERY_CLASS
+    assert _gap(scored([(0, 1)], ()), base, 0.95, COMPARED, own=False)["suppressed"] == TOO_FEW_IN_EVERY_CLASS
 
 
 def test_every_gap_has_its_interval_in_the_table(study):
@@ -239,7 +248,9 @@ def test_admissions_without_attributes_are_refused(study, tmp_path):
 
 
 def test_a_study_without_runs_has_no_gaps(tmp_path):
-    result = compare_subgroups([], [], {}, None, resamples=100, bootstrap_seed=0, output=tmp_path / "x.json")
+    result = compare_subgroups(
+        RunFiles([], [], {}), [], tasks={}, resamples=100, bootstrap_seed=0, output=tmp_path / "x.json"
+    )
     assert (result.cells, result.gaps) == ([], [])
 
 

@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 import yaml
 from results_fixtures import built, built_from, results_of
-from simulated_study import LABELS, simulate_attrition
+from simulated_study import simulate_attrition
 
 from clinical_peft.report.checklist import EVIDENCE, FILLED, NONE, OPEN, PARTLY, RunFacts, tripod_table
 from clinical_peft.report.model_cards import CardFacts, model_card
 from clinical_peft.report.tripod_items import ITEMS
+from clinical_peft.tables.study_results import StudyResults
 
 TASKS = ("mortality", "procedures")
 STUDY = {
@@ -37,8 +38,7 @@ def facts(simulated):
         study=STUDY,
         sources={"tiny-llama": "meta-llama/Llama-7b"},
         models={"tiny-lora": ["llama+clinical-frozen"]},
-        aggregate=simulated["aggregate"],
-        labels=LABELS,
+        results=results_of(simulated),
         provenance=PROVENANCE,
         environments={"tiny-lora": TRAINED},
     )
@@ -108,10 +108,7 @@ def test_an_adapter_that_no_model_uses_says_so(adapter, facts):
 def run_facts(simulated):
     return RunFacts(
         study=STUDY,
-        attrition=simulate_attrition(TASKS),
-        perplexities=simulated["perplexities"],
-        aggregate=simulated["aggregate"],
-        metrics=simulated["metrics"],
+        results=results_of(simulated, attrition=simulate_attrition(TASKS)),
         tables=built_from(results_of(simulated), "dataset_statistics", "downstream_main"),
         provenance=PROVENANCE | {"versions of the training jobs": TRAINED["versions"]},
     )
@@ -146,6 +143,15 @@ def test_filled_items_say_what_the_run_did(run_facts, simulated):
     assert "0123abc" in rows["18f"][3]
 
 
+def test_events_of_many_classes_are_those_of_the_largest(run_facts, simulated):
+    many = [None, *range(10, 40)]
+    runs = [run | {"positives": {"test": many}} for run in simulated["metrics"]]
+    results = dataclasses.replace(run_facts.results, metrics=runs)
+    events = sheet(dataclasses.replace(run_facts, results=results))["21"][3]
+    assert "(39 / 38 / 37 / " in events
+    assert " / 20 and 11 other classes)" in events
+
+
 def test_a_split_by_admission_is_said_so(run_facts, adapter, facts):
     study = {**STUDY, "split_by_admission": ["pmv"]}
     rows, mixed = sheet(run_facts), sheet(dataclasses.replace(run_facts, study=study))
@@ -169,8 +175,8 @@ def test_a_study_of_adapters_alone_fills_no_item_on_outcomes(run_facts, simulate
     perplexities = [row | {"corpus": "mine"} for row in simulated["perplexities"]]
     nothing = {"level": 0.95, "resamples": 0, "summaries": [], "differences": []}
     tables = {"dataset_statistics": built("dataset_statistics"), "calibration": None, "subgroups": None}
-    alone = dataclasses.replace(run_facts, study=study, perplexities=perplexities, attrition={},
-                                aggregate=nothing, metrics=[], tables=tables)  # fmt: skip
+    results = StudyResults(perplexities=perplexities, comparison=nothing)
+    alone = dataclasses.replace(run_facts, study=study, results=results, tables=tables)
     rows = sheet(alone)
     for number in ("6b", "12e", "12f", "12g", "14", "20a", "21", "23a", "24"):
         assert rows[number][3:] == ("The study predicts no outcome.", NONE)

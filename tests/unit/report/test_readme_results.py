@@ -93,7 +93,8 @@ def test_a_study_becomes_a_section_between_its_marks(tmp_path, monkeypatch):
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("# Title\n")
     assert text.endswith("\n\nrest\n")
-    assert "| LLaMA | – | – | 71.2 | – | – | 71.2 (68.0 to 75.0) | – |" in text
+    assert "| model | LOS | mean |" in text
+    assert "| LLaMA | 71.2 | 71.2 (68.0 to 75.0) |" in text
     assert "| LoRA | 5.47 | 522.0 | 14.4 |" in text
     assert "old" not in text
     assert main(["results"]) == 0

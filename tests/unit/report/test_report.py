@@ -7,31 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 from results_fixtures import EMPTY_COMPARISON, built_from, results_of
-from simulated_study import LABELS, VARIANTS, simulate_attrition, simulate_histories, simulate_study
+from simulated_study import LABELS, VARIANTS, simulate_attrition, simulate_histories
 
 from clinical_peft.errors import DataError
 from clinical_peft.figures.definitions import (
-    downstream_auroc,
+    downstream,
     learning_curves,
     perplexity_change,
     perplexity_cost,
     reliability,
     roc_pr,
-    validation_auroc,
+    validation,
 )
 from clinical_peft.figures.definitions.attrition import attrition_flow
 from clinical_peft.metrics.registry import COMPARED
-from clinical_peft.report.discussion import (
-    compare_groups,
-    control_sentences,
-    excludes_zero,
-    highest_and_lowest,
-    seed_sentence,
-)
 from clinical_peft.report.html_report import build_report
 from clinical_peft.tables.form import Table
 from clinical_peft.tables.registry import all_tables
 from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tasks import TASKS as BUILT_IN
 
 TEMPLATE = Path(__file__).parents[3] / "report/report.html.j2"
 STUDY = {
@@ -57,19 +51,27 @@ TABLES = [name for name, table in all_tables().items() if table.section in ("dat
 TASKS = ("mortality", "los", "procedures", "control")
 
 
+def draw_results(aggregate, labels, output):
+    downstream.downstream_results(aggregate, labels, output, tasks=BUILT_IN, metric=COMPARED)
+
+
+def draw_epochs(histories, output, **more):
+    validation.validation_curves(histories, LABELS, output, tasks=BUILT_IN, metric=COMPARED, **more)
+
+
 def draw(simulated, folder):
     """Every figure of the simulated study, by name."""
     names = ["attrition", "downstream_auroc", *ADAPTER_FIGURES, "validation_auroc"]
     paths = {name: folder / f"{name}.svg" for name in [*names, *(f"roc_pr_{task}" for task in TASKS)]}
-    attrition_flow(simulate_attrition(TASKS), paths["attrition"])
-    downstream_auroc.downstream_auroc(simulated["aggregate"], LABELS, paths["downstream_auroc"], metric=COMPARED)
+    attrition_flow(simulate_attrition(TASKS), BUILT_IN, paths["attrition"])
+    draw_results(simulated["aggregate"], LABELS, paths["downstream_auroc"])
     for name, draw_adapters in ADAPTER_FIGURES.items():
-        draw_adapters(simulated["perplexities"], LABELS, paths[name])
+        draw_adapters(results_of(simulated).adapters, LABELS, paths[name])
     histories = simulate_histories(tasks=TASKS)
-    validation_auroc.validation_curves(histories, LABELS, paths["validation_auroc"], metric=COMPARED, models=MODELS)
+    draw_epochs(histories, paths["validation_auroc"], models=MODELS)
     for task in TASKS:
         by_model = {model: files for (model, name), files in simulated["predictions"].items() if name == task}
-        roc_pr.roc_pr(task, by_model, simulated["classes"][task], LABELS, paths[f"roc_pr_{task}"])
+        roc_pr.roc_pr(BUILT_IN[task], by_model, simulated["classes"][task], LABELS, paths[f"roc_pr_{task}"])
     return paths
 
 
@@ -84,21 +86,21 @@ def tables_of(simulated, **changes):
 
 
 def write_report(simulated, drawn, output, **changes):
-    inputs = {"comparison": simulated["aggregate"], "metrics": simulated["metrics"]}
-    tables = tables_of(simulated, labels=changes.get("labels", LABELS))
+    found = {"labels": LABELS, "comparison": simulated["aggregate"], "metrics": simulated["metrics"]}
+    found |= {"perplexities": simulated["perplexities"], "tasks": {task: BUILT_IN[task] for task in TASKS}}
+    found |= {name: changes.pop(name) for name in [*changes] if name in found}
+    tables = tables_of(simulated, labels=found["labels"])
     settings = {
         "template": TEMPLATE,
         "study": STUDY,
+        "results": StudyResults(**found),
         "tables": tables,
-        "perplexities": simulated["perplexities"],
         "figures": drawn,
-        "labels": LABELS,
         "provenance": PROVENANCE,
         "output": output,
         "runs": {f"group/{model}": f"run-of-{model}" for model in MODELS} | {"models/llama/los/seed1": "run-of-a-seed"},
         "mlflow": MLFLOW,
         "mlflow_command": "mlflow ui",
-        **inputs,
         **changes,
     }
     build_report(**settings)
@@ -214,7 +216,7 @@ def test_mimic_iv_is_not_compared_with_published_numbers(simulated, drawn, page,
 def test_labels_are_escaped(simulated, drawn, tmp_path):
     labels = {**LABELS, "llama": {"label": "<script>alert(1)</script>", "published": "llama"}}
     figure = tmp_path / "downstream_auroc.svg"
-    downstream_auroc.downstream_auroc(simulated["aggregate"], labels, figure, metric=COMPARED)
+    draw_results(simulated["aggregate"], labels, figure)
     text = write_report(simulated, {**drawn, "downstream_auroc": figure}, tmp_path / "report.html", labels=labels)
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
@@ -232,8 +234,8 @@ def test_a_drawing_with_a_script_or_an_address_is_refused(simulated, tmp_path):
 
 def test_a_study_of_adapters_alone_has_a_report(simulated, tmp_path):
     names = ("downstream_auroc", "validation_auroc")
-    downstream_auroc.downstream_auroc(EMPTY_COMPARISON, LABELS, tmp_path / "downstream_auroc.svg", metric=COMPARED)
-    validation_auroc.validation_curves([], LABELS, tmp_path / "validation_auroc.svg", metric=COMPARED)
+    draw_results(EMPTY_COMPARISON, LABELS, tmp_path / "downstream_auroc.svg")
+    draw_epochs([], tmp_path / "validation_auroc.svg")
     text = write_report(
         simulated,
         {name: tmp_path / f"{name}.svg" for name in names},
@@ -266,88 +268,6 @@ def test_a_model_has_one_colour_in_all_figures(drawn):
     assert [colour_of(epochs, LABELS[model]["label"]) for model in VARIANTS] == colours
 
 
-def difference(first, second, value, half=0.01, task="macro_average", p_holm_table=0.01):
-    """A pair whose interval over patients alone is half as wide, and whose p over patients alone is always small."""
-    return {"group": "g", "task": task, "first": first, "second": second, "difference": value,
-            "interval": [value - half / 2, value + half / 2], "undefined": 0, "p_value": 0.002, "p_holm": 0.002,
-            "interval_total": [value - half, value + half], "p_total": p_holm_table / 2, "p_holm_table": p_holm_table,
-            "significant": p_holm_table <= 0.05}  # fmt: skip
-
-
-def made_up(differences, **aurocs):
-    summaries = [
-        {"model": model, "task": "macro_average", "auroc": value, "seeds": 3, "interval_99": [0.4, 0.6]}
-        for model, value in aurocs.items()
-    ]
-    return {"level": 0.95, "macro_tasks": ["los", "pmv"], "summaries": summaries, "differences": differences}
-
-
-def test_discussion_counts_significant_and_other_pairs():
-    rows = [
-        difference("a", "b", 0.05),
-        difference("a", "c", -0.006, p_holm_table=0.9),
-        difference("b", "c", -0.052, p_holm_table=0.2),
-    ]
-    aggregate = made_up(rows, a=0.60, b=0.65, c=0.598)
-    (group,) = compare_groups(aggregate, {"a": {"label": "A"}})
-    text = " ".join(group.sentences)
-    assert "b 65.0; A 60.0; c 59.8" in text
-    assert "Of 3 pairs, 2 have a difference whose 95% interval over patients and seeds excludes zero; 1 of them" in text
-    assert "2 pairs cannot be told apart" in text
-    assert group.by_task.rows == (("Macro average", "3", "2", "1"),)
-    assert group.pairs.rows[0] == ("b", "c", "5.20", "[4.20, 6.20]", "0.100", "0.200", "no")
-    # Over patients alone the interval excludes zero; over patients and seeds it does not.
-    assert group.pairs.rows[-1][:4] == ("A", "c", "0.60", "[−0.40, 1.60]")
-    assert "1 of 3 pairs of models differ beyond chance" in highest_and_lowest(group, aggregate, {})
-
-
-@pytest.mark.parametrize("tasks", [("mortality", "los"), ("procedures",)])
-def test_headline_discussion_and_bold_follow_one_rule(tasks, tmp_path):
-    """Pairs told apart are those that the tables mark as significant, over patients and seeds and the whole table."""
-    aggregate = simulate_study(tmp_path, seeds=2, resamples=100, tasks=tasks)["aggregate"]
-    (group,) = compare_groups(aggregate, LABELS)
-    found = [row for row in aggregate["differences"] if row["task"] == "macro_average"]
-    significant = sum(row["significant"] for row in found)
-    assert f"{significant} of {len(found)} pairs of models differ beyond" in highest_and_lowest(
-        group, aggregate, LABELS
-    )
-    assert sum(row[-1] == "yes" for row in group.pairs.rows) == significant
-    assert group.by_task.rows[-1][-1] == str(significant)
-
-
-def test_discussion_compares_the_order_with_the_published_one():
-    rows = [difference("llama", "llama+lora", 0.1), difference("llama+lora", "llama+clinical-frozen", 0.1)]
-    aggregate = made_up(rows, **{"llama": 0.5, "llama+lora": 0.6, "llama+clinical-frozen": 0.7})
-    (group,) = compare_groups(aggregate, {})
-    assert (
-        "1 have the published order (by the mean of the row) and 1 the opposite one: llama+lora and"
-        in group.sentences[-1]
-    )
-
-
-def test_discussion_points_out_models_that_score_alike():
-    alike = {"half": 0.0, "p_holm_table": 1.0}
-    rows = [difference("a", "b", 0.0, **alike), difference("a", "b", 0.0, task="los", **alike)]
-    (group,) = compare_groups(made_up(rows, a=0.6, b=0.6), {})
-    assert any("a and b score alike in every resample" in sentence for sentence in group.sentences)
-    assert not excludes_zero(rows[0])
-
-
-def test_control_away_from_chance_is_mentioned(simulated):
-    row = {"model": "m", "task": "control", "auroc": 0.7, "interval_99": [0.6, 0.8], "seeds": 1}
-    fair = {**row, "model": "f", "auroc": 0.5, "interval_99": [0.4, 0.6]}
-    sentences = control_sentences({"summaries": [row, fair]}, {})
-    assert "covers 50% for 1 of 2 models" in sentences[0]
-    assert "m 70.0" in sentences[1]
-    assert control_sentences({"summaries": []}, {}) == []
-    assert "99% interval covers 50%" in control_sentences(simulated["aggregate"], LABELS)[0]
-
-
-def test_a_single_seed_is_said_so():
-    assert "trained once" in seed_sentence({"summaries": [{"task": "los", "seeds": 1}]})
-    assert "2 to 3 seeds" in seed_sentence({"summaries": [{"task": "los", "seeds": 2}, {"task": "pmv", "seeds": 3}]})
-
-
 def test_rows_of_models_and_runs_link_to_mlflow(page, simulated, drawn, tmp_path):
     links = [a["href"] for tag, a in Elements(page).found if tag == "a" and a["href"].startswith(MLFLOW)]
     assert sorted(links) == sorted(f"{MLFLOW}/#/runs/run-of-{name}" for name in [*MODELS, "a-seed"])
@@ -361,7 +281,7 @@ def test_further_sections_appear_with_their_tables(simulated, drawn, page, tmp_p
     table = Table("calibration", "Calibration of each model.", (), (), ("Model", "Slope"), (("a", "1.02"),))
     figure = tmp_path / "reliability_mortality.svg"
     bins = reliability.Reliability(np.array([0.1, 0.6]), np.array([0.2, 0.5]))
-    reliability.reliability_diagram("mortality", {"as they are": {"llama": bins}}, LABELS, figure)
+    reliability.reliability_diagram(BUILT_IN["mortality"], {"as they are": {"llama": bins}}, LABELS, figure)
     text = write_report(
         simulated,
         {**drawn, "reliability_mortality": figure},

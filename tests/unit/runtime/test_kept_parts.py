@@ -10,6 +10,7 @@ from clinical_peft.data import disjoint, held_out, leakage
 from clinical_peft.data.disjoint import write_paired_corpora
 from clinical_peft.data.leakage import check_leakage
 from clinical_peft.runtime.kept_parts import KeptParts, removed_when_done
+from clinical_peft.tasks import TASKS
 
 
 class Work:
@@ -96,6 +97,7 @@ def run_check(study, **settings):
         cohorts,
         {"all": corpus},
         folder / "leakage.json",
+        tasks=TASKS,
         forbidden=[],
         sources={},
         with_patients=["all"],

@@ -249,7 +249,7 @@ def test_a_validation_split_without_positives_is_refused(study, tmp_path):
         0 if split == "validation" else label for split, label in zip(record["split"], record["label"], strict=True)
     ]
     pq.write_table(pa.table(record), tmp_path / "one.parquet")
-    with pytest.raises(DataError, match="AUROC is undefined on the validation split of mortality"):
+    with pytest.raises(DataError, match="auroc is undefined on the validation split of mortality"):
         finetune_objective(study, tmp_path, cohort=tmp_path / "one.parquet")
 
 

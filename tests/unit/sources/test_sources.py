@@ -13,8 +13,8 @@ from study_fixtures import study_with
 from tables_fixtures import write_csv
 
 from clinical_peft import sources
-from clinical_peft.config.experiments import check_runnable
 from clinical_peft.config.hospital import Cohorts
+from clinical_peft.config.notes_in_use import check_runnable
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
 from clinical_peft.data.joined_notes import ADMISSION_SCHEMA
@@ -131,7 +131,7 @@ def cohort(task, folder, output):
         AdmissionRequest(folder=folder, note_folder=folder, output=notes, switches=dict.fromkeys(SWITCHES, False))
     )
     build_cohort(
-        task,
+        find_task(task),
         admission_notes=notes,
         outcomes=source.outcomes(OutcomeFiles(folder=folder)),
         splits="hash",

@@ -31,6 +31,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.sources.mimic_iii.outcomes import MimicIII
 from clinical_peft.sources.mimic_iii.prolonged_ventilation import ventilated_admissions, with_early_note
 from clinical_peft.sources.mimic_iii.ventilation import episodes_from_events, find_episodes
+from clinical_peft.tasks import find_task
 
 
 @pytest.mark.parametrize(
@@ -215,6 +216,7 @@ FIND_EPISODES = """
 import sys
 from pathlib import Path
 from clinical_peft.sources.mimic_iii.ventilation import find_episodes
+from clinical_peft.tasks import find_task
 assert len(find_episodes(Path(sys.argv[1]), Path(sys.argv[2]))[0]) == int(sys.argv[3])
 """
 
@@ -288,7 +290,7 @@ def test_prolonged_ventilation_cohort(tmp_path, pmv_split):
     notes.loc[0, "text"] = "CHIEF COMPLAINT: patient died"
     notes.to_parquet(tmp_path / "admission.parquet", index=False)
     steps = build_cohort(
-        "pmv",
+        find_task("pmv"),
         admission_notes=tmp_path / "admission.parquet",
         outcomes=MimicIII(folder),
         splits="hash",

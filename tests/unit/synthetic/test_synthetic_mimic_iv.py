@@ -23,6 +23,7 @@ from clinical_peft.sources.mimic_iv.outcomes import MimicIV
 from clinical_peft.sources.mimic_iv.ventilation import find_periods
 from clinical_peft.synthetic.hospital import generate_hospital
 from clinical_peft.synthetic.words import read_words
+from clinical_peft.tasks import find_task
 
 CORRECTED = dict.fromkeys(DATA_SWITCHES, False)
 ICD10_DIAGNOSES, ICD10_PROCEDURES = read_words("icd10_codes")["diagnoses"], read_words("icd10_codes")["procedures"]
@@ -117,7 +118,7 @@ def inputs(hospital, tmp_path_factory) -> tuple[Path, Path]:
 def cohort(hospital, inputs, task, folder, coding=None):
     """Build one cohort; return its rows and classes."""
     build_cohort(
-        task,
+        find_task(task),
         admission_notes=inputs[0],
         outcomes=MimicIV(hospital.folder / "mimic-iv", inputs[1], coding or IcdCoding()),
         splits="hash",

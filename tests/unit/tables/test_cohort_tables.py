@@ -8,6 +8,7 @@ from results_fixtures import built_from, records
 from clinical_peft.figures.definitions.attrition import attrition_flow, group_by_trunk
 from clinical_peft.tables.render import to_latex, to_markdown
 from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tasks import TASKS
 
 WORDS = {"mean": 310.26, "median": 300.0, "p95": 512.4, "longest": 900}
 STATISTICS = [
@@ -103,7 +104,7 @@ def test_every_step_says_what_it_dropped(tables):
 
 
 def test_cohorts_that_begin_alike_share_a_trunk():
-    stays, notes = group_by_trunk(ATTRITION)
+    stays, notes = group_by_trunk(ATTRITION, TASKS)
     assert (stays.trunk, list(stays.branches)) == ((), ["pmv"])
     assert list(notes.branches) == ["los", "diagnoses", "control"]
     assert [step["step"] for step in notes.trunk] == ["rows of NOTEEVENTS", "discharge summaries"]
@@ -113,9 +114,9 @@ def test_cohorts_that_begin_alike_share_a_trunk():
 
 def test_the_drawing_has_a_box_per_step_and_a_figure_per_loss(tmp_path):
     path = tmp_path / "attrition.svg"
-    attrition_flow(ATTRITION, path)
+    attrition_flow(ATTRITION, TASKS, path)
     first = path.read_bytes()
-    attrition_flow(ATTRITION, path)
+    attrition_flow(ATTRITION, TASKS, path)
     assert path.read_bytes() == first
     texts = re.findall(r">([^<>]+)</text>", first.decode())
     counts = [
@@ -129,5 +130,16 @@ def test_the_drawing_has_a_box_per_step_and_a_figure_per_loss(tmp_path):
 
 
 def test_a_single_cohort_is_one_column(tmp_path):
-    attrition_flow({"pmv": STAYS}, tmp_path / "attrition.svg")
+    attrition_flow({"pmv": STAYS}, TASKS, tmp_path / "attrition.svg")
     assert "PMV: of adults" in (tmp_path / "attrition.svg").read_text()
+
+
+def test_many_classes_are_listed_by_their_largest_shares():
+    shares = [None, *(count / 1000 for count in range(1, 41)), 0.18]
+    results = StudyResults(statistics=[STATISTICS[1] | {"classes": len(shares), "class_shares": shares}])
+    table = built_from(results, "cohort_details")["cohort_details"]
+    listed = table.rows[0][1].split(" / ")
+    assert listed[:3] == ["18.0", "4.0", "3.9"]
+    assert len(listed) == 21
+    assert listed[-1] == f"22 other classes {100 - 18 - sum(range(22, 41)) / 10:.1f}"
+    assert len(records(table)[0]["class_shares"].split()) == len(shares)

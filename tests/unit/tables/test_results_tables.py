@@ -245,8 +245,8 @@ def test_special_characters_are_escaped():
     labels = {"tfidf": {"label": "a_b & 100% | $x$ <i>", "published": None}}
     aggregate = {"level": 0.95, "resamples": 10, "macro_tasks": [], "summaries": [summary("tfidf", "los", 0.7)]}
     table = built("downstream_main", comparison=aggregate, labels=labels)
-    assert r"a\_b \& 100\% | \$x\$ $<$i$>$" in to_latex(table)
-    assert r"a\_b & 100% \| $x$ \<i>" in to_markdown(table)
+    assert r"a\_b \& 100\% \textbar{} \$x\$ $<$i$>$" in to_latex(table)
+    assert r"a\_b & 100% \| \$x$ \<i>" in to_markdown(table)
     assert records(table)[0]["label"] == "a_b & 100% | $x$ <i>"
     assert '<th scope="row" class="text">a_b &amp; 100% | $x$ &lt;i&gt;</th>' in to_page(table)
 

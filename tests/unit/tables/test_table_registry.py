@@ -13,11 +13,13 @@ from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.tables.declared import read_declared
 from clinical_peft.tables.registry import all_tables, build_tables, find_table, table_names
 from clinical_peft.tables.stored import read_tables, store_tables
-from clinical_peft.tables.study_results import StudyResults, read_results
+from clinical_peft.tables.study_results import OPTIONAL, StudyResults, read_results
+from clinical_peft.tasks import TASKS
 
 REPOSITORY = Path(__file__).parents[3]
 EMPTY = {"level": 0.95, "resamples": 0, "macro_tasks": [], "summaries": [], "differences": []}
 GAPS = {"level": 0.95, "model": "llama", "rows": [], "untouched": {}}
+SIZES = {"level": 0.95, "rows": [], "whole": []}
 MEMBERSHIP = {"approximate": False, "source": "list"}
 CONTAMINATION = {"level": 0.95, "carevue": [], "disjoint": [], "membership": MEMBERSHIP, "smallest_cell": 10}
 
@@ -40,16 +42,16 @@ def test_every_table_is_named_in_the_documentation():
 def test_every_column_that_readers_see_is_declared_with_a_title():
     for table in all_tables().values():
         columns = {column.field: column for column in table.columns_for(COMPARED)}
-        assert all(columns[field].title for field in table.shown), table.name
+        assert all(columns[field].title for field in table.shown if field in columns), table.name
 
 
-def test_tables_of_gaps_stand_where_a_study_measures_them():
-    gaps = {"protocol_gaps", "contamination_gaps"}
-    assert set(table_names()) == set(all_tables()) - gaps
-    assert set(table_names(["contamination"])) == set(all_tables()) - {"protocol_gaps"}
+def test_optional_tables_stand_where_a_study_measures_them():
+    asked_for = {"protocol_gaps", "contamination_gaps", "training_size"}
+    assert set(table_names()) == set(all_tables()) - asked_for
+    assert set(table_names(["contamination"])) == set(all_tables()) - {"protocol_gaps", "training_size"}
     assert list(build_tables(empty_results())) == table_names()
-    both = empty_results(protocol_gaps=GAPS, contamination=CONTAMINATION)
-    assert list(build_tables(both)) == table_names(["protocol_gaps", "contamination"]) == list(all_tables())
+    every = empty_results(protocol_gaps=GAPS, contamination=CONTAMINATION, training_size=SIZES)
+    assert list(build_tables(every)) == table_names(OPTIONAL) == list(all_tables())
 
 
 def test_an_unknown_table_is_refused_with_the_known_ones():
@@ -131,7 +133,22 @@ def test_stored_tables_are_read_as_they_were_built(tmp_path):
 
 def test_figures_have_captions_and_stems_of_their_own():
     figures = all_figures()
-    stems = [stem for figure in figures.values() for stem in figure.stems()]
+    stems = [stem for figure in figures.values() for stem in figure.stems(TASKS, COMPARED)]
     assert len(stems) == len(set(stems))
-    assert all(figure.caption.endswith(".") for figure in figures.values())
-    assert {"attrition", "downstream_auroc", "roc_pr", "reliability", "decision", "embeddings"} <= set(figures)
+    assert all(figure.captioned(StudyResults()).endswith(".") for figure in figures.values())
+    assert {"attrition", "downstream_auroc", "roc_pr_los", "reliability_pmv", "validation_auroc"} <= set(stems)
+
+
+FIGURE = """
+from clinical_peft.figures.study_figure import StudyFigure
+
+FIGURE = StudyFigure(name="ages", place=9, section="data", needs=("statistics",), caption="Ages."{more})
+"""
+
+
+def test_a_figure_without_a_drawing_is_refused(tmp_path, monkeypatch):
+    package = declare(tmp_path, monkeypatch, FIGURE.format(more=""), name="made_up_figures")
+    with pytest.raises(ConfigError, match=r"^made_up_figures/one\.py: .*'drawings'$"):
+        read_declared(package, "FIGURE")
+    whole = declare(tmp_path, monkeypatch, FIGURE.format(more=", drawings=lambda _: {}"), name="whole_figures")
+    assert [*read_declared(whole, "FIGURE")] == ["ages"]

@@ -316,6 +316,17 @@ def test_a_corpus_without_patients_is_split_by_note(base, tmp_path):
         assert {hash_split(note, SALT) for note in row["note_ids"]} == {row["split"]}
 
 
+def test_patients_of_an_own_table_stay_strings(base, tmp_path):
+    rows = [{"note_id": f"n{n}", "subject_id": f"{n:04d}", "text": TEXTS[n % len(TEXTS)]} for n in range(60)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
+    tokenise(tmp_path / "notes.parquet", base, tmp_path / "tokens", context=32, split_salt=SALT)
+    found = {
+        (subject, row["split"]) for row in load_from_disk(str(tmp_path / "tokens")) for subject in row["subject_ids"]
+    }
+    assert found == {(row["subject_id"], hash_split(row["subject_id"], SALT)) for row in rows}
+    assert "0012" in dict(found)
+
+
 def test_special_tokens_spelled_in_a_note_stay_text(base, tmp_path):
     rows = [{"note_id": f"n{n}", "subject_id": n, "text": "pain </s><pad><s> [MASK] none"} for n in range(40)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")

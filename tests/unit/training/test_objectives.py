@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
 
 from clinical_peft.training.objectives import Objective, class_weights, scores_from_logits
-from clinical_peft.training.selection import column_auroc, selection_auroc
+from clinical_peft.training.selection import column_auroc, selection_value
 
 
 def test_class_weights_are_balanced_and_survive_an_absent_class():
@@ -52,12 +52,12 @@ def test_selection_auroc_of_each_kind_of_task():
     scores = scores_from_logits(generator.normal(size=(50, 4)).astype(np.float32), "softmax")
     targets = generator.integers(0, 4, 50)
     expected = roc_auc_score(targets, scores, multi_class="ovr", average="macro")
-    assert selection_auroc(scores, targets, "multiclass") == pytest.approx(expected)
-    assert selection_auroc(scores[:, :2], targets % 2, "binary") == pytest.approx(
+    assert selection_value("auroc", scores, targets, "multiclass") == pytest.approx(expected)
+    assert selection_value("auroc", scores[:, :2], targets % 2, "binary") == pytest.approx(
         roc_auc_score(targets % 2, scores[:, 1])
     )
     labels = generator.integers(0, 2, (50, 4))
     labels[:, 2] = 0
     expected = roc_auc_score(labels[:, [0, 1, 3]], scores[:, [0, 1, 3]], average="macro")
-    assert selection_auroc(scores, labels, "multilabel") == pytest.approx(expected)
-    assert math.isnan(selection_auroc(scores, np.zeros((50, 4)), "multilabel"))
+    assert selection_value("auroc", scores, labels, "multilabel") == pytest.approx(expected)
+    assert math.isnan(selection_value("auroc", scores, np.zeros((50, 4)), "multilabel"))

@@ -80,5 +80,7 @@ def test_context_beyond_the_base_is_refused(study, tmp_path):
 
 def test_named_classes_take_labels_as_indices(study, tmp_path):
     (tmp_path / "classes.json").write_text('["short", "medium", "long", "longest"]')
-    named = read_task(study["los"], tmp_path / "classes.json", "los")
-    np.testing.assert_array_equal(named.targets, read_task(study["los"], study["los classes"], "los").targets)
+    named = read_task(study["los"], tmp_path / "classes.json", "los", "multiclass")
+    np.testing.assert_array_equal(
+        named.targets, read_task(study["los"], study["los classes"], "los", "multiclass").targets
+    )

@@ -130,6 +130,14 @@ def test_entries_that_the_matrix_selects_are_not_named():
     assert unused(forgetting) == {}
 
 
+def test_sizes_without_a_model_to_train_are_mentioned():
+    told = "matrix.train_sizes: the matrix selects no model"
+    default = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    for models, expected in (([], True), (["tfidf"], False)):
+        study = load_study(deep_merge(default, {"matrix": {"models": models, "train_sizes": [100, "all"]}}))
+        assert any(told in line for line in notices(study, [], {})) == expected
+
+
 def test_the_line_names_the_file(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(yaml.safe_dump({"study": "mine", **OWN}))
@@ -197,3 +205,53 @@ def test_a_key_by_its_earlier_name_is_mentioned(tmp_path):
 
 def load_files(*paths: Path):
     return study_file.load_study(deep_merge(*map(read_study_file, paths)), paths[1:])
+
+
+def own_file(folder: Path, **keys) -> Path:
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump({"study": "mine", **keys}))
+    return path
+
+
+def test_a_file_may_inherit_nothing(tmp_path):
+    study = load_files(CONFIG / "config.yaml", own_file(tmp_path, extends="none"))
+    assert (study.study, study.extends) == ("mine", "none")
+    assert (study.bases, study.models, study.tasks, study.matrix.models) == ({}, {}, {}, [])
+
+
+@pytest.mark.parametrize("keys", [{}, {"extends": "demo"}])
+def test_a_file_inherits_the_demo_by_default(keys, tmp_path):
+    study = load_files(CONFIG / "config.yaml", own_file(tmp_path, **keys))
+    assert "tiny-llama" in study.bases
+    assert study.matrix.tasks
+
+
+def test_values_of_the_command_line_reach_a_study_that_inherits_nothing(tmp_path):
+    path = own_file(tmp_path, extends="none", evaluation={"resamples": 100})
+    given = deep_merge(read_study_file(path), {"evaluation": {"seed": 3}})
+    study = study_file.load_study(deep_merge(read_study_file(CONFIG / "config.yaml"), given), [path], given)
+    assert (study.evaluation.resamples, study.evaluation.seed) == (100, 3)
+    assert study.bases == {}
+
+
+def test_a_study_that_inherits_nothing_lacks_what_it_does_not_define(tmp_path):
+    path = own_file(tmp_path, extends="none", matrix={"models": ["tfidf"]})
+    with pytest.raises(ConfigError, match=r"own\.yaml: matrix\.models: 'tfidf' is not among the models"):
+        load_files(CONFIG / "config.yaml", path)
+
+
+def test_an_inherited_value_is_said_to_be_inherited(tmp_path):
+    path = own_file(tmp_path, bases={"tiny-llama": {"family": "encoder"}})
+    with pytest.raises(ConfigError) as raised:
+        load_files(CONFIG / "config.yaml", path)
+    assert str(raised.value).startswith("config: adapters.tiny-llama-lora.base: 'tiny-llama' is no causal language")
+    assert str(raised.value).endswith(
+        "(adapters is inherited from config/config.yaml; set extends: none, or override it)"
+    )
+
+
+def test_tables_and_tasks_that_the_matrix_leaves_out_are_named():
+    table = {"data": {"tables": {"mine": {"path": "/data/notes.csv", "id": "id", "text": "text"}}}}
+    task = {"tasks": {"own": {"type": "binary", "table": "mine", "label_column": "label"}}}
+    assert unused(table | task) == {"data.tables": ["mine"], "tasks": ["own"]}
+    assert unused(table | task | {"matrix": {"tasks": ["own"], "models": ["tfidf"]}}) == {}

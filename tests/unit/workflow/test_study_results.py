@@ -21,6 +21,23 @@ def test_runs_have_a_file_for_each_seed():
     assert files.models_by_table(wildcards()) == {"Main comparison (Table 3)": ["tfidf"]}
 
 
+def test_readers_are_given_the_studys_tasks_and_metric():
+    files = study_files(matrix={"tasks": ["los", "mortality"]}, tasks={"los": {"title": "Days in hospital"}})
+    assert [(record["name"], record["title"]) for record in files.task_records(wildcards())] == [
+        ("mortality", "In-hospital mortality"),
+        ("los", "Days in hospital"),
+    ]
+    assert files.compared_metric(wildcards()) == "auroc"
+
+
+def test_a_study_of_a_file_of_notes_has_nothing_of_the_paper(tiny):
+    files = study_files("mtsamples.yaml", matrix={"models": ["tfidf"], "tasks": []})
+    assert (tiny.is_beside_paper, files.is_beside_paper) == (True, False)
+    assert set(tiny.table_names) - set(files.table_names) == {"scoring_variants"}
+    assert files.models_by_table(wildcards()) == {"Main comparison": ["tfidf"]}
+    assert "switches" not in files.printed_config(wildcards())
+
+
 def test_effects_are_measured_where_a_study_asks(tiny):
     assert (tiny.protocol_gaps(), tiny.contamination(), tiny.ablation_runs()) == ([], [], [])
     assert "protocol_gaps" not in tiny.table_names

@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clinical_peft.data.patients import distinct_ids, source_of
 from clinical_peft.disclosure.counts import SMALLEST_CELL, few, hidden_in_margin
 from clinical_peft.disclosure.groups import Decision, Members, decide
 from clinical_peft.errors import DataError
-from clinical_peft.tasks import find_task
+from clinical_peft.tasks import Task
 
 WHOLE = "whole"
 """Stands for a whole cohort among the names of its splits."""
@@ -36,28 +37,29 @@ class Cohort:
     labels: np.ndarray | None
 
 
-def hidden_splits(cohorts: Sequence[Path]) -> dict[str, frozenset[str]]:
+def hidden_splits(cohorts: Sequence[Path], tasks: Mapping[str, Task]) -> dict[str, frozenset[str]]:
     """Decide which splits of each cohort hide their admissions and patients.
 
     Args:
         cohorts: Files ``{task}.parquet``, all of a study.
+        tasks: The study's tasks, by name.
 
     Returns:
         By task, names of splits. Where few have an outcome in all splits together, all of a task's splits and `WHOLE`:
         the task does not say how many admissions it has at all.
 
     Raises:
-        DataError: A file is missing or is no cohort.
+        DataError: A file is missing or is no cohort, or is of no task of the study.
     """
-    tasks = {Path(path).stem: _read(Path(path)) for path in cohorts}
-    together = _related(tasks)
-    decisions: dict[str, Decision] = decide({task: tasks[task].members for task in together})
-    for task in tasks.keys() - together:
-        decisions |= decide({task: tasks[task].members})
-    hidden = {task: frozenset(found.groups) - found.counts for task, found in decisions.items()}
-    for whole, part in _pairs_that_tell_outcomes(tasks):
-        apart = _splits_apart(tasks[whole], tasks[part])
-        alike = [task for task, cohort in tasks.items() if cohort.members.everyone == tasks[part].members.everyone]
+    found = {Path(path).stem: _read(Path(path), tasks) for path in cohorts}
+    together = _related(found)
+    decisions: dict[str, Decision] = decide({task: found[task].members for task in together})
+    for task in found.keys() - together:
+        decisions |= decide({task: found[task].members})
+    hidden = {task: frozenset(one.groups) - one.counts for task, one in decisions.items()}
+    for whole, part in _pairs_that_tell_outcomes(found):
+        apart = _splits_apart(found[whole], found[part])
+        alike = [task for task, cohort in found.items() if cohort.members.everyone == found[part].members.everyone]
         hidden |= {task: hidden[task] | apart for task in alike}
     return hidden
 
@@ -104,13 +106,18 @@ def _differ_by_outcome(whole: Cohort, part: Cohort) -> bool:
     return len(np.unique(whole.labels[beside])) == 1
 
 
-def _read(path: Path) -> Cohort:
+def _read(path: Path, tasks: Mapping[str, Task]) -> Cohort:
+    if path.stem not in tasks:
+        raise DataError(f"{path}: expected the cohort of one of the tasks {', '.join(tasks)}, found another")
     try:
         table = pq.read_table(path, columns=["hadm_id", "subject_id", "split", "label"])
     except (FileNotFoundError, pa.ArrowInvalid):
         raise DataError(f"{path}: expected a cohort (hadm_id, subject_id, split, label, text), found none") from None
-    admissions, patients, splits = (np.asarray(table[name].to_pylist()) for name in ("hadm_id", "subject_id", "split"))
-    task = find_task(path.stem)
+    source, task = source_of(table.schema), tasks[path.stem]
+    admissions, patients = (
+        np.asarray(distinct_ids(table[name].to_pylist(), source)) for name in ("hadm_id", "subject_id")
+    )
+    splits = np.asarray(table["split"].to_pylist())
     has_outcome = task.type != "multilabel" and not task.is_random
     return Cohort(
         Members(admissions, patients, splits, is_published=task.is_published, is_random=task.is_random),

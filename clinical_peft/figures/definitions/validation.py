@@ -16,9 +16,9 @@ from clinical_peft.figures.study_figure import Draw, StudyFigure
 from clinical_peft.figures.style import STYLE, legend_below, legend_height, line_style, marker, save, say
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.predictions import read_classes
-from clinical_peft.tables.form import TASK_LABELS, Labels, in_order, label_of
+from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
-from clinical_peft.tasks import find_task
+from clinical_peft.tables.study_tasks import Tasks, listed_labels, task_label, task_order
 
 
 def validation_curves(
@@ -26,6 +26,7 @@ def validation_curves(
     labels: Labels,
     output: Path,
     *,
+    tasks: Tasks,
     metric: Metric,
     models: Sequence[str] = (),
 ) -> None:
@@ -36,30 +37,31 @@ def validation_curves(
             `validation_` and the metric's name, a fraction or None where undefined).
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
         output: SVG file to write.
+        tasks: The study's tasks.
         metric: The compared metric, in percent.
         models: Other models of the study, without epochs; with them a model has one colour in all figures.
     """
-    tasks = [task for task in TASK_LABELS if any(row["task"] == task for row in histories)]
+    shown = [task for task in task_order(tasks) if any(row["task"] == task for row in histories)]
     trained = {row["model"] for row in histories}
     position_of = {model: place for place, model in enumerate(in_order([*models, *trained], labels))}
     drawn = [model for model in position_of if model in trained]
-    columns = min(3, max(1, len(tasks)))
-    lines = -(-len(tasks) // columns)
+    columns = min(3, max(1, len(shown)))
+    lines = -(-len(shown) // columns)
     with matplotlib.rc_context(STYLE):
         size = (2.9 * columns, 2.2 * max(1, lines) + legend_height(drawn))
         figure = Figure(figsize=(max(6.0, size[0]), size[1]), layout="constrained")
-        if not tasks:
+        if not shown:
             say(figure, "No model was trained by epochs.")
-        panels: Any = figure.subplots(lines, columns, squeeze=False).ravel() if tasks else []
-        for axes in panels[len(tasks) :]:
+        panels: Any = figure.subplots(lines, columns, squeeze=False).ravel() if shown else []
+        for axes in panels[len(shown) :]:
             axes.set_visible(False)
-        for task, axes in zip(tasks, panels, strict=False):
+        for task, axes in zip(shown, panels, strict=False):
             for model in drawn:
                 runs = [row for row in histories if (row["model"], row["task"]) == (model, task)]
                 _epochs(axes, runs, metric, position_of[model], label_of(model, labels))
-            axes.set(title=TASK_LABELS[task], xlabel="epoch", ylabel=f"validation {metric.title} (%)")
+            axes.set(title=task_label(task, tasks), xlabel="epoch", ylabel=f"validation {metric.title} (%)")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        if tasks:
+        if shown:
             legend_below(figure, panels[0])
         save(figure, output)
 
@@ -70,7 +72,7 @@ def _epochs(axes: Axes, runs: Sequence[Mapping[str, Any]], metric: Metric, posit
         return
     length = min(len(run["curve"]) for run in runs)
     epochs = [point["epoch"] for point in runs[0]["curve"][:length]]
-    values = [[point[f"validation_{metric.name}"] for point in run["curve"][:length]] for run in runs]
+    values = [[point.get(f"validation_{metric.name}") for point in run["curve"][:length]] for run in runs]
     means = 100 * np.array(values, dtype=np.float64).mean(axis=0)
     axes.plot(epochs, means, marker=marker(position), markersize=3.5, label=label, **line_style(position))
 
@@ -87,29 +89,44 @@ def _drawings(results: StudyResults) -> dict[str, Draw]:
     ]
     models = [record["model"] for record in results.training]
     return {
-        "validation_auroc": lambda output: validation_curves(
-            shown, results.labels, output, models=models, metric=results.metric
+        f"validation_{results.metric.name}": lambda output: validation_curves(
+            shown, results.labels, output, tasks=results.tasks, models=models, metric=results.metric
         )
     }
 
 
 def _has_few(results: StudyResults, task: str) -> bool:
     """Whether the number of a class in a task's validation split is hidden."""
-    if find_task(task).multilabel or task not in results.cohorts:
+    if results.tasks[task].multilabel or task not in results.cohorts:
         return False
     table = pq.read_table(results.cohorts[task], columns=["label"], filters=[("split", "=", "validation")])
     labels = table["label"].to_numpy()
     return few(int((labels == label).sum()) for label in range(len(read_classes(results.classes[task]))))
 
 
+def _caption(results: StudyResults) -> str:
+    first = f"{results.metric.title} on the validation split after each epoch of fine-tuning, mean over seeds."
+    tasks = results.printed_tasks
+    over = {"multiclass": "classes", "multilabel": f"labels that have both kinds of {results.unit}"}
+    by_type = {
+        kind: [name for name in task_order(tasks) if name in tasks and tasks[name].type == kind] for kind in over
+    }
+    parts = [
+        f"{listed_labels(names, tasks, last=' and ')} over {over[kind]}" for kind, names in by_type.items() if names
+    ]
+    if not parts:
+        return first
+    named = next(names for names in by_type.values() if names)
+    verb = "is" if len(named) == 1 else "are"
+    return f"{first} {', '.join(parts).replace(' over ', f' {verb} averaged over ', 1)}."
+
+
 FIGURE = StudyFigure(
-    name="validation_auroc",
+    name="validation",
     place=4,
     section="curves",
     needs=("training", "cohorts", "classes", "statistics"),
-    caption=(
-        "{metric} on the validation split after each epoch of fine-tuning, mean over seeds. LOS is averaged over "
-        "classes, DIAG and PROC over labels that have both kinds of admission."
-    ),
+    caption=_caption,
     drawings=_drawings,
+    by_metric=True,
 )

@@ -1,0 +1,49 @@
+"""What the drawings of adapters share: the adapters in their order, the frame of a figure, and when it is drawn."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from clinical_peft.figures.study_figure import Draw
+from clinical_peft.figures.style import STYLE, save, say
+from clinical_peft.tables.adapter_records import AdapterFile
+from clinical_peft.tables.form import Labels
+from clinical_peft.tables.study_results import StudyResults
+
+DrawAdapters = Callable[[Sequence[AdapterFile], Labels, Path], None]
+
+
+@contextmanager
+def adapter_figure(adapters: Sequence[AdapterFile], size: tuple[float, float], output: Path) -> Iterator[Figure]:
+    """Open a figure of adapters, and write it at the end; without an adapter it says so.
+
+    Args:
+        adapters: The adapters, in the order of drawing.
+        size: Width and height in inches.
+        output: SVG file to write.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        if not adapters:
+            say(figure, "No adapter was trained.")
+        yield figure
+        save(figure, output)
+
+
+def adapter_drawings(stem: str, draw: DrawAdapters) -> Callable[[StudyResults], Mapping[str, Draw]]:
+    """Declare the drawing of a figure that every study with adapters has.
+
+    Args:
+        stem: File stem.
+        draw: From adapters and labels to an SVG file.
+    """
+
+    def drawings(results: StudyResults) -> dict[str, Draw]:
+        if not results.perplexities:
+            return {}
+        return {stem: lambda output: draw(results.adapters, results.labels, output)}
+
+    return drawings

@@ -1,0 +1,202 @@
+"""A study of a user's own table: its tasks stand everywhere, and no word of MIMIC or of the paper does."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pytest
+from own_study import OWN, simulate_own_study
+
+from clinical_peft.figures.drawing import draw_all
+from clinical_peft.figures.registry import all_figures
+from clinical_peft.metrics.registry import find_metric
+from clinical_peft.report.checklist import RunFacts, tripod_table
+from clinical_peft.report.html_report import build_report
+from clinical_peft.report.model_cards import CardFacts, model_card
+from clinical_peft.tables.html_tables import to_page
+from clinical_peft.tables.registry import build_tables, table_names
+from clinical_peft.tables.render import to_latex, to_markdown
+from clinical_peft.tasks import TASKS
+
+TEMPLATE = Path(__file__).parents[3] / "report/report.html.j2"
+FOREIGN = re.compile(
+    r"mimic|carevue|\bpapers?\b|\bpaper's|published|\btables? [1-4]\b|\bicu\b|\bbeep\b|\bcore\b|\bdeaths?\b|\bdied\b"
+    r"|\badmissions?\b|physionet|discharge|the original|protocol\.md|contamination mode",
+    re.IGNORECASE,
+)
+STUDY = {
+    "study": "readmission",
+    "protocol": "paper",
+    "contamination": "paper",
+    "split": "hash",
+    "split_by_admission": [],
+    "cohorts": "mimic-iii",
+    "synthetic": False,
+    "hospital": False,
+    "note_files": [],
+    "switches": {"los_rounded": True},
+}
+PROVENANCE = {"git revision": "0123abc", "versions of the training jobs": {"torch": "2"}}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        yield simulate_own_study(tmp_path_factory.mktemp("own"), patch)
+
+
+@pytest.fixture(scope="module")
+def tables(results):
+    return build_tables(results)
+
+
+@pytest.fixture(scope="module")
+def figures(results, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("figures")
+    return {path.stem: path for path in draw_all(folder / "all", results)}
+
+
+@pytest.fixture(scope="module")
+def sheet(results, tables):
+    return tripod_table(RunFacts(study=STUDY, results=results, tables=tables, provenance=PROVENANCE))
+
+
+def page_of(results, tables, figures, sheet, output):
+    build_report(
+        template=TEMPLATE,
+        study=STUDY,
+        results=results,
+        tables=tables,
+        figures=figures,
+        provenance=PROVENANCE,
+        output=output,
+        checklist=sheet,
+    )
+    return output.read_text(encoding="utf-8")
+
+
+def readable(page):
+    """What a reader sees or hears of a page."""
+    bare = re.sub(r"<(style|script)>.*?</\1>", " ", page, flags=re.DOTALL)
+    spoken = " ".join(re.findall(r'aria-label="([^"]*)"', bare))
+    return unescape(re.sub(r"<[^>]+>", " ", bare) + spoken)
+
+
+def foreign_words(text):
+    return sorted({found[0] for found in FOREIGN.finditer(text)})
+
+
+def test_the_search_finds_words_that_do_not_belong():
+    words = ["the paper's Table 3", "test admissions", "MIMIC-IV", "CareVue", "died in the ICU", "BEEP"]
+    assert [bool(foreign_words(word)) for word in words] == [True] * len(words)
+    assert foreign_words("notes of patients, in a table of 12 rows; CSV, scores, newspaper, core values") == ["core"]
+
+
+def test_no_foreign_word_stands_in_an_own_report(results, tables, figures, sheet, tmp_path):
+    page = page_of(results, tables, figures, sheet, tmp_path / "report.html")
+    assert "READM" in page
+    assert foreign_words(readable(page)) == []
+
+
+def test_no_foreign_word_stands_in_an_own_table(tables):
+    for name, table in tables.items():
+        texts = (to_markdown(table), to_latex(table), readable(to_page(table)))
+        assert [foreign_words(text) for text in texts] == [[], [], []], name
+        assert [field for field in table.fields if "published" in field or "paper" in field] == [], name
+
+
+def test_no_foreign_word_stands_in_a_sheet_or_card(results, sheet):
+    assert foreign_words(to_markdown(sheet)) == []
+    facts = CardFacts(
+        study=STUDY, sources={}, models={"ours-lora": ["llama+lora"]}, results=results, provenance=PROVENANCE
+    )
+    card = model_card(results.perplexities[0], facts)
+    assert foreign_words(card) == []
+    assert "| READM |" in card
+
+
+def test_an_own_task_stands_in_every_table_and_figure(tables, figures):
+    labels = {task.short for task in OWN.values()}
+    for name in ("dataset_statistics", "cohort_details", "text_lengths", "attrition", "metrics", "calibration"):
+        assert labels <= {cell for row in tables[name].rows for cell in row}, name
+    for name in ("downstream_main", "uncertainty"):
+        assert {title.partition(" (n")[0] for title in tables[name].header} >= labels, name
+    assert {record["task"] for record in tables["subgroups"].records} == {*OWN}
+    for stem in ("attrition", "downstream_auroc", "validation_auroc"):
+        text = unescape(figures[stem].read_text())
+        assert all(label in text for label in labels), stem
+    assert {f"roc_pr_{task}" for task in OWN} | {"decision_readmission", "label_frequency"} <= {*figures}
+
+
+def test_an_own_corpus_has_no_column_of_a_release(tables):
+    assert tables["corpora"].fields == ("corpus", "notes_read", "empty", "duplicates", "notes")
+    assert tables["corpora"].notes == ("A dash stands for counts below 10 and for those that would give them away.",)
+
+
+def test_tables_of_the_paper_stand_beside_the_paper_alone(tables):
+    assert set(table_names()) - set(tables) == {"scoring_variants"}
+    assert not any("PMV" in table.header for table in tables.values())
+
+
+def test_own_tasks_stand_beside_those_of_the_paper(results):
+    mixed = replace(results, tasks={"los": TASKS["los"], **OWN}, perplexities=())
+    header = build_tables(mixed)["downstream_main"].header
+    assert [title.partition(" (n")[0] for title in header if not title.startswith("paper")] == [
+        *(
+            "Model",
+            "Seeds",
+            "PMV",
+            "MOR",
+            "LOS",
+            "DIAG",
+            "PROC",
+            "READM",
+            "SERV_$x",
+            "PROB",
+            "Macro average",
+            "Control",
+        ),
+    ]
+    assert mixed.unit == "note"
+    los = {"task": "los", "classes": 4, "multilabel": False, "train": 9, "validation": 3, "test": 2}
+    both = build_tables(replace(mixed, statistics=[los, *results.statistics]))["dataset_statistics"]
+    assert [row[0] for row in both.rows] == ["LOS", "READM", "SERV_$x", "PROB"]
+
+
+def test_an_average_over_own_tasks_stands_beside_none(results):
+    first = results.comparison["summaries"][0]
+    comparison = {**results.comparison, "macro_tasks": [*OWN], "summaries": [first | {"task": "macro_average"}]}
+    tasks = {"los": TASKS["los"], **OWN}
+    labels = {first["model"]: {"label": "A", "published": "llama+lora", "table": "main"}}
+    table = build_tables(replace(results, tasks=tasks, comparison=comparison, labels=labels))["downstream_main"]
+    published = {record["task"]: record["published_percent"] for record in table.records}
+    assert published["macro_average"] is published["readmission"] is None
+    assert published["los"] is not None
+    assert any("runs over READM, SERV_$x, PROB; no difference" in note for note in table.notes)
+
+
+def test_a_study_compares_by_its_own_metric(results, tmp_path):
+    metric = find_metric("f1_macro")
+    summaries = [row | {"f1_macro": 0.4375, "interval": [0.25, 0.5]} for row in results.comparison["summaries"]]
+    by_f1 = replace(results, metric=metric, comparison={**results.comparison, "summaries": summaries})
+    tables = build_tables(by_f1)
+    assert "f1_macro_percent" in tables["downstream_main"].fields
+    assert tables["downstream_main"].caption.startswith("Test F1 macro in percent")
+    assert "43.8 [25.0, 50.0]" in tables["downstream_main"].rows[0]
+    draw_all(tmp_path / "figures", by_f1)
+    stems = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
+    assert {"downstream_f1_macro", "validation_f1_macro"} <= stems
+    assert not {"downstream_auroc", "validation_auroc"} & stems
+    drawn = (tmp_path / "figures/downstream_f1_macro.svg").read_text()
+    assert "F1 macro (%)" in drawn
+    assert "chance" not in drawn
+    captions = [figure.captioned(by_f1) for figure in all_figures().values() if figure.by_metric]
+    assert all(caption.partition(" ")[0] in ("Test", "F1") and "AUROC" not in caption for caption in captions)
+
+
+def test_names_of_any_characters_stand_in_every_form(figures, tables):
+    assert r"SERV\_\$x" in to_latex(tables["metrics"])
+    assert r"SERV\_\$x" in to_markdown(tables["metrics"])
+    assert "SERV_$x: ROC" in figures["roc_pr_service"].read_text()
+    assert "LLaMA &amp; LoRA" in figures["roc_pr_service"].read_text()
