@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # Packages in ~/.local would shadow the locked ones.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help install real-weights demo readme-results plan test check unit workflow slow lock schema clean
+.PHONY: help install real-weights demo readme-results plan test check unit workflow slow lock methods schema clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ slow: install real-weights ## long tests, with real weights
 
 lock: install ## resolve dependencies anew, write envs/requirements.lock and envs/*.yaml
 	$(BIN)/python envs/lock.py lock environments
+
+methods: install ## write the table of methods in docs/models.md and the fields of PEFT that studies can set
+	$(BIN)/python -m clinical_peft.models.peft_fields
 
 schema: install ## write config/schema.json from the pydantic models
 	$(BIN)/python -m clinical_peft.config.schema

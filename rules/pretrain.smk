@@ -13,6 +13,8 @@ rule train_adapter:
         "<study>/logs/adapters/{adapter}.log",
     benchmark:
         "<study>/benchmarks/adapters/{adapter}.tsv"
+    wildcard_constraints:
+        adapter=files.names.trained_adapter,
     priority: 50
     conda:
         "../envs/train.yaml"
@@ -23,6 +25,25 @@ rule train_adapter:
         work=files.work("adapters/{adapter}"),
     script:
         "../workflow_scripts/train_adapter.py"
+
+
+rule import_adapter:
+    """Bring a clinical adapter that exists already into the study, checked by loading it onto its base."""
+    input:
+        base=files.adapter_base,
+        adapter=files.external_adapter_files,
+    output:
+        directory("<study>/adapters/{adapter}"),
+    log:
+        "<study>/logs/adapters/{adapter}.log",
+    wildcard_constraints:
+        adapter=files.names.external_adapter,
+    conda:
+        "../envs/train.yaml"
+    params:
+        source=files.external_adapter_folder,
+    script:
+        "../workflow_scripts/import_adapter.py"
 
 
 rule pretrain:

@@ -104,7 +104,9 @@ def shards_of_adapter(study: Study, adapter: str) -> str:
 def adapter_of_model(study: Study, model: str) -> str | None:
     """Name of a model's clinical adapter, or None without one."""
     clinical = study.models[plain(model)].clinical
-    return _under(clinical, switch_of(model), *ADAPTER_STAGES) if clinical else None
+    if clinical is None or study.adapters[clinical].path is not None:
+        return clinical
+    return _under(clinical, switch_of(model), *ADAPTER_STAGES)
 
 
 def admission_notes_of(task: str) -> str:

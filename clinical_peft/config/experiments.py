@@ -11,6 +11,8 @@ from clinical_peft.config.defaults import BUILT_IN, finetuning_defaults, pretrai
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
 from clinical_peft.config.sections import ScratchSource
+from clinical_peft.config.selected_adapters import adapters_in_use as adapters_in_use
+from clinical_peft.config.selected_adapters import selected_adapters
 from clinical_peft.config.study import Study, parse_study
 from clinical_peft.errors import ConfigError
 from clinical_peft.methods import Method
@@ -24,7 +26,7 @@ from clinical_peft.sources import find_source
 def pretrain_job(study: Study, adapter: str) -> PretrainJob:
     """Resolve an adapter's recipe: default, then method, then adapter; its name may carry a switch."""
     entry = study.adapters[plain(adapter)]
-    method = study.methods[entry.method]
+    method = study.method_of(plain(adapter))
     layers = {
         BUILT_IN: pretraining_defaults(method.settings),
         "pretraining": study.pretraining,
@@ -171,7 +173,8 @@ def check_recipes(study: Study) -> None:
         for key in sorted(method.recipe.keys() - known):
             raise ConfigError(f"config: unknown key methods.{name}.recipe.{key}; remove it or correct its spelling")
     for adapter in study.adapters.values():
-        token_context(study, adapter.base, adapter.corpus)
+        if adapter.path is None:
+            token_context(study, adapter.base, adapter.corpus)
     for model in study.models:
         for task in study.tasks:
             finetune_job(study, model, task)
@@ -206,7 +209,7 @@ def token_context(study: Study, base: str, corpus: str) -> int:
     contexts = {
         pretrain_job(study, name).recipe.context
         for name, adapter in study.adapters.items()
-        if (adapter.base, adapter.corpus) == (base, plain(corpus))
+        if adapter.path is None and (adapter.base, adapter.corpus) == (base, plain(corpus))
     }
     if len(contexts) > 1:
         found = ", ".join(map(str, sorted(contexts)))
@@ -263,9 +266,11 @@ def check_methods(study: Study) -> None:
                 f"config: adapters.{name}: recipe.replay needs general text; set data.general_corpus, or replay to 0"
             )
     for model, task in runs_in_use(study):
-        entry = study.models[model]
-        whole = find_kind(entry.kind).trains_every_weight or entry.clinical_mode == "merged"
-        if whole and finetune_job(study, model, task).recipe.precision == "nf4":
+        run = finetune_job(study, model, task)
+        if run.recipe.precision == "nf4" and run.task_method is not None and not run.task_method.can.four_bits:
+            raise ConfigError(f"config: models.{model}: {run.task_method.title} cannot train a base in nf4; use bf16")
+        whole = find_kind(run.kind).trains_every_weight or run.clinical_mode == "merged"
+        if whole and run.recipe.precision == "nf4":
             raise ConfigError(
                 f"config: models.{model}: precision nf4 holds matrices that are neither trained nor merged into; set "
                 "recipe.precision of this model to bf16"
@@ -294,18 +299,12 @@ def check_contamination(study: Study) -> None:
             )
 
 
-def adapters_in_use(study: Study) -> list[str]:
-    """Adapters that the matrix selects or that a selected model needs, each once."""
-    needed = [study.models[model].clinical for model in study.matrix.models]
-    return list(dict.fromkeys([*study.matrix.adapters, *(name for name in needed if name is not None)]))
-
-
 def adapter_labels(study: Study) -> dict[str, str]:
     """Display labels of the adapters in use: base and method, corpus if several are read, name if these coincide."""
     adapters = {name: study.adapters[name] for name in adapters_in_use(study)}
     several = len({adapter.corpus for adapter in adapters.values()}) > 1
     labels = {
-        name: f"{study.bases[adapter.base].label}: {study.methods[adapter.method].label}"
+        name: f"{study.bases[adapter.base].label}: {study.method_of(name).label}"
         + (f", {adapter.corpus}" if several else "")
         for name, adapter in adapters.items()
     }
@@ -339,7 +338,7 @@ def searches_in_use(study: Study) -> dict[str, Search]:
 
 def bases_in_use(study: Study) -> list[str]:
     """Bases that a selected adapter or model needs, each once."""
-    bases = [study.adapters[adapter].base for adapter in adapters_in_use(study)]
+    bases = [study.adapters[adapter].base for adapter in selected_adapters(study)]
     bases += [base for model in study.matrix.models if (base := study.models[model].base) is not None]
     return list(dict.fromkeys(bases))
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from clinical_peft.config.sections import Partial
 from clinical_peft.config.study import describe_problem
 from clinical_peft.errors import ConfigError
-from clinical_peft.methods import Method
+from clinical_peft.methods import METHODS, Method, SettingError, name_settings
 from clinical_peft.recipes import FinetuneRecipe, LanguageRecipe
 
 Recipe = TypeVar("Recipe", LanguageRecipe, FinetuneRecipe, Method)
@@ -38,12 +38,23 @@ def resolve(recipe: type[Recipe], place: str, layers: Mapping[str, Partial]) -> 
     Raises:
         ConfigError: An unknown key, or a value outside its range.
     """
+    if issubclass(recipe, Method):
+        method = next(each for each in METHODS.values() if type(each) is recipe)
+        layers = {name: _named(layer, method, name) for name, layer in layers.items()}
     try:
         return TypeAdapter(recipe).validate_python(deep_merge(*layers.values()))
     except ValidationError as error:
         raise ConfigError(
             "config: " + "; ".join(_where(problem, place, layers) for problem in error.errors())
         ) from None
+
+
+def _named(settings: Partial, method: Method, place: str) -> Partial:
+    """Give settings the names that they have here; see `clinical_peft.methods.name_settings`."""
+    try:
+        return name_settings(settings, method)
+    except SettingError as error:
+        raise ConfigError(f"config: {place}.{error.key}: {error}") from None
 
 
 def _where(problem: Any, place: str, layers: Mapping[str, Partial]) -> str:

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from clinical_peft.methods import AnyMethod
+from clinical_peft.methods import METHODS, AnyMethod, name_settings
 from clinical_peft.recipes import CompareBy, LanguageRecipe, Shape
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
 from clinical_peft.recipes.families import Family, find_family
@@ -167,21 +167,38 @@ class Base(Section):
 
 
 class MethodEntry(Section):
-    """A PEFT method with its settings."""
+    """A PEFT method with its settings, by the names of PEFT's own configuration or by those of earlier versions."""
 
     label: str
     settings: Annotated[AnyMethod, Field(discriminator="type")]
     published: str | None = Field(None, description="method of the paper's Table 2 to print beside this one")
     recipe: Partial = Field({}, description="overrides of `pretraining`")
 
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _name_settings(cls, settings: Any) -> Any:
+        """Refuse settings that the method does not have, and take PEFT's names for those here."""
+        method = METHODS.get(str(settings.get("type"))) if isinstance(settings, dict) else None
+        return settings if method is None else name_settings(settings, method)
+
 
 class Adapter(Section):
-    """A clinical adapter: one method, trained on one corpus for one base."""
+    """A clinical adapter: one method, trained on one corpus for one base, or an adapter that exists already."""
 
     base: Name
-    method: Name
-    corpus: Name = "mimic-iv"
+    method: Name | None = Field(None, description="method that trains it; null with `path`")
+    corpus: Name = Field("mimic-iv", description="notes that train it; without meaning with `path`")
+    path: UserPath | None = Field(None, description="PEFT folder of an adapter of this base, which is not trained here")
     recipe: Partial = Field({}, description="overrides of `pretraining` and of the method's recipe")
+
+    @model_validator(mode="after")
+    def _check_path(self) -> "Adapter":
+        if self.path is None and self.method is None:
+            raise ValueError("expected method, which trains it, or path, where it lies already; found neither")
+        given = [name for name in ("method", "corpus", "recipe") if name in self.model_fields_set]
+        if self.path is not None and given:
+            raise ValueError(f"an adapter with a path is not trained here; remove {', '.join(given)}")
+        return self
 
 
 class Model(Section):

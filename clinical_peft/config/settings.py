@@ -19,6 +19,7 @@ from clinical_peft.config.experiments import (
 )
 from clinical_peft.config.search_spaces import as_record as search_record
 from clinical_peft.config.sections import DEFAULT_METRIC
+from clinical_peft.config.selected_adapters import external_adapters_in_use
 from clinical_peft.config.study import Study
 from clinical_peft.config.tasks import untitled_record
 from clinical_peft.config.train_sizes import sized_runs
@@ -53,6 +54,7 @@ def deciding_settings(study: Study) -> dict[str, Any]:
                 for name in sorted(name for name in bases if name is not None)
             },
             "adapters": {name: as_record(pretrain_job(study, name)) for name in adapters},
+            "external_adapters": {name: str(study.adapters[name].path) for name in external_adapters_in_use(study)},
             "models": {f"{model}/{task}": as_record(finetune_job(study, model, task)) for model, task in runs},
             "searches": {path: search_record(search) for path, search in searches_in_use(study).items()},
         }

@@ -36,6 +36,7 @@ from clinical_peft.config.sections import (
 )
 from clinical_peft.config.tasks import TaskEntry, own_tasks, titled
 from clinical_peft.errors import ConfigError
+from clinical_peft.methods import Method, SettingError
 from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
 from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
@@ -144,8 +145,9 @@ class Study(Section):
             _known("data.general_corpus", self.data.general_corpus, ("general", *self.data.note_files), "corpora")
         for key, adapter in self.adapters.items():
             _known(f"adapters.{key}.base", adapter.base, self.bases, "bases")
-            _known(f"adapters.{key}.method", adapter.method, self.methods, "methods")
-            _known(f"adapters.{key}.corpus", adapter.corpus, self.corpora, "corpora")
+            if adapter.method is not None:
+                _known(f"adapters.{key}.method", adapter.method, self.methods, "methods")
+                _known(f"adapters.{key}.corpus", adapter.corpus, self.corpora, "corpora")
             if not find_family(self.bases[adapter.base].family).is_decoder:
                 raise ValueError(f"adapters.{key}.base: {adapter.base!r} is no causal language model")
         for key, model in self.models.items():
@@ -159,6 +161,10 @@ class Study(Section):
                 _known(f"tasks.{key}.models", name, self.models, "models")
         for key, adapter_search in self.search.adapters.items():
             _known("search.adapters", key, self.adapters, "adapters")
+            if self.adapters[key].path is not None:
+                raise ValueError(
+                    f"search.adapters.{key}: an adapter with a path is not trained here; remove its search"
+                )
             _known(f"search.adapters.{key}.space", adapter_search.space, self.search.spaces, "search spaces")
         for key, model_search in self.search.models.items():
             _known("search.models", key, self.models, "models")
@@ -216,6 +222,7 @@ class Study(Section):
             raise ValueError(f"{place}: a {model.kind} model takes no adapter")
         if (model.clinical is None) != (model.clinical_mode is None):
             raise ValueError(f"{place}: clinical and clinical_mode go together; set both or neither")
+        clinical = None
         if model.clinical is not None:
             _known(f"{place}.clinical", model.clinical, self.adapters, "adapters")
             if self.adapters[model.clinical].base != model.base:
@@ -223,19 +230,36 @@ class Study(Section):
                     f"{place}.clinical: adapter {model.clinical!r} belongs to base "
                     f"{self.adapters[model.clinical].base!r}, not {model.base!r}"
                 )
-            settings = self.methods[self.adapters[model.clinical].method].settings
-            if settings.trains_every_weight:
-                raise ValueError(
-                    f"{place}.clinical: {model.clinical!r} is a whole network, trained by {settings.title}, and no "
-                    "adapter; give its folder as a base of kind local"
-                )
-            task_adapter = model.task_method is not None
-            if refusal := refuse_clinical(settings, model.clinical_mode, task_adapter=task_adapter, kind=settings.type):
-                raise ValueError(f"{place}.clinical: {model.clinical!r}: {refusal}")
+            if self.adapters[model.clinical].path is None:
+                clinical = self.method_of(model.clinical).settings
+                self._check_clinical(place, model, clinical)
         if model.task_method is not None:
             _known(f"{place}.task_method", model.task_method, self.methods, "methods")
-            if refusal := refuse_task(self.methods[model.task_method].settings, model.clinical_mode):
+            family = self.bases[model.base].family
+            method = self.methods[model.task_method].settings
+            if refusal := refuse_task(method, model.clinical_mode, family=family, clinical=clinical):
                 raise ValueError(f"{place}.task_method: {model.task_method!r}: {refusal}")
+
+    def _check_clinical(self, place: str, model: Model, method: Method) -> None:
+        if method.trains_every_weight:
+            raise ValueError(
+                f"{place}.clinical: {model.clinical!r} is a whole network, trained by {method.title}, and no "
+                "adapter; give its folder as a base of kind local"
+            )
+        task_adapter = model.task_method is not None
+        if refusal := refuse_clinical(method, model.clinical_mode, task_adapter=task_adapter, kind=method.type):
+            raise ValueError(f"{place}.clinical: {model.clinical!r}: {refusal}")
+
+    def method_of(self, adapter: str) -> MethodEntry:
+        """Return the method that trains an adapter.
+
+        Raises:
+            ConfigError: The adapter exists already and is not trained here.
+        """
+        name = self.adapters[adapter].method
+        if name is None:
+            raise ConfigError(f"config: adapters.{adapter}: an adapter with a path is not trained here")
+        return self.methods[name]
 
     @property
     def real_bases(self) -> list[str]:
@@ -300,6 +324,9 @@ def describe_problem(problem: Any, *where: str) -> str:
     """
     parts = [str(part) for part in (*where, *problem["loc"])]
     place = ".".join(part for part in parts if not part.startswith(OPENING))
+    error = problem.get("ctx", {}).get("error")
+    if isinstance(error, SettingError):
+        return f"{place}.{error.key}: {error}"
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {place}; remove it or correct its spelling"
     if problem["type"] in ("missing", "missing_keyword_only_argument"):

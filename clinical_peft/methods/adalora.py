@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods.lora import REFUSED_FIELDS
 from clinical_peft.methods.method import (
     Abilities,
     Method,
     TaskType,
     TrainingHooks,
+    also_named,
     require,
     require_adapted,
     require_from_one,
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
     from torch import Tensor
 
+PEFT_NAMES = {
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "deltaT": "interval",
+    "orth_reg_weight": "orthogonality",
+}
+BY_PHASES = "it depends on the length of a run; set initial_ratio and final_ratio"
+FIXED = "it is not proven with AdaLoRA here"
 SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
@@ -38,10 +48,21 @@ class AdaLora(Method):
         orthogonality: Weight of the orthogonality penalty.
     """
 
+    __pydantic_config__: ClassVar = also_named(PEFT_NAMES)
     place: ClassVar[int] = 2
     peft_type: ClassVar[str | None] = "ADALORA"
     prefix: ClassVar[str | None] = "lora_"
     start_at_zero: ClassVar[tuple[str, ...]] = ("lora_E",)
+    peft_names: ClassVar[Mapping[str, str]] = PEFT_NAMES
+    refused: ClassVar[Mapping[str, str]] = {
+        **REFUSED_FIELDS,
+        **dict.fromkeys(("tinit", "tfinal", "total_step"), BY_PHASES),
+        **dict.fromkeys(("beta1", "beta2"), "beta sets both"),
+        "r": "AdaLoRA has init_r and target_r in its place",
+        "rank_pattern": "training finds it",
+        **dict.fromkeys(("use_rslora", "use_dora", "init_lora_weights", "alpha_pattern", "exclude_modules"), FIXED),
+        **dict.fromkeys(("layers_to_transform", "layers_pattern"), FIXED),
+    }
     type: Literal["adalora"] = "adalora"
     init_r: int = 12
     target_r: int = 8

@@ -1,5 +1,6 @@
 """LLaMA-Adapter, which PEFT calls adaption prompt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -19,6 +20,7 @@ class AdaptionPrompt(Method):
     place: ClassVar[int] = 3
     peft_type: ClassVar[str | None] = "ADAPTION_PROMPT"
     start_at_zero: ClassVar[tuple[str, ...]] = ("adaption_gate",)
+    refused: ClassVar[Mapping[str, str]] = {"target_modules": "PEFT knows the attention layers by the architecture"}
     type: Literal["adaption_prompt"] = "adaption_prompt"
     adapter_len: int = 10
     adapter_layers: int = 30

@@ -1,7 +1,8 @@
 """What is true of a training method, in one record that holds its settings too; imports no torch and no PEFT."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,8 +12,32 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 STRICT: dict[str, Any] = {"extra": "forbid"}
-TaskType = Literal["CAUSAL_LM"]
+TaskType = Literal["CAUSAL_LM", "SEQ_CLS"]
 """PEFT's name of what a network is for, where it matters."""
+
+
+REFUSED_OF_PROMPTS = {
+    "modules_to_save": "a classifier saves its head by itself, and nothing else of the base is trained",
+    **dict.fromkeys(
+        ("token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers"), "PEFT takes it from the base"
+    ),
+}
+"""Fields of PEFT's prompts that are no settings here, with the reason."""
+
+
+def also_named(names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the pydantic configuration of settings that PEFT calls by other names; its schema lists those too.
+
+    Args:
+        names: Names here by PEFT's names.
+    """
+
+    def add_names(schema: dict[str, Any]) -> None:
+        for theirs, ours in names.items():
+            schema["properties"][theirs] = schema["properties"][ours] | {"description": f"PEFT's name of `{ours}`"}
+
+    extend: Callable[[dict[str, Any]], None] = add_names
+    return STRICT | {"json_schema_extra": extend}
 
 
 def require(condition: bool, message: str) -> None:
@@ -28,10 +53,23 @@ def require_from_one(settings: object, *names: str) -> None:
         require(value >= 1, f"{name} must be at least 1, found {value}")
 
 
-def require_adapted(dropout: float, target_modules: tuple[str, ...]) -> None:
+def require_adapted(dropout: float, target_modules: tuple[str, ...] | str) -> None:
     """Require settings that every method of adapted matrices has to be in their ranges."""
     require(0 <= dropout < 1, "dropout must be in [0, 1)")
     require(bool(target_modules), "target_modules must name at least one kind of layer")
+
+
+def require_layers(settings: Mapping[str, Any]) -> None:
+    """Require settings that choose blocks of a network to go together, as PEFT does."""
+    blocks, pattern = settings.get("layers_to_transform"), settings.get("layers_pattern")
+    require(pattern is None or blocks is not None, "layers_pattern needs layers_to_transform; set both or neither")
+    by_name = not isinstance(settings["target_modules"], str)
+    require(blocks is None or by_name, "layers_to_transform needs a list of target_modules, or null")
+
+
+def as_lists(value: Any) -> Any:
+    """Return a setting as PEFT takes it: tuples as lists."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +86,8 @@ class Abilities:
         retrain: Its saved adapter can be trained on.
         precede: Another adapter can come after its own in a forward pass.
         follow: Its adapter can come after another one in a forward pass.
-        adapt_task: It can train the task adapter of a classifier.
+        adapt_task: It can train the task adapter of a classifier on a decoder.
+        adapt_encoder: It can train that of an encoder too: it puts nothing before the token that an encoder pools.
         fuse: Its adapters add up by concatenating their ranks.
     """
 
@@ -61,6 +100,7 @@ class Abilities:
     precede: bool = False
     follow: bool = False
     adapt_task: bool = False
+    adapt_encoder: bool = False
     fuse: bool = False
 
 
@@ -108,6 +148,10 @@ class Method:
         start_at_zero: Parts of the names of tensors that are zero before training.
         hands_on_cache: Whether it hands every layer a cache of learned keys and values.
         trains_every_weight: Whether it trains the base itself; what it gives is a base folder and no adapter.
+        peft_names: Names of settings by PEFT's names of them, where they differ; a study may use either.
+        refused: Fields of PEFT's configuration that are no settings here, with the reason.
+        optional: Settings that stand in a record only where they differ from their defaults.
+        shared: Settings that two adapters in one network must have in common.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -117,6 +161,10 @@ class Method:
     start_at_zero: ClassVar[tuple[str, ...]] = ()
     hands_on_cache: ClassVar[bool] = False
     trains_every_weight: ClassVar[bool] = False
+    peft_names: ClassVar[Mapping[str, str]] = {}
+    refused: ClassVar[Mapping[str, str]] = {}
+    optional: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[tuple[str, ...]] = ()
     type: str
 
     @property
@@ -135,9 +183,34 @@ class Method:
         return 0
 
     @property
+    def takes_part_of_base(self) -> bool:
+        """Whether its adapter begins as a part of the base's weights; see `clinical_peft.models.initial_parts`."""
+        return False
+
+    @property
     def counted(self) -> "Method":
         """The method with the settings alone on which its number of parameters depends."""
         return self
+
+    @classmethod
+    def setting_names(cls) -> list[str]:
+        """Return the names of the settings, without the method's own."""
+        return [field.name for field in fields(cls) if field.name != "type"]
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as JSON-ready mapping, without optional ones that have their defaults."""
+        record: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        defaults = {field.name: _default_of(field) for field in fields(self) if field.name in self.optional}
+        return {key: value for key, value in record.items() if key not in defaults or value != defaults[key]}
+
+    def rate_factor(self, name: str, dimensions: int) -> float:
+        """Return the factor of the learning rate of one of the method's tensors.
+
+        Args:
+            name: Name of the tensor in the network.
+            dimensions: Number of its dimensions.
+        """
+        return 1.0
 
     def peft_config(
         self, *, total_steps: int, task_type: TaskType | None = "CAUSAL_LM", base: Path | None = None
@@ -171,6 +244,12 @@ class Method:
         return TrainingHooks()
 
 
+def _default_of(field: Any) -> Any:
+    """Return a setting's default as a record holds it."""
+    value = field.default if field.default_factory is MISSING else field.default_factory()
+    return json.loads(json.dumps(value))
+
+
 @dataclass(frozen=True, kw_only=True)
 class VirtualTokens(Method):
     """A method that learns vectors in the place of tokens.
@@ -179,6 +258,7 @@ class VirtualTokens(Method):
         num_virtual_tokens: Their number; they take positions of the base's context.
     """
 
+    refused: ClassVar[Mapping[str, str]] = REFUSED_OF_PROMPTS
     num_virtual_tokens: int
 
     def __post_init__(self) -> None:
@@ -186,8 +266,12 @@ class VirtualTokens(Method):
 
     @property
     def can(self) -> Abilities:
-        """A second document of a row would see no virtual tokens of its own."""
-        return Abilities(pack=False)
+        """A second document of a row would see no virtual tokens of its own.
+
+        PEFT keeps them beside the network, so that they share it with no other adapter. An encoder pools its first
+        token, which would be a virtual one.
+        """
+        return Abilities(pack=False, adapt_task=True)
 
     @property
     def virtual_tokens(self) -> int:

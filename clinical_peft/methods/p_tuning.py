@@ -1,21 +1,31 @@
 """P-tuning: virtual tokens that a small network learns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clinical_peft.methods.method import TaskType, VirtualTokens, require, require_from_one
+from clinical_peft.methods.method import TaskType, VirtualTokens, also_named, require, require_from_one
 
 if TYPE_CHECKING:
     from peft import PeftConfig
+
+PEFT_NAMES = {
+    "encoder_reparameterization_type": "encoder",
+    "encoder_hidden_size": "hidden_size",
+    "encoder_num_layers": "layers",
+    "encoder_dropout": "dropout",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PTuning(VirtualTokens):
     """P-tuning (Liu et al. 2021): virtual tokens from a small prompt encoder."""
 
+    __pydantic_config__: ClassVar = also_named(PEFT_NAMES)
     place: ClassVar[int] = 6
     peft_type: ClassVar[str | None] = "P_TUNING"
+    peft_names: ClassVar[Mapping[str, str]] = PEFT_NAMES
     type: Literal["p_tuning"] = "p_tuning"
     num_virtual_tokens: int = 20
     encoder: Literal["MLP", "LSTM"] = "LSTM"

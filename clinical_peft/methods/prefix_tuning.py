@@ -1,10 +1,11 @@
 """Prefix tuning: learned keys and values before those of every layer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clinical_peft.methods.method import TaskType, VirtualTokens
+from clinical_peft.methods.method import REFUSED_OF_PROMPTS, TaskType, VirtualTokens
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -17,6 +18,11 @@ class PrefixTuning(VirtualTokens):
     place: ClassVar[int] = 4
     peft_type: ClassVar[str | None] = "PREFIX_TUNING"
     hands_on_cache: ClassVar[bool] = True
+    refused: ClassVar[Mapping[str, str]] = {
+        **REFUSED_OF_PROMPTS,
+        "encoder_hidden_size": "the projection is as wide as the base",
+        "init_weights": "a prefix of zeros could not be told from one that was lost",
+    }
     type: Literal["prefix_tuning"] = "prefix_tuning"
     num_virtual_tokens: int = 20
     prefix_projection: bool = False

@@ -1,21 +1,31 @@
 """Prompt tuning: learned embeddings before those of every row."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from clinical_peft.methods.method import TaskType, VirtualTokens
+from clinical_peft.methods.method import REFUSED_OF_PROMPTS, TaskType, VirtualTokens, also_named
 
 if TYPE_CHECKING:
     from peft import PeftConfig
+
+PEFT_NAMES = {"prompt_tuning_init_text": "init_text"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTuning(VirtualTokens):
     """Prompt tuning (Lester et al. 2021); `init_text` null starts from random embeddings."""
 
+    __pydantic_config__: ClassVar = also_named(PEFT_NAMES)
     place: ClassVar[int] = 5
     peft_type: ClassVar[str | None] = "PROMPT_TUNING"
+    peft_names: ClassVar[Mapping[str, str]] = PEFT_NAMES
+    refused: ClassVar[Mapping[str, str]] = {
+        **REFUSED_OF_PROMPTS,
+        "prompt_tuning_init": "init_text decides",
+        **dict.fromkeys(("tokenizer_name_or_path", "tokenizer_kwargs"), "the base's own tokenizer reads the text"),
+    }
     type: Literal["prompt_tuning"] = "prompt_tuning"
     num_virtual_tokens: int = 15
     init_text: str | None = None

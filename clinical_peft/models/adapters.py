@@ -31,6 +31,7 @@ from clinical_peft.models.bases import BaseIdentity
 from clinical_peft.models.checkpoint_files import require_content, safetensors_header
 from clinical_peft.models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from clinical_peft.models.four_bit import parameter_size
+from clinical_peft.models.initial_parts import as_plain_lora, initial_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,9 @@ def save_adapter(
         state = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
     state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     record = _config_record(model.peft_config[adapter_name], base)
+    initial = initial_of(model, adapter_name)
+    if initial is not None:
+        state, record = as_plain_lora(state, record, initial)
     _check_tensors(state, record, where=str(folder))
     with atomic_path(Path(folder)) as temporary:
         temporary.mkdir()
@@ -143,6 +147,8 @@ def load_adapter(
         stored = _drop_vocabulary_layer(stored, config, where=str(folder))
     config.task_type = task_type
     config.inference_mode = not trainable
+    if not trainable:
+        _switch_off_layer_dropout(config)
     try:
         with quiet_peft():
             adapted = PeftModel.from_pretrained(
@@ -164,6 +170,13 @@ def load_adapter(
             parameter.data = value.to(parameter.device)
     require_loaded(adapted, stored, adapter_name=adapter_name, where=str(folder))
     return adapted
+
+
+def _switch_off_layer_dropout(config: PeftConfig) -> None:
+    """Drop dropout that PEFT ties to a layer's mode: beside a trained adapter, a frozen one would have it."""
+    for name in ("rank_dropout", "module_dropout"):
+        if getattr(config, name, None):
+            setattr(config, name, 0.0)
 
 
 def is_of_vocabulary_layer(key: str) -> bool:
@@ -289,6 +302,7 @@ def quiet_peft() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="The following rank_pattern keys", category=RuntimeWarning)
         warnings.filterwarnings("ignore", message=r"Adapter .* tensor\(s\) have invalid shape")
         warnings.filterwarnings("ignore", message="Found missing adapter keys")
+        warnings.filterwarnings("ignore", message="Unsupported layer type .* encountered")
         yield
 
 

@@ -22,8 +22,10 @@ from clinical_peft.models.bases import BaseIdentity, load_classifier, read_ident
 from clinical_peft.models.digests import tensor_digest
 from clinical_peft.models.gradients import check_reached
 from clinical_peft.models.heads import draw_head, float32_head, head_spread
-from clinical_peft.models.new_adapters import require_targets
+from clinical_peft.models.initial_parts import keep_initial
+from clinical_peft.models.new_adapters import expand_all_linear, one_line, require_patterns, require_targets
 from clinical_peft.models.pooling import Pooling, find_pooling
+from clinical_peft.models.prompts import ENCODER, add_prompt, prompt_of
 from clinical_peft.recipes import Precision
 from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
 from clinical_peft.recipes.families import Family
@@ -69,6 +71,11 @@ class Classifier:
     def logits(self, features: Tensor) -> Tensor:
         """Logits of shape (batch, classes); see `clinical_peft.models.pooling.Pooling.logits`."""
         return self.pooling.logits(self.network, features)
+
+    @property
+    def complete_network(self) -> Any:
+        """What computes logits by itself: the network, or PEFT's wrapper where that adds virtual tokens."""
+        return self.network if prompt_of(self.network) is None else self.adapted
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """Trained parameters by name, in the network's order."""
@@ -120,8 +127,8 @@ def build_classifier(
         if variant.clinical == "merged":
             network, adapted = adapted.merge_and_unload(safe_merge=True), None
     if variant.task_method is not None:
-        adapted = _add_task_adapter(network, adapted, variant, seed)
-    if adapted is not None:
+        adapted = _add_task_adapter(network, adapted, variant, seed, base)
+    if adapted is not None and prompt_of(network) is None:
         adapted.base_model.set_adapter(list(variant.active))
         found = tuple(adapted.base_model.active_adapters)
         if found != variant.active:
@@ -136,7 +143,12 @@ def _check_possible(variant: Variant, precision: Precision) -> None:
     if precision == "nf4" and (variant.full or variant.clinical == "merged"):
         how = "full fine-tuning trains" if variant.full else "merging changes"
         raise TrainingError(f"precision nf4: {how} the base's matrices, which four bits cannot hold; use bf16")
-    if variant.task_method is not None and (refusal := refuse_task(variant.task_method, variant.clinical)):
+    method = variant.task_method
+    if method is None:
+        return
+    if precision == "nf4" and not method.can.four_bits:
+        raise TrainingError(f"task adapter: {method.title} cannot train a base in nf4; use bf16")
+    if refusal := refuse_task(method, variant.clinical, family=variant.family):
         raise TrainingError(f"task adapter: {refusal}")
 
 
@@ -145,23 +157,38 @@ def _check_clinical_kind(variant: Variant, clinical: Path, identity: BaseIdentit
     method, task_adapter = find_peft_method(kind), variant.task_method is not None
     if refusal := refuse_clinical(method, variant.clinical, task_adapter=task_adapter, kind=kind):
         raise TrainingError(f"{clinical}: {refusal}")
+    task = variant.task_method
+    if task is not None and variant.clinical in ("frozen", "trainable") and kind != task.peft_type:
+        raise TrainingError(
+            f"{clinical}: a task adapter of type {task.type} cannot share a network with a clinical adapter of type "
+            f"{kind}; set clinical_mode to merged"
+        )
 
 
-def _add_task_adapter(network: Any, adapted: PeftModel | None, variant: Variant, seed: int) -> PeftModel:
-    assert variant.task_method is not None
-    config = variant.task_method.peft_config(total_steps=1, task_type=None)
+def _add_task_adapter(network: Any, adapted: PeftModel | None, variant: Variant, seed: int, base: Path) -> PeftModel:
+    method = variant.task_method
+    assert method is not None
+    pooling = find_pooling(variant.family)
+    config = method.peft_config(total_steps=1, task_type="SEQ_CLS" if method.virtual_tokens else None, base=base)
     if variant.task_active:
-        config.modules_to_save = [find_pooling(variant.family).head]
+        config.modules_to_save = [pooling.head]
+    expand_all_linear(network, config, apart=pooling.new_weights)
     require_targets(network, getattr(config, "target_modules", None) or ())
+    require_patterns(network, config)
     try:
         with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)
             if adapted is None:
-                return get_peft_model(network, config, adapter_name=TASK)
-            adapted.add_adapter(TASK, config)
-            return adapted
-    except ValueError as error:
-        raise TrainingError(f"task adapter: it does not fit the base: {error}") from None
+                adapted = get_peft_model(network, config, adapter_name=TASK)
+            else:
+                adapted.add_adapter(TASK, config)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TrainingError(f"task adapter: it does not fit the base: {one_line(error)}") from None
+    if method.takes_part_of_base:
+        keep_initial(adapted, TASK)
+    if method.virtual_tokens:
+        add_prompt(network, adapted)
+    return adapted
 
 
 def trained_names(network: nn.Module, variant: Variant) -> set[str]:
@@ -179,10 +206,12 @@ def trained_names(network: nn.Module, variant: Variant) -> set[str]:
         return set(names)
     head = find_pooling(variant.family).head
     # A task adapter carries its own copy of the head; PEFT keeps the original beside it.
-    prefix = f"{head}.modules_to_save.{TASK}." if TASK in variant.active else f"{head}."
+    prefixes = [f"{head}.modules_to_save.{TASK}." if TASK in variant.active else f"{head}."]
+    if variant.task_method is not None and variant.task_method.virtual_tokens:
+        prefixes.append(f"{ENCODER}.{TASK}.")
     found = rf"\.({'|'.join(PREFIXES)})\w+\.({'|'.join(variant.trained)})(\.|$)"
     matrices = re.compile(found) if variant.trained else None
-    return {name for name in names if name.startswith(prefix) or (matrices and matrices.search(name))}
+    return {name for name in names if name.startswith(tuple(prefixes)) or (matrices and matrices.search(name))}
 
 
 def check_gradients(classifier: Classifier, loss: Tensor) -> None:

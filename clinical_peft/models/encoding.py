@@ -17,9 +17,17 @@ import torch
 from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+from clinical_peft.models.prompts import NotePrompt
+
 
 def states_at(
-    body: Any, input_ids: Tensor, positions: Tensor, *, mask: Tensor | None, every_position: bool = False
+    body: Any,
+    input_ids: Tensor,
+    positions: Tensor,
+    *,
+    mask: Tensor | None,
+    every_position: bool = False,
+    prompt: NotePrompt | None = None,
 ) -> Tensor:
     """Encode notes into the state at one position each.
 
@@ -29,12 +37,17 @@ def states_at(
         positions: Where to take the state, int64 of shape (batch,).
         mask: 1 at real tokens, int64 of shape (batch, longest); None where each position comes before all padding.
         every_position: Let the last layer compute all of them, also where the pooled one would do.
+        prompt: Virtual tokens before every note, or None without any.
 
     Returns:
         States of shape (batch, hidden).
     """
+    given: dict[str, Any] = {"input_ids": input_ids}
+    if prompt is not None:
+        given, positions = prompt.inputs(body, input_ids), positions + prompt.states
+        mask = None if mask is None else prompt.mask(mask)
     with nullcontext(False) if every_position else _last_layer_at(body, positions) as only_these:
-        states = body(input_ids=input_ids, attention_mask=mask, use_cache=False).last_hidden_state
+        states = body(**given, attention_mask=mask, use_cache=False).last_hidden_state
     return states[:, 0] if only_these else _take(states, positions)[:, 0]
 
 

@@ -79,7 +79,12 @@ def parts_digests(base: Path, adapter: Path | None) -> dict[str, str]:
 def copy_adapter(source: Path, target: Path) -> None:
     """Copy an unchanged clinical adapter, less its task type, so that PEFT puts it onto a classifier."""
     target.mkdir()
-    shutil.copyfile(source / ADAPTER_WEIGHTS, target / ADAPTER_WEIGHTS)
+    copy_weights(source, target)
     write_json(target / ADAPTER_CONFIG, read_json(source / ADAPTER_CONFIG) | {"task_type": None})
     if (source / "README.md").exists():
         shutil.copyfile(source / "README.md", target / "README.md")
+
+
+def copy_weights(source: Path, target: Path) -> None:
+    """Copy an adapter's weights from one folder into another."""
+    shutil.copyfile(source / ADAPTER_WEIGHTS, target / ADAPTER_WEIGHTS)

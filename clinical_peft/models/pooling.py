@@ -75,10 +75,12 @@ class LastToken(Pooling):
     ) -> Tensor:
         """Encode notes into the states of their last tokens."""
         from clinical_peft.models.encoding import states_at
+        from clinical_peft.models.prompts import prompt_of
 
         last = torch.full_like(lengths, input_ids.shape[1] - 1) if last_position else lengths - 1
         mask = real_tokens(input_ids, lengths) if last_position else None
-        return states_at(network.base_model, input_ids, last, mask=mask, every_position=every_position)
+        prompt = prompt_of(network)
+        return states_at(network.base_model, input_ids, last, mask=mask, every_position=every_position, prompt=prompt)
 
 
 class PooledStart(Pooling):

@@ -11,23 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path, read_json
+from clinical_peft.methods.method import TaskType
 from clinical_peft.models.adapters import (
     load_adapter,
     quiet_peft,
+    read_adapter_config,
     read_adapter_tensors,
     require_loaded,
     save_adapter,
 )
-from clinical_peft.models.bases import load_classifier, read_identity
+from clinical_peft.models.bases import BaseIdentity, load_classifier, read_identity
 from clinical_peft.models.classifiers import Classifier
 from clinical_peft.models.folders import HEAD_FILE, copy_adapter, write_head, write_record
 from clinical_peft.models.heads import float32_head
 from clinical_peft.models.pooling import find_pooling
+from clinical_peft.models.prompts import add_prompt, prompt_of
 from clinical_peft.recipes import Precision
 from clinical_peft.recipes.families import Family
 from clinical_peft.recipes.variants import CLINICAL, TASK
@@ -140,15 +144,25 @@ def load_saved(folder: Path, base: Path, *, precision: Precision = "fp32") -> An
             network, adapted = adapted.merge_and_unload(safe_merge=True), None
     if TASK in record["active_adapters"]:
         if adapted is None:
-            adapted = load_adapter(network, folder / TASK, base=identity, adapter_name=TASK, task_type=None)
+            adapted = _load_task_adapter(network, folder / TASK, identity)
         else:
             stored = read_adapter_tensors(folder / TASK)
             with quiet_peft():
                 adapted.load_adapter(str(folder / TASK), adapter_name=TASK, use_safetensors=True)
             require_loaded(adapted, stored, adapter_name=TASK, where=str(folder / TASK))
-    if adapted is not None:
+    if adapted is not None and prompt_of(network) is None:
         adapted.base_model.set_adapter(record["active_adapters"])
     return network.requires_grad_(False).eval()
+
+
+def _load_task_adapter(network: Any, folder: Path, identity: BaseIdentity) -> PeftModel:
+    """Load a task adapter that shares its network with no other."""
+    has_prompt = read_adapter_config(folder, base=identity).is_prompt_learning
+    task_type: TaskType | None = "SEQ_CLS" if has_prompt else None
+    adapted = load_adapter(network, folder, base=identity, adapter_name=TASK, task_type=task_type)
+    if has_prompt:
+        add_prompt(network, adapted)
+    return adapted
 
 
 def _load_full(folder: Path, classes: int, precision: Precision) -> Any:

@@ -23,6 +23,10 @@ ONLY_WHERE_SET = ("task_type", "train_size")
 def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
     record: dict[str, Any] = json.loads(json.dumps(asdict(job)))
+    for name in ("method", "task_method"):
+        method = getattr(job, name, None)
+        if method is not None:
+            record[name] = method.record()
     return {key: value for key, value in record.items() if key not in ONLY_WHERE_SET or value is not None}
 
 

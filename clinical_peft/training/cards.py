@@ -1,7 +1,6 @@
 """The model card of a trained adapter: what it is, how it was trained, its perplexities, and how to load it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from clinical_peft.models.bases import BaseIdentity
@@ -76,8 +75,8 @@ def method_name(job: PretrainJob) -> str:
 
 
 def _settings(job: PretrainJob, result: Mapping[str, Any]) -> str:
-    recipe = job.recipe
-    lines = [f"{key}: {value}" for key, value in sorted(asdict(job.method).items()) if key != "type"]
+    recipe, settings = job.recipe, sorted(job.method.record().keys() - {"type"})
+    lines = [f"{key}: {getattr(job.method, key)}" for key in settings]
     lines += [
         f"optimizer: AdamW, learning rate {recipe.learning_rate}, weight decay {recipe.weight_decay}",
         f"context: {recipe.context} tokens",

@@ -120,10 +120,12 @@ class NetworkTask(PreparedTask):
 
 def _require_context(classifier: Classifier, job: FinetuneJob) -> None:
     longest = longest_sequence(classifier.network)
-    if longest is not None and job.recipe.context > longest:
+    virtual = job.task_method.virtual_tokens if job.task_method else 0
+    if longest is not None and virtual + job.recipe.context > longest:
+        prompt = f" after {virtual} virtual tokens" if virtual else ""
         raise TrainingError(
-            f"model {job.model}, task {job.task}: context is {job.recipe.context} tokens, but the base has {longest} "
-            "positions; lower context"
+            f"model {job.model}, task {job.task}: context is {job.recipe.context} tokens{prompt}, but the base has "
+            f"{longest} positions; lower context"
         )
 
 

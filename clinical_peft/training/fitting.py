@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from clinical_peft.disclosure.counts import coarse, few
+from clinical_peft.methods import Method
 from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.scores import link_of, log_odds
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
 from clinical_peft.recipes.families import Family
 from clinical_peft.recipes.job_records import has_switch_on
+from clinical_peft.recipes.variants import TASK
 from clinical_peft.runtime.signals import StopRequest
 from clinical_peft.training.batching import Rows, row_batches
 from clinical_peft.training.features import Features, KeptFeatures, read_forward
@@ -70,8 +72,20 @@ def task_objective(job: FinetuneJob, data: TaskData) -> Objective:
     return Objective(data.type, weights)
 
 
-def head_and_adapter_groups(classifier: Trainable, recipe: FinetuneRecipe) -> list[dict[str, object]]:
-    """Sort the trained parameters into AdamW groups: the head with its own learning rate, then everything else."""
+def head_and_adapter_groups(
+    classifier: Trainable, recipe: FinetuneRecipe, method: Method | None = None
+) -> list[dict[str, object]]:
+    """Sort the trained parameters into AdamW groups: the head with its own learning rate, then everything else.
+
+    Args:
+        classifier: What is trained.
+        recipe: Learning rates and weight decay.
+        method: Method of the task adapter, whose tensors may have several learning rates; None without one.
+    """
+
+    def rate_factor(name: str, dimensions: int) -> float:
+        return 1.0 if method is None or f".{TASK}." not in name else method.rate_factor(name, dimensions)
+
     prefix = f"{find_pooling(classifier.family).head}."
     head: list[tuple[str, nn.Parameter]] = []
     rest: list[tuple[str, nn.Parameter]] = []
@@ -81,7 +95,7 @@ def head_and_adapter_groups(classifier: Trainable, recipe: FinetuneRecipe) -> li
     decay = recipe.weight_decay
     return [
         *parameter_groups(head, learning_rate=learning_rate, weight_decay=decay),
-        *parameter_groups(rest, learning_rate=recipe.learning_rate, weight_decay=decay),
+        *parameter_groups(rest, learning_rate=recipe.learning_rate, weight_decay=decay, rate_factor=rate_factor),
     ]
 
 
@@ -154,7 +168,7 @@ class Fit(TrainingLoop[FitState]):
         super().__init__(
             run,
             parameters=classifier.trained_parameters(),
-            groups=head_and_adapter_groups(classifier, recipe),
+            groups=head_and_adapter_groups(classifier, recipe, job.task_method),
             updates=[self.train_rows[batch] for batches in epochs for batch in batches],
             evaluation_steps={(epoch + 1) * self.steps_per_epoch for epoch in range(recipe.epochs)},
             micro_batch=MicroBatch(recipe.micro_batch_size, unit="notes", title=run.title),

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from clinical_peft.models.adapters import trainable_parameters
 from clinical_peft.models.base_folders import rows_to_load_onto
 from clinical_peft.models.bases import load_causal
 from clinical_peft.recipes import PretrainJob
+from clinical_peft.recipes.job_records import as_record
 from clinical_peft.runtime.events import RunLog
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training.adaptation import Adaptation, adaptation_of
@@ -106,7 +107,7 @@ def pretrain(
         "adapter": job.adapter,
         "base": inputs.identity.name,
         "base_revision": inputs.identity.revision,
-        "method": asdict(job.method),
+        "method": job.method.record(),
         "corpus": Path(tokens).name,
         "trainable_parameters": trainable,
         "total_parameters": total,
@@ -122,7 +123,7 @@ def pretrain(
         **_usage(job, state, parameters, device, workers),
         "device": device.type,
         "attention": "packed" if run.loss.packed else "grouped",
-        "job": asdict(job),
+        "job": as_record(job),
     }
     if workers.first:
         card = adapter_card(job, inputs.identity, result, rows=rows_to_load_onto(draft, base_network(trained)))

@@ -113,6 +113,7 @@ def language_run(
         log=log,
         salt=job.split_salt,
         switches=job.switches,
+        rate_factor=job.method.rate_factor,
         workers=workers,
         on_evaluation=on_evaluation,
     )

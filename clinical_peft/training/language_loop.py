@@ -145,7 +145,10 @@ class LanguageLoop(TrainingLoop[LanguageState]):
             run,
             parameters=parameters,
             groups=parameter_groups(
-                parameters.items(), learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay
+                parameters.items(),
+                learning_rate=recipe.learning_rate,
+                weight_decay=recipe.weight_decay,
+                rate_factor=run.rate_factor,
             ),
             updates=updates,
             evaluation_steps={math.ceil((number + 1) * total / count) for number in range(count)},

@@ -10,6 +10,7 @@ from clinical_peft.training.batching import Rows, passes
 from clinical_peft.training.general_text import TokenRows
 from clinical_peft.training.language_loss import LanguageLoss, Sequences
 from clinical_peft.training.loop import LoopState, TrainingRun
+from clinical_peft.training.optimisation import RateFactor, one_rate
 from clinical_peft.training.throughput import DeviceUsage
 
 
@@ -24,6 +25,7 @@ class LanguageRun(TrainingRun):
         device: Where the network is.
         salt: Salt of the random choice of evaluation rows where a limit is set.
         hooks: What the method does while it trains.
+        rate_factor: Factor of the learning rate of a tensor, by its name and the number of its dimensions.
     """
 
     recipe: LanguageRecipe
@@ -32,6 +34,7 @@ class LanguageRun(TrainingRun):
     device: torch.device
     salt: str
     hooks: TrainingHooks = field(default_factory=TrainingHooks)
+    rate_factor: RateFactor = one_rate
 
     def passes(self, rows: Rows, tokens: int) -> list[Sequences]:
         """Divide the documents of some rows among forward passes of so many tokens, padding included."""

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -13,6 +13,14 @@ from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import Optimisation, PoolJob, Schedule
 from clinical_peft.recipes.switches import switch_on
 from clinical_peft.training.distributed import norm_of
+
+RateFactor = Callable[[str, int], float]
+"""Factor of the learning rate of a parameter, by its name and the number of its dimensions."""
+
+
+def one_rate(name: str, dimensions: int) -> float:
+    """Give every parameter the same learning rate."""
+    return 1.0
 
 
 def prepare_torch(seed: int, threads: int) -> torch.device:
@@ -53,7 +61,11 @@ def to_device(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def parameter_groups(
-    named: Iterable[tuple[str, nn.Parameter]], *, learning_rate: float, weight_decay: float
+    named: Iterable[tuple[str, nn.Parameter]],
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    rate_factor: RateFactor = one_rate,
 ) -> list[dict[str, object]]:
     """Sort trainable parameters into AdamW groups: matrices decay; vectors (biases, norms, gates) do not.
 
@@ -61,18 +73,21 @@ def parameter_groups(
         named: Names and parameters; those that do not require gradients are dropped.
         learning_rate: Peak learning rate of these parameters.
         weight_decay: Weight decay of the matrices.
+        rate_factor: Factor of the learning rate of each.
 
     Returns:
-        One or two groups, parameters in the order given; empty groups are dropped.
+        Groups of one learning rate and one weight decay, the lower rates and the matrices first, parameters in the
+        order given.
     """
-    trainable = [parameter for _, parameter in named if parameter.requires_grad]
-    matrices = [parameter for parameter in trainable if parameter.ndim >= 2]
-    vectors = [parameter for parameter in trainable if parameter.ndim < 2]
-    groups = [
-        {"params": matrices, "lr": learning_rate, "weight_decay": weight_decay},
-        {"params": vectors, "lr": learning_rate, "weight_decay": 0.0},
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        if parameter.requires_grad:
+            key = (rate_factor(name, parameter.ndim), parameter.ndim < 2)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": found, "lr": learning_rate * factor, "weight_decay": 0.0 if vectors else weight_decay}
+        for (factor, vectors), found in sorted(groups.items(), key=lambda item: item[0])
     ]
-    return [group for group in groups if group["params"]]
 
 
 def build_optimizer(groups: list[dict[str, object]]) -> torch.optim.AdamW:

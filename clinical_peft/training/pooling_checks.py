@@ -72,7 +72,7 @@ def _own_logits(features: NoteFeatures, row: int) -> Tensor:
     width = features.recipe.context if features.last_position else None
     ids, lengths = features.notes.batch(np.array([row]), width=width)
     mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long().to(features.device) if width else None
-    network = features.classifier.network
+    network = features.classifier.complete_network
     logits: Tensor = network(input_ids=ids.to(features.device), attention_mask=mask, use_cache=False).logits
     return logits.float()
 

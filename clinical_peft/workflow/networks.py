@@ -1,11 +1,13 @@
 """What the jobs of bases and clinical adapters read, and the recipes that they follow."""
 
+from pathlib import Path
 from typing import Any
 
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import shards_of_adapter
 from clinical_peft.config.sections import GgufSource, LocalSource
 from clinical_peft.models.base_sources import files_to_watch
+from clinical_peft.models.checkpoint_files import ADAPTER_FILES
 from clinical_peft.recipes import PretrainJob
 from clinical_peft.recipes.families import Family, find_family
 from clinical_peft.recipes.job_records import read_record
@@ -70,6 +72,15 @@ class AdapterFiles(StudyFolder):
     def adapter_base(self, wildcards: Wildcards) -> str:
         """Base of an adapter."""
         return f"{self.root}/bases/{self.adapter(wildcards.adapter).base}"
+
+    def external_adapter_folder(self, wildcards: Wildcards) -> str:
+        """Folder of an adapter that exists already."""
+        return str(self.adapter(wildcards.adapter).path)
+
+    def external_adapter_files(self, wildcards: Wildcards) -> list[str]:
+        """Files of an adapter that exists already, its configuration whether it is there or not."""
+        config, weights = (Path(self.external_adapter_folder(wildcards)) / name for name in ADAPTER_FILES)
+        return [str(config), *([str(weights)] if weights.is_file() else [])]
 
     def adapter_tokens(self, wildcards: Wildcards) -> str:
         """Token shards that train an adapter."""

@@ -225,7 +225,7 @@ def _parameters(study: Study, base: str) -> int:
 
 def _adapter_bytes(study: Study, name: str) -> int:
     entry = study.adapters[plain(name)]
-    whole = study.methods[entry.method].settings.trains_every_weight
+    whole = study.method_of(plain(name)).settings.trains_every_weight
     return BYTES_PER_PARAMETER * _parameters(study, entry.base) // (1 if whole else 500)
 
 

@@ -2,6 +2,7 @@
 
 from clinical_peft.config import experiments, notes_in_use
 from clinical_peft.config.ablations import ablation_inputs, plain
+from clinical_peft.config.selected_adapters import external_adapters_in_use
 from clinical_peft.workflow.study_files import StudyFiles
 from clinical_peft.workflow.study_folder import Files, WildcardValues
 
@@ -39,7 +40,10 @@ def planned_outputs(files: StudyFiles) -> dict[str, list[str]]:
         "bases": _each_once(bases, _general_text(files), *map(files.adapter_general_text, adapters)),
         "tokens": tokens,
         "search": [*files.best_recipes()[::2], *files.search_logs()],
-        "adapters": files.paths("perplexity/{}.json", (each.adapter for each in adapters)),
+        "adapters": [
+            *files.paths("perplexity/{}.json", (each.adapter for each in adapters)),
+            *files.paths("adapters/{}", external_adapters_in_use(study)),
+        ],
         "fine-tuning": [
             *files.pooled_records(),
             *(f"{files.root}/recipes/{model}/{task}.json" for model, task in runs),

@@ -79,7 +79,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             labels[name] = {"label": model.label, "table": model.table, "published": model.published}
         for name, label in experiments.adapter_labels(self.study).items():
             adapter = self.adapter(name)
-            base, method = self.base(adapter.base), self.study.methods[adapter.method]
+            base, method = self.base(adapter.base), self.study.method_of(name)
             published = f"{base.published}/{method.published}" if base.published and method.published else None
             labels[name] = {"label": label, "published": published}
         return labels
@@ -98,7 +98,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
         adapters: dict[str, list[str]] = {name: [] for name in self.adapters_in_use}
         for name in self.study.matrix.models:
             clinical = self.model(name).clinical
-            if clinical:
+            if clinical in adapters:
                 adapters[clinical].append(name)
         return adapters
 

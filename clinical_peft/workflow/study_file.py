@@ -147,6 +147,7 @@ def unused_entries(study: "Study", written: Mapping[str, Any]) -> dict[str, list
         Names by registry, in the file's order; registries without any are absent.
     """
     from clinical_peft.config import experiments, notes_in_use
+    from clinical_peft.config.selected_adapters import external_adapters_in_use
 
     adapters, runs = experiments.adapters_in_use(study), experiments.runs_in_use(study)
     models = dict.fromkeys(model for model, _ in runs)
@@ -158,7 +159,7 @@ def unused_entries(study: "Study", written: Mapping[str, Any]) -> dict[str, list
         "data.tables": {*notes_in_use.tables_in_use(study)},
         "bases": {*experiments.bases_in_use(study)},
         "methods": {*methods},
-        "adapters": {*adapters},
+        "adapters": {*adapters, *external_adapters_in_use(study)},
         "models": {*models},
         "tasks": {*study.matrix.tasks},
         "search.models": {path.rpartition("/")[0] for path in searches},

@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from clinical_peft.config.experiments import adapters_in_use, corpora_in_use, general_corpus, real_bases_in_use
-from clinical_peft.config.sections import GgufSource, LocalSource, Source
+from clinical_peft.config.experiments import (
+    adapters_in_use,
+    corpora_in_use,
+    general_corpus,
+    real_bases_in_use,
+)
+from clinical_peft.config.sections import GgufSource, HubSource, LocalSource, Source
+from clinical_peft.config.selected_adapters import external_adapters_in_use
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.files import require_writable
+from clinical_peft.models.adapter_sources import check_adapter_folder, method_of_adapter, refuse_stated_base
 from clinical_peft.models.base_sources import check_base_folder, check_gguf_file, package_folder
+from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
 
 Check = Callable[[], Any]
 
@@ -40,6 +48,8 @@ def check_inputs(
     checks: list[Check] = [partial(require_writable, root, inside=True), partial(_check_store, study)]
     for base in real_bases_in_use(study) if bases is None else sorted(bases):
         checks.append(partial(_named, f"bases.{base}", partial(_check_base, study.bases[base].source)))
+    for name in external_adapters_in_use(study):
+        checks.append(partial(_named, f"adapters.{name}.path", partial(_check_adapter, study, name)))
     for check in chain(checks, _file_checks(study, root, reads)):
         try:
             check()
@@ -64,6 +74,29 @@ def _check_base(source: Source) -> None:
         check_gguf_file(base_path(source))
     elif isinstance(source, LocalSource):
         check_base_folder(base_path(source))
+
+
+def _check_adapter(study: Study, name: str) -> None:
+    """Check an adapter that exists already, and that the models which use it can."""
+    entry = study.adapters[name]
+    assert entry.path is not None
+    config = check_adapter_folder(entry.path)
+    source = study.bases[entry.base].source
+    if isinstance(source, HubSource) and (refusal := refuse_stated_base(config, source.id)):
+        raise DataError(f"{entry.path}: {refusal}; correct base or path")
+    method = method_of_adapter(entry.path)
+    for key in study.matrix.models:
+        model = study.models[key]
+        if model.clinical != name:
+            continue
+        task = study.methods[model.task_method].settings if model.task_method else None
+        found = refuse_clinical(method, model.clinical_mode, task_adapter=task is not None, kind=method.type)
+        if found is None and task is not None:
+            family = study.bases[entry.base].family
+            same_type = None if task.type == method.type else method
+            found = refuse_task(task, model.clinical_mode, family=family, clinical=same_type)
+        if found:
+            raise DataError(f"{entry.path}: models.{key}: {found}")
 
 
 def _check_store(study: Study) -> None:

@@ -14,6 +14,7 @@ from simulated_study import simulate_perplexity, simulate_predictions
 from clinical_peft.metrics.aggregate import aggregate
 from clinical_peft.metrics.calibrate import calibrate
 from clinical_peft.metrics.evaluate import evaluate
+from clinical_peft.metrics.runs import RunFiles
 from clinical_peft.metrics.subgroup_gaps import compare_subgroups
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tasks import TASKS, OwnTask
@@ -57,7 +58,7 @@ def simulate_own_study(root: Path, monkeypatch: pytest.MonkeyPatch, *, resamples
             evaluate(
                 predictions[-1],
                 classes[task],
-                task=task,
+                task=OWN[task],
                 job={"model": model, "task": task, "kind": "adapted", "switches": {"multilabel_softmax": False}},
                 protocol="corrected",
                 cohort_sha256="c0" * 32,
@@ -68,16 +69,20 @@ def simulate_own_study(root: Path, monkeypatch: pytest.MonkeyPatch, *, resamples
                 replicates=replicates[-1],
                 provenance={"versions": {"numpy": np.__version__}, "git": "0" * 40},
             )
-    both = {"metrics": metrics, "predictions": predictions, "classes": classes}
+    files = RunFiles(metrics, predictions, classes)
     draw = {"resamples": resamples, "bootstrap_seed": 0}
     found = {
         "comparison": aggregate(
-            replicates=replicates, groups={"Main comparison": [*MODELS]}, output=root / "comparison.json", **both
+            metrics,
+            replicates,
+            tasks=OWN,
+            groups={"Main comparison": [*MODELS]},
+            predictions=predictions,
+            classes=classes,
+            output=root / "comparison.json",
         ),
-        "calibration": calibrate(**both, **draw, output=root / "calibration.json"),
-        "subgroups": compare_subgroups(
-            metrics, predictions, classes, _subgroups(root), **draw, output=root / "subgroups.json"
-        ),
+        "calibration": calibrate(files, **draw, output=root / "calibration.json"),
+        "subgroups": compare_subgroups(files, [_subgroups(root)], tasks=OWN, **draw, output=root / "subgroups.json"),
     }
     by_task = {
         task: {model: [root / f"predictions/{model}/{task}/seed0.parquet"] for model in MODELS} for task in CLASSES

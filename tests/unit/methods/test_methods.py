@@ -9,17 +9,22 @@ from peft import PeftType
 
 from clinical_peft import methods
 from clinical_peft.errors import ConfigError
-from clinical_peft.methods import METHODS, PREFIXES, find_peft_method, layer_of
+from clinical_peft.methods import METHODS, PREFIXES, SettingError, find_peft_method, layer_of, name_settings
+from clinical_peft.methods.catalogue import CATALOGUE
 from clinical_peft.methods.lora import Lora
 from clinical_peft.methods.method import Method
+from clinical_peft.methods.snapshot import SNAPSHOT, peft_fields
+from clinical_peft.models.peft_fields import snapshot_text
 from clinical_peft.recipes.classifier_adapters import refuse_clinical, refuse_task
+from clinical_peft.recipes.method_table import methods_table, with_table
 
 REPOSITORY = Path(__file__).parents[3]
-MODULES = {path.stem for path in (REPOSITORY / "clinical_peft" / "methods").glob("*.py")} - {"__init__", "method"}
+NO_METHODS = {"__init__", "catalogue", "from_peft", "method", "snapshot"}
+MODULES = {path.stem for path in (REPOSITORY / "clinical_peft" / "methods").glob("*.py")} - NO_METHODS
 
 
-def test_every_module_of_the_package_is_a_method():
-    assert set(METHODS) == MODULES
+def test_every_module_and_catalogue_entry_is_a_method():
+    assert set(METHODS) == {*MODULES, *CATALOGUE}
     assert all(type(method)() == method for method in METHODS.values())
 
 
@@ -67,7 +72,7 @@ def test_every_adapter_is_found_by_pefts_name_of_its_method():
     for method in named:
         assert find_peft_method(method.peft_type) is find_peft_method(PeftType[method.peft_type]) is method
         assert method.peft_config(total_steps=100).peft_type == PeftType[method.peft_type]
-    assert find_peft_method("IA3") is None
+    assert find_peft_method("BOFT") is None
 
 
 def test_a_method_without_an_adapter_has_no_configuration():
@@ -82,11 +87,92 @@ def test_the_layer_of_an_adapters_tensor_is_found_by_its_name():
     assert layer_of("model.layers.0.self_attn.q_proj.weight") is None
 
 
-def test_every_method_stands_in_the_table_of_the_documentation():
+def test_the_table_of_the_documentation_is_current():
     text = (REPOSITORY / "docs" / "models.md").read_text()
-    table = text.partition("| `type` | method | notes |")[2].partition("\n\n")[0]
-    first = [row.split("|")[1] for row in table.splitlines()[2:]]
-    assert set(re.findall(r"`(\w+)`", " ".join(first))) == set(METHODS)
+    assert with_table(text) == text, "run `make methods`"
+    first = [row.split("|")[1] for row in methods_table().splitlines()[2:]]
+    assert {re.findall(r"`(\w+)`", cell)[0] for cell in first} == set(METHODS)
+
+
+def test_the_snapshot_is_that_of_the_installed_peft():
+    assert snapshot_text(peft_fields()["methods"]) == SNAPSHOT.read_text(), "PEFT has moved: run `make methods`"
+
+
+def test_every_field_of_peft_is_a_setting_or_refused():
+    methods = peft_fields()["methods"]
+    assert set(methods) == {method.peft_type.lower() for method in METHODS.values() if method.peft_type}
+    for name, found in methods.items():
+        method = METHODS[name]
+        named = {method.peft_names.get(field, field) for field in found["fields"]}
+        assert named - set(method.setting_names()) == set(method.refused)
+        assert set(method.peft_names) <= set(found["fields"])
+
+
+def test_defaults_of_the_catalogue_are_pefts():
+    for name in CATALOGUE:
+        config, fields = METHODS[name].peft_config(total_steps=1), peft_fields()["methods"][name]["fields"]
+        assert {key: getattr(config, key) for key in METHODS[name].setting_names()} == {
+            key: fields[key]["default"] for key in METHODS[name].setting_names()
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "key", "message"),
+    [
+        ("vera", {"rank": 4}, "rank", "unknown key; vera has r, target_modules, projection_prng_key"),
+        ("vera", {"save_projection": False}, "save_projection", "is no setting of vera: projections are always saved"),
+        ("ia3", {"task_type": "SEQ_CLS"}, "task_type", "is no setting of ia3: the workflow sets it"),
+        ("lora", {"bias": "all"}, "bias", "is no setting of lora: it would train biases of the base"),
+        ("lora", {"layer_replication": [[0, 1]]}, "layer_replication", "it would change the base"),
+        ("adalora", {"tinit": 3}, "tinit", "set initial_ratio and final_ratio"),
+        ("lora", {"lora_alpha": 8, "alpha": 8}, "lora_alpha", "expected one name of the setting, found alpha too"),
+        ("lora", {"r": True}, "r", "expected a number, found true"),
+        ("full", {"r": 4}, "r", "unknown key; full has no settings"),
+    ],
+)
+def test_a_setting_that_a_method_lacks_is_refused(name, settings, key, message):
+    with pytest.raises(SettingError, match=message) as caught:
+        name_settings(settings, METHODS[name])
+    assert caught.value.key == key
+
+
+def test_settings_may_have_pefts_names():
+    given = {"type": "lora", "r": 4, "lora_alpha": 8, "use_dora": True}
+    assert name_settings(given, METHODS["lora"]) == {"type": "lora", "r": 4, "alpha": 8, "dora": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("vera", {"r": 0}, "r must be at least 1, found 0"),
+        ("vera", {"vera_dropout": 1.0}, r"vera_dropout must be in \[0, 1\)"),
+        ("vera", {"d_initial": float("inf")}, "d_initial must be a finite number"),
+        ("hra", {"target_modules": ()}, "target_modules must name at least one"),
+        ("oft", {"r": 8}, "expected either r or oft_block_size to be 0, found 8 and 32"),
+        ("loha", {"alpha": -1}, "alpha must not be negative"),
+        ("loha", {"layers_pattern": "h"}, "layers_pattern needs layers_to_transform"),
+        ("lora", {"layers_to_transform": 1, "target_modules": "all-linear"}, "needs a list of target_modules"),
+        ("ia3", {"target_modules": ("k_proj",), "feedforward_modules": ("down_proj",)}, "expected some of target_mod"),
+        ("gralora", {"r": 5}, "gralora_k must divide r, found 2 and 5"),
+        ("lora", {"init_lora_weights": "eva"}, "eva is refused: it reads training texts"),
+        ("lora", {"init_lora_weights": "pisa"}, "expected true, false, gaussian, orthogonal, olora, pissa"),
+        ("lora", {"init_lora_weights": "pissa", "dora": True}, "takes a part of the weights"),
+        ("lora", {"init_lora_weights": "orthogonal", "r": 3}, "orthogonal needs even ranks"),
+        ("lora", {"loraplus_lr_ratio": 0.5}, "loraplus_lr_ratio must be at least 1 or null"),
+        ("lora", {"rank_pattern": {"q_proj": 0}}, "rank_pattern.q_proj must be at least 1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        type(METHODS[name])(**settings)
+
+
+def test_lora_plus_trains_b_and_vectors_faster():
+    method, name = Lora(loraplus_lr_ratio=16.0), "layers.0.q_proj.lora_{}.default.weight"
+    assert [method.rate_factor(name.format(part), 2) for part in ("A", "B")] == [1.0, 16.0]
+    assert method.rate_factor(name.format("magnitude_vector"), 1) == 16.0
+    assert method.rate_factor("score.weight", 2) == method.rate_factor("score.bias", 1) == 1.0
+    assert Lora().rate_factor(name.format("B"), 2) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -108,7 +194,7 @@ def test_classifiers_use_the_clinical_adapters_that_they_can(name, mode, task_ad
 
 
 def test_an_unknown_adapter_is_refused_on_a_classifier():
-    assert "found IA3" in refuse_clinical(None, "frozen", task_adapter=False, kind="IA3")
+    assert "found BOFT" in refuse_clinical(None, "frozen", task_adapter=False, kind="BOFT")
 
 
 @pytest.mark.parametrize(
@@ -117,10 +203,10 @@ def test_an_unknown_adapter_is_refused_on_a_classifier():
         (Lora(), "frozen", None),
         (Lora(dora=True), None, None),
         (Lora(dora=True), "merged", None),
-        (Lora(dora=True), "trainable", "DoRA is defined on one weight matrix"),
+        (Lora(dora=True), "trainable", "DoRA cannot follow a clinical adapter"),
         (METHODS["adalora"], None, "found adalora"),
     ],
 )
 def test_classifiers_train_the_task_adapters_that_they_can(method: Method, mode, message):
-    refusal = refuse_task(method, mode)
+    refusal = refuse_task(method, mode, family="causal")
     assert refusal is None if message is None else message in refusal

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from method_cases import PROMPTS, method_of
 from models_fixtures import altered_cohort, columns, make_job, run, write_base, write_study
 from peft import PeftModel
 from tokenizers import processors
@@ -39,6 +41,7 @@ def lines_for(folder: Path) -> Iterator[str]:
         '"clinical": "merged"': merged,
         'task/ without clinical/, or "merged"': task and (merged or not clinical),
         "clinical/ and task/": clinical and task and not merged,
+        "task/ of virtual tokens": task and "num_virtual_tokens" in read_json(folder / "task/adapter_config.json"),
     }
     wanted = True
     for line in printed("lines of a classifier"):
@@ -99,6 +102,11 @@ def check(study: dict[str, Path], job, out: Path, base: Path, **changes: Path) -
 @pytest.mark.parametrize(("family", "name"), JOBS)
 def test_the_printed_lines_give_the_written_logits(family, name, study, tmp_path):
     check(study, make_job(name, family=family), tmp_path, study[family])
+
+
+@pytest.mark.parametrize("name", [*PROMPTS, "ia3", "pissa", "all-linear"])
+def test_they_do_for_other_task_methods(name, study, tmp_path):
+    check(study, replace(make_job("task"), task_method=method_of(name)), tmp_path, study["causal"])
 
 
 def test_a_model_with_two_adapters_takes_13_lines(study, tmp_path):

@@ -361,7 +361,7 @@ def test_an_adapter_of_the_vocabulary_layer_alone_is_refused(bases, tmp_path):
 
 @pytest.mark.parametrize("mode", ["frozen", "trainable"])
 def test_a_dora_task_adapter_does_not_follow_a_clinical_one(mode, bases):
-    with pytest.raises(TrainingError, match="task adapter: DoRA is defined on one weight matrix"):
+    with pytest.raises(TrainingError, match="task adapter: DoRA cannot follow a clinical adapter"):
         build(Variant(family="causal", clinical=mode, task_method=TASK_DORA), bases)
 
 

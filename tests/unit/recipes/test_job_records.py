@@ -96,10 +96,22 @@ def test_records_drop_notes_and_refuse_strange_keys():
     with pytest.raises(TypeError, match="'epoch'"):
         job_from_record(PretrainJob, record | {"recipe": record["recipe"] | {"epoch": 1}})
     with pytest.raises(ValueError, match=r"expected one of .*'lora'.*'full'"):
-        job_from_record(PretrainJob, record | {"method": {"type": "ia3"}})
+        job_from_record(PretrainJob, record | {"method": {"type": "boft"}})
     with pytest.raises(ValueError, match="epochs must be at least 1"):
         job_from_record(PretrainJob, record | {"recipe": record["recipe"] | {"epochs": 0}})
     assert job_from_record(PretrainJob, as_record(replace(job, seed=3))).seed == 3
+
+
+def test_settings_at_their_defaults_leave_a_record_as_it_was():
+    job = PretrainJob(
+        adapter="a", method=Lora(), recipe=LanguageRecipe(learning_rate=1.0), seed=0, split_salt="s", switches={}
+    )
+    names = ["type", "r", "alpha", "dropout", "rank_stabilised", "dora", "target_modules"]
+    assert list(as_record(job)["method"]) == names
+    other = replace(job, method=Lora(loraplus_lr_ratio=4.0, rank_pattern={"q_proj": 8}, layers_to_transform=(0, 1)))
+    record = as_record(other)["method"]
+    assert list(record) == [*names, "rank_pattern", "layers_to_transform", "loraplus_lr_ratio"]
+    assert job_from_record(PretrainJob, as_record(other)) == other
 
 
 def demo_jobs():

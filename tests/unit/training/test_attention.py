@@ -11,6 +11,7 @@ from attention_fixtures import CPU, METHODS, documents, loss_and_gradients, netw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from language_fixtures import RECIPE, SHAPE
+from method_cases import SMALL, method_of
 from torch.nn import functional
 
 from clinical_peft.models.bases import build_causal
@@ -78,6 +79,14 @@ def test_under_bfloat16_autocast_they_agree_to_its_precision(name, packed):
     expected = reference(model, texts)
     torch.testing.assert_close(found[0], expected[0], rtol=5e-4, atol=0)
     assert 0 < distance(found[1], expected[1]) < (0.15 if name == "p_tuning_lstm" else 0.03)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_methods_of_the_catalogue_pack(name):
+    model, texts = network(method_of(name)), documents()
+    found = loss_and_gradients(model, passes(texts, 64, packed=True), packed=True)
+    assert all(gradient.abs().sum() > 0 for gradient in found[1].values())
+    assert_equal(found, reference(model, texts))
 
 
 def test_grouped_query_attention_packs_too():

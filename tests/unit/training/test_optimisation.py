@@ -5,9 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from language_fixtures import RECIPE
+from peft import get_peft_model
+from peft.optimizers import create_loraplus_optimizer
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from clinical_peft.errors import TrainingError
+from clinical_peft.methods.lora import Lora
 from clinical_peft.recipes.switches import resolve_switches
 from clinical_peft.training.optimisation import (
     build_optimizer,
@@ -61,6 +65,29 @@ def test_vectors_do_not_decay_and_groups_share_the_schedule():
     ]
     set_learning_rate(optimizer, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.05]
+
+
+def test_lora_plus_groups_are_those_of_peft():
+    network = LlamaForCausalLM(LlamaConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=2))
+    method = Lora(r=2, dora=True, loraplus_lr_ratio=16.0)
+    model = get_peft_model(network, method.peft_config(total_steps=1))
+    theirs = create_loraplus_optimizer(
+        model, torch.optim.AdamW, lr=0.1, loraplus_lr_ratio=16.0, loraplus_weight_decay=0.5
+    )
+    groups = parameter_groups(
+        model.named_parameters(), learning_rate=0.1, weight_decay=0.5, rate_factor=method.rate_factor
+    )
+    assert rates(build_optimizer(groups)) == rates(theirs)
+    assert {rate for rate, _ in rates(theirs).values()} == {0.1, 1.6}
+
+
+def rates(optimizer):
+    """Learning rate and weight decay by parameter; PEFT lets vectors decay, which here never do."""
+    return {
+        id(parameter): (group["lr"], group["weight_decay"] if parameter.ndim > 1 else 0.0)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
 
 
 def test_nothing_to_train_is_an_error():

@@ -165,7 +165,7 @@ def test_a_file_without_a_study_key_warns_where_results_go(tmp_path):
     [
         ("seed: many\n", "own.yaml: seed: Input should be a valid integer"),
         ("protocoll: paper\n", "own.yaml: unknown key protocoll"),
-        ("adapters: {mine: {base: tiny-llama}}\n", "own.yaml: missing key adapters.mine.method"),
+        ("adapters: {mine: {base: tiny-llama}}\n", "own.yaml: adapters.mine: expected method, which trains"),
         ("models: {llama+lora: {task_method: rola}}\n", "own.yaml: models.llama+lora.task_method: 'rola' is not among"),
         ("methods: {lora: {settings: {r: x}}}\n", "own.yaml: methods.lora.settings.lora.r: "),
         ("matrix: {tasks: []}\ncontamination: disjoint\n", "own.yaml: matrix.tasks: contamination disjoint needs"),
