@@ -10,6 +10,7 @@ import pytest
 from results_fixtures import built
 from simulated_study import CLASSES, LABELS, simulate_predictions
 
+from clinical_peft.disclosure.counts import significant
 from clinical_peft.errors import DataError
 from clinical_peft.metrics.comparison_records import CohortChanges, ProtocolGaps
 from clinical_peft.metrics.evaluate import evaluate
@@ -160,6 +161,24 @@ def test_sizes_of_two_protocols_do_not_tell_few_rows(runs, tmp_path, more, told)
     assert (row.ablation.n, row.ablation.patients) == (
         (content[0]["n"]["test"], content[0]["patients"]["test"]) if told else (None, None)
     )
+
+
+@pytest.mark.parametrize(("field", "digits"), [("positives", 3), ("classes_scored", 2)])
+def test_a_number_that_is_merely_near_rounds_no_further(runs, tmp_path, field, digits):
+    """A hidden number of cases of a split that has enough of each class is hidden because it is near another's."""
+    corrected, ablation = runs[0], runs[2]
+    paths = [tmp_path / path.name for path in ablation.metrics]
+    for path, given in zip(paths, ablation.metrics, strict=True):
+        run = json.loads(given.read_text())
+        run["n"]["test"] = run["patients"]["test"] = run["positives"]["test"] = None
+        run[field]["test"] = None
+        path.write_text(json.dumps(run))
+    found = [
+        measure_protocol_gaps([corrected, one], model=MODEL, untouched={}, output=tmp_path / "gaps.json").rows[0]
+        for one in (ablation, replace(ablation, metrics=tuple(paths)))
+    ]
+    assert found[1].difference == significant(found[0].difference, digits) != found[0].difference
+    assert (found[1].undefined is None) == (digits == 2)
 
 
 def test_runs_that_cannot_be_paired_are_refused(runs, tmp_path):
