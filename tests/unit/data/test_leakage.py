@@ -254,6 +254,6 @@ def test_a_training_note_of_two_tasks_is_compared_once(tmp_path, monkeypatch):
     compared = []
     find = RepeatedNotes.repeated
     monkeypatch.setattr(RepeatedNotes, "repeated", lambda self, codes: compared.append(len(codes)) or find(self, codes))
-    settings = {"forbidden": (), "sources": {}, "with_patients": (), "crossing_allowed": ()}
+    settings = {"tasks": TASKS, "forbidden": (), "sources": {}, "with_patients": (), "crossing_allowed": ()}
     report = check_leakage(cohorts, {}, tmp_path / "leakage.json", **settings, repetition=REPETITION, flattened=False)
     assert len(compared) == report["tasks"]["los"]["admissions"]["train"] == 12
