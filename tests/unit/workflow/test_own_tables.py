@@ -145,7 +145,7 @@ def test_a_study_of_own_tables_plans_no_job_of_a_hospital():
     ("name", "content"),
     [
         ("n.csv", b'id,text\n1,"two\nlines"\n2,b\n'),
-        ("n.csv.gz", gzip.compress(b"id,text\n1,a\n2,b\n")),
+        ("n.csv.gz", gzip.compress(b"id,text\n1,a\n2,b\n", mtime=0)),
         ("n.jsonl", b'{"id": 1, "text": "a \\" b"}\n{"id": 2, "text": "c"}\n'),
     ],
 )
