@@ -181,8 +181,8 @@ def _caption(results: StudyResults, _: Sequence[Record]) -> str:
 def _notes(results: StudyResults, _: Sequence[Record]) -> tuple[str, ...]:
     has_average = MACRO in task_order(results.tasks)
     return (
-        "Bold: significantly above every other model of its comparison. =: the highest, and those that cannot be "
-        f"told apart from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
+        "Bold: significantly above every other model of its comparison. =: the highest, and those that do not "
+        f"differ from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
         "tasks of a comparison, of the variance over paired resamples of patients and, where there are several, "
         f"that over seeds, for which the models of a task are pooled. {AVERAGE if has_average else ''}"
         "Intervals over patients are percentiles of resamples; those over patients and seeds are Student's, "
