@@ -300,7 +300,21 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     try:
         return Study.model_validate(dict(config))
     except ValidationError as error:
-        raise ConfigError("config: " + "; ".join(describe_problem(problem) for problem in error.errors())) from None
+        raise ConfigError(
+            "config: " + "; ".join(describe_problem(_without_tags(problem, config)) for problem in error.errors())
+        ) from None
+
+
+def _without_tags(problem: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop from a problem's place the kinds of base and types of method, which pydantic puts among the keys."""
+    written: Any = config
+    keys = []
+    for part in problem["loc"]:
+        if isinstance(written, Mapping) and part not in written and part in (written.get("type"), written.get("kind")):
+            continue
+        keys.append(part)
+        written = written.get(part) if isinstance(written, Mapping) else None
+    return {**problem, "loc": tuple(keys)}
 
 
 def renamed_keys(written: Mapping[str, Any]) -> Iterator[str]:

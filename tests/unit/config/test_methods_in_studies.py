@@ -52,7 +52,7 @@ def test_a_tasks_settings_may_have_pefts_names():
         ),
         ({"inference_mode": True}, "methods.vera.settings.inference_mode: this field of PEFT is no setting of vera"),
         ({"r": True}, "config: methods.vera.settings.r: expected a number, found true"),
-        ({"r": "many"}, "methods.vera.settings.vera.r: Input should be a valid integer"),
+        ({"r": "many"}, "methods.vera.settings.r: Input should be a valid integer"),
         ({"type": "boft"}, "methods.vera.settings.type: expected one of lora, adalora, .*, vera, "),
     ],
 )
