@@ -53,12 +53,22 @@ def test_a_tasks_settings_may_have_pefts_names():
         ({"inference_mode": True}, "methods.vera.settings.inference_mode: this field of PEFT is no setting of vera"),
         ({"r": True}, "config: methods.vera.settings.r: expected a number, found true"),
         ({"r": "many"}, "methods.vera.settings.r: Input should be a valid integer"),
+        (
+            {"target_modules": ["q_proj", 3]},
+            "methods.vera.settings.target_modules.1: Input should be a valid string .found 3.; ",
+        ),
+        ({"target_modules": 3}, "methods.vera.settings.target_modules: Input should be a valid list .found 3.; "),
         ({"type": "boft"}, "methods.vera.settings.type: expected one of lora, adalora, .*, vera, "),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_known_ones(settings, message):
     with pytest.raises(ConfigError, match=message):
         study_of(methods={"vera": VERA | {"settings": VERA["settings"] | settings}})
+
+
+def test_settings_without_a_type_are_refused():
+    with pytest.raises(ConfigError, match=r"config: missing key methods\.new\.settings\.type$"):
+        study_of(methods={"new": {"label": "N", "settings": {"r": 3}}})
 
 
 @pytest.mark.parametrize(
