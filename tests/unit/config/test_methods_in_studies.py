@@ -9,6 +9,8 @@ from study_fixtures import study_with
 from clinical_peft.config.experiments import finetune_job, pretrain_job
 from clinical_peft.errors import ConfigError
 from clinical_peft.methods import METHODS
+from clinical_peft.recipes import FinetuneJob
+from clinical_peft.recipes.job_records import job_from_record, read_record
 
 VERA = {"label": "VeRA", "settings": {"type": "vera", "r": 4, "target_modules": ["q_proj"]}}
 OTHER_VERA = {"label": "VeRA", "settings": {"type": "vera", "r": 4, "projection_prng_key": 7}}
@@ -103,6 +105,20 @@ def test_a_model_that_cannot_be_is_refused_with_the_study(model, message):
 )
 def test_a_model_that_can_be_is_taken(model):
     assert finetune_job(study_of(model), "m", "los").model == "m"
+
+
+def test_a_clinical_adapter_trained_further_keeps_the_rates_of_lora_plus():
+    plus = {"label": "L", "settings": {"type": "lora", "r": 4, "loraplus_lr_ratio": 8}}
+    model = {"label": "m", "base": "tiny-llama", "clinical": "tiny-plus", "clinical_mode": "trainable"}
+    study = study_with(
+        methods={"plus": plus},
+        adapters={"tiny-plus": {"base": "tiny-llama", "method": "plus"}},
+        models={"m": model, "f": model | {"clinical_mode": "frozen"}, "o": model | {"clinical": "tiny-llama-lora"}},
+    )
+    jobs = {name: finetune_job(study, name, "los") for name in "mfo"}
+    assert job_from_record(FinetuneJob, read_record(jobs["m"])).clinical_method.rate_factor("lora_B", 2) == 8
+    assert jobs["f"].clinical_method is jobs["o"].clinical_method is None
+    assert "clinical_method" not in read_record(jobs["o"])
 
 
 def test_a_base_in_four_bits_refuses_methods_that_are_not_proven_on_it():
