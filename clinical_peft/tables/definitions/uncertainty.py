@@ -176,6 +176,13 @@ def _caption(results: StudyResults, _: Sequence[Record]) -> str:
     )
 
 
+def _tested(results: StudyResults) -> str:
+    """What else the CSV file holds of the pairs."""
+    return (
+        ", and DeLong's test on binary tasks" if any(row["delong"] for row in results.comparison["differences"]) else ""
+    )
+
+
 TABLE = StudyTable(
     name="uncertainty",
     place=1,
@@ -184,15 +191,14 @@ TABLE = StudyTable(
     columns=columns,
     rows=_rows,
     caption=_caption,
-    notes=lambda *_: (
+    notes=lambda results, _: (
         "Bold: significantly above every other model of its comparison. =: the highest, and those that do not "
         f"differ from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
         "tasks of a comparison, of the variance over paired resamples of patients and, where there are several, "
         "that over seeds, for which the models of a task are pooled. The macro average is tested beside its parts. "
         "Intervals over patients are percentiles of resamples; those over patients and seeds are Student's, "
         "about the mean over seeds. "
-        "The CSV file holds every model and every pair with all intervals, BCa among them, and DeLong's test on "
-        "binary tasks.",
+        f"The CSV file holds every model and every pair with all intervals, BCa among them{_tested(results)}.",
     ),
     layout=_layout,
     text_columns=3,
