@@ -10,7 +10,7 @@ from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, 
 from clinical_peft.config.defaults import BUILT_IN, finetuning_defaults, pretraining_defaults
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
-from clinical_peft.config.sections import ScratchSource
+from clinical_peft.config.sections import Model, ScratchSource
 from clinical_peft.config.selected_adapters import adapters_in_use as adapters_in_use
 from clinical_peft.config.selected_adapters import selected_adapters
 from clinical_peft.config.study import Study, parse_study
@@ -94,6 +94,7 @@ def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
         switches=_training_switches(study, model),
         task_type=study.own_tasks[task].type if task in study.own_tasks else None,
         train_size=size_of(model),
+        clinical_method=_method_trained_further(study, entry),
     )
 
 
@@ -155,6 +156,14 @@ def _task_method(study: Study, name: str | None, task: str) -> Method | None:
     settings = study.methods[name].settings
     layers = {f"methods.{name}.settings": asdict(settings), place: study.tasks[task].task_adapter}
     return resolve(type(settings), place, layers)
+
+
+def _method_trained_further(study: Study, model: Model) -> Method | None:
+    """Method of a clinical adapter that is trained on a task with several learning rates; None for one rate."""
+    if model.clinical is None or model.clinical_mode != "trainable" or study.adapters[model.clinical].path is not None:
+        return None
+    method = study.method_of(model.clinical).settings
+    return method if method.has_several_rates else None
 
 
 def _training_switches(study: Study, name: str) -> dict[str, bool]:

@@ -300,7 +300,27 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     try:
         return Study.model_validate(dict(config))
     except ValidationError as error:
-        raise ConfigError("config: " + "; ".join(describe_problem(problem) for problem in error.errors())) from None
+        raise ConfigError(
+            "config: " + "; ".join(describe_problem(_without_tags(problem, config)) for problem in error.errors())
+        ) from None
+
+
+def _without_tags(problem: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop from a problem's place what pydantic puts among the keys: types of methods, kinds of bases, alternatives."""
+    written: Any = config
+    keys = []
+    for part in problem["loc"]:
+        if isinstance(written, Mapping):
+            tags = (written.get("type"), written.get("kind"))
+            if part not in written and (part in tags or str(part).startswith(OPENING)):
+                continue
+            written = written.get(part)
+        elif isinstance(written, list) and isinstance(part, int) and part < len(written):
+            written = written[part]
+        else:
+            continue
+        keys.append(part)
+    return {**problem, "loc": tuple(keys)}
 
 
 def renamed_keys(written: Mapping[str, Any]) -> Iterator[str]:
@@ -322,8 +342,7 @@ def describe_problem(problem: Any, *where: str) -> str:
         problem: One of a validation error's `errors()`.
         *where: Keys above those that pydantic knows.
     """
-    parts = [str(part) for part in (*where, *problem["loc"])]
-    place = ".".join(part for part in parts if not part.startswith(OPENING))
+    place = ".".join(str(part) for part in (*where, *problem["loc"]))
     error = problem.get("ctx", {}).get("error")
     if isinstance(error, SettingError):
         return f"{place}.{error.key}: {error}"
@@ -331,11 +350,13 @@ def describe_problem(problem: Any, *where: str) -> str:
         return f"unknown key {place}; remove it or correct its spelling"
     if problem["type"] in ("missing", "missing_keyword_only_argument"):
         return f"missing key {place}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ").replace("a valid tuple", "a valid list")
     if problem["type"] == "union_tag_invalid":
         context = problem["ctx"]
         key, known = context["discriminator"].strip("'"), context["expected_tags"].replace("'", "")
         return f"{place}.{key}: expected one of {known} (found {context['tag']!r})"
+    if problem["type"] == "union_tag_not_found":
+        return f"missing key {place}.{problem['ctx']['discriminator'].strip(chr(39))}"
     found = problem["input"]
     quoted = isinstance(found, int | float | bool) or found is None or (isinstance(found, str) and is_printable(found))
     shown = f" (found {found!r})" if quoted else ""

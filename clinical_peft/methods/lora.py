@@ -173,6 +173,11 @@ class Lora(Method):
         """The method without initial values that need the base's weights."""
         return replace(self, init_lora_weights=True) if self.takes_part_of_base else self
 
+    @property
+    def has_several_rates(self) -> bool:
+        """Whether the learning rate of B is another one than that of A (LoRA+)."""
+        return self.loraplus_lr_ratio is not None
+
     def rate_factor(self, name: str, dimensions: int) -> float:
         """Return the factor of a tensor's learning rate: that of LoRA+ for B, and for vectors as PEFT has it."""
         is_faster = "lora_" in name and ("lora_B" in name or dimensions == 1)

@@ -203,6 +203,11 @@ class Method:
         defaults = {field.name: _default_of(field) for field in fields(self) if field.name in self.optional}
         return {key: value for key, value in record.items() if key not in defaults or value != defaults[key]}
 
+    @property
+    def has_several_rates(self) -> bool:
+        """Whether `rate_factor` tells tensors apart."""
+        return False
+
     def rate_factor(self, name: str, dimensions: int) -> float:
         """Return the factor of the learning rate of one of the method's tensors.
 

@@ -102,7 +102,7 @@ def _calibration_of(
         # Recalibrated scores need a threshold of their own.
         for name, recalibrate in maps.items():
             both = {"validation": recalibrate(validation), "test": versions[name]}
-            versions[name] = with_cutoff(both)["test"]
+            versions[name] = with_cutoff(both, metric)["test"]
     is_sized = not has_hidden(run.n["test"])
     # The isotonic map sends all scores to one where validation has no positives.
     empty = ("isotonic",) if is_nearly_empty(validation) else ()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from clinical_peft.metrics.predictions import Predictions
-from clinical_peft.models.decisions import best_cutoff, predicted
+from clinical_peft.models.decisions import DecideBy, best_cutoff, predicted
 
 
 def decide(data: Predictions, cutoff: float | None) -> np.ndarray:
@@ -11,9 +11,9 @@ def decide(data: Predictions, cutoff: float | None) -> np.ndarray:
     return predicted(data.log_odds, data.type, cutoff)
 
 
-def choose_cutoff(data: Predictions) -> float | None:
-    """The decision threshold with the highest F1 on a validation split; see `clinical_peft.models.decisions`."""
-    return best_cutoff(data.log_odds, data.target, data.type)
+def choose_cutoff(data: Predictions, by: DecideBy = "f1") -> float | None:
+    """The best decision threshold on a validation split; see `clinical_peft.models.decisions.best_cutoff`."""
+    return best_cutoff(data.log_odds, data.target, data.type, by=by)
 
 
 def log_odds_of(probability: float) -> float:

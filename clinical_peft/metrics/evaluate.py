@@ -82,7 +82,8 @@ def evaluate(
             `clinical_peft.disclosure.ablations.hidden_counts`; they are among the hidden splits.
         patients_apart: As for `clinical_peft.metrics.predictions.read_predictions`.
         level: Coverage of `intervals`; 99 % intervals are always stored as well.
-        threshold: Fixed decision threshold for F1 (the paper: 0.5), or None to choose it on the validation split.
+        threshold: Fixed decision threshold (the paper: 0.5), or None to choose it on the validation split, as `metric`
+            does.
         metric: The metric by which the study compares models; one that not every study has is added for it.
 
     Returns:
@@ -100,7 +101,7 @@ def evaluate(
     test = splits["test"]
     frequency = _check_and_count(splits, cohort, predictions) if cohort else None
     bands = None if frequency is None else frequency_bands(frequency)
-    cutoff = choose_cutoff(splits["validation"]) if threshold is None else log_odds_of(threshold)
+    cutoff = choose_cutoff(splits["validation"], metric.decide_by) if threshold is None else log_odds_of(threshold)
     scored = metrics_of(kind, len(space), has_bands=bands is not None, compared=metric)
     metrics = {
         name: _finite(compute_metrics(scored, split, cutoff=cutoff, bands=bands)) for name, split in splits.items()

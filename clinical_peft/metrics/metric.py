@@ -13,6 +13,7 @@ from clinical_peft.metrics.areas import ByClass
 from clinical_peft.metrics.delong import Placements
 from clinical_peft.metrics.predictions import Predictions
 from clinical_peft.metrics.weighted import WeightedPredictions
+from clinical_peft.models.decisions import DecideBy
 from clinical_peft.tasks import Task, TaskType
 
 Compute = Callable[[WeightedPredictions], np.ndarray]
@@ -44,6 +45,7 @@ class Metric:
         band: Band of training frequency over whose labels it is a mean, or None.
         is_default: Whether every study has it; any other metric stands only where it is the compared one.
         judges_decisions: Whether it asks if decisions are right, so that it depends on a threshold.
+        decide_by: What the threshold of a binary task is chosen by on validation where the study compares by it.
         by_class: What it is the mean of, of the classes that are true in a mask of shape (K,): values by class, or by
             pair of classes, that the rows define; None for a metric of all classes together.
         placements: Contribution of each row of a binary task, for a metric whose variance DeLong's method gives;
@@ -67,6 +69,7 @@ class Metric:
     band: str | None = None
     is_default: bool = True
     judges_decisions: bool = False
+    decide_by: DecideBy = "f1"
     by_class: ComputeByClass | None = None
     placements: Callable[[Predictions], Placements | None] | None = None
     chance: float | None = None
@@ -77,6 +80,7 @@ class Metric:
             ("direction", (self.direction,), get_args(Direction)),
             ("types", self.types, ALL_TYPES),
             ("when_few", (self.when_few,), get_args(WhenFew)),
+            ("decide_by", (self.decide_by,), get_args(DecideBy)),
         ):
             if unknown := [one for one in found if one not in known]:
                 raise ValueError(f"metric {self.name}: {what}: expected one of {', '.join(known)}, found {unknown[0]}")

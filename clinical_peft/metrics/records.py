@@ -92,7 +92,7 @@ class Bootstrap:
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """Decision threshold of F1.
+    """Decision threshold of accuracy and F1.
 
     Attributes:
         value: As a probability; None where the highest score is predicted.
@@ -179,7 +179,7 @@ class RunMetrics(Record):
         classes: Classes of the label space.
         classes_scored: Classes with positives and negatives, by split.
         labels_outside_classes: Labels of a multilabel task that the label space does not hold, by split.
-        threshold: Decision threshold of F1.
+        threshold: Decision threshold of accuracy and F1.
         calibration_bins: Bins of the expected calibration error.
         recipe: The resolved recipe.
         protocol: What all switches amount to.

@@ -168,18 +168,21 @@ def read_runs(
     check_comparable([run for run, _, _ in found], [place for _, place, _ in found])
     for run, place, path in sorted(found, key=lambda item: (item[0].task, item[0].model, item[0].seed)):
         splits = read_scored(run, place, path, files.classes)
-        yield run, with_cutoff(splits, run.threshold) if metric.judges_decisions else splits
+        yield run, with_cutoff(splits, metric, run.threshold) if metric.judges_decisions else splits
 
 
-def with_cutoff(splits: Mapping[str, Predictions], threshold: Threshold | None = None) -> dict[str, Predictions]:
+def with_cutoff(
+    splits: Mapping[str, Predictions], metric: Metric, threshold: Threshold | None = None
+) -> dict[str, Predictions]:
     """Give predictions the threshold that decides.
 
     Args:
         splits: Predictions of `validation`, on which a threshold is chosen, and of other splits.
+        metric: The compared metric, which chooses it.
         threshold: That of their run, which may be fixed; None to choose one.
     """
     if threshold is not None and threshold.chosen_on == "fixed" and threshold.value is not None:
         cutoff: float | None = log_odds_of(threshold.value)
     else:
-        cutoff = choose_cutoff(splits["validation"])
+        cutoff = choose_cutoff(splits["validation"], metric.decide_by)
     return {name: replace(split, cutoff=cutoff) for name, split in splits.items()}

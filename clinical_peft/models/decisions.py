@@ -1,13 +1,18 @@
-"""From log-odds to decisions: the threshold with the highest F1 on validation, and what is predicted at it.
+"""From log-odds to decisions: the threshold that is best on validation, and what is predicted at it.
 
 Rows are ranked, and decided on, by log-odds (`clinical_peft.models.scores`), so that no two scores tie because both
 round to 1.
 """
 
+from typing import Literal
+
 import numpy as np
 
 from clinical_peft.models.scores import log_sigmoid
 from clinical_peft.tasks import TaskType
+
+DecideBy = Literal["f1", "accuracy"]
+"""What a decision threshold is chosen by."""
 
 EVEN = 0.0
 """Log-odds of a probability of one half."""
@@ -39,24 +44,33 @@ def f1(hits: np.ndarray, errors: np.ndarray) -> np.ndarray:
     return np.asarray(2 * hits / np.where(denominator > 0, denominator, 1.0))
 
 
-def best_cutoff(log_odds: np.ndarray, target: np.ndarray, kind: TaskType) -> float | None:
-    """The decision threshold with the highest F1 on the given (validation) rows, in log-odds.
+def best_cutoff(log_odds: np.ndarray, target: np.ndarray, kind: TaskType, *, by: DecideBy = "f1") -> float | None:
+    """The best decision threshold on the given (validation) rows, in log-odds.
 
-    Binary: highest macro F1. Multilabel: one threshold for all classes, highest micro F1, since many classes are too
-    rare for one of their own. Among equals the highest threshold wins. It lies midway between two scores.
+    Binary, by F1: highest macro F1. Binary, by accuracy: the most decisions that are right. Multilabel, which has no
+    accuracy: one threshold for all classes, highest micro F1, since many classes are too rare for one of their own.
 
     Args:
         log_odds: Log-odds of shape (N, K).
         target: True where a row belongs to a class, bool of shape (N, K).
         kind: Type of the task.
+        by: What is best.
 
     Returns:
-        The threshold; `EVEN` when no row is positive; None for a multiclass task, which takes the highest score.
+        The threshold, midway between two scores. Among equals the highest wins by F1, the nearest to `EVEN` by
+        accuracy, `EVEN` itself if it is one of them. `EVEN` by F1 when no row is positive; None for a multiclass task,
+        which takes the highest score.
     """
     if kind == "multiclass":
         return None
+    if kind == "binary" and by == "accuracy":
+        return _most_accurate_cutoff(log_odds[:, 1], target[:, 1])
     columns = slice(1, 2) if kind == "binary" else slice(None)
-    scores, positive = log_odds[:, columns].ravel(), target[:, columns].ravel()
+    return _cutoff_of_highest_f1(log_odds[:, columns].ravel(), target[:, columns].ravel(), kind)
+
+
+def _cutoff_of_highest_f1(scores: np.ndarray, positive: np.ndarray, kind: TaskType) -> float:
+    """The threshold of `best_cutoff` by F1, of the decisions of all classes: log-odds and truth of shape (D,)."""
     if not positive.any():
         return EVEN
     order = np.argsort(-scores, kind="stable")
@@ -71,6 +85,25 @@ def best_cutoff(log_odds: np.ndarray, target: np.ndarray, kind: TaskType) -> flo
     best = int(quality.argmax())
     lowest = scores[order][ends]
     return float(lowest[best]) if best == len(ends) - 1 else midway(float(lowest[best]), float(lowest[best + 1]))
+
+
+def _most_accurate_cutoff(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The threshold of `best_cutoff` by accuracy: log-odds and truth of shape (N,).
+
+    Place i of P distinct scores stands for the thresholds above the score before and up to the score there; place 0
+    predicts the class for every row, place P for none.
+    """
+    distinct = np.unique(scores)
+    found, missed = np.sort(scores[positive]), np.sort(scores[~positive])
+    hits = len(found) - np.searchsorted(found, distinct) + np.searchsorted(missed, distinct)
+    right = np.append(hits, len(missed))
+    best = np.flatnonzero(right == right.max())
+    even = int(np.searchsorted(distinct, EVEN))
+    if even in best:
+        return EVEN
+    bounds = np.concatenate(([-np.inf], distinct, [np.inf]))
+    nearest = [*best[best < even][-1:], *best[best > even][:1]]
+    return min((midway(float(bounds[at + 1]), float(bounds[at])) for at in nearest), key=abs)
 
 
 def midway(high: float, low: float) -> float:

@@ -296,6 +296,8 @@ class FinetuneJob:
             job reads (`clinical_peft.recipes.job_records.reads_switch`).
         task_type: Type of a task that the study defines; None for a built-in one, which says it itself.
         train_size: Rows of the training split to train on; None, which no record holds, for all.
+        clinical_method: Method of a clinical adapter that is trained further with several learning rates; None, which
+            no record holds, for one rate.
     """
 
     model: str
@@ -309,6 +311,7 @@ class FinetuneJob:
     switches: dict[str, bool]
     task_type: TaskType | None = None
     train_size: int | None = None
+    clinical_method: AnyMethod | None = None
 
     @property
     def described_task(self) -> Task:

@@ -17,13 +17,13 @@ from clinical_peft.recipes.variants import variant_of
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
 # Fields that a record holds where they are set, so that records of jobs without them stay as they were.
-ONLY_WHERE_SET = ("task_type", "train_size")
+ONLY_WHERE_SET = ("task_type", "train_size", "clinical_method")
 
 
 def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
     record: dict[str, Any] = json.loads(json.dumps(asdict(job)))
-    for name in ("method", "task_method"):
+    for name in ("method", "task_method", "clinical_method"):
         method = getattr(job, name, None)
         if method is not None:
             record[name] = method.record()

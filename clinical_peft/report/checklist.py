@@ -214,7 +214,7 @@ def _fairness(facts: RunFacts) -> str | None:
 
 
 def _output(facts: RunFacts) -> str:
-    return "A probability per class; thresholds of F1 chosen on validation, in <study>/metrics (threshold)."
+    return "A probability per class; decision thresholds chosen on validation, in <study>/metrics (threshold)."
 
 
 def _differences(facts: RunFacts) -> str:

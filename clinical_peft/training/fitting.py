@@ -18,7 +18,7 @@ from clinical_peft.models.scores import link_of, log_odds
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe
 from clinical_peft.recipes.families import Family
 from clinical_peft.recipes.job_records import has_switch_on
-from clinical_peft.recipes.variants import TASK
+from clinical_peft.recipes.variants import CLINICAL, TASK
 from clinical_peft.runtime.signals import StopRequest
 from clinical_peft.training.batching import Rows, row_batches
 from clinical_peft.training.features import Features, KeptFeatures, read_forward
@@ -73,18 +73,20 @@ def task_objective(job: FinetuneJob, data: TaskData) -> Objective:
 
 
 def head_and_adapter_groups(
-    classifier: Trainable, recipe: FinetuneRecipe, method: Method | None = None
+    classifier: Trainable, recipe: FinetuneRecipe, *methods: tuple[str, Method | None]
 ) -> list[dict[str, object]]:
     """Sort the trained parameters into AdamW groups: the head with its own learning rate, then everything else.
 
     Args:
         classifier: What is trained.
         recipe: Learning rates and weight decay.
-        method: Method of the task adapter, whose tensors may have several learning rates; None without one.
+        methods: Names of adapters in the network, with their methods, whose tensors may have several learning rates;
+            None where an adapter has one rate, or the network lacks it.
     """
 
     def rate_factor(name: str, dimensions: int) -> float:
-        return 1.0 if method is None or f".{TASK}." not in name else method.rate_factor(name, dimensions)
+        found = (method for adapter, method in methods if method is not None and f".{adapter}." in name)
+        return next((method.rate_factor(name, dimensions) for method in found), 1.0)
 
     prefix = f"{find_pooling(classifier.family).head}."
     head: list[tuple[str, nn.Parameter]] = []
@@ -168,7 +170,9 @@ class Fit(TrainingLoop[FitState]):
         super().__init__(
             run,
             parameters=classifier.trained_parameters(),
-            groups=head_and_adapter_groups(classifier, recipe, job.task_method),
+            groups=head_and_adapter_groups(
+                classifier, recipe, (TASK, job.task_method), (CLINICAL, job.clinical_method)
+            ),
             updates=[self.train_rows[batch] for batches in epochs for batch in batches],
             evaluation_steps={(epoch + 1) * self.steps_per_epoch for epoch in range(recipe.epochs)},
             micro_batch=MicroBatch(recipe.micro_batch_size, unit="notes", title=run.title),

@@ -2,14 +2,14 @@
 
 Training runs on nodes that hold little besides PyTorch, so they are computed here with numpy; the evaluation of
 finished predictions, with intervals and further metrics, is `clinical_peft.metrics`. Decisions are made at the
-threshold with the highest F1 on the same split, as they are on test.
+threshold that is best by F1, or by accuracy for accuracy, on the same split, as they are on test.
 """
 
 import math
 
 import numpy as np
 
-from clinical_peft.models.decisions import best_cutoff, f1, predicted
+from clinical_peft.models.decisions import DecideBy, best_cutoff, f1, predicted
 from clinical_peft.recipes import CompareBy
 from clinical_peft.tasks import TaskType
 
@@ -35,7 +35,8 @@ def selection_value(metric: CompareBy, scores: np.ndarray, targets: np.ndarray, 
         by_column = column_auroc(scores, target) if metric == "auroc" else column_auprc(scores, target)
         by_column = by_column[1:] if kind == "binary" else by_column
         return _mean(by_column[~np.isnan(by_column)])
-    chosen = predicted(scores, kind, best_cutoff(scores, target, kind))
+    by: DecideBy = "accuracy" if metric == "accuracy" else "f1"
+    chosen = predicted(scores, kind, best_cutoff(scores, target, kind, by=by))
     if metric == "accuracy":
         return _mean((chosen & target).any(axis=1))
     by_class = f1((chosen & target).sum(axis=0).astype(np.float64), (chosen ^ target).sum(axis=0).astype(np.float64))

@@ -218,26 +218,43 @@ def _name_file(message: str, config: Mapping[str, Any], paths: Sequence[Path], g
         if _sets(read_study_file(path), config, keys):
             return f"{path}: {message.removeprefix('config: ')}"
     if given and keys and _sets(config, config, keys) and not _sets(given, config, keys):
-        return f"{message} ({keys[0]} is inherited from {DEFAULT}; set extends: none, or override it)"
+        return f"{message} ({_inherited(given, keys)})"
     return message
 
 
-def _sets(written: Any, whole: Any, keys: Sequence[str], *, below: bool = False) -> bool:
+def _inherited(given: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Say that a value is inherited, and what to do about it.
+
+    Args:
+        given: What the user's files and the command line say together.
+        keys: The value's keys. Names may hold dots.
+    """
+    section, place = given.get(keys[0]), ".".join(keys[1:])
+    entries = section if isinstance(section, Mapping) else {}
+    for name in entries:
+        if place.startswith(f"{name}."):
+            return (
+                f"{keys[0]}.{name} keeps what {DEFAULT} sets in the entry of that name; give yours another name, or "
+                "set extends: none"
+            )
+    return f"{keys[0]} is inherited from {DEFAULT}; set extends: none, or override it"
+
+
+def _sets(written: Any, whole: Any, keys: Sequence[str]) -> bool:
     """Whether a file gives a key the value that it has in the whole configuration.
 
     Args:
         written: The file's content, or a part of it.
         whole: The same part of the configuration.
-        keys: The key's parts below it. Names may hold dots, and pydantic puts the kind of a base or a method between.
-        below: Whether this is a part and not the whole file.
+        keys: The key's parts below it. Names may hold dots.
     """
     if not keys or not isinstance(written, Mapping) or not isinstance(whole, Mapping):
         return isinstance(written, Mapping) or written == whole
     for count in range(1, len(keys) + 1):
         name = ".".join(keys[:count])
         if name in written and name in whole:
-            return _sets(written[name], whole[name], keys[count:], below=True)
-    return below and len(keys) > 1 and _sets(written, whole, keys[1:], below=True)
+            return _sets(written[name], whole[name], keys[count:])
+    return False
 
 
 def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ PRECISION_AT = (1, 5, 10)
     when_few="decisions",
     is_default=False,
     judges_decisions=True,
+    decide_by="accuracy",
     place=3,
 )
 def accuracy(weighted: WeightedPredictions) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Every main metric of every model on every task, on the test split."""
 
 from clinical_peft.metrics.metric import Metric
-from clinical_peft.metrics.registry import MAIN_METRICS, METRICS
+from clinical_peft.metrics.registry import METRICS, main_metrics
 from clinical_peft.tables.form import rounded
 from clinical_peft.tables.run_means import (
     interval_fields,
@@ -14,11 +14,6 @@ from clinical_peft.tables.run_means import (
 )
 from clinical_peft.tables.study_column import Column, digits
 from clinical_peft.tables.study_table import StudyTable
-
-
-def main_metrics(compared: Metric) -> tuple[Metric, ...]:
-    """Metrics of the table, in their order: those of every study, and the compared one."""
-    return tuple(metric for metric in METRICS.values() if metric in MAIN_METRICS or metric is compared)
 
 
 def columns(compared: Metric) -> tuple[Column, ...]:
@@ -39,6 +34,11 @@ def columns(compared: Metric) -> tuple[Column, ...]:
     )
 
 
+def _by(compared: Metric) -> str:
+    """What thresholds are chosen by where it is not F1."""
+    return "" if compared.decide_by == "f1" else f" by {compared.decide_by}"
+
+
 TABLE = StudyTable(
     name="metrics",
     place=1,
@@ -56,9 +56,9 @@ TABLE = StudyTable(
         f"Discrimination, classification and error of the probabilities on test, means over seeds{with_level(records)}."
     ),
     notes=lambda results, records: (
-        "Threshold: from which score on F1 counts a class as predicted, chosen on validation (or fixed, as the CSV "
-        "file says); a dash where the class with the highest score is predicted. F1 micro of one label per "
-        f"{results.unit} is accuracy; a multiclass Brier score runs from 0 to 2.",
+        f"Threshold: from which score on a class counts as predicted, chosen on validation{_by(results.metric)} (or "
+        "fixed, as the CSV file says); a dash where the class with the highest score is predicted. F1 micro of one "
+        f"label per {results.unit} is accuracy; a multiclass Brier score runs from 0 to 2.",
         *notes_of_means(results.run_means, records, main_metrics(results.metric), results.tasks),
     ),
     text_columns=2,

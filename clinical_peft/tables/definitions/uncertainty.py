@@ -178,6 +178,13 @@ def _caption(results: StudyResults, _: Sequence[Record]) -> str:
     )
 
 
+def _tested(results: StudyResults) -> str:
+    """What else the CSV file holds of the pairs."""
+    return (
+        ", and DeLong's test on binary tasks" if any(row["delong"] for row in results.comparison["differences"]) else ""
+    )
+
+
 def _notes(results: StudyResults, _: Sequence[Record]) -> tuple[str, ...]:
     has_average = MACRO in task_order(results.tasks)
     return (
@@ -187,8 +194,7 @@ def _notes(results: StudyResults, _: Sequence[Record]) -> tuple[str, ...]:
         f"that over seeds, for which the models of a task are pooled. {AVERAGE if has_average else ''}"
         "Intervals over patients are percentiles of resamples; those over patients and seeds are Student's, "
         "about the mean over seeds. "
-        "The CSV file holds every model and every pair with all intervals, BCa among them, and DeLong's test on "
-        "binary tasks.",
+        f"The CSV file holds every model and every pair with all intervals, BCa among them{_tested(results)}.",
     )
 
 

@@ -9,6 +9,8 @@ from study_fixtures import study_with
 from clinical_peft.config.experiments import finetune_job, pretrain_job
 from clinical_peft.errors import ConfigError
 from clinical_peft.methods import METHODS
+from clinical_peft.recipes import FinetuneJob
+from clinical_peft.recipes.job_records import job_from_record, read_record
 
 VERA = {"label": "VeRA", "settings": {"type": "vera", "r": 4, "target_modules": ["q_proj"]}}
 OTHER_VERA = {"label": "VeRA", "settings": {"type": "vera", "r": 4, "projection_prng_key": 7}}
@@ -52,13 +54,23 @@ def test_a_tasks_settings_may_have_pefts_names():
         ),
         ({"inference_mode": True}, "methods.vera.settings.inference_mode: this field of PEFT is no setting of vera"),
         ({"r": True}, "config: methods.vera.settings.r: expected a number, found true"),
-        ({"r": "many"}, "methods.vera.settings.vera.r: Input should be a valid integer"),
+        ({"r": "many"}, "methods.vera.settings.r: Input should be a valid integer"),
+        (
+            {"target_modules": ["q_proj", 3]},
+            "methods.vera.settings.target_modules.1: Input should be a valid string .found 3.; ",
+        ),
+        ({"target_modules": 3}, "methods.vera.settings.target_modules: Input should be a valid list .found 3.; "),
         ({"type": "boft"}, "methods.vera.settings.type: expected one of lora, adalora, .*, vera, "),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_known_ones(settings, message):
     with pytest.raises(ConfigError, match=message):
         study_of(methods={"vera": VERA | {"settings": VERA["settings"] | settings}})
+
+
+def test_settings_without_a_type_are_refused():
+    with pytest.raises(ConfigError, match=r"config: missing key methods\.new\.settings\.type$"):
+        study_of(methods={"new": {"label": "N", "settings": {"r": 3}}})
 
 
 @pytest.mark.parametrize(
@@ -93,6 +105,20 @@ def test_a_model_that_cannot_be_is_refused_with_the_study(model, message):
 )
 def test_a_model_that_can_be_is_taken(model):
     assert finetune_job(study_of(model), "m", "los").model == "m"
+
+
+def test_a_clinical_adapter_trained_further_keeps_the_rates_of_lora_plus():
+    plus = {"label": "L", "settings": {"type": "lora", "r": 4, "loraplus_lr_ratio": 8}}
+    model = {"label": "m", "base": "tiny-llama", "clinical": "tiny-plus", "clinical_mode": "trainable"}
+    study = study_with(
+        methods={"plus": plus},
+        adapters={"tiny-plus": {"base": "tiny-llama", "method": "plus"}},
+        models={"m": model, "f": model | {"clinical_mode": "frozen"}, "o": model | {"clinical": "tiny-llama-lora"}},
+    )
+    jobs = {name: finetune_job(study, name, "los") for name in "mfo"}
+    assert job_from_record(FinetuneJob, read_record(jobs["m"])).clinical_method.rate_factor("lora_B", 2) == 8
+    assert jobs["f"].clinical_method is jobs["o"].clinical_method is None
+    assert "clinical_method" not in read_record(jobs["o"])
 
 
 def test_a_base_in_four_bits_refuses_methods_that_are_not_proven_on_it():

@@ -176,6 +176,21 @@ def test_recalibrated_scores_get_a_threshold_of_their_own(tmp_path):
     assert found.figures["temperature"]["f1_macro"].value == pytest.approx(stored)
 
 
+def test_accuracy_is_of_the_most_accurate_threshold_on_validation(tmp_path):
+    metrics, _, predictions = scored(tmp_path, "mortality", metric=ACCURACY, signal=0.3, seed=4)
+    stored = json.loads(metrics.read_text())["metrics"]
+    validation = read_predictions(predictions, CLASSES["mortality"], "binary")["validation"]
+    cutoffs = [*np.unique(validation.log_odds[:, 1]).tolist(), np.inf]
+    best = max(compute_metrics([ACCURACY], validation, cutoff=one)["accuracy"][0] for one in cutoffs)
+    assert stored["validation"]["accuracy"] == pytest.approx(best)
+    by_f1 = compute_metrics([ACCURACY], validation, cutoff=choose_cutoff(validation))["accuracy"][0]
+    assert by_f1 < best
+    files = RunFiles([metrics], [predictions], {"mortality": tmp_path / "mortality.classes.json"})
+    (found,) = calibrate(files, metric=ACCURACY, output=tmp_path / "calibration.json", **DRAW).runs
+    for version in ("raw", "temperature"):
+        assert found.figures[version]["accuracy"].value == pytest.approx(stored["test"]["accuracy"])
+
+
 @pytest.mark.parametrize("metric", [ACCURACY, F1], ids=["accuracy", "f1_macro"])
 def test_contamination_is_measured_by_the_compared_metric(metric):
     label = np.random.default_rng(9).integers(0, 3, 400)

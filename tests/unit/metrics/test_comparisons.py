@@ -213,3 +213,13 @@ def test_models_are_compared_by_the_metric_asked_for(study):
     for models in GROUPS.values():
         leader = min((model for model in models if model in values), key=values.get)
         assert marks[leader, "los"] in (BEST, TIED)
+
+
+def test_delongs_test_is_named_only_where_there_is_one(compared):
+    without = [row | {"delong": None} for row in compared["differences"]]
+    notes = [
+        built("uncertainty", comparison=compared | {"differences": rows}, labels=LABELS).notes[0]
+        for rows in (compared["differences"], without)
+    ]
+    assert ["DeLong" in one for one in notes] == [True, False]
+    assert all(one.endswith(".") for one in notes)

@@ -102,10 +102,12 @@ def test_test_tokens_are_never_read(corpus, tmp_path, monkeypatch):
         objective.shards.rows("test")
 
 
-def test_a_trial_finds_what_its_final_training_finds(study, tmp_path):
-    objective = finetune_objective(study, tmp_path)
-    outcome = objective(0, POINT, go_on)
-    job = apply_point(make_job("clinical-frozen+task", epochs=2), POINT)
+@pytest.mark.parametrize("compared", ["auroc", "accuracy", "f1_macro"])
+def test_a_trial_finds_what_its_final_training_finds(study, compared, tmp_path):
+    chosen = make_job("clinical-frozen+task", epochs=2, selection=compared)
+    search = replace(SEARCH, metric=f"validation_{compared}")
+    outcome = finetune_objective(study, tmp_path, chosen, search)(0, POINT, go_on)
+    job = apply_point(chosen, POINT)
     summary = finetune(
         prepare_task(job, TaskInputs(**study)),
         seed=SEARCH.seed,
@@ -114,8 +116,8 @@ def test_a_trial_finds_what_its_final_training_finds(study, tmp_path):
         model_directory=tmp_path / "m",
         log=NullLog(),
     )
-    assert outcome.value == summary["curve"][summary["best_epoch"] - 1]["validation_auroc"]
-    assert outcome.curve == [epoch["validation_auroc"] for epoch in summary["curve"]]
+    assert outcome.value == summary["curve"][summary["best_epoch"] - 1][search.metric]
+    assert outcome.curve == [epoch[search.metric] for epoch in summary["curve"]]
 
 
 def test_a_trial_of_an_adapter_finds_what_its_training_finds(corpus, tmp_path):

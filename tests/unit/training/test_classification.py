@@ -21,6 +21,7 @@ from models_fixtures import (
 from safetensors.torch import load_file
 
 from clinical_peft.files import sha256_file, write_json
+from clinical_peft.methods.lora import Lora
 from clinical_peft.models.classifiers import trained_names
 from clinical_peft.models.pooling import find_pooling
 from clinical_peft.models.saving import load_saved
@@ -208,6 +209,22 @@ def test_head_learning_rate_concerns_the_head_alone(study):
         for name, parameter in classifier.network.named_parameters()
         if name in trained_names(classifier.network, classifier.variant)
     )
+
+
+def test_each_adapter_is_trained_with_the_rates_of_its_method(study):
+    job = make_job("clinical-trainable+task", learning_rate=0.1, head_learning_rate=0.5)
+    classifier = classification.build_classifier(
+        classification.variant_of(job), study["causal"], study["clinical"], classes=2, seed=0
+    )
+    names = {id(parameter): name for name, parameter in classifier.trained_parameters().items()}
+    methods = (("task", Lora(loraplus_lr_ratio=2.0)), ("clinical", Lora(loraplus_lr_ratio=4.0)))
+    for given, expected in ((methods, {"task": 0.2, "clinical": 0.4}), (methods[1:], {"task": 0.1, "clinical": 0.4})):
+        groups = fitting.head_and_adapter_groups(classifier, job.recipe, *given)
+        rates = {names[id(parameter)]: group["lr"] for group in groups for parameter in group["params"]}
+        for name, rate in rates.items():
+            faster = {one: expected[one] for one in expected if f".{one}.weight" in name and "lora_B" in name}
+            other = 0.1 if "lora_A" in name else 0.5
+            assert rate == pytest.approx(sum(faster.values()) if faster else other), name
 
 
 def test_log_holds_steps_and_epochs_and_no_text(study, tmp_path):

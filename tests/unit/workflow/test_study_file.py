@@ -167,7 +167,7 @@ def test_a_file_without_a_study_key_warns_where_results_go(tmp_path):
         ("protocoll: paper\n", "own.yaml: unknown key protocoll"),
         ("adapters: {mine: {base: tiny-llama}}\n", "own.yaml: adapters.mine: expected method, which trains"),
         ("models: {llama+lora: {task_method: rola}}\n", "own.yaml: models.llama+lora.task_method: 'rola' is not among"),
-        ("methods: {lora: {settings: {r: x}}}\n", "own.yaml: methods.lora.settings.lora.r: "),
+        ("methods: {lora: {settings: {r: x}}}\n", "own.yaml: methods.lora.settings.r: "),
         ("matrix: {tasks: []}\ncontamination: disjoint\n", "own.yaml: matrix.tasks: contamination disjoint needs"),
     ],
 )
@@ -247,6 +247,31 @@ def test_an_inherited_value_is_said_to_be_inherited(tmp_path):
     assert str(raised.value).startswith("config: adapters.tiny-llama-lora.base: 'tiny-llama' is no causal language")
     assert str(raised.value).endswith(
         "(adapters is inherited from config/config.yaml; set extends: none, or override it)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            {"methods": {"lora": {"label": "VeRA", "settings": {"type": "vera"}}}},
+            "config: methods.lora.settings.alpha: ",
+        ),
+        (
+            {"bases": {"tiny-llama": {"source": {"kind": "local", "path": "/m"}}}},
+            "config: unknown key bases.tiny-llama.",
+        ),
+    ],
+)
+def test_an_entry_that_keeps_inherited_settings_is_told(content, expected, tmp_path):
+    with pytest.raises(ConfigError) as raised:
+        load_files(CONFIG / "config.yaml", own_file(tmp_path, **content))
+    ((section, entries),) = content.items()
+    (name,) = entries
+    assert str(raised.value).startswith(expected)
+    assert str(raised.value).endswith(
+        f"({section}.{name} keeps what config/config.yaml sets in the entry of that name; give yours another name, or "
+        "set extends: none)"
     )
 
 
