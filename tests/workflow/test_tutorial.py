@@ -1,6 +1,6 @@
 """The tutorial, word by word in a fresh folder: its file of notes, its study, its commands, its messages.
 
-The short run gives the study the sizes of `tiny` and fewer models; the slow one runs the study exactly as it is written.
+The short run gives the study the sizes of `tiny` and fewer models; the slow one runs it exactly as it is written.
 Without real data, reports of the same form are made up.
 """
 
@@ -129,6 +129,7 @@ def test_files_that_the_page_names_exist(short):
         "models/llama+reports/urology/seed0",
         "predictions/tfidf/urology/seed0.parquet",
         "mlflow.db",
+        "cohorts/leakage.json",
         "logs",
     ):
         assert (short / path).exists(), path
