@@ -49,8 +49,12 @@ NOTE_STEPS = {
     ],
 }
 TASK_STEPS = {
-    ("mortality", "paper"): [("telling no death", 43, 41), ("with a survival flag", 43, 41), ("lists", 42, 40)],
-    ("mortality", "corrected"): [("telling no death", 46, 44), ("with a survival flag", 46, 44), ("lists", 45, 43)],
+    ("mortality", "paper"): [("without a stated death", 43, 41), ("with a survival flag", 43, 41), ("lists", 42, 40)],
+    ("mortality", "corrected"): [
+        ("without a stated death", 46, 44),
+        ("with a survival flag", 46, 44),
+        ("lists", 45, 43),
+    ],
     ("los", "paper"): [("discharged alive", 42, 41), ("lists", 41, 40)],
     ("los", "corrected"): [
         ("discharged alive", 41, 40),
@@ -61,8 +65,8 @@ TASK_STEPS = {
     ("diagnoses", "corrected"): [("with a diagnosis code", 48, 46), ("lists", 47, 45), ("codes", 47, 45)],
     ("procedures", "paper"): [("with a procedure code", 50, 48), ("lists", 49, 47), ("codes", 49, 47)],
     ("procedures", "corrected"): [("with a procedure code", 48, 46), ("lists", 47, 45), ("codes", 47, 45)],
-    ("control", "paper"): [("with a coin", 51, 49), ("lists", 50, 48)],
-    ("control", "corrected"): [("with a coin", 50, 48), ("lists", 49, 47)],
+    ("control", "paper"): [("with a control label", 51, 49), ("lists", 50, 48)],
+    ("control", "corrected"): [("with a control label", 50, 48), ("lists", 49, 47)],
 }
 ICU_STEPS = [
     ("rows of ICUSTAYS", 20, 18),
@@ -76,8 +80,8 @@ ICU_STEPS = [
     ("with an admission note", 11, 10),
 ]
 TASK_STEPS |= {
-    ("pmv", "paper"): [("telling no death", 9, 8), ("lists", 8, 7)],
-    ("pmv", "corrected"): [("telling no death", 10, 9), ("lists", 9, 8)],
+    ("pmv", "paper"): [("without a stated death", 9, 8), ("lists", 8, 7)],
+    ("pmv", "corrected"): [("without a stated death", 10, 9), ("lists", 9, 8)],
 }
 STEP_NAMES = {"lists": "of a patient in the split lists", "codes": "labelled by codes of the label space"}
 UNKNOWN = "codes that are not in the label space"
