@@ -1,6 +1,7 @@
 """Every command and snippet of the documentation does what its tag says.
 
-A fenced block's first line names its language and then its tag. `run`: the test runs it, on the tiny study's results.
+A fenced block's first line names its language and then its tag. `run`: a test runs it, on the tiny study's
+results or, of the tutorial, in order (`test_tutorial.py`).
 `dry-run`: its Snakemake commands are dry runs, its make targets are printed. `parse`: arguments parse, Python compiles,
 and YAML is a study whose matrix selects all that it defines. `site`: it depends on a site, and only arguments parse.
 """
@@ -11,11 +12,11 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from fenced_blocks import PAGES, blocks
 from snakemake.cli import get_argument_parser
 from workflow_run import REPOSITORY, dry_runs, workflow_rules
 
@@ -25,30 +26,9 @@ from clinical_peft.workflow.study_file import unused_entries
 
 pytestmark = pytest.mark.workflow
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "config" / "README.md"]
 TAGS = {"sh": ("run", "dry-run", "parse", "site"), "python": ("parse",), "yaml": ("parse",), "text": ("",)}
+TUTORIAL = "docs/tutorial.md"
 STUDY = {"study": "mine", "hub": {"repository": "my-group/clinical-{adapter}"}}
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block."""
-
-    place: str
-    language: str
-    tag: str
-    text: str
-
-
-def blocks() -> list[Block]:
-    found = []
-    for page in PAGES:
-        text = page.read_text()
-        for match in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            language, _, tag = match[1].partition(" ")
-            line = text[: match.start()].count("\n") + 1
-            found.append(Block(f"{page.relative_to(REPOSITORY)}:{line}", language, tag, match[2]))
-    return found
 
 
 BLOCKS = blocks()
@@ -56,6 +36,8 @@ BLOCKS = blocks()
 
 def chosen(*languages: str, tags: tuple[str, ...] = ("run", "dry-run", "parse", "site")):
     found = [block for block in BLOCKS if block.language in languages and block.tag in tags]
+    if tags == ("run",):
+        found = [block for block in found if not block.place.startswith(TUTORIAL)]
     return pytest.mark.parametrize("block", found, ids=[block.place for block in found])
 
 
