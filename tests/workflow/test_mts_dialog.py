@@ -46,15 +46,15 @@ def test_models_are_compared_by_accuracy_on_the_test_file(small):
 
 
 def test_accuracy_is_the_share_of_right_sections(small):
-    table = pq.read_table(small / "predictions" / "tiny" / "section" / "seed0.parquet").to_pylist()
+    table = pq.read_table(small / "predictions" / "tfidf" / "section" / "seed0.parquet").to_pylist()
     test = [row for row in table if row["split"] == "test"]
     right = [row["scores"].index(max(row["scores"])) == row["label"] for row in test]
-    metrics = json.loads((small / "metrics" / "tiny" / "section" / "seed0.json").read_text())
+    metrics = json.loads((small / "metrics" / "tfidf" / "section" / "seed0.json").read_text())
     assert len(right) == 200
     assert metrics["metrics"]["test"]["accuracy"] == pytest.approx(sum(right) / 200)
 
 
 def test_the_one_epoch_trained_the_adapter(small):
     metrics = json.loads((small / "metrics" / "tiny" / "section" / "seed0.json").read_text())
-    assert metrics["job"]["recipe"]["epochs"] == 1
+    assert metrics["recipe"]["recipe"]["epochs"] == 1
     assert (small / "models" / "tiny" / "section" / "seed0" / "task" / "adapter_model.safetensors").is_file()
