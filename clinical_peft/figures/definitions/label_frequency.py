@@ -175,7 +175,7 @@ FIGURE = StudyFigure(
     section="curves",
     needs=("predictions", "classes", "cohorts", "calibration"),
     caption=(
-        "How well single labels are told apart, by how often they stand in the training notes. A point is the mean "
+        "AUROC per label, by how often the label stands in the training notes. A point is the mean "
         "AUROC of a fifth of the labels, from the rarest to the most frequent; dots are the single labels of the "
         "first model that have at least ten training and test {units}. Labels without both kinds of test "
         "{unit} are left out; those of few test {units} scatter by chance. Dashed: chance."

@@ -185,9 +185,9 @@ TABLE = StudyTable(
     rows=_rows,
     caption=_caption,
     notes=lambda *_: (
-        "Bold: significantly above every other model of its comparison. =: the highest, and those that cannot be "
-        f"told apart from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
-        "tasks of a comparison, of the variance over paired resamples of patients and, where there are several, "
+        "Bold: significantly above every other model of its comparison. =: the highest, and those that do not "
+        f"differ significantly from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs "
+        "and tasks of a comparison, of the variance over paired resamples of patients and, where there are several, "
         "that over seeds, for which the models of a task are pooled. The macro average is tested beside its parts. "
         "Intervals over patients are percentiles of resamples; those over patients and seeds are Student's, "
         "about the mean over seeds. "

@@ -61,8 +61,8 @@ TASK_STEPS = {
     ("diagnoses", "corrected"): [("with a diagnosis code", 48, 46), ("lists", 47, 45), ("codes", 47, 45)],
     ("procedures", "paper"): [("with a procedure code", 50, 48), ("lists", 49, 47), ("codes", 49, 47)],
     ("procedures", "corrected"): [("with a procedure code", 48, 46), ("lists", 47, 45), ("codes", 47, 45)],
-    ("control", "paper"): [("with a coin", 51, 49), ("lists", 50, 48)],
-    ("control", "corrected"): [("with a coin", 50, 48), ("lists", 49, 47)],
+    ("control", "paper"): [("with a control label", 51, 49), ("lists", 50, 48)],
+    ("control", "corrected"): [("with a control label", 50, 48), ("lists", 49, 47)],
 }
 ICU_STEPS = [
     ("rows of ICUSTAYS", 20, 18),

@@ -10,6 +10,6 @@ PROFILES = Path(__file__).parents[3] / "profiles"
 
 @pytest.mark.parametrize("name", ["default", "slurm"])
 def test_only_inputs_and_parameters_rerun_a_job(name: str):
-    """A forgotten --use-conda, another prefix or pin (software-env), or an edited script (code) reruns no finished job."""
+    """A forgotten --use-conda, another prefix, another pin or an edited script reruns no finished job."""
     profile = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
     assert set(profile["rerun-triggers"]) == {"mtime", "params", "input"}
