@@ -7,7 +7,6 @@ from script_entry import job
 with job(snakemake.log[0]):
     from clinical_peft.data.cohorts import build_cohort
     from clinical_peft.data.splits import given_splits
-    from clinical_peft.disclosure.counts import shown_counts
     from clinical_peft.runtime.events import JsonlLog
     from clinical_peft.sources import OutcomeFiles, find_source
     from clinical_peft.tasks import task_from_record
@@ -19,7 +18,7 @@ with job(snakemake.log[0]):
     source, folder = find_source(params.source), Path(params.tables)
     files = OutcomeFiles(folder=folder, icd=params.icd, **optional)
     log = JsonlLog(Path(snakemake.output.run_log), kind="cohorts", name=snakemake.wildcards.task, parent="data")
-    attrition = build_cohort(
+    build_cohort(
         task_from_record(params.task),
         admission_notes=Path(given.notes),
         outcomes=source.outcomes(files),
@@ -33,4 +32,3 @@ with job(snakemake.log[0]):
         attrition_output=Path(snakemake.output.attrition),
     )
     log.params({"task": params.task["name"], **params.switches})
-    log.metrics(shown_counts({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]}))

@@ -5,7 +5,6 @@ from pathlib import Path
 from script_entry import job
 
 with job(snakemake.log[0]):
-    from clinical_peft.disclosure.counts import shown_counts
     from clinical_peft.runtime.events import JsonlLog
     from clinical_peft.sources.table.cohort import build_table_cohort
     from clinical_peft.sources.table.spec import table_from_record
@@ -13,7 +12,7 @@ with job(snakemake.log[0]):
 
     params, output = snakemake.params, snakemake.output
     log = JsonlLog(Path(output.run_log), kind="cohorts", name=snakemake.wildcards.task, parent="data")
-    attrition = build_table_cohort(
+    build_table_cohort(
         table_from_record(params.table),
         own_task(params.task),
         Path(snakemake.input.imported),
@@ -23,4 +22,3 @@ with job(snakemake.log[0]):
         drop_stated_outcomes=params.drop_stated_outcomes,
     )
     log.params({"task": params.task["name"]})
-    log.metrics(shown_counts({"admissions": attrition[-1]["rows"], "patients": attrition[-1]["patients"]}))

@@ -6,6 +6,7 @@ from script_entry import job
 
 with job(snakemake.log[0]):
     from clinical_peft.data.hidden_splits import hidden_splits
+    from clinical_peft.disclosure.ablations import hidden_counts
     from clinical_peft.files import read_json, sha256_file
     from clinical_peft.metrics.evaluate import evaluate
     from clinical_peft.metrics.registry import find_metric
@@ -15,11 +16,11 @@ with job(snakemake.log[0]):
     from clinical_peft.tasks import task_from_record, tasks_from_records
 
     recipe = read_json(Path(snakemake.input.recipe))
-    revision = {"git_revision": git_revision(Path(__file__).parent)}
-    cohort = Path(snakemake.input.cohort)
-    digest = sha256_file(cohort)
-    hidden = hidden_splits(list(map(Path, snakemake.input.cohorts)), tasks_from_records(snakemake.params.tasks))
+    cohort, cohorts = Path(snakemake.input.cohort), [Path(path) for path in snakemake.input.cohorts]
+    digest, revision = sha256_file(cohort), git_revision(Path(__file__).parent)
+    hidden = hidden_counts(cohort, cohorts, hidden_splits(cohorts, tasks_from_records(snakemake.params.tasks)))
     for index, seed in enumerate(snakemake.params.seeds):
+        log, scored_log = (Path(paths[index]) for paths in (snakemake.input.run_logs, snakemake.output.run_logs))
         result = evaluate(
             Path(snakemake.input.predictions[index]),
             Path(snakemake.input.classes),
@@ -29,15 +30,14 @@ with job(snakemake.log[0]):
             patients_apart=snakemake.params.patients_apart,
             cohort=cohort,
             cohort_sha256=digest,
-            hidden_splits=hidden.get(cohort.stem, ()),
+            hidden_splits=hidden.splits,
+            hidden_positives=hidden.positives,
             metric=find_metric(snakemake.params.metric),
             seed=seed,
             resamples=snakemake.params.resamples,
             bootstrap_seed=snakemake.params.bootstrap_seed,
             output=Path(snakemake.output.metrics[index]),
             replicates=Path(snakemake.output.replicates[index]),
-            provenance=revision | together([environments_of(read_events(Path(snakemake.input.run_logs[index])))]),
+            provenance=together([environments_of(read_events(log))]) | {"git_revision": revision},
         )
-        write_scored_log(
-            Path(snakemake.input.run_logs[index]), Path(snakemake.output.run_logs[index]), result, cohort=cohort
-        )
+        write_scored_log(log, scored_log, result, cohort=cohort, hidden_splits=hidden.splits)

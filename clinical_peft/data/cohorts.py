@@ -1,10 +1,10 @@
 """Labelled cohorts: admission notes, their labels and their splits."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +18,7 @@ from clinical_peft.data.note_table import ROW_GROUP_ROWS, parquet_writer
 from clinical_peft.data.outcomes import Outcomes
 from clinical_peft.data.splits import assign_splits
 from clinical_peft.data.stated_outcomes import states_outcome
+from clinical_peft.data.texts import Edit, Texts
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.files import write_json
 from clinical_peft.recipes.switches import switch_on
@@ -72,16 +73,16 @@ def build_cohort(
     """
     if pmv_split not in PMV_SPLITS:
         raise ConfigError(f"data.pmv_split: expected one of {', '.join(PMV_SPLITS)}, found {pmv_split}")
-    table = pq.read_table(admission_notes)
-    attrition, notes = Attrition.from_metadata(pq.read_metadata(admission_notes).metadata), table.to_pandas()
+    attrition = Attrition.from_metadata(pq.read_metadata(admission_notes).metadata)
+    texts = Texts(admission_notes, edit=_death_filter(task, switches))
     labels = labels_of(task, LabelRequest(outcomes=outcomes, switches=switches, salt=salt, split=pmv_split))
     if labels.begin_cohort:
         attrition = labels.steps
-    frame = _labelled(task, notes, labels, switches, attrition)
+    frame = _labelled(task, texts, labels, attrition)
 
     if drop_stated_outcomes:
-        states = [states_outcome(task, text) for text in frame["text"]]
-        frame = attrition.record("stating no outcome", frame[~np.array(states)].reset_index(drop=True))
+        silent = [text is not None and not states_outcome(task, text) for text in texts.read(frame)]
+        frame = attrition.record("without a stated outcome", frame[silent].reset_index(drop=True))
     frame["split"] = assign_splits(frame["subject_id"], splits=splits, salt=salt)
     frame = frame[frame["split"].notna()]
     if splits != "hash":
@@ -96,20 +97,19 @@ def build_cohort(
     else:
         classes = _label_space(task, frame, outcomes, switches)
         frame = _in_known_space(task, frame, set(classes), attrition)
-    _write(output, frame, task)
+    _write(output, frame, texts, task)
     write_json(classes_output, classes)
     write_json(attrition_output, attrition.steps)
     return attrition.steps
 
 
-def _labelled(
-    kind: Task, notes: pd.DataFrame, labels: Labels, switches: Mapping[str, bool], attrition: Attrition
-) -> pd.DataFrame:
-    """The notes of the admissions that have a label, with it."""
+def _labelled(kind: Task, texts: Texts, labels: Labels, attrition: Attrition) -> pd.DataFrame:
+    """The notes of the admissions that have a label, with it, without their texts."""
+    notes = texts.others()
     if labels.begin_cohort:
         notes = attrition.record("with an admission note", _label(kind.name, notes, labels.frame))
     if kind.drops_death_statements:
-        notes = attrition.record("telling no death", _drop_death_statements(notes, switches))
+        notes = attrition.record("without a stated death", notes[[text is not None for text in texts.read(notes)]])
     if labels.begin_cohort:
         return notes
     for step, admissions in labels.dropped.items():
@@ -120,10 +120,11 @@ def _labelled(
     return frame
 
 
-def _drop_death_statements(notes: pd.DataFrame, switches: Mapping[str, bool]) -> pd.DataFrame:
-    original = switch_on(switches, "death_phrases_original")
-    texts = pd.Series([without_death_phrases(text, original=original) for text in notes["text"]], index=notes.index)
-    return notes.assign(text=texts)[texts.notna()]
+def _death_filter(kind: Task, switches: Mapping[str, bool]) -> Edit | None:
+    """What takes deaths out of a note of a task whose outcome they tell; None for other tasks."""
+    if not kind.drops_death_statements:
+        return None
+    return partial(without_death_phrases, original=switch_on(switches, "death_phrases_original"))
 
 
 def _label(task: str, notes: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +194,7 @@ def _with_known_codes(task: str, frame: pd.DataFrame, classes: set[str], attriti
     return attrition.record("labelled by codes of the label space", frame, left_out={UNKNOWN_CODES: unknown})
 
 
-def _write(output: Path, frame: pd.DataFrame, kind: Task) -> None:
+def _write(output: Path, frame: pd.DataFrame, texts: Texts, kind: Task) -> None:
     schema = pa.schema(
         [
             ("hadm_id", pa.int64()),
@@ -204,5 +205,6 @@ def _write(output: Path, frame: pd.DataFrame, kind: Task) -> None:
         ]
     )
     with parquet_writer(output, schema) as writer:
-        table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
-        writer.write_table(table, row_group_size=ROW_GROUP_ROWS)  # so that a reader can take a part of them
+        # In row groups, so that a reader can take a part of them.
+        for part in texts.add_to(frame, rows=ROW_GROUP_ROWS):
+            writer.write_table(pa.Table.from_pandas(part[schema.names], schema=schema, preserve_index=False))

@@ -15,9 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clinical_peft.data.patients import distinct_ids, source_of
+from clinical_peft.disclosure.counts import SMALLEST_CELL, few, hidden_in_margin
 from clinical_peft.disclosure.groups import Decision, Members, decide
 from clinical_peft.errors import DataError
 from clinical_peft.tasks import Task
+
+WHOLE = "whole"
+"""Stands for a whole cohort among the names of its splits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +45,8 @@ def hidden_splits(cohorts: Sequence[Path], tasks: Mapping[str, Task]) -> dict[st
         tasks: The study's tasks, by name.
 
     Returns:
-        By task, names of splits.
+        By task, names of splits. Where few have an outcome in all splits together, all of a task's splits and `WHOLE`:
+        the task does not say how many admissions it has at all.
 
     Raises:
         DataError: A file is missing or is no cohort, or is of no task of the study.
@@ -51,17 +56,46 @@ def hidden_splits(cohorts: Sequence[Path], tasks: Mapping[str, Task]) -> dict[st
     decisions: dict[str, Decision] = decide({task: found[task].members for task in together})
     for task in found.keys() - together:
         decisions |= decide({task: found[task].members})
-    return {task: frozenset(decisions[task].groups) - decisions[task].counts for task in found}
+    hidden = {task: frozenset(one.groups) - one.counts for task, one in decisions.items()}
+    for whole, part in _pairs_that_tell_outcomes(found):
+        apart = _splits_apart(found[whole], found[part])
+        alike = [task for task, cohort in found.items() if cohort.members.everyone == found[part].members.everyone]
+        hidden |= {task: hidden[task] | apart for task in alike}
+    return hidden
 
 
 def _related(tasks: Mapping[str, Cohort]) -> set[str]:
     """Tasks whose numbers of admissions tell one of outcomes, and those of the same admissions."""
-    found: set[str] = set()
-    for task, other in permutations(tasks, 2):
-        if _differ_by_outcome(tasks[task], tasks[other]):
-            found |= {task, other}
+    found = {task for pair in _pairs_that_tell_outcomes(tasks) for task in pair}
     everyone = [tasks[task].members.everyone for task in found]
     return {task for task, cohort in tasks.items() if cohort.members.everyone in everyone}
+
+
+def _pairs_that_tell_outcomes(tasks: Mapping[str, Cohort]) -> list[tuple[str, str]]:
+    """Tasks and others whose admissions are all of theirs but those with a certain outcome."""
+    return [(whole, part) for whole, part in permutations(tasks, 2) if _differ_by_outcome(tasks[whole], tasks[part])]
+
+
+def _splits_apart(whole: Cohort, part: Cohort) -> frozenset[str]:
+    """Splits that a task hides because another has few admissions with an outcome beside its own.
+
+    Metrics show how many have the outcome in a held-out split where these are not few: such a split covers no other. So
+    all are hidden, and `WHOLE` where those that metrics do not show have few together.
+    """
+    assert whole.labels is not None
+    splits, labels = whole.members.groups, whole.labels
+    beside = ~np.isin(whole.members.admissions, part.members.admissions)
+    outcome = int(np.flatnonzero(np.unique(labels) == labels[beside][0])[0])
+    counts = {
+        split: [int((splits == split)[labels == one].sum()) for one in np.unique(labels)] for split in set(splits)
+    }
+    if not few(cells[outcome] for cells in counts.values()):
+        return frozenset()
+    untold = [
+        cells[outcome] for split, cells in counts.items() if split == "train" or outcome in hidden_in_margin(cells)
+    ]
+    is_untold = sum(untold) < SMALLEST_CELL + len(untold)
+    return frozenset((*map(str, counts), *([WHOLE] if is_untold else [])))
 
 
 def _differ_by_outcome(whole: Cohort, part: Cohort) -> bool:

@@ -25,7 +25,7 @@ Numbers = npt.NDArray[np.int32]
 _Value = TypeVar("_Value", np.int32, np.int64, np.uint64)
 
 _FILTER_BITS_PER_SHINGLE = 64  # of a hundred shingles that no note holds, one or two pass the filter
-_LARGEST_FILTER = 1 << 30  # bits
+_LARGEST_FILTER = 1 << 29  # bits: 64 MiB, which lets one in twelve of foreign shingles pass at 46 million known ones
 # Odd. Multiplied by it, codes that differ in their last bits alone, as those of like shingles do, differ in the first.
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _AT_A_TIME = 1 << 20  # codes, while an index is built: temporary arrays stay small
@@ -52,7 +52,7 @@ class KnownShingles:
             byte, bit = self._slots(codes[start : start + _AT_A_TIME])
             np.bitwise_or.at(self._filter, byte, bit)
         # Mixed codes are spread evenly, so that the first bits of one give its approximate place.
-        bucket_bits = max(1, len(codes).bit_length() - 1)
+        bucket_bits = max(1, len(codes).bit_length() - 2)
         self._bucket_shift = np.uint64(64 - bucket_bits)
         self._buckets = np.empty(1 << bucket_bits, np.int32)
         for start in range(0, len(self._buckets), _AT_A_TIME):

@@ -1,7 +1,7 @@
 """The statistics of the cohorts: the paper's Table 1 and what it leaves out."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinical_peft.data.hash_split import SPLITS
-from clinical_peft.disclosure.counts import shown, shown_margin
+from clinical_peft.data.hidden_splits import WHOLE
+from clinical_peft.disclosure.counts import SMALLEST_CELL, few, hidden_in_margin, shown, shown_margin
 from clinical_peft.errors import DataError
 from clinical_peft.files import read_json
 
 _BATCH_ROWS = 1024
+CLASS_COUNTS = "class_counts"
+"""Key of the admissions of each class by split, in the order of the splits; it is not published."""
 
 
 def dataset_statistics(cohorts: Iterable[Path], tokenizers: Mapping[str, Path] | None = None) -> list[dict[str, Any]]:
@@ -28,7 +31,8 @@ def dataset_statistics(cohorts: Iterable[Path], tokenizers: Mapping[str, Path] |
     Returns:
         For each cohort, in the order given: task, classes (their number), multilabel, the admissions in train,
         validation and test, patients, prevalence (share of label 1; None unless the task is binary),
-        class_shares (by class; None for a multilabel task), mean_cardinality (codes per admission) and
+        class_shares (by class; None for a multilabel task), class_counts (of each split, by class, likewise),
+        mean_cardinality (codes per admission) and
         without_code (admissions with no class of the label space; both None unless the task is multilabel),
         lengths: by ``words`` (between white space) and base (tokens of the bare text), {mean, median, p95,
         longest}; and mean_words.
@@ -53,15 +57,16 @@ def publishable(row: Mapping[str, Any], hidden_splits: Collection[str] = ()) -> 
     admissions = sum(row[split] for split in SPLITS)
     hidden = [place for place, split in enumerate(SPLITS) if split in hidden_splits]
     splits = dict(zip(SPLITS, shown_margin([row[split] for split in SPLITS], hidden), strict=True))
-    shares = row["class_shares"]
+    is_untold = WHOLE in hidden_splits
+    shares = None if is_untold or _tell_hidden_classes(row.get(CLASS_COUNTS) or ()) else row["class_shares"]
     if shares is not None:
         counts = shown_margin([round(share * admissions) for share in shares])
         shares = [None if count is None else share for share, count in zip(shares, counts, strict=True)]
     return {
-        **row,
+        **{name: value for name, value in row.items() if name != CLASS_COUNTS},
         **splits,
-        "admissions": shown(admissions),
-        **{name: shown(row[name]) for name in ("patients", "without_code")},
+        "admissions": None if is_untold else shown(admissions),
+        **{name: None if is_untold else shown(row[name]) for name in ("patients", "without_code")},
         "class_shares": shares,
         "prevalence": None if shares is None or row["prevalence"] is None else shares[1],
     }
@@ -85,11 +90,35 @@ def _describe(path: Path, tokenizers: Mapping[str, Path]) -> dict[str, Any]:
         "patients": pc.count_distinct(table["subject_id"]).as_py(),
         "prevalence": shares[1] if shares is not None and len(classes) == 2 else None,
         "class_shares": shares,
+        CLASS_COUNTS: None if multilabel else _class_counts(table, len(classes)),
         "mean_cardinality": pc.mean(cardinality).as_py() if multilabel else None,
         "without_code": pc.sum(pc.equal(cardinality, 0)).as_py() if multilabel else None,
         "lengths": lengths,
         "mean_words": lengths["words"]["mean"],
     }
+
+
+def _class_counts(table: pa.Table, classes: int) -> list[list[int]]:
+    counts = Counter(zip(table["split"].to_pylist(), table["label"].to_pylist(), strict=True))
+    return [[counts[split, label] for label in range(classes)] for split in SPLITS]
+
+
+def _tell_hidden_classes(counts: Sequence[Sequence[int]]) -> bool:
+    """Whether the cases of a class in all splits, less those that metrics show, are too few to be told.
+
+    Metrics show the held-out splits; where they hide a class, they hide another with it.
+
+    Args:
+        counts: Admissions of each class by split.
+    """
+    if not counts:
+        return False
+    hidden = [set(range(len(counts[0]))), *(hidden_in_margin(cells) for cells in counts[1:])]
+    for label in range(len(counts[0])):
+        cells = [split[label] for split, places in zip(counts, hidden, strict=True) if label in places]
+        if few(cells) and sum(cells) < SMALLEST_CELL + len(cells):
+            return True
+    return False
 
 
 def _shares(labels: list[int], classes: int) -> list[float]:

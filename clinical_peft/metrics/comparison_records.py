@@ -234,7 +234,7 @@ class ProtocolGap(Difference):
         switch: The switch that is on, or `paper` for all.
         task: Name of the task.
         corrected: Mean of the corrected runs.
-        arm: Mean of the ablation.
+        ablation: Mean of the ablation.
         changed: In what the whole cohorts differ.
         p_holm: `p_total` adjusted over all rows.
         significant: Whether that is significant.
@@ -243,10 +243,13 @@ class ProtocolGap(Difference):
     switch: str
     task: str
     corrected: ProtocolMean
-    arm: ProtocolMean
+    ablation: ProtocolMean
     changed: CohortChanges
     p_holm: float | None = None
     significant: bool = False
+
+
+SIDES = ("corrected", "ablation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,8 +276,8 @@ class ProtocolGaps(Record):
     def of(cls, content: Any, place: str | Path = "protocol gaps", metric: str = COMPARED.name) -> Self:
         """Take the record from the content of the file; arguments and errors as for `Comparisons.of`."""
         rows = [
-            row | {side: with_value(row[side], metric) for side in ("corrected", "arm")}
-            for row in content.get("rows", ())
+            row | {side: with_value(row[side], metric) for side in SIDES}
+            for row in map(_by_present_names, content.get("rows", ()))
         ]
         return super().of({**content, "rows": rows, "metric": metric}, place)
 
@@ -282,10 +285,13 @@ class ProtocolGaps(Record):
         """What the file holds."""
         content = super().to_json()
         metric = content.pop("metric")
-        rows = [
-            row | {side: with_metric(row[side], metric) for side in ("corrected", "arm")} for row in content["rows"]
-        ]
+        rows = [row | {side: with_metric(row[side], metric) for side in SIDES} for row in content["rows"]]
         return content | {"rows": rows}
+
+
+def _by_present_names(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as it is written now, also of a file that names the ablation as earlier versions did."""
+    return {"ablation" if name == "arm" else name: value for name, value in row.items()}
 
 
 def with_value(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
@@ -310,7 +316,7 @@ def as_published(row: D, runs: Sequence[RunMetrics], metric: Metric) -> D:
         The same to fewer digits and with `undefined` None where the count of a class is hidden, without intervals where
         the metric of a run has none; to `DIGITS` digits where the number of rows is.
     """
-    few = any(has_hidden(run.positives["test"]) for run in runs)
+    few = any(map(_has_few, runs))
     if few and any(_stands_in_steps(run, metric) for run in runs):
         hidden: dict[str, Any] = dict.fromkeys({field.name for field in fields(row)} & SPREAD)
         return coarsened(replace(row, undefined=None, **hidden))
@@ -320,9 +326,14 @@ def as_published(row: D, runs: Sequence[RunMetrics], metric: Metric) -> D:
     return coarsened(row, DIGITS) if any(has_hidden(run.n["test"]) for run in runs) else row
 
 
+def _has_few(run: RunMetrics) -> bool:
+    """Whether the test split has few of a class; a number that is hidden because it is near another's is not few."""
+    return has_hidden(run.classes_scored["test"])
+
+
 def _stands_in_steps(run: RunMetrics, metric: Metric) -> bool:
     """Whether a run has a share without its interval, whose bounds would reveal a hidden count."""
-    is_share = metric.when_few in ("decisions", "steps") and has_hidden(run.positives["test"])
+    is_share = metric.when_few in ("decisions", "steps") and _has_few(run)
     return is_share and run.intervals["test"].get(metric.name) is None
 
 

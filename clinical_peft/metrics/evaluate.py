@@ -53,6 +53,7 @@ def evaluate(
     provenance: Mapping[str, Any],
     cohort: Path | None = None,
     hidden_splits: Collection[str] = (),
+    hidden_positives: Collection[str] = (),
     patients_apart: bool = True,
     level: float = 0.95,
     threshold: float | None = None,
@@ -77,6 +78,8 @@ def evaluate(
         cohort: The cohort, to check the predictions against and to count labels in training; without it neither.
         hidden_splits: Splits whose number of admissions may not be published beside those of the study's other tasks,
             from `clinical_peft.data.hidden_splits.hidden_splits`.
+        hidden_positives: Splits whose numbers of positives may not be published, from
+            `clinical_peft.disclosure.ablations.hidden_counts`; they are among the hidden splits.
         patients_apart: As for `clinical_peft.metrics.predictions.read_predictions`.
         level: Coverage of `intervals`; 99 % intervals are always stored as well.
         threshold: Fixed decision threshold for F1 (the paper: 0.5), or None to choose it on the validation split.
@@ -154,7 +157,7 @@ def evaluate(
         labels=published_labels(test, frequency) if kind == "multilabel" else None,
         bands=None if bands is None else _described_bands(bands, scored_classes(test.target)),
     )
-    run = publish(run, splits, hidden_splits)
+    run = publish(run, splits, hidden_splits, hidden_positives)
     write_replicates(replicates, scored, (values, left_out), run_key(run))
     write_json(output, run.to_json())
     return run

@@ -100,7 +100,7 @@ def measure_protocol_gaps(
             switch=run.switch,
             task=run.task,
             corrected=_described(pair[0], reference),
-            arm=_without_near_sizes(_described(pair[1], ablation), reference),
+            ablation=_without_near_sizes(_described(pair[1], ablation), reference),
             changed=_published_changes(cohort_changes(reference_files.cohort, run.cohort)),
             **vars(compare_pair(*pair, LEVEL)),
         )

@@ -82,7 +82,12 @@ def is_nearly_empty(split: Predictions) -> bool:
     return rarest is not None and rarest < FEWEST_RANKED
 
 
-def publish(run: RunMetrics, splits: Mapping[str, Predictions], hidden_splits: Collection[str] = ()) -> RunMetrics:
+def publish(
+    run: RunMetrics,
+    splits: Mapping[str, Predictions],
+    hidden_splits: Collection[str] = (),
+    hidden_positives: Collection[str] = (),
+) -> RunMetrics:
     """Return a run without what says more of few admissions than may be said.
 
     Metrics of a split with a hidden count of a class are coarse, with `classes_scored` and `bootstrap.undefined` None;
@@ -93,6 +98,7 @@ def publish(run: RunMetrics, splits: Mapping[str, Predictions], hidden_splits: C
         run: A run with all that was measured; its `positives` are published ones already.
         splits: Its predictions.
         hidden_splits: As for `clinical_peft.metrics.evaluate.evaluate`.
+        hidden_positives: Likewise.
     """
     few = {split for split, counts in run.positives.items() if has_hidden(counts)}
 
@@ -130,12 +136,19 @@ def publish(run: RunMetrics, splits: Mapping[str, Predictions], hidden_splits: C
         variants={version: rounded(part) for version, part in run.variants.items()},
         n=sized(run.n),
         patients=sized(run.patients),
+        positives={
+            split: _hidden(counts) if split in hidden_positives else counts for split, counts in run.positives.items()
+        },
         # Of a class of few, whether it occurs at all is a count, too.
         classes_scored={split: None if split in few else count for split, count in run.classes_scored.items()},
         labels_outside_classes=outside,
         bootstrap=bootstrap,
         threshold=threshold,
     )
+
+
+def _hidden(counts: Positives) -> Positives:
+    return [None] * len(counts) if isinstance(counts, list) else None
 
 
 def _means_of_one_label(run: RunMetrics) -> list[str]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_peft.config.search_spaces import Job, Search, apply_point
 from clinical_peft.config.search_spaces import as_record as record_of
+from clinical_peft.disclosure.counts import coarse
 from clinical_peft.errors import TrainingError
 from clinical_peft.files import atomic_path, read_json, write_json, write_text
+from clinical_peft.recipes import COMPARE_BY
 from clinical_peft.recipes.job_records import job_from_record, read_record
-from clinical_peft.runtime.events import append_metrics
+from clinical_peft.runtime.events import append_metrics, read_events
 
 if TYPE_CHECKING:
     from clinical_peft.search.trials import TrialRecord
@@ -22,6 +24,8 @@ RUN_LOG = "run.jsonl"
 STATES = ("complete", "pruned", "failed")
 COLUMNS = ("number", "state")
 LAST_COLUMNS = ("tokens", "seconds", "reason")
+COMPARED = tuple(f"validation_{metric}" for metric in COMPARE_BY)
+"""Metrics that a search on a task optimises, as run logs name them."""
 
 
 def trial_folder(work: Path, number: int) -> Path:
@@ -45,8 +49,17 @@ def write_worker(records: Sequence["TrialRecord"], *, work: Path, trials: Path, 
             copy = folder / f"trial{record.number}.jsonl"
             shutil.copyfile(trial_folder(work, record.number) / RUN_LOG, copy)
             if record.state == "complete":
-                append_metrics(copy, {"search_value": record.value, "seconds": record.seconds})
+                append_metrics(copy, {"search_value": _as_logged(copy, record.value), "seconds": record.seconds})
     write_json(trials, [asdict(record) for record in records])
+
+
+def _as_logged(run_log: Path, value: float | None) -> float | None:
+    """A trial's value, rounded where its run log rounds metrics of the validation split, which has few of a class."""
+    logged = {
+        found for event in read_events(run_log) for name, found in event.get("metrics", {}).items() if name in COMPARED
+    }
+    is_exact = value in logged or any(found != coarse(found) for found in logged)
+    return value if is_exact or not logged else coarse(value)
 
 
 def choose_best(search: Search, workers: Sequence[Path], *, searched: str, best: Path, table: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The steps of cohorts and corpora as they may be published; see `clinical_peft.disclosure.counts`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from clinical_peft.disclosure.counts import shown_counts, shown_totals
@@ -9,7 +9,9 @@ Step = Mapping[str, Any]
 KINDS = ("rows", "patients")
 
 
-def published_attrition(attrition: Mapping[str, Sequence[Step]]) -> dict[str, list[dict[str, Any]]]:
+def published_attrition(
+    attrition: Mapping[str, Sequence[Step]], untold: Collection[str] = ()
+) -> dict[str, list[dict[str, Any]]]:
     """Hide totals between which a step drops few, and few of what it drops besides.
 
     A step that cohorts share (the same steps before it, with the same counts) is shown for all of them or for none.
@@ -17,6 +19,7 @@ def published_attrition(attrition: Mapping[str, Sequence[Step]]) -> dict[str, li
     Args:
         attrition: By task, the ordered steps of its cohort, each {step, unit, rows, patients} and perhaps left_out or
             joined (the steps of a table).
+        untold: Tasks that hide the size of their cohort, from `untold_cohorts`; they show no total.
 
     Returns:
         The same with rows and patients None where they are hidden.
@@ -27,12 +30,20 @@ def published_attrition(attrition: Mapping[str, Sequence[Step]]) -> dict[str, li
             shown[kind].append(_shown(steps, kind))
     for flags in shown.values():
         _agree(list(attrition.values()), flags)
+        for number, task in enumerate(attrition):
+            if task in untold:
+                flags[number] = [False] * len(flags[number])
     return {
         task: [
             _published(step, {kind: shown[kind][number][place] for kind in KINDS}) for place, step in enumerate(steps)
         ]
         for number, (task, steps) in enumerate(attrition.items())
     }
+
+
+def untold_cohorts(statistics: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Tasks whose cohorts do not say how many admissions they have, from what `describe_cohorts` published."""
+    return {row["task"] for row in statistics if "admissions" in row and row["admissions"] is None}
 
 
 def _shown(steps: Sequence[Step], kind: str) -> list[bool]:

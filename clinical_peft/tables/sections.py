@@ -38,7 +38,7 @@ SECTIONS = {
         Section("tables", "Tables", "Tables", is_fixed=True),
         Section(
             "metrics",
-            "Further figures",
+            "Further metrics",
             "What else the predictions say",
             "Precision and recall, classification and the error of the probabilities; the tasks of many labels by "
             "average and frequency; and the same logits scored as in the original.",

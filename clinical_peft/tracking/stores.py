@@ -24,6 +24,8 @@ _TOKEN = re.compile(
     r"\s*[=:]",
     re.IGNORECASE,
 )
+# A connection string of libpq or ODBC is no address.
+_SETTING = re.compile(r"(?:^|[\s;])(?:password|passwd|pwd|secret|token)\s*=\s*\S", re.IGNORECASE)
 _KEY = re.compile(r"\b(?:hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{30,}|glpat-[\w-]{16,}|dapi[0-9a-f]{32})")
 REMEDIES = {
     "http": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment",
@@ -37,7 +39,7 @@ def holds_credentials(text: str) -> bool:
     """Whether a text is an address with a user's name, a password or a token, or a token itself."""
     # Encoded, a slash of a password does not end the authority; decoded, an encoded @ does.
     plain = unquote(unquote(text))
-    if _KEY.search(plain) or any(_SLOPPY.search(form) for form in (text, plain)):
+    if _KEY.search(plain) or _SETTING.search(plain) or any(_SLOPPY.search(form) for form in (text, plain)):
         return True
     if "://" not in plain:
         return False

@@ -94,7 +94,8 @@ def pool_notes(
         "tokens_per_second": tokens / max(seconds, 1e-9),
         "peak_memory_bytes": peak_memory_bytes(device),
     }
-    log.metrics(counts)
+    # The rows of all cohorts together, less those of the others, are those of a cohort that hides them.
+    log.metrics({name: value for name, value in counts.items() if name != "rows"})
     write_json(record, counts)
     return counts
 

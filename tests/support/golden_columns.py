@@ -77,11 +77,11 @@ COLUMNS = {
         "middle_scored tail_classes tail_scored head_above tail_below undefined protocol cohort_sha256"
     ),
     "protocol_gaps": (
-        "switch concerns task corrected_percent arm_percent difference_percent level low_percent high_percent "
+        "switch concerns task corrected_percent ablation_percent difference_percent level low_percent high_percent "
         "bca_low_percent bca_high_percent total_low_percent total_high_percent standard_error_percent "
         "degrees_of_freedom undefined_resamples p_value p_total p_holm significant corrected_admissions "
-        "arm_admissions corrected_classes arm_classes admissions_joined admissions_left texts_changed "
-        "labels_changed corrected_protocol arm_protocol corrected_cohort_sha256 arm_cohort_sha256"
+        "ablation_admissions corrected_classes ablation_classes admissions_joined admissions_left texts_changed "
+        "labels_changed corrected_protocol ablation_protocol corrected_cohort_sha256 ablation_cohort_sha256"
     ),
     "scoring_variants": (
         "model label task seeds classes classes_scored auroc_corrected_percent auroc_paper_percent "

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.signal import fftconvolve
 
+WHOLE = "whole"
+
 
 @dataclass(frozen=True)
 class Published:
@@ -88,27 +90,32 @@ def _sums(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 class Task:
     """Admissions of a task, and of a binary task its positive ones; `shown` by group, as published.
 
-    The number of admissions is published, that of the positives where neither they nor the negatives are few. `sums`
-    are what is published of some groups together.
+    The number of admissions is published unless `is_total_shown` is False, that of the positives where neither they
+    nor the negatives are few, unless `are_positives_shown` is False. `sums` are what is published of some groups
+    together.
     """
 
     everyone: frozenset[int]
     positive: frozenset[int] | None
     shown: Mapping[str, Published]
     sums: Sequence[tuple[Collection[str], Published]] = ()
+    is_total_shown: bool = True
+    are_positives_shown: bool = True
 
     @property
     def positives(self) -> int | None:
         """The published number of positives."""
         found = 0 if self.positive is None else len(self.positive)
-        return found if min(found, len(self.everyone) - found) >= 10 else None
+        return found if self.are_positives_shown and min(found, len(self.everyone) - found) >= 10 else None
 
 
-def by_admissions(tasks: Mapping[str, Task]) -> dict[tuple[str, str, str], tuple[int, int]]:
+def by_admissions(
+    tasks: Mapping[str, Task], *, with_totals: bool = False
+) -> dict[tuple[str, str, str], tuple[int, int]]:
     """Least and greatest value of every hidden count, by task, group and kind (admissions, positives).
 
-    The unknowns are, by group, the admissions of each kind that the tasks tell apart and that exists; published are
-    the shown counts and the sums over groups.
+    With totals, those that are hidden count as a group `WHOLE`. The unknowns are, by group, the admissions of each
+    kind that the tasks tell apart and that exists; published are the shown counts and the sums over groups.
     """
     groups = sorted({group for task in tasks.values() for group in task.shown})
     ids = frozenset().union(*(task.everyone for task in tasks.values()))
@@ -126,7 +133,7 @@ def by_admissions(tasks: Mapping[str, Task]) -> dict[tuple[str, str, str], tuple
     for number, name in enumerate(names):
         task = tasks[name]
         for count, marks, total in (
-            ("admissions", "np", len(task.everyone)),
+            ("admissions", "np", len(task.everyone) if task.is_total_shown else None),
             ("positives", "p", task.positives),
         ):
             if count == "positives" and task.positive is None:
@@ -135,6 +142,8 @@ def by_admissions(tasks: Mapping[str, Task]) -> dict[tuple[str, str, str], tuple
             if total is not None:
                 rows.append(sum(sums.values()))
                 values.append(total)
+            elif with_totals:
+                wanted[name, WHOLE, count] = sum(sums.values())
             for members, shown in (*(((group,), one) for group, one in task.shown.items()), *task.sums):
                 known, together = getattr(shown, count), sum(sums[group] for group in members)
                 if known is None:

@@ -13,6 +13,8 @@ DATA = ["config", "data", "hospitals", "synthetic", "models", "tokens", "trainin
 RESULTS = ["metrics", "tables", "figures", "report", "workflow"]
 ROOMS = [*FIRST, *DATA, *RESULTS]
 MODULES = sorted(LIBRARY.rglob("*.py"))
+TESTS = Path(__file__).parents[1]
+TEST_MODULES = sorted(TESTS.rglob("*.py"))
 LONGEST = 400
 
 
@@ -95,5 +97,15 @@ def imported_packages(module: Path) -> set[str]:
 
 
 def test_no_module_is_longer_than_a_reader_can_hold():
-    lengths = {str(module.relative_to(LIBRARY)): len(module.read_text().splitlines()) for module in MODULES}
+    modules = [*MODULES, *TEST_MODULES]
+    lengths = {str(module.relative_to(TESTS.parent)): len(module.read_text().splitlines()) for module in modules}
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_what_tests_share_stands_in_support():
+    """Pytest imports a module of tests by itself: one that another imports has its tests and fixtures twice."""
+    names = {module.stem for module in TEST_MODULES if module.stem.startswith("test_")}
+    shared = {
+        str(module.relative_to(TESTS)): found for module in TEST_MODULES if (found := imported_packages(module) & names)
+    }
+    assert shared == {}

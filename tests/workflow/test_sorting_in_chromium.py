@@ -43,7 +43,7 @@ def protocol_gaps():
     judged = {"auroc": 0.7, "n": 100, "classes": 2, "protocol": "corrected", "cohort_sha256": "0" * 64}
     rows = [
         {
-            **{"switch": switch, "task": "los", "corrected": judged, "arm": judged, "difference": effect},
+            **{"switch": switch, "task": "los", "corrected": judged, "ablation": judged, "difference": effect},
             **{"interval": [effect - 0.001, effect + 0.001], "interval_total": [effect - 0.002, effect + 0.002]},
             **{"interval_bca": None, "standard_error": 0.001, "undefined": 0},
             **{"p_value": 0.1, "p_total": 0.1, "p_holm": 0.1, "significant": False, "changed": changed},

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from slurm import SlurmCluster, slurm_cluster, snakemake_command
-from test_tiny_study import TABLES, comparable
+from tiny_tables import TABLES, comparable
 from workflow_run import REPOSITORY, Run
 
 from clinical_peft.runtime.events import read_events

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from tiny_tables import TABLES, comparable
 from workflow_run import REPOSITORY, snakemake
 
 from clinical_peft.tables.registry import find_table
@@ -20,12 +21,6 @@ from clinical_peft.tracking.finished_study import read_study
 
 pytestmark = pytest.mark.workflow
 
-PAPER_TABLES = ["dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines"]
-TABLES = [
-    *PAPER_TABLES,
-    *("cohort_details", "text_lengths", "attrition", "corpora", "uncertainty", "calibration", "subgroups"),
-    *("cost", "metrics", "multilabel_metrics", "scoring_variants"),
-]
 MODELS = ["tfidf", "llama", "llama+clinical-trainable+downstream", "bert+lora"]
 TASKS = ["mortality", "diagnoses"]
 FIGURES = [
@@ -38,14 +33,6 @@ FIGURES = [
 @pytest.fixture(scope="module")
 def study(tiny_run) -> Path:
     return tiny_run.results / "tiny"
-
-
-def comparable(path: Path) -> list[list[str]]:
-    """A table without its measured times, rates, memory and energy."""
-    rows = list(csv.reader(path.read_text().splitlines()))
-    measured = ("_seconds", "_per_second", "peak_memory_gb", "energy_wh")
-    kept = [i for i, name in enumerate(rows[0]) if not name.endswith(measured)]
-    return [[row[i] for i in kept] for row in rows]
 
 
 def test_every_table_in_four_formats(study):

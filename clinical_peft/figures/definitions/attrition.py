@@ -1,7 +1,7 @@
 """The flow from raw rows to cohorts as a drawing."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clinical_peft.figures.study_figure import StudyFigure
 from clinical_peft.figures.style import COLOURS, new_figure
 from clinical_peft.tables.cohort_counts import also_left_out, left_out_between
-from clinical_peft.tables.published_steps import Step, published_attrition
+from clinical_peft.tables.published_steps import Step, published_attrition, untold_cohorts
 from clinical_peft.tables.study_tasks import Tasks, task_label, task_order
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def group_by_trunk(attrition: Mapping[str, Sequence[Step]], tasks: Tasks) -> lis
     return groups
 
 
-def attrition_flow(attrition: Mapping[str, Sequence[Step]], tasks: Tasks, output: Path) -> None:
+def attrition_flow(
+    attrition: Mapping[str, Sequence[Step]], tasks: Tasks, output: Path, untold: Collection[str] = ()
+) -> None:
     """Draw every cohort's steps from top to bottom: a box per step, beside each arrow what the step left out.
 
     Counts that may not be published are left out (`clinical_peft.tables.published_steps`). Cohorts that begin alike
@@ -68,8 +70,10 @@ def attrition_flow(attrition: Mapping[str, Sequence[Step]], tasks: Tasks, output
             joined (the steps of a table).
         tasks: The study's tasks.
         output: SVG file to write.
+        untold: As for `clinical_peft.tables.published_steps.published_attrition`.
     """
-    groups = group_by_trunk(published_attrition({task: steps for task, steps in attrition.items() if steps}), tasks)
+    published = published_attrition({task: steps for task, steps in attrition.items() if steps}, untold)
+    groups = group_by_trunk(published, tasks)
     columns = sum(_width(group) for group in groups)
     rows = max(_rows(steps, len(group.trunk))[-1] + 1 for group in groups for steps in group.branches.values())
     size = (columns * COLUMN + 2 * MARGIN, rows * ROW + 2 * MARGIN)
@@ -200,7 +204,7 @@ FIGURE = StudyFigure(
     name="attrition",
     place=1,
     section="data",
-    needs=("attrition",),
+    needs=("attrition", "statistics"),
     caption=(
         "How each cohort comes from the raw rows, from top to bottom: a box is a step with the rows and patients "
         "that it leaves, the figures beside an arrow are what the step left out. A step that leaves out fewer than "
@@ -208,7 +212,11 @@ FIGURE = StudyFigure(
         "begin alike share a trunk; the shaded boxes are the cohorts."
     ),
     drawings=lambda results: (
-        {"attrition": lambda output: attrition_flow(results.attrition, results.tasks, output)}
+        {
+            "attrition": lambda output: attrition_flow(
+                results.attrition, results.tasks, output, untold_cohorts(results.statistics)
+            )
+        }
         if results.attrition
         else {}
     ),

@@ -175,8 +175,8 @@ FIGURE = StudyFigure(
     section="curves",
     needs=("predictions", "classes", "cohorts", "calibration"),
     caption=(
-        "AUROC per label, by how often the label stands in the training notes. A point is the mean "
-        "AUROC of a fifth of the labels, from the rarest to the most frequent; dots are the single labels of the "
+        "AUROC per label, by how often labels stand in the training notes. A point is the mean "
+        "of a fifth of the labels, from the rarest to the most frequent; dots are the single labels of the "
         "first model that have at least ten training and test {units}. Labels without both kinds of test "
         "{unit} are left out; those of few test {units} scatter by chance. Dashed: chance."
     ),

@@ -38,6 +38,7 @@ def roc_pr(
     bootstrap_seed: int = 0,
     level: float = 0.95,
     links: Links | None = None,
+    is_sized: bool = True,
 ) -> None:
     """ROC and precision-recall curves on the test split, one line per model.
 
@@ -54,14 +55,18 @@ def roc_pr(
         bootstrap_seed: Seed of the study's bootstrap.
         level: Coverage of the bands.
         links: By model and task, as for `clinical_peft.metrics.predictions.read_predictions`.
+        is_sized: Whether the number of test admissions may be published. Points of a curve are shares of positives and
+            of negatives, from which it follows: without it there is none.
     """
     link_of_model = {model: (links or {}).get((model, task.name)) for model in predictions}
     drawn = {model: mean_curves(predictions[model], classes, task, link=link_of_model[model]) for model in predictions}
     curves = {model: curve for model, curve in drawn.items() if curve is not None}
     models = in_order(list(curves), labels)
     with new_figure(output, (7.4, 3.5 + legend_height(models))) as figure:
-        if not models:
-            say(figure, f"No class has both outcomes among the test {unit_of([task])}s.")
+        if not models or not is_sized:
+            unit = unit_of([task])
+            no_curve = f"No class has both outcomes among the test {unit}s."
+            say(figure, no_curve if is_sized else f"A curve would tell the hidden number of test {unit}s.")
             return
         roc, precision = figure.subplots(1, 2)
         for model in _extremes(curves):
@@ -107,6 +112,8 @@ def links_of_runs(results: StudyResults) -> Links:
 
 
 def _drawings(results: StudyResults) -> dict[str, Draw]:
+    unsized = {run["task"] for run in results.metrics if run["n"]["test"] is None}
+
     def draw(task: str) -> Draw:
         return lambda output: roc_pr(
             results.tasks[task],
@@ -117,6 +124,7 @@ def _drawings(results: StudyResults) -> dict[str, Draw]:
             bootstrap_seed=results.bootstrap_seed,
             level=results.comparison["level"],
             links=links_of_runs(results),
+            is_sized=task not in unsized,
         )
 
     return {f"roc_pr_{task}": draw(task) for task, by_model in results.predictions.items() if by_model}
@@ -126,7 +134,7 @@ FIGURE = StudyFigure(
     name="roc_pr",
     place=5,
     section="curves",
-    needs=("predictions", "classes", "comparison", "calibration"),
+    needs=("predictions", "classes", "comparison", "calibration", "metrics"),
     caption=(
         "ROC and precision-recall curves on the test split, averaged over seeds at equal false-positive rate and at "
         "equal recall. Points lie at least ten positives and ten negatives apart, lines between them show no single "

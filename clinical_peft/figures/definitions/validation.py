@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from clinical_peft.disclosure.counts import coarse, few
+from clinical_peft.disclosure.counts import DIGITS, coarse, few
 from clinical_peft.figures.study_figure import Draw, StudyFigure
 from clinical_peft.figures.style import legend_below, legend_height, line_style, marker, new_figure, say
 from clinical_peft.metrics.metric import Metric
@@ -81,7 +81,11 @@ def _drawings(results: StudyResults) -> dict[str, Draw]:
     if not histories:
         return {}
     rare = {task for task in {record["task"] for record in histories} if _has_few(results, task)}
-    shown = [coarse(record) if record["task"] in rare else record for record in histories]
+    unsized = {row["task"] for row in results.statistics if row["validation"] is None}
+    shown = [
+        coarse(record) if record["task"] in rare else coarse(record, DIGITS) if record["task"] in unsized else record
+        for record in histories
+    ]
     models = [record["model"] for record in results.training]
     return {
         f"validation_{results.metric.name}": lambda output: validation_curves(
@@ -120,7 +124,7 @@ FIGURE = StudyFigure(
     name="validation",
     place=4,
     section="curves",
-    needs=("training", "cohorts", "classes"),
+    needs=("training", "cohorts", "classes", "statistics"),
     caption=_caption,
     drawings=_drawings,
     by_metric=True,

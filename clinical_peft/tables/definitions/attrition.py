@@ -12,7 +12,7 @@ from clinical_peft.tables.cohort_counts import (
     signed_count,
 )
 from clinical_peft.tables.form import PAPER, Record, difference
-from clinical_peft.tables.published_steps import Step, published_attrition
+from clinical_peft.tables.published_steps import Step, published_attrition, untold_cohorts
 from clinical_peft.tables.study_column import Column, digits, task_column
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_table import StudyTable
@@ -39,7 +39,7 @@ class Row:
 def _rows(results: StudyResults) -> Iterator[Row]:
     order = task_order(results.tasks)
     attrition = {task: results.attrition[task] for task in sorted(results.attrition, key=order.index)}
-    for task, steps in published_attrition(attrition).items():
+    for task, steps in published_attrition(attrition, untold_cohorts(results.statistics)).items():
         entries = _entries(steps)
         for number, (before, step) in enumerate(entries, start=1):
             published = published_admissions(task) if number == len(entries) else None
@@ -65,7 +65,7 @@ TABLE = StudyTable(
     name="attrition",
     place=1,
     section="data",
-    needs=("attrition",),
+    needs=("attrition", "statistics"),
     columns=(
         task_column(lambda row: row.task),
         Column("protocol", lambda row: row.protocol),

@@ -35,7 +35,9 @@ class Gap:
 
 def _rows(results: StudyResults) -> list[Gap]:
     gaps: Content = results.protocol_gaps or {}
-    return [Gap(row, gaps["level"], results.metric.name) for row in gaps["rows"]]
+    # A file of an earlier version names the ablation otherwise.
+    rows = ({"ablation" if name == "arm" else name: value for name, value in row.items()} for row in gaps["rows"])
+    return [Gap(row, gaps["level"], results.metric.name) for row in rows]
 
 
 def _side(side: str, field: str, key: str) -> Column:
@@ -47,7 +49,7 @@ def _of_side(side: str, title: str) -> Column:
 
 
 def _both(field: str, key: str | None = None) -> Iterator[Column]:
-    return (_side(side, field, key or field) for side in ("corrected", "arm"))
+    return (_side(side, field, key or field) for side in ("corrected", "ablation"))
 
 
 def _changed(field: str) -> Column:
@@ -70,8 +72,8 @@ def _what_changed(record: Record) -> str:
         )
         if record[name]
     ]
-    if record["corrected_classes"] != record["arm_classes"]:
-        changed.append(f"{record['corrected_classes']} → {record['arm_classes']} classes")
+    if record["corrected_classes"] != record["ablation_classes"]:
+        changed.append(f"{record['corrected_classes']} → {record['ablation_classes']} classes")
     if not changed and any(record[name] is None for name in CHANGES):
         changed.append(f"fewer than {SMALLEST_CELL}")
     return ", ".join(changed) or "nothing"
@@ -111,7 +113,7 @@ TABLE = StudyTable(
         Column("concerns", lambda row: row.concern, "Concerns"),
         task_column(lambda row: row.effect["task"]),
         _of_side("corrected", "Corrected"),
-        _of_side("arm", "With it"),
+        _of_side("ablation", "With it"),
         Column(
             "difference_percent",
             lambda row: percent(row.effect["difference"]),
@@ -146,7 +148,7 @@ TABLE = StudyTable(
     ),
     rows=_rows,
     shown=(
-        *("switch", "concerns", "task", "corrected_percent", "arm_percent", "difference_percent", "p_holm"),
+        *("switch", "concerns", "task", "corrected_percent", "ablation_percent", "difference_percent", "p_holm"),
         "texts_changed",
     ),
     caption=_caption,

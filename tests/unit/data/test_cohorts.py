@@ -122,7 +122,7 @@ def test_notes_that_state_their_outcome_are_dropped_when_asked(hospital, tmp_pat
     kept, _, _ = build("los", folder, tmp_path / "kept", CORRECTED)
     left, _, attrition = build("los", folder, tmp_path / "dropped", CORRECTED, drop_stated_outcomes=True)
     assert {row["hadm_id"] for row in kept} - {row["hadm_id"] for row in left} == {1007}
-    assert attrition[-1] == {"step": "stating no outcome", "unit": "admissions", "rows": 29, "patients": 29}
+    assert attrition[-1] == {"step": "without a stated outcome", "unit": "admissions", "rows": 29, "patients": 29}
     mortality, _, _ = build("mortality", folder, tmp_path / "dropped", CORRECTED, drop_stated_outcomes=True)
     assert 1007 in {row["hadm_id"] for row in mortality}
 

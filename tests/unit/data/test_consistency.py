@@ -219,7 +219,7 @@ def test_the_label_file_of_beep_names_members_labels_and_split(tmp_path):
         ("in the label file of BEEP", 8, 6),
         ("in ADMISSIONS", 7, 6),
         ("with an admission note", 6, 5),  # 113 has an addendum alone
-        ("telling no death", 5, 4),  # 134 died
+        ("without a stated death", 5, 4),  # 134 died
         ("of a patient in the split lists", 4, 3),  # 166 is in no list
     ]
 

@@ -49,8 +49,12 @@ NOTE_STEPS = {
     ],
 }
 TASK_STEPS = {
-    ("mortality", "paper"): [("telling no death", 43, 41), ("with a survival flag", 43, 41), ("lists", 42, 40)],
-    ("mortality", "corrected"): [("telling no death", 46, 44), ("with a survival flag", 46, 44), ("lists", 45, 43)],
+    ("mortality", "paper"): [("without a stated death", 43, 41), ("with a survival flag", 43, 41), ("lists", 42, 40)],
+    ("mortality", "corrected"): [
+        ("without a stated death", 46, 44),
+        ("with a survival flag", 46, 44),
+        ("lists", 45, 43),
+    ],
     ("los", "paper"): [("discharged alive", 42, 41), ("lists", 41, 40)],
     ("los", "corrected"): [
         ("discharged alive", 41, 40),
@@ -76,8 +80,8 @@ ICU_STEPS = [
     ("with an admission note", 11, 10),
 ]
 TASK_STEPS |= {
-    ("pmv", "paper"): [("telling no death", 9, 8), ("lists", 8, 7)],
-    ("pmv", "corrected"): [("telling no death", 10, 9), ("lists", 9, 8)],
+    ("pmv", "paper"): [("without a stated death", 9, 8), ("lists", 8, 7)],
+    ("pmv", "corrected"): [("without a stated death", 10, 9), ("lists", 9, 8)],
 }
 STEP_NAMES = {"lists": "of a patient in the split lists", "codes": "labelled by codes of the label space"}
 UNKNOWN = "codes that are not in the label space"

@@ -11,6 +11,7 @@ from clinical_peft.data.hash_split import HELD_OUT_SPLITS
 from clinical_peft.data.held_out import read_held_out
 from clinical_peft.data.leakage import check_leakage
 from clinical_peft.data.note_cleaning import clean_flattened
+from clinical_peft.data.shingle_index import RepeatedNotes
 from clinical_peft.errors import DataError
 from clinical_peft.tasks import TASKS
 
@@ -246,3 +247,13 @@ def test_a_missing_or_foreign_file_is_named(tmp_path, rows, message):
         write_cohort(cohort, rows)
     with pytest.raises(DataError, match=rf"los.parquet: {message}"):
         read_held_out([cohort], REPETITION, flattened=False)
+
+
+def test_a_training_note_of_two_tasks_is_compared_once(tmp_path, monkeypatch):
+    cohorts = [write_cohort(tmp_path / f"{task}.parquet", cohort_rows()) for task in ("mortality", "los")]
+    compared = []
+    find = RepeatedNotes.repeated
+    monkeypatch.setattr(RepeatedNotes, "repeated", lambda self, codes: compared.append(len(codes)) or find(self, codes))
+    settings = {"tasks": TASKS, "forbidden": (), "sources": {}, "with_patients": (), "crossing_allowed": ()}
+    report = check_leakage(cohorts, {}, tmp_path / "leakage.json", **settings, repetition=REPETITION, flattened=False)
+    assert len(compared) == report["tasks"]["los"]["admissions"]["train"] == 12

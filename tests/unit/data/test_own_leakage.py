@@ -9,7 +9,7 @@ import pytest
 from leakage_fixtures import REPETITION, cohort_rows, note_rows, words, write_corpus
 from own_cohorts import TABLE, own_task
 
-from clinical_peft.data.hidden_splits import hidden_splits
+from clinical_peft.data.hidden_splits import WHOLE, hidden_splits
 from clinical_peft.data.leakage import check_leakage
 from clinical_peft.data.note_table import note_schema, parquet_writer
 from clinical_peft.data.patients import with_source
@@ -129,7 +129,8 @@ def test_cohorts_of_two_hospitals_hide_no_difference(tmp_path):
 
     alive = admissions[~dead]
     whole = write("mortality", admissions, dead.astype(int))
-    assert hidden_splits([whole, write("readmitted", alive, alive % 2)], BOTH)["readmitted"]
+    hidden = hidden_splits([whole, write("readmitted", alive, alive % 2)], BOTH)
+    assert hidden == {"mortality": frozenset(), "readmitted": {"train", "validation", "test", WHOLE}}
     apart = hidden_splits([whole, write("readmitted", alive, alive % 2, TABLE)], BOTH)
     assert apart == dict.fromkeys(("mortality", "readmitted"), frozenset())
     with pytest.raises(DataError, match="expected the cohort of one of the tasks los, found another"):

@@ -370,3 +370,8 @@ def test_a_run_log_holds_coarse_metrics_of_few_cases():
         fit.targets = torch.tensor([1] * positives + [0] * (40 - positives))
         fit.__dict__.pop("_has_enough_of_each_class", None)
         assert fit._shareable(figures) == shown
+
+
+@pytest.mark.parametrize("cells", [[50, 40, 30], [11, 12]])
+def test_a_large_hidden_cell_is_covered_by_another(cells):
+    assert len(hidden_in_margin(cells, {0})) == 2

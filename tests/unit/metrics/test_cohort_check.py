@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from evaluation_fixtures import rewrite, run_evaluation
 from simulated_study import CLASSES, simulate_predictions
-from test_evaluate import rewrite, run_evaluation
 
 from clinical_peft.disclosure.counts import shown_margin
 from clinical_peft.errors import DataError

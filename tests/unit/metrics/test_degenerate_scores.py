@@ -19,7 +19,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.figures.drawing import draw_all
 from clinical_peft.metrics.aggregate import aggregate
 from clinical_peft.metrics.calibrate import calibrate
-from clinical_peft.metrics.calibration import reliability_bins
+from clinical_peft.metrics.calibration import log_losses, reliability_bins
 from clinical_peft.metrics.comparisons import Cell, compare_pair
 from clinical_peft.metrics.cutoffs import choose_cutoff
 from clinical_peft.metrics.decisions import alert_burden
@@ -27,13 +27,7 @@ from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.logistic import fit_logistic
 from clinical_peft.metrics.predictions import Predictions, read_predictions
 from clinical_peft.metrics.recalibration import fit_temperature, isotonic_map
-from clinical_peft.metrics.resampling import (
-    bca_interval,
-    holm,
-    paired_difference,
-    percentile_interval,
-    undefined,
-)
+from clinical_peft.metrics.resampling import bca_interval, holm, paired_difference, percentile_interval, undefined
 from clinical_peft.metrics.runs import RunFiles
 from clinical_peft.metrics.subgroup_gaps import compare_subgroups
 from clinical_peft.models.decisions import midway
@@ -393,3 +387,10 @@ def test_log_loss_of_moderate_logits_is_scikit_learns():
     data = of_margins(generator.normal(size=80) * 3, positive)
     expected = log_loss(positive, data.scores[:, 1])
     assert compute_all(data)["log_loss"][0] == pytest.approx(expected)
+
+
+def test_log_loss_of_certain_and_wrong_scores_is_finite():
+    """A probability of exactly 0 has no logarithm; the margin has."""
+    data = of_margins(np.array([800.0, -800.0, 3.0]), np.array([False, True, True]))
+    assert data.scores[0, 0] == 0
+    assert log_losses(data) == pytest.approx([800, 800, np.log1p(np.exp(-3))])

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from evaluation_fixtures import rewrite, run_evaluation
 from scipy.special import softmax
 from simulated_study import CLASSES, simulate_predictions
 from sklearn.metrics import roc_auc_score
@@ -19,14 +20,6 @@ from clinical_peft.metrics.registry import metrics_of
 from clinical_peft.metrics.replicates import read_replicates
 from clinical_peft.metrics.resampling import percentile_interval
 from clinical_peft.tasks import TASKS, find_task
-
-
-def rewrite(path, column, change):
-    """Change one column of a predictions file, given as a list."""
-    table = pq.read_table(path)
-    index = table.schema.get_field_index(column)
-    values = pa.array(change(table.column(column).to_pylist()), table.schema.field(column).type)
-    pq.write_table(table.set_column(index, column, values), path)
 
 
 def set_first(value):
@@ -111,27 +104,6 @@ def test_labels_outside_the_label_space_are_counted_not_scored(tmp_path):
     for name in ("validation", "test"):
         assert (before[name].target == after[name].target).all()
         assert after[name].labels_outside_classes == len(after[name])
-
-
-def run_evaluation(folder, task="mortality", *, model="m", seed=0, signal=1.0, rows=200, resamples=100, **changes):
-    stem = f"{model}-{task}-{seed}"
-    predictions, classes = folder / f"{stem}.parquet", folder / f"{task}.classes.json"
-    simulate_predictions(predictions, task, signal=signal, seed=seed, rows=rows)
-    classes.write_text(json.dumps(CLASSES[task]))
-    settings = {
-        "task": find_task(task),
-        "job": {"model": model, "switches": {"multilabel_softmax": False}},
-        "protocol": "corrected",
-        "cohort_sha256": "ab",
-        "seed": seed,
-        "resamples": resamples,
-        "bootstrap_seed": 0,
-        "provenance": {"versions": {"numpy": "2"}, "git": "f00"},
-        "output": folder / f"{stem}.json",
-        "replicates": folder / f"{stem}.replicates.parquet",
-        **changes,
-    }
-    return evaluate(predictions, classes, **settings).to_json(), settings["output"], settings["replicates"]
 
 
 def test_metrics_file_holds_what_its_documentation_says(tmp_path):

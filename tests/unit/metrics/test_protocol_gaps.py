@@ -10,8 +10,9 @@ import pytest
 from results_fixtures import built
 from simulated_study import CLASSES, LABELS, simulate_predictions
 
+from clinical_peft.disclosure.counts import significant
 from clinical_peft.errors import DataError
-from clinical_peft.metrics.comparison_records import CohortChanges
+from clinical_peft.metrics.comparison_records import CohortChanges, ProtocolGaps
 from clinical_peft.metrics.evaluate import evaluate
 from clinical_peft.metrics.predictions import read_predictions
 from clinical_peft.metrics.protocol_gaps import CORRECTED, AblationRuns, cohort_changes, measure_protocol_gaps
@@ -157,9 +158,27 @@ def test_sizes_of_two_protocols_do_not_tell_few_rows(runs, tmp_path, more, told)
     found = measure_protocol_gaps([corrected, changed], model=MODEL, untouched={}, output=tmp_path / "gaps.json")
     (row,) = found.rows
     assert row.corrected.n == content[0]["n"]["test"] - more
-    assert (row.arm.n, row.arm.patients) == (
+    assert (row.ablation.n, row.ablation.patients) == (
         (content[0]["n"]["test"], content[0]["patients"]["test"]) if told else (None, None)
     )
+
+
+@pytest.mark.parametrize(("field", "digits"), [("positives", 3), ("classes_scored", 2)])
+def test_a_number_that_is_merely_near_rounds_no_further(runs, tmp_path, field, digits):
+    """A hidden number of cases of a split that has enough of each class is hidden because it is near another's."""
+    corrected, ablation = runs[0], runs[2]
+    paths = [tmp_path / path.name for path in ablation.metrics]
+    for path, given in zip(paths, ablation.metrics, strict=True):
+        run = json.loads(given.read_text())
+        run["n"]["test"] = run["patients"]["test"] = run["positives"]["test"] = None
+        run[field]["test"] = None
+        path.write_text(json.dumps(run))
+    found = [
+        measure_protocol_gaps([corrected, one], model=MODEL, untouched={}, output=tmp_path / "gaps.json").rows[0]
+        for one in (ablation, replace(ablation, metrics=tuple(paths)))
+    ]
+    assert found[1].difference == significant(found[0].difference, digits) != found[0].difference
+    assert (found[1].undefined is None) == (digits == 2)
 
 
 def test_runs_that_cannot_be_paired_are_refused(runs, tmp_path):
@@ -201,8 +220,8 @@ def test_the_table_says_what_is_worth_what(gaps):
     assert [record["switch"] for record in table.records] == ["unclipped", "task_adapter_inactive", "paper"]
     assert table.bold == {(1, 5), (2, 5)}
     paper, measured = table.records[2], gaps["rows"][2]
-    assert (paper["corrected_protocol"], paper["arm_protocol"]) == (CORRECTED, "paper")
-    assert (paper["corrected_cohort_sha256"], paper["arm_cohort_sha256"]) == (CORRECTED, "paper")
+    assert (paper["corrected_protocol"], paper["ablation_protocol"]) == (CORRECTED, "paper")
+    assert (paper["corrected_cohort_sha256"], paper["ablation_cohort_sha256"]) == (CORRECTED, "paper")
     for prefix, kind in (("", "interval"), ("bca_", "interval_bca"), ("total_", "interval_total")):
         printed = [paper[f"{prefix}low_percent"], paper[f"{prefix}high_percent"]]
         assert printed == pytest.approx([100 * end for end in measured[kind]], abs=1e-4)
@@ -211,3 +230,11 @@ def test_the_table_says_what_is_worth_what(gaps):
     assert "los_rounded (PROC)" in table.notes[1]
     for form in (to_markdown, to_latex, to_csv):
         assert "paper" in form(table)
+
+
+def test_a_file_by_earlier_names_is_read(gaps):
+    rows = [{"arm" if name == "ablation" else name: value for name, value in row.items()} for row in gaps["rows"]]
+    earlier = gaps | {"rows": rows}
+    assert ProtocolGaps.of(earlier).to_json() == gaps
+    tables = [built("protocol_gaps", protocol_gaps=content, labels=LABELS) for content in (earlier, gaps)]
+    assert tables[0].records == tables[1].records

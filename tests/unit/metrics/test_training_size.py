@@ -188,7 +188,7 @@ def test_a_count_that_a_seed_hides_is_hidden(runs, measure, tmp_path):
 def test_few_positives_in_test_leave_two_digits(runs, measure, tmp_path):
     def with_few(path):
         content = json.loads(path.read_text())
-        content["positives"]["test"] = None
+        content["positives"]["test"] = content["classes_scored"]["test"] = None
         few = tmp_path / "-".join(path.parts[-3:])
         few.write_text(json.dumps(content))
         return few

@@ -17,6 +17,7 @@ from transformers import (
     BertGenerationConfig,
     BertGenerationDecoder,
     BertModel,
+    PreTrainedModel,
     RobertaConfig,
     RobertaForCausalLM,
     RobertaForMaskedLM,
@@ -199,6 +200,28 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
     source = write_checkpoint(tmp_path / "source", build("llama"))
     alter_tensors(source, lambda tensors: tensors["model.embed_tokens.weight"][199, 3].fill_(float("nan")))
     refused(source, tmp_path, r"tensor model\.embed_tokens\.weight holds values that are not finite")
+
+
+def test_finite_weights_that_give_no_finite_logits_are_refused(tmp_path):
+    source = write_checkpoint(tmp_path / "source", build("llama"))
+    alter_tensors(source, lambda tensors: tensors["lm_head.weight"].fill_(3e38))
+    refused(source, tmp_path, "a forward pass gives values that are not finite")
+
+
+@pytest.mark.parametrize("family", ["causal", "encoder"])
+def test_a_base_that_is_written_otherwise_is_refused(tmp_path, monkeypatch, family):
+    network = build("llama") if family == "causal" else BertModel(BertConfig(**SIZE))
+    source = write_checkpoint(tmp_path / "source", network)
+    save = PreTrainedModel.save_pretrained
+
+    def save_otherwise(self, folder, **settings):
+        save(self, folder, **settings)
+        alter_tensors(folder, lambda tensors: [value.mul_(1.1) for value in tensors.values()])
+
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", save_otherwise)
+    refused(
+        source, tmp_path, "expected the written base to give the same as the checkpoint, found other values", family
+    )
 
 
 def test_tensors_that_no_layer_takes_are_said(tmp_path, caplog):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from own_study import OWN, simulate_own_study
 
+from clinical_peft.figures.definitions import roc_pr
 from clinical_peft.figures.drawing import draw_all
 from clinical_peft.figures.registry import all_figures
 from clinical_peft.metrics.registry import find_metric
@@ -127,6 +128,15 @@ def test_an_own_task_stands_in_every_table_and_figure(tables, figures):
         text = unescape(figures[stem].read_text())
         assert all(label in text for label in labels), stem
     assert {f"roc_pr_{task}" for task in OWN} | {"decision_readmission", "label_frequency"} <= {*figures}
+
+
+def test_a_split_without_a_size_has_no_curve(results, tmp_path):
+    unsized = [run | {"n": run["n"] | {"test": None}} for run in results.metrics]
+    drawings = roc_pr.FIGURE.drawings(replace(results, metrics=unsized))
+    drawings["roc_pr_service"](tmp_path / "roc_pr.svg")
+    said = (tmp_path / "roc_pr.svg").read_text()
+    assert "A curve would tell the hidden number of test notes." in said
+    assert "false-positive rate" not in said
 
 
 def test_an_own_corpus_has_no_column_of_a_release(tables):

@@ -12,13 +12,14 @@ from language_fixtures import job as adapter_job
 from models_fixtures import CODES, make_job, write_base, write_clinical, write_cohort
 
 from clinical_peft.config.search_spaces import Choices, Search, apply_point
+from clinical_peft.disclosure.counts import coarse
 from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.methods.lora import Lora
 from clinical_peft.recipes import PoolJob
-from clinical_peft.runtime.events import NullLog, read_events
+from clinical_peft.runtime.events import JsonlLog, NullLog, read_events
 from clinical_peft.search.objectives import FinetuneObjective, PretrainObjective
-from clinical_peft.search.outcome import write_worker
-from clinical_peft.search.trials import Pruned, run_trials
+from clinical_peft.search.outcome import RUN_LOG, trial_folder, write_worker
+from clinical_peft.search.trials import Pruned, TrialRecord, run_trials
 from clinical_peft.tokens.reading import TokenShards
 from clinical_peft.training import fitting
 from clinical_peft.training.finetuning import finetune, prepare_task
@@ -227,8 +228,22 @@ def test_workers_hand_on_trials_and_run_logs_without_note_text(study, tmp_path):
         "kind": "search", "name": "mortality/trial0", "parent": "search clinical-frozen+task", "tags": {},
     }  # fmt: skip
     assert events[1]["params"]["point"] == records[0].values
-    assert events[-1]["metrics"]["search_value"] == records[0].value
+    # The validation split has few of each class.
+    assert events[-1]["metrics"]["search_value"] == coarse(records[0].value) != records[0].value
     assert "word1" not in (tmp_path / "logs" / "trial0.jsonl").read_text()
+
+
+@pytest.mark.parametrize(("logged", "told"), [(0.71, 0.71), (0.71234, 0.7123456)])
+def test_a_trial_is_logged_as_coarse_as_its_epochs(tmp_path, logged, told):
+    """A run log with two digits hides few of a class; the trial's own value, by whatever metric, has no more."""
+    folder = trial_folder(tmp_path, 0)
+    folder.mkdir()
+    JsonlLog(folder / RUN_LOG, kind="search", name="los/trial0").metrics({"validation_auprc": logged}, step=1)
+    record = TrialRecord(
+        number=0, state="complete", value=0.7123456, values={}, curve=[], tokens=1, seconds=1.0, reason=None
+    )
+    write_worker([record], work=tmp_path, trials=tmp_path / "w.json", run_logs=tmp_path / "logs")
+    assert read_events(tmp_path / "logs/trial0.jsonl")[-1]["metrics"]["search_value"] == told
 
 
 def test_identity_depends_on_what_decides_a_metric(study, tmp_path):

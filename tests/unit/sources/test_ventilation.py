@@ -1,8 +1,6 @@
 """Episodes of ventilation and the cohort of prolonged ventilation."""
 
 import gzip
-from datetime import datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -11,7 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peak_memory import needs_proc, peak_bytes
 from sklearn.model_selection import train_test_split
-from tables_fixtures import write_csv
+from ventilation_iii import (
+    EVENT,
+    HOUR,
+    MODE,
+    OXYGEN,
+    PEEP,
+    charted_hospital,
+    hours_of,
+    icu,
+    stamp,
+    write,
+    write_procedures,
+)
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.data.cohorts import build_cohort
@@ -22,39 +32,6 @@ from clinical_peft.sources.mimic_iii.outcomes import MimicIII
 from clinical_peft.sources.mimic_iii.prolonged_ventilation import ventilated_admissions, with_early_note
 from clinical_peft.sources.mimic_iii.ventilation import episodes_from_events, find_episodes
 from clinical_peft.tasks import find_task
-
-START = datetime(2150, 1, 1)
-PEEP, MODE, OXYGEN, EVENT = 505, 720, 467, 640
-HOUR = 3600
-
-
-def stamp(hours: float) -> str:
-    return f"{START + timedelta(seconds=round(hours * HOUR)):%Y-%m-%d %H:%M:%S}"
-
-
-def write(folder: Path, name: str, header: str, rows: list[list[object]]) -> None:
-    write_csv(folder / f"{name}.csv", header, rows)
-
-
-def charted_hospital(folder: Path, charted: list[tuple], procedures: list[tuple] = ()) -> Path:
-    """CHARTEVENTS from (stay, hours, item, value[, error]), PROCEDUREEVENTS_MV from (stay, hours, end, item)."""
-    rows = [[stay, item, stamp(hours), value, *(rest or [""])] for stay, hours, item, value, *rest in charted]
-    write(folder, "CHARTEVENTS", "ICUSTAY_ID,ITEMID,CHARTTIME,VALUE,ERROR", rows)
-    write_procedures(folder, procedures)
-    return folder
-
-
-def write_procedures(folder: Path, procedures: list[tuple], status: str = "FinishedRunning") -> None:
-    rows = [[stay, stamp(start), stamp(end), item, status] for stay, start, end, item in procedures]
-    write(folder, "PROCEDUREEVENTS_MV", "ICUSTAY_ID,STARTTIME,ENDTIME,ITEMID,STATUSDESCRIPTION", rows)
-
-
-def hours_of(episodes: pd.DataFrame) -> list[tuple[int, float, float]]:
-    start = pd.Timestamp(START)
-    return [
-        (row.icustay_id, (row.starttime - start).total_seconds() / HOUR, (row.endtime - start).total_seconds() / HOUR)
-        for row in episodes.itertuples()
-    ]
 
 
 @pytest.mark.parametrize(
@@ -191,21 +168,6 @@ def test_without_charted_settings_the_procedures_count(tmp_path):
     (tmp_path / "PROCEDUREEVENTS_MV.csv").unlink()
     with pytest.raises(DataError, match="PROCEDUREEVENTS_MV"):
         write_intervals(output, *find_episodes(tmp_path))
-
-
-def icu(
-    folder: Path, stays: list[tuple], *, born: dict[int, str] | None = None, codes: dict[int, str] | None = None
-) -> Path:
-    """Stays (icustay, admission, hours until ICU, ventilated days): one patient per admission, born 2100."""
-    admissions = sorted({admission for _, admission, _, _ in stays})
-    write(folder, "ICUSTAYS", "SUBJECT_ID,HADM_ID,ICUSTAY_ID,INTIME", [[a + 5, a, s, stamp(h)] for s, a, h, _ in stays])
-    rows = [[a + 5, a, stamp(0), stamp(800), "URGENT", 0] for a in admissions]
-    write(folder, "ADMISSIONS", "SUBJECT_ID,HADM_ID,ADMITTIME,DISCHTIME,ADMISSION_TYPE,HOSPITAL_EXPIRE_FLAG", rows)
-    births = [[a + 5, (born or {}).get(a, "2100-01-01 00:00:00")] for a in admissions]
-    write(folder, "PATIENTS", "SUBJECT_ID,DOB", births)
-    write(folder, "DIAGNOSES_ICD", "SUBJECT_ID,HADM_ID,ICD9_CODE", [[a + 5, a, c] for a, c in (codes or {}).items()])
-    write_procedures(folder, [(s, h + 1, h + 1 + 24 * days, 225792) for s, _, h, days in stays])
-    return folder
 
 
 @pytest.mark.parametrize(("days", "label"), [(1.74, None), (1.76, 0), (6.74, 0), (6.76, 1), (30, 1)])

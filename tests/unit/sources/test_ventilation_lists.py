@@ -6,9 +6,9 @@ cohort of Clinical XLNet, copied by hand, so that an item lost in the library is
 
 import pytest
 from mimic_iv_tables import write_chart
-from test_mimic_iv_ventilation import DEVICE, HAMILTON, MODE, found, icu
-from test_ventilation import EVENT, OXYGEN, PEEP, charted_hospital, hours_of
-from test_ventilation import icu as icu_of_mimic_iii
+from ventilation_iii import EVENT, OXYGEN, PEEP, charted_hospital, hours_of
+from ventilation_iii import icu as icu_of_mimic_iii
+from ventilation_iv import DEVICE, HAMILTON, MODE, found, icu
 
 from clinical_peft.data.attrition import Attrition
 from clinical_peft.sources.mimic_iii import ventilation_items

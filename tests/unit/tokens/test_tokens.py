@@ -195,6 +195,14 @@ def test_long_batches_are_encoded_in_slices(base, notes, tmp_path, monkeypatch):
     assert contents(tmp_path / "whole") == contents(tmp_path / "sliced")
 
 
+def test_a_slice_holds_few_bytes_unless_a_text_has_more(monkeypatch):
+    monkeypatch.setattr(parts_module, "BYTES_PER_BATCH", 50)
+    texts = ["x" * 20] * 10 + ["y" * 90] + ["z" * 20] * 3
+    slices = [each.to_pylist() for each in parts_module._by_bytes(pa.array(texts))]
+    assert [text for each in slices for text in each] == texts
+    assert all(sum(map(len, each[:-1])) <= 50 for each in slices)
+
+
 def test_empty_notes_have_a_row_of_start_and_end(base, tmp_path):
     rows = [{"note_id": f"n{n}", "subject_id": n, "text": "" if n % 2 else "pain"} for n in range(40)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")

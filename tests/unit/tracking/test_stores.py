@@ -95,7 +95,16 @@ def test_an_address_without_a_password_is_kept(uri):
     assert not any("tracking" in str(problem) for problem in _problems({"tracking": {"uri": uri}}))
 
 
-@pytest.mark.parametrize("uri", ["mlruns", f"me:{SECRET}@host", f"//me:{SECRET}@host", "ftp://host", "sqlite:///", 7])
+CONNECTIONS = [
+    f"host=db.example.org user=me password={SECRET}",
+    f"Server=db.example.org;User Id=me;Password={SECRET};",
+    f"DRIVER={{ODBC}};UID=me;PWD = {SECRET}",
+]
+
+
+@pytest.mark.parametrize(
+    "uri", ["mlruns", f"me:{SECRET}@host", f"//me:{SECRET}@host", "ftp://host", "sqlite:///", 7, *CONNECTIONS]
+)
 def test_what_is_no_store_is_refused_before_anything_runs(uri):
     with pytest.raises(ConfigError, match=r"tracking\.uri: ") as caught:
         parse_study({"tracking": {"uri": uri}})

@@ -141,3 +141,15 @@ def test_a_resumed_run_keeps_the_smaller_micro_batch(base, tokens, tmp_path, mon
     # The evaluation that was cut off, then the first update after the checkpoint; what was measured before is kept.
     assert attempts[:2] == [256, 64]
     assert adapter_bytes(tmp_path / "cut") == adapter_bytes(tmp_path / "whole")
+
+
+def test_an_adapter_that_the_loss_ignores_is_refused_at_once(base, tokens, tmp_path, monkeypatch):
+    class Deaf(CausalLoss):
+        def __call__(self, model, sequences, *, key):
+            value, count = super().__call__(model, sequences, key=key)
+            return value.detach(), count
+
+    monkeypatch.setattr(language_inputs, "CausalLoss", Deaf)
+    with pytest.raises(TrainingError, match=r"\d+ parameters are trained that should not be, or the reverse"):
+        run(tmp_path, base, tokens, job())
+    assert not (tmp_path / "adapter").exists()

@@ -2,13 +2,10 @@
 
 import gzip
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,8 +22,7 @@ from clinical_peft.data import tables
 from clinical_peft.data.labelling import label_table
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.subgroups import build_subgroups
-from clinical_peft.errors import DataError, StorageError
-from clinical_peft.files import require_writable, write_text
+from clinical_peft.errors import DataError
 from clinical_peft.sources.mimic_iii.admission_notes import build_admission_notes
 from clinical_peft.sources.mimic_iii.outcomes import MimicIII
 from clinical_peft.sources.mimic_iv import admission_notes as mimic_iv_notes
@@ -371,61 +367,3 @@ def test_tables_that_a_target_does_not_read_may_be_missing(hospital, tmp_path):
     assert "ICUSTAYS" in problems(study, tmp_path / "results")[0]
     admissions = [str(path) for path in (copied / "mimic-iii").glob("ADMISSIONS*")]
     assert problems(study, tmp_path / "results", reads=admissions, bases=[]) == []
-
-
-# --- where results go -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def owned_by_another(monkeypatch) -> Iterator[Path]:
-    """A folder that this user may read and not write."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        Path(folder).chmod(0o555)
-        root = os.geteuid() == 0
-        if root:
-            os.seteuid(65534)
-        try:
-            yield Path(folder)
-        finally:
-            if root:
-                os.seteuid(0)
-            Path(folder).chmod(0o755)
-
-
-def test_a_folder_that_may_not_be_written_is_said(owned_by_another):
-    with pytest.raises(DataError, match=r"results/mine is not writable: permission denied \(.* belongs to user "):
-        check_inputs(study_with(), owned_by_another / "results/mine")
-
-
-def test_a_file_that_may_not_be_written_is_said(owned_by_another):
-    with pytest.raises(StorageError, match="is not writable: permission denied"):
-        write_text(owned_by_another / "a.json", "{}")
-    with pytest.raises(StorageError, match="new is not writable: permission denied"):
-        write_text(owned_by_another / "new" / "a.json", "{}")
-
-
-@pytest.mark.parametrize("mode", [0o755, 0o700], ids=["listed", "closed"])
-def test_results_of_another_user_inside_are_said(owned_by_another, mode):
-    if os.geteuid() != 65534:
-        pytest.skip("needs a second user")
-    os.seteuid(0)
-    (owned_by_another / "notes").mkdir()
-    (owned_by_another / "notes").chmod(mode)
-    owned_by_another.chmod(0o777)
-    os.seteuid(65534)
-    with pytest.raises(StorageError, match="notes is not writable: permission denied"):
-        require_writable(owned_by_another, inside=True)
-    require_writable(owned_by_another)
-
-
-def test_a_file_in_the_place_of_results_is_said(tmp_path):
-    (tmp_path / "results").write_text("")
-    with pytest.raises(StorageError, match="results/mine is not writable: not a directory"):
-        require_writable(tmp_path / "results/mine")
-
-
-def test_a_store_in_a_folder_of_another_user_is_said(owned_by_another, tmp_path_factory):
-    with tempfile.TemporaryDirectory(dir="/tmp") as results:
-        study = study_with(tracking={"uri": f"sqlite:///{owned_by_another}/runs/mlflow.db"})
-        (line,) = problems(study, Path(results) / "mine", reads=[], bases=[])
-    assert f"{owned_by_another}/runs is not writable" in line
