@@ -68,6 +68,8 @@ methods: install ## write the table of methods in docs/models.md and the fields 
 schema: install ## write config/schema.json from the pydantic models
 	$(BIN)/python -m clinical_peft.config.schema
 
-clean: ## remove results of all studies
+clean: ## remove results of all studies, unless one is running
+	@test -z "$$(ls results/*/controller.json 2>/dev/null)" || { python="$(BIN)/python"; \
+	test -x "$$python" || python="$(PYTHON)"; $$python -m clinical_peft.locks.running_studies results; }
 	@test ! -L results || echo "results is a link, which goes; the studies remain in $$(realpath results)"
 	@rm -rf results .snakemake

@@ -15,6 +15,7 @@ from clinical_peft.runtime.terminal import end_with_line
 
 # Tasks, sources, methods, metrics, tables and figures register themselves, and an incomplete one is refused.
 try:
+    from clinical_peft.figures.registry import all_figures
     from clinical_peft.tables.registry import all_tables
     from clinical_peft.workflow.controller import Controller, prepare_process
     from clinical_peft.workflow.study_file import load_study, notices
@@ -22,11 +23,7 @@ try:
 
     prepare_process(installation=Path(snakemake.__file__))
     all_tables()
-    if workflow.is_main_process:
-        # Drawing brings matplotlib, which jobs that draw nothing need not wait for.
-        from clinical_peft.figures.registry import all_figures
-
-        all_figures()
+    all_figures()
     given = workflow.config_settings.overwrite_config
     study = load_study(config, workflow.overwrite_configfiles, given)
 except ClinicalPeftError as error:

@@ -10,7 +10,7 @@ from clinical_peft.tasks import TASKS
 if TYPE_CHECKING:
     from clinical_peft.config.study import Study
 
-PAIRED_ARMS = ("disjoint", "matched")
+PAIRED_CORPORA = ("disjoint", "matched")
 HOW_TO_DEFINE = (
     "an own task needs type, and table with label_column or label_columns, or labels with on (config/README.md)"
 )
@@ -18,8 +18,8 @@ HOW_TO_DEFINE = (
 
 def check_corpus_names(study: "Study") -> None:
     """Refuse a file of notes or a table under a name that the workflow, or the other of the two, uses."""
-    arms = tuple(f"{name}-{arm}" for name in hospital_corpora() for arm in PAIRED_ARMS)
-    taken = (*hospital_corpora(), *arms, "general", "admission")
+    paired = tuple(f"{name}-{kind}" for name in hospital_corpora() for kind in PAIRED_CORPORA)
+    taken = (*hospital_corpora(), *paired, "general", "admission")
     for section in ("note_files", "tables"):
         for name in getattr(study.data, section):
             if name in taken:

@@ -10,7 +10,7 @@ from clinical_peft.config.alternatives import OPENING
 from clinical_peft.config.gaps import Gaps
 from clinical_peft.config.hospital import Cohorts, Data, Leakage, Synthetic, YearSplit
 from clinical_peft.config.own_checks import (
-    PAIRED_ARMS,
+    PAIRED_CORPORA,
     check_corpus_names,
     check_metric,
     check_own_tasks,
@@ -133,7 +133,7 @@ class Study(Section):
         """The corpora of contamination mode `disjoint` or `gaps.contamination`, the filtered one first; or none."""
         if self.contamination != "disjoint" and self.gaps.contamination is None:
             return ()
-        return tuple(f"{self.cohorts.source}-{arm}" for arm in PAIRED_ARMS)
+        return tuple(f"{self.cohorts.source}-{kind}" for kind in PAIRED_CORPORA)
 
     @model_validator(mode="after")
     def _check_references(self) -> "Study":

@@ -98,7 +98,7 @@ def write_paired_corpora(
         removed = counts["notes"] - counts["left"]
         if notes_of.total() < removed:
             raise DataError(
-                f"{notes}: expected {removed} notes or more of the cohorts' patients, so that the matched arm can lose "
+                f"{notes}: expected {removed} notes or more of the cohorts' patients, so that the matched one can lose "
                 f"as many, found {notes_of.total()}; give cohorts with more training patients"
             )
         to_drop = _draw(notes_of, removed, seed)

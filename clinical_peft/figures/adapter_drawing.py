@@ -3,21 +3,22 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import matplotlib
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from clinical_peft.figures.study_figure import Draw
-from clinical_peft.figures.style import STYLE, save, say
+from clinical_peft.figures.style import new_figure, say
 from clinical_peft.tables.adapter_records import AdapterFile
 from clinical_peft.tables.form import Labels
 from clinical_peft.tables.study_results import StudyResults
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DrawAdapters = Callable[[Sequence[AdapterFile], Labels, Path], None]
 
 
 @contextmanager
-def adapter_figure(adapters: Sequence[AdapterFile], size: tuple[float, float], output: Path) -> Iterator[Figure]:
+def adapter_figure(adapters: Sequence[AdapterFile], size: tuple[float, float], output: Path) -> Iterator["Figure"]:
     """Open a figure of adapters, and write it at the end; without an adapter it says so.
 
     Args:
@@ -25,12 +26,10 @@ def adapter_figure(adapters: Sequence[AdapterFile], size: tuple[float, float], o
         size: Width and height in inches.
         output: SVG file to write.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+    with new_figure(output, size) as figure:
         if not adapters:
             say(figure, "No adapter was trained.")
         yield figure
-        save(figure, output)
 
 
 def adapter_drawings(stem: str, draw: DrawAdapters) -> Callable[[StudyResults], Mapping[str, Draw]]:

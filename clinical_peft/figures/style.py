@@ -1,15 +1,19 @@
-"""How figures look and how they are written: same inputs, same bytes; colours for colour-blind readers."""
+"""How figures look and how they are written: same inputs, same bytes; colours for colour-blind readers.
 
-from collections.abc import Sequence
+Matplotlib is imported by what draws: the start of every run reads what figures declare, and draws none.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from typing import TYPE_CHECKING, Any, Literal
 
 from clinical_peft.files import atomic_path
 from clinical_peft.tables.form import one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette without its yellow, which vanishes on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -39,10 +43,27 @@ STYLE: dict[Any, Any] = {
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
-def save(figure: Figure, output: Path) -> None:
-    """Write a figure as SVG, whole or not at all, without what would differ between two runs."""
-    with atomic_path(output) as temporary:
-        figure.savefig(temporary, format="svg", metadata=NO_METADATA)
+@contextmanager
+def new_figure(
+    output: Path, size: tuple[float, float], *, layout: Literal["constrained"] | None = "constrained"
+) -> Iterator["Figure"]:
+    """Open a figure in this project's style, and write it when the block ends without an error.
+
+    It is written as SVG, whole or not at all, without what would differ between two runs.
+
+    Args:
+        output: SVG file to write.
+        size: Width and height in inches.
+        layout: What places the panels; None if the block does.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout=layout)
+        yield figure
+        with atomic_path(output) as temporary:
+            figure.savefig(temporary, format="svg", metadata=NO_METADATA)
 
 
 def line_style(position: int) -> dict[str, Any]:
@@ -55,7 +76,7 @@ def marker(position: int) -> str:
     return MARKERS[position % len(MARKERS)]
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
+def legend_below(figure: "Figure", axes: "Axes") -> None:
     """Put the legend of one panel below all of them."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
@@ -76,12 +97,12 @@ def legend_text(name: object) -> str:
     return f"\u200b{text}" if text.startswith("_") else text
 
 
-def say(figure: Figure, text: str) -> None:
+def say(figure: "Figure", text: str) -> None:
     """Write a sentence where a figure would be empty."""
     figure.text(0.5, 0.5, text, ha="center", va="center")
 
 
-def log_scale(axes: Axes, which: str, *, subdivided: bool = True) -> None:
+def log_scale(axes: "Axes", which: str, *, subdivided: bool = True) -> None:
     """Make an axis logarithmic, with plain numbers.
 
     Args:
@@ -89,6 +110,8 @@ def log_scale(axes: Axes, which: str, *, subdivided: bool = True) -> None:
         which: `x` or `y`.
         subdivided: Whether numbers between the powers of ten are printed, for an axis that spans few of them.
     """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if subdivided else (1.0,)))

@@ -72,6 +72,14 @@ class Lease:
             ) from None
         self._end = self.claim.keep_alive(BEAT_SECONDS, self._lost, may_be_deleted=True)
 
+    def require_free(self) -> None:
+        """Check that no command runs the study, without taking it.
+
+        Raises:
+            StudyInUseError: One does, or may.
+        """
+        self._dead_holder()
+
     def release(self) -> None:
         """Give the lease up, if this process has it."""
         if self._end is not None:

@@ -75,9 +75,9 @@ def _comparison(name: str, rows: Sequence[Mapping[str, Any]], results: StudyResu
     ]
     if open_pairs := len(pairs) - len(apart):
         sentences.append(
-            f"{counted(open_pairs, 'pair').capitalize()} cannot be told apart with this many test "
-            f"{over.removesuffix(' alone')}: the order within may be chance, which is not evidence that the models are "
-            "equal."
+            f"{counted(open_pairs, 'pair').capitalize()} {'does' if open_pairs == 1 else 'do'} not differ "
+            f"significantly with this many test {over.removesuffix(' alone')}: the order within may be chance, which "
+            "is not evidence that the models are equal."
         )
     return Comparison(
         name=name,
@@ -157,8 +157,9 @@ def _published_agreement(apart: Sequence[Mapping[str, Any]], results: StudyResul
     if not agree and not opposed:
         return []
     sentence = (
-        f"Of the pairs told apart here and printed in the paper, {agree} have the published order (by the mean of "
-        f"the row) and {len(opposed)} the opposite one{': ' + '; '.join(opposed) if opposed else ''}."
+        f"Of the pairs that differ significantly here and are printed in the paper, {agree} have the published "
+        f"order (by the mean of the row) and {len(opposed)} the opposite one"
+        f"{': ' + '; '.join(opposed) if opposed else ''}."
     )
     return [sentence]
 
@@ -211,8 +212,8 @@ def _task_counts(rows: Sequence[Mapping[str, Any]], results: StudyResults) -> Ta
             counts = (len(found), sum(map(excludes_zero, found)), sum(row["significant"] for row in found))
             lines.append((task_label(task, results.tasks), *map(str, counts)))
     return Table(
-        name="pairs_told_apart",
-        caption=f"Pairs told apart, by task, over {judged_over(results.comparison)}.",
+        name="significant_pairs",
+        caption=f"Pairs that differ significantly, by task, over {judged_over(results.comparison)}.",
         fields=(),
         records=(),
         header=(
@@ -226,7 +227,7 @@ def _task_counts(rows: Sequence[Mapping[str, Any]], results: StudyResults) -> Ta
 
 
 def control_sentences(results: StudyResults) -> list[str]:
-    """Whether the models are at chance on the control, whose label is a coin.
+    """Whether the models are at chance on the control, whose label is a coin toss.
 
     Empty without a control, and for a metric whose chance depends on the shares of the classes.
     """
@@ -237,7 +238,7 @@ def control_sentences(results: StudyResults) -> list[str]:
         return []
     off = [row for row in rows if not row["interval_99"][0] <= chance <= row["interval_99"][1]]
     sentences = [
-        f"The control's label is a coin thrown by admission, so no model can know it: the 99% interval covers "
+        f"The control's label is a coin toss per admission, so no model can predict it: the 99% interval covers "
         f"{chance:.0%} for "
         f"{len(rows) - len(off)} of {counted(len(rows), 'model')}."
     ]

@@ -33,7 +33,7 @@ def question(tasks: Tasks, *, adapters: int) -> str:
     else:
         sentences = [f"How well do models predict from {text}: {_listed(named)}?"]
     if any(task.is_control for task in placed):
-        sentences.append("A control task whose label is a coin shows what chance looks like.")
+        sentences.append("A control task whose label is a coin toss shows what chance looks like.")
     return " ".join(sentences)
 
 

@@ -1,9 +1,12 @@
 """What the commands of the Makefile leave behind."""
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from clinical_peft.locks.lease import Lease
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -26,6 +29,26 @@ def test_clean_says_which_results_stay_behind_a_link(tmp_path: Path):
 def test_clean_removes_results(tmp_path: Path):
     (tmp_path / "results" / "demo").mkdir(parents=True)
     assert "remain" not in clean(tmp_path)
+    assert not (tmp_path / "results").exists()
+
+
+def test_results_of_a_running_study_stay(tmp_path: Path):
+    for name in ("Makefile", "clinical_peft"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    lease = Lease(tmp_path / "results" / "demo", study="demo")
+    lease.take(run=None)
+    command = ["make", "--silent", "clean", f"PYTHON={sys.executable}"]
+    try:
+        done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    finally:
+        lease.release()
+    assert done.returncode != 0
+    assert f"process {os.getpid()} runs study demo already" in done.stderr
+    assert (tmp_path / "results" / "demo").exists()
+    lease.path.write_text("{}")  # damaged: it does not say who runs the study
+    assert subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).returncode != 0
+    lease.path.unlink()
+    subprocess.run(command, cwd=tmp_path, check=True)
     assert not (tmp_path / "results").exists()
 
 

@@ -5,18 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from typing import TYPE_CHECKING, Any
 
 from clinical_peft.figures.study_figure import StudyFigure
-from clinical_peft.figures.style import COLOURS, STYLE, save
+from clinical_peft.figures.style import COLOURS, new_figure
 from clinical_peft.tables.cohort_counts import also_left_out, left_out_between
 from clinical_peft.tables.published_steps import Step, published_attrition, untold_cohorts
 from clinical_peft.tables.study_tasks import Tasks, task_label, task_order
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Inches, and characters of a line in a box.
 BOX_WIDTH, BOX_HEIGHT = 2.0, 0.5
@@ -78,16 +76,14 @@ def attrition_flow(
     groups = group_by_trunk(published, tasks)
     columns = sum(_width(group) for group in groups)
     rows = max(_rows(steps, len(group.trunk))[-1] + 1 for group in groups for steps in group.branches.values())
-    with matplotlib.rc_context(STYLE):
-        size = (columns * COLUMN + 2 * MARGIN, rows * ROW + 2 * MARGIN)
-        figure = Figure(figsize=size)
+    size = (columns * COLUMN + 2 * MARGIN, rows * ROW + 2 * MARGIN)
+    with new_figure(output, size, layout=None) as figure:
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))
         axes.set_axis_off()
         left = 0
         for group in groups:
             _draw_group(axes, group, left, tasks)
             left += _width(group)
-        save(figure, output)
 
 
 def _width(group: Group) -> int:
@@ -111,7 +107,7 @@ def _rows(steps: Sequence[Step], first: int) -> list[int]:
     return rows
 
 
-def _draw_group(axes: Axes, group: Group, left: int, tasks: Tasks) -> None:
+def _draw_group(axes: "Axes", group: Group, left: int, tasks: Tasks) -> None:
     centre = left + (_width(group) - 1) / 2
     _draw_chain(axes, group.trunk, centre, _rows(group.trunk, 0))
     column = left
@@ -127,7 +123,7 @@ def _draw_group(axes: Axes, group: Group, left: int, tasks: Tasks) -> None:
         column += _branch_width(steps)
 
 
-def _draw_chain(axes: Axes, steps: Sequence[Step], column: float, rows: Sequence[int], label: str = "") -> None:
+def _draw_chain(axes: "Axes", steps: Sequence[Step], column: float, rows: Sequence[int], label: str = "") -> None:
     for step, row in zip(steps, rows, strict=True):
         _draw_box(axes, step, column, row, label if row == rows[-1] else "")
     for (before, above), (after, below) in pairwise(zip(steps, rows, strict=True)):
@@ -139,7 +135,9 @@ def _place(column: float, row: float) -> tuple[float, float]:
     return MARGIN + (column + 0.5) * COLUMN, MARGIN + row * ROW
 
 
-def _draw_box(axes: Axes, step: Step, column: float, row: int, label: str) -> None:
+def _draw_box(axes: "Axes", step: Step, column: float, row: int, label: str) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
     x, y = _place(column, row)
     axes.add_patch(
         FancyBboxPatch(
@@ -162,7 +160,7 @@ def _draw_box(axes: Axes, step: Step, column: float, row: int, label: str) -> No
         axes.text(x, height, line, ha="center", va="center", fontsize=FONT, fontweight=weight)
 
 
-def _draw_arrow(axes: Axes, start: tuple[float, int], end: tuple[float, int], before: Step, after: Step) -> None:
+def _draw_arrow(axes: "Axes", start: tuple[float, int], end: tuple[float, int], before: Step, after: Step) -> None:
     """From one box to another, each given by its column and row, with what was left out above the second."""
     (x_start, top), (x_end, bottom) = _place(*start), _place(*end)
     bend = top + BOX_HEIGHT + BEND
@@ -175,14 +173,14 @@ def _draw_arrow(axes: Axes, start: tuple[float, int], end: tuple[float, int], be
         axes.text(x_end + 0.08, height, line, va="center", fontsize=SMALL_FONT, color=LEFT_OUT_COLOUR)
 
 
-def _draw_joint(axes: Axes, column: float, row: int) -> None:
+def _draw_joint(axes: "Axes", column: float, row: int) -> None:
     """From the box on the right of another to it."""
     x, top = _place(column, row)
     height = top + BOX_HEIGHT / 2
     _draw_head(axes, (x + COLUMN - BOX_WIDTH / 2, height), (x + BOX_WIDTH / 2, height))
 
 
-def _draw_head(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def _draw_head(axes: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
     style: dict[str, Any] = {"arrowstyle": "-|>", "color": LINE_COLOUR, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", end, start, arrowprops=style)
 

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from clinical_peft.figures.study_figure import Draw, StudyFigure
-from clinical_peft.figures.style import BAND_OPACITY, GUIDE, STYLE, legend_below, legend_height, line_style, save
+from clinical_peft.figures.style import BAND_OPACITY, GUIDE, legend_below, legend_height, line_style, new_figure
 from clinical_peft.metrics.calibration_records import DecisionCurve
 from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
@@ -82,8 +80,7 @@ def decision_curves(task: Task, curves: DecisionCurves, labels: Labels, output: 
         output: SVG file to write.
     """
     names = in_order(list(curves.models), labels)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8.8, 3.8 + legend_height([*names, "all", "none"])), layout="constrained")
+    with new_figure(output, (8.8, 3.8 + legend_height([*names, "all", "none"]))) as figure:
         axes = figure.subplots()
         for position, name in enumerate(names):
             axes.plot(curves.thresholds, curves.models[name], label=label_of(name, labels), **line_style(position))
@@ -98,7 +95,6 @@ def decision_curves(task: Task, curves: DecisionCurves, labels: Labels, output: 
         # Treating everybody does unlimited harm at high thresholds; the panel shows where the models are.
         axes.set_ylim(-0.25 * max(highest, 0.01), 1.1 * max(highest, 0.01))
         legend_below(figure, axes)
-        save(figure, output)
 
 
 def _drawings(results: StudyResults) -> dict[str, Draw]:

@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from clinical_peft.figures.study_figure import Draw, StudyFigure
-from clinical_peft.figures.style import COLOURS, GUIDE, STYLE, save, say
+from clinical_peft.figures.style import COLOURS, GUIDE, new_figure, say
 from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import Tasks, task_label, task_order
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def downstream_results(
@@ -30,16 +28,16 @@ def downstream_results(
         tasks: The study's tasks.
         metric: The compared metric, in percent.
     """
+    from matplotlib.ticker import MaxNLocator
+
     found = {(row["model"], row["task"]): row for row in aggregate["summaries"]}
     models = in_order([model for model, _ in found], labels)
     shown = [task for task in task_order(tasks) if any(key[1] == task for key in found)]
-    with matplotlib.rc_context(STYLE):
-        longest = max((len(label_of(model, labels)) for model in models), default=0)
-        size = (0.5 + 0.066 * longest + 1.2 * len(shown), 1.1 + 0.32 * len(models))
-        figure = Figure(figsize=size, layout="constrained")
+    longest = max((len(label_of(model, labels)) for model in models), default=0)
+    size = (0.5 + 0.066 * longest + 1.2 * len(shown), 1.1 + 0.32 * len(models))
+    with new_figure(output, size) as figure:
         if not shown:
             say(figure, "No model was fine-tuned.")
-            save(figure, output)
             return
         panels = figure.subplots(1, len(shown), sharey=True, sharex=True, squeeze=False)[0]
         for task, axes in zip(shown, panels, strict=True):
@@ -60,10 +58,9 @@ def downstream_results(
             f"{'' if metric.chance is None else '; dashed: chance'}",
             fontsize=9,
         )
-        save(figure, output)
 
 
-def _interval_point(axes: Axes, row: Mapping[str, Any], place: int, metric: Metric, colour: str) -> None:
+def _interval_point(axes: "Axes", row: Mapping[str, Any], place: int, metric: Metric, colour: str) -> None:
     if row["interval"]:
         axes.plot([100 * end for end in row["interval"]], [place, place], color=colour, linewidth=1.6)
     axes.plot([100 * row[metric.name]], [place], marker="o", markersize=4.5, color=colour)

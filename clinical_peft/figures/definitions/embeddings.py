@@ -7,22 +7,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 import pyarrow.parquet as pq
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from safetensors import SafetensorError, deserialize
 
 from clinical_peft.data.note_digest import note_digest
 from clinical_peft.disclosure.counts import hidden_in_margin
 from clinical_peft.errors import DataError
 from clinical_peft.figures.study_figure import StudyFigure
-from clinical_peft.figures.style import COLOURS, MARKERS, STYLE, legend_text, save
+from clinical_peft.figures.style import COLOURS, MARKERS, legend_text, new_figure
 from clinical_peft.files import read_json
 from clinical_peft.tables.study_tasks import Tasks, task_order
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NOTES = 400  # drawn, of the test split; more would hide each other
 FEWEST_NOTES = 5  # a map of fewer shows nothing, and UMAP cannot draw one of three
@@ -115,8 +115,7 @@ def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], outpu
         return False
     columns = {f"{base.base}, frozen": base, f"with {adapted.clinical}": adapted}
     methods = _projections(len(chosen))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.4, 3.3 * len(methods) + 0.5), layout="constrained")
+    with new_figure(output, (7.4, 3.3 * len(methods) + 0.5)) as figure:
         panels = figure.subplots(len(methods), 2, squeeze=False)
         for column, (title, pooled) in enumerate(columns.items()):
             features = _standardised(np.stack([pooled.features[digests[place]] for place in chosen]))
@@ -126,7 +125,6 @@ def embedding_maps(sets: Sequence[PooledSet], cohorts: Mapping[str, Path], outpu
                 panels[row, column].set_title(f"{title}: {name}{separation if row == 0 else ''}")
         handles, texts = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, texts, title=tasks[task].short, loc="outside lower center", ncols=4)
-        save(figure, output)
     return True
 
 
@@ -180,7 +178,7 @@ def _projections(notes: int) -> dict[str, Any]:
     }
 
 
-def _draw(axes: Axes, places: np.ndarray, outcome: np.ndarray, classes: Sequence[Any]) -> None:
+def _draw(axes: "Axes", places: np.ndarray, outcome: np.ndarray, classes: Sequence[Any]) -> None:
     for shown, (rows, label) in enumerate(class_groups(outcome, classes)):
         place = shown + shown // len(COLOURS)  # so that no pair of marker and colour comes twice
         style: dict[str, Any] = {"marker": MARKERS[place % len(MARKERS)], "color": COLOURS[shown % len(COLOURS)]}

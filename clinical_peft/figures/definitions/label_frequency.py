@@ -2,28 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from clinical_peft.disclosure.counts import SMALLEST_CELL, whole_table
 from clinical_peft.figures.definitions.roc_pr import links_of_runs
 from clinical_peft.figures.study_figure import Draw, StudyFigure
 from clinical_peft.figures.style import (
     GUIDE,
-    STYLE,
     legend_below,
     legend_height,
     line_style,
     log_scale,
     marker,
-    save,
+    new_figure,
 )
 from clinical_peft.metrics.areas import scored_classes
 from clinical_peft.metrics.predictions import read_classes, read_predictions
@@ -31,6 +27,9 @@ from clinical_peft.models.scores import Link, Links
 from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import Tasks, task_order, unit_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GROUPS = 5  # of equally many labels, by rising frequency
 
@@ -88,9 +87,8 @@ def label_frequency(
     """
     shown = [name for name in task_order(tasks) if predictions.get(name) and tasks[name].multilabel]
     models = in_order([model for task in shown for model in predictions[task]], labels)
-    with matplotlib.rc_context(STYLE):
-        size = (3.7 * max(2, len(shown)), 3.1 + legend_height(models))
-        figure = Figure(figsize=size, layout="constrained")
+    size = (3.7 * max(2, len(shown)), 3.1 + legend_height(models))
+    with new_figure(output, size) as figure:
         panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
         for task, axes in zip(shown, panels, strict=True):
             space = read_classes(classes[task])
@@ -112,7 +110,6 @@ def label_frequency(
             axes.set(title=tasks[task].short, xlabel=f"training {unit}s with the label")
         panels[0].set_ylabel("test AUROC (%)")
         legend_below(figure, panels[0])
-        save(figure, output)
 
 
 def _mean_aurocs(files: Sequence[Path], space: tuple[Any, ...], link: Link | None) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +125,7 @@ def _mean_aurocs(files: Sequence[Path], space: tuple[Any, ...], link: Link | Non
 
 
 def _labels_of_model(
-    axes: Axes, counts: np.ndarray, values: np.ndarray, cases: np.ndarray, position: int, label: str
+    axes: "Axes", counts: np.ndarray, values: np.ndarray, cases: np.ndarray, position: int, label: str
 ) -> bool:
     """Draw the labels that may be shown; whether there are any."""
     known = np.flatnonzero(~np.isnan(values) & (counts > 0))

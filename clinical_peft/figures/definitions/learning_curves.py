@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.ticker import FuncFormatter
-
 from clinical_peft.figures.adapter_drawing import adapter_drawings, adapter_figure
 from clinical_peft.figures.study_figure import StudyFigure
 from clinical_peft.figures.style import legend_below, legend_height, line_style, log_scale, marker, short_count
@@ -21,6 +19,8 @@ def learning_curves(adapters: Sequence[AdapterFile], labels: Labels, output: Pat
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
         output: SVG file to write.
     """
+    from matplotlib.ticker import FuncFormatter
+
     bases = sorted({one.base for one in adapters})
     size = (max(6.6, 4.2 * len(bases)), 3.1 + legend_height([one.adapter for one in adapters]))
     with adapter_figure(adapters, size, output) as figure:

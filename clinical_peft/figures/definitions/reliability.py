@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from clinical_peft.figures.study_figure import Draw, StudyFigure
-from clinical_peft.figures.style import GUIDE, STYLE, legend_below, legend_height, line_style, marker, save
+from clinical_peft.figures.style import GUIDE, legend_below, legend_height, line_style, marker, new_figure
 from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tasks import Task
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PANELS = {"raw": "scores as they are", "temperature": "at one temperature", "isotonic": "after isotonic regression"}
 
@@ -86,9 +86,8 @@ def reliability_diagram(
         output: SVG file to write.
     """
     names = in_order([name for models in panels.values() for name in models], labels)
-    with matplotlib.rc_context(STYLE):
-        size = (3.8 * len(panels), 4.0 + legend_height(names))
-        figure = Figure(figsize=size, layout="constrained")
+    size = (3.8 * len(panels), 4.0 + legend_height(names))
+    with new_figure(output, size) as figure:
         row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (panel, models) in zip(row, panels.items(), strict=True):
             axes.plot([0, 1], [0, 1], **GUIDE)
@@ -99,10 +98,9 @@ def reliability_diagram(
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         row[0].set_ylabel("observed share")
         legend_below(figure, row[0])
-        save(figure, output)
 
 
-def _draw_bins(axes: Axes, bins: Reliability, position: int, label: str) -> None:
+def _draw_bins(axes: "Axes", bins: Reliability, position: int, label: str) -> None:
     style = {"marker": marker(position), "markersize": 4, **line_style(position)}
     axes.plot(bins.predicted, bins.observed, label=label, **style)
     if bins.interval is not None:

@@ -3,20 +3,17 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from clinical_peft.disclosure.counts import SMALLEST_CELL
 from clinical_peft.figures.study_figure import Draw, StudyFigure
 from clinical_peft.figures.style import (
     BAND_OPACITY,
     GUIDE,
-    STYLE,
     legend_below,
     legend_height,
     line_style,
-    save,
+    new_figure,
     say,
 )
 from clinical_peft.metrics.curve_bands import curve_bands
@@ -65,13 +62,11 @@ def roc_pr(
     drawn = {model: mean_curves(predictions[model], classes, task, link=link_of_model[model]) for model in predictions}
     curves = {model: curve for model, curve in drawn.items() if curve is not None}
     models = in_order(list(curves), labels)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.4, 3.5 + legend_height(models)), layout="constrained")
+    with new_figure(output, (7.4, 3.5 + legend_height(models))) as figure:
         if not models or not is_sized:
             unit = unit_of([task])
             no_curve = f"No class has both outcomes among the test {unit}s."
             say(figure, no_curve if is_sized else f"A curve would tell the hidden number of test {unit}s.")
-            save(figure, output)
             return
         roc, precision = figure.subplots(1, 2)
         for model in _extremes(curves):
@@ -103,7 +98,6 @@ def roc_pr(
             say(figure, f"Too few positives or negatives for points that lie {SMALLEST_CELL} of both apart.")
         else:
             legend_below(figure, roc)
-        save(figure, output)
 
 
 def _extremes(curves: Mapping[str, Curves]) -> list[str]:

@@ -4,20 +4,18 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from typing import TYPE_CHECKING, Any
 
 from clinical_peft.figures.study_figure import StudyFigure
-from clinical_peft.figures.style import STYLE, line_style, marker, save
+from clinical_peft.figures.style import line_style, marker, new_figure
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.tables.definitions.training_size import WHOLE, parts_in_order
 from clinical_peft.tables.form import Labels, label_of, number
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import Tasks, task_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLUMNS = 2
 PANEL_WIDTH, PANEL_HEIGHT = 4.6, 2.9
@@ -43,8 +41,7 @@ def training_size(parts: Sequence[Part], labels: Labels, tasks: Tasks, output: P
     models = list(dict.fromkeys(row["model"] for row in parts))
     columns = min(COLUMNS, len(names))
     rows = math.ceil(len(names) / columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(PANEL_WIDTH * columns, PANEL_HEIGHT * rows), layout="constrained")
+    with new_figure(output, (PANEL_WIDTH * columns, PANEL_HEIGHT * rows)) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for task, axes in zip(names, panels, strict=False):
             of_task = [row for row in parts if row["task"] == task]
@@ -57,7 +54,6 @@ def training_size(parts: Sequence[Part], labels: Labels, tasks: Tasks, output: P
             _name_lines(axes, {label_of(model, labels): end for model, end in ends.items() if end}, models, labels)
         for axes in panels[len(names) :]:
             axes.set_visible(False)
-        save(figure, output)
 
 
 def _place(row: Part, parts: Sequence[Part]) -> float:
@@ -70,7 +66,7 @@ def _place(row: Part, parts: Sequence[Part]) -> float:
 
 
 def _line(
-    axes: Axes, parts: Sequence[Part], position: int, models: int, metric: Metric
+    axes: "Axes", parts: Sequence[Part], position: int, models: int, metric: Metric
 ) -> tuple[float, float, str] | None:
     """Draw a model's metric by training rows; returns its last point with its colour, None where it has none."""
     style = line_style(position)
@@ -90,8 +86,10 @@ def _line(
     return (*points[-1], style["color"])
 
 
-def _axis_of_sizes(axes: Axes, parts: Sequence[Part]) -> None:
+def _axis_of_sizes(axes: "Axes", parts: Sequence[Part]) -> None:
     """A logarithmic axis with a tick at every size."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     ticks = {_place(row, parts): WHOLE if row["size"] is None else number(row["size"]) for row in parts}
     whole = next((row["train_rows"] for row in parts if row["size"] is None), None)
     axes.set(xscale="log", xlabel="training rows" + ("" if whole is None else f" ({WHOLE}: {number(whole)})"))
@@ -101,7 +99,7 @@ def _axis_of_sizes(axes: Axes, parts: Sequence[Part]) -> None:
 
 
 def _name_lines(
-    axes: Axes, ends: Mapping[str, tuple[float, float, str]], models: Sequence[str], labels: Labels
+    axes: "Axes", ends: Mapping[str, tuple[float, float, str]], models: Sequence[str], labels: Labels
 ) -> None:
     """Write each model's name beside the end of its line, those that would overlap apart."""
     low, high = axes.get_ylim()

@@ -2,23 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 import pyarrow.parquet as pq
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from clinical_peft.disclosure.counts import DIGITS, coarse, few
 from clinical_peft.figures.study_figure import Draw, StudyFigure
-from clinical_peft.figures.style import STYLE, legend_below, legend_height, line_style, marker, save, say
+from clinical_peft.figures.style import legend_below, legend_height, line_style, marker, new_figure, say
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.predictions import read_classes
 from clinical_peft.tables.form import Labels, in_order, label_of
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import Tasks, listed_labels, task_label, task_order
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def validation_curves(
@@ -41,15 +40,16 @@ def validation_curves(
         metric: The compared metric, in percent.
         models: Other models of the study, without epochs; with them a model has one colour in all figures.
     """
+    from matplotlib.ticker import MaxNLocator
+
     shown = [task for task in task_order(tasks) if any(row["task"] == task for row in histories)]
     trained = {row["model"] for row in histories}
     position_of = {model: place for place, model in enumerate(in_order([*models, *trained], labels))}
     drawn = [model for model in position_of if model in trained]
     columns = min(3, max(1, len(shown)))
     lines = -(-len(shown) // columns)
-    with matplotlib.rc_context(STYLE):
-        size = (2.9 * columns, 2.2 * max(1, lines) + legend_height(drawn))
-        figure = Figure(figsize=(max(6.0, size[0]), size[1]), layout="constrained")
+    size = (2.9 * columns, 2.2 * max(1, lines) + legend_height(drawn))
+    with new_figure(output, (max(6.0, size[0]), size[1])) as figure:
         if not shown:
             say(figure, "No model was trained by epochs.")
         panels: Any = figure.subplots(lines, columns, squeeze=False).ravel() if shown else []
@@ -63,10 +63,9 @@ def validation_curves(
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if shown:
             legend_below(figure, panels[0])
-        save(figure, output)
 
 
-def _epochs(axes: Axes, runs: Sequence[Mapping[str, Any]], metric: Metric, position: int, label: str) -> None:
+def _epochs(axes: "Axes", runs: Sequence[Mapping[str, Any]], metric: Metric, position: int, label: str) -> None:
     if not runs:
         axes.plot([], [], label=label, **line_style(position))
         return

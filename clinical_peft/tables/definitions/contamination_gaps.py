@@ -142,14 +142,15 @@ def _notes(results: StudyResults, _: Sequence[Record]) -> Iterator[str]:
     metric = results.metric.title
     yield (
         f"A difference is the second {metric} minus the first, the mean over seeds, in percentage points: the adapted "
-        "model minus the unadapted one, or the unfiltered arm minus the disjoint one. The patients of the CareVue "
-        "subset are others, of an earlier era, than the rest: models are paired within each group, the groups are "
-        "not. The two arms are paired on the same test patients. A dash stands where a figure is undefined or "
+        "model minus the unadapted one, or the model of the unfiltered corpus minus that of the disjoint corpus. The "
+        "patients of the CareVue subset are others, of an earlier era, than the rest: models are paired within each "
+        "group, the groups are not. The models of the two corpora are paired on the same test patients. A dash stands "
+        "where a metric is undefined or "
         f"rests on fewer than {contamination['smallest_cell']} cases; the CSV file says why. Bold: p at most "
         f"{SIGNIFICANCE:g} after Holm's correction over the table."
     )
     parts = []
-    for key, where in (("carevue", "inside and outside the subset alike"), ("disjoint", "between the arms")):
+    for key, where in (("carevue", "inside and outside the subset alike"), ("disjoint", "between the two corpora")):
         counts = {row["task"]: row["classes"] for row in contamination[key] if row["classes"] > 2}
         ordered = [task for task in task_order(results.tasks) if task in counts]
         listed = ", ".join(f"{task_label(task, results.tasks)} {counts[task]}" for task in ordered)

@@ -189,8 +189,8 @@ def _notes(results: StudyResults, _: Sequence[Record]) -> tuple[str, ...]:
     has_average = MACRO in task_order(results.tasks)
     return (
         "Bold: significantly above every other model of its comparison. =: the highest, and those that do not "
-        f"differ from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs and "
-        "tasks of a comparison, of the variance over paired resamples of patients and, where there are several, "
+        f"differ significantly from it. Significant: p at most {SIGNIFICANCE:g} after Holm's correction over all pairs "
+        "and tasks of a comparison, of the variance over paired resamples of patients and, where there are several, "
         f"that over seeds, for which the models of a task are pooled. {AVERAGE if has_average else ''}"
         "Intervals over patients are percentiles of resamples; those over patients and seeds are Student's, "
         "about the mean over seeds. "

@@ -1,6 +1,8 @@
 """What the figures compute: bands of curves, AUROC of labels, maps of hidden states, and drawings of plain arrays."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -195,3 +197,11 @@ def test_reliability_and_decision_curves_draw_plain_arrays(tmp_path):
     drawn = (tmp_path / "d.svg").read_text()
     for expected in ("treat everybody", "treat nobody", "TF-IDF &amp; logistic regression", "net benefit"):
         assert expected in drawn
+
+
+def test_declarations_are_read_without_matplotlib():
+    code = (
+        "import sys; from clinical_peft.figures.registry import all_figures; "
+        "assert len(all_figures()) > 10; assert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

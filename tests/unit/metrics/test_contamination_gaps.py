@@ -1,4 +1,4 @@
-"""What contaminated pretraining is worth: gains inside and outside a subset, and two arms on the same patients."""
+"""What contaminated pretraining is worth: gains inside and outside a subset, and two corpora on the same patients."""
 
 import json
 from dataclasses import replace
@@ -248,7 +248,7 @@ def test_a_study_gives_both_comparisons_and_their_table(study: dict[str, Any]) -
     assert table.rows[3][1] == "unfiltered minus disjoint"
     fewer = found | {"carevue": [found["carevue"][0] | {"classes": 3}]}
     said = built("contamination_gaps", contamination=fewer, labels=labels).notes[1]
-    assert said.endswith("LOS 3 inside and outside the subset alike; LOS 4 between the arms.")
+    assert said.endswith("LOS 3 inside and outside the subset alike; LOS 4 between the two corpora.")
     known = found | {"membership": {"source": "patient list", "approximate": False}}
     assert "approximated" not in built("contamination_gaps", contamination=known, labels=labels).caption
 

@@ -1,4 +1,4 @@
-"""What the report says of the order of models: pairs told apart, the published order, the control and the seeds."""
+"""What the report says of the order of models: significant pairs, the published order, the control and the seeds."""
 
 import pytest
 from results_fixtures import results_of
@@ -45,7 +45,7 @@ def test_discussion_counts_significant_and_other_pairs():
     text = " ".join(group.sentences)
     assert "b 65.0; A 60.0; c 59.8" in text
     assert "Of 3 pairs, 2 have a difference whose 95% interval over patients and seeds excludes zero; 1 of them" in text
-    assert "2 pairs cannot be told apart" in text
+    assert "2 pairs do not differ significantly" in text
     assert group.by_task.rows == (("Macro average", "3", "2", "1"),)
     assert group.pairs.rows[0] == ("b", "c", "5.20", "[4.20, 6.20]", "0.100", "0.200", "no")
     # Over patients alone the interval excludes zero; over patients and seeds it does not.
@@ -55,7 +55,7 @@ def test_discussion_counts_significant_and_other_pairs():
 
 @pytest.mark.parametrize("tasks", [("mortality", "los"), ("procedures",)])
 def test_headline_discussion_and_bold_follow_one_rule(tasks, tmp_path):
-    """Pairs told apart are those that the tables mark as significant, over patients and seeds and the whole table."""
+    """Significant pairs are those that the tables mark as significant, over patients and seeds and the whole table."""
     aggregate = simulate_study(tmp_path, seeds=2, resamples=100, tasks=tasks)["aggregate"]
     results = StudyResults(comparison=aggregate, labels=LABELS)
     (group,) = compare_groups(results)

@@ -46,7 +46,7 @@ def test_the_question_names_the_tasks_of_the_study_alone():
     asked = question(asked_of("los", "mortality", "control"), adapters=1)
     assert "in-hospital mortality (MOR) and length of stay (LOS)?" in asked
     assert "procedures" not in asked
-    assert "whose label is a coin" in asked
+    assert "whose label is a coin toss" in asked
     assert "coin" not in question(asked_of("los"), adapters=1)
     assert "days in hospital (LOS)" in question(asked_of("los", los="Days in hospital"), adapters=1)
 

@@ -230,7 +230,7 @@ def test_a_package_that_is_not_installed_is_named(tmp_path):
 # --- lists and cohorts ------------------------------------------------------------------------------------------------
 
 
-def test_split_lists_label_file_and_patient_list_are_read(tmp_path):
+def test_split_lists_and_a_label_file_are_read(tmp_path):
     for name in ("train", "val", "test"):
         (tmp_path / f"mimic_{name}.csv").write_text("SUBJECT_ID\n1\n")
     (tmp_path / "labels.pkl").write_bytes(b"no pickle")
@@ -241,6 +241,23 @@ def test_split_lists_label_file_and_patient_list_are_read(tmp_path):
     lists, labels = problems(study, tmp_path / "results")
     assert "mimic_val.csv: expected disjoint lists" in lists
     assert "labels.pkl: not a pickle" in labels
+
+
+def test_a_map_of_codes_is_read(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("icd10_code,icd9_code\nI10,hypertension\n")
+    cohorts = {"source": "mimic-iv", "icd": "map-to-9", "icd_map": str(path)}
+    study = study_with(cohorts=cohorts, matrix={"tasks": ["diagnoses"], "models": ["tfidf"], "adapters": []})
+    (line,) = problems(study, tmp_path / "results", reads={str(path)})
+    assert "map.csv: column icd9_code: expected ICD-9 codes, found another value in 1 rows" in line
+
+
+def test_a_list_of_patients_is_read(tmp_path):
+    path = tmp_path / "listed.csv"  # no table of the release, which is looked at by its name
+    path.write_text("ROW_ID\n1\n")
+    study = study_with(data={"mimic_iii": str(tmp_path), "carevue_patients": str(path)})
+    (line,) = problems(study, tmp_path / "results", reads={str(path)})
+    assert "listed.csv: expected column SUBJECT_ID; found ROW_ID" in line
 
 
 def test_a_cohort_with_text_ids_is_refused_by_name(tmp_path):
