@@ -156,3 +156,17 @@ def test_a_search_reads_no_more_where_more_notes_share_a_phrase(monkeypatch):
             index.repeated(shingle_codes([" ".join(text)]))
     assert read[:3] == read[3:]
     assert 0 < max(read) < 10
+
+
+def test_phrases_of_other_notes_do_not_count_as_shared():
+    """A note that could repeat half, if the common phrases of a text were its own, is no hit when they are not."""
+    own, ours, theirs, another = (" ".join(f"{start}{number}" for number in range(34)) for start in "abcd")
+    notes = [
+        f"{own} {ours}",
+        f"{another} {theirs}",
+        *(f"{ours} {phrase}{copy}" for phrase in "xy" for copy in range(20)),
+    ]
+    notes += [f"{theirs} z{copy}" for copy in range(40)]
+    half, index = " ".join(own.split()[:24]), index_of(notes, 0.5)
+    assert 0 not in index.repeated(shingle_codes([f"{half} {theirs}"]))[0].tolist()
+    assert 0 in index.repeated(shingle_codes([f"{half} {ours}"]))[0].tolist()
