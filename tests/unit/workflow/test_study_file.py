@@ -168,7 +168,7 @@ def test_a_file_without_a_study_key_warns_where_results_go(tmp_path):
         ("adapters: {mine: {base: tiny-llama}}\n", "own.yaml: adapters.mine: expected method, which trains"),
         ("models: {llama+lora: {task_method: rola}}\n", "own.yaml: models.llama+lora.task_method: 'rola' is not among"),
         ("methods: {lora: {settings: {r: x}}}\n", "own.yaml: methods.lora.settings.r: "),
-        ("matrix: {tasks: []}\ncontamination: disjoint\n", "own.yaml: matrix.tasks: contamination disjoint needs"),
+        ("matrix: {tasks: []}\ncontamination: disjoint\n", "own.yaml: matrix.tasks: contamination disjoint leaves"),
     ],
 )
 def test_a_wrong_value_names_the_file_that_sets_it(content, expected, tmp_path):
