@@ -10,14 +10,11 @@ with job(snakemake.log[0]):
     from clinical_peft.files import read_json, sha256_file
     from clinical_peft.metrics.evaluate import evaluate
     from clinical_peft.metrics.registry import find_metric
-    from clinical_peft.metrics.scored_run_log import write_scored_log
-    from clinical_peft.runtime.events import read_events
-    from clinical_peft.runtime.provenance import environments_of, git_revision, together
+    from clinical_peft.metrics.scored_run_log import provenance_of, write_scored_log
     from clinical_peft.tasks import task_from_record, tasks_from_records
 
-    recipe = read_json(Path(snakemake.input.recipe))
     cohort, cohorts = Path(snakemake.input.cohort), [Path(path) for path in snakemake.input.cohorts]
-    digest, revision = sha256_file(cohort), git_revision(Path(__file__).parent)
+    digest = sha256_file(cohort)
     hidden = hidden_counts(cohort, cohorts, hidden_splits(cohorts, tasks_from_records(snakemake.params.tasks)))
     for index, seed in enumerate(snakemake.params.seeds):
         log, scored_log = (Path(paths[index]) for paths in (snakemake.input.run_logs, snakemake.output.run_logs))
@@ -25,7 +22,7 @@ with job(snakemake.log[0]):
             Path(snakemake.input.predictions[index]),
             Path(snakemake.input.classes),
             task=task_from_record(snakemake.params.task),
-            job=recipe,
+            job=read_json(Path(snakemake.input.recipe)),
             protocol=snakemake.params.protocol,
             patients_apart=snakemake.params.patients_apart,
             cohort=cohort,
@@ -38,6 +35,6 @@ with job(snakemake.log[0]):
             bootstrap_seed=snakemake.params.bootstrap_seed,
             output=Path(snakemake.output.metrics[index]),
             replicates=Path(snakemake.output.replicates[index]),
-            provenance=together([environments_of(read_events(log))]) | {"git_revision": revision},
+            provenance=provenance_of(log, code=Path(__file__).parent),
         )
         write_scored_log(log, scored_log, result, cohort=cohort, hidden_splits=hidden.splits)

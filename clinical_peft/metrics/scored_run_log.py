@@ -14,11 +14,22 @@ from clinical_peft.files import write_text
 from clinical_peft.metrics.records import RunMetrics
 from clinical_peft.runtime.events import append_metrics, read_events
 from clinical_peft.runtime.lineage import append_inputs
+from clinical_peft.runtime.provenance import environments_of, git_revision, together
 
 EPOCH = "epoch"
 OF_VALIDATION = "validation_"
 OF_TOKENS = "tokens"
 """Part of the names of metrics that count the tokens of the training split."""
+
+
+def provenance_of(run_log: Path, *, code: Path) -> dict[str, Any]:
+    """Versions and machine of the job that wrote a run log, and the revision of the code.
+
+    Args:
+        run_log: Run log of the training.
+        code: Folder within the repository.
+    """
+    return together([environments_of(read_events(run_log))]) | {"git_revision": git_revision(code)}
 
 
 def write_scored_log(
