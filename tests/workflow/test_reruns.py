@@ -40,7 +40,7 @@ EDITS: dict[str, tuple[dict, set[str], set[str] | None]] = {
     "nothing": ({}, set(), set()),
     "a label of a model": ({"models": {HEAD: {"label": "L"}}}, set(), LABELS),
     "a label of a base": ({"bases": {"tiny-llama": {"label": "L"}}}, set(), LABELS),
-    "a label of a task": ({"tasks": {"mortality": {"label": "Death"}}}, set(), REPORT),
+    "a label of a task": ({"tasks": {"mortality": {"label": "Death"}}}, set(), LABELS),
     "the tracking server": ({"tracking": {"uri": "sqlite:////tmp/x.db"}}, set(), {*REPORT, "track_runs"}),
     "speeds and the Hub": ({"budget": {"device": "x"}, "hub": {"repository": "a/b"}}, set(), REPORT),
     "resamples": ({"evaluation": {"resamples": 120}}, set(), None),

@@ -9,6 +9,7 @@ from chromium import Page, find_chromium, opened
 from clinical_peft.report.html_report import build_report
 from clinical_peft.tables.registry import build_tables
 from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tasks import TASKS
 
 CHROMIUM = find_chromium()
 pytestmark = [
@@ -77,6 +78,7 @@ def subgroups():
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Iterator[Page]:
     results = StudyResults(
+        tasks=TASKS,
         comparison=EMPTY,
         calibration={"runs": [], "bins": 10},
         subgroups=subgroups(),
@@ -86,12 +88,9 @@ def page(tmp_path_factory) -> Iterator[Page]:
     build_report(
         template=TEMPLATE,
         study=STUDY,
+        results=results,
         tables=build_tables(results),
-        comparison=EMPTY,
-        metrics=[],
-        perplexities=[],
         figures={},
-        labels={},
         provenance={},
         output=output,
     )
