@@ -5,7 +5,11 @@ BIN := .venv/bin
 CORES ?= all
 STUDY ?= config/config.yaml
 STUDIES := $(sort $(wildcard config/*.yaml))
-export PYTHONDONTWRITEBYTECODE := 1
+# Processes among which tests are divided, file by file; each may run a study of two jobs at a time.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Studies and tests start hundreds of processes, each of which would compile the library again.
+unexport PYTHONDONTWRITEBYTECODE
 # Packages in ~/.local would shadow the locked ones.
 export PYTHONNOUSERSITE := 1
 
@@ -41,7 +45,8 @@ plan: ## jobs, tokens, device hours and disk of a study: make plan STUDY=config/
 	{ echo 'error: make plan needs pydantic and PyYAML, which `make install` puts into .venv' >&2; exit 1; }; \
 	$$python -m clinical_peft.workflow.plan $(STUDY)
 
-test: check unit workflow ## every check that CI runs
+test: check ## every check that CI runs; long files of tests come first, so that no worker ends much later
+	$(PYTEST) -m "not slow" tests/workflow tests/unit
 
 check: install
 	$(BIN)/ruff check .
@@ -51,10 +56,10 @@ check: install
 	$(BIN)/snakemake --lint
 
 unit: install ## unit and property tests
-	$(BIN)/pytest -m "not workflow and not slow"
+	$(PYTEST) -m "not slow" tests/unit
 
 workflow: install ## tests that run snakemake, on SLURM too where it is installed
-	$(BIN)/pytest -m "workflow and not slow"
+	$(PYTEST) -m "not slow" tests/workflow
 
 slow: install real-weights ## long tests, with real weights
 	$(BIN)/pytest -m slow

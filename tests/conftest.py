@@ -8,11 +8,10 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
     """The tiny study, run once for all tests that read its results."""
+    from shared_runs import shared_run
     from workflow_run import snakemake
 
-    run = snakemake(tmp_path_factory.mktemp("tiny"))
-    assert run.returncode == 0, run.output[-3000:]
-    return run
+    return shared_run(tmp_path_factory, "tiny", snakemake)
 
 
 @pytest.fixture(scope="module")

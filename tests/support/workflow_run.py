@@ -56,6 +56,13 @@ def dry_runs(commands: Sequence[Sequence[str]], folder: Path) -> list[dict[str, 
     return found
 
 
+def dry_run_of(config: Path | str, folder: Path, *arguments: str) -> list[str]:
+    """Arguments of a dry run in `folder` with a study of the repository or a configuration file of one's own."""
+    path = Path(config) if Path(config).is_absolute() else REPOSITORY / "config" / config
+    start = ["--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2", "--directory", str(folder)]
+    return [*start, *arguments, "--configfile", str(path)]
+
+
 @cache
 def workflow_rules() -> dict[str, dict[str, Any]]:
     """Parts of every rule, by its name; see `rule_list.py`."""

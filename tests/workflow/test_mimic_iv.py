@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from workflow_run import snakemake
+from workflow_run import dry_run_of, dry_runs, snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -70,24 +70,29 @@ def test_real_folders_give_the_same_cohorts(cohorts, real_folders, tmp_path):
         assert ours.equals(theirs)
 
 
-@pytest.mark.parametrize(
-    ("cohort_keys", "data_keys", "task", "expected"),
-    [
-        ({}, {"mimic_iv": None}, "mortality", "(data.mimic_iv is not set)/admissions.csv.gz"),
-        ({}, {"mimic_iv_note": None}, "mortality", "(data.mimic_iv_note is not set)/discharge.csv.gz"),
-        ({}, {}, "pmv", "chartevents.csv.gz"),
-        ({"icd": "map-to-9", "icd_map": "/nonexistent/gem.csv"}, {}, "diagnoses", "/nonexistent/gem.csv"),
-        ({"icd": "map-to-9"}, {}, "diagnoses", "map-to-9 needs icd_map"),
-        ({"source": "mimic-iii"}, {}, "mortality", "(data.mimic_iii is not set)/NOTEEVENTS.csv.gz"),
-    ],
-)
-def test_what_is_missing_is_named_before_any_job_starts(real_folders, tmp_path, cohort_keys, data_keys, task, expected):
-    data = {"mimic_iv": str(real_folders[0]), "mimic_iv_note": str(real_folders[1])} | data_keys
-    config = write_config(tmp_path, cohorts={"source": "mimic-iv"} | cohort_keys, data=data)
-    run = snakemake(tmp_path, f"results/iv/cohorts/{task}.parquet", "--dry-run", config=config)
-    assert run.returncode == 1
-    assert expected in run.output
-    assert "Traceback" not in run.output
+# Keys of cohorts and data, a task, and what the message says.
+MISSING = [
+    ({}, {"mimic_iv": None}, "mortality", "(data.mimic_iv is not set)/admissions.csv.gz"),
+    ({}, {"mimic_iv_note": None}, "mortality", "(data.mimic_iv_note is not set)/discharge.csv.gz"),
+    ({}, {}, "pmv", "chartevents.csv.gz"),
+    ({"icd": "map-to-9", "icd_map": "/nonexistent/gem.csv"}, {}, "diagnoses", "/nonexistent/gem.csv"),
+    ({"icd": "map-to-9"}, {}, "diagnoses", "map-to-9 needs icd_map"),
+    ({"source": "mimic-iii"}, {}, "mortality", "(data.mimic_iii is not set)/NOTEEVENTS.csv.gz"),
+]
+
+
+def test_what_is_missing_is_named_before_any_job_starts(real_folders, tmp_path):
+    given = {"mimic_iv": str(real_folders[0]), "mimic_iv_note": str(real_folders[1])}
+    commands = []
+    for number, (cohort_keys, data_keys, task, _) in enumerate(MISSING):
+        (tmp_path / str(number)).mkdir()
+        content = {"cohorts": {"source": "mimic-iv"} | cohort_keys, "data": given | data_keys}
+        config = write_config(tmp_path / str(number), **content)
+        commands.append(dry_run_of(config, tmp_path, f"results/iv/cohorts/{task}.parquet"))
+    for found, (*_, expected) in zip(dry_runs(commands, tmp_path), MISSING, strict=True):
+        assert found["code"] == 1
+        assert expected in found["output"]
+        assert "Traceback" not in found["output"]
 
 
 def test_a_missing_column_ends_the_run_in_one_line(real_folders, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workflow_run import REPOSITORY, SNAKEMAKE, dry_runs, snakemake, workflow_rules
+from workflow_run import REPOSITORY, SNAKEMAKE, dry_run_of, dry_runs, snakemake, workflow_rules
 
 from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
@@ -20,20 +20,29 @@ pytestmark = pytest.mark.workflow
 
 CONFIG = REPOSITORY / "config"
 STUDIES = sorted(path.name for path in CONFIG.glob("*.yaml"))
+TARGETS = ["all", "data", "pretrain", "search", "finetune", "tables", "report", "prefetch"]
+
+
+@pytest.fixture(scope="module")
+def planned_studies(tmp_path_factory) -> dict[str, dict]:
+    """A dry run of every study whose data there are."""
+    without = ("mtsamples.yaml", "mts-dialog.yaml") if "CLINICAL_PEFT_REAL_DATA" not in os.environ else ()
+    names, folder = [name for name in STUDIES if name not in without], tmp_path_factory.mktemp("plans")
+    found = dry_runs([dry_run_of(name, folder) for name in names], folder)
+    return dict(zip(names, found, strict=True))
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_every_study_plans(study, tmp_path):
-    if study in ("mtsamples.yaml", "mts-dialog.yaml") and "CLINICAL_PEFT_REAL_DATA" not in os.environ:
+def test_every_study_plans(study, planned_studies):
+    if study not in planned_studies:
         pytest.skip("CLINICAL_PEFT_REAL_DATA does not name a folder with mtsamples/ and mts-dialog/")
-    run = snakemake(tmp_path, "--dry-run", config=study)
-    assert run.returncode == 0, run.output
-    assert "write_report" in run.output
+    found = planned_studies[study]
+    assert found["code"] == 0, found["output"]
+    assert "write_report" in found["jobs"]
     default = yaml.safe_load((CONFIG / "config.yaml").read_text())
     written = yaml.safe_load((CONFIG / study).read_text())
     planned = plan(load_study(written if written.get("extends") == "none" else deep_merge(default, written)))
-    (total,) = re.findall(r"^total +(\d+)$", run.output, re.MULTILINE)[:1]
-    assert sum(stage.jobs for stage in planned) == int(total) - 1  # the target itself
+    assert sum(stage.jobs for stage in planned) == len(found["jobs"]) - 1  # the target itself
 
 
 def test_a_plan_names_an_output_of_every_job(tmp_path):
@@ -47,9 +56,9 @@ def test_a_plan_names_an_output_of_every_job(tmp_path):
     assert {rules[path] for path in planned} == set(rules.values())
 
 
-@pytest.mark.parametrize("target", ["all", "data", "pretrain", "search", "finetune", "tables", "report", "prefetch"])
-def test_every_target_exists(target, tmp_path):
-    assert snakemake(tmp_path, target, "--dry-run").returncode == 0
+def test_every_target_exists(tmp_path):
+    commands = [dry_run_of("tiny.yaml", tmp_path, target) for target in TARGETS]
+    assert [found["output"] for found in dry_runs(commands, tmp_path) if found["code"] != 0] == []
 
 
 def test_a_rule_that_runs_a_network_gets_a_gpu():
@@ -104,25 +113,34 @@ def write_config(folder: Path, content: dict) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ({"protocoll": "paper"}, "unknown key protocoll"),
-        ({"seed": "many"}, "seed: "),
-        ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "nothing", "clinical_mode": "frozen"}}},
-         "models.m.clinical: 'nothing' is not among the adapters"),
-        ({"data": {"mimic_iii": "/nonexistent"}, "matrix": {"models": [], "adapters": [], "tasks": ["los"]}},
-         "/nonexistent"),
-        ({"data": {"splits": "/nonexistent"}}, "mimic_train.csv"),
-        ({"data": {"pmv_split": "beep", "pmv_labels": "/nonexistent.pkl"}, "matrix": {"tasks": ["pmv"]}},
-         "/nonexistent.pkl"),
-    ],
-)  # fmt: skip
-def test_a_wrong_study_is_one_message_before_any_job_starts(content, expected, tmp_path):
-    run = snakemake(tmp_path, config=write_config(tmp_path, content))
+WRONG = [
+    ({"protocoll": "paper"}, "unknown key protocoll"),
+    ({"seed": "many"}, "seed: "),
+    ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "nothing", "clinical_mode": "frozen"}}},
+     "models.m.clinical: 'nothing' is not among the adapters"),
+    ({"data": {"mimic_iii": "/nonexistent"}, "matrix": {"models": [], "adapters": [], "tasks": ["los"]}},
+     "/nonexistent"),
+    ({"data": {"splits": "/nonexistent"}}, "mimic_train.csv"),
+    ({"data": {"pmv_split": "beep", "pmv_labels": "/nonexistent.pkl"}, "matrix": {"tasks": ["pmv"]}},
+     "/nonexistent.pkl"),
+]  # fmt: skip
+
+
+def test_a_wrong_study_is_one_message_that_names_the_key(tmp_path):
+    commands = []
+    for number, (content, _) in enumerate(WRONG):
+        (tmp_path / str(number)).mkdir()
+        commands.append(dry_run_of(write_config(tmp_path / str(number), content), tmp_path))
+    for found, (_, expected) in zip(dry_runs(commands, tmp_path), WRONG, strict=True):
+        assert found["code"] == 1
+        assert expected in found["output"]
+        assert "Traceback" not in found["output"]
+
+
+def test_a_wrong_study_starts_no_job(tmp_path):
+    run = snakemake(tmp_path, config=write_config(tmp_path, WRONG[0][0]))
     assert run.returncode == 1
-    assert expected in run.output
-    assert "Traceback" not in run.output
+    assert WRONG[0][1] in run.output
     assert not (tmp_path / "results").exists()
 
 

@@ -1,7 +1,7 @@
 """Note text and patient ids stay in the data folders, and nothing leaves the machine.
 
-One run of the tiny study, on a hospital in whose notes unmistakable strings are planted, watched for any attempt to
-reach the network, and followed by a job that fails on purpose while it holds a note.
+One run of the tiny study without its encoder, on a hospital in whose notes unmistakable strings are planted, watched
+for any attempt to reach the network, and followed by a job that fails on purpose while it holds a note.
 """
 
 import csv
@@ -24,6 +24,7 @@ from clinical_peft.synthetic.hospital import generate_hospital
 pytestmark = pytest.mark.workflow
 
 SENTINEL = "Quxvortle"
+MODELS = ["tfidf", "llama", "llama+clinical-trainable+downstream"]
 DATA_FOLDERS = {"notes", "cohorts", "tokens", "predictions"}
 NOBODY = 2**32 - 1
 WATCH = Path(__file__).parent / "no_network"
@@ -83,6 +84,7 @@ def watched_run(hospital, network_record, tmp_path_factory) -> Run:
         "mimic_iii": str(hospital / "mimic-iii"),
         "mimic_iv_note": str(hospital / "mimic-iv-note"),
     }
+    content["matrix"] |= {"adapters": ["tiny-llama-lora"], "models": MODELS}
     config = folder / "study.yaml"
     config.write_text(yaml.safe_dump(content))
     run = snakemake(

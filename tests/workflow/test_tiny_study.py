@@ -193,7 +193,7 @@ def test_a_second_run_does_nothing(tiny_run):
     assert "Nothing to be done" in again.output
 
 
-@pytest.mark.parametrize("seed", ["0", "1", "2"])
+@pytest.mark.parametrize("seed", ["0", "1"])
 def test_no_parameter_of_a_rule_hangs_on_the_order_of_a_set(tiny_run, seed):
     plan = snakemake(tiny_run.folder, "--dry-run", environment={"PYTHONHASHSEED": seed})
     assert "Nothing to be done" in plan.output
