@@ -33,7 +33,7 @@ def write_study(folder: Path, mode: str) -> Path:
 MODES = {
     "paper": (set(), {"pair_corpora", "mark_carevue_patients"}),
     "carevue": ({"mark_carevue_patients"}, {"pair_corpora"}),
-    "disjoint": ({"pair_corpora mimic-iii-matched"}, {"mark_carevue_patients"}),
+    "disjoint": ({"pair_corpora mimic-iii"}, {"mark_carevue_patients"}),
 }
 TARGETS = ("data", "tables", "pretrain")
 
