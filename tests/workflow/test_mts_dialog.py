@@ -32,7 +32,7 @@ def small(tmp_path_factory):
     given = [
         f"{key}={yaml.safe_dump(value, default_flow_style=True, width=9999).strip()}" for key, value in SMALL.items()
     ]
-    run = snakemake(folder, "--config", *given, config="mts-dialog.yaml")
+    run = snakemake(folder, "tables", "--config", *given, config="mts-dialog.yaml")
     assert run.returncode == 0, run.output[-3000:]
     return run.results / "mts-dialog"
 
