@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,6 +61,20 @@ def dry_run_of(config: Path | str, folder: Path, *arguments: str) -> list[str]:
     path = Path(config) if Path(config).is_absolute() else REPOSITORY / "config" / config
     start = ["--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2", "--directory", str(folder)]
     return [*start, *arguments, "--configfile", str(path)]
+
+
+def typed(commands: str, folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Type shell commands in a folder, up to the first that fails; what they print, and whether one failed."""
+    return subprocess.run(
+        ["bash", "-e"],
+        input=commands,
+        text=True,
+        capture_output=True,
+        check=False,
+        cwd=folder,
+        env=dict(environment),
+        timeout=3600,
+    )
 
 
 @cache

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from fenced_blocks import PAGES, blocks
 from snakemake.cli import get_argument_parser
-from workflow_run import REPOSITORY, dry_runs, workflow_rules
+from workflow_run import REPOSITORY, dry_runs, typed, workflow_rules
 
 from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
@@ -166,13 +166,6 @@ def demo_results(tiny_run, tmp_path) -> Path:
 @chosen("sh", tags=("run",))
 def test_commands_run(block, demo_results):
     python = Path(sys.executable).parent
-    done = subprocess.run(
-        ["bash", "-e"],
-        input=block.text,
-        text=True,
-        capture_output=True,
-        check=False,
-        cwd=demo_results,
-        env={"PATH": f"{python}:/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"},
-    )
+    environment = {"PATH": f"{python}:/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
+    done = typed(block.text, demo_results, environment)
     assert done.returncode == 0, done.stderr[-1500:]

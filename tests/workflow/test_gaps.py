@@ -2,17 +2,15 @@
 
 import csv
 import json
-import re
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from planned_counts import require_same_count
+from shared_runs import successful
 from workflow_run import REPOSITORY, Run, snakemake
 
-from clinical_peft.config.experiments import load_study
-from clinical_peft.config.layers import deep_merge
 from clinical_peft.disclosure.counts import SMALLEST_CELL
-from clinical_peft.workflow.plan import plan
 
 pytestmark = pytest.mark.workflow
 
@@ -42,19 +40,11 @@ def write_study(folder):
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("gaps")
-    run = snakemake(folder, config=write_study(folder))
-    assert run.returncode == 0, run.output[-3000:]
-    return run
+    return successful(snakemake(folder, config=write_study(folder)))
 
 
 def test_the_plan_counts_every_ablation(tmp_path):
-    path = write_study(tmp_path)
-    run = snakemake(tmp_path, "--dry-run", config=path)
-    assert run.returncode == 0, run.output
-    default = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
-    planned = plan(load_study(deep_merge(default, yaml.safe_load(path.read_text()))))
-    (total,) = re.findall(r"^total +(\d+)$", run.output, re.MULTILINE)[:1]
-    assert sum(stage.jobs for stage in planned) == int(total) - 1
+    require_same_count(write_study(tmp_path), tmp_path)
 
 
 def test_an_ablation_reuses_what_its_switch_cannot_change(measured):

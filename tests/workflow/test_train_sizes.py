@@ -2,22 +2,19 @@
 
 import csv
 import json
-import re
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from planned_counts import require_same_count
+from shared_runs import successful
 from workflow_run import REPOSITORY, Run, snakemake
-
-from clinical_peft.config.experiments import load_study
-from clinical_peft.config.layers import deep_merge
-from clinical_peft.workflow.plan import plan
 
 pytestmark = pytest.mark.workflow
 
 SIZES = [30, 60, 100000, "all"]
 MODELS = ["tfidf"]
-TASKS = ["mortality", "los"]
+TASKS = ["los"]
 COARSE = 1.01  # percent: the test split has few rows of a class, so that two digits are published
 
 
@@ -33,19 +30,11 @@ def write_study(folder):
 @pytest.fixture(scope="module")
 def sized(tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("sizes")
-    run = snakemake(folder, config=write_study(folder))
-    assert run.returncode == 0, run.output[-3000:]
-    return run
+    return successful(snakemake(folder, config=write_study(folder)))
 
 
 def test_the_plan_counts_every_size(tmp_path):
-    path = write_study(tmp_path)
-    run = snakemake(tmp_path, "--dry-run", config=path)
-    assert run.returncode == 0, run.output
-    default = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
-    planned = plan(load_study(deep_merge(default, yaml.safe_load(path.read_text()))))
-    (total,) = re.findall(r"^total +(\d+)$", run.output, re.MULTILINE)[:1]
-    assert sum(stage.jobs for stage in planned) == int(total) - 1
+    require_same_count(write_study(tmp_path), tmp_path)
 
 
 def read(root, *parts):
@@ -94,7 +83,7 @@ def test_predictions_of_every_size_are_of_the_same_test_rows(sized):
 def test_a_size_beyond_the_split_is_noted_and_equals_the_whole(sized):
     root = sized.results / "sizes"
     text = (root / "tables" / "training_size.md").read_text()
-    assert "no larger: MOR 100,000 (of" in text
+    assert "no larger: LOS 100,000 (of" in text
     scores = [
         pq.read_table(root / f"predictions/{name}/los/seed1.parquet", columns=["scores"])
         for name in ("tfidf", "tfidf@n100000")

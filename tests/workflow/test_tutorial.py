@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from fenced_blocks import Block, blocks
-from workflow_run import REPOSITORY, dry_runs
+from workflow_run import REPOSITORY, dry_runs, typed
 
 from clinical_peft.config.layers import deep_merge
 
@@ -69,19 +69,11 @@ def environment(data: str) -> dict[str, str]:
     return {**os.environ, "PATH": path, "CLINICAL_PEFT_REAL_DATA": data, "HF_HUB_OFFLINE": "1"}
 
 
-def typed(block: Block, folder: Path, data: str) -> subprocess.CompletedProcess:
-    done = subprocess.run(
-        ["bash", "-e"],
-        input=block.text,
-        text=True,
-        capture_output=True,
-        check=False,
-        cwd=folder,
-        env=environment(data),
-        timeout=3600,
-    )
+def follow_block(block: Block, folder: Path, data: str) -> str:
+    """Type a block's commands, all of which succeed, and return what they print."""
+    done = typed(block.text, folder, environment(data))
     assert done.returncode == 0, f"{block.place}: {(done.stdout + done.stderr)[-3000:]}"
-    return done
+    return done.stdout
 
 
 def follow(folder: Path, data: str, changes: dict) -> Path:
@@ -89,7 +81,7 @@ def follow(folder: Path, data: str, changes: dict) -> Path:
     fresh_clone(folder)
     study = deep_merge(yaml.safe_load(STUDIES[0].text), changes)
     (folder / "mine.yaml").write_text(yaml.safe_dump(study, sort_keys=False) if changes else STUDIES[0].text)
-    shown = [typed(block, folder, data).stdout for block in COMMANDS]
+    shown = [follow_block(block, folder, data) for block in COMMANDS]
     assert "id,specialty,text" in shown[0]
     assert re.search(r"^adapters +1 ", shown[1], re.MULTILINE)
     assert "TF-IDF" in shown[-1]
