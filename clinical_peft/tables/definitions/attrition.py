@@ -68,8 +68,8 @@ def _repeated(results: StudyResults) -> Iterator[str]:
             if count := step.get("repeated_in_another_split"):
                 shown = f"fewer than {SMALLEST_CELL}" if is_small(count) else f"{count:,}"
                 yield (
-                    f"{results.tasks[task].short}: {shown} notes of validation and test have near-duplicates in another "
-                    "split, by the split that the table gives. Metrics may be too good."
+                    f"{results.tasks[task].short}: {shown} notes of validation and test have near-duplicates in "
+                    "another split, by the split that the table gives. Metrics may be too good."
                 )
 
 
