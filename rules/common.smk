@@ -36,7 +36,7 @@ files = StudyFiles(study)
 controller = Controller(files)
 workflow.delete_output = controller.guard_deletion(workflow.delete_output)
 if workflow.is_main_process:
-    for notice in notices(study, workflow.overwrite_configfiles, given):
+    for notice in [*notices(study, workflow.overwrite_configfiles, given), *files.gone_tables()]:
         print(notice, file=sys.stderr)
 
 

@@ -31,6 +31,7 @@ rule finetune_model:
         adapter=files.clinical_adapter,
         features=files.model_features,
         search=files.best_model_recipe,
+        whole=files.whole_run,
     output:
         predictions=expand("<study>/predictions/{{model}}/{{task}}/seed{seed}.parquet", seed=study.matrix.seeds),
         models=directory(expand("<study>/models/{{model}}/{{task}}/seed{seed}", seed=study.matrix.seeds)),

@@ -18,6 +18,7 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
     )
     names = ("cohort", "classes", "base", "adapter", "features")
     places = zip(output.predictions, output.models, output.training, output.run_logs, strict=True)
+    whole = zip(*[iter(given.get("whole") or [])] * 4, strict=True)
     kept = finetune_seeds(
         finetune_job,
         record,
@@ -26,6 +27,7 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
         name=snakemake.wildcards.task,
         recipe_file=Path(output.recipe),
         work=Path(params.work),
+        whole={seed: SeedOutputs(*map(Path, each)) for seed, each in zip(params.seeds, whole, strict=False)},
     )
     if kept:
         seeds = ", ".join(map(str, kept))

@@ -42,7 +42,8 @@ class Attrition:
     Attributes:
         steps: Mappings with ``step`` (what the step keeps), ``unit`` (what a row is), ``rows``, ``patients``, and
             where a step also leaves out what is not a row, such as single codes, ``left_out`` (reason to count);
-            where a step joins another table, ``joined`` (that table's own steps).
+            where a step joins another table, ``joined`` (that table's own steps); where held-out rows have
+            near-duplicates in another split, ``repeated_in_another_split`` (their number).
     """
 
     steps: list[dict[str, object]] = field(default_factory=list)

@@ -3,8 +3,9 @@
 Of a binary or multiclass task, a whole number names its class without a decimal point (`1.0` is `1`: programs that
 read a column with missing values as floats write it so). Fractions are refused, and so are booleans unless the study
 declares `true` and `false`. A text that is a declared class, as it stands, is that class whatever it looks like. Of a
-multilabel task, texts name their labels as they stand: `250.0` is a code. An empty field has no label; one of
-delimiters alone has none of the classes.
+multilabel task, texts name their labels as they stand: `250.0` is a code. An empty field has no label, and neither has
+one that reads `nan`, `None` or another word for a missing value that is no declared class; a field of delimiters alone
+has none of the classes.
 """
 
 import re
@@ -22,6 +23,8 @@ Label = str | tuple[str, ...]
 """A class, or the labels of a multilabel task."""
 _DECIMAL = re.compile(r"([+-]?\d+)\.(\d*)", re.ASCII)
 _BOOLEANS = ("true", "false")
+MISSING_WORDS = frozenset({"nan", "NaN", "None", "null", "NULL", "NA", "<NA>", "N/A", "n/a", "NaT"})
+"""What pandas, R and SQL write where a value is missing."""
 _REPAIR = "correct the row, or list the class under classes of the task"
 
 
@@ -61,8 +64,11 @@ class LabelReader:
         ]
 
     def _is_blank(self, value: Any) -> bool:
-        """Whether a field has no label: it is missing, or holds blanks that are no declared class."""
-        return is_missing(value) or (isinstance(value, str) and not value.strip() and value not in self._classes)
+        """Whether a field has no label: it is missing, or is blank or a word for that and no declared class."""
+        if is_missing(value) or not isinstance(value, str):
+            return is_missing(value)
+        text = value.strip()
+        return (not text or text in MISSING_WORDS) and not self._classes.keys() & {value, text}
 
     def _single(self, value: Any, batch: Batch, position: int) -> str:
         place = batch.place(position, self.columns[0])
@@ -124,8 +130,9 @@ class LabelReader:
         rows: list[list[str] | None] = [[] for _ in batch.numbers]
         for column in self.columns:
             for position, value in enumerate(batch.columns[column]):
-                flag = None if is_missing(value) else whole_number(value)
-                if not is_missing(value) and flag not in (0, 1):
+                is_blank = self._is_blank(value)
+                flag = None if is_blank else whole_number(value)
+                if not is_blank and flag not in (0, 1):
                     raise DataError(
                         f"{batch.place(position, column)}: expected 0 or 1, found another value; correct it"
                     )

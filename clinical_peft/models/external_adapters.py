@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from clinical_peft.errors import DataError
+from clinical_peft.errors import DataError, TrainingError
 from clinical_peft.files import atomic_path, read_json, sha256_file, write_json
 from clinical_peft.models.adapter_sources import check_adapter_folder, refuse_stated_base
 from clinical_peft.models.adapters import load_adapter
@@ -49,7 +49,11 @@ def import_adapter(source: Path, output: Path, *, base: Path, name: str) -> None
         copy_weights(source, temporary)
         of_base = {"base_model_name_or_path": identity.name, "revision": identity.revision, "inference_mode": True}
         write_json(temporary / ADAPTER_CONFIG, read_json(source / ADAPTER_CONFIG) | of_base)
-        load_adapter(load_causal(base), temporary, base=identity)
+        try:
+            load_adapter(load_causal(base), temporary, base=identity)
+        except TrainingError as error:  # which names the copy
+            message = str(error).replace(str(temporary), str(source))
+            raise TrainingError(f"adapters.{name}.path: {message}") from None
         digests = {file: sha256_file(source / file) for file in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)}
         write_json(temporary / ORIGIN, {"folder": source.name, "stated_base": stated, "sha256": digests})
         card = CARD.format(name=name, base=identity.name, revision=identity.revision)

@@ -174,7 +174,7 @@ def keep(work: Path, name: str, key: str, outputs: Mapping[str, Path]) -> None:
             folder.mkdir()
             digests: dict[str, str] = {}
             for part, source in outputs.items():
-                _link(source, folder / part)
+                link_files(source, folder / part)
                 digests |= {str(path.relative_to(folder)): sha256_file(path) for path in _files(folder / part)}
             write_json(folder / RECORD, {"key": key, "files": digests})
     except StorageError as error:
@@ -204,7 +204,7 @@ def restore(work: Path, name: str, key: str, outputs: Mapping[str, Path]) -> boo
         return False
     for part, target in outputs.items():
         with atomic_path(target) as temporary:
-            _link(folder / part, temporary)
+            link_files(folder / part, temporary)
     return True
 
 
@@ -229,7 +229,7 @@ def _files(path: Path) -> Iterator[Path]:
     yield from [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
-def _link(source: Path, target: Path) -> None:
+def link_files(source: Path, target: Path) -> None:
     """Link a file, or every file of a folder; copy where the file system has no hard links."""
     for file in _files(source):
         place = target / file.relative_to(source) if file != source else target

@@ -2,10 +2,12 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from clinical_peft.data.patients import source_of
 from clinical_peft.data.train_subsets import training_subset
@@ -17,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 UNUSED = "unused"
 """The split of training rows that a part does not hold."""
+WHOLE_SPLIT: dict[str, Any] = {"train_rows": None, "train_patients": None, "is_whole_split": True}
+"""What `describe_part` says of a part that is the whole split."""
 
 
 def with_train_size(data: TaskData, size: int, *, seed: int) -> TaskData:
@@ -55,6 +59,20 @@ def with_train_size(data: TaskData, size: int, *, seed: int) -> TaskData:
             "labels; nothing can be learned from them; drop this size, or give a larger one"
         )
     return smaller
+
+
+def takes_whole_split(cohort: Path, size: int, *, seed: int) -> bool:
+    """Whether a part of so many rows is the whole training split.
+
+    Args:
+        cohort: Cohort file.
+        size: As for `with_train_size`.
+        seed: As for `with_train_size`.
+    """
+    table = pq.read_table(cohort, columns=["subject_id", "split"], filters=[("split", "=", "train")])
+    patients = np.asarray(table.column("subject_id").to_pylist())
+    source = source_of(pq.read_schema(cohort))
+    return bool(len(patients) and training_subset(patients, size, seed=seed, source=source).all())
 
 
 def describe_part(data: TaskData, smaller: TaskData) -> dict[str, Any]:

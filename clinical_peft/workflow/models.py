@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from clinical_peft.config import experiments
-from clinical_peft.config.ablations import adapter_of_model, plain, protocol_of_run
+from clinical_peft.config.ablations import adapter_of_model, plain, protocol_of_run, size_of
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes import FinetuneJob, PoolJob
 from clinical_peft.recipes.job_records import read_record
@@ -12,6 +12,9 @@ from clinical_peft.workflow.study_folder import Files, StudyFolder, Wildcards
 
 # Snakemake compares no parameter of a function that asks for threads or outputs: a job is not run again for the time
 # between its checkpoints, nor because a seed is no longer asked for. Such functions take the argument for that alone.
+
+OUTPUTS = (("predictions", ".parquet"), ("models", ""), ("training", ".json"), ("runs/finetune", ".jsonl"))
+"""Folder and suffix of a seed's outputs, in the order of `clinical_peft.training.kept_seeds.SeedOutputs`."""
 
 
 class ModelFiles(StudyFolder):
@@ -73,6 +76,17 @@ class ModelFiles(StudyFolder):
         self.model(wildcards.model)
         name = experiments.feature_set(self.study, wildcards.model, wildcards.task)
         return f"{self.root}/features/{name}.safetensors" if name else []
+
+    def whole_run(self, wildcards: Wildcards) -> Files:
+        """Outputs, seed by seed, of the run on the whole training split, which a run on a part may turn out to be."""
+        if size_of(wildcards.model) is None:
+            return []
+        stem = f"{plain(wildcards.model)}/{wildcards.task}"
+        return [
+            f"{self.root}/{folder}/{stem}/seed{seed}{suffix}"
+            for seed in self.study.matrix.seeds
+            for folder, suffix in OUTPUTS
+        ]
 
     def finetune_job(self, wildcards: Wildcards) -> dict[str, Any]:
         """What a model's result on a task depends on, as a record."""

@@ -1,10 +1,13 @@
 """What the jobs of a user's own tables read: files, how they are read and split, and the tasks in them."""
 
+from pathlib import Path
 from typing import Any
 
 from clinical_peft.config import notes_in_use
 from clinical_peft.config.ablations import plain
 from clinical_peft.config.tables import FilesBySplit, GivenSplit, Table
+from clinical_peft.errors import DataError
+from clinical_peft.runtime.terminal import end_with_line
 from clinical_peft.sources.table.spec import SplitSpec, TableSpec
 from clinical_peft.tasks import OwnTask
 from clinical_peft.workflow.corpora import CorpusFiles
@@ -78,6 +81,36 @@ class OwnTableFiles(CorpusFiles):
         spec = self.own_table(wildcards.table)
         return [str(path) for path in (*spec.files, *spec.split.lists.values())]
 
+    def present_table_sources(self, wildcards: Wildcards) -> list[str]:
+        """Files that a table is imported from, all of which are there unless it is imported already.
+
+        Raises:
+            SystemExit: One is missing; it is named in one line, where Snakemake would print several.
+        """
+        return self._present(wildcards.table, self.table_sources(wildcards), self._imported(wildcards.table))
+
+    def gone_tables(self) -> list[str]:
+        """Say which files of imported tables are gone, one line each."""
+        return [
+            f"data.tables.{name}: {path} is gone since its import, whose rows stay in use; changes that need the file "
+            "again have no effect until it is back"
+            for name in self.tables_in_use
+            if Path(self._imported(name)).exists()
+            for path in self.own_table(name).files
+            if not Path(path).exists()
+        ]
+
+    def _imported(self, table: str) -> str:
+        return f"{self.root}/imported/{table}.parquet"
+
+    def _present(self, table: str, paths: list[str], made: str) -> list[str]:
+        """Return files that a job reads, unless one is missing and what the job makes is not there."""
+        missing = [path for path in paths if not Path(path).exists()]
+        if missing and not Path(made).exists():
+            found = "expected a file, found none; correct its path in the study"
+            end_with_line(DataError(f"data.tables.{table}: {missing[0]}: {found}"))
+        return paths
+
     def table_salt(self, wildcards: Wildcards) -> str:
         """What the hash split depends on; empty where another split is asked for."""
         return self.study.data.split_salt if self.own_table(wildcards.table).split.kind == "hash" else ""
@@ -105,6 +138,15 @@ class OwnTableFiles(CorpusFiles):
         """Files that a task's labels are read from."""
         return list(map(str, self._table_of(wildcards).files))
 
+    def present_task_files(self, wildcards: Wildcards) -> list[str]:
+        """Files that a task's labels are read from, all of which are there unless there is a cohort already.
+
+        Raises:
+            SystemExit: As for `present_table_sources`.
+        """
+        made = f"{self.root}/cohorts/{wildcards.task}.parquet"
+        return self._present(self._table_of(wildcards).name, self.table_task_files(wildcards), made)
+
     def table_task_notes(self, wildcards: Wildcards) -> str:
         """The imported table that a task's notes are taken from."""
-        return f"{self.root}/imported/{self._table_of(wildcards).name}.parquet"
+        return self._imported(self._table_of(wildcards).name)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OPTIONS = ("--configfile", "--configfiles")
 SUFFIXES = (".yaml", ".yml", ".json")
 DEFAULT = "config/config.yaml"
+DEFAULT_FILE = Path(__file__).parents[2] / DEFAULT
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
@@ -196,11 +197,42 @@ def load_study(config: Mapping[str, Any], paths: Sequence[Path], given: Mapping[
 
     if given is None:
         given = deep_merge(*map(read_study_file, paths))
-    whole = given if given.get("extends") == "none" else config
+    whole = given if given.get("extends") == "none" else _with_own_methods(config, given)
     try:
         return experiments.load_study(whole)
     except ConfigError as error:
         raise ConfigError(_name_file(str(error), whole, paths, given)) from None
+
+
+def _with_own_methods(config: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Drop what methods inherit of another type: Snakemake merges key by key.
+
+    Args:
+        config: The whole configuration.
+        given: What the user's files and the command line say together.
+
+    Returns:
+        The configuration; a method whose type is not the inherited one has the settings given and no row of the paper's
+        but one that is given.
+    """
+    typed = {name: method for name, method in _methods(given).items() if _type_of(method) is not None}
+    inherited = _methods(read_study_file(DEFAULT_FILE)) if typed else {}
+    own = {
+        name: {**config["methods"][name], "settings": method["settings"], "published": method.get("published")}
+        for name, method in typed.items()
+        if _type_of(inherited.get(name)) not in (None, _type_of(method))
+    }
+    return {**config, "methods": {**config["methods"], **own}} if own else config
+
+
+def _methods(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    methods = content.get("methods")
+    return methods if isinstance(methods, Mapping) else {}
+
+
+def _type_of(method: Any) -> Any:
+    settings = method.get("settings") if isinstance(method, Mapping) else None
+    return settings.get("type") if isinstance(settings, Mapping) else None
 
 
 _PROBLEM = re.compile(r"config: (?P<about>(?:unknown key |missing key )?(?P<key>[\w.@+-]+))")

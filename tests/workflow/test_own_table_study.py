@@ -113,3 +113,20 @@ def test_a_study_that_inherits_nothing_plans_its_own_jobs_alone(tmp_path):
     assert planned[0]["jobs"] == expected
     assert planned[1]["jobs"] == ["check_leakage", "data"]
     assert "synthesise_hospital" not in planned[2]["jobs"]
+
+
+def test_a_table_that_is_gone_is_said_in_one_line(own_run, tmp_path):
+    table = own_run.folder / "notes.csv"
+    table.rename(tmp_path / "elsewhere.csv")
+    try:
+        folders = (tmp_path, own_run.folder)
+        commands = [["--directory", folder, "--configfile", own_run.folder / "own.yaml"] for folder in folders]
+        missing, finished = dry_runs(commands, REPOSITORY)
+    finally:
+        (tmp_path / "elsewhere.csv").rename(table)
+    assert (missing["code"], finished["code"]) == (1, 0)
+    error = f"error: data.tables.ours: {table}: expected a file, found none; correct its path in the study"
+    assert [line for line in missing["output"].splitlines() if "rror" in line] == [error]
+    assert missing["output"].splitlines()[-1] == error
+    assert f"data.tables.ours: {table} is gone since its import" in finished["output"]
+    assert "Nothing to be done" in finished["output"]

@@ -50,11 +50,14 @@ class Patients:
         numbers: One number per patient, uint64 of shape (rows,).
         names: Patient of each row where the table names none: the least id of its near-duplicates; None otherwise.
         type: Type of the names.
+        divided: Rows of validation and test with near-duplicates in another split, where the table names splits but no
+            patients.
     """
 
     numbers: np.ndarray
     names: Sequence[int | str] | None
     type: pa.DataType
+    divided: int = 0
 
 
 def import_table(
@@ -121,12 +124,12 @@ def _patients(spec: TableSpec, staged: StagedRows, threshold: float, words: int)
     for key, one in zip(keys, ids, strict=True):
         least[key] = min(least.get(key, one), one)
     numbers = {key: number for number, key in enumerate(least)}
-    _warn_of_divided(spec, keys)
-    return Patients(np.array([numbers[key] for key in keys], np.uint64), [least[key] for key in keys], _id_type(staged))
+    found = np.array([numbers[key] for key in keys], np.uint64)
+    return Patients(found, [least[key] for key in keys], _id_type(staged), _divided(spec, keys))
 
 
-def _warn_of_divided(spec: TableSpec, keys: Sequence[tuple[int, int]]) -> None:
-    """Say how many held-out notes have near-duplicates in another split, where a file names splits but no patients.
+def _divided(spec: TableSpec, keys: Sequence[tuple[int, int]]) -> int:
+    """Count held-out notes with near-duplicates in another split, where a file names splits but no patients; warn.
 
     Args:
         spec: The table.
@@ -143,6 +146,7 @@ def _warn_of_divided(spec: TableSpec, keys: Sequence[tuple[int, int]]) -> None:
             spec.name,
             f"{divided:,}" if divided >= _FEW else "few",
         )
+    return divided
 
 
 def _drop_rows(spec: TableSpec, staged: StagedRows, patients: Patients) -> tuple[Attrition, dict[str, int]]:
@@ -172,6 +176,8 @@ def _drop_rows(spec: TableSpec, staged: StagedRows, patients: Patients) -> tuple
         staged.ranks[~kept] = UNPLACED
     elif kind in GIVEN:
         _check_given(spec, staged, patients)
+    if patients.divided:
+        attrition.steps[-1]["repeated_in_another_split"] = patients.divided
     final = staged.ranks[staged.ranks != UNPLACED]
     _check_splits(spec, final)
     return attrition, {

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clinical_peft.disclosure.counts import SMALLEST_CELL
+from clinical_peft.disclosure.counts import SMALLEST_CELL, is_small
 from clinical_peft.tables.cohort_counts import (
     also_left_out,
     left_out_between,
@@ -61,6 +61,18 @@ def _caption(results: StudyResults, _: Sequence[Record]) -> str:
     return f"From raw rows to cohorts{protocol}: what each step keeps and leaves out{published}."
 
 
+def _repeated(results: StudyResults) -> Iterator[str]:
+    """Say of each task how many held-out notes are repeated in another split."""
+    for task in task_order(results.tasks):
+        for step in results.attrition.get(task, ()):
+            if count := step.get("repeated_in_another_split"):
+                shown = f"fewer than {SMALLEST_CELL}" if is_small(count) else f"{count:,}"
+                yield (
+                    f"{results.tasks[task].short}: {shown} notes of validation and test have near-duplicates in "
+                    "another split, by the split that the table gives. Metrics may be too good."
+                )
+
+
 TABLE = StudyTable(
     name="attrition",
     place=1,
@@ -102,6 +114,7 @@ TABLE = StudyTable(
     caption=_caption,
     notes=lambda results, _: (
         *of_mimic_iii(results),
+        *_repeated(results),
         f"A step that leaves out fewer than {SMALLEST_CELL} is shown together with its neighbours: a dash stands "
         "for the counts between.",
     ),

@@ -114,12 +114,15 @@ def with_tensor(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Pat
         (with_tensor(lambda tensor: tensor[:, :8].clone()), "the adapter does not fit the base"),
         (with_tensor(lambda tensor: tensor * float("nan")), "not finite"),
         (changed(target_modules=["o_proj"]), "missing in the file or in the network"),
+        (changed(target_modules=["q_proj", "v_proj", "embed_tokens"]), "missing in the file"),
     ],
 )
 def test_an_adapter_that_does_not_fit_leaves_no_folder(base, theirs, tmp_path, change, message):
     change(theirs)
-    with pytest.raises((DataError, TrainingError), match=message):
+    with pytest.raises((DataError, TrainingError), match=message) as caught:
         import_adapter(theirs, tmp_path / "adapters/theirs", base=base, name="theirs")
+    assert str(caught.value).startswith(f"adapters.theirs.path: {theirs}")
+    assert str(tmp_path / "adapters") not in str(caught.value)
     assert not (tmp_path / "adapters/theirs").exists()
 
 

@@ -136,6 +136,27 @@ def test_rows_without_a_label_are_dropped_and_counted(tmp_path, name):
     assert len(found) == 6
 
 
+@pytest.mark.parametrize("word", ["nan", " NaN", "None", "<NA>", "null", "N/A", "NULL"])
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_a_word_for_a_missing_value_is_no_label(tmp_path, kind, word):
+    rows = labelled_rows(train=["b", "a", word, word], validation=["a", word], test=["b"])
+    _, classes, steps = cohort_of(rows, own_task_of(kind), tmp_path, name="notes.jsonl")
+    assert classes == ["a", "b"]
+    assert ("with a label", 4) in [(step["step"], step["rows"]) for step in steps]
+
+
+def test_a_declared_class_may_read_like_a_missing_value(tmp_path):
+    rows = labelled_rows(train=["None", "daily"], validation=["None"], test=["daily"])
+    found, classes, _ = cohort_of(rows, own_task_of("binary", classes=("None", "daily")), tmp_path)
+    assert (labels_of(found), classes) == ([0, 1, 0, 1], ["None", "daily"])
+
+
+def test_a_flag_that_reads_nan_leaves_its_row_without_label(tmp_path):
+    rows = [row | {"a": 1, "b": row["outcome"]} for row in labelled_rows(train=[0, 1, "nan"], validation=[1], test=[1])]
+    _, _, steps = cohort_of(rows, own_task_of("multilabel", label_columns=("a", "b")), tmp_path, name="notes.csv")
+    assert ("with a label", 4) in [(step["step"], step["rows"]) for step in steps]
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

@@ -10,6 +10,7 @@ from own_tables import imported, steps_of, table_of, write_rows
 
 from clinical_peft.data.hash_split import hash_split
 from clinical_peft.errors import ConfigError, DataError
+from clinical_peft.files import read_json
 from clinical_peft.sources.table.checks import check_table_file
 from clinical_peft.sources.table.spec import SplitSpec
 
@@ -170,6 +171,8 @@ def test_near_duplicates_are_grouped_within_given_splits(tmp_path, caplog, notes
     names = [f"{fold}0" for fold in ("train", "validation", "test") for _ in range(notes)]
     assert [row["subject_id"] for row in found] == [*names, "alone"]
     assert f"table ours: {counted} notes of validation and test have near-duplicates in another split" in caplog.text
+    steps = read_json(tmp_path / "ours.attrition.json")
+    assert [step.get("repeated_in_another_split") for step in steps] == [None, None, 2 * notes]
 
 
 def test_near_duplicates_within_a_split_are_no_reason_to_warn(tmp_path, caplog):
@@ -177,6 +180,7 @@ def test_near_duplicates_within_a_split_are_no_reason_to_warn(tmp_path, caplog):
     rows = [{"encounter": f"{fold}{n}", "note": note, "fold": fold} for fold, note in notes.items() for n in range(2)]
     split_rows(tmp_path, rows, BY_COLUMN, patient=None)
     assert not caplog.text
+    assert all("repeated_in_another_split" not in step for step in read_json(tmp_path / "ours.attrition.json"))
 
 
 def test_an_empty_split_is_an_error(tmp_path):

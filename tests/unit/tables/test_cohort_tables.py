@@ -103,6 +103,18 @@ def test_every_step_says_what_it_dropped(tables):
         assert "1,234 codes that are unknown" in text
 
 
+@pytest.mark.parametrize(("count", "shown"), [(9, "fewer than 10"), (10, "10")])
+def test_repetition_across_given_splits_is_noted(count, shown):
+    step = admissions("of a named split", 1000, 800, repeated_in_another_split=count)
+    results = StudyResults(attrition={"los": [*TRUNK, step, admissions("with a label", 900, 700)], "pmv": STAYS})
+    text = to_markdown(built_from(results, "attrition")["attrition"])
+    assert (
+        f"LOS: {shown} notes of validation and test have near-duplicates in another split, by the split that the table "
+        "gives. Metrics may be too good."
+    ) in text
+    assert text.count("near-duplicates") == 1
+
+
 def test_cohorts_that_begin_alike_share_a_trunk():
     stays, notes = group_by_trunk(ATTRITION, TASKS)
     assert (stays.trunk, list(stays.branches)) == ((), ["pmv"])

@@ -19,12 +19,14 @@ from models_fixtures import (
 from clinical_peft.data.patients import source_of, with_source
 from clinical_peft.data.train_subsets import training_subset
 from clinical_peft.errors import TrainingError
+from clinical_peft.files import read_json
 from clinical_peft.recipes import PoolJob
 from clinical_peft.recipes.job_records import read_record
 from clinical_peft.runtime.events import NullLog
 from clinical_peft.tasks import find_task
 from clinical_peft.training.finetuning import finetune, prepare_task
-from clinical_peft.training.kept_seeds import seed_key
+from clinical_peft.training.kept_seeds import SeedOutputs, seed_key
+from clinical_peft.training.seeds import finetune_seeds
 from clinical_peft.training.task_data import TaskInputs, read_task
 from clinical_peft.training.train_sizes import UNUSED, with_train_size
 
@@ -207,3 +209,37 @@ def test_a_part_with_one_label_is_refused_in_one_line(study, tmp_path):
     ) as caught:
         with_train_size(data, 10, seed=without)
     assert "\n" not in str(caught.value)
+
+
+def outputs_in(folder):
+    names = ("predictions.parquet", "model", "training.json", "run.jsonl")
+    return SeedOutputs(*(folder / name for name in names))
+
+
+def train(job, study, folder, seed=0, **more):
+    inputs = task_inputs(replace(job, family=job.family or "causal"), study)
+    settings = {"inputs": inputs, "name": job.task, "recipe_file": folder / "recipe.json", "work": folder / "work"}
+    finetune_seeds(job, read_record(job), {seed: outputs_in(folder)}, **settings, **more)
+    return read_json(folder / "training.json")
+
+
+@pytest.mark.parametrize("size", [36, 1000])
+def test_a_size_of_the_whole_split_is_not_trained(study, tmp_path, monkeypatch, size):
+    whole = train(tfidf(), study, tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr("clinical_peft.training.seeds.prepare_task", lambda *_: pytest.fail("it trains"))
+        found = train(tfidf(size), study, tmp_path / "part", whole={0: outputs_in(tmp_path / "whole")})
+    part = {"model": f"tfidf@n{size}", "train_rows": None, "train_patients": None, "is_whole_split": True}
+    assert found == whole | part
+    assert digests(tmp_path / "part/model") == digests(tmp_path / "whole/model") != {}
+    first, second = (tmp_path / name / "predictions.parquet" for name in ("part", "whole"))
+    assert first.read_bytes() == second.read_bytes()
+    log = (tmp_path / "part/run.jsonl").read_text()
+    assert f'"parent": "tfidf@n{size}"' in log
+    assert '"train_size"' in log
+
+
+def test_a_smaller_size_is_trained(study, tmp_path):
+    train(tfidf(), study, tmp_path / "whole")
+    found = train(tfidf(20), study, tmp_path / "part", whole={0: outputs_in(tmp_path / "whole")})
+    assert (found["train_rows"], found["is_whole_split"]) == (20, False)

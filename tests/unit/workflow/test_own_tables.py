@@ -65,6 +65,32 @@ def test_thresholds_of_repetition_are_for_tables_without_patients():
     assert without.table_repetition(OURS) == {"near_duplicate_threshold": 0.5, "shingle_words": 5}
 
 
+def test_a_missing_table_ends_the_command_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for ask, wildcards in ((files().present_table_sources, OURS), (files().present_task_files, PROBLEMS)):
+        with pytest.raises(SystemExit):
+            ask(wildcards)
+        line = "error: data.tables.ours: /data/notes.csv: expected a file, found none; correct its path in the study\n"
+        assert capsys.readouterr().err == line
+
+
+def test_a_table_gone_since_its_import_is_a_notice(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "notes.csv"
+    asked = files(with_table(path=str(path)))
+    assert asked.gone_tables() == []  # the missing file is an error, not a notice
+    for made in ("imported/ours.parquet", "cohorts/problems.parquet"):
+        (tmp_path / asked.root / made).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / asked.root / made).touch()
+    assert asked.present_table_sources(OURS) == asked.present_task_files(PROBLEMS) == [str(path)]
+    assert asked.gone_tables() == [
+        f"data.tables.ours: {path} is gone since its import, whose rows stay in use; changes that need the file again "
+        "have no effect until it is back"
+    ]
+    path.touch()
+    assert asked.gone_tables() == []
+
+
 def test_a_task_of_a_table_reads_it():
     asked = files()
     assert asked.table_task_notes(PROBLEMS) == "results/own/imported/ours.parquet"

@@ -50,6 +50,15 @@ def test_a_part_is_a_job_of_its_own_and_the_whole_none_more(sized, plain):
     assert len(every) == len(set(every))
 
 
+def test_a_part_reads_the_run_on_the_whole_split(sized):
+    ask = {"task": "mortality"}
+    read = sized.whole_run(WildcardValues(model=f"{TWO}@n100", **ask))
+    stem = f"{TWO}/mortality/seed0"
+    files = [("predictions", ".parquet"), ("models", ""), ("training", ".json"), ("runs/finetune", ".jsonl")]
+    assert read == [f"results/tiny/{folder}/{stem}{suffix}" for folder, suffix in files]
+    assert sized.whole_run(WildcardValues(model=TWO, **ask)) == []
+
+
 def test_the_plan_counts_jobs_and_tokens_of_parts(sized, plain):
     assert stage(sized, "fine-tuning").jobs == stage(plain, "fine-tuning").jobs + 2 * 8
     assert (

@@ -9,6 +9,7 @@ import yaml
 from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.errors import ConfigError
+from clinical_peft.methods import METHODS
 from clinical_peft.workflow import study_file
 from clinical_peft.workflow.study_file import (
     check_command_line,
@@ -250,29 +251,31 @@ def test_an_inherited_value_is_said_to_be_inherited(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (
-            {"methods": {"lora": {"label": "VeRA", "settings": {"type": "vera"}}}},
-            "config: methods.lora.settings.alpha: ",
-        ),
-        (
-            {"bases": {"tiny-llama": {"source": {"kind": "local", "path": "/m"}}}},
-            "config: unknown key bases.tiny-llama.",
-        ),
-    ],
-)
-def test_an_entry_that_keeps_inherited_settings_is_told(content, expected, tmp_path):
+def test_an_entry_that_keeps_inherited_settings_is_told(tmp_path):
+    content = {"bases": {"tiny-llama": {"source": {"kind": "local", "path": "/m"}}}}
     with pytest.raises(ConfigError) as raised:
         load_files(CONFIG / "config.yaml", own_file(tmp_path, **content))
-    ((section, entries),) = content.items()
-    (name,) = entries
-    assert str(raised.value).startswith(expected)
+    assert str(raised.value).startswith("config: unknown key bases.tiny-llama.")
     assert str(raised.value).endswith(
-        f"({section}.{name} keeps what config/config.yaml sets in the entry of that name; give yours another name, or "
+        "(bases.tiny-llama keeps what config/config.yaml sets in the entry of that name; give yours another name, or "
         "set extends: none)"
     )
+
+
+def test_a_method_of_another_type_inherits_no_settings(tmp_path):
+    path = own_file(tmp_path, methods={"prefix-tuning": {"label": "P", "settings": {"type": "prompt_tuning"}}})
+    method = load_files(CONFIG / "config.yaml", path).methods["prefix-tuning"]
+    assert method.settings == METHODS["prompt_tuning"]
+    assert method.settings.num_virtual_tokens != 20  # what the inherited prefix tuning has
+    assert method.published is None
+    assert method.recipe == {"learning_rate": 0.2}
+
+
+@pytest.mark.parametrize("settings", [{"type": "lora", "r": 4}, {"r": 4}])
+def test_a_method_of_the_same_type_inherits_settings(settings, tmp_path):
+    path = own_file(tmp_path, methods={"lora": {"settings": settings}})
+    method = load_files(CONFIG / "config.yaml", path).methods["lora"]
+    assert (method.settings.r, method.settings.alpha, method.published) == (4, 32, "lora")
 
 
 def test_tables_and_tasks_that_the_matrix_leaves_out_are_named():
