@@ -46,8 +46,8 @@ def prose_lines(text: str) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Text as it is read: code is one word, links and pictures are their titles."""
-    text = re.sub(r"``.+?``|`[^`]+`", "Code", text)
+    """Text as it is read: code or a list of names in code is one word, links and pictures are their titles."""
+    text = re.sub(r"Code(?:, Code)+", "Code", re.sub(r"``.+?``|`[^`]+`", "Code", text))
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     return re.sub(r"\*\*|__", "", text)
 
