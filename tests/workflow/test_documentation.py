@@ -26,7 +26,13 @@ from clinical_peft.workflow.study_file import unused_entries
 
 pytestmark = pytest.mark.workflow
 
-TAGS = {"sh": ("run", "dry-run", "parse", "site"), "python": ("parse",), "yaml": ("parse",), "text": ("",)}
+TAGS = {
+    "sh": ("run", "dry-run", "parse", "site"),
+    "python": ("parse",),
+    "yaml": ("parse",),
+    "text": ("",),
+    "bibtex": ("",),
+}
 TUTORIAL = "docs/tutorial.md"
 STUDY = {"study": "mine", "hub": {"repository": "my-group/clinical-{adapter}"}}
 
