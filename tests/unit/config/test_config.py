@@ -53,7 +53,7 @@ def test_schema_is_current():
                            "clinical_mode": "frozen"}}},
          "belongs to base 'tiny-llama', not 'tiny-bert'"),
         ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "tiny-llama-lora"}}}, "go together"),
-        ({"adapters": {"a": {"base": "tiny-bert", "method": "lora"}}}, "is no causal language model"),
+        ({"adapters": {"a": {"base": "tiny-bert", "method": "lora"}}}, "is not a causal language model"),
         ({"switches": {"los_round": True}}, "switches.los_round"),
         ({"finetuning": {"learning_rates": 1}}, "learning_rates"),
         ({"finetuning": {"batch_size": 10, "micro_batch_size": 4}}, "micro_batch_size must divide batch_size"),
