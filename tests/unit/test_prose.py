@@ -97,3 +97,10 @@ def test_the_citation_is_that_of_the_package():
     (paper,) = cited["references"]
     names = " and ".join(f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
     assert f"author  = {{{names}}}" in readme
+
+
+def test_every_section_of_a_study_is_described():
+    text = (REPOSITORY / "config" / "README.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"^\| section \|.*?(?=\n\n)", text, re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines())))
+    assert named == set(Study.model_fields)
