@@ -284,5 +284,5 @@ def test_label_is_the_earlier_name_of_a_tasks_title():
     assert title_of("los", written) == "Days in hospital"
     assert list(renamed_keys(written)) == ["tasks.los.label is now tasks.los.title; the earlier name still works"]
     assert list(renamed_keys({"tasks": {"los": {"title": "Days in hospital"}}})) == []
-    with pytest.raises(ConfigError, match=r"tasks\.los: expected title alone, found label, its earlier name, too"):
+    with pytest.raises(ConfigError, match=r"tasks\.los: expected only title, found also label, its earlier name"):
         study({"tasks": {"los": {"label": "Days", "title": "Days in hospital"}}})
