@@ -10,12 +10,13 @@ import yaml
 from clinical_peft.config.experiments import load_study
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ConfigError
+from clinical_peft.workflow.needed_tables import needed_tables
 from clinical_peft.workflow.new_study_bases import Recipe, recipe_of_base
 from clinical_peft.workflow.new_study_names import corpus_name, task_name
 from clinical_peft.workflow.own_file import OwnFile
 
-MIMIC_TASKS = ("mortality", "los", "pmv", "diagnoses", "procedures")
 FIRST_TASKS = ("mortality", "los")
+"""Outcomes of a hospital that a new study begins with."""
 MIN_CLASS_SIZE = 10
 ROLES_OF_NOTES = ("id", "text", "patient")
 SPLITS = {"time": "{temporal: {validation: DATE, test: DATE}}", "site": "{site: {validation: [B], test: [C]}}"}
@@ -87,9 +88,12 @@ def write_new_study(new: NewStudy, path: Path) -> Study:
 
     Raises:
         ConfigError: The file exists or cannot be written, or the study would not be valid.
+        DataError: A folder of MIMIC lacks a table that the study reads.
     """
     text = compose_study(new)
     study = load_study(yaml.safe_load(text))
+    for need in needed_tables(study):
+        need.check()
     try:
         with path.open("x", encoding="utf-8") as handle:
             handle.write(text)
@@ -177,7 +181,8 @@ def _tasks(new: NewStudy) -> str:
         else:
             lines.append(f"    min_class_size: {MIN_CLASS_SIZE}    # training rows that a class needs")
     if new.has_mimic_cohorts:
-        lines += [f"  {name}: {{}}" for name in MIMIC_TASKS]
+        lines += [f"  {name}: {{}}" for name in FIRST_TASKS]
+        lines.append("  # pmv, diagnoses and procedures are defined likewise; add them to matrix.tasks too")
     return "\n".join([*lines, ""]) if len(lines) > 1 else ""
 
 
@@ -219,13 +224,12 @@ def _models(new: NewStudy, recipe: Recipe, adapter: str) -> list[str]:
 def _matrix(new: NewStudy, recipe: Recipe) -> str:
     name, tasks = recipe.name, new.tasks
     models = ["tfidf", *(f"{name}{suffix}" for suffix in ("", "+lora", "+notes", "+notes+lora"))] if tasks else []
-    more = "    # and pmv, diagnoses, procedures" if new.has_mimic_cohorts else ""
     return "\n".join(
         [
             "matrix:                   # what runs, chosen from the entries above",
             f"  adapters: [{name}-{new.corpus}]",
             f"  models: {_value(models)}",
-            f"  tasks: {_value(tasks)}{more}",
+            f"  tasks: {_value(tasks)}",
             "  seeds: [0]              # [0, 1, 2] shows what another seed changes",
             "",
         ]

@@ -131,7 +131,7 @@ def _bases(study: Study) -> tuple[int, int]:
         source = experiments.scratch_source(study, name)
         if source is not None:
             tokens += round(1.5 * (source.recipe.train_tokens or 0))
-        disk += BYTES_PER_PARAMETER * _parameters(study, name)
+        disk += BYTES_PER_PARAMETER * base_parameters(study, name)
     return tokens, disk
 
 
@@ -208,11 +208,12 @@ def _finetuning(study: Study) -> tuple[int, int]:
         trained = min(size_of(model) or train, train)
         tokens += round(seeds * recipe.context * recipe.epochs * (trained + held_out))
         if find_kind(entry.kind).trains_every_weight:
-            disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
+            disk += seeds * BYTES_PER_PARAMETER * base_parameters(study, entry.base)
     return tokens, disk
 
 
-def _parameters(study: Study, base: str) -> int:
+def base_parameters(study: Study, base: str) -> int:
+    """Estimate the parameters of a base: by its shape where the study gives one."""
     source = study.bases[base].source
     shape = None
     if isinstance(source, HubSource):
@@ -228,7 +229,7 @@ def _parameters(study: Study, base: str) -> int:
 def _adapter_bytes(study: Study, name: str) -> int:
     entry = study.adapters[plain(name)]
     whole = study.method_of(plain(name)).settings.trains_every_weight
-    return BYTES_PER_PARAMETER * _parameters(study, entry.base) // (1 if whole else 500)
+    return BYTES_PER_PARAMETER * base_parameters(study, entry.base) // (1 if whole else 500)
 
 
 def render(study: Study, stages: Sequence[Stage]) -> str:
@@ -241,7 +242,7 @@ def render(study: Study, stages: Sequence[Stage]) -> str:
     for stage in [*stages, total]:
         hours = stage.tokens / study.budget.tokens_per_second / 3600
         lines.append(
-            f"{stage.name:<12} {stage.jobs:>6,} {stage.tokens:>16,} {hours:>14,.2f} {_size(stage.disk_bytes):>10}"
+            f"{stage.name:<12} {stage.jobs:>6,} {stage.tokens:>16,} {hours:>14,.2f} {size_in_words(stage.disk_bytes):>10}"
         )
     lines += [
         "",
@@ -271,7 +272,8 @@ def _missing_files(study: Study) -> list[str]:
     ]
 
 
-def _size(count: int) -> str:
+def size_in_words(count: float) -> str:
+    """A number of bytes for readers."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:
