@@ -16,8 +16,8 @@ from clinical_peft.cli.arguments import STUDY, examples
 def COMMAND(study: Path, first_rows: bool) -> int:
     """Look at everything that STUDY needs before its first job.
 
-    That is files, columns, ids and classes, bases and tokenizers, GPU, PyTorch, disk and SLURM, and what the matrix leaves
-    out. Nothing is written, and no field is shown. The exit code is 1 if something would stop the run.
+    It reads files, columns, ids and classes, looks for bases, tokenizers, GPU, PyTorch, disk and SLURM, and names what
+    the matrix leaves out. Nothing is written and no field is shown. The exit code is 1 if something would stop the run.
     """
     from clinical_peft.workflow.commands import as_typed, snakemake_words
     from clinical_peft.workflow.opened_study import open_study

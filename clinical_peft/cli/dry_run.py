@@ -1,7 +1,7 @@
 """Ask Snakemake which jobs would run, and why, as JSON on standard output.
 
-`python -m clinical_peft.cli.dry_run SNAKEFILE [STUDY]` runs in a process of its own, since a workflow that is read changes
-its process. It is the only module that imports Snakemake. What Snakemake prints goes to standard error.
+`python -m clinical_peft.cli.dry_run SNAKEFILE [STUDY]` runs in a process of its own, since reading a workflow changes
+the process. It is the only module that imports Snakemake. What Snakemake prints goes to standard error.
 """
 
 import contextlib

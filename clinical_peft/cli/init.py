@@ -1,8 +1,9 @@
 """`clinical-peft init`."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,6 +23,7 @@ SOURCES = {
     "notes": "a file of notes alone",
     "mimic": "folders of MIMIC",
 }
+Verb = TypeVar("Verb", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 
 
@@ -30,13 +32,15 @@ def is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _folders(command: click.Command) -> click.Command:
+def _folders(command: Verb) -> Verb:
+    """Add an option for each folder of MIMIC."""
     for key, help_text in reversed(FOLDERS.items()):
         command = click.option(f"--{key.replace('_', '-')}", key, type=PATH, help=help_text)(command)
     return command
 
 
-def _columns(command: click.Command) -> click.Command:
+def _columns(command: Verb) -> Verb:
+    """Add an option for each role of a column."""
     for role in reversed(ROLES):
         command = click.option(f"--{role}", metavar="COLUMN", help=f"Column of the {role}.")(command)
     return command
@@ -90,7 +94,9 @@ def COMMAND(
     own = _look(table, given, with_label=True)
     alone = _look(notes, given if table is None else {}, with_label=False)
     first = table or notes
-    name = name or (output and plain_name(stem(output), "mine")) or (plain_name(stem(first), "mine") if first else "mimic")
+    name = (
+        name or (output and plain_name(stem(output), "mine")) or (plain_name(stem(first), "mine") if first else "mimic")
+    )
     new = NewStudy(
         name=name,
         table=own,

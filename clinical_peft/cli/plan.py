@@ -7,7 +7,9 @@ import click
 from clinical_peft.cli.arguments import STUDY, examples
 
 
-@click.command("plan", epilog=examples("clinical-peft plan mine.yaml", "clinical-peft plan config/paper.yaml --cores 64"))
+@click.command(
+    "plan", epilog=examples("clinical-peft plan mine.yaml", "clinical-peft plan config/paper.yaml --cores 64")
+)
 @STUDY
 @click.option("--cores", type=click.IntRange(min=1), help="Cores to plan for; those of this machine if absent.")
 def COMMAND(study: Path, cores: int | None) -> None:

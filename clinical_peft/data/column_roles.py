@@ -6,21 +6,16 @@ from pathlib import Path
 from clinical_peft.data.column_names import describe_names
 from clinical_peft.errors import DataError
 
+_NAMES = """
+id: id note_id noteid report_id document_id doc_id row_id uid hadm_id admission_id encounter_id encounter visit_id case_id
+text: text note_text notetext note notes report body content document transcription transcript txt summary
+patient: patient_id patientid patient pat_id subject_id subjectid subject person_id mrn pid
+time: time charttime chart_time timestamp date chartdate chart_date admittime admitted storetime storedate created_at
+site: site hospital facility center centre
+label: label labels outcome target class y
+"""
 ROLES: Mapping[str, tuple[str, ...]] = {
-    "id": tuple(
-        "id note_id noteid report_id document_id doc_id row_id uid uuid admission_id admissionid hadm_id encounter_id "
-        "encounter visit_id case_id stay_id index idx key".split()
-    ),
-    "text": tuple(
-        "text note_text notetext note notes report body content document transcription transcript txt summary".split()
-    ),
-    "patient": tuple("patient_id patientid patient pat_id subject_id subjectid subject person_id mrn pid".split()),
-    "time": tuple(
-        "time charttime chart_time timestamp date chartdate chart_date admittime admitted storetime storedate "
-        "created_at".split()
-    ),
-    "site": tuple("site hospital facility center centre".split()),
-    "label": tuple("label labels outcome target class y".split()),
+    role: tuple(names.split()) for role, _, names in (line.partition(": ") for line in _NAMES.strip().splitlines())
 }
 """Names by what the column is for, the likeliest first; all of them may be printed."""
 
@@ -78,7 +73,5 @@ def _named(found: Sequence[str], name: str, role: str, path: Path) -> str:
     names = {(each.strip().lower() if is_csv else each): each.strip() for each in found}
     spelling = name.strip().lower() if is_csv else name
     if spelling not in names:
-        raise DataError(
-            f"{path}: expected column {name}, found {describe_names(found, [name])}; correct --{role}"
-        )
+        raise DataError(f"{path}: expected column {name}, found {describe_names(found, [name])}; correct --{role}")
     return names[spelling]

@@ -15,9 +15,8 @@ from clinical_peft.workflow.own_tables import spec_of
 def named_files(study: Study) -> Iterator[tuple[str, Path]]:
     """Yield the key and the path of every file and folder of the user's that a selected job reads."""
     for key in data_folders():
-        folder = study.data.folder(key)
-        if folder is not None:
-            yield f"data.{key}", folder
+        if (tables := study.data.folder(key)) is not None:
+            yield f"data.{key}", tables
     for name in tables_in_use(study):
         spec = spec_of(name, study.data.tables[name])
         for path in (*spec.files, *spec.split.lists.values()):
@@ -34,9 +33,9 @@ def named_files(study: Study) -> Iterator[tuple[str, Path]]:
         if isinstance(source, LocalSource) and source.package is None:
             yield f"bases.{name}.source.path", source.path
     for name in external_adapters_in_use(study):
-        path = study.adapters[name].path
-        assert path is not None
-        yield f"adapters.{name}.path", path
+        folder = study.adapters[name].path
+        assert folder is not None
+        yield f"adapters.{name}.path", folder
 
 
 def missing_files(study: Study) -> dict[str, str]:

@@ -244,7 +244,5 @@ def _tracking(new: NewStudy) -> str:
 
 def _value(value: str | Sequence[Any] | Mapping[str, Any]) -> str:
     """A value as YAML on one line."""
-    text: str = yaml.safe_dump(
-        value, default_flow_style=True, width=float("inf"), sort_keys=False, allow_unicode=True
-    )
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False, allow_unicode=True)
     return text.removesuffix("...\n").strip()

@@ -1,4 +1,4 @@
-"""The base of a new study, with the recipes that fit it: one trained here, one from PyPI, a folder, or one of the Hub."""
+"""The base of a new study with recipes that fit it: one trained here, from PyPI, from a folder, or from the Hub."""
 
 import re
 from collections.abc import Mapping
@@ -55,7 +55,9 @@ def recipe_of_base(base: str) -> Recipe:
         return _smollm2()
     if Path(base).expanduser().is_dir():
         source = {"kind": "local", "path": base}
-        return _real(Path(base).expanduser().resolve().name, source, "From a folder with config, weights and tokenizer.")
+        return _real(
+            Path(base).expanduser().resolve().name, source, "From a folder with config, weights and tokenizer."
+        )
     if _ON_HUB.fullmatch(base):
         source = {"kind": "hub", "id": base, "revision": "main"}
         remark = "From the Hugging Face Hub; write the commit in place of main, so that it stays the same."

@@ -1,4 +1,4 @@
-"""A user's own file, looked into before a study is written: which of its columns is for what, and what its labels are."""
+"""A user's own file, looked into before a study is written: what its columns are for, and what its labels are."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -261,9 +261,8 @@ def render(study: Study, stages: Sequence[Stage]) -> str:
     )
     for stage in [*stages, total]:
         hours = stage.tokens / study.budget.tokens_per_second / 3600
-        lines.append(
-            f"{stage.name:<12} {stage.jobs:>6,} {stage.tokens:>16,} {hours:>14,.2f} {size_in_words(stage.disk_bytes):>10}"
-        )
+        disk = size_in_words(stage.disk_bytes)
+        lines.append(f"{stage.name:<12} {stage.jobs:>6,} {stage.tokens:>16,} {hours:>14,.2f} {disk:>10}")
     lines += [
         "",
         f"Device: one {study.budget.device} at {study.budget.tokens_per_second:,.0f} tokens/s (config: budget).",

@@ -187,10 +187,8 @@ def render_times(study: Study, times: Sequence[PlannedTime], *, cores: int | Non
     elif any(each.is_measured for each in times):
         told = "Times are those of finished jobs on this machine, where it has any, otherwise by budget."
     else:
-        told = (
-            f"No job has finished on this machine: times are by budget, {study.budget.tokens_per_second:,.0f} tokens/s. "
-            "They become measured ones with the first study."
-        )
+        speed = f"{study.budget.tokens_per_second:,.0f} tokens/s"
+        told = f"No finished job on this machine tells a speed, so times are by budget, {speed}."
     return "\n".join([*lines, "", told])
 
 

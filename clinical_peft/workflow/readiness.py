@@ -16,7 +16,7 @@ from clinical_peft.workflow.cohorts import CohortFiles
 from clinical_peft.workflow.named_files import missing_files, named_files
 from clinical_peft.workflow.opened_study import OpenedStudy
 from clinical_peft.workflow.plan import base_parameters, plan, size_in_words
-from clinical_peft.workflow.study_inputs import base_path, input_problems
+from clinical_peft.workflow.study_inputs import base_path, check_base, input_problems
 
 Level = Literal["ok", "note", "error"]
 BYTES_OF = {"fp32": 4.0, "bf16": 2.0, "nf4": 0.6}
@@ -85,7 +85,13 @@ def _own_files(study: Study) -> Iterator[Finding]:
     """Own tables and files of notes, read from end to end."""
     # With pandas, which the start of a command does without.
     from clinical_peft.data.note_files import survey_note_file
-    from clinical_peft.sources.table.survey import check_classes, describe_classes, describe_rows, shown_count, survey_table
+    from clinical_peft.sources.table.survey import (
+        check_classes,
+        describe_classes,
+        describe_rows,
+        shown_count,
+        survey_table,
+    )
 
     files = CohortFiles(study)
     for name in files.tables_in_use:
@@ -133,10 +139,12 @@ def _hospital(study: Study) -> Iterator[Finding]:
 
 def _bases(study: Study) -> Iterator[Finding]:
     for name in experiments.bases_in_use(study):
-        yield Finding(*_base(study, name))
+        if (found := _base(study, name)) is not None:
+            yield Finding(*found)
 
 
-def _base(study: Study, name: str) -> tuple[Level, str, str]:
+def _base(study: Study, name: str) -> tuple[Level, str, str] | None:
+    """What is known of a base; nothing of one whose files are wrong, which the checks of the inputs say."""
     source, place = study.bases[name].source, f"bases.{name}"
     if isinstance(source, HubSource):
         is_there = _is_cached(source)
@@ -144,12 +152,17 @@ def _base(study: Study, name: str) -> tuple[Level, str, str]:
             return "ok", place, f"{source.id}@{source.revision} is in the local cache, tokenizer included"
         if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("", "0", "false", "no"):
             return "error", place, f"{source.id}@{source.revision} is not in the local cache, and HF_HUB_OFFLINE is set"
-        return "note", place, f"{source.id}@{source.revision} is fetched by the first job; target prefetch does it alone"
+        return (
+            "note",
+            place,
+            f"{source.id}@{source.revision} is fetched by the first job; target prefetch does it alone",
+        )
     if isinstance(source, LocalSource | GgufSource):
         try:
-            return "ok", place, f"{base_path(source)}: weights and tokenizer"
-        except ClinicalPeftError:  # which the checks of the inputs say
-            return "note", place, f"comes from package {source.package}"
+            check_base(source)
+        except ClinicalPeftError:
+            return None
+        return "ok", place, f"{base_path(source)}: weights and tokenizer"
     return "ok", place, f"is trained here: about {base_parameters(study, name):,} parameters"
 
 

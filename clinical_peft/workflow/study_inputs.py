@@ -68,7 +68,7 @@ def input_problems(
     problems: list[str] = []
     checks: list[Check] = [partial(require_writable, root, inside=True), partial(_check_store, study)] if writes else []
     for base in real_bases_in_use(study) if bases is None else sorted(bases):
-        checks.append(partial(_named, f"bases.{base}", partial(_check_base, study.bases[base].source)))
+        checks.append(partial(_named, f"bases.{base}", partial(check_base, study.bases[base].source)))
     for name in external_adapters_in_use(study):
         checks.append(partial(_named, f"adapters.{name}.path", partial(_check_adapter, study, name)))
     for check in chain(checks, _file_checks(study, root, reads)):
@@ -89,7 +89,12 @@ def base_path(source: LocalSource | GgufSource) -> Path:
     return source.path if source.package is None else package_folder(source.package) / source.path
 
 
-def _check_base(source: Source) -> None:
+def check_base(source: Source) -> None:
+    """Check the files of a base that lies on this machine; one that is trained here or fetched has none yet.
+
+    Raises:
+        DataError: A file is missing, cut short or of another form, a tokenizer included.
+    """
     if isinstance(source, GgufSource):
         check_gguf_file(base_path(source))
     elif isinstance(source, LocalSource):

@@ -111,8 +111,12 @@ def test_every_base_adapter_and_run_has_a_time(tmp_path):
 def test_tokens_of_runs_add_up_to_the_plan():
     study = study_of("config.yaml")
     tokens = next(stage.tokens for stage in plan(study) if stage.name == "fine-tuning")
-    runs = sum(run_tokens(study, model, task) for model in study.matrix.models for task in study.tasks
-               if study.tasks[task].models is None or model in study.tasks[task].models)
+    runs = sum(
+        run_tokens(study, model, task)
+        for model in study.matrix.models
+        for task in study.tasks
+        if study.tasks[task].models is None or model in study.tasks[task].models
+    )
     assert 0 < runs < tokens  # and the pooled notes
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from study_fixtures import LORA, TWO, study_with
 
+from clinical_peft.config.experiments import finetune_job, pretrain_job
 from clinical_peft.config.study import Study
 from clinical_peft.errors import DataError
 from clinical_peft.recipes.job_records import read_record
-from clinical_peft.config.experiments import finetune_job, pretrain_job
 from clinical_peft.workflow.reruns import PlannedJob, explain_reruns, render_reruns, require_results
 from clinical_peft.workflow.study_keys import NO_KEY, OF_LIBRARY, PLACES, study_key
 
