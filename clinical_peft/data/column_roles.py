@@ -7,7 +7,7 @@ from clinical_peft.data.column_names import describe_names
 from clinical_peft.errors import DataError
 
 _NAMES = """
-id: id note_id noteid report_id document_id doc_id row_id uid hadm_id admission_id encounter_id encounter visit_id case_id
+id: id note_id noteid report_id document_id doc_id row_id hadm_id admission_id encounter_id encounter visit_id case_id
 text: text note_text notetext note notes report body content document transcription transcript txt summary
 patient: patient_id patientid patient pat_id subject_id subjectid subject person_id mrn pid
 time: time charttime chart_time timestamp date chartdate chart_date admittime admitted storetime storedate created_at

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from clinical_peft.cli import app
@@ -108,3 +109,10 @@ def test_verbs_and_tables_complete(monkeypatch):
     completing = click.shell_completion.BashComplete(group, {}, app.NAME, "_CLINICAL_PEFT_COMPLETE")
     assert [item.value for item in completing.get_completions([], "c")] == ["check", "completion"]
     assert completing.get_completions(["show", "gone.yaml"], "d") == []
+
+
+def test_reruns_are_asked_by_the_triggers_of_the_profile():
+    profile = yaml.safe_load((Path(STUDY).parents[1] / "profiles" / "default" / "config.yaml").read_text())
+    code = "from clinical_peft.cli.dry_run import TRIGGERS; print(*sorted(each.name.lower() for each in TRIGGERS))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == sorted(profile["rerun-triggers"])
