@@ -122,7 +122,7 @@ def test_a_file_that_exists_is_not_replaced(tmp_path):
     assert path.read_text() == "study: old\n"
 
 
-def test_a_folder_without_tables_is_refused_before_anything_is_written(tmp_path):
+def test_a_folder_without_tables_is_refused_unwritten(tmp_path):
     with pytest.raises(DataError, match="expected a folder that holds"):
         write_new_study(NewStudy(name="m", folders={"mimic_iii": tmp_path / "gone"}), tmp_path / "m.yaml")
     assert not (tmp_path / "m.yaml").exists()
