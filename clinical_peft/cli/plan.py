@@ -8,7 +8,9 @@ from clinical_peft.cli.arguments import STUDY, examples
 
 
 @click.command(
-    "plan", epilog=examples("clinical-peft plan mine.yaml", "clinical-peft plan config/paper.yaml --cores 64")
+    "plan",
+    short_help="Estimate jobs, tokens, disk and time of STUDY.",
+    epilog=examples("clinical-peft plan mine.yaml", "clinical-peft plan config/paper.yaml --cores 64"),
 )
 @STUDY
 @click.option("--cores", type=click.IntRange(min=1), help="Cores to plan for; those of this machine if absent.")

@@ -9,6 +9,8 @@ from clinical_peft.cli.arguments import STUDY, examples
 
 @click.command(
     "run",
+    short_help="Run STUDY with Snakemake.",
+    options_metavar="",
     epilog=examples(
         "clinical-peft run mine.yaml",
         "clinical-peft run mine.yaml -- --cores 4 tables",
@@ -16,7 +18,7 @@ from clinical_peft.cli.arguments import STUDY, examples
     ),
 )
 @STUDY
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS]")
 def COMMAND(study: Path, options: tuple[str, ...]) -> None:
     """Run STUDY with Snakemake, on all cores unless OPTIONS say otherwise.
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from clinical_peft.workflow.reruns import PlannedJob
 
 
-@click.command("why", epilog=examples("clinical-peft why mine.yaml"))
+@click.command(
+    "why", short_help="Name the keys for which jobs would run again.", epilog=examples("clinical-peft why mine.yaml")
+)
 @STUDY
 def COMMAND(study: Path) -> None:
     """Say which jobs of STUDY would run again, and for which key of the study file or which file.

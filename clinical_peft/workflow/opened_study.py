@@ -31,11 +31,6 @@ class OpenedStudy:
         """Folder of the study's results, below the working directory."""
         return Path("results") / self.study.study
 
-    @property
-    def name(self) -> str:
-        """How a command names the study: its file, quoted by nobody yet."""
-        return str(self.path)
-
 
 def open_study(path: Path, *, default: Path = CLONE / DEFAULT) -> OpenedStudy:
     """Read and validate a study.
