@@ -10,7 +10,7 @@ from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, 
 from clinical_peft.config.defaults import BUILT_IN, finetuning_defaults, pretraining_defaults
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
-from clinical_peft.config.sections import Model, ScratchSource
+from clinical_peft.config.sections import Model, Partial, ScratchSource
 from clinical_peft.config.selected_adapters import adapters_in_use as adapters_in_use
 from clinical_peft.config.selected_adapters import selected_adapters
 from clinical_peft.config.study import Study, parse_study
@@ -27,13 +27,7 @@ def pretrain_job(study: Study, adapter: str) -> PretrainJob:
     """Resolve an adapter's recipe: default, then method, then adapter; its name may carry a switch."""
     entry = study.adapters[plain(adapter)]
     method = study.method_of(plain(adapter))
-    layers = {
-        BUILT_IN: pretraining_defaults(method.settings),
-        "pretraining": study.pretraining,
-        f"methods.{entry.method}.recipe": method.recipe,
-    }
-    place = f"adapters.{plain(adapter)}.recipe"
-    recipe = resolve(LanguageRecipe, place, layers | {place: entry.recipe})
+    recipe = resolve(LanguageRecipe, f"adapters.{plain(adapter)}.recipe", pretrain_layers(study, adapter))
     try:
         return PretrainJob(
             adapter=adapter,
@@ -46,6 +40,18 @@ def pretrain_job(study: Study, adapter: str) -> PretrainJob:
         )
     except ValueError as error:
         raise ConfigError(f"config: adapters.{adapter} (method {entry.method}): {error}") from None
+
+
+def pretrain_layers(study: Study, adapter: str) -> dict[str, Partial]:
+    """What each place of the study says of an adapter's recipe, the default first and the narrowest last."""
+    entry = study.adapters[plain(adapter)]
+    method = study.method_of(plain(adapter))
+    return {
+        BUILT_IN: pretraining_defaults(method.settings),
+        "pretraining": study.pretraining,
+        f"methods.{entry.method}.recipe": method.recipe,
+        f"adapters.{plain(adapter)}.recipe": entry.recipe,
+    }
 
 
 def general_corpus(study: Study, base: str) -> str | None:
@@ -73,15 +79,8 @@ def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
     The model's name may carry a switch or a training size.
     """
     entry = study.models[plain(model)]
-    place = f"models.{plain(model)}"
-    layers = {
-        BUILT_IN: finetuning_defaults(find_kind(entry.kind)),
-        "finetuning": {"selection": study.evaluation.metric, **study.finetuning},
-        f"tasks.{task}.recipe": study.tasks[task].recipe,
-        f"{place}.recipe": entry.recipe,
-        f"{place}.task_recipes.{task}": entry.task_recipes.get(task, {}),
-    }
-    recipe = resolve(FinetuneRecipe, f"{place}.recipe (task {task})", layers)
+    place = f"models.{plain(model)}.recipe (task {task})"
+    recipe = resolve(FinetuneRecipe, place, finetune_layers(study, model, task))
     return FinetuneJob(
         model=model,
         task=task,
@@ -96,6 +95,19 @@ def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
         train_size=size_of(model),
         clinical_method=_method_trained_further(study, entry),
     )
+
+
+def finetune_layers(study: Study, model: str, task: str) -> dict[str, Partial]:
+    """What each place of the study says of a model's recipe on a task, the default first and the narrowest last."""
+    entry = study.models[plain(model)]
+    place = f"models.{plain(model)}"
+    return {
+        BUILT_IN: finetuning_defaults(find_kind(entry.kind)),
+        "finetuning": {"selection": study.evaluation.metric, **study.finetuning},
+        f"tasks.{task}.recipe": study.tasks[task].recipe,
+        f"{place}.recipe": entry.recipe,
+        f"{place}.task_recipes.{task}": entry.task_recipes.get(task, {}),
+    }
 
 
 def pool_job(study: Study, model: str, task: str) -> PoolJob | None:

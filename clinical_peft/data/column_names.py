@@ -28,7 +28,8 @@ id idx index uid uuid key patient patient_id patientid pat_id pid subject subjec
 admission admission_id admissionid visit_id encounter encounter_id case_id stay
 note noteid note_text notetext notes body content document document_id doc doc_id report txt transcription transcript
 summary title type sex age date time timestamp created_at chart_date chart_time storedate
-outcome target class labels y fold set
+outcome target label class labels y fold set report_id admitted
+site hospital facility center centre
 """
 KNOWN = frozenset(f"{_OWN} {_SYNONYMS}".split())
 

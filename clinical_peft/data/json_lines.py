@@ -36,6 +36,27 @@ def read_json_lines(path: Path, keys: Sequence[str]) -> Iterator[tuple[int, dict
         raise DataError(f"{path}: cannot be read after line {number} ({type(error).__name__}); {REPAIR}") from None
 
 
+def first_keys(path: Path) -> list[str]:
+    """Return the keys of the first object of a file of JSON lines, as they stand in it.
+
+    Args:
+        path: As for `read_json_lines`.
+
+    Raises:
+        DataError: As for `read_json_lines`; or the file holds no object.
+    """
+    try:
+        with open_bytes(path) as handle:
+            number, line = next(((at, each) for at, each in enumerate(handle, start=1) if each.strip()), (0, b""))
+    except FileNotFoundError:
+        raise DataError(f"{path}: expected a file of notes, found none") from None
+    except UNREADABLE as error:
+        raise DataError(f"{path}: cannot be read after line 0 ({type(error).__name__}); {REPAIR}") from None
+    if not number:
+        raise DataError(f"{path}: expected JSON objects, found none; write the file again")
+    return [name for name, _ in _pairs(line, f"{path}: line {number}")]
+
+
 def kind_of(value: object) -> str:
     """Name the type of a value in the words of JSON, never its content."""
     if value is None:
@@ -48,7 +69,7 @@ class _Pairs(list[tuple[str, object]]):
     """The keys and values of an object in their order, where a dict would keep one of two equal keys."""
 
 
-def _values(line: bytes, keys: Sequence[str], place: str) -> dict[str, object]:
+def _pairs(line: bytes, place: str) -> _Pairs:
     try:
         # Decoded here, since `json` takes UTF-16 and encoded surrogates too.
         row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_Pairs)
@@ -60,6 +81,11 @@ def _values(line: bytes, keys: Sequence[str], place: str) -> dict[str, object]:
         raise DataError(f"{place}: expected a JSON object ({type(error).__name__})") from None
     if not isinstance(row, _Pairs):
         raise DataError(f"{place}: expected a JSON object, found {type(row).__name__}")
+    return row
+
+
+def _values(line: bytes, keys: Sequence[str], place: str) -> dict[str, object]:
+    row = _pairs(line, place)
     found = dict(row)
     names = [name for name, _ in row]
     if missing := [key for key in keys if key not in found]:

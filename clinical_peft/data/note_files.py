@@ -84,6 +84,29 @@ def check_note_file(
         raise DataError(f"{source}: expected notes with text in {text_column}, found none")
 
 
+def survey_note_file(
+    source: Path, *, id_column: str, text_column: str, subject_column: str | None = None
+) -> dict[str, int]:
+    """Read every note of a user's file as `import_notes` does, without writing anything.
+
+    Args:
+        source: As for `import_notes`, like the other arguments.
+        id_column: Key or column of the note's id.
+        text_column: Key or column of the text.
+        subject_column: Key or column of the patient's id, or None.
+
+    Returns:
+        Counts: rows_read, empty_dropped, duplicates_dropped.
+
+    Raises:
+        DataError: As for `import_notes`.
+    """
+    counts = Counter(rows_read=0, empty_dropped=0, duplicates_dropped=0)
+    for _ in _notes(Path(source), id_column, text_column, subject_column, counts):
+        pass
+    return dict(counts)
+
+
 def _counting_subjects(
     notes: Iterator[dict[str, object]], subjects: set[int], source: Path
 ) -> Iterator[dict[str, object]]:

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clinical_peft.data.column_names import describe_names
-from clinical_peft.data.json_lines import kind_of, read_json_lines
-from clinical_peft.data.table_source import REPAIR, UNREADABLE, open_bytes
+from clinical_peft.data.json_lines import first_keys, kind_of, read_json_lines
+from clinical_peft.data.table_source import REPAIR, UNREADABLE, open_bytes, read_header
 from clinical_peft.data.tables import HEADER_ROWS, stream_table
 from clinical_peft.errors import DataError
 
@@ -106,21 +106,25 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator[Batch]:
             it twice; it holds no row.
     """
     path, wanted = Path(path), list(dict.fromkeys(columns))
-    name = path.name.lower().removesuffix(".gz")
-    read = next((reader for suffix, reader in _READERS.items() if name.endswith(suffix)), None)
-    if read is None:
-        raise DataError(
-            f"{path}: expected a file ending in {', '.join(_READERS)}, or one of these with .gz; write it as one "
-            "(a file with tabs or semicolons: with commas)"
-        )
-    if not path.is_file():
-        raise DataError(f"{path}: expected a file, found none; correct its path in the study")
     is_empty = True
-    for batch in read(path, wanted):
+    for batch in _format_of(path).read(path, wanted):
         is_empty = False
         yield batch
     if is_empty:
         raise DataError(f"{path}: expected rows, found none; write the file again")
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the columns of a user's file as they stand in it, or the keys of its first JSON line.
+
+    Args:
+        path: As for `read_batches`.
+
+    Raises:
+        DataError: The file is missing, empty, of another kind, or its header or first line is damaged.
+    """
+    path = Path(path)
+    return _format_of(path).names(path)
 
 
 def row_word(path: Path) -> str:
@@ -191,6 +195,14 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Batch]:
         raise DataError(f"{path}: cannot be read after row {rows} ({type(error).__name__}); {REPAIR}") from None
 
 
+def _parquet_names(path: Path) -> list[str]:
+    try:
+        with _seekable(path) as handle:
+            return [*pq.read_schema(handle).names]
+    except (pa.ArrowException, *UNREADABLE) as error:
+        raise DataError(f"{path}: expected a Parquet file, cannot be read ({type(error).__name__}); {REPAIR}") from None
+
+
 @contextmanager
 def _seekable(path: Path) -> Iterator[IO[bytes]]:
     """Open a Parquet file, a gzipped one by a copy that has no name and vanishes with this process."""
@@ -226,8 +238,29 @@ def _is_text(value: str) -> bool:
     return True
 
 
-_READERS: Mapping[str, Callable[[Path, Sequence[str]], Iterator[Batch]]] = {
-    ".csv": _read_csv,
-    ".jsonl": _read_json_lines,
-    ".parquet": _read_parquet,
+@dataclass(frozen=True)
+class _Format:
+    """How files of one kind are read: their rows, and the names of their columns."""
+
+    read: Callable[[Path, Sequence[str]], Iterator[Batch]]
+    names: Callable[[Path], list[str]]
+
+
+_FORMATS: Mapping[str, _Format] = {
+    ".csv": _Format(_read_csv, read_header),
+    ".jsonl": _Format(_read_json_lines, first_keys),
+    ".parquet": _Format(_read_parquet, _parquet_names),
 }
+
+
+def _format_of(path: Path) -> _Format:
+    name = path.name.lower().removesuffix(".gz")
+    found = next((each for suffix, each in _FORMATS.items() if name.endswith(suffix)), None)
+    if found is None:
+        raise DataError(
+            f"{path}: expected a file ending in {', '.join(_FORMATS)}, or one of these with .gz; write it as one "
+            "(a file with tabs or semicolons: with commas)"
+        )
+    if not path.is_file():
+        raise DataError(f"{path}: expected a file, found none; correct its path in the study")
+    return found

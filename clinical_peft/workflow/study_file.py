@@ -73,7 +73,9 @@ def read_study_file(path: Path) -> dict[str, Any]:
     if not path.exists():
         targets = "" if path.suffix in SUFFIXES else "; put targets before --configfile, which takes all that follows"
         raise ConfigError(f"{path}: expected a study file, found none{targets}")
-    if not (path.is_file() or path.is_dir()):  # opening a directory says what it is
+    if path.is_dir():
+        raise ConfigError(f"{path}: expected a study file, found a folder")
+    if not path.is_file():
         raise ConfigError(
             f"{path}: expected a file, found a pipe or device, which can be read only once; save it first"
         )

@@ -44,10 +44,31 @@ def check_inputs(
     Raises:
         DataError: Something is missing, unreadable or of another form; one line for each.
     """
+    if problems := input_problems(study, root, reads=reads, bases=bases):
+        raise DataError("\n".join(problems))
+
+
+def input_problems(
+    study: Study,
+    root: Path,
+    *,
+    reads: Collection[str] | None = None,
+    bases: Collection[str] | None = None,
+    writes: bool = True,
+) -> list[str]:
+    """List what is wrong with what the jobs of a study will read, one line each.
+
+    Args:
+        study: The study.
+        root: Folder of its results.
+        reads: As for `check_inputs`.
+        bases: As for `check_inputs`.
+        writes: Whether to try writing into the folders of results and of the MLflow store, which creates them.
+    """
     problems: list[str] = []
-    checks: list[Check] = [partial(require_writable, root, inside=True), partial(_check_store, study)]
+    checks: list[Check] = [partial(require_writable, root, inside=True), partial(_check_store, study)] if writes else []
     for base in real_bases_in_use(study) if bases is None else sorted(bases):
-        checks.append(partial(_named, f"bases.{base}", partial(_check_base, study.bases[base].source)))
+        checks.append(partial(_named, f"bases.{base}", partial(check_base, study.bases[base].source)))
     for name in external_adapters_in_use(study):
         checks.append(partial(_named, f"adapters.{name}.path", partial(_check_adapter, study, name)))
     for check in chain(checks, _file_checks(study, root, reads)):
@@ -56,8 +77,7 @@ def check_inputs(
         except ClinicalPeftError as error:
             if str(error) not in problems:
                 problems.append(str(error))
-    if problems:
-        raise DataError("\n".join(problems))
+    return problems
 
 
 def base_path(source: LocalSource | GgufSource) -> Path:
@@ -69,7 +89,12 @@ def base_path(source: LocalSource | GgufSource) -> Path:
     return source.path if source.package is None else package_folder(source.package) / source.path
 
 
-def _check_base(source: Source) -> None:
+def check_base(source: Source) -> None:
+    """Check the files of a base that lies on this machine; one that is trained here or fetched has none yet.
+
+    Raises:
+        DataError: A file is missing, cut short or of another form, a tokenizer included.
+    """
     if isinstance(source, GgufSource):
         check_gguf_file(base_path(source))
     elif isinstance(source, LocalSource):

@@ -14,12 +14,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from fenced_blocks import PAGES, blocks
 from snakemake.cli import get_argument_parser
 from workflow_run import REPOSITORY, dry_runs, typed, workflow_rules
 
+from clinical_peft.cli.app import group
 from clinical_peft.config.experiments import load_study
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.workflow.study_file import unused_entries
@@ -75,6 +77,8 @@ def check_arguments(words: list[str]) -> None:
     """Arguments of Snakemake and make are known, and so are targets and files."""
     if words[0] == "make":
         assert {word for word in words[1:] if "=" not in word and not word.startswith("-")} <= make_targets()
+    if words[0] == "clinical-peft":
+        check_verb(words[1:])
     if words[0] != "snakemake":
         return
     parsed = get_argument_parser().parse_args(words[1:])
@@ -83,6 +87,14 @@ def check_arguments(words: list[str]) -> None:
         assert path.name in ("mine.yaml", "STUDY.yaml") or (REPOSITORY / path).exists(), path
     for target in parsed.targets:
         assert "/" in target or target in workflow_rules(), target
+
+
+def check_verb(words: list[str]) -> None:
+    """A verb is known, and so are its options, and it has the arguments that it needs."""
+    context = click.Context(group)
+    verb = group.get_command(context, words[0])
+    assert verb is not None, words
+    verb.make_context(words[0], words[1:], parent=context)
 
 
 def test_every_block_has_a_language_and_a_tag_that_it_may_have():
@@ -103,7 +115,7 @@ def test_commands_are_shell_with_known_arguments(block):
 def test_commands_in_running_text_have_known_arguments():
     found = 0
     for page in PAGES:
-        for command in re.findall(r"`((?:snakemake|make) [^`]+)`", page.read_text()):
+        for command in re.findall(r"`((?:snakemake|make) [^`]+|clinical-peft [^`A-Z]+)`", page.read_text()):
             check_arguments(shlex.split(command))
             found += 1
     assert found > 10

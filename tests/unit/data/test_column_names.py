@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clinical_peft.data.column_names import KNOWN, describe_names, known_names
+from clinical_peft.data.column_roles import ROLES
 from clinical_peft.data.held_out import open_parquet
 from clinical_peft.data.note_files import import_notes
 from clinical_peft.data.splits import read_split_lists
@@ -29,6 +30,13 @@ def test_columns_of_the_releases_are_known():
     for columns in (*MIMIC_III_COLUMNS.values(), *MIMIC_IV_TABLES.values(), MIMIC_IV_COLUMNS):
         assert {name.lower() for name in columns} <= KNOWN
     assert all(name == name.lower() for name in KNOWN)
+
+
+def test_names_that_say_what_a_column_is_for_are_known():
+    names = [name for role in ROLES.values() for name in role]
+    assert {*names} <= KNOWN
+    assert len(names) == len({*names})
+    assert list(ROLES) == ["id", "text", "patient", "time", "site", "label"]
 
 
 def leaks(message: str) -> list[str]:
