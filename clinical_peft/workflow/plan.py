@@ -126,13 +126,15 @@ def _data(study: Study) -> tuple[int, int]:
 
 
 def _bases(study: Study) -> tuple[int, int]:
-    tokens = disk = 0
-    for name in experiments.bases_in_use(study):
-        source = experiments.scratch_source(study, name)
-        if source is not None:
-            tokens += round(1.5 * (source.recipe.train_tokens or 0))
-        disk += BYTES_PER_PARAMETER * _parameters(study, name)
-    return tokens, disk
+    bases = experiments.bases_in_use(study)
+    disk = sum(BYTES_PER_PARAMETER * _parameters(study, name) for name in bases)
+    return sum(base_tokens(study, name) for name in bases), disk
+
+
+def base_tokens(study: Study, name: str) -> int:
+    """Estimate the tokens of training a base, none for real weights."""
+    source = experiments.scratch_source(study, name)
+    return 0 if source is None else round(FULL_SHARE * (source.recipe.train_tokens or 0))
 
 
 def _tokens(study: Study) -> tuple[int, int]:
@@ -142,13 +144,17 @@ def _tokens(study: Study) -> tuple[int, int]:
 
 
 def _search(study: Study) -> tuple[int, int]:
-    """Every trial whole: what pruning saves is not known beforehand."""
+    return sum(search_tokens(study).values()), 0
+
+
+def search_tokens(study: Study) -> dict[str, int]:
+    """Estimate the tokens of every search, by its path; of whole trials, as what pruning saves is not known."""
     searches = experiments.searches_in_use(study)
-    tokens = 0
+    tokens = {}
     for adapter in experiments.adapters_in_use(study):
         if search := searches.get(f"adapters/{adapter}"):
             training, during, _ = _pretraining(study, adapter)
-            tokens += search.planned_trials * (training + round(FORWARD_SHARE * during))
+            tokens[f"adapters/{adapter}"] = search.planned_trials * (training + round(FORWARD_SHARE * during))
     for model, task in experiments.runs_in_use(study):
         search = searches.get(f"{model}/{task}")
         # Trials of a head alone read features that are pooled once.
@@ -157,8 +163,8 @@ def _search(study: Study) -> tuple[int, int]:
             train, rows = cohort_rows(study, task)
             # Half of the held-out rows are test rows, which a search does not read.
             seen = train + FORWARD_SHARE * (rows - train) / 2
-            tokens += round(search.planned_trials * recipe.context * recipe.epochs * seen)
-    return tokens, 0
+            tokens[f"{model}/{task}"] = round(search.planned_trials * recipe.context * recipe.epochs * seen)
+    return tokens
 
 
 def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
@@ -179,37 +185,47 @@ def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
 
 
 def _adapters(study: Study) -> tuple[int, int]:
-    tokens = 0
     adapters = [*experiments.adapters_in_use(study), *ablation_inputs(study).adapters]
-    for name in adapters:
-        training, during, around = _pretraining(study, name)
-        tokens += training + round(FORWARD_SHARE * (during + around))
+    tokens = sum(adapter_tokens(study, name) for name in adapters)
     return tokens, sum(_adapter_bytes(study, name) for name in adapters)
 
 
+def adapter_tokens(study: Study, name: str) -> int:
+    """Estimate the tokens of training an adapter, with its evaluations."""
+    training, during, around = _pretraining(study, name)
+    return training + round(FORWARD_SHARE * (during + around))
+
+
 def _finetuning(study: Study) -> tuple[int, int]:
-    tokens = disk = 0
-    sets = experiments.feature_sets(study)
-    for name in experiments.feature_sets_in_use(study):
-        model, tasks = sets[name]
-        # The cohorts share most of their notes, which are read once.
-        notes = max(cohort_rows(study, task)[1] for task in tasks)
-        tokens += round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
+    tokens = sum(pooling_tokens(study, name) for name in experiments.feature_sets_in_use(study))
+    disk = 0
     for model, cohort in (*experiments.runs_in_use(study), *sized_runs(study), *ablation_inputs(study).runs):
-        entry, task = study.models[plain(model)], plain(cohort)
-        if entry.base is None:
-            continue
-        recipe = experiments.finetune_job(study, model, task).recipe
-        train, rows = cohort_rows(study, task)
-        if experiments.feature_set(study, model, cohort) is not None:
-            continue
-        seeds = len(study.matrix.seeds)
-        held_out = FORWARD_SHARE * (rows - train)
-        trained = min(size_of(model) or train, train)
-        tokens += round(seeds * recipe.context * recipe.epochs * (trained + held_out))
-        if find_kind(entry.kind).trains_every_weight:
-            disk += seeds * BYTES_PER_PARAMETER * _parameters(study, entry.base)
+        tokens += run_tokens(study, model, cohort)
+        entry = study.models[plain(model)]
+        pooled = experiments.feature_set(study, model, cohort) is not None
+        if entry.base is not None and not pooled and find_kind(entry.kind).trains_every_weight:
+            disk += len(study.matrix.seeds) * BYTES_PER_PARAMETER * _parameters(study, entry.base)
     return tokens, disk
+
+
+def pooling_tokens(study: Study, name: str) -> int:
+    """Estimate the tokens of passing notes once through a network, for a set of pooled features."""
+    model, tasks = experiments.feature_sets(study)[name]
+    # The cohorts share most of their notes, which are read once.
+    notes = max(cohort_rows(study, task)[1] for task in tasks)
+    return round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
+
+
+def run_tokens(study: Study, model: str, cohort: str) -> int:
+    """Estimate the tokens of fine-tuning a model on a cohort, all seeds; none where no network reads a note."""
+    task = plain(cohort)
+    if study.models[plain(model)].base is None or experiments.feature_set(study, model, cohort) is not None:
+        return 0
+    recipe = experiments.finetune_job(study, model, task).recipe
+    train, rows = cohort_rows(study, task)
+    held_out = FORWARD_SHARE * (rows - train)
+    trained = min(size_of(model) or train, train)
+    return round(len(study.matrix.seeds) * recipe.context * recipe.epochs * (trained + held_out))
 
 
 def _parameters(study: Study, base: str) -> int:
