@@ -7,7 +7,6 @@ from typing import NoReturn
 
 from clinical_peft.errors import ClinicalPeftError
 
-
 REPORTER = "CLINICAL_PEFT_REPORTER"
 STDERR = 2
 
