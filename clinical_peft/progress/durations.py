@@ -27,8 +27,7 @@ def about(seconds: float) -> str:
         >>> about(7), about(192), about(1510), about(7500)
         ('10 s', '3 min', '25 min', '2 h 05 min')
     """
-    if seconds < MINUTE:
-        return f"{max(10, 10 * round(seconds / 10))} s"
-    if seconds < HOUR:
-        return f"{round(seconds / MINUTE)} min"
-    return duration(MINUTE * round(seconds / MINUTE))
+    tens, minutes = max(10, 10 * round(seconds / 10)), round(seconds / MINUTE)
+    if tens < MINUTE:
+        return f"{tens} s"
+    return f"{max(1, minutes)} min" if minutes < MINUTE else duration(MINUTE * minutes)

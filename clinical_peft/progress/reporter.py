@@ -207,9 +207,11 @@ class Reporter:
             self._line(line, YELLOW if line.startswith("warning: ") else "")
 
     def _count(self) -> str:
-        if self._done >= self._total:
-            return f"{self._done} of {self._total}"
-        return f"{self._done} of {self._total}, about {about(self._left())} left"
+        count = f"{self._done} of {self._total}"
+        if self._failures:
+            count += f", {len(self._failures)} failed"
+        left = self._left()
+        return f"{count}, about {about(left)} left" if left else count
 
     def _left(self) -> float:
         own = {job.name: job.log.step.left for job in self._jobs.values() if job.log.step is not None}

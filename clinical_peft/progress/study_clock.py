@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-LIGHT = 5.0  # seconds of a job that runs no network, before the first one is done
+LIGHT = 5.0  # seconds that a job takes beside its network: imports, reading, writing
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,11 @@ class PlannedJob:
     rule: str
     name: str
     seconds: float = 0.0
+
+    @property
+    def planned(self) -> float:
+        """Seconds that the job is expected to take in all."""
+        return self.seconds + LIGHT
 
 
 @dataclass
@@ -44,6 +49,7 @@ class StudyClock:
     def __init__(self) -> None:
         self.waiting: dict[str, PlannedJob] = {}
         self._running: dict[str, tuple[PlannedJob, float]] = {}
+        self._failed: dict[str, PlannedJob] = {}
         self._finished: dict[str, _Finished] = {}
         self._networks, self._light = _Finished(), _Finished()
         self._busy = 0.0
@@ -55,9 +61,10 @@ class StudyClock:
         self.waiting = {job.name: job for job in jobs}
 
     def start(self, name: str, rule: str, now: float) -> None:
-        """A job starts."""
+        """A job starts, or starts again."""
         self._began = now if self._began is None else self._began
-        self._running[name] = (self.waiting.pop(name, PlannedJob(rule, name)), now)
+        known = self.waiting.pop(name, None) or self._failed.pop(name, None)
+        self._running[name] = (known or PlannedJob(rule, name), now)
 
     def finish(self, name: str, now: float) -> float:
         """A job is done; return how long it took."""
@@ -66,14 +73,14 @@ class StudyClock:
         self._busy += seconds
         of_all = self._networks if job.seconds else self._light
         for finished in (self._finished.setdefault(job.rule, _Finished()), of_all):
-            finished.add(seconds, job.seconds)
+            finished.add(seconds, job.planned)
         return seconds
 
     def fail(self, name: str, now: float) -> float:
         """A job failed; return how long it ran. It may start again."""
         job, started = self._running.pop(name)
         self._busy += now - started
-        self.waiting[name] = job
+        self._failed[name] = job
         return now - started
 
     def left(self, now: float, own: Mapping[str, float]) -> float:
@@ -84,7 +91,7 @@ class StudyClock:
             own: Seconds that running jobs say they have left at least, by their names.
         """
         known = [
-            (now - at + own[name]) / job.seconds
+            (now - at + own[name]) / job.planned
             for name, (job, at) in self._running.items()
             if job.seconds and name in own
         ]
@@ -103,8 +110,9 @@ class StudyClock:
     def _length(self, job: PlannedJob) -> float:
         """Seconds that a job takes in all."""
         same = self._finished.get(job.rule, _Finished())
-        if not job.seconds:
-            known = same if same.jobs else self._light
-            return known.seconds / known.jobs if known.jobs else LIGHT
-        known = same if same.planned else self._networks
-        return job.seconds * (known.seconds / known.planned if known.planned else self._slowness)
+        known = same if same.jobs else self._networks if job.seconds else self._light
+        if known.jobs and job.seconds:
+            return job.planned * known.seconds / known.planned
+        if known.jobs:
+            return known.seconds / known.jobs
+        return job.planned * (self._slowness if job.seconds else 1.0)
