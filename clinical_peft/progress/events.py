@@ -29,6 +29,7 @@ NOISE = (
 LAST_ERROR = "At least one job did not complete successfully."
 SUBMITTED = re.compile(r"^Job (\d+) (?=has been submitted with SLURM jobid \d+)")
 RESTARTED = re.compile(r"^Trying to restart job (\d+)\.")
+MISSING = re.compile(r"^Job (\d+) +completed successfully, but some output files are missing", re.MULTILINE)
 EXIT_STATUS = re.compile(r"^CalledProcessError in .*returned non-zero exit status (\d+)\.", re.DOTALL | re.MULTILINE)
 
 

@@ -188,6 +188,15 @@ class Reporter:
             self._exit_statuses.append(found[1])
         elif not (self._failures and events.LAST_ERROR in text):
             self._line(text, RED)
+        if (found := events.MISSING.search(text)) is not None:
+            self._incomplete(int(found[1]))
+
+    def _incomplete(self, number: int) -> None:
+        """A job that ended without an error did not write what it should; Snakemake says no more of it."""
+        if (job := self._jobs.pop(number, None)) is not None:
+            self.study.fail(job.name, self._clock())
+            lines = ["error: the job ended without an error, but output files are missing (see above)"]
+            self._failures[number] = _Failure(job.title, [*lines, *([f"log: {job.log.path}"] if job.log.path else [])])
 
     def _message(self, record: LogRecord) -> None:
         text = events.message_of(record)

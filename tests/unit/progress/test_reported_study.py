@@ -1,5 +1,6 @@
 """What a study's command shows, from Snakemake's own records to lines on a stream."""
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -133,10 +134,26 @@ def test_a_job_on_a_cluster_is_reported_from_its_log(capsys, log, tmp_path):
     ]
 
 
+def test_a_job_without_its_outputs_has_failed(capsys, log):
+    text = (
+        "MissingOutputException in rule write_cards:\nJob 5  completed successfully, but some output files are missing."
+    )
+    with reporting():
+        started(5, "write_cards", "cards/a.md", log)
+        say(text, logging.ERROR, event="error", exception="MissingOutputException")
+        ended_with_errors()
+    found = lines(capsys.readouterr().err)
+    assert found[1:3] == text.splitlines()
+    assert found[-2:] == [
+        "error: the job ended without an error, but output files are missing (see above)",
+        f"log: {log}",
+    ]
+
+
 def test_other_messages_of_snakemake_pass(capsys):
     with reporting():
         say("Nothing to be done (all requested files are present and up to date).")
-        say("WorkflowError:\nFailed to open a.yaml", 40, event="error", exception="WorkflowError")
+        say("WorkflowError:\nFailed to open a.yaml", logging.ERROR, event="error", exception="WorkflowError")
     assert lines(capsys.readouterr().err) == [
         "Nothing to be done (all requested files are present and up to date).",
         "WorkflowError:",
