@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from clinical_peft.config import notes_in_use
 from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.files import read_json
 from clinical_peft.locks.lease import Lease
 from clinical_peft.locks.processes import announce_parent
 from clinical_peft.progress.events import PLANNED
@@ -17,6 +18,7 @@ from clinical_peft.runtime.privacy import keep_to_owner, protect_process
 from clinical_peft.runtime.signals import ignore_notice
 from clinical_peft.runtime.terminal import end_with_line
 from clinical_peft.runtime.user_site import ignore_user_site
+from clinical_peft.tracking.experiment_page import page_address
 from clinical_peft.tracking.stores import how_to_look
 from clinical_peft.training.kept_seeds import forget_seeds
 from clinical_peft.workflow.job_costs import device_seconds
@@ -127,6 +129,9 @@ class Controller:
         if page.exists():
             print(f"Tables: {self.files.root}/tables", f"Report: {page}", sep="\n")
             print(f"Runs:   {how_to_look(self.files.tracking_uri())}")
+            record = Path(self.files.root) / "runs" / "study.json"
+            if experiment := read_json(record).get("experiment") if record.exists() else None:
+                print(f"        {page_address(self.files.tracking_uri(), experiment)}")
 
     def _announce(self, jobs: list[Job]) -> None:
         """Tell who reports the study what its jobs cost by the plan."""

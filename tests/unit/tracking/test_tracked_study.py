@@ -44,6 +44,7 @@ def publish(uri: str, simulated: dict[str, Any], **changes: Any) -> dict[str, An
     given: dict[str, Any] = {
         "description": {"protocol": "corrected", "switches": {"los_rounded": False}},
         "aggregate": simulated["aggregate"],
+        "metric": "auroc",
         "labels": LABELS,
         "artifacts": {},
         "adapters": {},
@@ -71,8 +72,10 @@ def test_a_models_run_has_what_the_comparison_of_runs_needs(store: str, simulate
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == model.info.run_id]
     for task in ("mortality", "los", "procedures"):
         seeds = [run.data.metrics["test_auroc"] for run in children if f"/{task}/" in run.info.run_name]
-        assert model.data.metrics[f"{task}/auroc"] == pytest.approx(sum(seeds) / len(seeds))
-        assert model.data.metrics[f"{task}/interval.0"] < model.data.metrics[f"{task}/interval.1"]
+        assert model.data.metrics[f"auroc/{task}"] == pytest.approx(sum(seeds) / len(seeds))
+        assert float(model.data.tags[f"{task}/auroc"]) == model.data.metrics[f"auroc/{task}"]
+        assert float(model.data.tags[f"{task}/interval.0"]) < float(model.data.tags[f"{task}/interval.1"])
+    assert sorted(model.data.metrics)[0] == "auroc/los"
     assert model.data.tags["label"] == "tiny LLaMA+lora"
     study = next(run for run in runs if run.info.run_name == STUDY)
     assert study.data.tags.items() >= {"protocol": "corrected", "switches.los_rounded": "False"}.items()
@@ -92,7 +95,7 @@ def test_publishing_again_changes_only_what_has_changed(store: str, simulated: d
     runs = client.search_runs([client.get_experiment_by_name(STUDY).experiment_id], max_results=500)
     model = next(run for run in runs if run.info.run_name == "llama")
     publish(store, simulated, aggregate=aggregate)
-    assert len(client.get_metric_history(model.info.run_id, "los/auroc")) == 1
+    assert len(client.get_metric_history(model.info.run_id, "auroc/los")) == 1
 
 
 def test_tables_and_figures_are_artifacts_of_the_studys_run(store: str, simulated: dict[str, Any], tmp_path: Path):
