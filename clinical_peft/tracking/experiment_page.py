@@ -63,13 +63,14 @@ def page_tags(
 def _note(study: str, description: Mapping[str, Any], names: Sequence[str], labels: Mapping[str, str]) -> str:
     """The description of a study, in Markdown."""
     notes = "synthetic notes: its numbers say nothing about patients" if description.get("synthetic") else "own notes"
+    metrics = ", ".join(f"`{name}`" for name in names[:MOST_COLUMNS])
     lines = [
         f"**{study}**: {len(labels)} models on {notes}; `{description.get('protocol')}` protocol, "
         f"contamination `{description.get('contamination')}`.",
         "",
-        f"Runs of models hold `{'`, `'.join(names[:MOST_COLUMNS])}` as metrics: means over seeds on the test split. Their tags hold "
-        "every other number of the tables, such as `los/interval.0`. Below each model stands a run for each task and "
-        f"seed. The run `{study}` holds tables, figures, cards and the report.",
+        f"Runs of models hold {metrics} as metrics: means over seeds on the test split. Their tags hold every other "
+        "number of the tables, such as `los/interval.0`. Below each model stands a run for each task and seed. "
+        f"The run `{study}` holds tables, figures, cards and the report.",
         "",
         *(f"- `{name}`: {label}" for name, label in list(labels.items())[:MOST_MODELS]),
     ]

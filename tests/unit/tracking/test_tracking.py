@@ -208,7 +208,7 @@ def test_a_new_store_is_private(tmp_path: Path):
     sync(f"sqlite:///{tmp_path}/new/study/mlflow.db", tmp_path / "a.jsonl")
     study = tmp_path / "new" / "study"
     modes = {path.name: path.stat().st_mode & 0o777 for path in [study, *study.iterdir()]}
-    assert modes == {"study": 0o700, "mlflow.db": 0o600, "mlartifacts": 0o700}
+    assert modes == {"study": 0o700, "mlflow.db": 0o600, ".mlflow.db.lock": 0o600, "mlartifacts": 0o700}
 
 
 def test_two_logs_of_one_run_are_refused(uri: str, tmp_path: Path):
