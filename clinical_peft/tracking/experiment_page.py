@@ -15,8 +15,7 @@ NOTE = "mlflow.note.content"
 VIEW = "models"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 LOCAL_PAGES = "http://127.0.0.1:5000"
-ATTRIBUTES = ("Created", "Duration")
-MOST_COLUMNS, MOST_MODELS = 20, 30  # a tag of an experiment has at most 5,000 characters
+MOST_COLUMNS, MOST_MODELS = 12, 30  # a tag of an experiment has at most 5,000 characters
 
 # Which view an experiment opens with, in versions and servers of MLflow that go by this tag.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -45,30 +44,35 @@ def page_tags(
         tasks: Tasks with a summary, the mean over tasks first.
         labels: Display labels of models, by name.
     """
-    names = list(metric_names(metric, tasks).values())
+    names = list(metric_names(metric, tasks).values())[:MOST_COLUMNS]
+    columns = [f"metrics.`{name}`" for name in names]
     view = {
         "searchFilter": "tags.kind = 'model'",
-        "orderByKey": f"metrics.`{names[0]}`" if names else "attributes.start_time",
+        "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": False,
-        "selectedColumns": [
-            *(f"attributes.`{name}`" for name in ATTRIBUTES),
-            *(f"metrics.`{name}`" for name in names[:MOST_COLUMNS]),
-            "tags.`label`",
-        ],
+        "selectedColumns": [*columns, "attributes.`Duration`", "tags.`label`"],
+        "columnOrder": columns,
         "runsHiddenMode": "SHOW_ALL",
+        "compareRunSections": [{"uuid": metric, "name": metric, "display": True, "isReordered": True}],
+        "compareRunCharts": [_bars(name, section=metric) for name in names],
     }
     return {**KIND, VIEW_TAG: json.dumps(view), NOTE: _note(study, description, names, labels)}
+
+
+def _bars(name: str, *, section: str) -> dict[str, Any]:
+    """A chart of one metric, a bar for each model."""
+    return {"type": "BAR", "uuid": name, "metricSectionId": section, "metricKey": name, "displayName": name}
 
 
 def _note(study: str, description: Mapping[str, Any], names: Sequence[str], labels: Mapping[str, str]) -> str:
     """The description of a study, in Markdown."""
     notes = "synthetic notes: its numbers say nothing about patients" if description.get("synthetic") else "own notes"
-    metrics = ", ".join(f"`{name}`" for name in names[:MOST_COLUMNS])
+    metrics = ", ".join(f"`{name}`" for name in names)
     lines = [
         f"**{study}**: {len(labels)} models on {notes}; `{description.get('protocol')}` protocol, "
         f"contamination `{description.get('contamination')}`.",
         "",
-        f"Runs of models hold {metrics} as metrics: means over seeds on the test split. Their tags hold every other "
+        f"Runs of models hold {metrics}: means over seeds on the test split. Their tags hold every other "
         "number of the tables, such as `los/interval.0`. Below each model stands a run for each task and seed. "
         f"The run `{study}` holds tables, figures, cards and the report.",
         "",

@@ -1,7 +1,8 @@
 """What the run of a model holds in MLflow: the compared metric of every task, and all numbers of its summaries as tags.
 
-A table of runs has a column for each metric, and a comparison of runs a plot, so that metrics are few: the mean over
-tasks and each task's, `auroc/macro` and `auroc/los`. Tags keep every number exactly, by task: `los/interval.0`.
+A table of runs has a column for each metric, and a comparison of runs a plot, so that metrics are few: `auroc/macro`,
+the mean over tasks, `auroc/los`, one for each task, and `auroc`, the mean or the only task's, which sorts first and has
+one name in every study. Tags keep every number exactly, by task: `los/interval.0`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +35,9 @@ def headline(metric: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]
         rows: The model's summaries, one a task.
     """
     names = metric_names(metric, [row["task"] for row in rows])
-    return {names[row["task"]]: float(row[metric]) for row in rows if row.get(metric) is not None}
+    found = {row["task"]: float(row[metric]) for row in rows if row.get(metric) is not None}
+    first = found.get(AVERAGE) if len(rows) > 1 else next(iter(found.values()), None)
+    return ({} if first is None else {metric: first}) | {names[task]: value for task, value in found.items()}
 
 
 def numbers(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
