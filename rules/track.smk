@@ -1,7 +1,27 @@
+rule track_model:
+    """Send one model's runs to MLflow, as soon as its seeds are done on every task."""
+    input:
+        run_logs=files.model_run_logs,
+    output:
+        "<study>/runs/tracked/{model}.json",
+    log:
+        "<study>/logs/track_model/{model}.log",
+    priority: 10
+    localrule: True
+    conda:
+        "../envs/track.yaml"
+    params:
+        uri=files.tracking_uri,
+        study=study.study,
+    script:
+        "../workflow_scripts/track_runs.py"
+
+
 rule track_runs:
     """Send the run logs of every job to MLflow."""
     input:
-        files.run_logs,
+        models=files.tracked_models,
+        run_logs=files.run_logs,
     output:
         "<study>/runs/tracked.json",
     log:
@@ -37,6 +57,7 @@ rule track_study:
     params:
         uri=files.tracking_uri,
         labels=files.labels,
+        metric=files.compared_metric,
         study=files.description,
         artifacts=study.tracking.artifacts,
         register=study.tracking.register_adapters,

@@ -32,6 +32,6 @@ with job(snakemake.log[0]), owned_work(snakemake.params.work, snakemake.output):
     if kept:
         seeds = ", ".join(map(str, kept))
         print(
-            f"{finetune_job.model} on {finetune_job.task}: trained before, kept in {params.work}: seed {seeds}",
+            f"note: {finetune_job.model} on {finetune_job.task}: trained before, kept in {params.work}: seed {seeds}",
             file=sys.stderr,
         )

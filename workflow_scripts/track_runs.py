@@ -11,5 +11,6 @@ with job(snakemake.log[0]):
     from clinical_peft.tracking.run_logs import sync_runs
 
     tags = {"git_revision": git_revision(Path(__file__).parent)}
-    runs = sync_runs(run_log_files(snakemake.input), uri=snakemake.params.uri, study=snakemake.params.study, tags=tags)
+    logs = run_log_files(snakemake.input.run_logs)
+    runs = sync_runs(logs, uri=snakemake.params.uri, study=snakemake.params.study, tags=tags)
     write_json(Path(snakemake.output[0]), runs)

@@ -23,6 +23,7 @@ with job(snakemake.log[0]):
         study=params.study["study"],
         description={key: value for key, value in params.study.items() if key != "study"},
         aggregate=read_json(Path(given.comparison)),
+        metric=params.metric,
         labels=params.labels,
         artifacts=artifacts if params.artifacts else {},
         adapters={Path(path).name: Path(path) for path in given.adapters} if params.register else {},

@@ -144,8 +144,8 @@ def _waiting(work: Path, holder: Holder, existence: str) -> str:
     process, job = holder.process, holder.details.get("slurm_job")
     who = f"process {process.pid} on {process.host}" + (f" (SLURM job {job})" if job else "")
     if existence == "lives":
-        return f"{work}: {who} works here; waiting until it ends; to end it: kill {process.pid}"
-    return f"{work}: {who} worked here last; waiting until it gives no sign of life for {SILENT_SECONDS:.0f} s"
+        return f"note: {work}: {who} works here; waiting until it ends; to end it: kill {process.pid}"
+    return f"note: {work}: {who} worked here last; waiting until it gives no sign of life for {SILENT_SECONDS:.0f} s"
 
 
 def _is_finished(work: Path, outputs: list[Path]) -> bool:
@@ -160,7 +160,7 @@ def _is_finished(work: Path, outputs: list[Path]) -> bool:
 def _end_finished(work: Path) -> NoReturn:
     with suppress(OSError):
         work.rmdir()  # what this process may have made while it did not know
-    print(f"{work}: another process has finished this job; nothing is left to do", file=sys.stderr, flush=True)
+    print(f"note: {work}: another process has finished this job; nothing is left to do", file=sys.stderr, flush=True)
     raise SystemExit(0)
 
 

@@ -2,7 +2,7 @@
 
 Jobs on compute nodes write such a file and need no tracking server; `clinical_peft.tracking.run_logs` sends the files
 to MLflow. A step written twice counts once, the last value winning. The line that begins a log says
-with which versions and on which machine its process computes.
+when its process began, with which versions and on which machine it computes.
 """
 
 import json
@@ -75,9 +75,8 @@ class JsonlLog:
             drop_cut_line(each)
         if self.kept is not None:
             write_text(self.path, self.kept.read_text(encoding="utf-8") if self.kept.exists() else "")
-        self._write(
-            {"run": {"kind": kind, "name": name, "parent": parent, "tags": dict(tags or {})}, "system": environment()}
-        )
+        named = {"kind": kind, "name": name, "parent": parent, "tags": dict(tags or {})}
+        self._write({"run": named, "system": environment(), "time": time.time()})
 
     @classmethod
     def begun(cls, path: Path, *, kept: Path | None = None) -> "JsonlLog":
@@ -133,12 +132,13 @@ class JsonlLog:
 
 
 def _with_earlier(header: dict[str, Any], earlier: list[dict[str, Any]]) -> dict[str, Any]:
-    """The line that begins a run, with versions and machine of those that it continues, the first one first."""
+    """The line that begins a run: the start of the first one that it continues, versions and machines of all."""
+    times = [event["time"] for event in (*earlier, header) if "run" in event and "time" in event]
     before: list[dict[str, Any]] = []
     for event in earlier:
         if "run" in event:
             before += [one for one in (*event.get("systems_before", ()), event.get("system", {})) if one not in before]
-    return {**header, "systems_before": before}
+    return {**header, "systems_before": before} | ({"time": min(times)} if times else {})
 
 
 def append_metrics(path: Path, values: Mapping[str, float | None], step: int | None = None) -> None:

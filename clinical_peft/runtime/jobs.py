@@ -28,6 +28,7 @@ from clinical_peft.files import DENIED, forbidden, full_disk, not_writable, priv
 from clinical_peft.locks.processes import end_with_parent
 from clinical_peft.runtime.privacy import protect_process
 from clinical_peft.runtime.signals import Terminated, sigterm_raises
+from clinical_peft.runtime.terminal import is_reported
 
 MESSAGES_VARIABLE = "CLINICAL_PEFT_LOG_MESSAGES"
 STOPPED = os.EX_TEMPFAIL
@@ -44,8 +45,9 @@ def job(log: str | Path, *, network: bool = False) -> Iterator[None]:
     """Run the block as a job that logs to a file and ends with one line when it fails.
 
     Inside the block the log file receives Python's logging and warnings and everything written to stderr, which
-    the terminal shows too. Heavy libraries should be imported inside the block, since they read the variables of
-    `clinical_peft.runtime.privacy` when they are imported. A job that runs again appends to its log.
+    the terminal shows too, unless the command that started the job reports it there from its log. Heavy libraries
+    should be imported inside the block, since they read the variables of `clinical_peft.runtime.privacy` when they are
+    imported. A job that runs again appends to its log.
 
     Args:
         log: Log file; missing folders are created.
@@ -58,11 +60,12 @@ def job(log: str | Path, *, network: bool = False) -> Iterator[None]:
     protect_process(network=network)
     log = Path(log)
     with ExitStack() as stack:
-        stream = cast(TextIO, stack.enter_context(closing(_open_log(log))))
+        file = stack.enter_context(closing(_open_log(log)))
+        stream = cast(TextIO, file)
         stream.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()} on {os.uname().nodename}\n")
         faulthandler.enable(stream)
         stack.callback(faulthandler.disable)
-        stack.enter_context(_replaced(sys, "stderr", _Tee(sys.stderr, stream)))
+        stack.enter_context(_replaced(sys, "stderr", _Tee(sys.stderr, file, quiet=is_reported())))
         stack.enter_context(_logging_to(stream))
         stack.enter_context(_errors_of_threads_to(stream))
         stack.enter_context(sigterm_raises())
@@ -168,10 +171,15 @@ def _open_log(path: Path) -> "_LogFile":
 
 
 class _LogFile:
-    """A text file that is appended to line by line and outlives a full disk: a job must not fail for its log."""
+    """A text file that is appended to line by line and outlives a full disk: a job must not fail for its log.
+
+    Attributes:
+        is_whole: Whether nothing of what was written is lost.
+    """
 
     def __init__(self, path: Path) -> None:
         self._raw = path.open("ab", buffering=0)
+        self.is_whole = True
 
     @property
     def closed(self) -> bool:
@@ -185,6 +193,7 @@ class _LogFile:
         except OSError as error:
             if full_disk(error) is None:
                 raise
+            self.is_whole = False
         return len(text)
 
     def flush(self) -> None:
@@ -200,16 +209,25 @@ class _LogFile:
 
 
 class _Tee:
-    """A text stream that writes to a terminal and to a log."""
+    """A text stream that writes to a terminal and to a log.
 
-    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+    Args:
+        terminal: The terminal.
+        log: The log.
+        quiet: Whether the terminal gets nothing as long as the log takes everything.
+    """
+
+    def __init__(self, terminal: TextIO, log: _LogFile, *, quiet: bool) -> None:
         self._terminal = terminal
         self._log = log
+        self._quiet = quiet
 
     def write(self, text: str) -> int:
-        """Write to both."""
+        """Write to both, or to the log alone."""
         if not self._log.closed:
             self._log.write(text)
+            if self._quiet and self._log.is_whole:
+                return len(text)
         with suppress(OSError):  # a terminal that was closed must not end the job before its checkpoint
             self._terminal.write(text)
         return len(text)

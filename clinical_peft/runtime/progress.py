@@ -1,8 +1,15 @@
-"""Progress lines that a person can follow on a terminal and in a log file."""
+"""Progress lines that a person can follow on a terminal and in a log file, and that the study's command reads there."""
 
+import re
 import sys
 import time
+from dataclasses import dataclass
 from datetime import timedelta
+
+_LINE = re.compile(
+    r"^(?P<title>.+?) \| step (?P<step>\d+)/(?P<total>\d+)(?: \| (?P<speed>[\d,]+ tokens/s))?"
+    r" \| (?:(?P<days>\d+) days?, )?(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d) left"
+)
 
 
 class Progress:
@@ -45,3 +52,32 @@ class Progress:
             file=sys.stderr,
             flush=True,
         )
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a job says that it is.
+
+    Attributes:
+        title: What runs.
+        step: Steps done.
+        total: Steps in all.
+        speed: Tokens per second as they are printed; empty where the job counts none.
+        left: Seconds left of this part of the job.
+    """
+
+    title: str
+    step: int
+    total: int
+    speed: str
+    left: float
+
+
+def parse_progress(line: str) -> Step | None:
+    """Read a line that `Progress` printed; None for any other line."""
+    found = _LINE.match(line)
+    if found is None:
+        return None
+    hours = 24 * int(found["days"] or 0) + int(found["hours"])
+    left = 3600 * hours + 60 * int(found["minutes"]) + int(found["seconds"])
+    return Step(found["title"], int(found["step"]), int(found["total"]), found["speed"] or "", float(left))

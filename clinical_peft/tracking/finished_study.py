@@ -1,19 +1,24 @@
 """A finished study in MLflow: its metrics on the models' runs, its tables, figures and report, its adapters; and back.
 
-The run of a model holds, for each task, every number of that model's summary (`los/auroc`, `los/interval.0`), so that
-MLflow's comparison of runs compares models. `read_study` gathers them again, without any file of the study.
+The run of a model holds what `clinical_peft.tracking.model_runs` says, so that MLflow's comparison of runs compares
+models. `read_study` gathers the summaries again, without any file of the study.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
+from clinical_peft.tracking.experiment_page import page_tags
 from clinical_peft.tracking.keys import unique_names
+from clinical_peft.tracking.model_runs import AVERAGE, headline, numbers, summary
 from clinical_peft.tracking.run_logs import (
     IDENTITY,
+    KIND,
+    MODEL,
+    batched,
     clean_tags,
     connect,
     experiment_of,
@@ -25,6 +30,7 @@ from clinical_peft.tracking.run_logs import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 STUDY_IDENTITY = "study"
 FACTS = "clinical_peft.aggregate"
@@ -32,8 +38,7 @@ TASKS = "clinical_peft.tasks"
 LABEL = "clinical_peft.label"
 PLACE = "place"  # in the order of printing
 ADAPTER_TAG = "clinical_peft.adapter_sha256"
-# Numbers that MLflow gives back as floats.
-COUNTS = {"seeds", "undefined", "n", "patients", "classes", "classes_scored", "positives"}
+TAGS_PER_BATCH = 100
 NOT_SUMMARIES = ("summaries", "differences")
 
 
@@ -43,6 +48,7 @@ def publish_study(
     study: str,
     description: Mapping[str, Any],
     aggregate: Mapping[str, Any],
+    metric: str,
     labels: Mapping[str, Mapping[str, Any]],
     artifacts: Mapping[str, Sequence[Path]],
     adapters: Mapping[str, Path],
@@ -55,13 +61,15 @@ def publish_study(
         study: Name of the experiment.
         description: The study's settings, parameters of its run.
         aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
+        metric: The metric by which models are compared.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
         artifacts: Files to keep with the study's run, by folder there.
         adapters: Adapter folders to register as models, by name; empty unless the user asks for it.
         tags: As for `clinical_peft.tracking.run_logs.sync_runs`.
 
     Returns:
-        `run` (id of the study's run), `artifacts` (their number) and `registered` (version by model name).
+        `experiment` and `run` (ids of the study's), `artifacts` (their number) and `registered` (version by model
+        name).
 
     Raises:
         ConfigError: The URI names no store.
@@ -72,13 +80,18 @@ def publish_study(
 
     try:
         experiment = experiment_of(client, uri, study)
-        known = {identity: run.info.run_id for identity, run in known_runs(client, experiment).items()}
-        run = known.get(STUDY_IDENTITY) or _create(client, experiment, study)
+        found = known_runs(client, experiment)
+        known = {identity: run.info.run_id for identity, run in found.items()}
+        run = known.get(STUDY_IDENTITY) or _create(client, experiment, study, found.values())
         facts = {key: value for key, value in aggregate.items() if key not in NOT_SUMMARIES}
         _tag(client, run, {**clean_tags(tags), **dict(flat_params(description)), FACTS: json.dumps(facts)})
         for model, rows in _by_model(aggregate).items():
             label = {**labels.get(model, {}), PLACE: list(labels).index(model) if model in labels else len(labels)}
-            _model_metrics(client, _known(known, group_identity(model), study), rows, label)
+            _model_run(client, _known(known, group_identity(model), study), rows, metric=metric, label=label)
+        tasks = sorted({row["task"] for row in aggregate["summaries"]}, key=lambda task: (task != AVERAGE, task))
+        names = {model: str(labels.get(model, {}).get("label") or model) for model in _by_model(aggregate)}
+        for key, value in page_tags(study, description, metric=metric, tasks=tasks, labels=names).items():
+            client.set_experiment_tag(experiment, key, value)
         for folder, paths in artifacts.items():
             for path in paths:
                 client.log_artifact(run, str(path), folder or None)
@@ -89,11 +102,19 @@ def publish_study(
         client.set_terminated(run)
     except MlflowException as error:
         raise refusal(uri, error) from error
-    return {"run": run, "artifacts": sum(map(len, artifacts.values())), "registered": registered}
+    return {
+        "experiment": experiment,
+        "run": run,
+        "artifacts": sum(map(len, artifacts.values())),
+        "registered": registered,
+    }
 
 
-def _create(client: "MlflowClient", experiment: str, study: str) -> str:
-    return str(client.create_run(experiment, run_name=study, tags={IDENTITY: STUDY_IDENTITY}).info.run_id)
+def _create(client: "MlflowClient", experiment: str, study: str, runs: Iterable["Run"]) -> str:
+    """Create a study's run, which began with its first job."""
+    start = min((run.info.start_time for run in runs), default=None)
+    run = client.create_run(experiment, start_time=start, run_name=study, tags={IDENTITY: STUDY_IDENTITY})
+    return str(run.info.run_id)
 
 
 def _known(known: Mapping[str, str], identity: str, study: str) -> str:
@@ -105,7 +126,8 @@ def _known(known: Mapping[str, str], identity: str, study: str) -> str:
 def _tag(client: "MlflowClient", run: str, tags: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
-    client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+    for batch in batched([RunTag(key, value) for key, value in tags.items()], TAGS_PER_BATCH):
+        client.log_batch(run, tags=batch)
 
 
 def _by_model(aggregate: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
@@ -115,30 +137,23 @@ def _by_model(aggregate: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]
     return rows
 
 
-def _model_metrics(
-    client: "MlflowClient", run: str, rows: Sequence[Mapping[str, Any]], label: Mapping[str, Any]
+def _model_run(
+    client: "MlflowClient", run: str, rows: Sequence[Mapping[str, Any]], *, metric: str, label: Mapping[str, Any]
 ) -> None:
+    """Bring the run of a model up to its summaries."""
     from mlflow.entities import Metric
     from mlflow.utils.time import get_current_time_millis
 
-    known = client.get_run(run).data.metrics
-    now = get_current_time_millis()
-    names = unique_names([row["task"] for row in rows])
-    metrics = {f"{names[row['task']]}/{key}": value for row in rows for key, value in _numbers(row)}
-    new = [Metric(key, value, now, 0) for key, value in metrics.items() if known.get(key) != value]
-    client.log_batch(run, metrics=new)
+    known, now = client.get_run(run).data, get_current_time_millis()
+    new = {key: value for key, value in headline(metric, rows).items() if known.metrics.get(key) != value}
+    client.log_batch(run, metrics=[Metric(key, value, now, 0) for key, value in new.items()])
+    tags = numbers(rows)
+    for key in known.tags:
+        if key not in tags and any(key.startswith(f"{task}/") for task in json.loads(known.tags.get(TASKS, "[]"))):
+            client.delete_tag(run, key)
     tasks = [row["task"] for row in rows]
-    _tag(client, run, {TASKS: json.dumps(tasks), LABEL: json.dumps(dict(label)), "label": str(label.get("label", ""))})
-
-
-def _numbers(value: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Every number in nested mappings and lists, by its dotted place; what is missing is left out."""
-    if isinstance(value, Mapping | list | tuple):
-        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for key, part in parts:
-            yield from _numbers(part, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, int | float):
-        yield prefix, float(value)
+    own = {KIND: MODEL, TASKS: json.dumps(tasks), LABEL: json.dumps(dict(label)), "label": str(label.get("label", ""))}
+    _tag(client, run, tags | own)
 
 
 def _register(client: "MlflowClient", run: str, name: str, folder: Path) -> str:
@@ -198,23 +213,5 @@ def _model(run: Any) -> str:
 
 
 def _summaries(run: Any) -> Iterator[dict[str, Any]]:
-    names = unique_names(json.loads(run.data.tags[TASKS]))
-    for task, name in names.items():
-        row: dict[str, Any] = {"model": _model(run), "task": task}
-        for key, value in run.data.metrics.items():
-            if key.startswith(f"{name}/"):
-                *above, last = key.removeprefix(f"{name}/").split(".")
-                place = row
-                for part in above:
-                    place = place.setdefault(part, {})
-                place[last] = round(value) if (above or [last])[0] in COUNTS else value
-        yield {field: _with_lists(value) for field, value in row.items()}
-
-
-def _with_lists(value: Any) -> Any:
-    """Turn mappings whose keys are places into lists."""
-    if not isinstance(value, dict):
-        return value
-    if all(key.isdigit() for key in value):
-        return [_with_lists(value[key]) for key in sorted(value, key=int)]
-    return {key: _with_lists(part) for key, part in value.items()}
+    for task, name in unique_names(json.loads(run.data.tags[TASKS])).items():
+        yield {"model": _model(run), **summary(task, name, run.data.tags, run.data.metrics)}

@@ -6,28 +6,24 @@ What may leave is decided here: numbers, short strings of one line and the confi
 SQLite file beside the study's results or a tracking server.
 """
 
-import hashlib
+import fcntl
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.files import private_directory
-from clinical_peft.runtime.events import read_events
 from clinical_peft.runtime.privacy import opt_out_of_telemetry
-from clinical_peft.runtime.provenance import (
-    RECORDED_PACKAGES,
-    UNKNOWN,
-    environment_tags,
-    environments_of,
-)
+from clinical_peft.runtime.provenance import RECORDED_PACKAGES, UNKNOWN
+from clinical_peft.tracking import experiment_page
 from clinical_peft.tracking.keys import LONGEST_KEY, unique_names
 from clinical_peft.tracking.moved_store import artifact_folder, check_schema, follow_move, upgrade_command
+from clinical_peft.tracking.parsed_logs import ParsedLog, read_logs
 from clinical_peft.tracking.stores import EXPECTED, SQLITE, is_store, shown
 
 if TYPE_CHECKING:
@@ -39,6 +35,8 @@ if TYPE_CHECKING:
 IDENTITY = "clinical_peft.run"
 EVENTS = "clinical_peft.runtime.events"
 DIGEST = "clinical_peft.events_sha256"
+KIND = "kind"
+MODELS, MODEL = "models", "model"  # kind of the runs of a model's seeds, and of the run above them
 
 # Metrics that differ whenever a job is run again; MLflow shows those with this prefix in a tab of their own.
 SYSTEM_PREFIX = "system/"
@@ -50,35 +48,6 @@ METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 
 Item = TypeVar("Item")
-
-
-@dataclass
-class _Log:
-    """What a run log says, with every (metric, step) once."""
-
-    kind: str
-    name: str
-    parent: str | None
-    tags: dict[str, str]
-    events: int
-    digest: str
-    params: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """The run's name, which tells it from the runs of other groups when they are compared."""
-        return "/".join([self.parent, self.name] if self.parent else [self.name])
-
-    @property
-    def identity(self) -> str:
-        return "/".join([self.kind, self.parent or "", self.name])
-
-    @property
-    def times(self) -> list[int]:
-        return [time for _, time in self.metrics.values()]
 
 
 def sync_runs(run_logs: Iterable[Path], *, uri: str, study: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -100,21 +69,24 @@ def sync_runs(run_logs: Iterable[Path], *, uri: str, study: str, tags: Mapping[s
         ConfigError: The URI names neither, or the experiment was deleted in MLflow.
         DataError: A log is malformed, two logs describe the same run, or the store refuses.
     """
-    logs = _read_logs(run_logs)
-    client = connect(uri)
-    from mlflow.exceptions import MlflowException
+    logs = read_logs(run_logs)
+    with alone_at(uri):
+        client = connect(uri)
+        from mlflow.exceptions import MlflowException
 
-    try:
-        experiment = experiment_of(client, uri, study)
-        known = known_runs(client, experiment)
-        parents = {
-            name: _parent(client, experiment, known, name, tags)
-            for name in sorted({log.parent for log in logs if log.parent})
-        }
-        runs = {log.identity: _sync(client, experiment, known, log, parents, tags) for log in logs}
-        return runs | {group_identity(name): run_id for name, run_id in parents.items()}
-    except MlflowException as error:
-        raise refusal(uri, error) from error
+        try:
+            experiment = experiment_of(client, uri, study)
+            known = known_runs(client, experiment)
+            groups: dict[str, list[ParsedLog]] = {}
+            for log in logs:
+                groups.setdefault(log.parent or "", []).append(log)
+            parents = {
+                name: _parent(client, experiment, known, name, groups[name], tags) for name in sorted(groups) if name
+            }
+            runs = {log.identity: _sync(client, experiment, known, log, parents, tags) for log in logs}
+            return runs | {group_identity(name): run_id for name, run_id in parents.items()}
+        except MlflowException as error:
+            raise refusal(uri, error) from error
 
 
 def refusal(uri: str, error: "MlflowException") -> DataError:
@@ -133,36 +105,6 @@ def refusal(uri: str, error: "MlflowException") -> DataError:
 def group_identity(name: str) -> str:
     """Identity of a group's run, under which its own runs stand."""
     return f"group/{name}"
-
-
-def _read_logs(run_logs: Iterable[Path]) -> list[_Log]:
-    logs: dict[str, _Log] = {}
-    for path in sorted(run_logs):
-        log = _parse(path, read_events(path))
-        if log.identity in logs:
-            raise DataError(f"{path}: a second log of the run {log.identity}; expected one, delete the stale one")
-        logs[log.identity] = log
-    return list(logs.values())
-
-
-def _parse(path: Path, events: list[dict[str, Any]]) -> _Log:
-    header = next((event["run"] for event in events if "run" in event), None)
-    if header is None:
-        raise DataError(f"{path}: expected a run log that starts with its name, found {len(events)} other events")
-    log = _Log(header["kind"], header["name"], header["parent"], header["tags"], len(events), _digest(events))
-    log.environment = environment_tags([environments_of(events)])
-    names = unique_names({key for event in events for key in event.get("metrics", {})})
-    for event in events:
-        log.params |= event.get("params", {})
-        log.inputs |= event.get("inputs", {})
-        for key, value in event.get("metrics", {}).items():
-            # A metric of the whole run has no step: MLflow keeps it at 0.
-            log.metrics[names[key], event["step"] or 0] = (value, int(event["time"] * 1000))
-    return log
-
-
-def _digest(events: list[dict[str, Any]]) -> str:
-    return hashlib.sha256(json.dumps(events, sort_keys=True).encode()).hexdigest()
 
 
 def connect(uri: str) -> "MlflowClient":
@@ -186,6 +128,23 @@ def connect(uri: str) -> "MlflowClient":
         raise refusal(uri, error) from error
 
 
+@contextmanager
+def alone_at(uri: str) -> Iterator[None]:
+    """Wait until no other process of this machine creates or writes a store's file; for a server, do not wait."""
+    if not (uri.startswith(SQLITE) and is_store(uri)):
+        yield
+        return
+    database = Path(uri.removeprefix(SQLITE))
+    lock = private_directory(database.parent) / f".{database.name}.lock"
+    descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _prepare_file(database: Path) -> None:
     """Create a store's file where it is missing, refuse one of another MLflow, and follow one that was moved."""
     private_directory(database.parent)
@@ -207,7 +166,9 @@ def experiment_of(client: "MlflowClient", uri: str, study: str) -> str:
     """Return the id of a study's experiment, which is created where it is missing."""
     found = client.get_experiment_by_name(study)
     if found is None:
-        return str(client.create_experiment(study, artifact_location=_artifact_location(uri)))
+        return str(
+            client.create_experiment(study, artifact_location=_artifact_location(uri), tags=experiment_page.KIND)
+        )
     if found.lifecycle_stage != "active":
         raise ConfigError(f"MLflow experiment {study!r} was deleted; restore it or give the study another name")
     return str(found.experiment_id)
@@ -232,13 +193,25 @@ def known_runs(client: "MlflowClient", experiment: str) -> dict[str, "Run"]:
 
 
 def _parent(
-    client: "MlflowClient", experiment: str, known: Mapping[str, "Run"], name: str, tags: Mapping[str, str]
+    client: "MlflowClient",
+    experiment: str,
+    known: Mapping[str, "Run"],
+    name: str,
+    logs: Sequence[ParsedLog],
+    tags: Mapping[str, str],
 ) -> str:
+    """Return the id of a group's run, which lasts from the start of its first run to the end of its last."""
     identity = group_identity(name)
-    if identity in known:
-        return str(known[identity].info.run_id)
-    run = client.create_run(experiment, run_name=name, tags={**clean_tags(tags), IDENTITY: identity})
-    client.set_terminated(run.info.run_id)
+    run = known.get(identity)
+    ended = None if run is None else run.info.end_time
+    if run is None:
+        start = min((log.start for log in logs if log.start is not None), default=None)
+        kind = {KIND: MODEL} if any(log.kind == MODELS for log in logs) else {}
+        own = {**clean_tags(tags), **kind, IDENTITY: identity}
+        run = client.create_run(experiment, start_time=start, run_name=name, tags=own)
+    end = max((log.end for log in logs if log.end is not None), default=None)
+    if ended is None or (end is not None and end > ended):
+        client.set_terminated(run.info.run_id, end_time=end)
     return str(run.info.run_id)
 
 
@@ -246,7 +219,7 @@ def _sync(
     client: "MlflowClient",
     experiment: str,
     known: Mapping[str, "Run"],
-    log: _Log,
+    log: ParsedLog,
     parents: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> str:
@@ -260,15 +233,13 @@ def _sync(
         run = None
     if run is None:
         group = {"mlflow.parentRunId": parents[log.parent]} if log.parent else {}
-        start = min(log.times, default=None)
-        run = client.create_run(
-            experiment, start_time=start, run_name=log.title, tags={**group, IDENTITY: log.identity, "kind": log.kind}
-        )
+        own = {**group, IDENTITY: log.identity, KIND: log.kind}
+        run = client.create_run(experiment, start_time=log.start, run_name=log.title, tags=own)
     _send(client, run.info.run_id, log, tags, _sent_metrics(client, run))
     return str(run.info.run_id)
 
 
-def _correct_environment(client: "MlflowClient", run: "Run", log: _Log, tags: Mapping[str, str]) -> None:
+def _correct_environment(client: "MlflowClient", run: "Run", log: ParsedLog, tags: Mapping[str, str]) -> None:
     """Give a run that was sent before the versions and the machine that its log says, or `unknown`."""
     from mlflow.entities import RunTag
 
@@ -278,7 +249,7 @@ def _correct_environment(client: "MlflowClient", run: "Run", log: _Log, tags: Ma
         client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in wrong.items()])
 
 
-def _contradicts(client: "MlflowClient", run: "Run", log: _Log) -> bool:
+def _contradicts(client: "MlflowClient", run: "Run", log: ParsedLog) -> bool:
     """Whether a run holds a parameter or a metric that its log no longer gives, other than use of the machine."""
     params = dict(flat_params(log.params))
     sent = _sent_metrics(client, run)
@@ -300,7 +271,7 @@ def _sent_metrics(client: "MlflowClient", run: "Run") -> dict[tuple[str, int], f
 def _send(
     client: "MlflowClient",
     run_id: str,
-    log: _Log,
+    log: ParsedLog,
     tags: Mapping[str, str],
     sent: Mapping[tuple[str, int], float],
 ) -> None:
@@ -316,12 +287,12 @@ def _send(
         client.log_inputs(run_id, _dataset_inputs(log.inputs))
     if _has_long_values(log.params):
         client.log_dict(run_id, _clean(log.params), "recipe.json")
-    for batch in _batches(params[PARAMS_PER_BATCH:], PARAMS_PER_BATCH):
+    for batch in batched(params[PARAMS_PER_BATCH:], PARAMS_PER_BATCH):
         client.log_batch(run_id, params=batch)
     room = METRICS_PER_BATCH - PARAMS_PER_BATCH - len(marks)
-    for batch in _batches(new[room:], METRICS_PER_BATCH):
+    for batch in batched(new[room:], METRICS_PER_BATCH):
         client.log_batch(run_id, metrics=batch)
-    client.set_terminated(run_id, end_time=max(log.times, default=None))
+    client.set_terminated(run_id, end_time=log.end)
     client.log_batch(
         run_id,
         metrics=new[:room],
@@ -343,7 +314,8 @@ def _dataset_inputs(inputs: Mapping[str, Mapping[str, str]]) -> list["DatasetInp
     ]
 
 
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Items in lists of at most so many, as one request takes them."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

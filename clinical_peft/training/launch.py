@@ -28,6 +28,7 @@ from clinical_peft.recipes.job_records import as_record, job_from_record
 from clinical_peft.runtime import jobs
 from clinical_peft.runtime.events import JsonlLog, NullLog
 from clinical_peft.runtime.signals import StopRequest, stop_signals_noted
+from clinical_peft.runtime.terminal import is_reported
 from clinical_peft.training.distributed import RENDEZVOUS_FILE, init_workers, require_devices, shutdown_workers
 
 SPECIFICATION = "launch.json"
@@ -143,7 +144,7 @@ class _Worker:
         for line in stream:
             if line.startswith(MARKS):
                 self.last_error = self.last_error or (time.monotonic(), line.split(": ", 1)[1].strip())
-            elif sys.__stderr__ is not None:
+            elif sys.__stderr__ is not None and not is_reported():
                 # The worker writes to the job's log itself; this is for the terminal alone.
                 with suppress(OSError):  # closed; the worker must not wait for a reader that has ended
                     sys.__stderr__.write(line)

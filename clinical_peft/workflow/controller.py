@@ -1,6 +1,7 @@
 """One command that runs a study: what it checks and takes before its first job, and what it prints at the end."""
 
 import atexit
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -9,18 +10,23 @@ from typing import Any, Protocol
 
 from clinical_peft.config import notes_in_use
 from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.files import read_json
 from clinical_peft.locks.lease import Lease
 from clinical_peft.locks.processes import announce_parent
+from clinical_peft.progress.events import PLANNED
 from clinical_peft.runtime.privacy import keep_to_owner, protect_process
 from clinical_peft.runtime.signals import ignore_notice
 from clinical_peft.runtime.terminal import end_with_line
 from clinical_peft.runtime.user_site import ignore_user_site
+from clinical_peft.tracking.experiment_page import page_address
 from clinical_peft.tracking.stores import how_to_look
 from clinical_peft.training.kept_seeds import forget_seeds
+from clinical_peft.workflow.job_costs import device_seconds
 from clinical_peft.workflow.study_files import StudyFiles
 from clinical_peft.workflow.study_inputs import check_inputs
 
 METADATA = Path(".snakemake")
+LOGGER = "snakemake.logging"  # whose handlers show what a command does
 KEEPING_RULES = ("finetune_model", "train_adapter")  # whose jobs keep what they have finished
 
 
@@ -72,9 +78,11 @@ class Controller:
             ClinicalPeftError: The study cannot run, or something that it reads is missing or malformed, or another
                 command runs it.
         """
-        self._check(list(jobs))
+        jobs = list(jobs)
+        self._check(jobs)
         keep_to_owner(METADATA)
         self.take(run=run)
+        self._announce(jobs)
         for job in forced:
             if job.rule.name in KEEPING_RULES:
                 forget_seeds(Path(job.params.work))
@@ -121,6 +129,20 @@ class Controller:
         if page.exists():
             print(f"Tables: {self.files.root}/tables", f"Report: {page}", sep="\n")
             print(f"Runs:   {how_to_look(self.files.tracking_uri())}")
+            record = Path(self.files.root) / "runs" / "study.json"
+            if experiment := read_json(record).get("experiment") if record.exists() else None:
+                print(f"        {page_address(self.files.tracking_uri(), experiment)}")
+
+    def _announce(self, jobs: list[Job]) -> None:
+        """Tell who reports the study what its jobs cost by the plan."""
+        costs = device_seconds(self.files)
+        planned = []
+        for job in jobs:
+            outputs = [str(output) for output in job.output]
+            seconds = sum(costs.get(output, 0.0) for output in outputs)
+            planned += [(job.rule.name, outputs[0], seconds)] if outputs else []
+        message = f"Planned: {sum(seconds for *_, seconds in planned):,.0f} s on one {self.files.study.budget.device}"
+        logging.getLogger(LOGGER).info(message, extra={PLANNED: planned})
 
     def _check(self, jobs: list[Job]) -> None:
         notes_in_use.check_runnable(self.files.study)

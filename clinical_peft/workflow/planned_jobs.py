@@ -62,7 +62,7 @@ def _of_the_whole_study(files: StudyFiles) -> list[str]:
     described = files.paths("{}", (*compared, *published))
     # All cards come from one job.
     measured = (files.protocol_gaps(), files.contamination(), files.training_size())
-    return _each_once(described, files.cards()[:1], *measured)
+    return _each_once(described, files.tracked_models(), files.cards()[:1], *measured)
 
 
 def _notes(files: StudyFiles, tokens: str) -> list[str]:

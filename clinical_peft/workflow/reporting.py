@@ -175,6 +175,15 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             *self.ablation_logs(),
         ]
 
+    def model_run_logs(self, wildcards: Wildcards) -> list[str]:
+        """Run logs of one model on each of its tasks, scored."""
+        runs = [(model, task) for model, task in (*self.runs, *self.sized_runs) if model == wildcards.model]
+        return self.run_files("runs/models", "jsonl", runs)
+
+    def tracked_models(self, wildcards: Wildcards | None = None) -> list[str]:
+        """What says that the runs of each model are in MLflow."""
+        return self.paths("runs/tracked/{}.json", dict.fromkeys(model for model, _ in (*self.runs, *self.sized_runs)))
+
     def synthetic_adapters(self, wildcards: Wildcards) -> bool:
         """Whether no adapter in use learns from real notes."""
         return notes_in_use.all_adapters_of_synthetic_notes(self.study)

@@ -8,7 +8,19 @@ import pytest
 
 LIBRARY = Path(__file__).parents[2] / "clinical_peft"
 # A hospital is the package of one source; its record names functions of it, which are imported when they are called.
-FIRST = ["errors", "files", "locks", "runtime", "methods", "tasks", "disclosure", "sources", "recipes", "tracking"]
+FIRST = [
+    "errors",
+    "files",
+    "locks",
+    "runtime",
+    "progress",
+    "methods",
+    "tasks",
+    "disclosure",
+    "sources",
+    "recipes",
+    "tracking",
+]
 DATA = ["config", "data", "hospitals", "synthetic", "models", "tokens", "training", "search"]
 RESULTS = ["metrics", "tables", "figures", "report", "workflow", "cli"]
 ROOMS = [*FIRST, *DATA, *RESULTS]

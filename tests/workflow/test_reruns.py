@@ -17,7 +17,8 @@ LORA, PROMPT, FEATURES = "tiny-llama-lora", "tiny-llama-prompt-tuning", "tiny-ll
 # Rules that describe, score and tabulate: seconds each. The others are listed by job.
 CHEAP = {
     *("all", "evaluate_model", "describe_cohorts", "compare_models", "calibrate_models", "compare_subgroups"),
-    *("tabulate", "draw_figures", "write_cards", "write_report", "track_runs", "track_study", "check_leakage"),
+    *("tabulate", "draw_figures", "write_cards", "write_report", "track_model", "track_runs", "track_study"),
+    "check_leakage",
 }
 REPORT = {"all", "write_report", "track_study"}
 LABELS = {*REPORT, "tabulate", "draw_figures", "write_cards"}
@@ -41,7 +42,11 @@ EDITS: dict[str, tuple[dict, set[str], set[str] | None]] = {
     "a label of a model": ({"models": {HEAD: {"label": "L"}}}, set(), LABELS),
     "a label of a base": ({"bases": {"tiny-llama": {"label": "L"}}}, set(), LABELS),
     "a label of a task": ({"tasks": {"mortality": {"label": "Death"}}}, set(), LABELS),
-    "the tracking server": ({"tracking": {"uri": "sqlite:////tmp/x.db"}}, set(), {*REPORT, "track_runs"}),
+    "the tracking server": (
+        {"tracking": {"uri": "sqlite:////tmp/x.db"}},
+        set(),
+        {*REPORT, "track_model", "track_runs"},
+    ),
     "speeds and the Hub": ({"budget": {"device": "x"}, "hub": {"repository": "a/b"}}, set(), REPORT),
     "resamples": ({"evaluation": {"resamples": 120}}, set(), None),
     "the order of tasks": ({"matrix": {"tasks": ["diagnoses", "mortality"]}}, set(), None),

@@ -118,6 +118,11 @@ def test_mlflow_holds_every_run(study):
         assert len(children) == len(TASKS)
         for child in children:
             assert 0 <= child.data.metrics["test_auroc"] <= 1
+    for model in MODELS:
+        sent = json.loads((study / "runs" / "tracked" / f"{model}.json").read_text())
+        assert {name for name in sent if name.startswith("models/")} == {
+            f"models/{model}/{task}/seed0" for task in TASKS
+        }
     tracked = json.loads((study / "runs" / "tracked.json").read_text())
     assert sorted(tracked.values()) == sorted(run.info.run_id for run in runs if run.info.run_name != "tiny")
 

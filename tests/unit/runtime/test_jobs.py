@@ -153,6 +153,33 @@ def test_progress_reaches_terminal_and_log(tmp_path: Path):
     assert "pretrain x | step 1/2" in log_of(tmp_path)
 
 
+# A limit to the size of a file fails as a full disk does; the log meets it too, and the job goes on without.
+FULL_DISK = (
+    "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900))\n"
+    "    for _ in range(99): logging.warning('%s', 7)\n"
+    "    with open('x', 'wb', buffering=0) as file: file.write(bytes(900)); file.write(b'0')\n"
+)
+HERE = "import os; from clinical_peft.runtime import terminal; "
+
+
+@pytest.mark.parametrize("reporter", ["f'{os.fstat(2).st_dev}:{os.fstat(2).st_ino}'", "'1:2'"])
+def test_only_a_command_at_the_same_terminal_silences_a_job(tmp_path: Path, reporter: str):
+    script = write_script("print('step 1', file=sys.stderr); raise DataError('a.csv: no rows')", tmp_path)
+    script.write_text(f"{HERE}os.environ[terminal.REPORTER] = {reporter}\n{script.read_text()}")
+    result = subprocess.run([sys.executable, script], text=True, capture_output=True, cwd=tmp_path)
+    shown = "" if "fstat" in reporter else "step 1\nerror: a.csv: no rows\n"
+    assert (result.returncode, result.stderr) == (1, shown)
+    assert "step 1\n" in log_of(tmp_path)
+    assert log_of(tmp_path).endswith("error: a.csv: no rows\n")
+
+
+def test_a_silenced_job_whose_log_is_full_speaks(tmp_path: Path):
+    script = write_script(FULL_DISK, tmp_path)
+    script.write_text(f"{HERE}terminal.report_jobs_here()\n{script.read_text()}")
+    result = subprocess.run([sys.executable, script], text=True, capture_output=True, cwd=tmp_path)
+    assert re.fullmatch(r"error: file too large in .+\n", result.stderr)
+
+
 def test_a_stop_that_was_asked_for_has_a_code_of_its_own(tmp_path: Path):
     result = run("from clinical_peft.errors import StoppedError; raise StoppedError('x after step 3 of 9')", tmp_path)
     assert result.returncode == 75
@@ -162,13 +189,7 @@ def test_a_stop_that_was_asked_for_has_a_code_of_its_own(tmp_path: Path):
 
 
 def test_a_full_disk_is_named_wherever_it_shows(tmp_path: Path):
-    # A limit to the size of a file fails as a full disk does; the log meets it too, and the job goes on without.
-    body = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900))\n"
-        "    for _ in range(99): logging.warning('%s', 7)\n"
-        "    with open('x', 'wb', buffering=0) as file: file.write(bytes(900)); file.write(b'0')\n"
-    )
-    result = run(body, tmp_path)
+    result = run(FULL_DISK, tmp_path)
     assert result.returncode == 1
     assert re.fullmatch(r"error: file too large in script\.py:\d+; free space, then run .+\n", result.stderr)
     assert len(log_of(tmp_path)) <= 900

@@ -13,6 +13,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.runtime.events import JsonlLog
 from clinical_peft.tables.render import to_csv
 from clinical_peft.tables.study_results import StudyResults
+from clinical_peft.tracking.experiment_page import page_address
 from clinical_peft.tracking.finished_study import publish_study, read_study
 from clinical_peft.tracking.run_logs import sync_runs
 
@@ -44,6 +45,7 @@ def publish(uri: str, simulated: dict[str, Any], **changes: Any) -> dict[str, An
     given: dict[str, Any] = {
         "description": {"protocol": "corrected", "switches": {"los_rounded": False}},
         "aggregate": simulated["aggregate"],
+        "metric": "auroc",
         "labels": LABELS,
         "artifacts": {},
         "adapters": {},
@@ -71,11 +73,45 @@ def test_a_models_run_has_what_the_comparison_of_runs_needs(store: str, simulate
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == model.info.run_id]
     for task in ("mortality", "los", "procedures"):
         seeds = [run.data.metrics["test_auroc"] for run in children if f"/{task}/" in run.info.run_name]
-        assert model.data.metrics[f"{task}/auroc"] == pytest.approx(sum(seeds) / len(seeds))
-        assert model.data.metrics[f"{task}/interval.0"] < model.data.metrics[f"{task}/interval.1"]
+        assert model.data.metrics[f"auroc/{task}"] == pytest.approx(sum(seeds) / len(seeds))
+        assert float(model.data.tags[f"{task}/auroc"]) == model.data.metrics[f"auroc/{task}"]
+        assert float(model.data.tags[f"{task}/interval.0"]) < float(model.data.tags[f"{task}/interval.1"])
+    assert sorted(model.data.metrics) == ["auroc", "auroc/los", "auroc/macro", "auroc/mortality", "auroc/procedures"]
+    assert model.data.metrics["auroc"] == model.data.metrics["auroc/macro"]
     assert model.data.tags["label"] == "tiny LLaMA+lora"
     study = next(run for run in runs if run.info.run_name == STUDY)
     assert study.data.tags.items() >= {"protocol": "corrected", "switches.los_rounded": "False"}.items()
+
+
+def test_the_experiment_opens_on_models_by_macro_auroc(store: str, simulated: dict[str, Any]):
+    result = publish(store, simulated)
+    client = MlflowClient(tracking_uri=store)
+    tags = client.get_experiment(result["experiment"]).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert tags["mlflow.note.content"].startswith(f"**{STUDY}**: ")
+    assert "- `llama+lora`: tiny LLaMA+lora" in tags["mlflow.note.content"]
+    view = json.loads(tags["mlflow.sharedViewState.models"])
+    assert view["selectedColumns"][:2] == ["metrics.`auroc/macro`", "metrics.`auroc/los`"]
+    assert view["compareRunCharts"][0]["metricKey"] == "auroc/macro"
+    order = [f"{view['orderByKey']} {'ASC' if view['orderByAsc'] else 'DESC'}"]
+    found = client.search_runs([result["experiment"]], view["searchFilter"], order_by=order)
+    aurocs = [run.data.metrics["auroc/macro"] for run in found]
+    assert len(aurocs) == len({row["model"] for row in simulated["aggregate"]["summaries"]})
+    assert aurocs == sorted(aurocs, reverse=True)
+    assert max(map(len, tags.values())) < 5000
+    assert page_address(store, "7").startswith("http://127.0.0.1:5000/#/experiments/7/runs?workflowType=machine")
+
+
+def test_a_study_sent_before_its_numbers_were_tags_is_read(store: str, simulated: dict[str, Any]):
+    publish(store, simulated)
+    client = MlflowClient(tracking_uri=store)
+    runs = client.search_runs([client.get_experiment_by_name(STUDY).experiment_id], "tags.kind = 'model'")
+    for run in runs:
+        for key, value in run.data.tags.items():
+            if key.startswith("los/"):
+                client.delete_tag(run.info.run_id, key)
+                client.log_metric(run.info.run_id, key, float(value))
+    assert tables_of(*read_study(store, STUDY)) == tables_of(simulated["aggregate"], LABELS)
 
 
 def test_publishing_again_changes_only_what_has_changed(store: str, simulated: dict[str, Any]):
@@ -92,7 +128,7 @@ def test_publishing_again_changes_only_what_has_changed(store: str, simulated: d
     runs = client.search_runs([client.get_experiment_by_name(STUDY).experiment_id], max_results=500)
     model = next(run for run in runs if run.info.run_name == "llama")
     publish(store, simulated, aggregate=aggregate)
-    assert len(client.get_metric_history(model.info.run_id, "los/auroc")) == 1
+    assert len(client.get_metric_history(model.info.run_id, "auroc/los")) == 1
 
 
 def test_tables_and_figures_are_artifacts_of_the_studys_run(store: str, simulated: dict[str, Any], tmp_path: Path):

@@ -109,6 +109,21 @@ def test_runs_of_a_group_are_children_of_one_parent(uri: str, tmp_path: Path):
     assert parents == {name: parent if "/" in name else None for name in by_name}
 
 
+def test_runs_last_as_long_as_their_jobs(uri: str, tmp_path: Path):
+    began = time.time()
+    for name in ("a", "b"):
+        log = write_log(tmp_path / f"{name}.jsonl", name=name)
+        ended = time.time()
+        time.sleep(0.05)
+        log.metrics({"test_auroc": 0.75})  # scored later, by another job
+    sync(uri, tmp_path / "a.jsonl")
+    sync(uri, tmp_path / "b.jsonl")
+    times = {run.info.run_name: (run.info.start_time / 1000, run.info.end_time / 1000) for run in runs(uri)}
+    first, last, group = (times[name] for name in ("llama+lora/a", "llama+lora/b", "llama+lora"))
+    assert began - 0.001 <= first[0] <= first[1] < last[0] <= last[1] <= ended
+    assert group == (first[0], last[1])
+
+
 def test_syncing_again_changes_nothing(uri: str, tmp_path: Path):
     write_log(tmp_path / "a.jsonl")
     first = sync(uri, tmp_path / "a.jsonl")
@@ -208,7 +223,7 @@ def test_a_new_store_is_private(tmp_path: Path):
     sync(f"sqlite:///{tmp_path}/new/study/mlflow.db", tmp_path / "a.jsonl")
     study = tmp_path / "new" / "study"
     modes = {path.name: path.stat().st_mode & 0o777 for path in [study, *study.iterdir()]}
-    assert modes == {"study": 0o700, "mlflow.db": 0o600, "mlartifacts": 0o700}
+    assert modes == {"study": 0o700, "mlflow.db": 0o600, ".mlflow.db.lock": 0o600, "mlartifacts": 0o700}
 
 
 def test_two_logs_of_one_run_are_refused(uri: str, tmp_path: Path):

@@ -1,0 +1,1 @@
+"""What a running study shows on the terminal, from Snakemake's log events and the logs of its jobs."""
