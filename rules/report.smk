@@ -43,6 +43,7 @@ rule tabulate:
         tasks=files.task_records,
         metric=files.compared_metric,
         protocol=study.protocol,
+        has_paper_cohorts=files.has_paper_cohorts,
     script:
         "../workflow_scripts/tabulate.py"
 
@@ -106,6 +107,7 @@ rule write_report:
         metrics=files.metrics,
         figures="<study>/figures",
         runs="<study>/runs/tracked.json",
+        leakage="<study>/cohorts/leakage.json",
         run_logs=files.run_logs,
         template=f"{workflow.basedir}/report/report.html.j2",
     output:

@@ -17,6 +17,7 @@ from clinical_peft.workflow.study_folder import Files, Wildcards
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 MODEL_TABLES = {"main": "Main comparison", "lora_baselines": "Encoders with LoRA"}
 PAPER_TABLES = {"main": " (Table 3)", "lora_baselines": " (Table 4)"}
+MODEL_DESIGN = ("kind", "base", "clinical", "clinical_mode", "task_method")
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 
 
@@ -71,18 +72,47 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
         """Cards of the adapters in use."""
         return self.paths("cards/{}.md", self.adapters_in_use)
 
-    def labels(self, wildcards: Wildcards) -> dict[str, dict[str, str | None]]:
-        """Display labels and published rows of models, in the order of the matrix, then of adapters."""
-        labels: dict[str, dict[str, str | None]] = {}
+    def labels(self, wildcards: Wildcards) -> dict[str, dict[str, Any]]:
+        """Display labels, published rows and designs of models, in the order of the matrix, then of adapters."""
+        labels: dict[str, dict[str, Any]] = {}
         for name in self.study.matrix.models:
             model = self.model(name)
-            labels[name] = {"label": model.label, "table": model.table, "published": model.published}
+            labels[name] = {
+                "label": model.label,
+                "table": model.table,
+                "published": model.published,
+                "of_paper": self.has_paper_cohorts and self._has_paper_base(model.base),
+                "design": model.model_dump(include={*MODEL_DESIGN}),
+            }
         for name, label in experiments.adapter_labels(self.study).items():
             adapter = self.adapter(name)
             base, method = self.base(adapter.base), self.study.method_of(name)
             published = f"{base.published}/{method.published}" if base.published and method.published else None
-            labels[name] = {"label": label, "published": published}
+            of_paper = self.has_paper_notes and self._has_paper_base(adapter.base)
+            labels[name] = {"label": label, "published": published, "of_paper": of_paper}
         return labels
+
+    @property
+    def has_paper_notes(self) -> bool:
+        """Whether the notes are those of the real MIMIC."""
+        return notes_in_use.reads_hospital(self.study) and not notes_in_use.reads_synthetic_notes(self.study)
+
+    @property
+    def has_paper_cohorts(self) -> bool:
+        """Whether the cohorts are of the paper's hospital: the real MIMIC-III."""
+        from clinical_peft.tables.published import PAPER_SOURCE
+
+        return self.has_paper_notes and self.study.cohorts.source == PAPER_SOURCE
+
+    def _has_paper_base(self, name: str | None) -> bool:
+        """Whether a base is one of the paper's; a model without a base is none."""
+        from clinical_peft.tables.published import PAPER_BASES
+
+        if name is None:
+            return False
+        base = self.base(name)
+        is_claimed = base.published is not None and base.source.kind in ("hub", "local")
+        return is_claimed or getattr(base.source, "id", None) in PAPER_BASES
 
     def models_by_table(self, wildcards: Wildcards) -> dict[str, list[str]]:
         """Selected models by the title of their table."""
