@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Matplotlib writes an artist's gid as the id of its group; this one is replaced when the file is written.
-_MARK, _LEGEND = "mark", "legend"
-_WRITTEN = re.compile(r'<g id="(mark|legend)!([^"!]*)!([^"!]*)">')
+_MARK, _LEGEND, _NOTHING = "mark", "legend", "nothing"
+NOTHING = '<g class="nothing">'
+"""Stands in a drawing that only says why it is empty."""
+_WRITTEN = re.compile(r'<g id="(mark|legend|nothing)!([^"!]*)!([^"!]*)">')
 
 
 def mark(artist: Any, title: str = "", *, series: str = "") -> None:
@@ -28,6 +30,11 @@ def mark(artist: Any, title: str = "", *, series: str = "") -> None:
         series: Model or adapter whose line it is part of; empty for none.
     """
     artist.set_gid(f"{_MARK}!{quote(series, safe='')}!{quote(title, safe='')}")
+
+
+def mark_nothing(artist: Any) -> None:
+    """Mark a sentence that stands where a figure would be empty."""
+    artist.set_gid(f"{_NOTHING}!!")
 
 
 def mark_legends(figure: "Figure") -> None:
@@ -49,6 +56,8 @@ def with_marks(svg: str) -> str:
 
 def _group(found: re.Match[str]) -> str:
     kind, first, second = found[1], unquote(found[2]), unquote(found[3])
+    if kind == _NOTHING:
+        return NOTHING
     if kind == _LEGEND:
         return f'<g class="legend" data-height="{first}">'
     series = f' data-series="{escape(first)}"' if first else ""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from clinical_peft.figures.marks import mark_legends, with_marks
+from clinical_peft.figures.marks import mark_legends, mark_nothing, with_marks
 from clinical_peft.files import atomic_path
 from clinical_peft.tables.form import one_line
 
@@ -105,7 +105,7 @@ def legend_text(name: object) -> str:
 
 def say(figure: "Figure", text: str) -> None:
     """Write a sentence where a figure would be empty."""
-    figure.text(0.5, 0.5, text, ha="center", va="center")
+    mark_nothing(figure.text(0.5, 0.5, text, ha="center", va="center"))
 
 
 def log_scale(axes: "Axes", which: str, *, subdivided: bool = True) -> None:

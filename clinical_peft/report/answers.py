@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clinical_peft.metrics.aggregate import MACRO
+from clinical_peft.report.discussion import compare_groups, highest_and_lowest
 from clinical_peft.tables.form import MISSING, Table, judged_over, label_of, number, signed
 from clinical_peft.tables.main_comparisons import (
     FoundDifference,
@@ -95,7 +96,7 @@ def answers(results: StudyResults) -> list[Answer]:
 def _answer(found: MainComparison, results: StudyResults) -> Answer:
     wording, main = WORDINGS[found.kind], found.main
     headline = {"gain": wording.gain, "loss": wording.loss}.get(main.verdict, wording.none)
-    size = test_size(found.second, main.task, results)
+    size = size_of_test(found.second, main.task, results)
     if main.verdict in ("none", "uncorrected"):
         headline += " could be shown" + (f" with n = {size}" if size else "")
     first, second = (label_of(model, results.labels) for model in found.models)
@@ -121,7 +122,7 @@ def _interval(found: FoundDifference) -> str:
     return "" if found.interval is None else "[{}, {}]".format(*(signed(100 * end) for end in found.interval))
 
 
-def test_size(model: str, task: str, results: StudyResults) -> str:
+def size_of_test(model: str, task: str, results: StudyResults) -> str:
     """Rows of the test split that a model is judged on, or their range over the tasks of a macro average.
 
     Args:
@@ -147,6 +148,29 @@ def _significant_tasks(found: MainComparison, results: StudyResults) -> str:
         return f"Significant on none of the {len(found.by_task)} tasks."
     listed = ", ".join(f"{task_label(one.task, results.tasks)} {signed(100 * one.difference)}" for one in apart)
     return f"Significant on {len(apart)} of {len(found.by_task)} tasks: {listed}."
+
+
+def result_sentences(results: StudyResults) -> list[str]:
+    """What a study found that has no comparison to answer: its groups from end to end, or its models one by one.
+
+    Args:
+        results: As for `answers`.
+    """
+    if groups := compare_groups(results):
+        return [highest_and_lowest(group, results) for group in groups]
+    sentences = []
+    for row in results.comparison["summaries"]:
+        value = row.get(results.metric.name)
+        if value is None or (row["task"] in results.tasks and results.tasks[row["task"]].is_control):
+            continue
+        size = size_of_test(row["model"], row["task"], results)
+        ends = row["interval"]
+        interval = "" if ends is None else f" [{number(100 * ends[0], 1)}, {number(100 * ends[1], 1)}]"
+        sentences.append(
+            f"{label_of(row['model'], results.labels)}, {task_label(row['task'], results.tasks)}: "
+            f"{results.metric.title} {number(100 * value, 1)} %{interval}{f', n = {size}' if size else ''}."
+        )
+    return sentences
 
 
 def matched_table(results: StudyResults) -> Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from clinical_peft.errors import DataError
+from clinical_peft.figures.marks import NOTHING
 from clinical_peft.figures.study_figure import NARROW, StudyFigure
 from clinical_peft.tables.form import label_of
 from clinical_peft.tables.main_comparisons import compared_models
@@ -56,8 +57,8 @@ class Drawing:
     series: Sequence[Series] = ()
 
 
-def draw(stem: str, figure: StudyFigure, figures: Mapping[str, Path], results: StudyResults) -> Drawing:
-    """Put a figure's SVG file into the page.
+def draw(stem: str, figure: StudyFigure, figures: Mapping[str, Path], results: StudyResults) -> Drawing | None:
+    """Put a figure's SVG file into the page; None for one that only says why it is empty.
 
     Args:
         stem: The file's stem.
@@ -69,6 +70,8 @@ def draw(stem: str, figure: StudyFigure, figures: Mapping[str, Path], results: S
         DataError: The file is missing, or would load something from outside.
     """
     text = _read(stem, figures[stem])
+    if NOTHING in text:
+        return None
     series = _series(text, results) if figure.has_choice else []
     shown = {one.name for one in series if one.is_on} if len(series) > 1 else None
     narrow = f"{stem}{NARROW}"

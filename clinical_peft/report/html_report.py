@@ -9,8 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from clinical_peft.files import write_text
-from clinical_peft.report.answers import answers, matched_table, task_sentences
-from clinical_peft.report.discussion import compare_groups, control_sentences, seed_sentence
+from clinical_peft.report.answers import answers, matched_table, result_sentences, task_sentences
+from clinical_peft.report.discussion import Comparison, compare_groups, control_sentences, seed_sentence
 from clinical_peft.report.opening import caveats, perplexity_sentences, question
 from clinical_peft.report.page_sections import FoldedTable, PageSection, page_sections, task_sections, without_first
 from clinical_peft.report.page_tables import without_empty_columns
@@ -84,7 +84,7 @@ def build_report(
         study=study,
         question=question(results.tasks, adapters=len(results.perplexities)),
         answers=found,
-        further=[] if found else perplexity_sentences(results.adapters, results),
+        further=[] if found else [*perplexity_sentences(results.adapters, results), *result_sentences(results)],
         caveats=caveats(study, results, leakage),
         main_drawing=main_drawing,
         contents=_contents(sections, tasks, others, has_checklist=checklist is not None),
@@ -93,7 +93,10 @@ def build_report(
         others=others,
         stages=stages_of(study, tables, results),
         matched=_placed(matched_table(results)),
-        groups=[_group(place, group) for place, group in enumerate(compare_groups(results))],
+        groups=[
+            _group(place, group, shows_published=results.shows_published)
+            for place, group in enumerate(compare_groups(results))
+        ],
         control=control_sentences(results),
         seeds=seed_sentence(results.comparison) if results.comparison["summaries"] else "",
         html=lambda table: to_html(table, _links(table, runs or {}, mlflow), hidden_caption=True),
@@ -169,10 +172,13 @@ def _placed(table: Table) -> FoldedTable:
     return FoldedTable(without_empty_columns(table), "", f"table-{table.name}")
 
 
-def _group(place: int, group: Any) -> dict[str, Any]:
-    """A group of compared models, with anchors for its tables that no other group has."""
+def _group(place: int, group: Comparison, *, shows_published: bool) -> dict[str, Any]:
+    """A group of compared models, with anchors for its tables that no other group has.
+
+    Its name holds the number of the paper's table where readers see the paper's values alone.
+    """
     return {
-        "name": group.name,
+        "name": group.name if shows_published else group.name.partition(" (")[0],
         "sentences": group.sentences,
         "pairs": FoldedTable(group.pairs, "", f"pairs-{place}"),
         "by_task": FoldedTable(group.by_task, "", f"pairs-by-task-{place}"),

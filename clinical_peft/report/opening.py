@@ -125,8 +125,10 @@ def _leakage(leakage: Mapping[str, Any] | None) -> Caveat:
     if leakage is None or not leakage["tasks"]:
         return Caveat(about, "No test patients are held out: the study predicts no outcome.")
     crossing = leakage["crossing_allowed"]
-    apart = f"Patients of {', '.join(crossing)} cross splits." if crossing else "No patient is in two splits."
     total = leakage["held_out_patients"]
+    apart = f"Patients of {', '.join(crossing)} cross splits." if crossing else "No patient is in two splits."
+    if not is_small(total):
+        apart += f" {total:,} patients are held out for validation and test."
     found = [
         sentence
         for name, overlap in leakage["corpora"].items()
@@ -141,11 +143,11 @@ def _overlap_sentence(corpus: str, overlap: Mapping[str, Any], total: int) -> st
     if count is None:
         return ""
     if is_small(count):
-        return f"Notes for adapting ({corpus}): of fewer than {SMALLEST_CELL} validation and test patients, or none."
+        return f"The notes that adapters read ({corpus}) are of fewer than {SMALLEST_CELL} of them, or of none."
     shown = shown_part(count, total)
     if shown is None:
-        return f"Notes for adapting ({corpus}) hold notes of nearly all validation and test patients."
-    return f"Notes for adapting ({corpus}) hold notes of {shown:,} of {total:,} validation and test patients."
+        return f"Adapters read notes ({corpus}) of nearly all of them."
+    return f"Adapters read notes ({corpus}) of {shown:,} of them."
 
 
 def range_of(counts: Sequence[int | None]) -> str:

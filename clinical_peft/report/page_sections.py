@@ -155,8 +155,9 @@ def _groups(declared: Sequence[StudyFigure], figures: Mapping[str, Path], result
     }
     groups: list[DrawingGroup] = []
     for small, neighbours in groupby([one for one in declared if drawn[one.name]], lambda one: one.small):
-        together = [draw(stem, one, figures, results) for one in neighbours for stem in drawn[one.name]]
-        groups += [DrawingGroup(together, is_grid=True)] if small else [DrawingGroup([one]) for one in together]
+        drawings = [draw(stem, one, figures, results) for one in neighbours for stem in drawn[one.name]]
+        found = [one for one in drawings if one is not None]
+        groups += [DrawingGroup(found, is_grid=True)] if small and found else [DrawingGroup([one]) for one in found]
     return groups
 
 

@@ -39,8 +39,8 @@ SECTIONS = {
         Section(
             "uncertainty",
             "Uncertainty",
-            "Every pair of models",
-            "Every result with its interval, and every pair of models compared on the same patients.",
+            "Intervals over patients and over seeds",
+            "Every result with its interval over patients alone, and over patients and seeds.",
             is_folded=True,
         ),
         Section(

@@ -17,6 +17,7 @@ from clinical_peft.workflow.study_folder import Files, Wildcards
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 MODEL_TABLES = {"main": "Main comparison", "lora_baselines": "Encoders with LoRA"}
 PAPER_TABLES = {"main": " (Table 3)", "lora_baselines": " (Table 4)"}
+RESULT_SECTIONS = ("result", "uncertainty", "metrics", "adaptation")
 MODEL_DESIGN = ("kind", "base", "clinical", "clinical_mode", "task_method")
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 
@@ -51,6 +52,16 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
         asked = {"protocol_gaps": gaps.model is not None, "contamination": gaps.contamination is not None}
         asked |= {"training_size": bool(self.sized_runs)}
         return table_names([name for name, is_asked in asked.items() if is_asked], beside_paper=self.is_beside_paper)
+
+    @property
+    def result_table_names(self) -> list[str]:
+        """Stems of the tables that hold the study's results."""
+        return [name for name in self.table_names if _section_of(name) in RESULT_SECTIONS]
+
+    @property
+    def further_table_names(self) -> list[str]:
+        """Stems of the others: what the results rest on."""
+        return [name for name in self.table_names if _section_of(name) not in RESULT_SECTIONS]
 
     @cached_property
     def is_beside_paper(self) -> bool:
@@ -214,3 +225,10 @@ def _in_fixed_order(mapping: dict[str, Any]) -> dict[str, Any]:
     """The mapping with sorted keys, so that the order of a study file's lines makes no job run again."""
     ordered: dict[str, Any] = json.loads(json.dumps(mapping, sort_keys=True))
     return ordered
+
+
+def _section_of(table: str) -> str:
+    """The section of the report that a table stands in."""
+    from clinical_peft.tables.registry import find_table
+
+    return find_table(table).section

@@ -193,4 +193,5 @@ FIGURE = StudyFigure(
     ),
     drawings=_drawings,
     has_choice=True,
+    folded="AUROC of labels by frequency",
 )
