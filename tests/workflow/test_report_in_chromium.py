@@ -225,7 +225,10 @@ def test_a_point_says_its_model_interval_and_size(browser, demo_page):
 
 
 AXE = importlib.util.find_spec("axe_core_python")
-FAULTS = """axe.run({exclude: [[".canvas svg"]]}, {resultTypes: ["violations"]}).then(found => found.violations.map(
+# Axe looks at every element: rows like others and the inside of drawings, which are images to it, are taken out.
+TRIM = """document.querySelectorAll(".canvas svg").forEach(one => one.replaceChildren());
+document.querySelectorAll("tbody tr:nth-child(n + 3)").forEach(one => one.remove());"""
+FAULTS = """axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations.map(
     one => [one.id, one.nodes.length, one.nodes[0].html.slice(0, 200)]))"""
 
 
@@ -234,6 +237,7 @@ def test_axe_finds_no_fault(large_page):
     assert AXE is not None
     assert AXE.origin is not None
     large_page.evaluate(OPEN_ALL)
+    large_page.evaluate(TRIM)
     script = Path(AXE.origin).with_name("axe.min.js").read_text(encoding="utf-8")
     large_page.evaluate(f"{script}; true")
     assert large_page.evaluate(FAULTS) == []
