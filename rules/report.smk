@@ -24,14 +24,22 @@ rule tabulate:
     output:
         report(
             expand("<study>/tables/{table}.csv", table=files.table_names),
+            caption="../report/data.rst",
+            category="4. Data",
+        ),
+        report(
+            expand("<study>/tables/{table}.html", table=files.result_table_names),
             caption="../report/tables.rst",
-            category="Tables",
+            category="2. Tables",
+            subcategory="Results",
         ),
-        expand(
-            "<study>/tables/{table}.{format}",
-            table=files.table_names,
-            format=["md", "tex", "html"],
+        report(
+            expand("<study>/tables/{table}.html", table=files.further_table_names),
+            caption="../report/tables.rst",
+            category="2. Tables",
+            subcategory="What they rest on",
         ),
+        expand("<study>/tables/{table}.{format}", table=files.table_names, format=["md", "tex"]),
         stored="<study>/tables.json",
     log:
         "<study>/logs/tabulate.log",
@@ -43,6 +51,7 @@ rule tabulate:
         tasks=files.task_records,
         metric=files.compared_metric,
         protocol=study.protocol,
+        has_paper_cohorts=files.has_paper_cohorts,
     script:
         "../workflow_scripts/tabulate.py"
 
@@ -56,7 +65,13 @@ rule draw_figures:
         classes=files.classes,
         features=files.pooled_features,
     output:
-        directory("<study>/figures"),
+        report(
+            directory("<study>/figures"),
+            patterns=["{figure,[^.]+}.svg"],
+            caption="../report/figures.rst",
+            category="3. Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "<study>/logs/draw_figures.log",
     localrule: True
@@ -106,10 +121,11 @@ rule write_report:
         metrics=files.metrics,
         figures="<study>/figures",
         runs="<study>/runs/tracked.json",
+        leakage="<study>/cohorts/leakage.json",
         run_logs=files.run_logs,
         template=f"{workflow.basedir}/report/report.html.j2",
     output:
-        report("<study>/report.html", caption="../report/report.rst", category="Report"),
+        report("<study>/report.html", caption="../report/report.rst", category="1. Report", labels={"page": "report.html"}),
         checklist="<study>/tripod_ai.md",
         settings="<study>/settings.json",
     log:

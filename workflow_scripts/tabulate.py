@@ -17,6 +17,7 @@ with job(snakemake.log[0]):
         snakemake.input,
         labels=params.labels,
         protocol=params.protocol,
+        has_paper_cohorts=params.has_paper_cohorts,
         tasks=tasks_of(params.tasks),
         metric=find_metric(params.metric),
     )

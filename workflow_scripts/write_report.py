@@ -22,6 +22,7 @@ with job(snakemake.log[0]):
             attrition=[Path(path) for path in given.attrition],
             metrics=[Path(path) for path in given.metrics],
             runs=Path(given.runs),
+            leakage=Path(given.leakage),
             run_logs=[Path(path) for path in given.run_logs],
             inputs=[Path(path) for path in [*given.cohorts, *filter(None, [params.hospital])]],
         ),

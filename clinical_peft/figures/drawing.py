@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clinical_peft.figures.registry import all_figures
+from clinical_peft.figures.study_figure import NARROW
 from clinical_peft.files import private_directory
 from clinical_peft.tables.study_results import StudyResults
 
@@ -25,4 +26,6 @@ def draw_all(folder: Path, results: StudyResults) -> list[Path]:
         results.check_given(f"figure {figure.name}", figure.needs)
         for stem, draw in figure.drawings(results).items():
             draw(folder / f"{stem}.svg")
+        for stem, draw in figure.narrow(results).items():
+            draw(folder / f"{stem}{NARROW}.svg")
     return sorted(folder.glob("*.svg"))

@@ -9,6 +9,8 @@ from clinical_peft.tables.declared import check_declared
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import Tasks, task_order
 
+NARROW = ".narrow"  # ends the stem of a drawing for a narrow screen
+
 Draw = Callable[[Path], object]
 
 
@@ -27,8 +29,10 @@ class StudyFigure:
         drawings: By file stem, what draws a study's results into an SVG file; none where a study has nothing to draw.
         by_task: Whether it is drawn per task; the caption stands once, above all of them.
         by_metric: Whether it shows the compared metric, whose name ends its stem.
-        heading: Heading above it, where the section's does not say what it is.
+        folded: Line that unfolds it in the report; empty for a figure that is shown at once.
         small: Whether it stands beside its neighbours that are small too.
+        narrow: The same drawings for a narrow screen, for a figure that would be too small there.
+        has_choice: Whether the report lets readers choose which of its lines they see.
     """
 
     name: str
@@ -39,8 +43,10 @@ class StudyFigure:
     drawings: Callable[[StudyResults], Mapping[str, Draw]]
     by_task: bool = False
     by_metric: bool = False
-    heading: str = ""
+    folded: str = ""
     small: bool = False
+    narrow: Callable[[StudyResults], Mapping[str, Draw]] = lambda _: {}
+    has_choice: bool = False
 
     def __post_init__(self) -> None:
         check_declared(f"figure {self.name}", self.section, self.needs)

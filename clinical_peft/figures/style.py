@@ -3,11 +3,13 @@
 Matplotlib is imported by what draws: the start of every run reads what figures declare, and draws none.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from clinical_peft.figures.marks import mark_legends, mark_nothing, with_marks
 from clinical_peft.files import atomic_path
 from clinical_peft.tables.form import one_line
 
@@ -21,6 +23,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GUIDE: dict[str, Any] = {"color": "#555555", "linewidth": 0.8, "linestyle": (0, (2, 2))}
 BAND_OPACITY = 0.18
+NARROW_WIDTH = 3.85  # inches of a drawing for a narrow screen
 LONGEST_NAME = 40  # characters of a class in a legend
 
 STYLE: dict[Any, Any] = {
@@ -63,7 +66,10 @@ def new_figure(
         figure = Figure(figsize=size, layout=layout)
         yield figure
         with atomic_path(output) as temporary:
-            figure.savefig(temporary, format="svg", metadata=NO_METADATA)
+            mark_legends(figure)
+            text = io.StringIO()
+            figure.savefig(text, format="svg", metadata=NO_METADATA)
+            temporary.write_text(with_marks(text.getvalue()), encoding="utf-8")
 
 
 def line_style(position: int) -> dict[str, Any]:
@@ -76,16 +82,16 @@ def marker(position: int) -> str:
     return MARKERS[position % len(MARKERS)]
 
 
-def legend_below(figure: "Figure", axes: "Axes") -> None:
+def legend_below(figure: "Figure", axes: "Axes", columns: int = 2) -> None:
     """Put the legend of one panel below all of them."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, names, loc="outside lower center", ncols=2)
+        figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
-def legend_height(names: Sequence[str]) -> float:
+def legend_height(names: Sequence[str], columns: int = 2) -> float:
     """Height in inches that `legend_below` takes."""
-    return 0.2 * ((len(names) + 1) // 2) + 0.2
+    return 0.2 * -(-len(names) // columns) + 0.2
 
 
 def legend_text(name: object) -> str:
@@ -99,7 +105,7 @@ def legend_text(name: object) -> str:
 
 def say(figure: "Figure", text: str) -> None:
     """Write a sentence where a figure would be empty."""
-    figure.text(0.5, 0.5, text, ha="center", va="center")
+    mark_nothing(figure.text(0.5, 0.5, text, ha="center", va="center"))
 
 
 def log_scale(axes: "Axes", which: str, *, subdivided: bool = True) -> None:

@@ -262,6 +262,6 @@ def seed_sentence(aggregate: Mapping[str, Any]) -> str:
         )
     counts = " to ".join(str(count) for count in sorted({min(seeds), max(seeds)}))
     return (
-        f"Figures are means over {counts} seeds. Intervals of a single figure are over patients alone, for these "
-        "trained models, unless they say patients and seeds; differences of models are judged over both."
+        f"Results are means over {counts} seeds. The interval of a single result is over patients alone, unless it "
+        "says patients and seeds. Differences of models are judged over both."
     )

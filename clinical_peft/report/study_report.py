@@ -33,6 +33,7 @@ class ReportSources:
         attrition: Per task, `{task}.attrition.json`.
         metrics: Metrics files of all runs.
         runs: MLflow run id by identity.
+        leakage: Counts of the leakage check.
         inputs: Files whose checksums identify the study's data.
         run_logs: Run logs of the study's jobs, or folders of them; those that train say with what and where.
     """
@@ -45,6 +46,7 @@ class ReportSources:
     attrition: Sequence[Path]
     metrics: Sequence[Path]
     runs: Path
+    leakage: Path
     inputs: Sequence[Path]
     run_logs: Sequence[Path] = ()
 
@@ -114,6 +116,7 @@ def write_study_report(
         provenance=facts.provenance,
         output=report,
         checklist=sheet,
+        leakage=read_json(sources.leakage),
         runs=read_json(sources.runs),
         mlflow=mlflow[0],
         mlflow_command=mlflow[1],

@@ -12,8 +12,7 @@ from clinical_peft.tables.study_results import StudyResults
 
 def of_mimic_iii(results: StudyResults) -> tuple[str, ...]:
     """The note below published counts; none in a study without them."""
-    note = "The paper's counts are of MIMIC-III: to cohorts of other tables the difference says nothing."
-    return (note,) if results.is_beside_paper else ()
+    return ("The paper's counts are of MIMIC-III.",) if results.has_paper_cohorts else ()
 
 
 def left_out_between(before: Step, after: Step) -> tuple[int | None, int | None]:

@@ -124,14 +124,14 @@ def downstream_table(name: str, group: str, *, place: int, number: int) -> Study
     return StudyTable(
         name=name,
         place=place,
-        section="tables",
+        section="result",
         needs=("comparison",),
         columns=columns,
         rows=rows,
         caption=lambda results, _: (
             f"Test {results.metric.title} in percent, mean over seeds with its "
             f"{results.comparison['level']:.0%} interval over patients alone"
-            + (f", beside the paper's Table {number}." if _is_beside_paper(results) else ".")
+            + (f", beside the paper's Table {number}." if _shows_published(results) else ".")
         ),
         notes=_notes,
         layout=_layout,
@@ -149,6 +149,11 @@ def _is_beside_paper(results: StudyResults) -> bool:
     return results.is_beside_paper and results.metric.name == PUBLISHED_METRIC
 
 
+def _shows_published(results: StudyResults) -> bool:
+    """Whether readers see a published row beside one of the study's."""
+    return _is_beside_paper(results) and results.shows_published
+
+
 def _published(model: str, results: StudyResults) -> Content:
     """The published row of a model, by task; empty without one."""
     if not _is_beside_paper(results):
@@ -163,13 +168,15 @@ def _layout(results: StudyResults, records: Sequence[Record]) -> Layout:
     """A row per model, with a column per task and behind it the published one, if the paper has the task."""
     titles = ["Model", "Seeds"]
     places = {}
-    tasks = task_order(results.printed_tasks)
-    printed = PRINTED if _is_beside_paper(results) and set(PAPER_TASKS) <= set(tasks) else ()
+    ours = f"{results.metric.name}_percent"
+    found = {record["task"] for record in records if record[ours] is not None}
+    is_beside = _shows_published(results)
+    tasks = [task for task in task_order(results.printed_tasks) if is_beside or task in found]
+    printed = PRINTED if is_beside and set(PAPER_TASKS) <= set(tasks) else ()
     for task in tasks:
         places[task] = len(titles)
         title = _with_size(task_label(task, results.printed_tasks), task, records)
         titles += [title, *([PAPER_DIFFERENCE] if task in printed else [])]
-    ours = f"{results.metric.name}_percent"
     marks = best_and_tied(Comparisons.of(results.comparison, metric=results.metric.name))
     rows: list[tuple[str, ...]] = []
     bold = set()
@@ -178,8 +185,9 @@ def _layout(results: StudyResults, records: Sequence[Record]) -> Layout:
         line = [record for record in records if record["model"] == model]
         seeds = sorted({record["seeds"] for record in line if record["seeds"]})
         cells = []
-        for record in line:
-            cells += [_cell(record, ours), *([_published_cell(record, ours)] if record["task"] in printed else [])]
+        for record in (record for record in line if record["task"] in places):
+            published = _published_cell(record, ours) if results.is_of_paper(model) else MISSING
+            cells += [_cell(record, ours), *([published] if record["task"] in printed else [])]
         bold |= {(len(rows), places[task]) for task in tasks if marks.get((model, task)) == BEST}
         rows.append((line[0]["label"], ", ".join(map(str, seeds)), *cells))
     return Layout(tuple(titles), tuple(rows), frozenset(bold), tuple(models))
@@ -205,9 +213,8 @@ def _with_size(label: str, task: str, records: Sequence[Record]) -> str:
 
 def _notes(results: StudyResults, records: Sequence[Record]) -> Iterator[str]:
     comparison = results.comparison
-    apart = "To published figures of another base or other patients the distance measures nothing. "
     yield (
-        f"{apart if _is_beside_paper(results) else ''}Intervals: percentile bootstrap over patients, "
+        f"Intervals: percentile bootstrap over patients, "
         f"{comparison['resamples']:,} resamples, for these trained models; they leave out what another seed would "
         f"change. Table uncertainty has intervals over {judged_over(comparison)}, by which cells in bold are judged."
     )
@@ -220,13 +227,14 @@ def _notes(results: StudyResults, records: Sequence[Record]) -> Iterator[str]:
         metric = results.metric.title
         yield f"Resamples left out because an {metric} was undefined in them, over all cells: {skipped:,}."
     macro = comparison["macro_tasks"]
-    if macro and _is_beside_paper(results) and set(macro) != set(PAPER_TASKS):
+    if macro and _shows_published(results) and set(macro) != set(PAPER_TASKS):
         only = " only" if set(macro) <= set(PAPER_TASKS) else ""
         yield (
             f"The macro average of this study runs over {listed_labels(macro, results.tasks)}{only}; no difference is "
             "taken to the paper's, over five."
         )
-    if wrong := [record for record in records if record.get("published_average_is_row_mean") is False]:
+    wrong = [record for record in records if record.get("published_average_is_row_mean") is False]
+    if wrong := [record for record in wrong if results.is_of_paper(record["model"])]:
         listed = "; ".join(
             f"{row['label']} {row['published_percent']:.2f}, mean of its row {row['published_row_mean_percent']:.2f}"
             for row in wrong

@@ -10,6 +10,18 @@ from clinical_peft.tasks import PAPER_TASKS
 PUBLISHED_METRIC = "auroc"
 # Printed averages are rounded to 0.01, and so is each of the five values they average.
 ROUNDING = 0.011
+PAPER_SOURCE = "mimic-iii"
+PAPER_BASES = frozenset(
+    {
+        "huggyllama/llama-7b",
+        "chaoyi-wu/PMC_LLAMA_7B",
+        "bionlp/bluebert_pubmed_mimic_uncased_L-12_H-768_A-12",
+        "GanjinZero/UMLSBert_ENG",
+        "emilyalsentzer/Bio_ClinicalBERT",
+        "bvanaken/CORe-clinical-outcome-biobert-v1",
+    }
+)
+"""Bases of the paper by their names on the Hub."""
 
 
 @cache

@@ -9,10 +9,11 @@ class Section:
 
     Attributes:
         name: What tables and figures call it, and its anchor in the page.
-        short: Its name in the line of links.
+        short: Its name in the table of contents.
         title: Its heading.
         text: One sentence that says what it shows.
-        is_fixed: Whether the page has a place of its own for it; the others follow one another.
+        by_task: Whether rows and figures of a task stand in the section of that task.
+        is_folded: Whether readers unfold it.
         title_alone: Its heading in a study that has nothing of the paper's, where another than `title`.
         text_alone: Its sentence there, where another than `text`.
     """
@@ -21,7 +22,8 @@ class Section:
     short: str
     title: str
     text: str = ""
-    is_fixed: bool = False
+    by_task: bool = False
+    is_folded: bool = False
     title_alone: str = ""
     text_alone: str = ""
 
@@ -33,24 +35,47 @@ class Section:
 SECTIONS = {
     section.name: section
     for section in (
-        Section("data", "Data", "From hospital to cohorts", is_fixed=True, title_alone="From notes to cohorts"),
-        Section("result", "Result", "Main result", is_fixed=True),
-        Section("tables", "Tables", "Tables", is_fixed=True),
-        Section(
-            "metrics",
-            "Further metrics",
-            "What else the predictions say",
-            "Precision and recall, classification and the error of the probabilities; the tasks of many labels by "
-            "average and frequency; and the same logits scored as in the original.",
-            text_alone="Precision and recall, classification and the error of the probabilities; and the tasks of many "
-            "labels by average and frequency.",
-        ),
+        Section("result", "All results", "All models on all tasks"),
         Section(
             "uncertainty",
             "Uncertainty",
-            "Which differences hold",
-            "Every figure with its interval, and every pair of models compared on the same patients.",
+            "Intervals over patients and over seeds",
+            "Every result with its interval over patients alone, and over patients and seeds.",
+            is_folded=True,
         ),
+        Section(
+            "metrics",
+            "Further metrics",
+            "Further metrics",
+            "Tasks with many labels, by average and frequency, and the same logits scored as in the original.",
+            by_task=True,
+            text_alone="Tasks with many labels, by average and frequency.",
+        ),
+        Section(
+            "calibration",
+            "Calibration",
+            "Calibration and use",
+            "How far predicted risks agree with what happened, before and after recalibration on validation, and "
+            "what acting on them would be worth.",
+            by_task=True,
+            is_folded=True,
+        ),
+        Section(
+            "subgroups",
+            "Subgroups",
+            "Groups of patients",
+            "Differences between groups of patients, with intervals. Groups of fewer than ten are not shown, nor "
+            "others that would give their counts away.",
+            by_task=True,
+            is_folded=True,
+        ),
+        Section(
+            "adaptation",
+            "Adaptation",
+            "What the adapters learned",
+            "Perplexity of notes and of general text, and what each adapter cost.",
+        ),
+        Section("curves", "Training", "Training and hidden states", is_folded=True),
         Section(
             "gaps",
             "Gaps",
@@ -64,21 +89,7 @@ SECTIONS = {
             "What more training notes are worth",
             "Every model trained on parts of the training split, judged on the same test patients.",
         ),
-        Section(
-            "calibration",
-            "Calibration",
-            "Can the probabilities be used?",
-            "How far predicted risks agree with what happened, before and after recalibration on validation, and "
-            "what acting on them would be worth.",
-        ),
-        Section(
-            "subgroups",
-            "Subgroups",
-            "Groups of patients",
-            "Differences between groups of patients, with intervals; groups of fewer than ten are not shown, nor "
-            "others that would give their counts away.",
-        ),
-        Section("cost", "Cost", "Cost", "What the study took, in tokens and device time."),
-        Section("curves", "Curves", "Learning curves", is_fixed=True),
+        Section("data", "Data", "From hospital to cohorts", title_alone="From notes to cohorts"),
+        Section("cost", "Cost", "Cost", "What the study took, in tokens and device time.", is_folded=True),
     )
 }

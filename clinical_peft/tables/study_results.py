@@ -28,8 +28,11 @@ class StudyResults:
         given: Names of the results that a rule gives; None for all.
         labels: By adapter or model, in the order of printing: `label`; `published`, the row of the paper's table,
             written `base/method` for an adapter (optional, defaults to a model's name); `table`, `main` or
-            `lora_baselines` (optional, defaults to where the published row stands, else `main`).
+            `lora_baselines` (optional, defaults to where the published row stands, else `main`); `of_paper`, whether
+            base and notes are the paper's, so that readers see its row beside ours (optional, defaults to no);
+            `design` of a model: kind, base, clinical, clinical_mode and task_method (optional).
         protocol: The study's protocol.
+        has_paper_cohorts: Whether the cohorts are of the paper's hospital, so that readers see its counts beside ours.
         tasks: The study's tasks by name; those that are built in where a rule gives none.
         metric: The metric by which models are compared.
         bootstrap_seed: Seed of the study's bootstrap.
@@ -59,6 +62,7 @@ class StudyResults:
     given: frozenset[str] | None = None
     labels: Labels = field(default_factory=dict)
     protocol: str = ""
+    has_paper_cohorts: bool = False
     tasks: Tasks = field(default_factory=lambda: TASKS)
     metric: Metric = COMPARED
     bootstrap_seed: int = 0
@@ -102,8 +106,21 @@ class StudyResults:
         return is_beside_paper(self.tasks.values(), self._corpora)
 
     def beside_paper(self, text: str) -> str:
-        """A text, or nothing in a study beside which no published value stands."""
-        return text if self.is_beside_paper else ""
+        """A text, or nothing in a study beside which readers see no published row."""
+        return text if self.shows_published else ""
+
+    def beside_counts(self, text: str) -> str:
+        """A text, or nothing in a study beside which readers see no published count of a cohort."""
+        return text if self.has_paper_cohorts else ""
+
+    def is_of_paper(self, name: str) -> bool:
+        """Whether base and notes of a model or an adapter are the paper's."""
+        return bool(self.labels.get(name, {}).get("of_paper"))
+
+    @property
+    def shows_published(self) -> bool:
+        """Whether readers see the published row of any model or adapter beside ours."""
+        return any(map(self.is_of_paper, self.labels))
 
     @property
     def _corpora(self) -> set[str]:
@@ -154,7 +171,7 @@ class StudyResults:
         return means_of_runs(self.metrics, self.replicates, self.labels, self.tasks)
 
 
-_SETTINGS = {"given", "labels", "protocol", "tasks", "metric", "bootstrap_seed"}
+_SETTINGS = {"given", "labels", "protocol", "has_paper_cohorts", "tasks", "metric", "bootstrap_seed"}
 RESULTS = tuple(one.name for one in fields(StudyResults) if one.name not in _SETTINGS)
 OPTIONAL = ("protocol_gaps", "contamination", "training_size")  # measured only where a study asks for them
 

@@ -51,6 +51,7 @@ class StudyTable:
         run: Identity of the MLflow run of a row, with `{}` for the row's name; empty for rows without a run.
         folded: Line that unfolds the table in the report; empty for a table that is shown at once.
         is_of_paper: Whether only a study that has a task or a corpus of the paper's has it.
+        shows_published: Whether readers of a study see the paper's values beside ours; the CSV file has them always.
     """
 
     name: str
@@ -69,6 +70,7 @@ class StudyTable:
     run: str = ""
     folded: str = ""
     is_of_paper: bool = False
+    shows_published: Callable[[StudyResults], bool] = lambda results: results.shows_published
 
     def __post_init__(self) -> None:
         check_declared(f"table {self.name}", self.section, self.needs)
@@ -130,7 +132,9 @@ class StudyTable:
         self, columns: Sequence[Column], records: Sequence[Record], rows: Sequence[Any], results: StudyResults
     ) -> Layout:
         """A row per record, of the columns shown."""
-        by_field = {column.field: column for column in columns}
+        by_field = {
+            column.field: column for column in columns if not column.is_published or self.shows_published(results)
+        }
         fields = [field for field in self.shown if field in by_field]
         shown = [by_field[field] for field in fields]
         return Layout(

@@ -17,6 +17,8 @@ from clinical_peft.workflow.study_folder import Files, Wildcards
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 MODEL_TABLES = {"main": "Main comparison", "lora_baselines": "Encoders with LoRA"}
 PAPER_TABLES = {"main": " (Table 3)", "lora_baselines": " (Table 4)"}
+RESULT_SECTIONS = ("result", "uncertainty", "metrics", "adaptation")
+MODEL_DESIGN = ("kind", "base", "clinical", "clinical_mode", "task_method")
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 
 
@@ -51,6 +53,16 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
         asked |= {"training_size": bool(self.sized_runs)}
         return table_names([name for name, is_asked in asked.items() if is_asked], beside_paper=self.is_beside_paper)
 
+    @property
+    def result_table_names(self) -> list[str]:
+        """Stems of the tables that hold the study's results."""
+        return [name for name in self.table_names if _section_of(name) in RESULT_SECTIONS]
+
+    @property
+    def further_table_names(self) -> list[str]:
+        """Stems of the others: what the results rest on."""
+        return [name for name in self.table_names if _section_of(name) not in RESULT_SECTIONS]
+
     @cached_property
     def is_beside_paper(self) -> bool:
         """Whether a selected task or corpus is of the paper, so that published values stand beside the study's."""
@@ -71,18 +83,47 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
         """Cards of the adapters in use."""
         return self.paths("cards/{}.md", self.adapters_in_use)
 
-    def labels(self, wildcards: Wildcards) -> dict[str, dict[str, str | None]]:
-        """Display labels and published rows of models, in the order of the matrix, then of adapters."""
-        labels: dict[str, dict[str, str | None]] = {}
+    def labels(self, wildcards: Wildcards) -> dict[str, dict[str, Any]]:
+        """Display labels, published rows and designs of models, in the order of the matrix, then of adapters."""
+        labels: dict[str, dict[str, Any]] = {}
         for name in self.study.matrix.models:
             model = self.model(name)
-            labels[name] = {"label": model.label, "table": model.table, "published": model.published}
+            labels[name] = {
+                "label": model.label,
+                "table": model.table,
+                "published": model.published,
+                "of_paper": self.has_paper_cohorts and self._has_paper_base(model.base),
+                "design": model.model_dump(include={*MODEL_DESIGN}),
+            }
         for name, label in experiments.adapter_labels(self.study).items():
             adapter = self.adapter(name)
             base, method = self.base(adapter.base), self.study.method_of(name)
             published = f"{base.published}/{method.published}" if base.published and method.published else None
-            labels[name] = {"label": label, "published": published}
+            of_paper = self.has_paper_notes and self._has_paper_base(adapter.base)
+            labels[name] = {"label": label, "published": published, "of_paper": of_paper}
         return labels
+
+    @property
+    def has_paper_notes(self) -> bool:
+        """Whether the notes are those of the real MIMIC."""
+        return notes_in_use.reads_hospital(self.study) and not notes_in_use.reads_synthetic_notes(self.study)
+
+    @property
+    def has_paper_cohorts(self) -> bool:
+        """Whether the cohorts are of the paper's hospital: the real MIMIC-III."""
+        from clinical_peft.tables.published import PAPER_SOURCE
+
+        return self.has_paper_notes and self.study.cohorts.source == PAPER_SOURCE
+
+    def _has_paper_base(self, name: str | None) -> bool:
+        """Whether a base is one of the paper's; a model without a base is none."""
+        from clinical_peft.tables.published import PAPER_BASES
+
+        if name is None:
+            return False
+        base = self.base(name)
+        is_claimed = base.published is not None and base.source.kind in ("hub", "local")
+        return is_claimed or getattr(base.source, "id", None) in PAPER_BASES
 
     def models_by_table(self, wildcards: Wildcards) -> dict[str, list[str]]:
         """Selected models by the title of their table."""
@@ -193,3 +234,10 @@ def _in_fixed_order(mapping: dict[str, Any]) -> dict[str, Any]:
     """The mapping with sorted keys, so that the order of a study file's lines makes no job run again."""
     ordered: dict[str, Any] = json.loads(json.dumps(mapping, sort_keys=True))
     return ordered
+
+
+def _section_of(table: str) -> str:
+    """The section of the report that a table stands in."""
+    from clinical_peft.tables.registry import find_table
+
+    return find_table(table).section

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from simulated_study import simulate_perplexity, simulate_predictions
+from simulated_study import design_of, simulate_perplexity, simulate_predictions
 
 from clinical_peft.metrics.aggregate import aggregate
 from clinical_peft.metrics.calibrate import calibrate
@@ -33,8 +33,8 @@ OWN["readmission"] = replace(OWN["readmission"], classes=("no", "yes"))
 CLASSES: dict[str, list[Any]] = {"readmission": [0, 1], "service": SERVICES, "problems": PROBLEMS}
 MODELS = {"tfidf": 0.6, "llama+lora": 1.2}
 LABELS = {
-    "tfidf": {"label": "TF-IDF", "published": None, "table": "main"},
-    "llama+lora": {"label": "LLaMA & LoRA", "published": None, "table": "main"},
+    "tfidf": {"label": "TF-IDF", "published": None, "table": "main", "design": design_of("tfidf")},
+    "llama+lora": {"label": "LLaMA & LoRA", "published": None, "table": "main", "design": design_of("llama+lora")},
     "ours-lora": {"label": "Our LoRA", "published": None},
 }
 ROWS = 240

@@ -31,7 +31,22 @@ VARIANTS = {
     "llama+clinical-trainable": 0.9,
     "llama+clinical-trainable+downstream": 1.3,
 }
-LABELS = {
+
+
+def design_of(model: str) -> dict[str, Any]:
+    """How a model of the simulated study is built, as a study's labels say it."""
+    base, *parts = model.split("+")
+    clinical = next((part for part in parts if part.startswith("clinical-")), None)
+    return {
+        "kind": "tfidf" if base == "tfidf" else "adapted",
+        "base": None if base == "tfidf" else base,
+        "clinical": "tiny-lora" if clinical else None,
+        "clinical_mode": clinical.removeprefix("clinical-") if clinical else None,
+        "task_method": "task-lora" if {"lora", "downstream"} & {*parts} else None,
+    }
+
+
+LABELS: dict[str, dict[str, Any]] = {
     "tiny-lora": {"label": "LoRA", "published": "llama-7b/lora"},
     "tiny-prefix": {"label": "prefix tuning", "published": "llama-7b/prefix_tuning"},
     "tiny-adalora": {"label": "AdaLoRA", "published": None},
@@ -39,6 +54,10 @@ LABELS = {
     **{name: {"label": name.replace("llama", "tiny LLaMA"), "published": name} for name in VARIANTS},
     "bluebert+lora": {"label": "tiny BERT+lora", "published": "bluebert+lora"},
 }
+for _name in ("tfidf", *VARIANTS, "bluebert+lora"):
+    LABELS[_name]["design"] = design_of(_name)
+OF_PAPER = {name: label | {"of_paper": True} for name, label in LABELS.items()}
+"""The same labels in a study whose bases and notes are the paper's."""
 
 
 def compute_all(
@@ -167,7 +186,7 @@ def simulate_study(
         metrics,
         replicates,
         tasks={task: find_task(task) for task in tasks},
-        groups={"tiny LLaMA": list(VARIANTS)},
+        groups={"tiny LLaMA": ["tfidf", *VARIANTS]},
         output=root / "metrics/aggregate.json",
     ).to_json()
     return {

@@ -107,19 +107,19 @@ def test_signed_differences_with_intervals_sort_by_their_size(page):
 
 
 def test_all_positive_gaps_sort_by_size_with_dashes_last(page):
-    up, down = page.evaluate(SORTED % ("subgroups", "Median gap"))
+    up, down = page.evaluate(SORTED % ("subgroups-mortality", "Median gap"))
     assert [float(cell) for cell in up[:2]] == [9, 12]
     assert [float(cell) for cell in down[:2]] == [12, 9]
     assert up[2:] == down[2:] == ["–", "–"]
 
 
 def test_groups_are_text_in_their_natural_order(page):
-    up, down = page.evaluate(SORTED % ("subgroups", "Group"))
+    up, down = page.evaluate(SORTED % ("subgroups-mortality", "Group"))
     assert up == ["18 to 39", "40 to 59", "60 to 79", "80 and over"]
     assert down == up[::-1]
 
 
 def test_counts_with_separators_sort_as_numbers(page):
-    up, _ = page.evaluate(SORTED % ("subgroups", "Admissions"))
+    up, _ = page.evaluate(SORTED % ("subgroups-mortality", "Admissions"))
     assert up == ["90", "90", "1,200", "1,200"]
     assert page.complaints == []

@@ -202,6 +202,7 @@ def _counted(number: int | None, plural: str) -> str:
 
 FIGURE = StudyFigure(
     name="attrition",
+    folded="The flow from raw rows to cohorts",
     place=1,
     section="data",
     needs=("attrition", "statistics"),

@@ -7,10 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from clinical_peft.figures.marks import mark
 from clinical_peft.figures.study_figure import Draw, StudyFigure
-from clinical_peft.figures.style import BAND_OPACITY, GUIDE, legend_below, legend_height, line_style, new_figure
+from clinical_peft.figures.style import (
+    BAND_OPACITY,
+    GUIDE,
+    NARROW_WIDTH,
+    legend_below,
+    legend_height,
+    line_style,
+    new_figure,
+)
 from clinical_peft.metrics.calibration_records import DecisionCurve
 from clinical_peft.tables.form import Labels, in_order, label_of
+from clinical_peft.tables.main_comparisons import drawn_labels
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tasks import Task
 
@@ -70,7 +80,9 @@ def _between(thresholds: Sequence[float], values: Sequence[float | None]) -> np.
     return np.interp(at, at[known], found[known], left=np.nan, right=np.nan)
 
 
-def decision_curves(task: Task, curves: DecisionCurves, labels: Labels, output: Path) -> None:
+def decision_curves(
+    task: Task, curves: DecisionCurves, labels: Labels, output: Path, *, is_narrow: bool = False
+) -> None:
     """Net benefit by risk threshold, a line per model, beside treating everybody and treating nobody.
 
     Args:
@@ -78,28 +90,39 @@ def decision_curves(task: Task, curves: DecisionCurves, labels: Labels, output: 
         curves: Net benefits.
         labels: As for `clinical_peft.tables.study_results.StudyResults`.
         output: SVG file to write.
+        is_narrow: Whether it is for a narrow screen.
     """
     names = in_order(list(curves.models), labels)
-    with new_figure(output, (8.8, 3.8 + legend_height([*names, "all", "none"]))) as figure:
+    columns = 1 if is_narrow else 2
+    size = (NARROW_WIDTH, 2.9) if is_narrow else (7.4, 3.2)
+    with new_figure(output, (size[0], size[1] + legend_height([*names, "all", "none"], columns))) as figure:
         axes = figure.subplots()
         for position, name in enumerate(names):
-            axes.plot(curves.thresholds, curves.models[name], label=label_of(name, labels), **line_style(position))
+            label = label_of(name, labels)
+            for line in axes.plot(curves.thresholds, curves.models[name], label=label, **line_style(position)):
+                mark(line, label, series=name)
             if name in curves.bands:
                 colour = line_style(position)["color"]
-                axes.fill_between(curves.thresholds, *curves.bands[name], color=colour, alpha=BAND_OPACITY, linewidth=0)
-        axes.plot(curves.thresholds, curves.treat_all, label="treat everybody", **{**GUIDE, "linestyle": "-"})
-        axes.axhline(0, label="treat nobody", **GUIDE)
+                fill = {"color": colour, "alpha": BAND_OPACITY, "linewidth": 0}
+                mark(axes.fill_between(curves.thresholds, *curves.bands[name], **fill), series=name)
+        (everybody,) = axes.plot(
+            curves.thresholds, curves.treat_all, label="treat everybody", **{**GUIDE, "linestyle": "-"}
+        )
+        mark(everybody, "treat everybody")
+        mark(axes.axhline(0, label="treat nobody", **GUIDE), "treat nobody")
         known = np.concatenate([*curves.models.values(), curves.treat_all])
         highest = float(np.nanmax(known, initial=0))
         axes.set(title=f"{task.short}: decision curves", xlabel="risk threshold", ylabel="net benefit")
         # Treating everybody does unlimited harm at high thresholds; the panel shows where the models are.
         axes.set_ylim(-0.25 * max(highest, 0.01), 1.1 * max(highest, 0.01))
-        legend_below(figure, axes)
+        legend_below(figure, axes, columns)
 
 
-def _drawings(results: StudyResults) -> dict[str, Draw]:
+def _drawings(results: StudyResults, *, is_narrow: bool = False) -> dict[str, Draw]:
     def draw(task: str, curves: DecisionCurves) -> Draw:
-        return lambda output: decision_curves(results.tasks[task], curves, results.labels, output)
+        return lambda output: decision_curves(
+            results.tasks[task], curves, drawn_labels(results), output, is_narrow=is_narrow
+        )
 
     runs = results.calibration["runs"]
     tasks = sorted({run["task"] for run in runs})
@@ -111,14 +134,16 @@ FIGURE = StudyFigure(
     name="decision",
     place=2,
     section="calibration",
-    needs=("calibration",),
+    needs=("calibration", "comparison"),
     caption=(
         "Net benefit of acting on a prediction, by the risk from which one would act, on the test split, on average "
         "over seeds: true positives less false positives weighed by the odds of that risk, per {unit}. Scores are "
         "recalibrated by isotonic regression on validation. Points lie at least ten positives and ten negatives "
         "apart. The band, of the model with the most benefit over all risks, is an interval over patients. A model "
-        "is of use where it lies above both treating everybody and treating nobody."
+        "is of use where it lies above both treating everybody (grey) and treating nobody (dashed)."
     ),
     drawings=_drawings,
+    narrow=lambda results: _drawings(results, is_narrow=True),
     by_task=True,
+    has_choice=True,
 )

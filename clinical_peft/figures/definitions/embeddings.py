@@ -218,5 +218,4 @@ FIGURE = StudyFigure(
             [read_pooled_set(path) for path in results.features], results.cohorts, output, tasks=results.tasks
         )
     },
-    heading="Hidden states",
 )

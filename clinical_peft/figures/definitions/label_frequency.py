@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from clinical_peft.disclosure.counts import SMALLEST_CELL, whole_table
 from clinical_peft.figures.definitions.roc_pr import links_of_runs
+from clinical_peft.figures.marks import mark
 from clinical_peft.figures.study_figure import Draw, StudyFigure
 from clinical_peft.figures.style import (
     GUIDE,
@@ -25,6 +26,7 @@ from clinical_peft.metrics.areas import scored_classes
 from clinical_peft.metrics.predictions import read_classes, read_predictions
 from clinical_peft.models.scores import Link, Links
 from clinical_peft.tables.form import Labels, in_order, label_of
+from clinical_peft.tables.main_comparisons import drawn_labels
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import Tasks, task_order, unit_of
 
@@ -102,7 +104,7 @@ def label_frequency(
                     if files
                     else (np.full(len(space), np.nan), np.zeros((2, len(space))))
                 )
-                found |= _labels_of_model(axes, counts, values, cases, position, label_of(model, labels))
+                found |= _labels_of_model(axes, counts, values, cases, position, model, label_of(model, labels))
             axes.axhline(50, **GUIDE)
             if found:
                 log_scale(axes, "x")
@@ -125,7 +127,13 @@ def _mean_aurocs(files: Sequence[Path], space: tuple[Any, ...], link: Link | Non
 
 
 def _labels_of_model(
-    axes: "Axes", counts: np.ndarray, values: np.ndarray, cases: np.ndarray, position: int, label: str
+    axes: "Axes",
+    counts: np.ndarray,
+    values: np.ndarray,
+    cases: np.ndarray,
+    position: int,
+    model: str,
+    label: str,
 ) -> bool:
     """Draw the labels that may be shown; whether there are any."""
     known = np.flatnonzero(~np.isnan(values) & (counts > 0))
@@ -133,9 +141,12 @@ def _labels_of_model(
     groups = _publishable_groups([group for group in np.array_split(order, GROUPS) if len(group)], counts, cases)
     fine = order[whole_table(counts[order], *cases[:, order])]
     style = {"marker": marker(position), "markersize": 3.5, **line_style(position)}
-    axes.plot([counts[g].mean() for g in groups], [values[g].mean() for g in groups], label=label, **style)
+    points = [counts[g].mean() for g in groups], [values[g].mean() for g in groups]
+    for line in axes.plot(*points, label=label, **style):
+        mark(line, label, series=model)
     if position == 0:
-        axes.plot(counts[fine], values[fine], ".", markersize=2.5, alpha=0.5, color=style["color"])
+        dots = {"markersize": 2.5, "alpha": 0.5, "color": style["color"]}
+        mark(axes.plot(counts[fine], values[fine], ".", **dots)[0], series=model)
     return len(groups) > 0 or (position == 0 and len(fine) > 0)
 
 
@@ -161,7 +172,7 @@ def _drawings(results: StudyResults) -> dict[str, Draw]:
             predictions,
             results.classes,
             results.cohorts,
-            results.labels,
+            drawn_labels(results),
             output,
             tasks=results.tasks,
             links=links_of_runs(results),
@@ -172,8 +183,8 @@ def _drawings(results: StudyResults) -> dict[str, Draw]:
 FIGURE = StudyFigure(
     name="label_frequency",
     place=6,
-    section="curves",
-    needs=("predictions", "classes", "cohorts", "calibration"),
+    section="metrics",
+    needs=("predictions", "classes", "cohorts", "calibration", "comparison"),
     caption=(
         "AUROC per label, by how often labels stand in the training notes. A point is the mean "
         "of a fifth of the labels, from the rarest to the most frequent; dots are the single labels of the "
@@ -181,4 +192,6 @@ FIGURE = StudyFigure(
         "{unit} are left out; those of few test {units} scatter by chance. Dashed: chance."
     ),
     drawings=_drawings,
+    has_choice=True,
+    folded="AUROC of labels by frequency",
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_peft.figures.adapter_drawing import adapter_drawings, adapter_figure
+from clinical_peft.figures.marks import mark
 from clinical_peft.figures.study_figure import StudyFigure
 from clinical_peft.figures.style import legend_below, legend_height, line_style, log_scale, marker, short_count
 from clinical_peft.tables.adapter_records import AdapterFile
@@ -29,7 +30,10 @@ def learning_curves(adapters: Sequence[AdapterFile], labels: Labels, output: Pat
             for position, one in enumerate(adapters):
                 tokens, values = _points(one) if one.base == base else ([], [])
                 style = {"marker": marker(position), "markersize": 3.5, **line_style(position)}
-                axes.plot(tokens, values, label=label_of(one.adapter, labels), **style)
+                label = label_of(one.adapter, labels)
+                title = f"{label}\n{short_count(one.trainable_parameters)} trained parameters"
+                for line in axes.plot(tokens, values, label=label, **style):
+                    mark(line, title, series=one.adapter)
             log_scale(axes, "y")
             axes.set(title=base, xlabel="training tokens", ylabel="validation perplexity")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
@@ -52,7 +56,7 @@ def _points(adapter: AdapterFile) -> tuple[list[float], list[float]]:
 FIGURE = StudyFigure(
     name="learning_curves",
     place=1,
-    section="curves",
+    section="adaptation",
     needs=("perplexities",),
     caption=(
         "Perplexity of the validation notes while each adapter is trained, by tokens seen. The first point is the "
@@ -61,4 +65,5 @@ FIGURE = StudyFigure(
     ),
     drawings=adapter_drawings("learning_curves", learning_curves),
     small=True,
+    has_choice=True,
 )

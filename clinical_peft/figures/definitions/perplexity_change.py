@@ -40,7 +40,7 @@ def perplexity_change(adapters: Sequence[AdapterFile], labels: Labels, output: P
 FIGURE = StudyFigure(
     name="perplexity_change",
     place=2,
-    section="curves",
+    section="adaptation",
     needs=("perplexities",),
     caption=(
         "Perplexity of the test notes before (open) and after (filled) training each adapter, on a logarithmic axis."

@@ -41,7 +41,7 @@ def perplexity_cost(adapters: Sequence[AdapterFile], labels: Labels, output: Pat
 FIGURE = StudyFigure(
     name="perplexity_cost",
     place=3,
-    section="curves",
+    section="adaptation",
     needs=("perplexities",),
     caption=(
         "What each adapter costs: perplexity of the test notes after training, against the parameters that it trains "

@@ -8,16 +8,19 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from clinical_peft.disclosure.counts import DIGITS, coarse, few
+from clinical_peft.figures.marks import mark
 from clinical_peft.figures.study_figure import Draw, StudyFigure
-from clinical_peft.figures.style import legend_below, legend_height, line_style, marker, new_figure, say
+from clinical_peft.figures.style import NARROW_WIDTH, legend_below, legend_height, line_style, marker, new_figure, say
 from clinical_peft.metrics.metric import Metric
 from clinical_peft.metrics.predictions import read_classes
 from clinical_peft.tables.form import Labels, in_order, label_of
+from clinical_peft.tables.main_comparisons import drawn_labels
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import Tasks, listed_labels, task_label, task_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 
 def validation_curves(
@@ -28,6 +31,7 @@ def validation_curves(
     tasks: Tasks,
     metric: Metric,
     models: Sequence[str] = (),
+    is_narrow: bool = False,
 ) -> None:
     """The compared metric by epoch: a panel per task, a line per model, the mean over its seeds.
 
@@ -39,6 +43,7 @@ def validation_curves(
         tasks: The study's tasks.
         metric: The compared metric, in percent.
         models: Other models of the study, without epochs; with them a model has one colour in all figures.
+        is_narrow: Whether the panels stand below one another.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -46,10 +51,11 @@ def validation_curves(
     trained = {row["model"] for row in histories}
     position_of = {model: place for place, model in enumerate(in_order([*models, *trained], labels))}
     drawn = [model for model in position_of if model in trained]
-    columns = min(3, max(1, len(shown)))
+    columns = 1 if is_narrow else min(3, max(1, len(shown)))
     lines = -(-len(shown) // columns)
-    size = (2.9 * columns, 2.2 * max(1, lines) + legend_height(drawn))
-    with new_figure(output, (max(6.0, size[0]), size[1])) as figure:
+    legend_columns = 1 if is_narrow else 2
+    width = NARROW_WIDTH if is_narrow else max(6.0, 2.9 * columns)
+    with new_figure(output, (width, 2.2 * max(1, lines) + legend_height(drawn, legend_columns))) as figure:
         if not shown:
             say(figure, "No model was trained by epochs.")
         panels: Any = figure.subplots(lines, columns, squeeze=False).ravel() if shown else []
@@ -58,25 +64,27 @@ def validation_curves(
         for task, axes in zip(shown, panels, strict=False):
             for model in drawn:
                 runs = [row for row in histories if (row["model"], row["task"]) == (model, task)]
-                _epochs(axes, runs, metric, position_of[model], label_of(model, labels))
+                for line in _epochs(axes, runs, metric, position_of[model], label_of(model, labels)):
+                    mark(line, label_of(model, labels), series=model)
             axes.set(title=task_label(task, tasks), xlabel="epoch", ylabel=f"validation {metric.title} (%)")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if shown:
-            legend_below(figure, panels[0])
+            legend_below(figure, panels[0], legend_columns)
 
 
-def _epochs(axes: "Axes", runs: Sequence[Mapping[str, Any]], metric: Metric, position: int, label: str) -> None:
+def _epochs(
+    axes: "Axes", runs: Sequence[Mapping[str, Any]], metric: Metric, position: int, label: str
+) -> "list[Line2D]":
     if not runs:
-        axes.plot([], [], label=label, **line_style(position))
-        return
+        return axes.plot([], [], label=label, **line_style(position))
     length = min(len(run["curve"]) for run in runs)
     epochs = [point["epoch"] for point in runs[0]["curve"][:length]]
     values = [[point.get(f"validation_{metric.name}") for point in run["curve"][:length]] for run in runs]
     means = 100 * np.array(values, dtype=np.float64).mean(axis=0)
-    axes.plot(epochs, means, marker=marker(position), markersize=3.5, label=label, **line_style(position))
+    return axes.plot(epochs, means, marker=marker(position), markersize=3.5, label=label, **line_style(position))
 
 
-def _drawings(results: StudyResults) -> dict[str, Draw]:
+def _drawings(results: StudyResults, *, is_narrow: bool = False) -> dict[str, Draw]:
     histories = [record for record in results.training if all("epoch" in point for point in record["curve"])]
     if not histories:
         return {}
@@ -89,7 +97,13 @@ def _drawings(results: StudyResults) -> dict[str, Draw]:
     models = [record["model"] for record in results.training]
     return {
         f"validation_{results.metric.name}": lambda output: validation_curves(
-            shown, results.labels, output, tasks=results.tasks, models=models, metric=results.metric
+            shown,
+            drawn_labels(results),
+            output,
+            tasks=results.tasks,
+            models=models,
+            metric=results.metric,
+            is_narrow=is_narrow,
         )
     }
 
@@ -124,8 +138,10 @@ FIGURE = StudyFigure(
     name="validation",
     place=4,
     section="curves",
-    needs=("training", "cohorts", "classes", "statistics"),
+    needs=("training", "cohorts", "classes", "statistics", "comparison"),
     caption=_caption,
     drawings=_drawings,
+    narrow=lambda results: _drawings(results, is_narrow=True),
     by_metric=True,
+    has_choice=True,
 )

@@ -57,7 +57,7 @@ def _entries(steps: Sequence[Step]) -> list[tuple[Step | None, Step]]:
 
 def _caption(results: StudyResults, _: Sequence[Record]) -> str:
     protocol = f" under the protocol {results.protocol}" if results.is_of_hospital else ""
-    published = results.beside_paper(", the last one beside the admissions of the paper's Table 1")
+    published = results.beside_counts(", the last one beside the admissions of the paper's Table 1")
     return f"From raw rows to cohorts{protocol}: what each step keeps and leaves out{published}."
 
 
@@ -77,6 +77,7 @@ TABLE = StudyTable(
     name="attrition",
     place=1,
     section="data",
+    shows_published=lambda results: results.has_paper_cohorts,
     needs=("attrition", "statistics"),
     columns=(
         task_column(lambda row: row.task),

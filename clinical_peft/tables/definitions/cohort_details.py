@@ -66,7 +66,7 @@ def _difference(field: str, value: Callable[[Cohort], float | None]) -> Column:
 
 def _caption(results: StudyResults, _: Sequence[Record]) -> str:
     protocol = f" under the protocol {results.protocol}" if results.is_of_hospital else ""
-    published = results.beside_paper(", beside the paper's Table 1, with our figure minus the paper's")
+    published = results.beside_counts(", beside the paper's Table 1, with our figure minus the paper's")
     return f"The cohorts{protocol}: classes, {results.unit}s and patients{published}."
 
 
@@ -74,6 +74,7 @@ TABLE = StudyTable(
     name="cohort_details",
     place=2,
     section="data",
+    shows_published=lambda results: results.has_paper_cohorts,
     needs=("statistics",),
     columns=(
         task_column(lambda row: row.ours["task"]),
@@ -110,11 +111,12 @@ TABLE = StudyTable(
     caption=_caption,
     notes=lambda results, _: (
         *of_mimic_iii(results),
-        f"A dash{results.beside_paper(' in our columns')}: fewer than {SMALLEST_CELL}, or a count that would give such "
-        "a one away.",
+        f"A dash{results.beside_counts(' in our columns')}: fewer than {SMALLEST_CELL}, or a count that would give "
+        "one away.",
         "Without a {code}: {units} all of whose {code}s lie outside the label space; they count as having none.".format(
             **results.words
         ),
     ),
     text_columns=2,
+    folded="Classes and patients of each cohort",
 )

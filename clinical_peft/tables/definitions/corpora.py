@@ -65,6 +65,7 @@ TABLE = StudyTable(
     name="corpora",
     place=4,
     section="data",
+    folded="Notes of each corpus",
     needs=("corpora",),
     columns=(taken("corpus", "Corpus"), *map(_count, COUNTS)),
     rows=_rows,

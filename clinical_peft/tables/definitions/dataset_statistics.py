@@ -64,8 +64,9 @@ def _difference(field: str) -> Column:
 
 TABLE = StudyTable(
     name="dataset_statistics",
-    place=1,
-    section="tables",
+    place=0,
+    section="data",
+    shows_published=lambda results: results.has_paper_cohorts,
     needs=("statistics",),
     columns=(
         task_column(lambda row: row.ours["task"]),
@@ -78,7 +79,7 @@ TABLE = StudyTable(
     shown=("task", "multilabel", *(name for field in COUNTED for name in (field, f"published_{field}"))),
     caption=lambda results, _: (
         f"Classes and {results.unit}s of each task"
-        + results.beside_paper(", beside those of the paper's Table 1")
+        + results.beside_counts(", beside those of the paper's Table 1")
         + "."
     ),
 )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from clinical_peft.data.hash_split import SPLITS
 from clinical_peft.tables.adapter_records import AdapterFile
@@ -20,6 +19,7 @@ class Adapter:
     file: AdapterFile
     label: str
     published: Content
+    is_of_paper: bool
 
     @property
     def trainable_percent(self) -> float | None:
@@ -43,17 +43,22 @@ def _rows(results: StudyResults) -> list[Adapter]:
             file,
             label_of(file.adapter, labels),
             published_adapter(labels.get(file.adapter, {}).get("published")) or {},
+            results.is_of_paper(file.adapter),
         )
         for file in results.adapters
     ]
 
 
-def _published(field: str, key: str, ours: str, count: int) -> Column:
-    def beside_ours(value: Any, record: Record) -> str:
-        return beside(record[ours], value, count)
+def _published(field: str, key: str, ours: Callable[[Adapter], float | None], count: int) -> Column:
+    def beside_ours(row: Adapter) -> str:
+        return beside(ours(row), row.published.get(key) if row.is_of_paper else None, count)
 
     return Column(
-        f"published_{field}", lambda row: row.published.get(key), PAPER_DIFFERENCE, beside_ours, is_published=True
+        f"published_{field}",
+        lambda row: row.published.get(key),
+        PAPER_DIFFERENCE,
+        row_text=beside_ours,
+        is_published=True,
     )
 
 
@@ -121,8 +126,8 @@ def _span(numbers: Sequence[int]) -> str:
 
 TABLE = StudyTable(
     name="domain_adaptation",
-    place=2,
-    section="tables",
+    place=1,
+    section="adaptation",
     needs=("perplexities",),
     columns=(
         Column("adapter", lambda row: row.file.adapter),
@@ -137,11 +142,11 @@ TABLE = StudyTable(
         Column("test_perplexity_after", _test_after, "Test after", digits(3)),
         Column("train_seconds", lambda row: rounded(row.file.seconds, 1), "Train time (s)", digits(0)),
         Column("tokens_per_second", lambda row: rounded(row.file.tokens_per_second, 1), "Tokens/s", digits(0)),
-        _published("trainable_parameters", "trainable_parameters", "trainable_parameters", 0),
-        _published("trainable_percent", "percent", "trainable_percent", 4),
-        _published("train_perplexity", "train_perplexity", "train_perplexity", 3),
-        _published("test_perplexity", "test_perplexity", "test_perplexity_after", 3),
-        _published("train_seconds", "train_seconds", "train_seconds", 0),
+        _published("trainable_parameters", "trainable_parameters", _parameters, 0),
+        _published("trainable_percent", "percent", lambda row: row.trainable_percent, 4),
+        _published("train_perplexity", "train_perplexity", _train_after, 3),
+        _published("test_perplexity", "test_perplexity", _test_after, 3),
+        _published("train_seconds", "train_seconds", lambda row: rounded(row.file.seconds, 1), 0),
         Column("general_perplexity_before", lambda row: row.general("before"), "General text before", digits(3)),
         Column("general_perplexity_after", lambda row: row.general("after"), "General text after", digits(3)),
         _difference("trainable_parameters", "trainable_parameters", _parameters),

@@ -91,4 +91,5 @@ TABLE = StudyTable(
         *notes_of_means(_rows(results), records, SHOWN, results.tasks),
     ),
     text_columns=2,
+    folded="Averages, frequency bands and precision at k",
 )

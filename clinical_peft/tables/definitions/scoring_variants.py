@@ -64,5 +64,6 @@ TABLE = StudyTable(
         "classes are those of table metrics.",
     ),
     text_columns=2,
+    folded="Scored as corrected and as in the original",
     is_of_paper=True,
 )

@@ -1,121 +1,114 @@
-"""The sentences that a report opens with."""
+"""The question that a report opens with, and what it asks readers to keep in mind."""
 
 import pytest
+from simulated_study import LABELS, simulate_perplexity
 
-from clinical_peft.report.discussion import compare_groups
-from clinical_peft.report.opening import in_short, question
-from clinical_peft.tables.form import Table
+from clinical_peft.report.opening import caveats, perplexity_sentences, question
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tasks import titled_task
 
-
-def made_up_tables(test, adapters):
-    records = {
-        "dataset_statistics": [{"task": task, "test": count} for task, count in test.items()],
-        "domain_adaptation": [
-            {
-                "base": base.partition(" ")[0],
-                "corpus": base.partition(" ")[2] or "mimic-iv",
-                "label": label,
-                "test_perplexity_before": before,
-                "test_perplexity_after": after,
-            }
-            for base, label, before, after in adapters
-        ],
-    }
-    return {
-        name: Table(name=name, caption="", fields=(), records=tuple(rows), header=(), rows=())
-        for name, rows in records.items()
-    }
-
-
-def made_up_aggregate(models, task="los"):
-    summaries = [{"model": model, "task": task, "auroc": 0.6, "seeds": 1, "interval_99": None} for model in models]
-    return {"level": 0.95, "macro_tasks": [task], "summaries": summaries, "differences": []}
+STUDY = {"synthetic": True}
+EMPTY = {"level": 0.95, "macro_tasks": [], "summaries": [], "differences": []}
+OVERLAP = {"held_out_patients": 61}
+LEAKAGE = {"tasks": {"los": {}}, "crossing_allowed": [], "held_out_patients": 187, "corpora": {"mimic-iv": OVERLAP}}
 
 
 def asked_of(*names, **titles):
     return {name: titled_task(name, titles) for name in names}
 
 
-def short(aggregate, tables):
-    return in_short(StudyResults(comparison=aggregate), tables)
+def results_of(*adapters):
+    return StudyResults(comparison=EMPTY, labels=LABELS, perplexities=adapters)
+
+
+def perplexity(adapter="tiny-lora", before=90.0, after=20.0, **changes):
+    file = simulate_perplexity(adapter, "lora", after - 0.25) | changes
+    file["perplexity"]["before"]["test"] = before
+    return file
+
+
+def texts(results, leakage=LEAKAGE, study=STUDY):
+    return {one.about: one.text for one in caveats(study, results, leakage)}
 
 
 def test_the_question_names_the_tasks_of_the_study_alone():
     asked = question(asked_of("los", "mortality", "control"), adapters=1)
-    assert "in-hospital mortality (MOR) and length of stay (LOS)?" in asked
-    assert "procedures" not in asked
-    assert "whose label is a coin toss" in asked
-    assert "coin" not in question(asked_of("los"), adapters=1)
-    assert "days in hospital (LOS)" in question(asked_of("los", los="Days in hospital"), adapters=1)
+    assert asked == (
+        "Does adapting a language model to clinical notes help to predict in-hospital mortality and length of stay "
+        "from the text known at admission?"
+    )
+    assert "days in hospital from" in question(asked_of("los", los="Days in hospital"), adapters=1)
 
 
-def test_the_question_asks_for_adaptation_with_adapters():
+def test_the_question_is_one_sentence_without_adapters_too():
     assert question(asked_of("los"), adapters=0) == (
-        "How well do models predict from the text known at admission: length of stay (LOS)?"
+        "How well do models predict length of stay from the text known at admission?"
     )
-    assert question({}, adapters=1).startswith("How much better does a language model predict clinical notes")
-
-
-@pytest.mark.parametrize(
-    ("models", "test", "adapters", "expected"),
-    [
-        (["a"], {"los": 30}, [], "1 model on 1 task of 30 test admissions."),
-        (["a", "b"], {"los": 30, "pmv": 12}, [("x", "X: LoRA", 9.0, 8.0)],
-         "2 models on 2 tasks of 12 to 30 test admissions each; 1 adapter."),
-        (["a", "b"], {"los": 1234, "pmv": 1234}, [("x", "X: LoRA", 9.0, 8.0), ("x", "X: DoRA", 9.0, 7.0)],
-         "2 models on 2 tasks of 1,234 test admissions each; 2 adapters."),
-    ],
-)  # fmt: skip
-def test_the_first_sentence_counts_what_was_compared(models, test, adapters, expected):
-    assert short(made_up_aggregate(models), made_up_tables(test, adapters))[0] == expected
-
-
-def test_perplexities_are_ordered_by_base_and_corpus():
-    adapters = [
-        ("x", "X: A", 90.0, 20.0),
-        ("x", "X: B", 90.0, 70.0),
-        ("x", "X: C", 90.0, 30.0),
-        ("y", "Y: A", 8.0, 9.0),
-    ]
-    sentences = short(made_up_aggregate([]), made_up_tables({}, adapters))
-    assert sentences == [
-        "Perplexity of the clinical test notes, per token of base x: 90.0 without an adapter, 20.0 (X: A) to "
-        "70.0 (X: B) with one.",
-        "Perplexity of the clinical test notes, per token of base y: 8.0 without an adapter, 9.0 (Y: A) with one.",
-        "This study trains adapters only: no model was fine-tuned on a task.",
-    ]
-
-
-def test_adapters_of_one_corpus_share_a_sentence():
-    # Packed and padded batches of the same notes give perplexities that differ in the last digits.
-    adapters = [("x", "X: A", 525.634, 17.0), ("x", "X: B", 525.635, 401.2), ("x", "X: C", 525.634, 268.4)]
-    first, _ = short(made_up_aggregate([]), made_up_tables({}, adapters))
-    assert first == (
-        "Perplexity of the clinical test notes, per token of base x: 525.6 without an adapter, 17.0 (X: A) to "
-        "401.2 (X: B) with one."
+    assert question({}, adapters=1) == (
+        "How much better does a language model predict clinical notes after it is adapted to them?"
     )
+
+
+def test_a_perplexity_sentence_names_the_best_adapter_of_a_base():
+    found = results_of(
+        perplexity("tiny-lora", 90.0, 20.0),
+        perplexity("tiny-prefix", 90.0, 70.0),
+        perplexity("tiny-adalora", 8.0, 9.0, base="other"),
+    )
+    assert perplexity_sentences(found.adapters, found) == [
+        "Perplexity of held-out clinical notes, per token of tiny-llama: 90.0 before, 20.0 after adapting with LoRA.",
+        "Perplexity of held-out clinical notes, per token of other: 8.0 before, 9.0 after adapting with AdaLoRA.",
+    ]
 
 
 def test_perplexities_of_several_corpora_name_theirs():
-    adapters = [("x mimic-iv", "X: A, mimic-iv", 90.0, 20.0), ("x mimic-iii", "X: A, mimic-iii", 90.0, 30.0)]
-    sentences = short(made_up_aggregate([]), made_up_tables({}, adapters))
-    assert [sentence.partition(", per")[0] for sentence in sentences[:2]] == [
-        "Perplexity of the clinical test notes of mimic-iv",
-        "Perplexity of the clinical test notes of mimic-iii",
+    found = results_of(perplexity(corpus="mimic-iv"), perplexity("tiny-prefix", corpus="mimic-iii"))
+    sentences = perplexity_sentences(found.adapters, found)
+    assert [sentence.partition(", per")[0] for sentence in sentences] == [
+        "Perplexity of held-out notes of mimic-iv",
+        "Perplexity of held-out notes of mimic-iii",
     ]
 
 
-def test_models_trained_once_claim_nothing_over_seeds():
-    pair = {"group": "Main", "task": "los", "first": "a", "second": "b", "difference": 0.1, "significant": False}
-    pair |= {"interval": [0.0, 0.2], "interval_total": [-0.1, 0.3], "p_total": 0.4, "p_holm_table": 0.4}
-    for seeds, over in ((1, "patients alone"), (2, "patients and seeds")):
-        aggregate = made_up_aggregate(["a", "b"]) | {"differences": [pair]}
-        aggregate["summaries"] = [row | {"seeds": seeds} for row in aggregate["summaries"]]
-        _, compared, _ = short(aggregate, made_up_tables({"los": 30}, []))
-        assert f"differ beyond chance ({over}, Holm's" in compared
-        (group,) = compare_groups(StudyResults(comparison=aggregate))
-        said = " ".join((*group.sentences, group.pairs.caption, group.by_task.caption))
-        assert said.count(over) == 3 + (seeds > 1)
-        assert ("seeds" in said) == (seeds > 1)
+def test_three_caveats_name_source_forgetting_and_leakage():
+    general = {"perplexity": {"before": 92.0, "after": 641.0}}
+    found = texts(results_of(perplexity(general=general)))
+    assert [*found] == ["Synthetic data", "Forgetting", "Leakage"]
+    assert found["Forgetting"] == (
+        "The adapter LoRA lowers the perplexity of held-out clinical notes from 90 to 20, and raises that of general "
+        "text from 92 to 641."
+    )
+    assert found["Leakage"] == (
+        "No patient is in two splits. 187 patients are held out for validation and test. Adapters read notes "
+        "(mimic-iv) of 61 of them."
+    )
+
+
+def test_caveats_say_what_was_not_measured():
+    found = texts(results_of(perplexity()), study={"synthetic": False})
+    assert [*found] == ["One source", "Forgetting", "Leakage"]
+    assert "was not measured" in found["Forgetting"]
+    assert "No adapter was trained" in texts(results_of())["Forgetting"]
+    assert "predicts no outcome" in texts(results_of(), LEAKAGE | {"tasks": {}})["Leakage"]
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "said"),
+    [
+        (187, 4, "are of fewer than 10 of them, or of none"),
+        (187, 0, "are of fewer than 10 of them, or of none"),
+        (187, 180, "of nearly all of them"),
+        (187, 187, "of nearly all of them"),
+        (187, None, "held out for validation and test."),
+    ],
+)
+def test_a_small_number_of_patients_is_hidden(total, count, said):
+    leakage = LEAKAGE | {"held_out_patients": total, "corpora": {"mimic-iv": {"held_out_patients": count}}}
+    text = texts(results_of(), leakage)["Leakage"]
+    assert said in text
+    assert f"of {count} of them" not in text
+
+
+def test_patients_who_cross_splits_are_named_by_task():
+    text = texts(results_of(), LEAKAGE | {"crossing_allowed": ["pmv"], "corpora": {}})["Leakage"]
+    assert text.startswith("Patients of pmv cross splits.")

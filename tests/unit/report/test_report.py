@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from results_fixtures import EMPTY_COMPARISON, built_from, results_of
-from simulated_study import LABELS, VARIANTS, simulate_attrition, simulate_histories
+from simulated_study import LABELS, OF_PAPER, VARIANTS, simulate_attrition, simulate_histories
 
 from clinical_peft.errors import DataError
 from clinical_peft.figures.definitions import (
@@ -24,6 +24,7 @@ from clinical_peft.metrics.registry import COMPARED
 from clinical_peft.report.html_report import build_report
 from clinical_peft.tables.form import Table
 from clinical_peft.tables.registry import all_tables
+from clinical_peft.tables.render import to_csv
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tasks import TASKS as BUILT_IN
 
@@ -47,12 +48,15 @@ ADAPTER_FIGURES = {
     "perplexity_change": perplexity_change.perplexity_change,
     "perplexity_cost": perplexity_cost.perplexity_cost,
 }
-TABLES = [name for name, table in all_tables().items() if table.section in ("data", "tables") and name != "corpora"]
+SECTIONS = ("data", "result", "adaptation")
+TABLES = [name for name, table in all_tables().items() if table.section in SECTIONS and name != "corpora"]
 TASKS = ("mortality", "los", "procedures", "control")
 
 
-def draw_results(aggregate, labels, output):
-    downstream.downstream_results(aggregate, labels, output, tasks=BUILT_IN, metric=COMPARED)
+def draw_results(aggregate, labels, output, **more):
+    found = {(row["model"], row["task"]): row for row in aggregate["summaries"]}
+    shown = downstream.Results(found, labels, BUILT_IN, COMPARED, aggregate["level"], **more)
+    downstream.downstream_results(shown, output)
 
 
 def draw_epochs(histories, output, **more):
@@ -82,11 +86,12 @@ def drawn(simulated, tmp_path_factory):
 
 def tables_of(simulated, **changes):
     attrition = simulate_attrition(TASKS)
-    return built_from(results_of(simulated, protocol="corrected", attrition=attrition, **changes), *TABLES)
+    more = {"protocol": "corrected", "attrition": attrition, "labels": OF_PAPER, "has_paper_cohorts": True}
+    return built_from(results_of(simulated, **more | changes), *TABLES)
 
 
 def write_report(simulated, drawn, output, **changes):
-    found = {"labels": LABELS, "comparison": simulated["aggregate"], "metrics": simulated["metrics"]}
+    found = {"labels": OF_PAPER, "comparison": simulated["aggregate"], "metrics": simulated["metrics"]}
     found |= {"perplexities": simulated["perplexities"], "tasks": {task: BUILT_IN[task] for task in TASKS}}
     found |= {name: changes.pop(name) for name in [*changes] if name in found}
     tables = tables_of(simulated, labels=found["labels"])
@@ -168,10 +173,11 @@ def test_report_has_every_table_figure_and_script(page, drawn):
     elements = Elements(page).found
     ids = {attributes.get("id") for _, attributes in elements}
     tables = ("dataset_statistics", "domain_adaptation", "downstream_main", "downstream_lora_baselines", "runs")
-    for table in (*tables, "cohort_details", "text_lengths", "attrition"):
+    for table in (*tables, "cohort_details", "attrition", "matched_models"):
         assert f"table-{table}" in ids
+    assert "table-text_lengths" not in ids  # it has no row
     assert {f"figure-{name}" for name in drawn} <= ids
-    assert sum(tag == "svg" for tag, _ in elements) == len(drawn)
+    assert sum(tag == "svg" and "viewbox" in attributes for tag, attributes in elements) == len(drawn)
     assert sum(a.get("class") == "sortable" for tag, a in elements if tag == "table") == 10
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     assert "table.sortable thead th" in script
@@ -210,7 +216,7 @@ def test_report_and_figures_are_the_same_to_the_byte(simulated, drawn, page, tmp
 def test_mimic_iv_is_not_compared_with_published_numbers(simulated, drawn, page, tmp_path):
     text = write_report(simulated, drawn, tmp_path / "report.html", study={**STUDY, "cohorts": "mimic-iv"})
     assert "The cohorts are of MIMIC-IV" in text
-    assert "no comparison" not in page
+    assert "The cohorts are of" not in page
 
 
 def test_labels_are_escaped(simulated, drawn, tmp_path):
@@ -244,8 +250,9 @@ def test_a_study_of_adapters_alone_has_a_report(simulated, tmp_path):
         metrics=[],
         tables=adapters_alone(simulated),
     )
-    assert "This study trains adapters only" in text
-    assert "No model was fine-tuned." in text
+    assert "Perplexity of held-out clinical notes, per token of tiny-llama: 44.0 before, 7.8 after" in text
+    assert "No model was fine-tuned." not in text
+    assert 'id="result"' not in text
 
 
 def test_figures_draw_one_line_per_model_and_name_it(drawn):
@@ -278,7 +285,8 @@ def test_rows_of_models_and_runs_link_to_mlflow(page, simulated, drawn, tmp_path
 
 def test_further_sections_appear_with_their_tables(simulated, drawn, page, tmp_path):
     assert 'id="calibration"' not in page
-    table = Table("calibration", "Calibration of each model.", (), (), ("Model", "Slope"), (("a", "1.02"),))
+    rows = (("MOR", "a", "1.02"), ("LOS", "a", "0.9"))
+    table = Table("calibration", "Calibration of each model.", (), (), ("Task", "Model", "Slope"), rows, (), 2)
     figure = tmp_path / "reliability_mortality.svg"
     bins = reliability.Reliability(np.array([0.1, 0.6]), np.array([0.2, 0.5]))
     reliability.reliability_diagram(BUILT_IN["mortality"], {"as they are": {"llama": bins}}, LABELS, figure)
@@ -288,26 +296,42 @@ def test_further_sections_appear_with_their_tables(simulated, drawn, page, tmp_p
         tmp_path / "report.html",
         tables=tables_of(simulated) | {"calibration": table},
     )
-    assert '<section id="calibration">' in text
-    assert '<a href="#calibration">Calibration</a>' in text
-    assert 'id="table-calibration"' in text
-    assert 'id="figure-reliability_mortality"' in text
+    mortality = text[text.index('id="task-mortality"') : text.index('id="task-los"')]
+    assert 'id="table-calibration-mortality"' in mortality
+    assert 'id="figure-reliability_mortality"' in mortality
+    assert ">1.02<" in mortality
+    assert ">1.02<" not in text.replace(mortality, "")
+    assert '<section id="calibration"' not in text
     assert 'id="subgroups"' not in text
 
 
-def test_the_page_begins_with_what_a_reader_needs_first(page, simulated):
-    short = page[page.index('<div class="short">') : page.index("<nav")]
-    assert "8 models on 4 tasks of 400 test admissions each; " in short
-    assert "of 15 pairs of models differ beyond chance" in short
-    best = max(
-        (
-            row
-            for row in simulated["aggregate"]["summaries"]
-            if row["task"] == "macro_average" and row["model"] in VARIANTS
-        ),
-        key=lambda row: row["auroc"],
-    )
-    assert f"{LABELS[best['model']]['label']} {100 * best['auroc']:.1f}" in short
+def test_the_page_begins_with_question_answers_and_caveats(page):
+    opening = page[page.index('<section id="answer"') : page.index('<section id="result"')]
+    places = [
+        opening.index(part) for part in ("<h1>Does adapting", 'class="answers"', "figure-downstream", 'class="caveats"')
+    ]
+    assert places == sorted(places)
+    assert opening.count('class="headline"') == 3
+    assert opening.count("<strong>") == 3
+    assert page.count('id="figure-downstream_auroc"') == 1
+
+
+def test_published_values_stand_beside_paper_bases_alone(simulated, drawn, page, tmp_path):
+    assert "87.49<small>" in page
+    tables = tables_of(simulated, labels=LABELS, has_paper_cohorts=False)
+    text = write_report(simulated, drawn, tmp_path / "report.html", labels=LABELS, tables=tables)
+    assert "87.49<small>" not in text
+    assert "paper (difference)" not in text
+    assert "87.49" in to_csv(tables["downstream_main"])
+
+
+def test_nothing_empty_stands_in_the_page(simulated, drawn, tmp_path):
+    tables = adapters_alone(simulated)
+    assert any(not table.rows for table in tables.values())
+    text = write_report(simulated, drawn, tmp_path / "report.html", tables=tables)
+    assert "no such row" not in text
+    heads = re.findall(r"<thead>.*?</thead>\s*<tbody>(.*?)</tbody>", text, re.DOTALL)
+    assert all("<tr>" in body for body in heads)
 
 
 def test_a_study_of_adapters_alone_promises_no_cohorts(simulated, page, tmp_path):
@@ -316,5 +340,5 @@ def test_a_study_of_adapters_alone_promises_no_cohorts(simulated, page, tmp_path
     changes = {"comparison": EMPTY_COMPARISON, "metrics": [], "study": study, "tables": adapters_alone(simulated)}
     text = write_report(simulated, {}, tmp_path / "report.html", **changes)
     assert "<b>Hospital</b>none: notes from a file" in text
-    for absent in ("<b>Cohorts</b>", "<b>Predictions</b>", "Main result", "#result", "two adapters was added"):
+    for absent in ("<b>Cohorts</b>", "<b>Predictions</b>", 'href="#result"', "two adapters was added"):
         assert absent not in text
