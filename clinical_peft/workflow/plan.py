@@ -144,13 +144,17 @@ def _tokens(study: Study) -> tuple[int, int]:
 
 
 def _search(study: Study) -> tuple[int, int]:
-    """Every trial whole: what pruning saves is not known beforehand."""
+    return sum(search_tokens(study).values()), 0
+
+
+def search_tokens(study: Study) -> dict[str, int]:
+    """Estimate the tokens of every search, by its path; of whole trials, as what pruning saves is not known."""
     searches = experiments.searches_in_use(study)
-    tokens = 0
+    tokens = {}
     for adapter in experiments.adapters_in_use(study):
         if search := searches.get(f"adapters/{adapter}"):
             training, during, _ = _pretraining(study, adapter)
-            tokens += search.planned_trials * (training + round(FORWARD_SHARE * during))
+            tokens[f"adapters/{adapter}"] = search.planned_trials * (training + round(FORWARD_SHARE * during))
     for model, task in experiments.runs_in_use(study):
         search = searches.get(f"{model}/{task}")
         # Trials of a head alone read features that are pooled once.
@@ -159,8 +163,8 @@ def _search(study: Study) -> tuple[int, int]:
             train, rows = cohort_rows(study, task)
             # Half of the held-out rows are test rows, which a search does not read.
             seen = train + FORWARD_SHARE * (rows - train) / 2
-            tokens += round(search.planned_trials * recipe.context * recipe.epochs * seen)
-    return tokens, 0
+            tokens[f"{model}/{task}"] = round(search.planned_trials * recipe.context * recipe.epochs * seen)
+    return tokens
 
 
 def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
