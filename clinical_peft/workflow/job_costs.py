@@ -26,7 +26,7 @@ def device_seconds(files: StudyFiles) -> dict[str, float]:
         for worker in range(workers):
             tokens[f"{files.root}/search/{path}/worker{worker}.json"] = searched / workers
     for features in experiments.feature_sets_in_use(study):
-        tokens[f"{files.root}/features/{features}.json"] = plan.pooling_tokens(study, features)
+        tokens[f"{files.root}/features/{features}.json"] = plan.feature_tokens(study, features)
     for model, cohort in (*files.runs, *files.sized_runs, *extra.runs):
         tokens[f"{files.root}/recipes/{model}/{cohort}.json"] = plan.run_tokens(study, model, cohort)
     return {path: each / study.budget.tokens_per_second for path, each in tokens.items() if each}

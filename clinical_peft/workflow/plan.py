@@ -126,15 +126,15 @@ def _data(study: Study) -> tuple[int, int]:
 
 
 def _bases(study: Study) -> tuple[int, int]:
-    bases = experiments.bases_in_use(study)
-    disk = sum(BYTES_PER_PARAMETER * _parameters(study, name) for name in bases)
-    return sum(base_tokens(study, name) for name in bases), disk
+    names = experiments.bases_in_use(study)
+    disk = sum(BYTES_PER_PARAMETER * base_parameters(study, name) for name in names)
+    return sum(base_tokens(study, name) for name in names), disk
 
 
-def base_tokens(study: Study, name: str) -> int:
-    """Estimate the tokens of training a base, none for real weights."""
-    source = experiments.scratch_source(study, name)
-    return 0 if source is None else round(FULL_SHARE * (source.recipe.train_tokens or 0))
+def base_tokens(study: Study, base: str) -> int:
+    """Estimate the tokens of a base's training, counted as those of LoRA steps; none for real weights."""
+    source = experiments.scratch_source(study, base)
+    return round(FULL_SHARE * (source.recipe.train_tokens or 0)) if source is not None else 0
 
 
 def _tokens(study: Study) -> tuple[int, int]:
@@ -190,45 +190,54 @@ def _adapters(study: Study) -> tuple[int, int]:
     return tokens, sum(_adapter_bytes(study, name) for name in adapters)
 
 
-def adapter_tokens(study: Study, name: str) -> int:
-    """Estimate the tokens of training an adapter, with its evaluations."""
-    training, during, around = _pretraining(study, name)
+def adapter_tokens(study: Study, adapter: str) -> int:
+    """Estimate the tokens of an adapter's training and evaluations, counted as those of LoRA steps."""
+    training, during, around = _pretraining(study, adapter)
     return training + round(FORWARD_SHARE * (during + around))
 
 
 def _finetuning(study: Study) -> tuple[int, int]:
-    tokens = sum(pooling_tokens(study, name) for name in experiments.feature_sets_in_use(study))
+    tokens = sum(feature_tokens(study, name) for name in experiments.feature_sets_in_use(study))
     disk = 0
     for model, cohort in (*experiments.runs_in_use(study), *sized_runs(study), *ablation_inputs(study).runs):
         tokens += run_tokens(study, model, cohort)
         entry = study.models[plain(model)]
-        pooled = experiments.feature_set(study, model, cohort) is not None
-        if entry.base is not None and not pooled and find_kind(entry.kind).trains_every_weight:
-            disk += len(study.matrix.seeds) * BYTES_PER_PARAMETER * _parameters(study, entry.base)
+        pools = experiments.feature_set(study, model, cohort) is not None
+        if entry.base is not None and not pools and find_kind(entry.kind).trains_every_weight:
+            disk += len(study.matrix.seeds) * BYTES_PER_PARAMETER * base_parameters(study, entry.base)
     return tokens, disk
 
 
-def pooling_tokens(study: Study, name: str) -> int:
-    """Estimate the tokens of passing notes once through a network, for a set of pooled features."""
-    model, tasks = experiments.feature_sets(study)[name]
+def feature_tokens(study: Study, features: str) -> int:
+    """Estimate the tokens of pooling a set of features, counted as those of LoRA steps."""
+    model, tasks = experiments.feature_sets(study)[features]
     # The cohorts share most of their notes, which are read once.
     notes = max(cohort_rows(study, task)[1] for task in tasks)
     return round(FORWARD_SHARE * notes * experiments.finetune_job(study, model, tasks[0]).recipe.context)
 
 
 def run_tokens(study: Study, model: str, cohort: str) -> int:
-    """Estimate the tokens of fine-tuning a model on a cohort, all seeds; none where no network reads a note."""
-    task = plain(cohort)
+    """Estimate the tokens of a model's fine-tuning on a task, all seeds, counted as those of LoRA steps.
+
+    Args:
+        study: The study.
+        model: A model, which may carry a switch or a training size.
+        cohort: A task, which may carry a switch.
+
+    Returns:
+        Their number; none for a model without a network, or one that reads pooled features.
+    """
     if study.models[plain(model)].base is None or experiments.feature_set(study, model, cohort) is not None:
         return 0
-    recipe = experiments.finetune_job(study, model, task).recipe
-    train, rows = cohort_rows(study, task)
+    recipe = experiments.finetune_job(study, model, plain(cohort)).recipe
+    train, rows = cohort_rows(study, plain(cohort))
     held_out = FORWARD_SHARE * (rows - train)
     trained = min(size_of(model) or train, train)
     return round(len(study.matrix.seeds) * recipe.context * recipe.epochs * (trained + held_out))
 
 
-def _parameters(study: Study, base: str) -> int:
+def base_parameters(study: Study, base: str) -> int:
+    """Estimate the parameters of a base: by its shape where the study gives one."""
     source = study.bases[base].source
     shape = None
     if isinstance(source, HubSource):
@@ -244,7 +253,7 @@ def _parameters(study: Study, base: str) -> int:
 def _adapter_bytes(study: Study, name: str) -> int:
     entry = study.adapters[plain(name)]
     whole = study.method_of(plain(name)).settings.trains_every_weight
-    return BYTES_PER_PARAMETER * _parameters(study, entry.base) // (1 if whole else 500)
+    return BYTES_PER_PARAMETER * base_parameters(study, entry.base) // (1 if whole else 500)
 
 
 def render(study: Study, stages: Sequence[Stage]) -> str:
@@ -256,9 +265,8 @@ def render(study: Study, stages: Sequence[Stage]) -> str:
     )
     for stage in [*stages, total]:
         hours = stage.tokens / study.budget.tokens_per_second / 3600
-        lines.append(
-            f"{stage.name:<12} {stage.jobs:>6,} {stage.tokens:>16,} {hours:>14,.2f} {_size(stage.disk_bytes):>10}"
-        )
+        disk = size_in_words(stage.disk_bytes)
+        lines.append(f"{stage.name:<12} {stage.jobs:>6,} {stage.tokens:>16,} {hours:>14,.2f} {disk:>10}")
     lines += [
         "",
         f"Device: one {study.budget.device} at {study.budget.tokens_per_second:,.0f} tokens/s (config: budget).",
@@ -287,7 +295,8 @@ def _missing_files(study: Study) -> list[str]:
     ]
 
 
-def _size(count: int) -> str:
+def size_in_words(count: float) -> str:
+    """A number of bytes for readers."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:
