@@ -1,6 +1,7 @@
 """The split of a patient by hash: the same in every corpus and cohort of a study."""
 
 import hashlib
+from collections.abc import Iterable
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SPLITS = SPLITS[1:]
@@ -19,3 +20,13 @@ def hash_split(key: int | str, salt: str) -> str:
     if fraction < TRAIN_BELOW:
         return "train"
     return "validation" if fraction < VALIDATION_BELOW else "test"
+
+
+def empty_splits(ranks: Iterable[int]) -> str:
+    """Name the splits that no row is in, or return an empty text.
+
+    Args:
+        ranks: Split of each row as a position in `SPLITS`.
+    """
+    found = set(ranks)
+    return ", ".join(split for rank, split in enumerate(SPLITS) if rank not in found)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from clinical_peft.data.hash_split import SPLITS
+from clinical_peft.data.hash_split import SPLITS, empty_splits
 from clinical_peft.data.label_columns import LabelCollector, LabelColumn
 from clinical_peft.data.label_values import Label
 from clinical_peft.data.subgroups import OTHER
@@ -133,10 +133,9 @@ def ordered_classes(task: OwnTask, names: Sequence[str]) -> list[str]:
 
 
 def _check_splits(task: OwnTask, ranks: np.ndarray) -> None:
-    counts = np.bincount(ranks, minlength=len(SPLITS))
-    if empty := [split for split, count in zip(SPLITS, counts, strict=True) if not count]:
+    if empty := empty_splits(ranks.tolist()):
         raise DataError(
-            f"cohort {task.name}: expected rows with a label in every split, found none in {', '.join(empty)}; give "
+            f"cohort {task.name}: expected rows with a label in every split, found none in {empty}; give "
             "more labels or patients, or another split"
         )
 

@@ -3,10 +3,11 @@
 In both files a mean stands under the name of the compared metric; in the records it is `value`. Fractions, not percent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from clinical_peft.disclosure.counts import COARSE_DIGITS, DIGITS, coarse, has_hidden
 from clinical_peft.metrics.delong import DelongTest
@@ -140,8 +141,49 @@ class Summary(Record):
     positives: Positives = None
 
 
+Rename = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Comparisons(Record):
+class ComparedRecord(Record):
+    """A record in whose file values stand under the name of the compared metric.
+
+    Attributes:
+        metric: Name of the compared metric.
+    """
+
+    PLACE: ClassVar[str]
+    metric: str = COMPARED.name
+
+    @classmethod
+    def of(cls, content: Any, place: str | Path | None = None, metric: str = COMPARED.name) -> Self:
+        """Take the record from the content of the file; see `Record.of`.
+
+        Args:
+            content: What the file holds.
+            place: The file, for the message of an error.
+            metric: Name of the compared metric.
+
+        Raises:
+            DataError: A value is missing, or has another type.
+        """
+        renamed = cls._renamed(content, partial(with_value, metric=metric))
+        return super().of({**content, **renamed, "metric": metric}, place or cls.PLACE)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        content = super().to_json()
+        metric = content.pop("metric")
+        return content | self._renamed(content, partial(with_metric, metric=metric))
+
+    @staticmethod
+    def _renamed(content: Mapping[str, Any], rename: Rename) -> dict[str, Any]:
+        """The lists of the file that hold such values, renamed."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparisons(ComparedRecord):
     """aggregate.json: a study's runs averaged over seeds and compared.
 
     Attributes:
@@ -155,6 +197,7 @@ class Comparisons(Record):
         metric: Name of the compared metric.
     """
 
+    PLACE: ClassVar[str] = "aggregate"
     level: float
     resamples: int = 0
     macro_tasks: list[str] = field(default_factory=list)
@@ -162,28 +205,10 @@ class Comparisons(Record):
     differences: list[ModelDifference] = field(default_factory=list)
     protocol: str | None = None
     cohorts: dict[str, str] = field(default_factory=dict)
-    metric: str = COMPARED.name
 
-    @classmethod
-    def of(cls, content: Any, place: str | Path = "aggregate", metric: str = COMPARED.name) -> Self:
-        """Take the record from the content of the file; see `Record.of`.
-
-        Args:
-            content: What the file holds.
-            place: The file, for the message of an error.
-            metric: Name of the compared metric.
-
-        Raises:
-            DataError: A value is missing, or has another type.
-        """
-        summaries = [with_value(row, metric) for row in content.get("summaries", ())]
-        return super().of({**content, "summaries": summaries, "metric": metric}, place)
-
-    def to_json(self) -> dict[str, Any]:
-        """What the file holds."""
-        content = super().to_json()
-        metric = content.pop("metric")
-        return content | {"summaries": [with_metric(row, metric) for row in content["summaries"]]}
+    @staticmethod
+    def _renamed(content: Mapping[str, Any], rename: Rename) -> dict[str, Any]:
+        return {"summaries": [rename(row) for row in content.get("summaries", ())]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +278,7 @@ SIDES = ("corrected", "ablation")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtocolGaps(Record):
+class ProtocolGaps(ComparedRecord):
     """protocol_gaps.json: what each of the original's choices is worth.
 
     Attributes:
@@ -265,28 +290,17 @@ class ProtocolGaps(Record):
         metric: Name of the compared metric.
     """
 
+    PLACE: ClassVar[str] = "protocol gaps"
     level: float
     resamples: int
     model: str
     untouched: dict[str, list[str]]
     rows: list[ProtocolGap]
-    metric: str = COMPARED.name
 
-    @classmethod
-    def of(cls, content: Any, place: str | Path = "protocol gaps", metric: str = COMPARED.name) -> Self:
-        """Take the record from the content of the file; arguments and errors as for `Comparisons.of`."""
-        rows = [
-            row | {side: with_value(row[side], metric) for side in SIDES}
-            for row in map(_by_present_names, content.get("rows", ()))
-        ]
-        return super().of({**content, "rows": rows, "metric": metric}, place)
-
-    def to_json(self) -> dict[str, Any]:
-        """What the file holds."""
-        content = super().to_json()
-        metric = content.pop("metric")
-        rows = [row | {side: with_metric(row[side], metric) for side in SIDES} for row in content["rows"]]
-        return content | {"rows": rows}
+    @staticmethod
+    def _renamed(content: Mapping[str, Any], rename: Rename) -> dict[str, Any]:
+        rows = map(_by_present_names, content.get("rows", ()))
+        return {"rows": [row | {side: rename(row[side]) for side in SIDES} for row in rows]}
 
 
 def _by_present_names(row: Mapping[str, Any]) -> dict[str, Any]:

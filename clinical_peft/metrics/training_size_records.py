@@ -4,13 +4,12 @@ As in `clinical_peft.metrics.comparison_records`, a mean stands under the name o
 `value` in the records.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
-from clinical_peft.metrics.comparison_records import Difference, Summary, with_metric, with_value
+from clinical_peft.metrics.comparison_records import ComparedRecord, Difference, Rename, Summary
 from clinical_peft.metrics.records import Record
-from clinical_peft.metrics.registry import COMPARED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ class WholeSize(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSizes(Record):
+class TrainingSizes(ComparedRecord):
     """training_size.json: what more training rows are worth.
 
     Attributes:
@@ -67,30 +66,12 @@ class TrainingSizes(Record):
         metric: Name of the compared metric.
     """
 
+    PLACE: ClassVar[str] = "training sizes"
     level: float
     resamples: int
     rows: list[TrainingPart]
     whole: list[WholeSize]
-    metric: str = COMPARED.name
 
-    @classmethod
-    def of(cls, content: Any, place: str | Path = "training sizes", metric: str = COMPARED.name) -> Self:
-        """Take the record from the content of the file.
-
-        Args:
-            content: What the file holds.
-            place: The file, for the message of an error.
-            metric: Name of the compared metric.
-
-        Raises:
-            DataError: A value is missing, or has another type.
-        """
-        rows = [row | {"mean": with_value(row["mean"], metric)} for row in content.get("rows", ())]
-        return super().of({**content, "rows": rows, "metric": metric}, place)
-
-    def to_json(self) -> dict[str, Any]:
-        """What the file holds."""
-        content = super().to_json()
-        metric = content.pop("metric")
-        rows = [row | {"mean": with_metric(row["mean"], metric)} for row in content["rows"]]
-        return content | {"rows": rows}
+    @staticmethod
+    def _renamed(content: Mapping[str, Any], rename: Rename) -> dict[str, Any]:
+        return {"rows": [row | {"mean": rename(row["mean"])} for row in content.get("rows", ())]}

@@ -1,12 +1,7 @@
 """Groups of the diagnosis codes of an admission."""
 
-from typing import TYPE_CHECKING
-
+from clinical_peft.tasks.code_groups import code_groups
 from clinical_peft.tasks.task import ICD9, ICD9_OR_10, CodeTable, Statement, Task
-
-if TYPE_CHECKING:
-    from clinical_peft.data.labelling import LabelRequest, Labels
-
 
 DIAGNOSIS_CODES = CodeTable(
     name="DIAGNOSES_ICD",
@@ -20,17 +15,6 @@ DIAGNOSIS_CODES = CodeTable(
     enough_for_zeros=200,
 )
 
-
-def diagnosis_codes(request: "LabelRequest") -> "Labels":
-    """Label admissions with the groups of their diagnosis codes."""
-    from clinical_peft.data.attrition import Attrition
-    from clinical_peft.data.labelling import Labels
-    from clinical_peft.data.labels import code_labels
-
-    steps = Attrition()
-    return Labels(frame=code_labels(request.outcomes.codes("diagnoses", request.switches, steps)), steps=steps)
-
-
 TASK = Task(
     name="diagnoses",
     title="Diagnoses",
@@ -38,7 +22,7 @@ TASK = Task(
     place=4,
     type="multilabel",
     codes=DIAGNOSIS_CODES,
-    label=diagnosis_codes,
+    label=code_groups("diagnoses"),
     tables={"mimic-iii": {"DIAGNOSES_ICD": ICD9}, "mimic-iv": {"diagnoses_icd": ICD9_OR_10}},
     labelled_step="with a diagnosis code",
     stated_outcomes={

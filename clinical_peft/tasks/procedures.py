@@ -1,22 +1,7 @@
 """Groups of the procedure codes of an admission."""
 
-from typing import TYPE_CHECKING
-
+from clinical_peft.tasks.code_groups import code_groups
 from clinical_peft.tasks.task import ICD9, ICD9_OR_10, POSTOPERATIVE_DAY, CodeTable, Statement, Task
-
-if TYPE_CHECKING:
-    from clinical_peft.data.labelling import LabelRequest, Labels
-
-
-def procedure_codes(request: "LabelRequest") -> "Labels":
-    """Label admissions with the groups of their procedure codes."""
-    from clinical_peft.data.attrition import Attrition
-    from clinical_peft.data.labelling import Labels
-    from clinical_peft.data.labels import code_labels
-
-    steps = Attrition()
-    return Labels(frame=code_labels(request.outcomes.codes("procedures", request.switches, steps)), steps=steps)
-
 
 TASK = Task(
     name="procedures",
@@ -33,7 +18,7 @@ TASK = Task(
         icd10_may_begin_with_0=True,
         enough_for_zeros=100,
     ),
-    label=procedure_codes,
+    label=code_groups("procedures"),
     tables={"mimic-iii": {"PROCEDURES_ICD": ICD9}, "mimic-iv": {"procedures_icd": ICD9_OR_10}},
     labelled_step="with a procedure code",
     stated_outcomes={

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from clinical_peft.data.attrition import NOTES, Attrition
-from clinical_peft.data.hash_split import SPLITS
+from clinical_peft.data.hash_split import SPLITS, empty_splits
 from clinical_peft.data.near_duplicates import SHINGLE_WORDS, THRESHOLD, near_duplicate_groups
 from clinical_peft.data.note_table import parquet_writer
 from clinical_peft.data.patients import with_source
@@ -204,10 +204,9 @@ def _check_given(spec: TableSpec, staged: StagedRows, patients: Patients) -> Non
 
 
 def _check_splits(spec: TableSpec, ranks: np.ndarray) -> None:
-    counts = np.bincount(ranks, minlength=len(SPLITS))
-    if empty := [split for split, count in zip(SPLITS, counts, strict=True) if not count]:
+    if empty := empty_splits(ranks.tolist()):
         raise DataError(
-            f"table {spec.name}: expected rows in every split, found none in {', '.join(empty)}; give more patients or "
+            f"table {spec.name}: expected rows in every split, found none in {empty}; give more patients or "
             "another data.tables split"
         )
 
