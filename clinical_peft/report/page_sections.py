@@ -43,6 +43,12 @@ class PageSection:
     tables: Sequence[FoldedTable] = field(default=())
 
     @property
+    def is_all_folded(self) -> bool:
+        """Whether readers see nothing of it before they unfold something."""
+        drawings = [one for group in self.groups for one in group.drawings]
+        return self.section.is_folded or all(one.folded for one in [*drawings, *self.tables])
+
+    @property
     def summary(self) -> str:
         """The line that unfolds it."""
         counts = [
