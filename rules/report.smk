@@ -125,7 +125,9 @@ rule write_report:
         run_logs=files.run_logs,
         template=f"{workflow.basedir}/report/report.html.j2",
     output:
-        report("<study>/report.html", caption="../report/report.rst", category="1. Report", labels={"page": "report.html"}),
+        report(
+            "<study>/report.html", caption="../report/report.rst", category="1. Report", labels={"page": "report.html"}
+        ),
         checklist="<study>/tripod_ai.md",
         settings="<study>/settings.json",
     log:

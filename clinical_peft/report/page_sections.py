@@ -43,6 +43,12 @@ class PageSection:
     tables: Sequence[FoldedTable] = field(default=())
 
     @property
+    def is_all_folded(self) -> bool:
+        """Whether readers see nothing of it before they unfold something."""
+        lines = [one.folded for group in self.groups for one in group.drawings]
+        return self.section.is_folded or all([*lines, *(one.folded for one in self.tables)])
+
+    @property
     def summary(self) -> str:
         """The line that unfolds it."""
         counts = [

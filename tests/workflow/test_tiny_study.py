@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import stat
 import zipfile
@@ -188,8 +189,15 @@ def test_snakemakes_own_report_holds_tables_and_report(tiny_run, tmp_path):
     assert run.returncode == 0, run.output[-2000:]
     with zipfile.ZipFile(tmp_path / "report.zip") as archive:
         names = [Path(name).name for name in archive.namelist()]
+        page = archive.read(
+            next(name for name in archive.namelist() if name.count("/") == 1 and name.endswith("report.html"))
+        ).decode()
     assert "report.html" in names
     assert "downstream_main.csv" in names
+    assert "downstream_auroc.svg" in names
+    # It opens on the description of the results, not on the graph of rules.
+    assert "Results of the study <em>tiny</em>" in page
+    assert re.search(r"var metadata = \{.+\}", page)
 
 
 def test_a_second_run_does_nothing(tiny_run):

@@ -166,10 +166,10 @@ def _name_axis(figure: "Figure", results: Results) -> None:
 
 def _caption(results: StudyResults) -> str:
     chance = "" if results.metric.chance is None else " Dashed: chance."
-    coloured = " In colour: the models of the answers." if compared_models(results) else ""
+    is_coloured = bool(results.comparison) and bool(compared_models(results))
     return (
-        f"Test {results.metric.title} of every model: means over seeds with {results.comparison['level']:.0%} "
-        f"bootstrap intervals over patients; seed variation is not included.{coloured}{chance}"
+        f"Test {results.metric.title} of every model: means over seeds with bootstrap intervals over patients; seed "
+        f"variation is not included.{' In colour: the models of the answers.' if is_coloured else ''}{chance}"
     )
 
 

@@ -56,7 +56,7 @@ ATTRITION = {
 
 @pytest.fixture(scope="module")
 def tables():
-    results = StudyResults(protocol="paper", statistics=STATISTICS, attrition=ATTRITION)
+    results = StudyResults(protocol="paper", has_paper_cohorts=True, statistics=STATISTICS, attrition=ATTRITION)
     return built_from(results, "cohort_details", "text_lengths", "attrition")
 
 

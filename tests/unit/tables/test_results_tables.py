@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 from results_fixtures import EMPTY_COMPARISON, built, built_from, records
-from simulated_study import LABELS, VARIANTS, simulate_perplexity
+from simulated_study import OF_PAPER, VARIANTS, simulate_perplexity
 
 from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.tables.form import p_text, with_interval
@@ -50,7 +50,13 @@ def study_tables(models=("llama", "tfidf", "bluebert+lora"), seconds=100.0, **ch
         "general": {"corpus": "general", "perplexity": {"before": 31.25, "after": 40.5}},
     }
     other = simulate_perplexity("tiny-adalora", "adalora", 8.0) | {"method": {"type": "adalora", "init_r": 12}}
-    results = StudyResults(statistics=STATISTICS, perplexities=[other, perplexity], comparison=aggregate, labels=LABELS)
+    results = StudyResults(
+        statistics=STATISTICS,
+        perplexities=[other, perplexity],
+        comparison=aggregate,
+        labels=OF_PAPER,
+        has_paper_cohorts=True,
+    )
     return built_from(results, *PAPER_TABLES)
 
 

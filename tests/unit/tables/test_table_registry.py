@@ -102,7 +102,10 @@ def test_a_table_is_one_module(tmp_path, monkeypatch):
     ("text", "message"),
     [
         ("", "made_up_tables/one.py: expected TABLE, found none"),
-        (TABLE.format(section="dta", needs="statistics"), "section of table patients: expected one of data, .* found"),
+        (
+            TABLE.format(section="dta", needs="statistics"),
+            "section of table patients: expected one of .*, data, .* found",
+        ),
         (TABLE.format(section="data", needs="statistic"), "result of table patients: expected one of .*, found"),
         (TABLE.replace('    shown=("task", "n"),\n', "").format(section="data", needs="metrics"), "says neither which"),
         (

@@ -38,6 +38,30 @@ def test_a_study_of_a_file_of_notes_has_nothing_of_the_paper(tiny):
     assert "switches" not in files.printed_config(wildcards())
 
 
+def test_labels_say_how_models_are_built(tiny):
+    labels = tiny.labels(wildcards())
+    assert labels["llama+clinical-trainable+downstream"]["design"] == {
+        "kind": "adapted",
+        "base": "tiny-llama",
+        "clinical": "tiny-llama-lora",
+        "clinical_mode": "trainable",
+        "task_method": "task-lora",
+    }
+    assert labels["tfidf"]["design"]["base"] is None
+
+
+def test_a_row_is_the_papers_with_its_base_and_its_hospital(tiny):
+    assert not any(label["of_paper"] for label in tiny.labels(wildcards()).values())
+    folders = {"mimic_iii": "/data/iii", "mimic_iv_note": "/data/iv"}
+    real = study_files("paper.yaml", data=folders)
+    labels = real.labels(wildcards())
+    assert {"bluebert", "llama-7b+lora", "llama-7b-lora"} <= {*labels}
+    assert all(label["of_paper"] for label in labels.values())
+    assert real.has_paper_cohorts
+    assert not study_files(data=folders).labels(wildcards())["llama"]["of_paper"]
+    assert not any(label["of_paper"] for label in study_files("paper.yaml").labels(wildcards()).values())
+
+
 def test_effects_are_measured_where_a_study_asks(tiny):
     assert (tiny.protocol_gaps(), tiny.contamination(), tiny.ablation_runs()) == ([], [], [])
     assert "protocol_gaps" not in tiny.table_names
