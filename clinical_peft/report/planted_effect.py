@@ -89,13 +89,15 @@ def opening(summary: Mapping[str, Any]) -> str:
     gain, _, placebo, _ = summary["planted"]["gains"]
     values = {model["model"]: model[METRIC] for model in summary["models"]}
     before, after = (values[gain[key]][DESTINATION][0] for key in ("unadapted", "adapted"))
-    return (
-        f"{BEGIN}\n"
-        f"In the demo, adapting a language model to the notes of other patients lifts its {COMPARED.title} for the discharge\n"
-        f"destination from {before:.1f} to {after:.1f}: a gain of {_interval(gain['gain'])}. The effect is planted in a\n"
-        f"synthetic hospital. A placebo adapter, trained on the same notes without the effect, gains "
-        f"{_interval(placebo['gain'])}.\n"
-        f"{END}"
+    return "\n".join(
+        (
+            BEGIN,
+            f"In the demo, adapting a language model to the notes of other patients lifts its {COMPARED.title} for the",
+            f"discharge destination from {before:.1f} to {after:.1f}: a gain of {_interval(gain['gain'])}.",
+            "The effect is planted in a synthetic hospital. A placebo adapter, trained on the same notes without the",
+            f"effect, gains {_interval(placebo['gain'])}.",
+            END,
+        )
     )
 
 

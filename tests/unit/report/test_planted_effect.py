@@ -59,7 +59,5 @@ def test_the_lines_give_both_models_and_the_gain(study):
     assert "| LLAMA+CLINICAL-FROZEN | discharge destination | 80.0 | 80.0 | +12.3 (-3.0 to +19.0) |" in text
     assert "coin (control) | 50.0 | 50.0 |" in text
     assert "expected to reach 89.9" in text
-    first = opening(summary)
-    assert "from 80.0 to 80.0: a gain of +12.3 (95% interval -3.0 to +19.0). The effect is planted" in first.replace(
-        "\n", " "
-    )
+    first = opening(summary).replace("\n", " ")
+    assert "from 80.0 to 80.0: a gain of +12.3 (95% interval -3.0 to +19.0). The effect is planted" in first
