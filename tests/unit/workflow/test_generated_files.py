@@ -11,6 +11,8 @@ from clinical_peft.config.layers import deep_merge
 from clinical_peft.errors import ConfigError
 from clinical_peft.workflow.generated_files import check_generated_files
 from clinical_peft.workflow.plan import corpus_tokens
+from clinical_peft.workflow.study_file import load_study as load_users_study
+from clinical_peft.workflow.study_file import notices
 from clinical_peft.workflow.study_files import StudyFiles
 from clinical_peft.workflow.study_folder import WildcardValues
 from clinical_peft.workflow.study_inputs import check_inputs
@@ -72,6 +74,31 @@ def test_a_hospital_that_writes_them_is_taken():
 def test_another_hospital_is_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         check_generated_files(study(**changes))
+
+
+def test_what_is_inherited_without_its_hospital_is_not_run():
+    given = {"study": "mine", "synthetic": {"size": "tiny"}}
+    mine = load_users_study(deep_merge(CONFIG, given), [], given)
+    assert "destination" not in mine.matrix.tasks
+    assert "llama+placebo-frozen" not in mine.matrix.models
+    assert len(mine.matrix.models) == len(CONFIG["matrix"]["models"]) - 1
+    check_generated_files(mine)
+    (line,) = notices(mine, [], given)
+    assert line.endswith("tasks destination; adapters tiny-llama-placebo; models llama+placebo-frozen")
+
+
+def test_what_is_listed_without_its_hospital_is_refused():
+    given = {"study": "mine", "cohorts": {"source": "mimic-iv"}, "matrix": {"tasks": ["destination"]}}
+    mine = load_users_study(deep_merge(CONFIG, given), [], given)
+    assert mine.matrix.tasks == ["destination"]
+    with pytest.raises(ConfigError, match=r"tasks\.destination\.labels: .*drop destination from matrix\.tasks"):
+        check_generated_files(mine)
+
+
+def test_the_demo_runs_whole():
+    demo = load_users_study(CONFIG, [], {})
+    assert demo.matrix == study().matrix
+    assert notices(demo, [], {}) == []
 
 
 def test_what_the_matrix_leaves_out_needs_no_such_hospital():
