@@ -35,7 +35,7 @@ def check_generated_files(study: Study) -> None:
             )
         if section == "tasks" and study.own_tasks[name].on != study.cohorts.source:
             raise ConfigError(
-                f"config: tasks.{name}.on: expected cohorts.source, {study.cohorts.source}, whose notes the study reads, "
+                f"config: tasks.{name}.on: expected cohorts.source, {study.cohorts.source}, whose notes are read, "
                 f"found {study.own_tasks[name].on}; set one to the other, or {remedy}"
             )
         written = SIZES[study.synthetic.size].files

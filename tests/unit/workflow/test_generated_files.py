@@ -91,7 +91,7 @@ def test_what_is_listed_without_its_hospital_is_refused():
     given = {"study": "mine", "cohorts": {"source": "mimic-iv"}, "matrix": {"tasks": ["destination"]}}
     mine = load_users_study(deep_merge(CONFIG, given), [], given)
     assert mine.matrix.tasks == ["destination"]
-    with pytest.raises(ConfigError, match=r"tasks\.destination\.labels: .*drop destination from matrix\.tasks"):
+    with pytest.raises(ConfigError, match=r"tasks\.destination\.on: .*mimic-iv.*, or drop destination from"):
         check_generated_files(mine)
 
 
