@@ -65,15 +65,18 @@ def summarise_planted(study: Path, uncertainty: Sequence[Mapping[str, str]]) -> 
 
 
 def _gain(gain: Gain, uncertainty: Sequence[Mapping[str, str]]) -> list[float]:
-    """Difference of the compared metric in percentage points, and the ends of its interval over patients and seeds."""
+    """Difference of the compared metric in percentage points, and the ends of its interval over patients and seeds.
+
+    A row's difference is the second model's value less that of the first.
+    """
     columns = ("difference_percent", "total_low_percent", "total_high_percent")
     for row in uncertainty:
         if row["kind"] != "difference" or row["task"] != gain.task:
             continue
         difference, low, high = (float(row[column]) if row[column] else float("nan") for column in columns)
-        if (row["first"], row["second"]) == (gain.adapted, gain.unadapted):
+        if (row["first"], row["second"]) == (gain.unadapted, gain.adapted):
             return [round(difference, 1), round(low, 1), round(high, 1)]
-        if (row["second"], row["first"]) == (gain.adapted, gain.unadapted):
+        if (row["first"], row["second"]) == (gain.adapted, gain.unadapted):
             return [round(-difference, 1), round(-high, 1), round(-low, 1)]
     raise DataError(f"uncertainty.csv: expected {gain.adapted} against {gain.unadapted} on {gain.task}, found neither")
 

@@ -15,8 +15,8 @@ def difference(first, second, task, points=10.0, low=4.0, high=17.0):
 
 
 def rows_of_all_gains():
-    # A table names the pair in the order of the study's matrix, in which the model without an adapter comes first.
-    return [difference(gain.unadapted, gain.adapted, gain.task, -12.34, -19.0, 3.0) for gain in GAINS]
+    # A row's difference is the second model's value less that of the first.
+    return [difference(gain.unadapted, gain.adapted, gain.task, 12.34, -3.0, 19.0) for gain in GAINS]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_gain_is_that_of_the_adapted_model(study):
 
 
 def test_the_order_of_a_pair_does_not_matter(study):
-    turned = [difference(gain.adapted, gain.unadapted, gain.task, 12.34, -3.0, 19.0) for gain in GAINS]
+    turned = [difference(gain.adapted, gain.unadapted, gain.task, -12.34, -19.0, 3.0) for gain in GAINS]
     assert summarise_planted(study, turned) == summarise_planted(study, rows_of_all_gains())
 
 

@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from clinical_peft.config.hospital import Data
 from clinical_peft.data.general_text import collect_general_text
+from clinical_peft.data.hash_split import hash_split
 from clinical_peft.data.note_extraction import extract_notes
 from clinical_peft.data.note_files import import_notes
 from clinical_peft.files import sha256_file
@@ -192,11 +194,16 @@ def test_places_are_words_and_there_are_enough() -> None:
     assert all(re.fullmatch("[a-z]{3,}", place) for place in PLACES)
 
 
+@pytest.mark.slow
 def test_the_demo_tokenizer_makes_one_token_of_each_place(tmp_path: Path) -> None:
     collect_general_text(tmp_path / "general.parquet", max_characters=8_000_000)
-    texts = pq.read_table(tmp_path / "general.parquet", columns=["text"]).column("text").to_pylist()
+    general = pq.read_table(tmp_path / "general.parquet").to_pylist()
+    keys = [row["note_id"] if row["subject_id"] is None else row["subject_id"] for row in general]
+    salt = Data().split_salt
+    texts = [row["text"] for row, key in zip(general, keys, strict=True) if hash_split(key, salt) == "train"]
     tokenizer = train_tokenizer(texts, vocabulary=4096, family="causal")
     tokens = tokenizer(" " + " ".join(PLACES), add_special_tokens=False).tokens()
+    starts = [token.startswith("Ġ") for token in tokens]
+    whole = sum(start and following for start, following in pairwise([*starts, True]))
     # Another version of Python documents itself in other words, and a few places fall apart.
-    whole = [left for left, right in pairwise([*tokens, "Ġ"]) if left.startswith("Ġ") and right.startswith("Ġ")]
-    assert len(whole) > 0.95 * len(PLACES)
+    assert whole > 0.9 * len(PLACES)
