@@ -30,6 +30,8 @@ from clinical_peft.training.selection import selection_value
 from clinical_peft.training.task_data import TaskData, TaskInputs, read_task
 
 PENALTIES = (0.1, 1.0, 10.0)
+# A grid whose end is the best goes on by factors of ten, so that no edge decides how strong the baseline is.
+LARGEST_PENALTY = 1000.0
 MOST_FEATURES = 100_000
 MOST_ITERATIONS = 300
 
@@ -55,7 +57,8 @@ class TfidfTask(PreparedTask):
 
     Attributes:
         cohort: Cohort file, for messages.
-        penalties: Inverse penalties C to choose from by the validation metric, the smallest first.
+        penalties: Inverse penalties C to choose from by the validation metric, the smallest first. While the last is
+            the best, the next is ten times as large, up to `LARGEST_PENALTY`.
     """
 
     cohort: Path
@@ -92,13 +95,16 @@ class TfidfTask(PreparedTask):
         inside = np.isin(predicted, validation)
         curve: list[dict[str, float | None]] = []
         best: tuple[float, float, np.ndarray] | None = None
-        for penalty in self.penalties:
+        penalties = list(self.penalties)
+        for penalty in penalties:
             logits = _logits(known, unseen, data, train, penalty, balanced=job.recipe.class_weights, seed=seed)
             odds = log_odds(logits[inside], link_of(data.type, job.switches))
             value = selection_value(job.recipe.compared, odds, data.targets[validation], data.type)
             curve.append({"penalty": penalty, f"validation_{job.recipe.compared}": None if np.isnan(value) else value})
             if best is None or value > best[0]:
                 best = (value, penalty, logits)
+                if penalty == penalties[-1] < LARGEST_PENALTY and len(penalties) > 1:
+                    penalties.append(10 * penalty)
         assert best is not None
         _, chosen, logits = best
         return TrainedTfidf(data, predicted, logits, chosen, curve, features=known.shape[1], started=started)

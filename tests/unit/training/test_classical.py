@@ -63,6 +63,16 @@ def test_it_learns_and_reports_the_validation_figure_that_chose(tmp_path):
     assert chosen[summary["penalty"]] == pytest.approx(area) == pytest.approx(max(chosen.values()))
 
 
+def test_grid_of_penalties_goes_on_while_its_end_is_best(tmp_path):
+    tried = [point["penalty"] for point in fit("los", tmp_path, penalties=(0.1, 1.0))["curve"]]
+    assert tried == [0.1, 1.0, 10.0, 100.0]
+
+
+def test_grid_ends_where_its_end_is_not_the_best(tmp_path):
+    summary = fit("mortality", tmp_path, penalties=(10.0, 1e-6))
+    assert [point["penalty"] for point in summary["curve"]] == [10.0, 1e-6]
+
+
 def test_labels_without_training_rows_score_lowest(tmp_path):
     summary = fit("diagnoses", tmp_path)
     assert summary["classes_without_training_rows"] == 1
