@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from clinical_peft.config import search_plans as plans
@@ -19,7 +19,7 @@ from clinical_peft.methods import Method
 from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
 from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
-from clinical_peft.recipes.switches import TRAINING_SWITCHES
+from clinical_peft.recipes.switches import TRAINING_SWITCHES, switch_on
 from clinical_peft.sources import find_source
 
 
@@ -81,16 +81,20 @@ def finetune_job(study: Study, model: str, task: str) -> FinetuneJob:
     entry = study.models[plain(model)]
     place = f"models.{plain(model)}.recipe (task {task})"
     recipe = resolve(FinetuneRecipe, place, finetune_layers(study, model, task))
+    switches = _training_switches(study, model)
+    family = study.bases[entry.base].family if entry.base else None
+    if family is None or not find_family(family).is_decoder or switch_on(switches, "pool_last_position"):
+        recipe = replace(recipe, pooling=FinetuneRecipe.pooling)  # these pool in a way of their own
     return FinetuneJob(
         model=model,
         task=task,
         kind=entry.kind,
-        family=study.bases[entry.base].family if entry.base else None,
+        family=family,
         clinical=adapter_of_model(study, model),
         clinical_mode=entry.clinical_mode,
         task_method=_task_method(study, entry.task_method, task),
         recipe=recipe,
-        switches=_training_switches(study, model),
+        switches=switches,
         task_type=study.own_tasks[task].type if task in study.own_tasks else None,
         train_size=size_of(model),
         clinical_method=_method_trained_further(study, entry),
@@ -132,21 +136,23 @@ def pool_job(study: Study, model: str, task: str) -> PoolJob | None:
         precision=job.recipe.precision,
         threads=shared.threads,
         switches=job.switches,
+        pooling=job.recipe.pooling,
     )
 
 
 def feature_set(study: Study, model: str, task: str) -> str | None:
     """Name of the pooled features that a run reads, or None where it computes its own.
 
-    Runs that read the same features name the same set: base, clinical adapter, context and precision. Training sizes
-    share one. The notes of tasks that the matrix does not select are not pooled, nor is anything under a switch.
+    Runs that read the same features name the same set: base, clinical adapter, context, precision and pooling. Training
+    sizes share one. The notes of tasks that the matrix does not select are not pooled, nor is anything under a switch.
     """
     selected = not (switch_of(model) or switch_of(task)) and task in _tasks_of(study, plain(model))
     job = pool_job(study, plain(model), task) if selected else None
     if job is None:
         return None
     adapter = f"+{job.clinical}-{job.clinical_mode}" if job.clinical else ""
-    return f"{study.models[plain(model)].base}{adapter}-{job.context}-{job.precision}"
+    pooling = "" if job.pooling == PoolJob.pooling else f"-{job.pooling}"
+    return f"{study.models[plain(model)].base}{adapter}-{job.context}-{job.precision}{pooling}"
 
 
 def feature_sets(study: Study) -> dict[str, tuple[str, list[str]]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from clinical_peft.config.alternatives import MAPPING, PLAIN, PLAIN_OR_MAPPING
+from clinical_peft.config.generated import is_generated
 from clinical_peft.config.sections import Name, NoteFile, Section, Seed, UserPath
 from clinical_peft.config.tables import Table
 from clinical_peft.sources import SOURCES, data_folders, find_source
@@ -87,6 +88,11 @@ class Data(_Folders):
             raise ValueError("pmv_split: beep and pmv_labels go together; set both or neither")
         return self
 
+    @property
+    def files_of_notes(self) -> list[str]:
+        """Corpora from the user's own files: not those of the synthetic hospital."""
+        return [*(name for name, entry in self.note_files.items() if not is_generated(entry.path)), *self.tables]
+
     def folder(self, key: str) -> Path | None:
         """Return a source's folder by its key, or None where the study gives none."""
         folder: Path | None = getattr(self, key)
@@ -101,7 +107,7 @@ class Data(_Folders):
 class Synthetic(Section):
     """The synthetic hospital."""
 
-    size: Literal["tiny", "demo", "gaps", "large"] = "demo"
+    size: Literal["tiny", "demo", "planted", "gaps", "large"] = "demo"
     seed: Seed = 1
 
 

@@ -13,7 +13,7 @@ def reads_synthetic_notes(study: Study) -> bool:
 
 def reads_hospital(study: Study) -> bool:
     """Whether any selected job reads a hospital's tables, MIMIC's or synthetic ones; else all notes are of files."""
-    of_files = {*study.data.note_files, *study.data.tables}
+    of_files = {*study.data.files_of_notes}
     predicts = bool(study.matrix.models and study.hospital_tasks)
     return predicts or any(corpus not in of_files for corpus in corpora_in_use(study))
 
@@ -26,7 +26,7 @@ def tables_in_use(study: Study) -> list[str]:
 
 def all_adapters_of_synthetic_notes(study: Study) -> bool:
     """Whether no adapter in use learns from real notes: a study of synthetic cohorts may read a file of notes too."""
-    of_files = {*study.data.note_files, *study.data.tables}
+    of_files = {*study.data.files_of_notes}
     return study.data.synthetic and not any(study.adapters[name].corpus in of_files for name in adapters_in_use(study))
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
+from clinical_peft.config.generated import is_generated
 from clinical_peft.config.tables import GivenSplit
 from clinical_peft.config.tasks import RESERVED
 from clinical_peft.sources import hospital_corpora
@@ -47,7 +48,8 @@ def check_own_tasks(study: "Study") -> None:
             raise ValueError(f"{place}: this name is taken by other files, or holds a dot; choose another")
         if entry.table is not None and entry.table not in study.data.tables:
             _unknown_table(study, f"{place}.table", entry.table)
-        if entry.on is not None and entry.on != study.cohorts.source:
+        is_of_users = entry.labels is not None and not is_generated(entry.labels)
+        if is_of_users and entry.on != study.cohorts.source:
             raise ValueError(
                 f"{place}.on: expected cohorts.source, {study.cohorts.source}, whose notes the study reads, found "
                 f"{entry.on}; set one to the other"

@@ -27,6 +27,7 @@ def import_notes(
     subject_column: str | None = None,
     near_duplicate_threshold: float = THRESHOLD,
     shingle_words: int = SHINGLE_WORDS,
+    inside: str | None = None,
 ) -> dict[str, int]:
     """Write a user's notes as a table of notes.
 
@@ -44,6 +45,7 @@ def import_notes(
         near_duplicate_threshold: Share of the shorter note's shingles that makes two notes overlap; used without
             ``subject_column`` only, when every note is held in memory.
         shingle_words: Words of a shingle.
+        inside: Path of the file where ``source`` is a folder that holds it; None where ``source`` is the file.
 
     Returns:
         Counts: rows_read, empty_dropped, duplicates_dropped, written, subjects.
@@ -53,7 +55,8 @@ def import_notes(
             an id is missing, repeated or of another kind, or no note is left.
     """
     counts = Counter(rows_read=0, empty_dropped=0, duplicates_dropped=0)
-    notes = _notes(Path(source), id_column, text_column, subject_column, counts)
+    source = Path(source) / (inside or "")
+    notes = _notes(source, id_column, text_column, subject_column, counts)
     subjects: set[int] = set()
     if subject_column is None:
         held = list(notes)

@@ -60,7 +60,7 @@ class Classifier:
     @property
     def pooling(self) -> Pooling:
         """Where its features and its head are."""
-        return find_pooling(self.variant.family)
+        return find_pooling(self.variant.family, self.variant.pooling)
 
     def features(self, input_ids: Tensor, lengths: Tensor, *, last_position: bool = False) -> Tensor:
         """Pooled features of shape (batch, hidden); see `clinical_peft.models.pooling.Pooling.features`."""

@@ -51,6 +51,22 @@ def states_at(
     return states[:, 0] if only_these else _take(states, positions)[:, 0]
 
 
+def states_of(body: Any, input_ids: Tensor, *, prompt: NotePrompt | None = None) -> Tensor:
+    """Encode notes into the states at all of their positions.
+
+    Args:
+        body: Decoder of `transformers`, with or without adapters injected into it.
+        input_ids: Token ids padded on the right, int64 of shape (batch, longest).
+        prompt: Virtual tokens before every note, or None without any; their own states are dropped.
+
+    Returns:
+        States of shape (batch, longest, hidden).
+    """
+    given = {"input_ids": input_ids} if prompt is None else prompt.inputs(body, input_ids)
+    states: Tensor = body(**given, use_cache=False).last_hidden_state
+    return states[:, states.shape[1] - input_ids.shape[1] :]
+
+
 class _LayerAt(nn.Module):
     """A LLaMA layer that returns the states at given positions, shape (batch, 1, hidden)."""
 

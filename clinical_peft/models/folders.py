@@ -41,6 +41,7 @@ def write_record(
             "clinical": variant.clinical,
             "active_adapters": list(variant.active),
             "context": context,
+            "pooling": variant.pooling,
             "pool_last_position": last_position,
         },
     )

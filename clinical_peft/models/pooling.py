@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clinical_peft.errors import ConfigError
+from clinical_peft.recipes import PoolBy
 from clinical_peft.recipes.families import Family
 
 
@@ -83,6 +84,23 @@ class LastToken(Pooling):
         return states_at(network.base_model, input_ids, last, mask=mask, every_position=every_position, prompt=prompt)
 
 
+class MeanOfTokens(Pooling):
+    """LLaMA-like classifiers: the mean of the states of a note's tokens, under the head `score`."""
+
+    head = "score"
+
+    def features(
+        self, network: Any, input_ids: Tensor, lengths: Tensor, *, last_position: bool, every_position: bool = False
+    ) -> Tensor:
+        """Encode notes into the means of their tokens' states."""
+        from clinical_peft.models.encoding import states_of
+        from clinical_peft.models.prompts import prompt_of
+
+        states = states_of(network.base_model, input_ids, prompt=prompt_of(network)).float()
+        real = real_tokens(input_ids, lengths)[..., None]
+        return (states * real).sum(1) / lengths[:, None]
+
+
 class PooledStart(Pooling):
     """BERT-like classifiers: what the pooler makes of a note's first token, under dropout and the head `classifier`."""
 
@@ -103,17 +121,23 @@ class PooledStart(Pooling):
 
 
 POOLINGS: dict[Family, Pooling] = {"causal": LastToken(), "encoder": PooledStart()}
+MEANS: dict[Family, Pooling] = {"causal": MeanOfTokens()}
+"""Poolings by the mean, of families that have one; the others pool as they always do."""
 
 
-def find_pooling(family: Family) -> Pooling:
+def find_pooling(family: Family, by: PoolBy = "last") -> Pooling:
     """Return the pooling of a family.
+
+    Args:
+        family: The family.
+        by: What a decoder's head reads of a note.
 
     Raises:
         ConfigError: There is no such family.
     """
     if family not in POOLINGS:
         raise ConfigError(f"family: expected one of {', '.join(POOLINGS)}, found {family}")
-    return POOLINGS[family]
+    return MEANS.get(family, POOLINGS[family]) if by == "mean" else POOLINGS[family]
 
 
 def real_tokens(input_ids: Tensor, lengths: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ Precision = Literal["fp32", "bf16", "nf4"]
 Attention = Literal["auto", "grouped", "packed"]
 Checkpointing = Literal["auto", "none", "full"] | int
 Strategy = Literal["ddp", "fsdp2"]
+PoolBy = Literal["last", "mean"]
 CompareBy = Literal["auroc", "auprc", "accuracy", "f1_macro"]
 """Metrics that a study may compare its models by (`evaluation.metric`)."""
 COMPARE_BY: tuple[CompareBy, ...] = get_args(CompareBy)
@@ -190,6 +191,8 @@ class FinetuneRecipe(Optimisation):
         head_learning_rate: Peak learning rate of the classification head, or null for `learning_rate`.
         class_weights: Weight the loss of single-label tasks by N / (K n_c).
         selection: Validation metric that picks the epoch to keep; `last` keeps the last one.
+        pooling: What a decoder's head reads of a note: the state of its last token, or the mean over all of its tokens.
+            An encoder has a pooler of its own, which reads the first token.
         checkpoint_seconds: Time between two checkpoints.
     """
 
@@ -201,6 +204,7 @@ class FinetuneRecipe(Optimisation):
     head_learning_rate: float | None = None
     class_weights: bool = True
     selection: CompareBy | Literal["loss", "last"] = "auroc"
+    pooling: PoolBy = "last"
     checkpoint_seconds: float = 300.0
 
     def __post_init__(self) -> None:
@@ -266,6 +270,7 @@ class PoolJob:
         threads: CPU threads of the job.
         switches: Named deviations of the protocol; true means the original's behaviour. It holds every switch that the
             job reads (`clinical_peft.recipes.job_records.reads_switch`).
+        pooling: What is pooled, as in `FinetuneRecipe`.
     """
 
     family: Family
@@ -276,6 +281,7 @@ class PoolJob:
     precision: Precision
     threads: int
     switches: dict[str, bool]
+    pooling: PoolBy = "last"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ from clinical_peft.recipes.variants import variant_of
 
 Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
 
-# Fields that a record holds where they are set, so that records of jobs without them stay as they were.
+# Fields that a record holds where they are set, so that records of jobs without them stay as they were. So does
+# `pooling`, which a record holds where it is not the default.
 ONLY_WHERE_SET = ("task_type", "train_size", "clinical_method")
 
 
@@ -27,6 +28,9 @@ def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
         method = getattr(job, name, None)
         if method is not None:
             record[name] = method.record()
+    for holder in (record, record.get("recipe", {})):
+        if holder.get("pooling") == FinetuneRecipe.pooling:
+            del holder["pooling"]
     return {key: value for key, value in record.items() if key not in ONLY_WHERE_SET or value is not None}
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.methods import Method
-from clinical_peft.recipes import FinetuneJob
+from clinical_peft.recipes import FinetuneJob, PoolBy
 from clinical_peft.recipes.classifier_adapters import ClinicalMode
 from clinical_peft.recipes.families import Family
 from clinical_peft.recipes.kinds import find_kind
@@ -25,6 +25,7 @@ class Variant:
         task_method: Settings of the task adapter, or None without one.
         task_active: Whether the task adapter takes part in the forward pass. False reproduces a task adapter that is
             added but never activated, where a clinical adapter was active before.
+        pooling: What a decoder's head reads of a note.
     """
 
     family: Family
@@ -32,6 +33,7 @@ class Variant:
     clinical: ClinicalMode | None = None
     task_method: Method | None = None
     task_active: bool = True
+    pooling: PoolBy = "last"
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -67,4 +69,5 @@ def variant_of(job: FinetuneJob) -> Variant:
         clinical=job.clinical_mode if job.clinical else None,
         task_method=job.task_method,
         task_active=not (follows_another and switch_on(job.switches, "task_adapter_inactive")),
+        pooling=job.recipe.pooling,
     )

@@ -16,6 +16,7 @@ from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.files import read_json, write_json, write_text
 from clinical_peft.metrics.aggregate import MACRO
 from clinical_peft.metrics.registry import COMPARED
+from clinical_peft.report.planted_effect import opening, planted_lines, summarise_planted
 from clinical_peft.tables.study_tasks import task_order
 from clinical_peft.tasks import TASKS
 
@@ -36,7 +37,8 @@ def summarise(study: Path) -> dict[str, Any]:
     Returns:
         settings_sha256 (see `clinical_peft.config.settings`), level, seeds (list); models: list of {model, label,
         and by task, under the compared metric's name, [percent, low, high]}; adapters: list of {adapter, label,
-        trainable_percent, before, after} (perplexity of the test notes).
+        trainable_percent, before, after} (perplexity of the test notes); planted (see
+        `clinical_peft.report.planted_effect`).
 
     Raises:
         DataError: A table or the settings are missing.
@@ -64,6 +66,7 @@ def summarise(study: Path) -> dict[str, Any]:
         "seeds": sorted({int(row["seeds"]) for row in rows if row["seeds"]}),
         "models": list(models.values()),
         "adapters": adapters,
+        "planted": summarise_planted(study, _read(study / "tables" / "uncertainty.csv")),
     }
 
 
@@ -95,6 +98,7 @@ def section(summary: Mapping[str, Any]) -> str:
     ]
     lines = [
         BEGIN,
+        *planted_lines(summary),
         f"Test {COMPARED.title} in percent, mean over {seeds} seeds. Brackets: {summary['level']:.0%} bootstrap "
         "interval over patients; seed variation is not included (table `uncertainty` has both). The control has random "
         "labels: 50 is expected.",
@@ -134,14 +138,20 @@ def _model_row(model: Mapping[str, Any], columns: Mapping[str, str]) -> str:
 
 
 def with_section(text: str, new: str) -> str:
-    """A README with another results section.
+    """A README with another text between two marks: the results section, or its opening.
+
+    Args:
+        text: The README.
+        new: The new text, whose first and last lines are the marks.
 
     Raises:
-        DataError: The README lacks the marks between which the section stands.
+        DataError: The README lacks the marks.
     """
-    if BEGIN not in text or END not in text:
-        raise DataError(f"{README}: expected the lines {BEGIN!r} and {END!r}, found not both; put them back")
-    before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
+    lines = new.splitlines()
+    begin, end = lines[0], lines[-1]
+    if begin not in text or end not in text:
+        raise DataError(f"{README}: expected the lines {begin!r} and {end!r}, found not both; put them back")
+    before, after = text[: text.index(begin)], text[text.index(end) + len(end) :]
     return before + new + after
 
 
@@ -149,7 +159,10 @@ def main(arguments: Sequence[str]) -> int:
     """Write summary and section of the study whose folder is named."""
     try:
         write_json(SUMMARY, summarise(Path(arguments[0])))
-        write_text(README, with_section(README.read_text(encoding="utf-8"), section(read_json(SUMMARY))))
+        text, summary = README.read_text(encoding="utf-8"), read_json(SUMMARY)
+        for part in filter(None, (opening(summary), section(summary))):
+            text = with_section(text, part)
+        write_text(README, text)
     except ClinicalPeftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from clinical_peft.synthetic import phrases
 from clinical_peft.synthetic.draws import Draws, write
-from clinical_peft.synthetic.patients import NOTE, TOP_AGE, Admission
+from clinical_peft.synthetic.patients import FACILITY, HOME, NOTE, TOP_AGE, Admission
 
 SEVERITY_LEVELS = (-0.85, -0.2, 0.45, 1.15)
 BREATHING_LEVELS = (-0.5, 0.2, 0.9)
@@ -35,6 +35,7 @@ _DISPOSITION = (
     ("Extended Care", "Extended Care", "Home With Service"),
     ("Extended Care", "Extended Care", "Hospice"),
 )
+_PLANTED_DISPOSITION = {HOME: ("Home", "Home", "Home With Service"), FACILITY: ("Extended Care",)}
 
 
 def level(draws: Draws, value: float, cuts: Sequence[float]) -> int:
@@ -195,6 +196,8 @@ def _course(draws: Draws, admission: Admission) -> str:
 
 
 def _opening(admission: Admission) -> str:
+    if admission.place:
+        return f"from {admission.place}, "
     return f"{admission.alias}, " if admission.alias else ""
 
 
@@ -220,7 +223,7 @@ def _departure(draws: Draws, admission: Admission, complaint: str) -> Sections:
     }
     return {
         "Discharge Medications": "\n".join(f"{number}. {drug}" for number, drug in enumerate(dict.fromkeys(drugs), 1)),
-        "Discharge Disposition": draws.pick(_DISPOSITION[band]),
+        "Discharge Disposition": draws.pick(_PLANTED_DISPOSITION.get(admission.destination, _DISPOSITION[band])),
         "Discharge Diagnosis": "\n".join(diagnoses),
         "Discharge Condition": write(draws, phrases.CONDITION[band]),
         "Discharge Instructions": write(draws, phrases.INSTRUCTIONS, slots),

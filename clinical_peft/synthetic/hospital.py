@@ -15,8 +15,18 @@ from clinical_peft.synthetic.draws import Draws
 from clinical_peft.synthetic.mimic_iv_tables import MimicIVTables
 from clinical_peft.synthetic.note_events import discharge_text
 from clinical_peft.synthetic.patients import MIMIC_III, Admission, Patient, admit_to_icu, simulate_patient
+from clinical_peft.synthetic.placebo import write_placebo
+from clinical_peft.synthetic.places import (
+    LABEL_COLUMNS,
+    assign_places,
+    bed_lists,
+    destination_auroc,
+    destination_rows,
+)
 from clinical_peft.synthetic.planting import Plan, plant
 from clinical_peft.synthetic.sizes import (
+    DESTINATIONS,
+    PLACEBO_NOTES,
     SIZES,
     HospitalSize,
     admissions_of_patient,
@@ -24,6 +34,7 @@ from clinical_peft.synthetic.sizes import (
     predicted_note_counts,
 )
 from clinical_peft.synthetic.splits import assign_splits, write_split_lists
+from clinical_peft.synthetic.tables import write_csv
 
 __all__ = ["GENERATOR_VERSION", "SIZES", "HospitalSize", "generate_hospital", "predicted_note_counts"]
 
@@ -67,6 +78,7 @@ def generate_sized(output: Path, numbers: HospitalSize, *, size: str, seed: int)
     plan = plant(patients, splits, seed, numbers.hosts_per_case)
     if numbers.aliases:
         plan.planted["aliases"] = assign_aliases(patients, seed)
+    kinds = assign_places(patients, seed) if numbers.places else {}
     admissions = [admission for patient in patients for admission in patient.admissions]
     hosts = {admission.hadm_id: admission for admission in admissions}
 
@@ -85,6 +97,7 @@ def generate_sized(output: Path, numbers: HospitalSize, *, size: str, seed: int)
         overlap,
         lambda admission: discharge_text(admission, plan, hosts),
         numbers.copies,
+        bed_lists(kinds, seed),
     )
     with MimicIVTables(output / "mimic-iv", seed, numbers.hosts_per_case) as tables:
         note_counts = notes.write(numbers.mimic_iv_discharge, numbers.mimic_iv_radiology, tables)
@@ -104,8 +117,20 @@ def generate_sized(output: Path, numbers: HospitalSize, *, size: str, seed: int)
         "bayes_auroc": bayes_auroc(listed, [database.coded[admission.hadm_id] for admission in listed]),
         "splits": dict(sorted(Counter(splits[admission.subject_id] for admission in listed).items())),
     }
+    if kinds:
+        provenance["places"] = len(kinds)
+        provenance["bayes_auroc"]["destination"] = round(destination_auroc(listed, kinds), 4)
+        _write_places(output, patients, seed)
     write_json(output / "PROVENANCE.json", provenance)
     return provenance
+
+
+def _write_places(output: Path, patients: Sequence[Patient], seed: int) -> None:
+    """Write the destinations as a file of labels, and the notes of the MIMIC-IV part with scrambled lists."""
+    for name in (DESTINATIONS, PLACEBO_NOTES):
+        (output / name).parent.mkdir()
+    write_csv(output / DESTINATIONS, LABEL_COLUMNS, destination_rows(patients))
+    write_placebo(output / "mimic-iv-note", output / PLACEBO_NOTES, seed)
 
 
 def _simulate(seed: int, count: int) -> tuple[list[Patient], int]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from clinical_peft.synthetic.charting import ITEMS, ChartedProcedure, ChartedValue
 from clinical_peft.synthetic.draws import Draws
-from clinical_peft.synthetic.patients import DAY, Admission, IcuStay, Patient
+from clinical_peft.synthetic.patients import DAY, FACILITY, HOME, Admission, IcuStay, Patient
 from clinical_peft.synthetic.tables import Value
 
 FIRST_CAREGIVER = 940_000_000
@@ -27,6 +27,7 @@ _RELIGIONS = ("CATHOLIC", "CATHOLIC", "NOT SPECIFIED", "PROTESTANT QUAKER", "JEW
 _MARITAL = ("MARRIED", "MARRIED", "SINGLE", "WIDOWED", "DIVORCED", "")
 _HOME = ("HOME", "HOME HEALTH CARE", "HOME")
 _FACILITY = ("SNF", "REHAB/DISTINCT PART HOSP", "HOME HEALTH CARE", "LONG TERM CARE HOSPITAL")
+_PLANTED_LOCATIONS = {HOME: _HOME, FACILITY: ("SNF", "REHAB/DISTINCT PART HOSP", "LONG TERM CARE HOSPITAL")}
 _UNITS = {
     "CARDIOLOGY": "CCU",
     "CARDIOTHORACIC": "CSRU",
@@ -70,7 +71,8 @@ def admission_row(draws: Draws, admission: Admission, demographics: tuple[str, .
     if origin == "EMERGENCY ROOM ADMIT":
         arrived = admission.admitted - timedelta(minutes=draws.integer(90, 500))
         waited = (stamp(arrived), stamp(admission.admitted + timedelta(minutes=draws.integer(10, 80))))
-    home = "DEAD/EXPIRED" if admission.died else draws.pick(_FACILITY if admission.severity > _SICK else _HOME)
+    usual = _FACILITY if admission.severity > _SICK else _HOME
+    home = "DEAD/EXPIRED" if admission.died else draws.pick(_PLANTED_LOCATIONS.get(admission.destination, usual))
     bounds = _INSURANCE_BOUNDS[admission.age >= 65]
     return (
         admission.subject_id,

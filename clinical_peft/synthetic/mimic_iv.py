@@ -42,10 +42,17 @@ class MimicIV:
         overlap: MIMIC-III patients who are also patients here.
         text_of: Returns the discharge summary of an admission of theirs, as MIMIC-III has it.
         copies: Copied notes of each of their admissions, written as addenda.
+        lists: Texts that mention no patient, written as addenda to the notes of patients who are here alone.
     """
 
     def __init__(
-        self, folder: Path, seed: int, overlap: Sequence[Patient], text_of: Callable[[Admission], str], copies: int = 0
+        self,
+        folder: Path,
+        seed: int,
+        overlap: Sequence[Patient],
+        text_of: Callable[[Admission], str],
+        copies: int = 0,
+        lists: Sequence[str] = (),
     ) -> None:
         folder.mkdir()
         self.found: Counter[str] = Counter()
@@ -54,13 +61,15 @@ class MimicIV:
         self._overlap = overlap
         self._text_of = text_of
         self._copies = copies
+        self._lists = lists
 
     def write(self, discharge: int, radiology: int, tables: MimicIVTables | None = None) -> dict[str, int]:
         """Write both files, and the rows of ``tables`` where given; return the number of notes in each file.
 
-        Copied notes are on top of the wanted numbers.
+        Copied notes and lists are on top of the wanted numbers.
         """
         previous = ""
+        listed = 0
         with (
             GzipTable(self._folder / "discharge.csv.gz", MIMIC_IV_COLUMNS) as discharges,
             GzipTable(self._folder / "radiology.csv.gz", MIMIC_IV_COLUMNS) as examinations,
@@ -71,7 +80,13 @@ class MimicIV:
                 discharges.write(*_discharge_row(draws, stay, previous))
                 if stay.shared:
                     for note in copied_notes(stay.admission, self._copies):
-                        discharges.write(*_copied_row(stay, note, discharges.rows))
+                        discharges.write(*_addendum_row(stay, note, discharges.rows))
+                else:
+                    due = (number + 1) * len(self._lists) // discharge
+                    for text in self._lists[listed:due]:
+                        note = CopiedNote(stay.admission.discharged, text)
+                        discharges.write(*_addendum_row(stay, note, discharges.rows))
+                    listed = due
                 if tables is not None:
                     tables.write(stay)
                 for _ in range(examinations.rows, (number + 1) * radiology // discharge):
@@ -136,7 +151,7 @@ def _discharge_row(draws: Draws, stay: _Stay, text: str) -> tuple[str | int | No
     )
 
 
-def _copied_row(stay: _Stay, note: CopiedNote, written: int) -> tuple[str | int | None, ...]:
+def _addendum_row(stay: _Stay, note: CopiedNote, written: int) -> tuple[str | int | None, ...]:
     sequence, kind = _FIRST_COPY + written, "AD"
     time = stamp(note.when + stay.shift)
     return (

@@ -9,7 +9,7 @@ from clinical_peft.synthetic.discharge_notes import date_mark, discharge_section
 from clinical_peft.synthetic.draws import Draws, write
 from clinical_peft.synthetic.mimic_iii_rows import caregiver, stamp
 from clinical_peft.synthetic.other_notes import bedside_note, radiology_report
-from clinical_peft.synthetic.patients import COPIES, ROWS, Admission
+from clinical_peft.synthetic.patients import COPIES, FACILITY, ROWS, Admission
 from clinical_peft.synthetic.planted_notes import TEXT_CASES
 from clinical_peft.synthetic.planting import Plan
 from clinical_peft.synthetic.tables import Value
@@ -100,8 +100,14 @@ def _addendum(draws: Draws, admission: Admission, extra: str) -> str:
         f"Name:  [**Known lastname {surname}**]       Unit No:   [**Numeric Identifier {unit}**]\n\n"
         f"Admission Date:  {date_mark(admission.admitted)}\n\n{extra}Addendum:\n"
         f"{write(draws, admission.problem.course)}. Seen again before leaving, plan discussed.\n\n"
-        f"Discharge Disposition:\n{'Expired' if admission.died else 'Home'}\n"
+        f"Discharge Disposition:\n{_disposition(admission)}\n"
     )
+
+
+def _disposition(admission: Admission) -> str:
+    if admission.died:
+        return "Expired"
+    return "Extended Care" if admission.destination == FACILITY else "Home"
 
 
 def _second_report(draws: Draws, admission: Admission) -> str:

@@ -11,9 +11,10 @@ from clinical_peft.synthetic.sizes import admissions_of_patient
 
 # Streams of random numbers: the first key after the seed says for which part they are drawn.
 MIMIC_III, MIMIC_IV = 3, 4
-NOTE, CODES, ROWS, COPIES, ICU = 2, 3, 4, 5, 6
+NOTE, CODES, ROWS, COPIES, ICU, DESTINATION = 2, 3, 4, 5, 6, 7
 
 DAY = 86_400
+HOME, FACILITY = "home", "facility"  # destinations
 TOP_AGE = 89  # older patients are hidden by the de-identification
 
 LOS_MEDIAN_LOG_DAYS, LOS_SLOPE, LOS_NOISE = 1.65, 0.78, 0.40
@@ -45,7 +46,7 @@ class IcuStay:
 class Admission:
     """One admission with its latent state (severity and respiration in standard deviations) and outcomes.
 
-    A hospital without aliases leaves ``alias`` empty.
+    A hospital without aliases leaves ``alias`` empty, one without places ``place`` and ``destination``.
     """
 
     key: tuple[int, int, int, int]
@@ -66,6 +67,8 @@ class Admission:
     los: int
     stays: list[IcuStay]
     alias: str = ""
+    place: str = ""
+    destination: str = ""
 
     @property
     def discharged(self) -> datetime:

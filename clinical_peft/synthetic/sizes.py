@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from clinical_peft.errors import ConfigError
 
+DESTINATIONS = "labels/destination.csv"
+PLACEBO_NOTES = "placebo/notes.csv.gz"
+
 
 @dataclass(frozen=True)
 class HospitalSize:
@@ -19,6 +22,8 @@ class HospitalSize:
         copies: Copied notes of each admission that state its outcome: in the MIMIC-III part of all, in the MIMIC-IV
             part, as addenda on top of the discharge notes, of the patients who are in both.
         aliases: Whether every admission of the MIMIC-III part has an alias, which opens its notes.
+        places: Whether every patient of the MIMIC-III part comes from a place whose kind decides where survivors go.
+            The MIMIC-IV part then lists the kinds of places, in addenda on top of the discharge notes.
         all_in_icu: Whether every admission has an ICU stay, as in the real database.
     """
 
@@ -30,12 +35,19 @@ class HospitalSize:
     overlap_share: float = 0.15
     copies: int = 0
     aliases: bool = False
+    places: bool = False
     all_in_icu: bool = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files beside the tables, by their path in the hospital's folder."""
+        return (DESTINATIONS, PLACEBO_NOTES) if self.places else ()
 
 
 SIZES: dict[str, HospitalSize] = {
     "tiny": HospitalSize(160, 3, 1, 200, 200),
     "demo": HospitalSize(850, 12, 3, 900, 900),
+    "planted": HospitalSize(850, 12, 3, 600, 600, overlap_share=0.0, places=True),
     "gaps": HospitalSize(550, 3, 1, 500, 60, 0.45, copies=40, aliases=True, all_in_icu=True),
     "large": HospitalSize(3_000, 40, 6, 150_000, 170_000),
 }
@@ -63,8 +75,9 @@ def predicted_note_counts(size: str) -> dict[str, int]:
     """Return how many notes a size has, without generating any.
 
     Returns:
-        mimic-iv-discharge (without copied notes) and mimic-iv-radiology, which are exact, and mimic-iii-discharge:
-        adult summaries, a few per cent too many, because a patient who dies has no further admission.
+        mimic-iv-discharge (without copied notes and lists) and mimic-iv-radiology, which are exact, and
+        mimic-iii-discharge: adult summaries, a few per cent too many, because a patient who dies has no further
+        admission.
 
     Raises:
         ConfigError: There is no such size.

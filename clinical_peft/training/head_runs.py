@@ -91,13 +91,14 @@ def prepare(job: FinetuneJob, inputs: TaskInputs, *, splits: Sequence[str] = SPL
 def _require_same_settings(job: FinetuneJob, pooled: PooledNotes, features: Path) -> None:
     settings = pooled.by.job
     last_position = "pool_last_position"
-    found = {**settings, last_position: switch_on(settings["switches"], last_position)}
+    found = {"pooling": "last", **settings, last_position: switch_on(settings["switches"], last_position)}
     for key, wanted in {
         "family": job.family,
         "clinical": job.clinical,
         "clinical_mode": job.clinical_mode if job.clinical else None,
         "context": job.recipe.context,
         "precision": job.recipe.precision,
+        "pooling": job.recipe.pooling,
         last_position: switch_on(job.switches, last_position),
     }.items():
         if found[key] != wanted:

@@ -59,7 +59,7 @@ def pool_notes(
             f"features of family {job.family}: they differ by the seed of a classifier, and are not shared"
         )
     device = prepare_torch(ANY_SEED, job.threads)
-    variant = Variant(family=job.family, clinical=job.clinical_mode)
+    variant = Variant(family=job.family, clinical=job.clinical_mode, pooling=job.pooling)
     classifier = build_classifier(variant, base, adapter, classes=ANY_CLASSES, seed=ANY_SEED, precision=job.precision)
     to_device(classifier.network, device)
     longest = longest_sequence(classifier.network)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.recipes import Precision
+from clinical_peft.recipes.families import find_family
 from clinical_peft.training.batching import Rows
 from clinical_peft.training.features import NoteFeatures
 from clinical_peft.training.modes import training_mode
@@ -28,14 +29,14 @@ def settle_pooling(features: NoteFeatures) -> None:
     """Compare the logits of some notes with the network's own, and leave the last layer whole where they differ.
 
     Args:
-        features: Notes and a causal classifier, which is left as it was; an encoder's pooler is its own.
+        features: Notes and a classifier, which is left as it was; an encoder's pooler is its own.
 
     Raises:
         TrainingError: They differ whatever is computed.
     """
     notes, network = features.notes, features.classifier.network
-    is_of_token = features.classifier.pooling.is_of_token
-    if not is_of_token or (features.last_position and notes.pad == network.config.pad_token_id):
+    is_decoder = find_family(features.classifier.family).is_decoder
+    if not is_decoder or (features.last_position and notes.pad == network.config.pad_token_id):
         # The network itself would pool before padding that it knows.
         return
     for rows in _few(notes.lengths):
@@ -52,7 +53,7 @@ def _settle(features: NoteFeatures, rows: Rows) -> None:
     classifier, kind = features.classifier, features.classifier.network.config.model_type
     with autocast(features.recipe, features.device):
         own = torch.cat([_own_logits(features, row) for row in rows.tolist()])
-    for every_position in (False, True):
+    for every_position in (False, True) if classifier.pooling.is_of_token else (True,):
         classifier.every_position = every_position
         found = classifier.logits(features(rows)).float()
         off = float((found - own).norm() / own.norm().clamp_min(1e-9))
@@ -68,7 +69,12 @@ def _settle(features: NoteFeatures, rows: Rows) -> None:
 
 
 def _own_logits(features: NoteFeatures, row: int) -> Tensor:
-    """Logits of a note alone by the network's forward pass, shape (1, classes), float32."""
+    """Logits of a note alone by the network's forward pass, shape (1, classes), float32.
+
+    The network itself pools one token. Where all of them are, the note is read without others beside it.
+    """
+    if not features.classifier.pooling.is_of_token:
+        return features.classifier.logits(features(np.array([row]))).float()
     width = features.recipe.context if features.last_position else None
     ids, lengths = features.notes.batch(np.array([row]), width=width)
     mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long().to(features.device) if width else None

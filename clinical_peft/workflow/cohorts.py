@@ -1,11 +1,13 @@
 """What the jobs of cohorts read: tables, lists and derived files, and the settings of each task."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import admission_notes_of, is_for_cohort, plain, switches_under
+from clinical_peft.config.generated import in_hospital, is_generated
 from clinical_peft.config.hospital import YearSplit
 from clinical_peft.config.tasks import untitled_record
 from clinical_peft.data.table_files import table_files
@@ -55,7 +57,10 @@ class CohortFiles(OwnTableFiles):
 
     def task_record(self, wildcards: Wildcards) -> dict[str, Any]:
         """The task of a job, without its switch and without what readers call it, as a record."""
-        return untitled_record(self._task(wildcards))
+        task = self._task(wildcards)
+        if isinstance(task, OwnTask) and task.label_file is not None and is_generated(task.label_file):
+            task = replace(task, label_file=f"{self.hospital}/{in_hospital(task.label_file)}")
+        return untitled_record(task)
 
     def task_records(self, wildcards: Wildcards | None = None) -> list[dict[str, Any]]:
         """The selected tasks under their titles, in their order, as records."""
@@ -83,9 +88,11 @@ class CohortFiles(OwnTableFiles):
         return self.source.label_tables(named, by_list=self.is_labelled_by_list(task))
 
     def cohort_label_file(self, wildcards: Wildcards) -> Files:
-        """The user's file of labels, for a task that takes them from one."""
+        """The user's file of labels, or the synthetic hospital that holds it, for a task that takes them from one."""
         task = self._task(wildcards)
-        return task.label_file if isinstance(task, OwnTask) and task.label_file is not None else []
+        if not isinstance(task, OwnTask) or task.label_file is None:
+            return []
+        return self.hospital if is_generated(task.label_file) else task.label_file
 
     def is_labelled_by_list(self, task: Task) -> bool:
         """Whether a task's members and labels come from a published list."""

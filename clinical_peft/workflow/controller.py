@@ -21,6 +21,7 @@ from clinical_peft.runtime.user_site import ignore_user_site
 from clinical_peft.tracking.experiment_page import page_address
 from clinical_peft.tracking.stores import how_to_look
 from clinical_peft.training.kept_seeds import forget_seeds
+from clinical_peft.workflow.generated_files import check_generated_files
 from clinical_peft.workflow.job_costs import device_seconds
 from clinical_peft.workflow.study_files import StudyFiles
 from clinical_peft.workflow.study_inputs import check_inputs
@@ -146,6 +147,7 @@ class Controller:
 
     def _check(self, jobs: list[Job]) -> None:
         notes_in_use.check_runnable(self.files.study)
+        check_generated_files(self.files.study)
         reads = {str(file) for job in jobs for file in job.input}
         writes = {str(file) for job in jobs for file in job.output}
         imported = {job.wildcards.base for job in jobs if job.rule.name == "import_base"}

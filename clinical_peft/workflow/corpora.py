@@ -6,6 +6,7 @@ from typing import Any
 
 from clinical_peft.config import experiments, notes_in_use
 from clinical_peft.config.ablations import notes_of_shards, plain, switches_under
+from clinical_peft.config.generated import in_hospital, is_generated
 from clinical_peft.data.table_files import table_files
 from clinical_peft.sources import SOURCES, Table, hospital_corpora, sources_of_corpus
 from clinical_peft.workflow.study_folder import Files, StudyFolder, Wildcards
@@ -86,12 +87,14 @@ class CorpusFiles(StudyFolder):
         return max((each.general_characters for each in sources if each), default=DEFAULT_GENERAL_CHARACTERS)
 
     def note_file(self, wildcards: Wildcards) -> str:
-        """The user's file that a corpus is imported from."""
-        return str(self.note_file_entry(wildcards.corpus).path)
+        """The user's file that a corpus is imported from, or the synthetic hospital, which holds it."""
+        path = self.note_file_entry(wildcards.corpus).path
+        return self.hospital if is_generated(path) else str(path)
 
     def note_columns(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Names of the columns of that file."""
-        return self.note_file_entry(wildcards.corpus).columns
+        """Names of the columns of that file, and its place in the synthetic hospital if it is there."""
+        entry = self.note_file_entry(wildcards.corpus)
+        return entry.columns | ({"inside": in_hospital(entry.path)} if is_generated(entry.path) else {})
 
     def note_repetition(self, wildcards: Wildcards) -> dict[str, float | int]:
         """What counts as a repeated note in a file that names no patients; empty for one that does."""
@@ -128,7 +131,8 @@ class CorpusFiles(StudyFolder):
 
     def corpora_with_patients(self, wildcards: Wildcards) -> list[str]:
         """Corpora in use whose subject_id is that of cohorts: a hospital's, or an own table's."""
-        named = {*hospital_corpora(), *self.study.paired_corpora, *self.study.data.tables}
+        generated = {*self.study.data.note_files}.difference(self.study.data.files_of_notes)
+        named = {*hospital_corpora(), *self.study.paired_corpora, *self.study.data.tables, *generated}
         return [name for name in self.corpora_in_use if name in named]
 
     # --- token shards ----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import ablation_inputs, plain, size_of, switches_under
+from clinical_peft.config.generated import is_generated
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.notes_in_use import reads_hospital, tables_in_use
 from clinical_peft.config.sections import HubSource
@@ -83,6 +84,8 @@ def plans_for_mimic(study: Study) -> bool:
 
 def corpus_tokens(study: Study, corpus: str) -> int:
     """Estimate the tokens of a corpus."""
+    if corpus in study.data.note_files and is_generated(study.data.note_files[corpus].path):
+        return corpus_tokens(study, "mimic-iv")  # notes of the same number and length
     if corpus in study.data.note_files:
         path = study.data.note_files[corpus].path
         return path.stat().st_size // 4 if path.exists() else 0

@@ -161,7 +161,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
             "cohorts": study.cohorts.source,
             "synthetic": notes_in_use.reads_synthetic_notes(study),
             "hospital": notes_in_use.reads_hospital(study),
-            "note_files": sorted([*study.data.note_files, *study.data.tables]),
+            "note_files": sorted(study.data.files_of_notes),
             "switches": study.resolved_switches,
         } | ({"tables": splits} if splits else {})
 

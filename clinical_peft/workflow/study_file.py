@@ -188,7 +188,8 @@ def load_study(config: Mapping[str, Any], paths: Sequence[Path], given: Mapping[
         given: What these files and the command line say together, without the default; None if it is the files alone.
 
     Returns:
-        The study: of `config`, or of `given` alone where that says `extends: none`.
+        The study: of `config`, or of `given` alone where that says `extends: none`. What it inherits without the
+        hospital that it needs is dropped from the matrix; see `clinical_peft.workflow.generated_files`.
 
     Raises:
         ConfigError: See `clinical_peft.config.experiments.load_study`; the message names the file whose value it is
@@ -196,12 +197,18 @@ def load_study(config: Mapping[str, Any], paths: Sequence[Path], given: Mapping[
     """
     from clinical_peft.config import experiments
     from clinical_peft.config.layers import deep_merge
+    from clinical_peft.workflow.generated_files import inherited_in_vain
 
     if given is None:
         given = deep_merge(*map(read_study_file, paths))
     whole = given if given.get("extends") == "none" else _with_own_methods(config, given)
     try:
-        return experiments.load_study(whole)
+        study = experiments.load_study(whole)
+        in_vain = inherited_in_vain(study, given)
+        kept = {
+            key: [name for name in getattr(study.matrix, key) if name not in names] for key, names in in_vain.items()
+        }
+        return experiments.load_study(deep_merge(whole, {"matrix": kept})) if kept else study
     except ConfigError as error:
         raise ConfigError(_name_file(str(error), whole, paths, given)) from None
 
@@ -292,7 +299,7 @@ def _sets(written: Any, whole: Any, keys: Sequence[str]) -> bool:
 
 
 def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> list[str]:
-    """Describe what users' files define and the matrix leaves out, and where results go if the user names no study.
+    """Describe what users' files define or inherit and the matrix leaves out, and where results of no named study go.
 
     Args:
         study: The whole study.
@@ -307,8 +314,15 @@ def notices(study: "Study", paths: Sequence[Path], given: Mapping[str, Any]) -> 
     """
     from clinical_peft.config import experiments
     from clinical_peft.config.study import renamed_keys
+    from clinical_peft.workflow.generated_files import inherited_in_vain
 
     lines = []
+    in_vain = inherited_in_vain(study, given)
+    if in_vain:
+        listed = "; ".join(f"{key} {', '.join(names)}" for key, names in in_vain.items())
+        lines.append(
+            f"inherited, but not run, since only the demo's synthetic hospital writes what they read: {listed}"
+        )
     if given and "study" not in given:
         names = ", ".join(path.name for path in paths) or "--config"
         lines.append(

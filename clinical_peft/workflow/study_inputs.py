@@ -18,6 +18,7 @@ from clinical_peft.config.experiments import (
     general_corpus,
     real_bases_in_use,
 )
+from clinical_peft.config.generated import is_generated
 from clinical_peft.config.sections import GgufSource, HubSource, LocalSource, Source
 from clinical_peft.config.selected_adapters import external_adapters_in_use
 from clinical_peft.config.study import Study
@@ -145,7 +146,7 @@ def _file_checks(study: Study, root: Path, reads: Collection[str] | None) -> Ite
     from clinical_peft.workflow.needed_tables import check_table, needed_tables
 
     def is_read(path: Path | None) -> bool:
-        return path is not None and (reads is None or str(path) in reads)
+        return path is not None and not is_generated(path) and (reads is None or str(path) in reads)
 
     files = CohortFiles(study)
     for table in files.tables_in_use:

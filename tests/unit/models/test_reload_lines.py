@@ -62,6 +62,8 @@ def logits_by_lines(folder: Path, base: Path, notes: list[str]) -> np.ndarray:
         if read_json(folder / "classifier.json")["pool_last_position"]:
             reading = next(place for place, line in enumerate(lines) if line.startswith("end ="))
             lines[reading:] = printed("lines of the original's reading")
+        if read_json(folder / "classifier.json")["pooling"] == "mean":
+            lines[-1:] = printed("lines of a mean")
         exec("\n".join(lines), names)
         found.append(names["logits"].detach().numpy()[0])
     return np.stack(found)
@@ -102,6 +104,11 @@ def check(study: dict[str, Path], job, out: Path, base: Path, **changes: Path) -
 @pytest.mark.parametrize(("family", "name"), JOBS)
 def test_the_printed_lines_give_the_written_logits(family, name, study, tmp_path):
     check(study, make_job(name, family=family), tmp_path, study[family])
+
+
+@pytest.mark.parametrize("name", ["head", "task", "clinical-frozen+task", "full"])
+def test_they_do_for_the_mean_of_all_tokens(name, study, tmp_path):
+    check(study, make_job(name, pooling="mean"), tmp_path, study["causal"])
 
 
 @pytest.mark.parametrize("name", [*PROMPTS, "ia3", "pissa", "all-linear"])

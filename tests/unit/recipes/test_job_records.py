@@ -114,6 +114,31 @@ def test_settings_at_their_defaults_leave_a_record_as_it_was():
     assert job_from_record(PretrainJob, as_record(other)) == other
 
 
+def test_pooling_stands_in_a_record_where_it_is_not_the_default():
+    demo = finetune_job("llama+lora", "los")
+    assert demo.recipe.pooling == read_record(demo)["recipe"]["pooling"] == "mean"
+    last = replace(demo, recipe=replace(demo.recipe, pooling="last"))
+    assert "pooling" not in as_record(last)["recipe"]
+    assert job_from_record(FinetuneJob, as_record(last)) == last
+
+
+@pytest.mark.parametrize("changes", [{"protocol": "paper"}, {"switches": {"pool_last_position": True}}])
+def test_the_original_pools_the_last_position_whatever_a_study_says(changes):
+    config = yaml.safe_load((Path(__file__).parents[3] / "config/config.yaml").read_text())
+    study = experiments.load_study(config | changes)
+    assert experiments.finetune_job(study, "llama+lora", "los").recipe.pooling == "last"
+    assert experiments.pool_job(study, "llama", "los").pooling == "last"
+
+
+def test_features_of_another_pooling_have_another_name():
+    config = yaml.safe_load((Path(__file__).parents[3] / "config/config.yaml").read_text())
+    names = [
+        experiments.feature_set(experiments.load_study(config | {"finetuning": recipe}), "llama", "los")
+        for recipe in (config["finetuning"], config["finetuning"] | {"pooling": "last"})
+    ]
+    assert names == ["tiny-llama-128-fp32-mean", "tiny-llama-128-fp32"]
+
+
 def demo_jobs():
     config = yaml.safe_load((Path(__file__).parents[3] / "config/config.yaml").read_text())
     demo = experiments.load_study(config)
@@ -139,7 +164,7 @@ def test_settings_that_decide_a_result_give_the_same_record():
         ("llama", "los", {"learning_rate"}),
         ("llama+clinical-frozen", "diagnoses", {"learning_rate", "class_weights"}),
         ("llama+lora", "los", set()),
-        ("bert", "procedures", {"class_weights"}),
+        ("bert", "procedures", {"class_weights", "pooling"}),
     ],
 )
 def test_recipe_keys_without_effect_are_dropped(model, task, unused):

@@ -9,6 +9,7 @@ import yaml
 from clinical_peft.config.experiments import adapters_in_use, load_study, runs_in_use
 from clinical_peft.config.settings import deciding_settings, settings_digest
 from clinical_peft.errors import DataError
+from clinical_peft.report.planted_effect import opening
 from clinical_peft.report.readme_results import BEGIN, END, README, SUMMARY, main, section, summarise, with_section
 
 REPOSITORY = Path(__file__).parents[3]
@@ -20,7 +21,10 @@ def summary():
 
 
 def test_the_readme_shows_the_committed_summary(summary):
-    assert section(summary) in (REPOSITORY / README).read_text(encoding="utf-8"), "run `make readme-results`"
+    readme = (REPOSITORY / README).read_text(encoding="utf-8")
+    assert section(summary) in readme, "run `make readme-results`"
+    assert opening(summary) in readme, "run `make readme-results`"
+    assert summary["planted"]
 
 
 # Whoever changes a default need not run the demo before `make unit`.
@@ -79,6 +83,7 @@ def write_tables(folder):
     rows = "llama,LLaMA,los,71.25,68.0,75.0,0.95,2\nllama,LLaMA,macro_average,71.25,68.0,75.0,0.95,2\n"
     (tables / "downstream_main.csv").write_text(head + rows + "llama,LLaMA,control,,,,0.95,\n")
     (tables / "downstream_lora_baselines.csv").write_text(head)
+    (tables / "uncertainty.csv").write_text("kind,task,first,second\nmodel,los,llama,\n")
     (folder / "settings.json").write_text('{"seed": 1}')
     (tables / "domain_adaptation.csv").write_text(
         "adapter,label,trainable_percent,test_perplexity_before,test_perplexity_after\nlora,LoRA,5.473,522.03,14.39\n"
@@ -109,4 +114,4 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(DataError, match=r"downstream_main\.csv: expected a table of a finished study.*make demo"):
         summarise(tmp_path)
     with pytest.raises(DataError, match=r"README\.md: expected the lines"):
-        with_section("# no marks\n", "")
+        with_section("# no marks\n", f"{BEGIN}\n{END}")

@@ -52,6 +52,7 @@ def pool_job(job: FinetuneJob) -> PoolJob:
         precision=job.recipe.precision,
         threads=1,
         switches=job.switches,
+        pooling=job.recipe.pooling,
     )
 
 
@@ -91,11 +92,18 @@ def logits(out: Path) -> np.ndarray:
     return np.asarray(pq.read_table(out / "p.parquet").column("logits").to_pylist())
 
 
-@pytest.mark.parametrize("switches", [{}, {"pool_last_position": True}], ids=["last token", "last position"])
+POOLED = {
+    "last token": {},
+    "last position": {"switches": {"pool_last_position": True}},
+    "mean": {"pooling": "mean"},
+}
+
+
+@pytest.mark.parametrize("pooling", POOLED)
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_pooled_equals_direct(variant, task, switches, study, tmp_path):
-    job = make_job(variant, task, switches=switches)
+def test_pooled_equals_direct(variant, task, pooling, study, tmp_path):
+    job = make_job(variant, task, **POOLED[pooling])
     ours = head_run(study, job, pooled(study, job, tmp_path), tmp_path / "pooled")
     theirs = direct_run(study, job, tmp_path / "direct")
     np.testing.assert_allclose(logits(tmp_path / "pooled"), logits(tmp_path / "direct"), rtol=0, atol=2e-5)
