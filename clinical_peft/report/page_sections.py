@@ -45,8 +45,8 @@ class PageSection:
     @property
     def is_all_folded(self) -> bool:
         """Whether readers see nothing of it before they unfold something."""
-        drawings = [one for group in self.groups for one in group.drawings]
-        return self.section.is_folded or all(one.folded for one in [*drawings, *self.tables])
+        lines = [one.folded for group in self.groups for one in group.drawings]
+        return self.section.is_folded or all([*lines, *(one.folded for one in self.tables)])
 
     @property
     def summary(self) -> str:

@@ -28,6 +28,7 @@ EFFECTS = {"unclipped": 0.101, "last_epoch": -0.095, "los_rounded": 0.02, "marks
 # By age group: AUROC and gap to the largest group.
 AGES = {"60 to 79": (0.71, None), "18 to 39": (0.83, 0.12), "80 and over": (0.80, 0.09), "40 to 59": (None, None)}
 SORTED = """(() => {
+  document.querySelectorAll("details").forEach(one => { one.open = true; });
   const table = document.querySelector("#table-%s table");
   const heads = [...table.tHead.rows[0].cells];
   const head = heads.find(one => one.querySelector("button").innerText.trim().startsWith("%s"));
