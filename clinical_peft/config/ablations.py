@@ -220,9 +220,10 @@ def check_gaps(study: Study) -> None:
             raise ConfigError(f"config: gaps.tasks: expected tasks of matrix.tasks, found {task!r}")
     for switch in gaps.switches or ():
         if switch not in SWITCHES:
-            raise ConfigError(f"config: gaps.switches: {switch!r} is no switch; expected one of {', '.join(SWITCHES)}")
+            known = ", ".join(SWITCHES)
+            raise ConfigError(f"config: gaps.switches: {switch!r} is not a switch; expected one of {known}")
     if gaps.model is not None and study.protocol != "corrected":
-        raise ConfigError("config: gaps.model: switches are turned on alone on top of protocol corrected, found paper")
+        raise ConfigError("config: gaps.model: switches are turned on one by one on protocol corrected; found paper")
     if gaps.contamination is None:
         return
     source = find_source(study.cohorts.source)

@@ -1,4 +1,4 @@
-"""Values that a study may write in two ways, such as one path or a mapping of paths, told apart by their YAML type."""
+"""Values that a study may write in two ways, such as one path or a mapping of paths, by their YAML type."""
 
 from typing import Annotated, Any
 

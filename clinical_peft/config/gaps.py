@@ -23,7 +23,7 @@ class Gaps(Section):
         None, description="model of the matrix that is run again under each switch; null measures no switch"
     )
     tasks: list[TaskName] | None = Field(None, description="tasks of the matrix on which it is run; null means all")
-    switches: list[str] | None = Field(None, description="switches that are turned on alone; null means all")
+    switches: list[str] | None = Field(None, description="switches to turn on one at a time; null means all")
     contamination: ContaminationModels | None = Field(
         None, description="models to compare inside and outside the CareVue subset, and between the two corpora"
     )

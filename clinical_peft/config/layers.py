@@ -1,4 +1,4 @@
-"""Settings that stand in several places of a configuration, the narrower one winning."""
+"""Settings that may be set at several levels of a configuration; the most specific one wins."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

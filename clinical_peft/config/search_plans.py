@@ -110,7 +110,7 @@ def check_search(search: Search, job: Job, place: str) -> None:
     known = searchable(job)
     for name, domain in search.parameters.items():
         if name not in known:
-            raise ConfigError(f"{where}: {name} is no parameter here; expected one of {', '.join(known)}")
+            raise ConfigError(f"{where}: {name} is not a parameter here; expected one of {', '.join(known)}")
         values = domain.values if isinstance(domain, Choices) else (domain.low, domain.high)
         for value in values:
             _check_value(job, {name: value}, where)

@@ -151,7 +151,7 @@ def searchable(job: PretrainJob | FinetuneJob) -> list[str]:
 
 
 def apply_point(job: Job, point: Mapping[str, Value]) -> Job:
-    """Return a job with a point's values in the places of its own.
+    """Return a job with its values replaced by those of a point.
 
     Args:
         job: Resolved job.

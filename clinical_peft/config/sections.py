@@ -194,7 +194,7 @@ class Adapter(Section):
     @model_validator(mode="after")
     def _check_path(self) -> "Adapter":
         if self.path is None and self.method is None:
-            raise ValueError("expected method, which trains it, or path, where it lies already; found neither")
+            raise ValueError("expected method, which trains it, or path, where it exists already; found neither")
         given = [name for name in ("method", "corpus", "recipe") if name in self.model_fields_set]
         if self.path is not None and given:
             raise ValueError(f"an adapter with a path is not trained here; remove {', '.join(given)}")

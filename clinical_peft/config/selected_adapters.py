@@ -10,10 +10,10 @@ def selected_adapters(study: Study) -> list[str]:
 
 
 def adapters_in_use(study: Study) -> list[str]:
-    """Of the selected adapters those to train."""
+    """Return the selected adapters that are trained here."""
     return [name for name in selected_adapters(study) if study.adapters[name].path is None]
 
 
 def external_adapters_in_use(study: Study) -> list[str]:
-    """Of the selected adapters those that exist already."""
+    """Return the selected adapters that exist already."""
     return [name for name in selected_adapters(study) if study.adapters[name].path is not None]

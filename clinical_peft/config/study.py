@@ -119,7 +119,7 @@ class Study(Section):
         return tuple(sorted(map(self.task_of, self.matrix.tasks), key=lambda task: task.place))
 
     def table_of(self, task: str) -> str | None:
-        """Return the own table that a task's notes and labels stand in, or None for one of a hospital's."""
+        """Return the own table that holds a task's notes and labels, or None for a task of a hospital."""
         own = self.own_tasks.get(task)
         return own.table if own is not None else None
 
@@ -149,7 +149,7 @@ class Study(Section):
                 _known(f"adapters.{key}.method", adapter.method, self.methods, "methods")
                 _known(f"adapters.{key}.corpus", adapter.corpus, self.corpora, "corpora")
             if not find_family(self.bases[adapter.base].family).is_decoder:
-                raise ValueError(f"adapters.{key}.base: {adapter.base!r} is no causal language model")
+                raise ValueError(f"adapters.{key}.base: {adapter.base!r} is not a causal language model")
         for key, model in self.models.items():
             self._check_model(key, model)
         divided = [source.key for source in SOURCES.values() if source.has_carevue]

@@ -125,7 +125,7 @@ class Table(Section):
         return self
 
     def spelling(self, column: str) -> str:
-        """A column's name as it is compared: letter case does not tell columns of a CSV file apart."""
+        """Return a column's name for comparison: columns of a CSV file do not differ by letter case."""
         paths = [self.path] if not isinstance(self.path, FilesBySplit) else list(dict(self.path).values())
         is_csv = any(str(path).lower().removesuffix(".gz").endswith(".csv") for path in paths)
         return column.lower() if is_csv else column

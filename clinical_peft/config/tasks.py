@@ -86,7 +86,7 @@ class TaskEntry(Section):
         if not isinstance(entry, dict) or "label" not in entry:
             return entry
         if "title" in entry:
-            raise ValueError("expected title alone, found label, its earlier name, too; remove label")
+            raise ValueError("expected only title, found also label, its earlier name; remove label")
         return {"title" if key == "label" else key: value for key, value in entry.items()}
 
     @field_validator("stated_outcomes")

@@ -48,7 +48,7 @@ def require_ids(path: Path, schema: pa.Schema, columns: Collection[str] = IDS) -
         if not (pa.types.is_integer(kind) or (is_own and _is_text(kind))):
             raise DataError(
                 f"{path}: column {name}: expected whole numbers, found {kind}; number the "
-                "admissions and patients, and keep the list that tells them"
+                "admissions and patients, and keep the list of both"
             )
 
 

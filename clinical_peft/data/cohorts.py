@@ -121,7 +121,7 @@ def _labelled(kind: Task, texts: Texts, labels: Labels, attrition: Attrition) ->
 
 
 def _death_filter(kind: Task, switches: Mapping[str, bool]) -> Edit | None:
-    """What takes deaths out of a note of a task whose outcome they tell; None for other tasks."""
+    """Return a function that removes death statements from a note; None for tasks that keep them."""
     if not kind.drops_death_statements:
         return None
     return partial(without_death_phrases, original=switch_on(switches, "death_phrases_original"))

@@ -1,4 +1,4 @@
-"""Tables that contradict themselves: what is refused, whatever the protocol.
+"""Checks of tables that contradict themselves; they apply under every protocol.
 
 The release's own constraints rule these cases out. A cohort made in spite of them would hold an admission twice or on
 both sides of a split, so they are errors and not exclusions.

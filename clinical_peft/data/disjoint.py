@@ -153,7 +153,7 @@ def _notes_of_patients(notes: Path, patients: Collection[int]) -> Counter[int]:
 
 
 def _draw(notes_of: Counter[int], wanted: int, seed: int) -> Counter[int]:
-    """Draw patients until they have as many notes as wanted.
+    """Draw patients until they have the requested number of notes.
 
     Returns:
         How many notes of each patient to drop: all of them, except for the last patient drawn.

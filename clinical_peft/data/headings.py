@@ -1,4 +1,4 @@
-"""What reads like the heading of a section in a discharge summary, and what heads the findings at discharge."""
+"""Patterns of section headings in a discharge summary, and of headings of the findings at discharge."""
 
 import re
 

@@ -109,7 +109,7 @@ def read_held_out(cohorts: Iterable[Path], repetition: Repetition, *, flattened:
 
 
 def text_digest(text: str) -> bytes:
-    """Return 128 bits that stand for a text."""
+    """Return a 128-bit digest of a text."""
     return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
 
 

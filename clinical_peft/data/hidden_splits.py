@@ -1,4 +1,4 @@
-"""Which numbers of admissions of a study's splits may be published.
+"""Decide which sizes of a study's splits may be published.
 
 Every number needs its n, so a split hides its size only where it is small itself, or where the size would tell how many
 have an outcome: admissions of `mortality` less those of `los` are deaths. The splits of such tasks are groups like any
@@ -65,7 +65,7 @@ def hidden_splits(cohorts: Sequence[Path], tasks: Mapping[str, Task]) -> dict[st
 
 
 def _related(tasks: Mapping[str, Cohort]) -> set[str]:
-    """Tasks whose numbers of admissions tell one of outcomes, and those of the same admissions."""
+    """Return tasks whose sizes reveal a number of outcomes, and tasks of the same admissions."""
     found = {task for pair in _pairs_that_tell_outcomes(tasks) for task in pair}
     everyone = [tasks[task].members.everyone for task in found]
     return {task for task, cohort in tasks.items() if cohort.members.everyone in everyone}

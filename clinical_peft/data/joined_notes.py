@@ -1,4 +1,4 @@
-"""Notes of one admission brought together wherever they stand in a file, at constant memory."""
+"""Collect the notes of each admission from anywhere in a file, at constant memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

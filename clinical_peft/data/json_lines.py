@@ -106,6 +106,6 @@ def _check_characters(value: object, place: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise DataError(
-            f"{place}: expected text, found one half of a surrogate pair, which is no character; correct the line or "
-            "write the file again"
+            f"{place}: expected text, found one half of a surrogate pair, which is not a character; correct the line "
+            "or write the file again"
         ) from None

@@ -70,7 +70,7 @@ def _ids(batch: Batch, known: set[int]) -> list[int]:
 
 
 def label_function(task: OwnTask) -> "Callable[[LabelRequest], Labels]":
-    """Return the label function of a task whose labels stand in a file.
+    """Return the label function of a task whose labels are in a file.
 
     Its labels are names of classes, or lists of them: `clinical_peft.data.label_spaces` makes the label space of the
     training rows. Steps count labels by the patients of those that belong to an admission.

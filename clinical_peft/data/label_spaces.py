@@ -117,7 +117,7 @@ def _several(task: OwnTask, labels: LabelColumn, ranks: np.ndarray, counts: np.n
 
 
 def _frequent(labels: LabelColumn, counts: np.ndarray, least: int) -> list[str]:
-    """Return the labels of so many training rows, and of one at least."""
+    """Return the labels with at least the given number of training rows, and at least one row."""
     return [name for name, count in zip(labels.names, counts.tolist(), strict=True) if count >= max(1, least)]
 
 

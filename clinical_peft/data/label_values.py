@@ -1,4 +1,4 @@
-"""The labels that stand in a user's file: each value checked, and named as its class.
+"""Labels of a user's file: each value is checked and named as its class.
 
 Of a binary or multiclass task, a whole number names its class without a decimal point (`1.0` is `1`: programs that
 read a column with missing values as floats write it so). Fractions are refused, and so are booleans unless the study
@@ -42,7 +42,7 @@ class LabelReader:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns that the labels stand in."""
+        """Columns that hold the labels."""
         return self._task.label_columns
 
     def read(self, batch: Batch) -> list[Label | None]:

@@ -128,7 +128,7 @@ def write_labels(
 
 
 def _steps(task: Task, labels: Labels, outcomes: Outcomes) -> Attrition:
-    """From the rows of the tables to the labels; from the admissions, where a task counts no rows of its own."""
+    """Steps to the labels, from the rows of the tables or, where a task counts none, from the admissions."""
     steps = Attrition([*labels.steps.steps])
     if not steps.steps:
         admissions = steps.record("in the table of admissions", outcomes.admissions())

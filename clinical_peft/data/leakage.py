@@ -163,13 +163,13 @@ def _stated(task: str, found: Mapping[str, Any]) -> str:
 
 
 def _own_leak(corpus: Path, overlap: Mapping[str, Any]) -> str:
-    """What is wrong with the corpus of an own table: it holds training notes alone."""
+    """Return the fault of an own table's corpus, which may hold only training notes."""
     source = source_of(open_parquet(corpus, []).schema_arrow)
     notes = overlap["notes_of_held_out_patients"]
     if source is None or not notes:
         return ""
     return (
-        f"corpus {source}: expected notes of training patients alone, found {notes} of {overlap['held_out_patients']} "
+        f"corpus {source}: expected only notes of training patients, found {notes} of {overlap['held_out_patients']} "
         "patients of validation or test; run with --forcerun import_table, which builds the table and its corpus again"
     )
 

@@ -81,7 +81,7 @@ def _word_codes(text: str) -> Codes:
 
 
 def _combine(word_codes: Codes, words: int) -> Codes:
-    """Return a code for every run of so many words: a polynomial in 64-bit arithmetic, which wraps around."""
+    """Return a code for every run of the given number of words: a polynomial in wrapping 64-bit arithmetic."""
     combined = np.zeros(len(word_codes) - words + 1, np.uint64)
     for place in range(words):
         combined += word_codes[place : place + len(combined)] * np.uint64(pow(_MULTIPLIER, place, 2**64))

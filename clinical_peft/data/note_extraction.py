@@ -102,7 +102,7 @@ def _checked(
         rows += batch.num_rows
         yield batch.append_column("row", pa.array(numbers)).append_column("repeats_id", pa.array(repeats_id))
     if not rows:
-        raise DataError(f"{path}: expected notes, found a header alone; fetch the whole table")
+        raise DataError(f"{path}: expected notes, found only a header; fetch the whole table")
     counts["rows_read"] += rows
     name = table.name.lower()
     counts[f"{name}_rows"] = rows

@@ -1,4 +1,4 @@
-"""What labels are made from: the admissions, codes and ventilation of one source."""
+"""Inputs of labels: the admissions, codes and ventilation of one source."""
 
 from collections.abc import Mapping
 from typing import Protocol

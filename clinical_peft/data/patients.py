@@ -1,4 +1,4 @@
-"""Who a patient is across files: an id together with the table that it stands in.
+"""Identity of a patient across files: an id together with its table.
 
 Two hospitals may number their patients alike. A cohort from a study's own table therefore carries the table's name in
 the metadata of its Parquet schema, and so do the predictions made from it; a MIMIC cohort carries none.

@@ -36,7 +36,7 @@ _TUPLE_SIZES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class _Refused(Exception):
-    """What was found that is not plain."""
+    """Name the value found that is not plain."""
 
 
 class _Name:
@@ -193,7 +193,7 @@ def _shown(name: str) -> str:
 
 
 def _number(function: Any, arguments: Any) -> Any:
-    """What the call gives when it is one of the three that spell a number, found out without calling it."""
+    """Return the number that a call spells, without calling it, if it is one of three known ones."""
     if isinstance(function, _Name) and isinstance(arguments, tuple):
         first, second = (*arguments, None, None)[:2]
         if function.name in _DTYPE and first in _NUMBER_FORMATS:

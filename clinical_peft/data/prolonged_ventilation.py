@@ -62,7 +62,7 @@ def long_ventilation(
 
 
 def random_split(hadm_ids: "pd.Series[int]") -> dict[int, str]:
-    """Split admissions at random, 80/10/10, whatever patient they belong to.
+    """Split admissions at random, 80/10/10, regardless of their patient.
 
     Shuffles the sorted ids as scikit-learn's ``train_test_split`` would with seed 1, first a tenth for test, then a
     ninth of the rest for validation. One patient can stand in several splits.

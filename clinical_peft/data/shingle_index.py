@@ -64,7 +64,7 @@ class KnownShingles:
         return len(self._codes)
 
     def _slots(self, codes: Codes) -> tuple[Codes, npt.NDArray[np.uint8]]:
-        """Return the byte and the bit in the filter that stand for each code."""
+        """Return the byte and the bit of each code in the filter."""
         slots = codes >> self._shift
         return slots >> np.uint64(3), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8)
 
@@ -248,7 +248,7 @@ class RepeatedNotes:
 
 
 def _grouped(numbers: Numbers, sizes: Positions, known: int) -> tuple[Numbers, list[Numbers]]:
-    """Put shingles that stand in the same notes into one group.
+    """Group shingles that occur in the same notes.
 
     Args:
         numbers: Shingles of all notes on end.
@@ -330,7 +330,7 @@ def _on_end(notes: Iterable[Codes]) -> tuple[Codes, Positions]:
 
 
 def _least_share(sizes: Positions, threshold: float) -> Positions:
-    """Return the fewest shingles of a note that are its share: of so many the quotient is the threshold or more."""
+    """Return the least number of a note's shingles whose share of all reaches the threshold."""
     least = np.ceil(sizes * threshold).astype(np.int64)
     at_least_one = np.maximum(sizes, 1)
     # The product is rounded, and what counts is the quotient.

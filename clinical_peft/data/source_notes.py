@@ -1,4 +1,4 @@
-"""What the hospital's notes say of held-out patients, and the texts that repeat it.
+"""Search for texts that repeat the hospital's notes of held-out patients.
 
 An admission note is what a model reads; the rest of the discharge summary says how the stay went. A corpus without
 test answers must repeat neither, whoever's name stands over the text. Here are the whole discharge summaries, each in

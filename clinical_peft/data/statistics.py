@@ -44,7 +44,7 @@ def dataset_statistics(cohorts: Iterable[Path], tokenizers: Mapping[str, Path] |
 
 
 def publishable(row: Mapping[str, Any], hidden_splits: Collection[str] = ()) -> dict[str, Any]:
-    """What may be published of a cohort's description: counts and shares of few are None.
+    """Return the publishable part of a cohort's description; small counts and shares are None.
 
     Args:
         row: One of those that `dataset_statistics` returned.
@@ -104,7 +104,7 @@ def _class_counts(table: pa.Table, classes: int) -> list[list[int]]:
 
 
 def _tell_hidden_classes(counts: Sequence[Sequence[int]]) -> bool:
-    """Whether the cases of a class in all splits, less those that metrics show, are too few to be told.
+    """Return whether the cases of a class that metrics do not show are too few to be published.
 
     Metrics show the held-out splits; where they hide a class, they hide another with it.
 

@@ -87,7 +87,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 def read_header(path: Path) -> list[str]:
-    """Return the column names of a CSV file, as they stand in it.
+    """Return the column names of a CSV file, unchanged.
 
     Raises:
         DataError: The file is missing, empty, not UTF-8 or not gzip although its name says so.

@@ -8,7 +8,7 @@ from clinical_peft.data.patients import patient_keys
 
 
 def training_subset(subject_id: np.ndarray, size: int, *, seed: int, source: str | None = None) -> np.ndarray:
-    """Choose whole patients of a training split until they have at least so many rows.
+    """Choose whole patients of a training split until they have at least the requested number of rows.
 
     A patient's place in the order depends on the seed and on who the patient is, and on nothing else: parts of one seed
     are nested, and neither the order of the rows nor other patients change it.

@@ -1,1 +1,1 @@
-"""What may be published of counts and groups of patients."""
+"""Rules for publishing counts and metrics of groups of patients."""

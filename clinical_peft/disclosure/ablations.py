@@ -1,4 +1,4 @@
-"""What a run under a switch may publish of its counts, beside those of the corrected runs of the same task.
+"""Counts that a run under a switch may publish beside those of the corrected runs of the same task.
 
 Its cohort may have a few admissions or cases more or less than the corrected one: the difference of two sizes is a
 count itself, such as that of the notes that state a death.

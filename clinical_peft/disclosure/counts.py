@@ -1,4 +1,4 @@
-"""What may be published of counts: the one place that decides it, for tables, files, figures, cards and MLflow.
+"""The one place that decides which counts are published, for tables, files, figures, cards and MLflow.
 
 The rules are those of statistical disclosure control for tables of counts (Hundepool et al. 2012, Statistical
 Disclosure Control, Wiley, chapter 4; Griffiths et al. 2019, Handbook on Statistical Disclosure Control for Outputs):
@@ -84,7 +84,7 @@ def shown_counts(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def significant(value: float | None, digits: int = DIGITS) -> float | None:
-    """A value to so many significant digits; None and what is not finite stay as they are.
+    """Round a value to significant digits; None and values that are not finite do not change.
 
     Examples:
         >>> significant(0.756896551724138)
@@ -98,7 +98,7 @@ def significant(value: float | None, digits: int = DIGITS) -> float | None:
 
 
 def coarse(value: Any, digits: int = COARSE_DIGITS) -> Any:
-    """The same with every number that is no whole one to so many significant digits, at any depth."""
+    """Round every number that is not whole to significant digits, at any depth."""
     if isinstance(value, Mapping):
         return {name: coarse(part, digits) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -210,7 +210,7 @@ def has_hidden(counts: Any) -> bool:
 
 
 def hidden_in_margin(counts: Sequence[int], hidden: Collection[int] = ()) -> frozenset[int]:
-    """Which cells of a margin to hide: the small ones, and as many others as they need for cover.
+    """Choose the cells of a margin to hide: the small ones, and as many others as they need for cover.
 
     Args:
         counts: Cells whose sum is known.
@@ -240,7 +240,7 @@ def shown_margin(counts: Sequence[int], hidden: Collection[int] = ()) -> list[in
 
 
 def shown_totals(totals: Sequence[int]) -> list[bool]:
-    """Which totals of a chain of steps may be published, so that what lies between two of them is no small count.
+    """Choose the totals of a chain of steps to publish, so that no difference between two is a small count.
 
     A step that drops few is published together with its neighbours: the totals between them are hidden, and what they
     drop together is at least `SMALLEST_CELL` plus the number of such steps. The last total, which the chain is about,
@@ -279,7 +279,7 @@ def shown_totals(totals: Sequence[int]) -> list[bool]:
 
 
 def whole_table(*cells: np.ndarray) -> np.ndarray:
-    """Where every cell of a table of counts is large enough, bool of the cells' shape."""
+    """Return where the cells of a table of counts are large enough, bool of the cells' shape."""
     return np.asarray(np.logical_and.reduce([np.asarray(cell) >= SMALLEST_CELL for cell in cells]))
 
 

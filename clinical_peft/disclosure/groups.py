@@ -1,4 +1,4 @@
-"""What may be published of groups of patients, over all tasks of a study at once.
+"""Choose the groups of patients to publish, over all tasks of a study at once.
 
 Tasks share admissions: where one's admissions are among another's, the difference of their counts is a count itself,
 such as that of the deaths where one task is about survivors. A group's count is published for both only if that
@@ -83,7 +83,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Decision:
-    """What may be published of a task's groups.
+    """Publishable groups of a task.
 
     Attributes:
         groups: Names of all groups that any of the tasks has.
@@ -247,7 +247,7 @@ class _Attempt:
         self.veiled[task] = found
 
     def _hide_what_outcomes_share(self) -> None:
-        """Hide what is, or gives away, positives or negatives that another task hides."""
+        """Hide counts that are, or reveal, positives or negatives that another task hides."""
         for task, members in self.members.items():
             for kind in range(len(members.outcomes)):
                 for other in self.order:
@@ -271,5 +271,5 @@ class _Attempt:
         self._last_of(task, other, self.veiled).update(hidden)
 
     def _last_of(self, task: str, other: str, which: dict[str, set[int]]) -> set[int]:
-        """What is hidden of the one of two tasks that comes later in the order."""
+        """Groups that the later of two tasks hides."""
         return which[max(task, other, key=self.order.index)]

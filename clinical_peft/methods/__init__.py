@@ -135,8 +135,8 @@ def name_settings(settings: Mapping[str, Any], method: Method) -> dict[str, Any]
 def _explain(key: str, method: Method, known: list[str]) -> str:
     """Explain why a method has no such setting."""
     if key in method.refused:
-        return f"this field of PEFT is no setting of {method.type}: {method.refused[key]}"
+        return f"this field of PEFT is not a setting of {method.type}: {method.refused[key]}"
     peft = peft_fields()["methods"].get(str(method.peft_type).lower())
     if peft is not None and key in BY_WORKFLOW:
-        return f"this field of PEFT is no setting of {method.type}: the workflow sets it"
+        return f"this field of PEFT is not a setting of {method.type}: the workflow sets it"
     return f"unknown key; {method.type} has {', '.join(known) or 'no settings'}"

@@ -81,7 +81,7 @@ class PeftMethod(Method):
 
     @property
     def title(self) -> str:
-        """How the method is called on the card of an adapter."""
+        """Name of the method on the card of an adapter."""
         return self.claim.title
 
     def peft_config(

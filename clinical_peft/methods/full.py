@@ -21,7 +21,7 @@ class Full(Method):
 
     @property
     def title(self) -> str:
-        """How the method is called on the card of what it gives."""
+        """Name of the method on the card of its result."""
         return "full fine-tuning"
 
 

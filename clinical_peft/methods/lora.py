@@ -28,8 +28,8 @@ REFUSED_INITS = {
     "corda": NEEDS_NOTES,
     "eva": NEEDS_NOTES,
     "lora_ga": NEEDS_NOTES,
-    "loftq": "it puts quantised values in the place of the base's; use precision nf4 with another",
-    "mica": "it keeps lora_B as drawn from the base and trains lora_A alone",
+    "loftq": "it replaces the base's values by quantised ones; use precision nf4 with another",
+    "mica": "it keeps lora_B as drawn from the base and trains only lora_A",
 }
 """Initial values of PEFT that are refused, with the reason."""
 TAKES_PART = re.compile(r"olora|pissa(_niter_[1-9]\d*)?")
@@ -138,7 +138,7 @@ class Lora(Method):
         )
         require(
             not (self.dora and self.takes_part_of_base),
-            f"init_lora_weights: {init} takes a part of the weights whose lengths dora learns; set one of them alone",
+            f"init_lora_weights: {init} takes a part of the weights whose lengths dora learns; set only one of them",
         )
 
     @property
@@ -164,7 +164,7 @@ class Lora(Method):
 
     @property
     def title(self) -> str:
-        """How the method is called on the card of an adapter."""
+        """Name of the method on the card of an adapter."""
         name = ("rank-stabilised " if self.rank_stabilised else "") + ("DoRA" if self.dora else "LoRA")
         return f"{name}+" if self.loraplus_lr_ratio else name
 

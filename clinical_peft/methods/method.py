@@ -1,4 +1,4 @@
-"""What is true of a training method, in one record that holds its settings too; imports no torch and no PEFT."""
+"""Properties and settings of a training method, in one record; imports no torch and no PEFT."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -174,7 +174,7 @@ class Method:
 
     @property
     def title(self) -> str:
-        """How the method is called on the card of an adapter."""
+        """Name of the method on the card of an adapter."""
         return self.type
 
     @property
@@ -205,7 +205,7 @@ class Method:
 
     @property
     def has_several_rates(self) -> bool:
-        """Whether `rate_factor` tells tensors apart."""
+        """Whether `rate_factor` differs between tensors."""
         return False
 
     def rate_factor(self, name: str, dimensions: int) -> float:
@@ -257,7 +257,7 @@ def _default_of(field: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualTokens(Method):
-    """A method that learns vectors in the place of tokens.
+    """A method that learns vectors as virtual tokens.
 
     Attributes:
         num_virtual_tokens: Their number; they take positions of the base's context.

@@ -21,7 +21,7 @@ class PrefixTuning(VirtualTokens):
     refused: ClassVar[Mapping[str, str]] = {
         **REFUSED_OF_PROMPTS,
         "encoder_hidden_size": "the projection is as wide as the base",
-        "init_weights": "a prefix of zeros could not be told from one that was lost",
+        "init_weights": "a prefix of zeros could not be distinguished from one that was lost",
     }
     type: Literal["prefix_tuning"] = "prefix_tuning"
     num_virtual_tokens: int = 20

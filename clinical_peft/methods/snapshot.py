@@ -1,4 +1,4 @@
-"""What PEFT says of the methods that studies can name: its fields, their kinds and their defaults.
+"""PEFT's fields of the methods that studies can name, with their kinds and defaults.
 
 It is kept in `peft_fields.json`, which is read in PEFT's place where a study is checked, since PEFT imports torch.
 `clinical_peft.models.peft_fields` writes it, and a test compares it with the installed PEFT.

@@ -54,7 +54,7 @@ class Bin:
 
 
 def score_pairs(data: Predictions) -> Pairs:
-    """What slope and intercept are fitted on: of a binary task the second class, otherwise every row and class."""
+    """Pairs to fit slope and intercept on: the second class of a binary task, otherwise every row and class."""
     columns = slice(1, 2) if data.type == "binary" else slice(None)
     return Pairs(data.scores[:, columns], data.log_odds[:, columns], data.target[:, columns])
 

@@ -27,7 +27,7 @@ def read_membership(path: Path) -> dict[int, bool]:
 
 
 def is_inside(subject_id: np.ndarray, subset: Mapping[int, bool], place: str) -> np.ndarray:
-    """Which rows are of patients inside the subset, bool of shape (N,).
+    """Return which rows belong to patients inside the subset, bool of shape (N,).
 
     Args:
         subject_id: Patient of each row, int64 of shape (N,).

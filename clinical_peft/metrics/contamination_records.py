@@ -40,7 +40,7 @@ class TestedGap(Uncertainty):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupGain:
-    """What adaptation gains for one group of patients; None where it may not be published.
+    """Gain by adaptation for one group of patients; None where it may not be published.
 
     Attributes:
         admissions: Test admissions of the group.

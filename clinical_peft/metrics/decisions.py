@@ -61,7 +61,7 @@ def decision_curve(data: Predictions, weighting: Weighting, level: float) -> dic
 
 
 def published_curve(curve: Mapping[str, Any], data: Predictions, cuts: Cuts) -> dict[str, Any]:
-    """What may be published of a decision curve: a net benefit reveals how many positives and negatives are treated.
+    """Return the publishable points of a decision curve: net benefit reveals how many rows are treated.
 
     Args:
         curve: What `decision_curve` returned.
@@ -140,7 +140,7 @@ def _alerts(data: Predictions, cutoff: float, weighting: Weighting) -> dict[str,
 
 
 def published_alerts(rows: Sequence[Mapping[str, Any]], test: Predictions, cuts: Cuts) -> list[dict[str, Any]]:
-    """What may be published of the alerts.
+    """Return the publishable alerts.
 
     Args:
         rows: What `alert_burden` returned.

@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Placements:
-    """What each test admission contributes to a model's AUROC on a binary task, on average over its seeds.
+    """Contribution of each test admission to a model's AUROC on a binary task, averaged over its seeds.
 
     Attributes:
         values: Contributions, float64 of shape (N,).

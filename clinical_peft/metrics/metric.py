@@ -1,4 +1,4 @@
-"""What is true of a metric, in one record, and the decorator that registers it."""
+"""Properties of a metric in one record, and the decorator that registers it."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What each of the original's choices is worth: the same model with one of them turned on, and with all."""
+"""Effect of each of the original's choices: the same model with one of them turned on, and with all."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -46,12 +46,12 @@ def fit_temperature(data: Predictions) -> float:
 
 
 def temperature_map(temperature: float) -> Recalibration:
-    """What puts scores at a temperature in the place of a run's own."""
+    """Return a function that replaces a run's scores by scores at a temperature."""
     return lambda data: at_temperature(data, temperature)
 
 
 def isotonic_map(validation: Predictions) -> Recalibration:
-    """What puts isotonic regressions of the scores in their place.
+    """Return a function that replaces scores by their isotonic regressions.
 
     Binary: of the second class. Multiclass: of every class against the rest, then divided by their sum (Zadrozny and
     Elkan 2002, KDD); where all are 0, the scores stay. Multilabel: one regression of all pairs of row and label, since

@@ -37,7 +37,7 @@ _NORMAL = NormalDist()
 
 
 def patient_weights(subject_id: np.ndarray, *, resamples: int, seed: int, source: str | None = None) -> np.ndarray:
-    """How often each row enters each resample.
+    """Counts of each row in each resample.
 
     Args:
         subject_id: Patient of each row, of shape (N,): non-negative int64, or any id of an own table.

@@ -1,4 +1,4 @@
-"""The runs of a table: reading them, and whether they may stand in one."""
+"""Read the runs of a table, and check that they may share one."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

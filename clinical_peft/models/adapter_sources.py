@@ -38,8 +38,8 @@ def check_adapter_folder(folder: Path) -> dict[str, Any]:
     for key in ("bias", "modules_to_save", "trainable_token_indices", "layer_replication"):
         if config.get(key) not in (None, [], {}, "none"):
             raise DataError(
-                f"{folder / CONFIG}: {key}: expected an adapter of layers alone, found one that changes more of its "
-                "base; merge it into a base of kind local"
+                f"{folder / CONFIG}: {key}: expected an adapter that changes only layers, found one that changes more "
+                "of its base; merge it into a base of kind local"
             )
     init = config.get("init_lora_weights")
     if isinstance(init, str) and init.lower().startswith(("pissa", "olora", "corda", "loftq", "lora_ga")):

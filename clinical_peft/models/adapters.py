@@ -200,7 +200,7 @@ def _drop_vocabulary_layer(
     kept = {key: value for key, value in stored.items() if not is_of_vocabulary_layer(key)}
     if not kept:
         raise TrainingError(
-            f"{where}: the adapter changes the vocabulary layer alone, which a classifier lacks; train one with "
+            f"{where}: the adapter changes only the vocabulary layer, which a classifier lacks; train one with "
             "layers of the base's body among its target_modules"
         )
     if len(kept) < len(stored):

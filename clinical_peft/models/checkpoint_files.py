@@ -105,7 +105,7 @@ def require_safetensors(names: Iterable[str], *, where: str) -> None:
         return
     if set(names) & set(ADAPTER_FILES):
         raise DataError(
-            f"{where}: expected a network, found an adapter alone; merge it into its base (`merge_and_unload`) and "
+            f"{where}: expected a network, found only an adapter; merge it into its base (`merge_and_unload`) and "
             "save that, or name the base"
         )
     pickled = [name for name in names if name.endswith(PICKLES)]

@@ -43,7 +43,7 @@ def _not_bert(config: PretrainedConfig) -> str | None:
     """
     if config.model_type != "bert":
         return ""
-    return " with is_decoder, which reads from left to right alone" if config.is_decoder else None
+    return " with is_decoder, which reads only from left to right" if config.is_decoder else None
 
 
 def _not_causal(config: PretrainedConfig) -> str | None:

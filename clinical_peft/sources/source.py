@@ -1,4 +1,4 @@
-"""What is true of a kind of hospital, in one record; imports no table library."""
+"""Properties of a kind of hospital, in one record; imports no table library."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -75,7 +75,7 @@ def titled_task(name: str, titles: Mapping[str, str]) -> Task:
 
 
 def task_record(task: Task) -> dict[str, Any]:
-    """What a job needs to know a task: its name and title, or everything of a task that the study defines."""
+    """Record from which a job rebuilds a task: its name and title, or all of a task that the study defines."""
     return own_record(task) if isinstance(task, OwnTask) else {"name": task.name, "title": task.title}
 
 

@@ -1,4 +1,4 @@
-"""What is true of a clinical task, in one record; imports no table library and no torch."""
+"""Properties of a clinical task, in one record; imports no table library and no torch."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ ICD9_OR_10 = columns(integer="subject_id hadm_id icd_version", text="icd_code")
 
 @dataclass(frozen=True)
 class Statement:
-    """What a note says that gives an outcome away.
+    """A statement in a note that reveals an outcome.
 
     Attributes:
         pattern: Regular expression; case is ignored.

@@ -55,7 +55,7 @@ class PartSettings:
 
 
 def part_borders(notes: Path, notes_per_part: int, bytes_per_part: int) -> tuple[int, ...]:
-    """Return where parts of so many notes, or of fewer that have so much text, begin and the last one ends.
+    """Return the bounds of parts with at most the given numbers of notes and of bytes of text.
 
     Args:
         notes: Parquet file of the corpus.
@@ -129,7 +129,7 @@ def rows_digest(rows: pa.Table) -> str:
 
 
 def fingerprint(digests: Iterable[str]) -> str:
-    """Return the SHA-256 that stands for a corpus, from the digests of its parts' rows in their order."""
+    """Return the SHA-256 of a corpus, from the digests of its parts' rows in their order."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
@@ -182,7 +182,7 @@ def _batches(settings: PartSettings, number: int) -> Iterator[pa.RecordBatch]:
 
 
 def _by_bytes(texts: pa.StringArray) -> Iterator[pa.StringArray]:
-    """Yield a batch's texts in slices of about so many bytes as are encoded at a time."""
+    """Yield a batch's texts in slices of about the number of bytes that are encoded at a time."""
     before = np.concatenate([[0], np.cumsum(pc.binary_length(texts).to_numpy())])
     starts = np.flatnonzero(np.diff(before[:-1] // BYTES_PER_BATCH, prepend=-1)).tolist()
     for start, end in pairwise([*starts, len(texts)]):

@@ -76,8 +76,8 @@ def layers_to_recompute(
     if has_cache:
         if wanted not in ("auto", "none"):
             raise TrainingError(
-                f"checkpointing is {wanted}, but prefix tuning hands every layer a cache, which a layer computed again "
-                "does not see; set checkpointing to none and lower micro_batch_tokens if memory is short"
+                f"checkpointing is {wanted}, but prefix tuning passes every layer a cache, which a recomputed "
+                "layer does not see; set checkpointing to none and lower micro_batch_tokens if memory is short"
             )
         return 0
     if wanted == "full" or not layers:

@@ -1,4 +1,4 @@
-"""How a method adapts a base to notes: with a PEFT adapter, or by training the whole network."""
+"""Adaptation of a base to notes: with a PEFT adapter, or by training the whole network."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -156,7 +156,7 @@ class Workers:
         if len(found) > 1:
             raise TrainingError(
                 f"the {self.world} processes hold {len(found)} different sets of weights after training; "
-                "check that the devices and libraries of all are alike, or train with one process"
+                "check that the devices and libraries of all are the same, or train with one process"
             )
 
 

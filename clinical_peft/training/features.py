@@ -197,7 +197,7 @@ class KeptFeatures:
 
 
 class NoteFeatures:
-    """Pooled features of notes, computed when asked for.
+    """Pooled features of notes, computed on request.
 
     Args:
         classifier: Network that computes them.
@@ -247,7 +247,7 @@ class NoteFeatures:
             )
 
     def groups(self, rows: Rows, size: int) -> list[Rows]:
-        """Divide notes into forward passes of at most so many tokens, notes of like length together."""
+        """Divide notes into forward passes of a limited number of tokens, notes of similar length together."""
         return micro_batches(rows, self.notes.lengths, size)
 
     def smallest(self, rows: Rows) -> int:

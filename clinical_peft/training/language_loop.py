@@ -161,7 +161,7 @@ class LanguageLoop(TrainingLoop[LanguageState]):
         )
 
     def probe_memory(self, tokens: int) -> Tensor:
-        """Return the loss of a forward pass over so many tokens, for the memory that it takes."""
+        """Return the loss of a forward pass over a given number of tokens, to measure its memory."""
         size = min(tokens, self.run.recipe.context)
         real = 0 if self.run.shards.summary["pad_token_id"] else 1
         documents = [np.full(min(size, tokens - start), real) for start in range(0, tokens, size)]

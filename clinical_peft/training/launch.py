@@ -196,7 +196,7 @@ def _report(workers: list[_Worker]) -> None:
     if killed:
         name = signal.Signals(-killed[0].process.returncode).name
         raise TrainingError(
-            f"process {killed[0].rank} of {count} was ended by {name}, perhaps for want of memory; the others were "
+            f"process {killed[0].rank} of {count} was ended by {name}, perhaps because memory ran out; the others were "
             "ended with it, and the same command goes on from the last checkpoint"
         )
     if errors:

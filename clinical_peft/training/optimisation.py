@@ -52,7 +52,7 @@ def autocast(recipe: Optimisation | PoolJob, device: torch.device) -> AbstractCo
 
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """Move a model to a device and make every trainable parameter float32, whatever the base's type."""
+    """Move a model to a device and make every trainable parameter float32, also on a base of another type."""
     model.to(device)
     for parameter in model.parameters():
         if parameter.requires_grad and parameter.is_floating_point():

@@ -1,4 +1,4 @@
-"""How well a run used its device: share of its peak arithmetic, energy, idle time.
+"""Use of the device by a run: share of its peak arithmetic, energy, idle time.
 
 Useful arithmetic is counted by the usual rule: a forward pass takes two floating-point operations per token and
 parameter of a matrix product, the gradients of activations two more, those of trained weights another two. Attention

@@ -20,7 +20,7 @@ UNUSED = "unused"
 
 
 def with_train_size(data: TaskData, size: int, *, seed: int) -> TaskData:
-    """Keep whole patients of the training split until they have so many rows.
+    """Keep whole patients of the training split until they have the requested number of rows.
 
     Args:
         data: A task's cohort.

@@ -1,1 +1,1 @@
-"""What the workflow asks before its first job: the study file, and everything that the study names."""
+"""Checks before the first job: the study file, and everything that the study names."""

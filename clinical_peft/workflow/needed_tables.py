@@ -48,7 +48,7 @@ class Need:
         path = (locate_table if table.optional else find_table)(self.folder, table.name)
         columns = {name: _TYPES[kind] for name, kind in table.columns.items()}
         if path is not None and check_table(path, columns) == 0 and table.has_notes:
-            raise DataError(f"{path}: expected notes, found a header alone; fetch the whole table")
+            raise DataError(f"{path}: expected notes, found only a header; fetch the whole table")
 
 
 def check_table(path: Path, columns: Mapping[str, pa.DataType]) -> int:

@@ -70,7 +70,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.exists():
-        targets = "" if path.suffix in SUFFIXES else "; targets stand before --configfile, which takes all that follows"
+        targets = "" if path.suffix in SUFFIXES else "; put targets before --configfile, which takes all that follows"
         raise ConfigError(f"{path}: expected a study file, found none{targets}")
     if path.is_dir():
         raise ConfigError(f"{path}: expected a study file, found a folder")

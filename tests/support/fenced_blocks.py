@@ -7,7 +7,10 @@ from pathlib import Path
 
 from workflow_run import REPOSITORY
 
-PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "config" / "README.md")
+PAGES = (
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "config/README.md")),
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,13 @@ from clinical_peft.workflow.study_file import unused_entries
 
 pytestmark = pytest.mark.workflow
 
-TAGS = {"sh": ("run", "dry-run", "parse", "site"), "python": ("parse",), "yaml": ("parse",), "text": ("",)}
+TAGS = {
+    "sh": ("run", "dry-run", "parse", "site"),
+    "python": ("parse",),
+    "yaml": ("parse",),
+    "text": ("",),
+    "bibtex": ("",),
+}
 TUTORIAL = "docs/tutorial.md"
 STUDY = {"study": "mine", "hub": {"repository": "my-group/clinical-{adapter}"}}
 
@@ -142,7 +148,7 @@ def dry_run_results(tmp_path_factory) -> dict[str, dict]:
     folder = tmp_path_factory.mktemp("documented")
     (folder / "mine.yaml").write_text(yaml.safe_dump(STUDY))
     lines = [words for block in BLOCKS if block.tag == "dry-run" for words in commands(block.text)]
-    lines = [words for words in lines if words[0] == "snakemake"]
+    lines = [*{shlex.join(words): words for words in lines if words[0] == "snakemake"}.values()]
     given = [[str(folder / word) if word == "mine.yaml" else word for word in words[1:]] for words in lines]
     found = dry_runs([["--directory", folder, *arguments] for arguments in given], REPOSITORY)
     return {shlex.join(words): each for words, each in zip(lines, found, strict=True)}

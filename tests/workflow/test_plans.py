@@ -146,7 +146,7 @@ def test_a_study_file_that_cannot_be_read_is_one_line(tmp_path):
     commands += [[*start, *slurm, f"--configfile={tmp_path}/missing.yaml"]]
     commands += [[*start, "--configfile", CONFIG / "tiny.yaml", "push_to_hub"]]
     expected = [f"{tmp_path}/{name}.yaml: {line}" for name, (_, line) in UNREADABLE.items()]
-    expected += [expected[0], "push_to_hub: expected a study file, found none; targets stand before --configfile"]
+    expected += [expected[0], "push_to_hub: expected a study file, found none; put targets before --configfile"]
     for found, line in zip(dry_runs(commands, tmp_path), expected, strict=True):
         assert found["code"] == 1
         assert f"error: {line}" in found["output"].splitlines()[-1]

@@ -1,4 +1,4 @@
-"""How right scores are as probabilities: Brier score, log-loss, calibration slope and intercept, calibration error.
+"""Metrics of scores as probabilities: Brier score, log-loss, calibration slope and intercept, calibration error.
 
 Slope and intercept (Van Calster et al. 2019, BMC Med 17:230): the slope b of a logistic regression of the outcome on
 the log-odds of the score, 1 when scores are neither too extreme nor too timid; and the intercept a with that slope held

@@ -138,10 +138,10 @@ def test_a_study_without_gaps_has_none(pytestconfig):
     ("changes", "expected"),
     [
         ({"gaps": {"model": "nobody"}}, "gaps.model: expected a model of matrix.models, found 'nobody'"),
-        ({"gaps": {"switches": ["louder"]}}, "gaps.switches: 'louder' is no switch; expected one of "),
+        ({"gaps": {"switches": ["louder"]}}, "gaps.switches: 'louder' is not a switch; expected one of "),
         ({"gaps": {"tasks": ["pmv"]}, "matrix": {"tasks": ["los"]}},
          "gaps.tasks: expected tasks of matrix.tasks, found 'pmv'"),
-        ({"protocol": "paper"}, "gaps.model: switches are turned on alone on top of protocol corrected, found paper"),
+        ({"protocol": "paper"}, "gaps.model: switches are turned on one by one on protocol corrected; found paper"),
         (
             {"gaps": {"contamination": {**FOUR, "adapted": "llama+lora"}}},
             "gaps.contamination.adapted: expected a model whose clinical adapter is trained on mimic-iv, found "

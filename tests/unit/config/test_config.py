@@ -53,7 +53,7 @@ def test_schema_is_current():
                            "clinical_mode": "frozen"}}},
          "belongs to base 'tiny-llama', not 'tiny-bert'"),
         ({"models": {"m": {"base": "tiny-llama", "label": "m", "clinical": "tiny-llama-lora"}}}, "go together"),
-        ({"adapters": {"a": {"base": "tiny-bert", "method": "lora"}}}, "is no causal language model"),
+        ({"adapters": {"a": {"base": "tiny-bert", "method": "lora"}}}, "is not a causal language model"),
         ({"switches": {"los_round": True}}, "switches.los_round"),
         ({"finetuning": {"learning_rates": 1}}, "learning_rates"),
         ({"finetuning": {"batch_size": 10, "micro_batch_size": 4}}, "micro_batch_size must divide batch_size"),
@@ -284,5 +284,5 @@ def test_label_is_the_earlier_name_of_a_tasks_title():
     assert title_of("los", written) == "Days in hospital"
     assert list(renamed_keys(written)) == ["tasks.los.label is now tasks.los.title; the earlier name still works"]
     assert list(renamed_keys({"tasks": {"los": {"title": "Days in hospital"}}})) == []
-    with pytest.raises(ConfigError, match=r"tasks\.los: expected title alone, found label, its earlier name, too"):
+    with pytest.raises(ConfigError, match=r"tasks\.los: expected only title, found also label, its earlier name"):
         study({"tasks": {"los": {"label": "Days", "title": "Days in hospital"}}})

@@ -50,9 +50,9 @@ def test_a_tasks_settings_may_have_pefts_names():
         ),
         (
             {"bias": "all"},
-            "config: methods.vera.settings.bias: this field of PEFT is no setting of vera: it wou",
+            "config: methods.vera.settings.bias: this field of PEFT is not a setting of vera: it wou",
         ),
-        ({"inference_mode": True}, "methods.vera.settings.inference_mode: this field of PEFT is no setting of vera"),
+        ({"inference_mode": True}, "methods.vera.settings.inference_mode: this field of PEFT is not a setting of vera"),
         ({"r": True}, "config: methods.vera.settings.r: expected a number, found true"),
         ({"r": "many"}, "methods.vera.settings.r: Input should be a valid integer"),
         (

@@ -86,7 +86,7 @@ def test_more_trials_cost_more_and_a_small_space_caps_them():
         (searching({"settings": {"rank": [2, 4]}}), "search.spaces.mine.settings.rank: unknown parameter"),
         ({"spaces": {"unused": {"recipe": {"lr": [1.0]}}}}, "search.spaces.unused.recipe.lr: unknown parameter"),
         (searching({"recipe": {"context": [64, 128]}}), "recipe.context: unknown parameter"),
-        (searching({"settings": {"num_virtual_tokens": [2]}}), "settings.num_virtual_tokens is no parameter here"),
+        (searching({"settings": {"num_virtual_tokens": [2]}}), "settings.num_virtual_tokens is not a parameter here"),
         (searching({}), "search.spaces.mine: expected a parameter in settings or recipe, found none"),
         (searching({"settings": {"r": []}}), "search.spaces.mine.settings.r"),
         (searching({"settings": {"r": [2, 2]}}), "settings.r: lists a value twice"),
@@ -110,7 +110,7 @@ def test_more_trials_cost_more_and_a_small_space_caps_them():
         ({"spaces": {"mine": {"settings": {"num_virtual_tokens": [2, 128]}}},
           "adapters": {"tiny-llama-p-tuning": {"space": "mine"}}},
          "settings.num_virtual_tokens = 128: num_virtual_tokens is 128, but the recipe's context is 128"),
-        ({"adapters": {"tiny-llama-lora": {"space": "p-tuning"}}}, "settings.num_virtual_tokens is no parameter here"),
+        ({"adapters": {"tiny-llama-lora": {"space": "p-tuning"}}}, "settings.num_virtual_tokens is not a parameter"),
     ],
 )  # fmt: skip
 def test_a_wrong_search_is_one_message_naming_the_key(search, expected):

@@ -61,7 +61,7 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "UTF-16": ("csv", GOOD.decode().encode("utf-16"), r"header cannot be read \(UTF-16\)"),
     "no bytes": ("csv", b"", "expected a header line, found an empty file"),
     "no bytes, gzipped": ("csv.gz", gzip.compress(b""), "expected a header line, found an empty file"),
-    "header alone": ("csv", table([]), "expected notes, found a header alone"),
+    "header alone": ("csv", table([]), "expected notes, found only a header"),
     "no header": ("csv", GOOD.partition(b"\n")[2], "expected column .*; found a first row of 8 fields that does not"),
     "missing column": (
         "csv",

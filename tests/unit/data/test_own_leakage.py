@@ -98,7 +98,7 @@ def test_a_corpus_and_a_cohort_of_one_table_share_patients(tmp_path):
     assert found["corpora"][TABLE]["notes"] == len(training)
     held_out = [row for row in rows if row["split"] == "test"][:2]
     own_corpus(corpus, [*training, *held_out])
-    with pytest.raises(DataError, match="corpus ours: expected notes of training patients alone, found 2 of 2 patient"):
+    with pytest.raises(DataError, match="corpus ours: expected only notes of training patients, found 2 of 2 patient"):
         check(tmp_path, [cohort], {TABLE: corpus}, {"readmitted": OWN})
 
 

@@ -120,9 +120,9 @@ def test_defaults_of_the_catalogue_are_pefts():
     ("name", "settings", "key", "message"),
     [
         ("vera", {"rank": 4}, "rank", "unknown key; vera has r, target_modules, projection_prng_key"),
-        ("vera", {"save_projection": False}, "save_projection", "is no setting of vera: projections are always saved"),
-        ("ia3", {"task_type": "SEQ_CLS"}, "task_type", "is no setting of ia3: the workflow sets it"),
-        ("lora", {"bias": "all"}, "bias", "is no setting of lora: it would train biases of the base"),
+        ("vera", {"save_projection": False}, "save_projection", "is not a setting of vera: projections are always"),
+        ("ia3", {"task_type": "SEQ_CLS"}, "task_type", "is not a setting of ia3: the workflow sets it"),
+        ("lora", {"bias": "all"}, "bias", "is not a setting of lora: it would train biases of the base"),
         ("lora", {"layer_replication": [[0, 1]]}, "layer_replication", "it would change the base"),
         ("adalora", {"tinit": 3}, "tinit", "set initial_ratio and final_ratio"),
         ("lora", {"lora_alpha": 8, "alpha": 8}, "lora_alpha", "expected one name of the setting, found alpha too"),

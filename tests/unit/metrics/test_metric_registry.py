@@ -1,8 +1,9 @@
 """A metric is one function: registering it puts it into metrics files, replicates and the order of the others."""
 
+import re
 import sys
+from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from simulated_study import CLASSES, simulate_predictions
@@ -25,17 +26,15 @@ def defined(monkeypatch):
     monkeypatch.setattr(registry, "DEFINED", module.DEFINED)
 
 
-def balanced_accuracy(weighted):
-    counts = weighted.decisions
-    positives = weighted.weighting.count(weighted.data.target.T)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((counts.hits / positives).mean(axis=0))
+def printed_metric():
+    """The block of code of CONTRIBUTING.md that defines a metric."""
+    text = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python parse\n(.*?)```", text, re.DOTALL)
+    return block
 
 
 def test_a_new_function_is_a_metric_of_its_types(defined, monkeypatch, tmp_path):
-    metric(name="balanced_accuracy", title="Balanced accuracy", direction="higher", types=("binary",))(
-        balanced_accuracy
-    )
+    exec(printed_metric(), {})
     monkeypatch.setattr(registry, "METRICS", read_metrics())
     assert list(registry.METRICS)[-1] == "balanced_accuracy"
     for task, has_it in (("mortality", True), ("los", False)):
@@ -67,14 +66,14 @@ def test_a_new_function_is_a_metric_of_its_types(defined, monkeypatch, tmp_path)
 
 
 def test_two_metrics_of_one_name_are_refused(defined):
-    metric(name="auroc", title="AUROC", direction="higher")(balanced_accuracy)
+    metric(name="auroc", title="AUROC", direction="higher")(len)
     with pytest.raises(ConfigError, match="a second metric is called auroc; rename one"):
         read_metrics()
 
 
 def test_a_metric_without_a_direction_is_refused():
     with pytest.raises(TypeError, match="direction"):
-        metric(name="x", title="X")(balanced_accuracy)
+        metric(name="x", title="X")(len)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_a_metric_without_a_direction_is_refused():
 )
 def test_a_metric_with_an_unknown_value_is_refused(facts, message):
     with pytest.raises(ValueError, match=message):
-        metric(name="x", title="X", **facts)(balanced_accuracy)
+        metric(name="x", title="X", **facts)(len)
 
 
 def test_a_module_that_registers_no_metric_is_refused(tmp_path, monkeypatch):

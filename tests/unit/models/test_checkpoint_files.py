@@ -103,7 +103,7 @@ WHOLE = {
     "gguf alone": (lambda f: (f / "model.safetensors").rename(f / "m.gguf"), r"found m\.gguf; .*kind gguf"),
     "adapter alone": (
         lambda f: (f / "model.safetensors").rename(f / "adapter_model.safetensors"),
-        "expected a network, found an adapter alone; merge it",
+        "expected a network, found only an adapter; merge it",
     ),
 }
 SHARDED = {

@@ -73,8 +73,8 @@ def pickled(folder: Path) -> None:
         (lambda folder: (folder / CONFIG).write_text("{"), "expected JSON, found a file cut short or damaged"),
         (changed(peft_type="BOFT"), "peft_type: expected one of LORA, .*, found 'BOFT'"),
         (changed(peft_type=None), "peft_type: expected one of .*, found none"),
-        (changed(bias="all"), "bias: expected an adapter of layers alone"),
-        (changed(modules_to_save=["lm_head"]), "modules_to_save: expected an adapter of layers alone"),
+        (changed(bias="all"), "bias: expected an adapter that changes only layers"),
+        (changed(modules_to_save=["lm_head"]), "modules_to_save: expected an adapter that changes only layers"),
         (changed(init_lora_weights="pissa"), r"found one of a base without its part \(pissa\); convert it to LoRA"),
     ],
 )

@@ -355,7 +355,7 @@ def test_an_adapted_vocabulary_layer_is_dropped(kind, mode, task, bases, tmp_pat
 def test_an_adapter_of_the_vocabulary_layer_alone_is_refused(bases, tmp_path):
     clinical = write_clinical(tmp_path / "clinic", bases["causal"], "lora", ("lm_head",))
     variant = Variant(family="causal", clinical="frozen")
-    with pytest.raises(TrainingError, match="the adapter changes the vocabulary layer alone"):
+    with pytest.raises(TrainingError, match="the adapter changes only the vocabulary layer"):
         build_classifier(variant, bases["causal"], clinical, classes=CLASSES, seed=1)
 
 

@@ -160,7 +160,7 @@ def test_two_processes_end_together_and_go_on_to_the_same_bytes(end, study, long
     thread = after_a_checkpoint(tmp_path, act)
     error, message = {
         "stop": (StoppedError, r"adapter clinical after step \d+ of \d+, asked by SIGUSR1; a checkpoint is saved"),
-        "kill one": (TrainingError, "process 1 of 2 was ended by SIGKILL, perhaps for want of memory"),
+        "kill one": (TrainingError, "process 1 of 2 was ended by SIGKILL, perhaps because memory ran out"),
     }[end]
     with pytest.raises(error, match=message):
         together(study, tmp_path, method=DROPOUT, **OFTEN)

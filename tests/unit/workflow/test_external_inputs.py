@@ -76,8 +76,8 @@ def test_a_study_without_one_has_the_settings_that_it_had():
     [
         ({"method": "lora"}, "adapters.theirs: an adapter with a path is not trained here; remove method"),
         ({"corpus": "mimic-iii", "recipe": {"epochs": 2}}, "not trained here; remove corpus, recipe"),
-        ({"path": None}, "adapters.theirs: expected method, which trains it, or path, where it lies already"),
-        ({"base": "tiny-bert"}, "adapters.theirs.base: 'tiny-bert' is no causal language model"),
+        ({"path": None}, "adapters.theirs: expected method, which trains it, or path, where it exists already"),
+        ({"base": "tiny-bert"}, "adapters.theirs.base: 'tiny-bert' is not a causal language model"),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(adapter, message):

@@ -96,7 +96,7 @@ def test_a_target_behind_the_option_is_explained(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         check_command_line(["--configfile", str(tmp_path / "mine.yaml"), "push_to_hub"])
     assert end.value.code == 1
-    assert "push_to_hub: expected a study file, found none; targets stand before" in capsys.readouterr().err
+    assert "push_to_hub: expected a study file, found none; put targets before" in capsys.readouterr().err
 
 
 def unused(written: dict) -> dict[str, list[str]]:
@@ -244,7 +244,7 @@ def test_an_inherited_value_is_said_to_be_inherited(tmp_path):
     path = own_file(tmp_path, bases={"tiny-llama": {"family": "encoder"}})
     with pytest.raises(ConfigError) as raised:
         load_files(CONFIG / "config.yaml", path)
-    assert str(raised.value).startswith("config: adapters.tiny-llama-lora.base: 'tiny-llama' is no causal language")
+    assert str(raised.value).startswith("config: adapters.tiny-llama-lora.base: 'tiny-llama' is not a causal language")
     assert str(raised.value).endswith(
         "(adapters is inherited from config/config.yaml; set extends: none, or override it)"
     )

@@ -339,7 +339,7 @@ def test_needed_columns_are_those_that_readers_ask_for(source, hospital, tmp_pat
     ("spoil", "expected"),
     [
         (lambda header: re.sub("text", "body", header, flags=re.IGNORECASE), "expected column"),
-        (lambda header: header, "expected notes, found a header alone"),
+        (lambda header: header, "expected notes, found only a header"),
         (lambda header: "", "expected a header line, found an empty file"),
     ],
 )
