@@ -243,9 +243,10 @@ def test_real_weights_on_synthetic_notes_are_only_planned(tmp_path):
 def test_a_rule_runs_a_short_script_of_its_name():
     scripts = {path.name: path for path in (REPOSITORY / "workflow_scripts").glob("*.py")}
     run = {name: rule["script"] for name, rule in workflow_rules().items() if rule["script"]}
-    # Recipes of models and of adapters are chosen by the same script.
+    # Recipes of models and of adapters are chosen by one script, and one sends run logs of a model and of the study.
     assert {name: script for name, script in run.items() if script != f"{name}.py"} == {
-        "search_adapter_recipe": "search_recipe.py"
+        "search_adapter_recipe": "search_recipe.py",
+        "track_model": "track_runs.py",
     }
     assert set(run.values()) == set(scripts) - {"script_entry.py"}
     assert all(len(path.read_text().splitlines()) <= 40 for path in scripts.values())

@@ -42,7 +42,9 @@ def test_a_part_is_a_job_of_its_own_and_the_whole_none_more(sized, plain):
     assert further == {
         f"results/tiny/recipes/{model}@n{size}/{task}.json" for model, task in runs for size in (100, 500)
     }
-    assert len(outputs["evaluation"]) == len(before["evaluation"]) + 2 * len(runs) + 1
+    # Metrics of each run, what tells that a model's runs are in MLflow, and the table of sizes.
+    models = plain.study.matrix.models
+    assert len(outputs["evaluation"]) == len(before["evaluation"]) + 2 * len(runs) + 2 * len(models) + 1
     assert {key: outputs[key] for key in ("data", "tokens", "adapters")} == {
         key: before[key] for key in ("data", "tokens", "adapters")
     }
