@@ -114,7 +114,7 @@ class Reporter:
         self.study.plan(jobs)
         self._total = self._total or len(jobs)
         if jobs and not self._quiet:
-            count = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''} to run"
+            count = f"{self._total} job{'s' if self._total > 1 else ''} to run"
             computed = sum(job.seconds for job in jobs)
             self._line(f"{count}, {about(computed)} on the device by the plan" if computed else count)
 
@@ -147,7 +147,7 @@ class Reporter:
             return
         if job.is_shown:
             self._timed(f"{'done':<7} {job.title}, {duration(took)} ({self._count()})")
-        if self._done == self._total and self._began is not None:
+        if self._done == self._total > 1 and self._began is not None:
             self._line(f"All {self._total} jobs done in {duration(self._clock() - self._began)}")
 
     def _fail(self, record: LogRecord) -> None:

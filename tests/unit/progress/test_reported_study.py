@@ -103,11 +103,10 @@ def test_a_job_that_starts_again_has_not_failed(capsys, log):
         finished(7, "train_adapter", 1, 1)
     found = lines(capsys.readouterr().err)
     assert "stopped: a checkpoint is saved; the same command goes on" in found
-    assert found[-4:] == [
+    assert found[-3:] == [
         "train adapter: lora starts again",
         "start   train adapter: lora",
         "done    train adapter: lora, 0 s (1 of 1)",
-        "All 1 jobs done in 0 s",
     ]
 
 
