@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.api import SnakemakeApi
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import RuleException, WorkflowError
 from snakemake.settings.types import (
     ConfigSettings,
     DAGSettings,
@@ -23,7 +23,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-# As in profiles/default.
+# As in profiles/default, which also runs interrupted jobs again.
 TRIGGERS = frozenset({RerunTrigger.MTIME, RerunTrigger.PARAMS, RerunTrigger.INPUT})
 
 
@@ -35,11 +35,12 @@ def planned_jobs(snakefile: Path, studies: Sequence[Path]) -> list[dict[str, Any
         studies: Files of `--configfile`.
 
     Raises:
-        WorkflowError: An input is missing, or the workflow contradicts itself.
+        RuleException: An input is missing.
+        WorkflowError: The workflow contradicts itself.
     """
     with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
         workflow = api.workflow(ResourceSettings(cores=1), ConfigSettings(configfiles=studies), snakefile=snakefile)
-        dag = workflow.dag(DAGSettings(rerun_triggers=TRIGGERS))
+        dag = workflow.dag(DAGSettings(rerun_triggers=TRIGGERS, force_incomplete=True))
         dag.execute_workflow(executor="dryrun", execution_settings=ExecutionSettings(lock=False))
         return list(_described(workflow._workflow))
 
@@ -60,9 +61,9 @@ def _described(workflow: Any) -> Iterator[dict[str, Any]]:
             "before": sorted(change.only_old),
             "newer": sorted(map(str, reason.updated_input - reason.updated_input_run)),
             "missing": sorted(map(str, reason.missing_output)),
-            "incomplete": sorted(map(str, reason.incomplete_output)),
+            # An interrupted job is forced, and nothing else is.
+            "is_interrupted": bool(reason.forced or reason.incomplete_output),
             "has_other_inputs": any(records.input_changed(job)),
-            "forced": bool(reason.forced),
         }
 
 
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             found = planned_jobs(snakefile, studies)
-    except WorkflowError as error:
+    except (WorkflowError, RuleException) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     json.dump(found, sys.stdout)

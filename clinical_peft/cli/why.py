@@ -24,13 +24,16 @@ def COMMAND(study: Path) -> None:
     Snakemake decides; this compares what each finished job was told with what it would be told now. Nothing runs.
     """
     from clinical_peft.workflow.commands import as_typed, snakemake_words
+    from clinical_peft.workflow.named_files import require_files
     from clinical_peft.workflow.opened_study import open_study
     from clinical_peft.workflow.reruns import explain_reruns, render_reruns, require_results
 
     opened = open_study(study)
     require_results(opened.results, study)
+    require_files(opened.study)
+    jobs = _jobs(study)
     click.echo(f"$ {as_typed(snakemake_words(study, ['-n']))}\n")
-    click.echo(render_reruns(opened.study, explain_reruns(opened.study, _jobs(study))))
+    click.echo(render_reruns(opened.study, explain_reruns(opened.study, jobs)))
 
 
 def _jobs(study: Path) -> "list[PlannedJob]":

@@ -95,8 +95,9 @@ def opening(summary: Mapping[str, Any]) -> str:
     return "\n".join(
         (
             BEGIN,
-            f"In the demo, adapting a language model to the notes of other patients lifts its {COMPARED.title} for the",
-            f"discharge destination from {before:.1f} to {after:.1f}: a gain of {_interval(gain['gain'])}.",
+            "In the demo, a language model is adapted to the notes of other patients. Its "
+            f"{COMPARED.title} for the discharge destination",
+            f"then rises from {before:.1f} to {after:.1f}, a gain of {_interval(gain['gain'])}.",
             "The effect is planted in a synthetic hospital. A placebo adapter, trained on the same notes without the",
             f"effect, gains {_interval(placebo['gain'])}.",
             END,

@@ -8,6 +8,7 @@ from clinical_peft.config.notes_in_use import tables_in_use
 from clinical_peft.config.sections import LocalSource
 from clinical_peft.config.selected_adapters import external_adapters_in_use
 from clinical_peft.config.study import Study
+from clinical_peft.errors import DataError
 from clinical_peft.sources import data_folders
 from clinical_peft.workflow.own_tables import spec_of
 
@@ -48,6 +49,16 @@ def missing_files(study: Study) -> dict[str, str]:
         except OSError as error:
             found[place] = f"{path}: cannot be read ({error.strerror}); is its disk mounted?"
     return found
+
+
+def require_files(study: Study) -> None:
+    """Refuse a study whose files are not there.
+
+    Raises:
+        DataError: One line for each file or folder that is missing.
+    """
+    if missing := missing_files(study):
+        raise DataError("\n".join(f"{place}: {text}" for place, text in missing.items()))
 
 
 def _remedy(path: Path) -> str:

@@ -33,9 +33,8 @@ class PlannedJob:
         before: Values of the last run that differ from today's; Snakemake keeps no names.
         newer: Inputs that are newer than the outputs and that no other job writes anew.
         missing: Outputs that are not there.
-        incomplete: Outputs that an interrupted run left.
+        is_interrupted: Whether its last run was interrupted.
         has_other_inputs: Whether the job reads other files than before.
-        forced: Whether the command asks for it.
     """
 
     rule: str
@@ -44,9 +43,8 @@ class PlannedJob:
     before: Sequence[str] = ()
     newer: Sequence[str] = ()
     missing: Sequence[str] = ()
-    incomplete: Sequence[str] = ()
+    is_interrupted: bool = False
     has_other_inputs: bool = False
-    forced: bool = False
 
     @property
     def title(self) -> str:
@@ -120,15 +118,13 @@ def _other_causes(job: PlannedJob, *, explained: bool) -> Iterator[str]:
         job: The job.
         explained: Whether a parameter makes it run, which may change its inputs too.
     """
-    if job.forced:
-        yield "asked for by the command"
-    if job.incomplete:
+    if job.is_interrupted:
         yield "interrupted before it was done"
     elif job.missing:
         yield "not made yet"
     for path in job.newer:
         yield f"{path} is newer than what was made from it"
-    if job.has_other_inputs and not explained and not (job.missing or job.incomplete):
+    if job.has_other_inputs and not explained and not (job.missing or job.is_interrupted):
         yield "matrix, or a name in the study: reads other files than before"
 
 

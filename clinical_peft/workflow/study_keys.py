@@ -26,6 +26,7 @@ PLACES: Mapping[str, str] = {
     "folders": "data",
     "forbidden": "contamination",
     "groups": "matrix.models",
+    "has_paper_cohorts": "data",
     "hospital": "data",
     "hub": "hub",
     "icd": "cohorts.icd",

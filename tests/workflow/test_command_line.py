@@ -1,5 +1,6 @@
 """The command line on a finished study: reruns by key, exit codes of Snakemake, and measured times."""
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,18 @@ def test_reruns_are_put_down_to_the_edited_keys(tiny_run, edited):
 def test_an_unchanged_study_has_nothing_to_run(tiny_run):
     done = command(tiny_run.folder, "why", REPOSITORY / "config" / "tiny.yaml")
     assert done.stdout.endswith("Study tiny: nothing would run again.\n"), done.stderr[-2000:]
+
+
+def test_an_interrupted_job_is_named(tiny_run):
+    """Snakemake marks what a job is writing, and takes the mark away when it is done."""
+    page = "results/tiny/report.html"
+    mark = tiny_run.folder / ".snakemake" / "incomplete" / base64.b64encode(page.encode()).decode()
+    mark.write_text("")
+    try:
+        done = command(tiny_run.folder, "why", REPOSITORY / "config" / "tiny.yaml")
+    finally:
+        mark.unlink()
+    assert "interrupted before it was done\n    write_report" in done.stdout, done.stderr[-2000:]
 
 
 def test_times_are_measured_and_tables_shown(tiny_run):

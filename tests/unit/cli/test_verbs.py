@@ -140,3 +140,14 @@ def test_init_asks_for_notes_and_for_folders(folder, monkeypatch):
     answers = f"mimic\n{folder}\n\n\ntiny\n\n"
     done = CliRunner().invoke(group, ["init"], input=answers)
     assert "expected NOTEEVENTS.csv" in str(done.exception)
+
+
+def test_why_of_an_unmounted_disk_is_one_line(study, folder, capsys):
+    (folder / "results" / "own").mkdir(parents=True)
+    (folder / "results" / "own" / "tables.json").touch()
+    (folder / "notes.csv").unlink()
+    assert main(["why", study]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: data.tables.ours: ")
+    assert len(printed.err.splitlines()) == 1

@@ -60,4 +60,4 @@ def test_the_lines_give_both_models_and_the_gain(study):
     assert "coin (control) | 50.0 | 50.0 |" in text
     assert "expected to reach 89.9" in text
     first = opening(summary).replace("\n", " ")
-    assert "from 80.0 to 80.0: a gain of +12.3 (95% interval -3.0 to +19.0). The effect is planted" in first
+    assert "from 80.0 to 80.0, a gain of +12.3 (95% interval -3.0 to +19.0). The effect is planted" in first

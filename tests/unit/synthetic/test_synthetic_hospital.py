@@ -278,7 +278,7 @@ def test_predicted_counts_hold(size: str, request: pytest.FixtureRequest) -> Non
 
 
 def test_errors(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tiny, demo, gaps, large"):
+    with pytest.raises(ConfigError, match="tiny, demo, planted, gaps, large"):
         generate_hospital(tmp_path / "a", size="huge", seed=1)
     with pytest.raises(ConfigError, match="seed"):
         generate_hospital(tmp_path / "b", size="tiny", seed=-1)

@@ -97,7 +97,7 @@ def test_other_causes_are_told_apart():
     jobs = [
         PlannedJob(rule="import_table", wildcards={"table": "ours"}, newer=["notes.csv"]),
         PlannedJob(rule="finetune_model", wildcards=RUN, missing=["results/x"], has_other_inputs=True),
-        PlannedJob(rule="train_base", wildcards={"base": "b"}, incomplete=["results/y"], missing=["results/y"]),
+        PlannedJob(rule="train_base", wildcards={"base": "b"}, is_interrupted=True, missing=["results/y"]),
         PlannedJob(rule="compare_models", has_other_inputs=True),
         PlannedJob(rule="evaluate_model", wildcards=RUN),
     ]

@@ -377,7 +377,8 @@ def test_a_search_divides_its_trials_among_workers():
         ("admission", "admission@marks_kept", True),
         ("scratch_base", "tiny-llama", True),
         ("real_base", "tiny-llama", False),
-        ("note_file", "none", True),
+        ("note_file", "placebo", True),
+        ("note_file", "none", False),
         ("base", "tiny.llama", False),
     ],
 )
