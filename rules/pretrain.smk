@@ -46,6 +46,33 @@ rule import_adapter:
         "../workflow_scripts/import_adapter.py"
 
 
+rule measure_adapter:
+    """Measure the perplexity of a clinical adapter that exists already on the notes of a corpus."""
+    input:
+        base=files.adapter_base,
+        adapter="<study>/adapters/{adapter}",
+        tokens=files.adapter_tokens,
+        general=files.adapter_general_text,
+    output:
+        perplexity="<study>/perplexity/{adapter}.json",
+        run_log="<study>/runs/adapters/{adapter}.jsonl",
+    log:
+        "<study>/logs/perplexity/{adapter}.log",
+    benchmark:
+        "<study>/benchmarks/perplexity/{adapter}.tsv"
+    wildcard_constraints:
+        adapter=files.names.measured_adapter,
+    priority: 50
+    conda:
+        "../envs/train.yaml"
+    threads: files.measure_threads
+    params:
+        job=files.measure_job,
+        work=files.work("perplexity/{adapter}"),
+    script:
+        "../workflow_scripts/measure_adapter.py"
+
+
 rule pretrain:
     """Target: every clinical adapter of the study."""
     input:

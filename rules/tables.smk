@@ -1,7 +1,7 @@
 rule import_table:
     """Import a user's own table: ids, patients, splits and cleaned texts, for all of its tasks and its corpus."""
     input:
-        files.present_table_sources,
+        files.table_sources_present,
     output:
         imported=ensure("<study>/imported/{table}.parquet", non_empty=True),
         attrition="<study>/imported/{table}.attrition.json",
@@ -40,7 +40,7 @@ rule build_table_cohort:
     """Join the notes of an own table with one task's labels."""
     input:
         imported=files.table_task_notes,
-        files=files.present_task_files,
+        files=files.table_task_files_present,
     output:
         cohort=ensure("<study>/cohorts/{task}.parquet", non_empty=True),
         classes="<study>/cohorts/{task}.classes.json",

@@ -33,4 +33,5 @@ with job(snakemake.log[0]):
     )
     cards = {Path(path).stem: Path(path) for path in snakemake.output}
     for adapter in adapters:
-        write_text(cards[adapter["adapter"]], model_card(adapter, facts))
+        if adapter["adapter"] in cards:  # not one that exists already
+            write_text(cards[adapter["adapter"]], model_card(adapter, facts))

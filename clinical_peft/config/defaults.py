@@ -20,14 +20,21 @@ FULL_RATE = 3.0e-5
 HEAD_RATE = 1.0e-3
 """Of a classification head, which starts from nothing."""
 
+MEASURING = (
+    *("context", "micro_batch_tokens", "attention", "compile", "precision", "threads"),
+    *("evaluation_tokens", "train_evaluation_tokens", "general_tokens"),
+)
+"""Keys of `pretraining` that decide how a perplexity is measured."""
 
-def pretraining_defaults(method: Method) -> Partial:
+
+def pretraining_defaults(method: Method | None) -> Partial:
     """Recipe of an adapter of a study that says nothing.
 
     Args:
-        method: The adapter's method.
+        method: The adapter's method; None for one that exists already.
     """
-    return {"context": CONTEXT, "learning_rate": FULL_RATE if method.trains_every_weight else ADAPTER_RATE}
+    trains_every_weight = method is not None and method.trains_every_weight
+    return {"context": CONTEXT, "learning_rate": FULL_RATE if trains_every_weight else ADAPTER_RATE}
 
 
 def finetuning_defaults(kind: ModelKind) -> Partial:

@@ -1,22 +1,21 @@
 """The experiment matrix: from a study to its jobs. Pure functions, no files."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 from clinical_peft.config import search_plans as plans
 from clinical_peft.config.ablations import adapter_of_model, check_gaps, plain, size_of, switch_of, switches_under
-from clinical_peft.config.defaults import BUILT_IN, finetuning_defaults, pretraining_defaults
+from clinical_peft.config.defaults import BUILT_IN, MEASURING, finetuning_defaults, pretraining_defaults
 from clinical_peft.config.layers import resolve
 from clinical_peft.config.search_spaces import Search
 from clinical_peft.config.sections import Model, Partial, ScratchSource
 from clinical_peft.config.selected_adapters import adapters_in_use as adapters_in_use
-from clinical_peft.config.selected_adapters import selected_adapters
+from clinical_peft.config.selected_adapters import adapters_on_notes, selected_adapters
 from clinical_peft.config.study import Study, parse_study
 from clinical_peft.errors import ConfigError
 from clinical_peft.methods import Method
-from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, PoolJob, PretrainJob
+from clinical_peft.recipes import FinetuneJob, FinetuneRecipe, LanguageRecipe, MeasureJob, PoolJob, PretrainJob
 from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.recipes.switches import TRAINING_SWITCHES, switch_on
@@ -52,6 +51,26 @@ def pretrain_layers(study: Study, adapter: str) -> dict[str, Partial]:
         f"methods.{entry.method}.recipe": method.recipe,
         f"adapters.{plain(adapter)}.recipe": entry.recipe,
     }
+
+
+def measure_job(study: Study, adapter: str) -> MeasureJob:
+    """Resolve how the perplexity of an adapter that exists already is measured."""
+    read = {key: value for key, value in study.pretraining.items() if key in MEASURING}
+    layers = {BUILT_IN: pretraining_defaults(None), "pretraining": read}
+    return MeasureJob(
+        adapter=adapter,
+        recipe=resolve(LanguageRecipe, "pretraining", layers),
+        seed=study.seed,
+        split_salt=token_salt(study, study.adapters[adapter].corpus),
+        general_salt=study.data.split_salt,
+        switches=_training_switches(study, adapter),
+    )
+
+
+def recipe_on_notes(study: Study, adapter: str) -> LanguageRecipe:
+    """How an adapter reads the notes of its corpus, in training or to be measured; its name may carry a switch."""
+    is_measured = study.adapters[plain(adapter)].is_measured
+    return (measure_job if is_measured else pretrain_job)(study, adapter).recipe
 
 
 def general_corpus(study: Study, base: str) -> str | None:
@@ -200,7 +219,7 @@ def check_recipes(study: Study) -> None:
         for key in sorted(method.recipe.keys() - known):
             raise ConfigError(f"config: unknown key methods.{name}.recipe.{key}; remove it or correct its spelling")
     for adapter in study.adapters.values():
-        if adapter.path is None:
+        if adapter.reads_notes:
             token_context(study, adapter.base, adapter.corpus)
     for model in study.models:
         for task in study.tasks:
@@ -234,9 +253,9 @@ def token_context(study: Study, base: str, corpus: str) -> int:
         ConfigError: They differ; adapters of one base and corpus share their token shards.
     """
     contexts = {
-        pretrain_job(study, name).recipe.context
+        recipe_on_notes(study, name).context
         for name, adapter in study.adapters.items()
-        if adapter.path is None and (adapter.base, adapter.corpus) == (base, plain(corpus))
+        if adapter.reads_notes and (adapter.base, adapter.corpus) == (base, plain(corpus))
     }
     if len(contexts) > 1:
         found = ", ".join(map(str, sorted(contexts)))
@@ -249,10 +268,10 @@ def token_context(study: Study, base: str, corpus: str) -> int:
 def longest_reading(study: Study, base: str) -> int | None:
     """Most positions of a base that the study's adapters and runs in use read at once; None if none reads it."""
     found = []
-    for name in adapters_in_use(study):
-        if study.adapters[plain(name)].base == base:
-            job = pretrain_job(study, name)
-            found.append(job.recipe.context + job.method.virtual_tokens)
+    for name in adapters_on_notes(study):
+        if study.adapters[name].base == base:
+            method = None if study.adapters[name].is_measured else study.method_of(name).settings
+            found.append(recipe_on_notes(study, name).context + (method.virtual_tokens if method else 0))
     found += [
         finetune_job(study, model, task).recipe.context
         for model, task in runs_in_use(study)
@@ -331,19 +350,6 @@ def check_contamination(study: Study) -> None:
             )
 
 
-def adapter_labels(study: Study) -> dict[str, str]:
-    """Display labels of the adapters in use: base and method, corpus if several are read, name if these coincide."""
-    adapters = {name: study.adapters[name] for name in adapters_in_use(study)}
-    several = len({adapter.corpus for adapter in adapters.values()}) > 1
-    labels = {
-        name: f"{study.bases[adapter.base].label}: {study.method_of(name).label}"
-        + (f", {adapter.corpus}" if several else "")
-        for name, adapter in adapters.items()
-    }
-    shared = Counter(labels.values())
-    return {name: f"{label} ({name})" if shared[label] > 1 else label for name, label in labels.items()}
-
-
 def runs_in_use(study: Study) -> list[tuple[str, str]]:
     """Model and task of every fine-tuning on whole training splits that the matrix selects, model by model."""
     return [(model, task) for model in study.matrix.models for task in _tasks_of(study, model)]
@@ -381,8 +387,8 @@ def real_bases_in_use(study: Study) -> list[str]:
 
 
 def corpora_in_use(study: Study) -> list[str]:
-    """Corpora that a selected adapter is trained on, each once."""
-    return list(dict.fromkeys(study.adapters[adapter].corpus for adapter in adapters_in_use(study)))
+    """Corpora that a selected adapter is trained or measured on, each once."""
+    return list(dict.fromkeys(study.adapters[adapter].corpus for adapter in adapters_on_notes(study)))
 
 
 def scratch_source(study: Study, base: str) -> ScratchSource | None:

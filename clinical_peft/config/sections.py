@@ -187,7 +187,10 @@ class Adapter(Section):
 
     base: Name
     method: Name | None = Field(None, description="method that trains it; null with `path`")
-    corpus: Name = Field("mimic-iv", description="notes that train it; without meaning with `path`")
+    corpus: Name = Field(
+        "mimic-iv",
+        description="notes that train it; with `path`, if given, notes on which its perplexity is measured",
+    )
     path: UserPath | None = Field(None, description="PEFT folder of an adapter of this base, which is not trained here")
     recipe: Partial = Field({}, description="overrides of `pretraining` and of the method's recipe")
 
@@ -195,10 +198,20 @@ class Adapter(Section):
     def _check_path(self) -> "Adapter":
         if self.path is None and self.method is None:
             raise ValueError("expected method, which trains it, or path, where it exists already; found neither")
-        given = [name for name in ("method", "corpus", "recipe") if name in self.model_fields_set]
+        given = [name for name in ("method", "recipe") if name in self.model_fields_set]
         if self.path is not None and given:
             raise ValueError(f"an adapter with a path is not trained here; remove {', '.join(given)}")
         return self
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it exists already, and its perplexity is measured on a corpus."""
+        return self.path is not None and "corpus" in self.model_fields_set
+
+    @property
+    def reads_notes(self) -> bool:
+        """Whether a job reads the tokens of its corpus."""
+        return self.path is None or self.is_measured
 
 
 class Model(Section):

@@ -13,13 +13,14 @@ from clinical_peft.config.ablations import plain
 from clinical_peft.config.experiments import (
     adapters_in_use,
     finetune_job,
+    measure_job,
     pretrain_job,
     runs_in_use,
     searches_in_use,
 )
 from clinical_peft.config.search_spaces import as_record as search_record
 from clinical_peft.config.sections import DEFAULT_METRIC
-from clinical_peft.config.selected_adapters import external_adapters_in_use
+from clinical_peft.config.selected_adapters import external_adapters_in_use, measured_adapters
 from clinical_peft.config.study import Study
 from clinical_peft.config.tasks import untitled_record
 from clinical_peft.config.train_sizes import sized_runs
@@ -54,6 +55,7 @@ def deciding_settings(study: Study) -> dict[str, Any]:
                 for name in sorted(name for name in bases if name is not None)
             },
             "adapters": {name: as_record(pretrain_job(study, name)) for name in adapters},
+            "measured_adapters": {name: as_record(measure_job(study, name)) for name in measured_adapters(study)},
             "external_adapters": {name: str(study.adapters[name].path) for name in external_adapters_in_use(study)},
             "models": {f"{model}/{task}": as_record(finetune_job(study, model, task)) for model, task in runs},
             "searches": {path: search_record(search) for path, search in searches_in_use(study).items()},

@@ -32,17 +32,19 @@ def adapter_figure(adapters: Sequence[AdapterFile], size: tuple[float, float], o
         yield figure
 
 
-def adapter_drawings(stem: str, draw: DrawAdapters) -> Callable[[StudyResults], Mapping[str, Draw]]:
+def adapter_drawings(
+    stem: str, draw: DrawAdapters, *, of_training: bool = False
+) -> Callable[[StudyResults], Mapping[str, Draw]]:
     """Declare the drawing of a figure that every study with adapters has.
 
     Args:
         stem: File stem.
         draw: From adapters and labels to an SVG file.
+        of_training: Whether it is of adapters that the study trained alone.
     """
 
     def drawings(results: StudyResults) -> dict[str, Draw]:
-        if not results.perplexities:
-            return {}
-        return {stem: lambda output: draw(results.adapters, results.labels, output)}
+        adapters = [one for one in results.adapters if one.trained or not of_training]
+        return {stem: lambda output: draw(adapters, results.labels, output)} if adapters else {}
 
     return drawings

@@ -5,7 +5,7 @@ construct them directly. Each checks its own values and raises `ValueError`.
 """
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import ClassVar, Literal, get_args
 
 from clinical_peft.methods import AnyMethod
@@ -254,6 +254,33 @@ class PretrainJob:
             f"num_virtual_tokens is {virtual}, but the recipe's context is {context} tokens; lower num_virtual_tokens, "
             "or raise context",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureJob:
+    """Everything that decides the perplexities of an adapter that exists already, apart from its input files.
+
+    Attributes:
+        adapter: Name of the adapter.
+        recipe: How notes are read; nothing is trained.
+        seed: As for `PretrainJob`, and so are the other attributes.
+    """
+
+    adapter: str
+    recipe: LanguageRecipe
+    seed: int
+    split_salt: str
+    general_salt: str = ""
+    switches: dict[str, bool]
+
+    def with_method(self, method: AnyMethod) -> PretrainJob:
+        """The job that would train the adapter, which reads notes in the same way.
+
+        Args:
+            method: The adapter's method.
+        """
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        return PretrainJob(method=method, **given)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,20 +8,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from clinical_peft.recipes import IDLE_KEYS, FinetuneJob, FinetuneRecipe, PoolJob, PretrainJob
+from clinical_peft.recipes import IDLE_KEYS, FinetuneJob, FinetuneRecipe, MeasureJob, PoolJob, PretrainJob
 from clinical_peft.recipes.families import find_family
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.recipes.switches import SWITCHES, switch_on
 from clinical_peft.recipes.variants import variant_of
 
-Job = TypeVar("Job", PretrainJob, FinetuneJob, PoolJob)
+Job = TypeVar("Job", PretrainJob, MeasureJob, FinetuneJob, PoolJob)
+AnyJob = PretrainJob | MeasureJob | FinetuneJob | PoolJob
 
 # Fields that a record holds where they are set, so that records of jobs without them stay as they were. So does
 # `pooling`, which a record holds where it is not the default.
 ONLY_WHERE_SET = ("task_type", "train_size", "clinical_method")
 
 
-def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
+def as_record(job: AnyJob) -> dict[str, Any]:
     """A job as JSON-ready mapping, for recipes, metrics files and reruns."""
     record: dict[str, Any] = json.loads(json.dumps(asdict(job)))
     for name in ("method", "task_method", "clinical_method"):
@@ -34,7 +35,7 @@ def as_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in ONLY_WHERE_SET or value is not None}
 
 
-def read_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
+def read_record(job: AnyJob) -> dict[str, Any]:
     """The part of a job's record that its result depends on; a workflow runs the job again when it changes.
 
     It has no time between checkpoints, no switch that the job does not read, and no key of the recipe that its kind of
@@ -59,10 +60,10 @@ def read_record(job: PretrainJob | FinetuneJob | PoolJob) -> dict[str, Any]:
     return record
 
 
-def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
+def _unused_keys(job: PretrainJob | MeasureJob | FinetuneJob) -> set[str]:
     """Keys of a job's recipe on which no result depends."""
     unused = {*IDLE_KEYS}
-    if isinstance(job, PretrainJob):
+    if isinstance(job, PretrainJob | MeasureJob):
         return unused
     read = find_kind(job.kind).recipe_keys
     if read is not None:
@@ -76,12 +77,12 @@ def _unused_keys(job: PretrainJob | FinetuneJob) -> set[str]:
     return unused
 
 
-def reads_switch(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
+def reads_switch(job: AnyJob, name: str) -> bool:
     """Whether a job's result may depend on a switch."""
     switch = SWITCHES[name]
     if isinstance(job, PoolJob):
         return switch.only_for == "decoder"
-    if isinstance(job, PretrainJob):
+    if isinstance(job, PretrainJob | MeasureJob):
         return "adapter" in switch.stages
     if "model" not in switch.stages or not switch.is_for_task(job.described_task):
         return False
@@ -93,7 +94,7 @@ def reads_switch(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
     return switch.only_for != "decoder" or (job.family is not None and find_family(job.family).is_decoder)
 
 
-def has_switch_on(job: PretrainJob | FinetuneJob | PoolJob, name: str) -> bool:
+def has_switch_on(job: AnyJob, name: str) -> bool:
     """Whether a job has a switch on; one that it does not read is off.
 
     Raises:

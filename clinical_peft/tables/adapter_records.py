@@ -52,8 +52,9 @@ class AdapterFile(Measured):
         adapter: Its name.
         base: Name of its base.
         corpus: Name of its corpus.
+        trained: Whether the study trained it; False for one that existed already.
         method: Type of adapter, or the method's settings with `type` among them.
-        trainable_parameters: Parameters that are trained.
+        trainable_parameters: Parameters that are trained, or those of an adapter that existed already.
         total_parameters: Parameters of base and adapter.
         tokens: Tokens by split, and those `trained_on`.
         evaluated_tokens: Tokens by split that perplexity was measured on; empty for all.
@@ -68,6 +69,7 @@ class AdapterFile(Measured):
     adapter: str
     base: str = ""
     corpus: str = ""
+    trained: bool = True
     method: str | dict[str, Any] = ""
     trainable_parameters: int = 0
     total_parameters: int = 0

@@ -82,7 +82,7 @@ def pretrain(
     inputs = read_inputs(job, base=base, shards=shards, general=general, measured=job.recipe.general_tokens)
     adaptation = adaptation_of(job, base, inputs.identity)
 
-    network = _load_frozen(job, base, device)
+    network = load_frozen(job, base, device)
     run = language_run(job, inputs, network, device, work=work, log=log, workers=workers)
     settle_loss(network, run)
     measurements = Measurements(replace(run, shards=shards), inputs.text)
@@ -116,7 +116,7 @@ def pretrain(
         "kept_update": state.best_step,
         "stopped_early": state.stopped_early,
         "perplexity": {"before": before.notes, "after": after.notes},
-        "general": _forgetting(inputs, before, after),
+        "general": forgetting(inputs, before, after),
         "curve": state.curve,
         "remaining_ranks": ranks,
         **measurements.cost(state),
@@ -177,14 +177,15 @@ def validate(
     """
     device = prepare_torch(job.seed, job.recipe.threads)
     inputs = read_inputs(job, base=base, shards=shards, general=general, measured=0)
-    network = _load_frozen(job, base, device)
+    network = load_frozen(job, base, device)
     run = language_run(job, inputs, network, device, work=work, log=log, on_evaluation=on_evaluation)
     _, state = _train(network, run, adaptation_of(job, base, inputs.identity))
     remove_checkpoint(work)
     return state
 
 
-def _load_frozen(job: PretrainJob, base: Path, device: torch.device) -> PreTrainedModel:
+def load_frozen(job: PretrainJob, base: Path, device: torch.device) -> PreTrainedModel:
+    """Load a job's base onto its device, without gradients."""
     network = load_causal(base, precision=job.recipe.precision)
     to_device(network, device)
     network.requires_grad_(False)
@@ -199,7 +200,7 @@ def _train(network: PreTrainedModel, run: LanguageRun, adaptation: Adaptation) -
     return model, train_language_model(model, replace(run, hooks=adaptation.hooks(model)))
 
 
-def _forgetting(inputs: LanguageInputs, before: Perplexities, after: Perplexities) -> dict[str, Any] | None:
+def forgetting(inputs: LanguageInputs, before: Perplexities, after: Perplexities) -> dict[str, Any] | None:
     """Perplexity of general text before and after; None where it was not measured."""
     text = inputs.text
     if inputs.general is None or text is None or before.general is None:
@@ -236,8 +237,13 @@ def _usage(
 
 
 def _log_metrics(log: RunLog, result: Mapping[str, Any]) -> None:
+    log_perplexities(log, result)
+    log.metrics({key: result[key] for key in USAGE if result[key] is not None})
+
+
+def log_perplexities(log: RunLog, result: Mapping[str, Any]) -> None:
+    """Report the perplexities of a perplexity file."""
     for when in ("before", "after"):
         log.metrics({f"perplexity_{split}_{when}": value for split, value in result["perplexity"][when].items()})
         if result["general"] is not None:
             log.metrics({f"perplexity_general_{when}": result["general"]["perplexity"][when]})
-    log.metrics({key: result[key] for key in USAGE if result[key] is not None})

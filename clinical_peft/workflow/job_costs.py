@@ -19,7 +19,7 @@ def device_seconds(files: StudyFiles) -> dict[str, float]:
     tokens: dict[str, float] = {}
     for base in experiments.bases_in_use(study):
         tokens[f"{files.root}/bases/{base}"] = plan.base_tokens(study, base)
-    for adapter in (*files.adapters_in_use, *extra.adapters):
+    for adapter in (*files.adapters_on_notes, *extra.adapters):
         tokens[f"{files.root}/perplexity/{adapter}.json"] = plan.adapter_tokens(study, adapter)
     for path, searched in plan.search_tokens(study).items():
         workers = files.searches[path].planned_workers

@@ -83,7 +83,7 @@ class AdapterFiles(StudyFolder):
         return [str(config), *([str(weights)] if weights.is_file() else [])]
 
     def adapter_tokens(self, wildcards: Wildcards) -> str:
-        """Token shards that train an adapter."""
+        """Token shards that train an adapter, or that it is measured on."""
         base = self.adapter(wildcards.adapter).base
         return f"{self.root}/tokens/{base}/{shards_of_adapter(self.study, wildcards.adapter)}"
 
@@ -95,6 +95,15 @@ class AdapterFiles(StudyFolder):
     def adapter_job(self, wildcards: Wildcards) -> dict[str, Any]:
         """What an adapter's result depends on, as a record."""
         return read_record(self._pretrain_job(wildcards))
+
+    def measure_job(self, wildcards: Wildcards) -> dict[str, Any]:
+        """What the perplexities of an adapter that exists already depend on, as a record."""
+        self.adapter(wildcards.adapter)
+        return read_record(experiments.measure_job(self.study, wildcards.adapter))
+
+    def measure_threads(self, wildcards: Wildcards) -> int:
+        """Compute threads of measuring them."""
+        return experiments.recipe_on_notes(self.study, wildcards.adapter).threads
 
     def adapter_threads(self, wildcards: Wildcards) -> int:
         """Compute threads of all processes that train an adapter."""
@@ -118,9 +127,9 @@ class AdapterFiles(StudyFolder):
         return self.paths("adapters/{}", self.adapters_in_use)
 
     def perplexities(self, wildcards: Wildcards | None = None) -> list[str]:
-        """Perplexities of the adapters in use."""
-        return self.paths("perplexity/{}.json", self.adapters_in_use)
+        """Perplexities of the adapters on notes."""
+        return self.paths("perplexity/{}.json", self.adapters_on_notes)
 
     def adapter_logs(self, wildcards: Wildcards | None = None) -> list[str]:
-        """Run logs of the adapters in use."""
-        return self.paths("runs/adapters/{}.jsonl", self.adapters_in_use)
+        """Run logs of the adapters on notes."""
+        return self.paths("runs/adapters/{}.jsonl", self.adapters_on_notes)

@@ -81,7 +81,7 @@ class OwnTableFiles(CorpusFiles):
         spec = self.own_table(wildcards.table)
         return [str(path) for path in (*spec.files, *spec.split.lists.values())]
 
-    def present_table_sources(self, wildcards: Wildcards) -> list[str]:
+    def table_sources_present(self, wildcards: Wildcards) -> list[str]:
         """Files that a table is imported from, all of which are there unless it is imported already.
 
         Raises:
@@ -138,11 +138,11 @@ class OwnTableFiles(CorpusFiles):
         """Files that a task's labels are read from."""
         return list(map(str, self._table_of(wildcards).files))
 
-    def present_task_files(self, wildcards: Wildcards) -> list[str]:
+    def table_task_files_present(self, wildcards: Wildcards) -> list[str]:
         """Files that a task's labels are read from, all of which are there unless there is a cohort already.
 
         Raises:
-            SystemExit: As for `present_table_sources`.
+            SystemExit: As for `table_sources_present`.
         """
         made = f"{self.root}/cohorts/{wildcards.task}.parquet"
         return self._present(self._table_of(wildcards).name, self.table_task_files(wildcards), made)

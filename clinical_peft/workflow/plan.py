@@ -15,9 +15,11 @@ from clinical_peft.config.generated import is_generated
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.notes_in_use import reads_hospital, tables_in_use
 from clinical_peft.config.sections import HubSource
+from clinical_peft.config.selected_adapters import adapters_on_notes
 from clinical_peft.config.study import Study
 from clinical_peft.config.train_sizes import sized_runs
 from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.recipes import LanguageRecipe
 from clinical_peft.recipes.kinds import find_kind
 from clinical_peft.sources import find_source, sources_of_corpus
 from clinical_peft.synthetic.sizes import predicted_note_counts
@@ -141,7 +143,7 @@ def base_tokens(study: Study, base: str) -> int:
 
 
 def _tokens(study: Study) -> tuple[int, int]:
-    pairs = {(study.adapters[name].base, study.adapters[name].corpus) for name in experiments.adapters_in_use(study)}
+    pairs = {(study.adapters[name].base, study.adapters[name].corpus) for name in adapters_on_notes(study)}
     corpora = [corpus for _, corpus in pairs] + [plain(corpus) for corpus in ablation_inputs(study).shards]
     return 0, 2 * sum(corpus_tokens(study, corpus) for corpus in corpora)
 
@@ -178,23 +180,29 @@ def _pretraining(study: Study, adapter: str) -> tuple[int, int, int]:
     if switches_under(study, adapter)["truncate_and_pad"]:
         corpus = round(corpus * min(1, recipe.context / TOKENS_PER_REAL_NOTE))
     training = round(SPLIT_SHARE * corpus * recipe.epochs)
-    evaluated = {}
-    for split, share in SPLIT_SHARES.items():
-        tokens = round(share * corpus)
-        evaluated[split] = min(tokens, recipe.evaluation_limit(split) or tokens)
+    evaluated = _evaluated(recipe, corpus)
     during = recipe.evaluations * evaluated["validation"]
-    around = 2 * sum(evaluated.values())
-    return round(step * min(training, recipe.train_tokens or training)), during, around
+    return round(step * min(training, recipe.train_tokens or training)), during, 2 * sum(evaluated.values())
+
+
+def _evaluated(recipe: LanguageRecipe, corpus: int) -> dict[str, int]:
+    """Tokens of each split of a corpus of so many that are read for a perplexity."""
+    tokens = {split: round(share * corpus) for split, share in SPLIT_SHARES.items()}
+    return {split: min(count, recipe.evaluation_limit(split) or count) for split, count in tokens.items()}
 
 
 def _adapters(study: Study) -> tuple[int, int]:
-    adapters = [*experiments.adapters_in_use(study), *ablation_inputs(study).adapters]
-    tokens = sum(adapter_tokens(study, name) for name in adapters)
-    return tokens, sum(_adapter_bytes(study, name) for name in adapters)
+    further = ablation_inputs(study).adapters
+    tokens = sum(adapter_tokens(study, name) for name in (*adapters_on_notes(study), *further))
+    return tokens, sum(_adapter_bytes(study, name) for name in (*experiments.adapters_in_use(study), *further))
 
 
 def adapter_tokens(study: Study, adapter: str) -> int:
     """Estimate the tokens of an adapter's training and evaluations, counted as those of LoRA steps."""
+    entry = study.adapters[plain(adapter)]
+    if entry.is_measured:
+        recipe = experiments.recipe_on_notes(study, adapter)
+        return round(FORWARD_SHARE * 2 * sum(_evaluated(recipe, corpus_tokens(study, entry.corpus)).values()))
     training, during, around = _pretraining(study, adapter)
     return training + round(FORWARD_SHARE * (during + around))
 

@@ -11,6 +11,7 @@ from statistics import quantiles
 
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import ablation_inputs, plain
+from clinical_peft.config.selected_adapters import adapters_on_notes
 from clinical_peft.config.study import Study
 from clinical_peft.config.train_sizes import sized_runs
 from clinical_peft.runtime.provenance import machine
@@ -84,7 +85,7 @@ def _parts(study: Study, clock: "_Clock") -> Iterator[PlannedTime]:
     for base in experiments.bases_in_use(study):
         yield clock.training(f"base {base}", base, base_tokens(study, base))
     extra = ablation_inputs(study)
-    for adapter in (*experiments.adapters_in_use(study), *extra.adapters):
+    for adapter in (*adapters_on_notes(study), *extra.adapters):
         base = study.adapters[plain(adapter)].base
         yield clock.training(f"adapter {adapter}", base, adapter_tokens(study, adapter))
     sets = experiments.feature_sets(study)

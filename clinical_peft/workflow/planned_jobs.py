@@ -21,7 +21,7 @@ def planned_outputs(files: StudyFiles) -> dict[str, list[str]]:
     study, extra = files.study, ablation_inputs(files.study)
     tasks = [*study.matrix.tasks, *extra.cohorts]
     cohorts = [WildcardValues(task=name) for name in tasks if study.table_of(name) is None]
-    adapters = [WildcardValues(adapter=name) for name in (*files.adapters_in_use, *extra.adapters)]
+    adapters = [WildcardValues(adapter=name) for name in (*files.adapters_on_notes, *extra.adapters)]
     runs = [*files.runs, *files.sized_runs, *extra.runs]
     tokens = _each_once(*map(files.adapter_tokens, adapters))
     bases = files.paths("bases/{}", experiments.bases_in_use(study))

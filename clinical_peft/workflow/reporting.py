@@ -6,6 +6,7 @@ from typing import Any
 
 from clinical_peft.config import experiments, notes_in_use, settings
 from clinical_peft.config.hospital import YearSplit
+from clinical_peft.config.selected_adapters import adapter_labels
 from clinical_peft.tracking.stores import SQLITE
 from clinical_peft.workflow.cohorts import CohortFiles
 from clinical_peft.workflow.models import ModelFiles
@@ -68,7 +69,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
         """Whether a selected task or corpus is of the paper, so that published values stand beside the study's."""
         from clinical_peft.tables.study_tasks import is_beside_paper, tasks_of
 
-        corpora = [self.adapter(name).corpus for name in self.adapters_in_use]
+        corpora = [self.adapter(name).corpus for name in self.adapters_on_notes]
         return is_beside_paper(tasks_of(self.task_records()).values(), corpora)
 
     def compared_metric(self, wildcards: Wildcards | None = None) -> str:
@@ -95,10 +96,11 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
                 "of_paper": self.has_paper_cohorts and self._has_paper_base(model.base),
                 "design": model.model_dump(include={*MODEL_DESIGN}),
             }
-        for name, label in experiments.adapter_labels(self.study).items():
+        for name, label in adapter_labels(self.study).items():
             adapter = self.adapter(name)
-            base, method = self.base(adapter.base), self.study.method_of(name)
-            published = f"{base.published}/{method.published}" if base.published and method.published else None
+            base, method = self.base(adapter.base), None if adapter.path else self.study.method_of(name)
+            row = method.published if method else None
+            published = f"{base.published}/{row}" if base.published and row else None
             of_paper = self.has_paper_notes and self._has_paper_base(adapter.base)
             labels[name] = {"label": label, "published": published, "of_paper": of_paper}
         return labels
@@ -201,7 +203,7 @@ class ReportFiles(CohortFiles, AdapterFiles, ModelFiles, SearchFiles, ResultFile
     def run_logs(self, wildcards: Wildcards | None = None) -> list[str]:
         """Run logs of every job that computes, so that each becomes an MLflow run."""
         study = self.study
-        adapters = self.adapters_in_use
+        adapters = self.adapters_on_notes
         scratch = [base for base in experiments.bases_in_use(study) if experiments.scratch_source(study, base)]
         tokens = {(self.adapter(name).base, self.adapter(name).corpus) for name in adapters}
         return [

@@ -63,6 +63,7 @@ class WildcardPatterns:
         self.real_base = _one_of(study.real_bases)
         self.adapter = _switched(study.adapters, *adapter)
         self.external_adapter = _one_of(name for name, each in study.adapters.items() if each.path is not None)
+        self.measured_adapter = _one_of(name for name, each in study.adapters.items() if each.is_measured)
         self.trained_adapter = _switched((name for name, each in study.adapters.items() if each.path is None), *adapter)
         self.model = _switched(study.models, *adapter, "model", further=SIZED)
         self.features = _one_of(feature_sets)

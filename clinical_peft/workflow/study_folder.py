@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from clinical_peft.config import experiments
 from clinical_peft.config.ablations import plain
 from clinical_peft.config.sections import Adapter, Base, Model, NoteFile
+from clinical_peft.config.selected_adapters import adapters_on_notes
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ConfigError
 
@@ -80,8 +81,13 @@ class StudyFolder:
         return experiments.adapters_in_use(self.study)
 
     @cached_property
+    def adapters_on_notes(self) -> list[str]:
+        """Names of the adapters whose perplexity is measured: those, and some that exist already."""
+        return adapters_on_notes(self.study)
+
+    @cached_property
     def corpora_in_use(self) -> list[str]:
-        """Names of the corpora that they are trained on."""
+        """Names of the corpora that they are trained or measured on."""
         return experiments.corpora_in_use(self.study)
 
     def base(self, name: str) -> Base:

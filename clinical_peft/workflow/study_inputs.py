@@ -13,14 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from clinical_peft.config.experiments import (
-    adapters_in_use,
     corpora_in_use,
     general_corpus,
     real_bases_in_use,
 )
 from clinical_peft.config.generated import is_generated
 from clinical_peft.config.sections import GgufSource, HubSource, LocalSource, Source
-from clinical_peft.config.selected_adapters import external_adapters_in_use
+from clinical_peft.config.selected_adapters import adapters_on_notes, external_adapters_in_use
 from clinical_peft.config.study import Study
 from clinical_peft.errors import ClinicalPeftError, DataError
 from clinical_peft.files import require_writable
@@ -178,7 +177,7 @@ def _file_checks(study: Study, root: Path, reads: Collection[str] | None) -> Ite
 def _note_file_checks(study: Study, is_read: Callable[[Path], bool]) -> Iterator[Check]:
     from clinical_peft.data.note_files import check_note_file
 
-    general = (general_corpus(study, study.adapters[name].base) for name in adapters_in_use(study))
+    general = (general_corpus(study, study.adapters[name].base) for name in adapters_on_notes(study))
     for corpus in dict.fromkeys([*corpora_in_use(study), *general]):
         if corpus in study.data.note_files and is_read(study.data.note_files[corpus].path):
             entry = study.data.note_files[corpus]

@@ -137,6 +137,8 @@ def _key_of_job(study: Study, wildcards: Mapping[str, str], path: Sequence[str])
     if adapter in study.adapters:
         method = f"methods.{study.adapters[adapter].method}"
         own = f"{method}.settings.{below}" if part == "method" else f"adapters.{adapter}.{part}"
+        if study.adapters[adapter].is_measured:
+            return f"pretraining.{below}" if part == "recipe" and below else own
         return _narrowest(pretrain_layers(study, adapter), path[1]) if part == "recipe" and below else own
     if model not in study.models:  # a set of pooled features, whose recipe is everyone's
         return f"finetuning.{part}"

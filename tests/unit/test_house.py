@@ -121,3 +121,9 @@ def test_what_tests_share_stands_in_support():
         str(module.relative_to(TESTS)): found for module in TEST_MODULES if (found := imported_packages(module) & names)
     }
     assert shared == {}
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Tests of all rooms run in one process, which knows a file by its name alone."""
+    names = [module.name for module in TEST_MODULES]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -1,5 +1,6 @@
 """Methods of PEFT that are data here, and an adapter that exists already, through every rule."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def study_file(folder: Path, base: Path, theirs: Path) -> Path:
         },
         "adapters": {
             "small-vera": {"base": "small", "method": "vera", "corpus": "mimic-iii"},
-            "theirs": {"base": "small", "path": str(theirs)},
+            "theirs": {"base": "small", "path": str(theirs), "corpus": "mimic-iii"},
         },
         "models": {name: {"label": name, "base": "small", "recipe": recipe} | model for name, model in models.items()},
         "matrix": {"adapters": ["small-vera"], "models": ["tfidf", *models], "tasks": ["mortality"], "seeds": [0]},
@@ -64,6 +65,12 @@ def test_methods_and_an_adapter_from_elsewhere_reach_the_report(tmp_path):
     assert origin["sha256"]["adapter_model.safetensors"] == sha256_file(theirs / "adapter_model.safetensors")
     assert read_json(study / "adapters/theirs/adapter_config.json")["base_model_name_or_path"] == "small"
     assert read_json(study / "perplexity/small-vera.json")["method"]["type"] == "vera"
+    measured = read_json(study / "perplexity/theirs.json")
+    assert (measured["method"], measured["corpus"], measured["trained"]) == ("loha", "mimic-iii", False)
+    with (study / "tables/domain_adaptation.csv").open(newline="") as file:
+        rows = {row["adapter"]: row for row in csv.DictReader(file)}
+    assert float(rows["theirs"]["test_perplexity_after"]) > 1
+    assert rows["theirs"]["train_seconds"] == ""
     made = {
         name: read_json(study / f"models/{name}/mortality/seed0/classifier.json")
         for name in ("small+vera", "small+theirs")

@@ -63,7 +63,7 @@ FIGURE = StudyFigure(
         "base without the adapter. The axis of perplexity is logarithmic; perplexities of bases with different "
         "tokenizers do not share a unit."
     ),
-    drawings=adapter_drawings("learning_curves", learning_curves),
+    drawings=adapter_drawings("learning_curves", learning_curves, of_training=True),
     small=True,
     has_choice=True,
 )

@@ -48,6 +48,6 @@ FIGURE = StudyFigure(
         "and against the time that its training took. Lower and further to the left is better; the axes are "
         "logarithmic."
     ),
-    drawings=adapter_drawings("perplexity_cost", perplexity_cost),
+    drawings=adapter_drawings("perplexity_cost", perplexity_cost, of_training=True),
     small=True,
 )

@@ -89,6 +89,7 @@ def _notes(results: StudyResults, records: Sequence[Record]) -> tuple[str, ...]:
         f"Perplexities are per token of each base's own tokenizer: rows of different bases{published} "
         "do not share a unit.",
         *_corpora(records),
+        *_existing(results),
         "General text is held-out text that is not clinical: a rise there is forgetting. A dash: not measured, as "
         "the study names no such text.",
         *_samples(results.adapters),
@@ -103,6 +104,21 @@ def _corpora(records: Sequence[Record]) -> tuple[str, ...]:
     if len(corpora) == 1:
         return (f"All notes are of corpus {corpora[0]}.",)
     return (f"Each adapter is measured on held-out notes of its own corpus, of {', '.join(corpora)}.",)
+
+
+def _existing(results: StudyResults) -> tuple[str, ...]:
+    """Name the adapters that the study did not train."""
+    names = [label_of(one.adapter, results.labels) for one in results.adapters if not one.trained]
+    if not names:
+        return ()
+    return (
+        f"Not trained here: {'; '.join(names)}. The notes that such an adapter learned from are not known, so its "
+        "perplexity may be too low.",
+    )
+
+
+def _seconds(row: Adapter) -> float | None:
+    return rounded(row.file.seconds, 1) if row.file.trained else None
 
 
 def _samples(adapters: Sequence[AdapterFile]) -> tuple[str, ...]:
@@ -140,7 +156,7 @@ TABLE = StudyTable(
         Column("train_perplexity", _train_after, "Train perplexity", digits(3)),
         Column("test_perplexity_before", lambda row: row.perplexity("before", "test"), "Test before", digits(3)),
         Column("test_perplexity_after", _test_after, "Test after", digits(3)),
-        Column("train_seconds", lambda row: rounded(row.file.seconds, 1), "Train time (s)", digits(0)),
+        Column("train_seconds", _seconds, "Train time (s)", digits(0)),
         Column("tokens_per_second", lambda row: rounded(row.file.tokens_per_second, 1), "Tokens/s", digits(0)),
         _published("trainable_parameters", "trainable_parameters", _parameters, 0),
         _published("trainable_percent", "percent", lambda row: row.trainable_percent, 4),

@@ -8,6 +8,7 @@ import yaml
 from clinical_peft.config import experiments, notes_in_use
 from clinical_peft.config.layers import deep_merge
 from clinical_peft.config.schema import schema_text
+from clinical_peft.config.selected_adapters import adapter_labels
 from clinical_peft.config.study import renamed_keys
 from clinical_peft.errors import ConfigError
 from clinical_peft.recipes.switches import SWITCHES, resolve_switches
@@ -205,12 +206,12 @@ def test_adapters_needed_by_models_are_in_use():
 
 
 def test_adapters_have_distinct_labels():
-    labels = experiments.adapter_labels(study(read("gaps.yaml")))
+    labels = adapter_labels(study(read("gaps.yaml")))
     assert len(set(labels.values())) == len(labels) == 4
     assert labels["tiny-llama-matched"].endswith("LoRA of embeddings and projections, mimic-iii-matched")
     twin = {"base": "tiny-llama", "method": "lora", "recipe": {"epochs": 1}}
     twins = study({"adapters": {"twin": twin}, "matrix": {"adapters": ["tiny-llama-lora", "twin"], "models": []}})
-    assert list(experiments.adapter_labels(twins).values()) == [
+    assert list(adapter_labels(twins).values()) == [
         "LLaMA (tiny, trained here): LoRA (tiny-llama-lora)", "LLaMA (tiny, trained here): LoRA (twin)"]  # fmt: skip
 
 

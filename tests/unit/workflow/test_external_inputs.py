@@ -62,6 +62,37 @@ def test_it_is_imported_and_not_trained(theirs):
     assert deciding_settings(study)["external_adapters"] == {"theirs": str(theirs)}
 
 
+def test_its_perplexity_is_measured_on_a_corpus_that_it_names(theirs):
+    study = study_of(theirs, {"corpus": "mimic-iii"})
+    files, wildcards = StudyFiles(study), WildcardValues(adapter="theirs")
+    assert experiments.adapters_in_use(study) == ["tiny-llama-lora"]
+    planned = planned_outputs(files)
+    assert planned["adapters"] == [
+        "results/mine/perplexity/tiny-llama-lora.json",
+        "results/mine/perplexity/theirs.json",
+        "results/mine/adapters/theirs",
+    ]
+    assert "results/mine/tokens/tiny-llama/mimic-iii" in planned["tokens"]
+    assert "results/mine/notes/mimic-iii.parquet" in planned["data"]
+    assert files.perplexities() == planned["adapters"][:2]
+    assert files.adapter_logs()[1] == "results/mine/runs/adapters/theirs.jsonl"
+    assert (files.names.measured_adapter, files.names.external_adapter) == ("theirs", "theirs")
+    assert files.measure_job(wildcards)["recipe"]["context"] == study.pretraining["context"]
+    assert files.labels(wildcards)["theirs"]["published"] is None
+    assert files.cards() == ["results/mine/cards/tiny-llama-lora.md"]
+    assert study_of(theirs).adapters["theirs"].is_measured is False
+
+
+def test_a_rate_of_training_measures_no_adapter_again(theirs):
+    wildcards = WildcardValues(adapter="theirs")
+    before = StudyFiles(study_of(theirs, {"corpus": "mimic-iii"})).measure_job(wildcards)
+    study = study_of(theirs, {"corpus": "mimic-iii"})
+    changed = study.model_copy(update={"pretraining": study.pretraining | {"learning_rate": 0.5}})
+    assert StudyFiles(changed).measure_job(wildcards) == before
+    longer = study.model_copy(update={"pretraining": study.pretraining | {"evaluation_tokens": 77}})
+    assert StudyFiles(longer).measure_job(wildcards) != before
+
+
 def test_without_weights_its_configuration_is_watched_alone(tmp_path):
     found = StudyFiles(study_of(tmp_path)).external_adapter_files(WildcardValues(adapter="theirs"))
     assert found == [f"{tmp_path}/adapter_config.json"]
@@ -75,7 +106,7 @@ def test_a_study_without_one_has_the_settings_that_it_had():
     ("adapter", "message"),
     [
         ({"method": "lora"}, "adapters.theirs: an adapter with a path is not trained here; remove method"),
-        ({"corpus": "mimic-iii", "recipe": {"epochs": 2}}, "not trained here; remove corpus, recipe"),
+        ({"corpus": "mimic-iii", "recipe": {"epochs": 2}}, "not trained here; remove recipe"),
         ({"path": None}, "adapters.theirs: expected method, which trains it, or path, where it exists already"),
         ({"base": "tiny-bert"}, "adapters.theirs.base: 'tiny-bert' is not a causal language model"),
     ],

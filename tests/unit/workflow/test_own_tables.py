@@ -67,7 +67,7 @@ def test_thresholds_of_repetition_are_for_tables_without_patients():
 
 def test_a_missing_table_ends_the_command_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for ask, wildcards in ((files().present_table_sources, OURS), (files().present_task_files, PROBLEMS)):
+    for ask, wildcards in ((files().table_sources_present, OURS), (files().table_task_files_present, PROBLEMS)):
         with pytest.raises(SystemExit):
             ask(wildcards)
         line = "error: data.tables.ours: /data/notes.csv: expected a file, found none; correct its path in the study\n"
@@ -82,7 +82,7 @@ def test_a_table_gone_since_its_import_is_a_notice(tmp_path, monkeypatch):
     for made in ("imported/ours.parquet", "cohorts/problems.parquet"):
         (tmp_path / asked.root / made).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / asked.root / made).touch()
-    assert asked.present_table_sources(OURS) == asked.present_task_files(PROBLEMS) == [str(path)]
+    assert asked.table_sources_present(OURS) == asked.table_task_files_present(PROBLEMS) == [str(path)]
     assert asked.gone_tables() == [
         f"data.tables.ours: {path} is gone since its import, whose rows stay in use; changes that need the file again "
         "have no effect until it is back"
