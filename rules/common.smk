@@ -17,7 +17,7 @@ from clinical_peft.runtime.terminal import end_with_line
 try:
     from clinical_peft.figures.registry import all_figures
     from clinical_peft.tables.registry import all_tables
-    from clinical_peft.workflow.controller import Controller, prepare_process
+    from clinical_peft.workflow.controller import Controller, demanded_jobs, prepare_process
     from clinical_peft.workflow.study_file import load_study, notices
     from clinical_peft.workflow.study_files import StudyFiles
 
@@ -58,7 +58,7 @@ onstart:
     try:
         controller.start(
             jobs,
-            forced=[job for job in jobs if workflow.dag.reason(job).forced],
+            demanded=demanded_jobs(workflow.dag, jobs),
             run=getattr(workflow.scheduler._executor, "run_uuid", None),
         )
     except ClinicalPeftError as error:
