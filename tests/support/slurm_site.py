@@ -66,18 +66,20 @@ class SlurmSite(SlurmCluster):
     """A running cluster with accounting.
 
     Attributes:
-        daemons: Its processes by name: slurmdbd, and slurmd by node.
+        stack: Ends all its daemons when it closes.
+        daemons: Processes by name: slurmdbd, and slurmd by node.
     """
 
+    stack: ExitStack
     daemons: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def stop_accounting(self) -> None:
         """End slurmdbd: from now on sacct fails."""
         slurm.stop(self.daemons.pop("slurmdbd"))
 
-    def start_accounting(self, stack: ExitStack) -> None:
-        """Start slurmdbd; it ends with the stack."""
-        self.daemons["slurmdbd"] = slurm.start(stack, self, ["slurmdbd", "-D"], lambda: _answers(self))
+    def start_accounting(self) -> None:
+        """Start slurmdbd."""
+        self.daemons["slurmdbd"] = slurm.start(self.stack, self, ["slurmdbd", "-D"], lambda: _answers(self))
 
     def kill_node(self, node: str) -> None:
         """End a node's daemon and what runs there, as a power cut does."""
@@ -89,17 +91,18 @@ class SlurmSite(SlurmCluster):
             subprocess.run(["kill", "-9", pid], check=False)
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=power")
 
-    def start_node(self, stack: ExitStack, node: str) -> None:
-        """Start a node's daemon; it ends with the stack."""
+    def start_node(self, node: str) -> None:
+        """Start a node's daemon."""
         command = ["slurmd", "-D", "-N", node]
-        self.daemons[node] = slurm.start(stack, self, command, lambda: node in slurm.node_states(self))
+        self.daemons[node] = slurm.start(self.stack, self, command, lambda: node in slurm.node_states(self))
         if slurm.node_states(self)[node] == "down":
             self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
         slurm.wait_until(lambda: slurm.node_states(self)[node] == "idle")
 
-    def account_state(self, job_id: str) -> str:
-        """State of a job as sacct says it, such as COMPLETED or CANCELLED by 0."""
-        return self.run("sacct", "-X", "-n", "-P", "-j", job_id, "-o", "State").stdout.strip()
+    def account_states(self, job_id: str) -> list[str]:
+        """States of a job as sacct says them, such as CANCELLED by 0; of one that was queued again, of every run."""
+        lines = self.run("sacct", "-X", "-D", "-n", "-P", "-j", job_id, "-o", "State").stdout
+        return lines.splitlines()
 
 
 @contextmanager
@@ -118,19 +121,19 @@ def site() -> Iterator[SlurmSite]:
     own = SITE.format(folder=folder, database_port=database_port)
     cluster = slurm.configured_cluster(folder, nodes + own)
     (folder / "gres.conf").write_text("NodeName=g[1-2] Name=gpu File=/dev/null\n", encoding="utf-8")
-    found = SlurmSite(folder, cluster.environment)
     password = secrets.token_hex(8)
     try:
         with ExitStack() as stack:
+            found = SlurmSite(folder, cluster.environment, stack)
             slurm.start_munge(stack, found)
-            _start_database(stack, found, storage_port, password)
+            _start_database(found, storage_port, password)
             settings = {"database_port": database_port, "storage_port": storage_port, "password": password}
             _write_private(folder / "slurmdbd.conf", SLURMDBD, {**settings, "folder": folder, "user": getuser()})
-            found.start_accounting(stack)
+            found.start_accounting()
             _add_account(found)
             slurm.start(stack, found, ["slurmctld", "-D"], lambda: slurm.node_states(found) != {})
             for node in NODES:
-                found.start_node(stack, node)
+                found.start_node(node)
             try:
                 yield found
             finally:
@@ -149,7 +152,7 @@ def slurm_site() -> Iterator[SlurmSite]:
         yield cluster
 
 
-def _start_database(stack: ExitStack, cluster: SlurmSite, port: int, password: str) -> None:
+def _start_database(cluster: SlurmSite, port: int, password: str) -> None:
     folder, user = cluster.folder, getuser()
     data = ["--no-defaults", f"--user={user}", f"--datadir={folder}/database"]
     install = ["mariadb-install-db", *data, "--auth-root-authentication-method=normal", "--skip-test-db"]
@@ -158,8 +161,10 @@ def _start_database(stack: ExitStack, cluster: SlurmSite, port: int, password: s
     # The least that serves: nothing need survive a crash.
     small = ["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]
     address = [f"--socket={socket}", f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve"]
-    slurm.start(stack, cluster, ["mariadbd", *data, *small, *address], socket.exists)
-    create = f"CREATE DATABASE slurm_acct_db; GRANT ALL ON slurm_acct_db.* TO slurm@127.0.0.1 IDENTIFIED BY '{password}'"
+    slurm.start(cluster.stack, cluster, ["mariadbd", *data, *small, *address], socket.exists)
+    create = (
+        f"CREATE DATABASE slurm_acct_db; GRANT ALL ON slurm_acct_db.* TO slurm@127.0.0.1 IDENTIFIED BY '{password}'"
+    )
     cluster.run("mariadb", "--no-defaults", f"--socket={socket}", "--user=root", "--execute", create)
 
 
