@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 BIN = Path(__file__).resolve().parent / "bin"
@@ -76,7 +77,7 @@ def sacct(arguments: Sequence[str]) -> int:
     program = real("sacct")
     if STATES_ASKED not in arguments:
         return _replace(program, arguments) if program else 1
-    names = [value for option, value in zip(arguments, arguments[1:], strict=False) if option == "--name"]
+    names = [value for option, value in pairwise(arguments) if option == "--name"]
     answer = _answer([program, *arguments]) if program else None
     reported = None if answer is None else read_states(answer)
     if reported is None or any(state.split()[:1] == [lost] for state in reported.values() for lost in LOST):
