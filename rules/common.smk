@@ -7,10 +7,13 @@ import threading
 from pathlib import Path
 
 import snakemake
+from snakemake.deployment.conda import Env
+from snakemake.deployment.singularity import Image
 
 sys.path.insert(0, str(workflow.basedir))
 
 from clinical_peft.errors import ClinicalPeftError
+from clinical_peft.runtime.shared_software import make_prefix, under_umask
 from clinical_peft.runtime.terminal import end_with_line
 
 # Tasks, sources, methods, metrics, tables and figures register themselves, and an incomplete one is refused.
@@ -21,7 +24,7 @@ try:
     from clinical_peft.workflow.study_file import load_study, notices
     from clinical_peft.workflow.study_files import StudyFiles
 
-    prepare_process(installation=Path(snakemake.__file__))
+    umask = prepare_process(installation=Path(snakemake.__file__))
     all_tables()
     all_figures()
     given = workflow.config_settings.overwrite_config
@@ -31,6 +34,11 @@ except ClinicalPeftError as error:
 
 # Snakemake puts it into the shell commands of jobs as it is, where a path with spaces falls apart.
 sys.executable = shlex.quote(sys.executable)
+
+# Environments and images hold no data: a group may share them.
+for prefix in (workflow.deployment_settings.conda_prefix, workflow.deployment_settings.apptainer_prefix):
+    make_prefix(prefix, umask)
+Env.create, Image.pull = under_umask(umask, Env.create), under_umask(umask, Image.pull)
 
 files = StudyFiles(study)
 controller = Controller(files)
