@@ -20,6 +20,7 @@ from clinical_peft.runtime.terminal import end_with_line
 try:
     from clinical_peft.figures.registry import all_figures
     from clinical_peft.tables.registry import all_tables
+    from clinical_peft.workflow.container_image import image_of_jobs
     from clinical_peft.workflow.controller import Controller, prepare_process
     from clinical_peft.workflow.study_file import load_study, notices
     from clinical_peft.workflow.study_files import StudyFiles
@@ -29,6 +30,7 @@ try:
     all_figures()
     given = workflow.config_settings.overwrite_config
     study = load_study(config, workflow.overwrite_configfiles, given)
+    image = image_of_jobs(study, workflow.deployment_settings.deployment_method)
 except ClinicalPeftError as error:
     end_with_line(error)
 
