@@ -125,7 +125,7 @@ def test_every_package_but_torch_has_a_hash_of_the_lock(name):
         assert set(HASH.findall(line)) <= set(packages[line.split("==")[0]].hashes)
 
 
-def test_snakemake_keeps_little_of_an_environment_with_each_output():
+def test_snakemake_keeps_little_of_an_environment_per_output():
     assert all((ENVS / f"{name}.yaml").stat().st_size < 20_000 for name in NAMES)
 
 
