@@ -26,6 +26,8 @@ try:
     from clinical_peft.workflow.study_files import StudyFiles
 
     umask = prepare_process(installation=Path(snakemake.__file__))
+    make_prefix(workflow.deployment_settings.conda_prefix, umask)
+    make_prefix(workflow.deployment_settings.apptainer_prefix, umask)
     all_tables()
     all_figures()
     given = workflow.config_settings.overwrite_config
@@ -38,8 +40,6 @@ except ClinicalPeftError as error:
 sys.executable = shlex.quote(sys.executable)
 
 # Environments and images hold no data: a group may share them.
-for prefix in (workflow.deployment_settings.conda_prefix, workflow.deployment_settings.apptainer_prefix):
-    make_prefix(prefix, umask)
 Env.create, Image.pull = under_umask(umask, Env.create), under_umask(umask, Image.pull)
 
 files = StudyFiles(study)

@@ -1,4 +1,4 @@
-"""Software that Snakemake installs for jobs: no data, so whom it is for is said by the user's own umask.
+"""Software that Snakemake installs for jobs: it holds no data, so the user's own umask decides who may read it.
 
 This module imports the standard library alone.
 """
@@ -8,6 +8,9 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+
+from clinical_peft.errors import StorageError
+from clinical_peft.files import forbidden
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -38,6 +41,14 @@ def make_prefix(folder: Path | None, umask: int) -> None:
     Args:
         folder: The folder; None if the command names none.
         umask: The umask.
+
+    Raises:
+        StorageError: The folder cannot be made.
     """
-    if folder is not None:
+    if folder is None:
+        return
+    try:
         under_umask(umask, Path(folder).mkdir)(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = forbidden(Path(folder), error)
+        raise StorageError(f"{folder}: expected a folder for environments or images, found {reason}") from None

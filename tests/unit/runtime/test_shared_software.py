@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from clinical_peft.errors import StorageError
 from clinical_peft.runtime.privacy import PRIVATE_UMASK
 from clinical_peft.runtime.shared_software import make_prefix, under_umask
 
@@ -46,3 +47,9 @@ def test_a_prefix_that_exists_keeps_its_rights(tmp_path: Path):
     make_prefix(tmp_path / "environments", 0o002)
     make_prefix(None, 0o002)
     assert (tmp_path / "environments").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_prefix_that_cannot_be_made_is_one_line(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file/environments: expected a folder .*, found not a directory"):
+        make_prefix(tmp_path / "file" / "environments", 0o002)
