@@ -21,7 +21,7 @@ try:
     from clinical_peft.figures.registry import all_figures
     from clinical_peft.tables.registry import all_tables
     from clinical_peft.workflow.container_image import image_of_jobs
-    from clinical_peft.workflow.controller import Controller, prepare_process
+    from clinical_peft.workflow.controller import Controller, demanded_jobs, prepare_process
     from clinical_peft.workflow.study_file import load_study, notices
     from clinical_peft.workflow.study_files import StudyFiles
 
@@ -68,7 +68,7 @@ onstart:
     try:
         controller.start(
             jobs,
-            forced=[job for job in jobs if workflow.dag.reason(job).forced],
+            demanded=demanded_jobs(workflow.dag, jobs),
             run=getattr(workflow.scheduler._executor, "run_uuid", None),
         )
     except ClinicalPeftError as error:

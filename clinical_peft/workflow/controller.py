@@ -60,6 +60,27 @@ def prepare_process(*, installation: Path) -> int:
     return umask
 
 
+def demanded_jobs(dag: Any, jobs: Iterable[Job]) -> list[Job]:
+    """Return the jobs that a command asks to run anew by `--forcerun`, `--force` or `--forceall`.
+
+    Snakemake's own reason is no answer: it counts interrupted jobs as forced, and does not count a job as forced that
+    waits for another job of the same command.
+
+    Args:
+        dag: Snakemake's graph of jobs.
+        jobs: Jobs that are going to run.
+    """
+    settings = dag.workflow.dag_settings
+    named = set(settings.forcerun)
+    return [
+        job
+        for job in jobs
+        if job.rule in dag.forcerules  # all rules by --forceall
+        or not named.isdisjoint(map(str, job.output))
+        or (settings.forcetargets and job in dag.targetjobs)
+    ]
+
+
 class Controller:
     """The command that runs a study; a second one is refused while it lives.
 
@@ -71,12 +92,12 @@ class Controller:
         self.files = files
         self.lease = Lease(Path(files.root), study=files.study.study)
 
-    def start(self, jobs: Iterable[Job], *, forced: Iterable[Job], run: str | None) -> None:
+    def start(self, jobs: Iterable[Job], *, demanded: Iterable[Job], run: str | None) -> None:
         """Check the study, take it, and delete what jobs run by demand have kept.
 
         Args:
             jobs: Jobs that are going to run.
-            forced: Those of them that the command asks to run anew.
+            demanded: Those of them that the command asks to run anew; see `demanded_jobs`.
             run: Name under which this command submits SLURM jobs; None if it submits none.
 
         Raises:
@@ -88,7 +109,7 @@ class Controller:
         keep_to_owner(METADATA)
         self.take(run=run)
         self._announce(jobs)
-        for job in forced:
+        for job in demanded:
             if job.rule.name in KEEPING_RULES:
                 forget_seeds(Path(job.params.work))
 

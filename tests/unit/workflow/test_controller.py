@@ -45,7 +45,7 @@ def job(rule: str, *, reads: tuple[str, ...] = (), work: Path | None = None, bas
 
 
 def test_a_study_is_taken_until_it_is_released(controller):
-    controller.start([], forced=[], run=None)
+    controller.start([], demanded=[], run=None)
     with pytest.raises(StudyInUseError, match="runs study tiny already"):
         Controller(files()).take()
     controller.release()
@@ -56,7 +56,7 @@ def test_a_study_is_taken_until_it_is_released(controller):
 
 def test_a_study_that_may_not_run_is_not_taken(folder):
     with pytest.raises(ConfigError, match="synthetic_for_real_bases"):
-        Controller(files("paper.yaml")).start([], forced=[], run=None)
+        Controller(files("paper.yaml")).start([], demanded=[], run=None)
     assert not (folder / "results" / "paper" / "controller.json").exists()
 
 
@@ -69,7 +69,7 @@ def test_a_file_that_jobs_read_is_looked_at(folder):
     )
     reading = job("import_notes", reads=(str(folder / "notes.csv"),))
     with pytest.raises(DataError, match="expected column text"):
-        Controller(own).start([reading], forced=[], run=None)
+        Controller(own).start([reading], demanded=[], run=None)
 
 
 @pytest.mark.parametrize("rule", ["finetune_model", "train_adapter"])
@@ -79,7 +79,7 @@ def test_only_jobs_run_by_demand_lose_what_they_kept(controller, folder, rule):
         kept[name] = folder / name / FINISHED / "seed0"
         kept[name].mkdir(parents=True)
     forced, other = (job(rule, work=folder / name) for name in ("forced", "other"))
-    controller.start([forced, other], forced=[forced, job("build_cohort")], run=None)
+    controller.start([forced, other], demanded=[forced, job("build_cohort")], run=None)
     assert not kept["forced"].exists()
     assert kept["other"].exists()
 
