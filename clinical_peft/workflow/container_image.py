@@ -32,5 +32,7 @@ def image_of_jobs(study: Study, deployment: Iterable[object]) -> str | None:
             "address (--config container=/images/clinical-peft.sif)"
         )
     if ADDRESS not in image and not Path(image).exists():
-        raise ConfigError(f"container: expected an image, found no file {image}; docs/environments.md says how to build one")
+        raise ConfigError(
+            f"container: expected an image, found no file {image}; docs/environments.md tells how to build it"
+        )
     return image
