@@ -129,6 +129,19 @@ def stop_signals_delivered() -> Iterator[None]:
 
 
 @contextmanager
+def late_notice_ignored() -> Iterator[None]:
+    """Ignore notice from the end of the block on: it must not end a process that is about to exit with its own code.
+
+    Threads of libraries take signals that the main thread holds.
+    """
+    signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        ignore_notice()
+
+
+@contextmanager
 def _handled(handlers: dict[signal.Signals, object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -21,7 +21,7 @@ from clinical_peft.errors import ClinicalPeftError
 from clinical_peft.locks.ownership import owned_work, work_of_starter
 from clinical_peft.runtime import jobs
 from clinical_peft.runtime.events import JsonlLog, NullLog, RunLog
-from clinical_peft.runtime.signals import stop_signals_delivered, stop_signals_held
+from clinical_peft.runtime.signals import late_notice_ignored, stop_signals_delivered, stop_signals_held
 from clinical_peft.runtime.terminal import end_with_line
 from clinical_peft.training.adapter_job import KEPT_LOG, AdapterJob
 
@@ -38,7 +38,7 @@ def main(specification: Path) -> None:
     Raises:
         SystemExit: See `clinical_peft.runtime.jobs.job`.
     """
-    with stop_signals_held():
+    with stop_signals_held(), late_notice_ignored():
         adapter = read_specification(specification)
         started = STARTED in os.environ
         if started:

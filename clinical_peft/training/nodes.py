@@ -18,7 +18,12 @@ from pathlib import Path
 
 from clinical_peft.errors import TrainingError
 from clinical_peft.runtime import jobs
-from clinical_peft.runtime.signals import stop_signals_delivered, stop_signals_held, stop_signals_noted
+from clinical_peft.runtime.signals import (
+    late_notice_ignored,
+    stop_signals_delivered,
+    stop_signals_held,
+    stop_signals_noted,
+)
 from clinical_peft.training.launch import STARTED, end_with_input, log_of_node, read_specification
 from clinical_peft.training.workers import GRACE_SECONDS, Node, Worker, report, run_workers, search_path, watch
 
@@ -111,7 +116,7 @@ def main(specification: Path, environment: Mapping[str, str] = os.environ) -> No
     Raises:
         SystemExit: See `clinical_peft.runtime.jobs.job`.
     """
-    with stop_signals_held():
+    with stop_signals_held(), late_notice_ignored():
         node = Node(number=int(environment["SLURM_NODEID"]), count=int(environment["SLURM_STEP_NUM_NODES"]))
         os.environ["GROUP_RANK"] = str(node.number)
         adapter = read_specification(specification)

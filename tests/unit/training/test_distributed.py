@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from adapter_jobs import JOB, places, together
 from hypothesis import given
 from hypothesis import strategies as st
-from adapter_jobs import JOB, adapter_job, places, together
 from language_fixtures import RECIPE, clinical_tokens, scratch_base
 
 from clinical_peft.errors import StoppedError, TrainingError

@@ -16,8 +16,10 @@ from adapter_jobs import JOB, adapter_job, places, together
 from language_fixtures import adapter_bytes, clinical_tokens, scratch_base
 
 from clinical_peft.errors import StoppedError, TrainingError
+from clinical_peft.recipes import Devices
 from clinical_peft.runtime.events import NullLog, read_events
 from clinical_peft.training.adapter_job import SPECIFICATION, AdapterJob
+from clinical_peft.training.distributed import init_workers
 from clinical_peft.training.language import pretrain
 from clinical_peft.training.nodes import allocated_nodes, processes_per_node
 
@@ -75,8 +77,14 @@ def require_whole(folder: Path, other: Path) -> None:
 # --- stopped while they start
 
 
-@pytest.mark.parametrize("stopped_by", [signal.SIGUSR1, signal.SIGTERM])
-def test_a_stop_while_workers_start_is_clean(stopped_by, study, tmp_path):
+@pytest.mark.parametrize(
+    ("stopped_by", "message"),
+    [
+        (signal.SIGUSR1, "adapter clinical while measuring .*, asked by SIGUSR1"),
+        (signal.SIGTERM, "2 processes, asked by SIGTERM while they started"),
+    ],
+)
+def test_a_stop_while_workers_start_is_clean(stopped_by, message, study, tmp_path):
     """It comes before a worker has run its first line; SLURM sends it to the workers as well."""
     specification = tmp_path / "work" / SPECIFICATION
 
@@ -88,7 +96,7 @@ def test_a_stop_while_workers_start_is_clean(stopped_by, study, tmp_path):
 
     thread = threading.Thread(target=stop_all, daemon=True)
     thread.start()
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match=message):
         together(study, tmp_path)
     thread.join()
     assert not (tmp_path / "adapter").exists()
@@ -153,13 +161,10 @@ def test_one_machine_trains_as_one_process_does(study, one_machine, tmp_path):
         assert mine == pytest.approx(other, rel=1e-4)
 
 
-def test_another_number_of_processes_is_one_line(study, tmp_path):
-    file = interrupted(study, tmp_path)
-    alone = start(*MODULE, str(file))
-    output, _ = alone.communicate()
-    assert alone.returncode == 1
-    assert "error: the recipe's devices.processes is 2, but 1 processes were started" in output
-    assert "Traceback" not in output
+def test_another_number_of_processes_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(TrainingError, match=r"devices.processes is 2, but 1 processes were started"):
+        init_workers(Devices(processes=2))
 
 
 def test_a_missing_specification_is_one_line(tmp_path):
@@ -184,5 +189,5 @@ def test_processes_are_shared_out_over_nodes(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_NUM_NODES", "2")
     assert allocated_nodes() == 2
     assert processes_per_node(8, 2) == 4
-    with pytest.raises(TrainingError, match="devices.processes is 3, but the SLURM job has 2 nodes"):
+    with pytest.raises(TrainingError, match=r"devices.processes is 3, but the SLURM job has 2 nodes"):
         processes_per_node(3, 2)
