@@ -8,9 +8,12 @@ serves on a free port.
 `GLOO_SOCKET_IFNAME` choose the network.
 """
 
+import logging
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -27,17 +30,30 @@ from clinical_peft.runtime.signals import (
 from clinical_peft.training.launch import STARTED, end_with_input, log_of_node, read_specification
 from clinical_peft.training.workers import GRACE_SECONDS, Node, Worker, report, run_workers, search_path, watch
 
-NODES = "SLURM_JOB_NUM_NODES"
+JOB = "SLURM_JOB_ID"
 # What identifies the job to `srun`. The rest describes the step that this process runs in, and would decide the new
 # step's tasks, memory and GPUs.
-IDENTITY = ("SLURM_JOB_ID", "SLURM_JOBID", "SLURM_CLUSTER_NAME", "SLURM_CONF", "SLURM_SUBMIT_DIR")
+IDENTITY = (JOB, "SLURM_JOBID", "SLURM_CLUSTER_NAME", "SLURM_CONF", "SLURM_SUBMIT_DIR")
 # A notice before `srun`'s task has become Python would end it; the notice is sent again.
 TASK = ("sh", "-c", f'trap "" {signal.SIGUSR1.name[3:]}; exec "$@"', "sh")
 
+_log = logging.getLogger(__name__)
+
 
 def allocated_nodes() -> int:
-    """Return the number of nodes of the SLURM job that this process runs in; 1 outside of SLURM."""
-    return int(os.environ.get(NODES, "1"))
+    """Return the number of nodes of the SLURM job that this process runs in; 1 outside of SLURM.
+
+    The environment of a step describes the step, which has one node. So SLURM is asked; where it gives no answer, the
+    processes start on this node, with a warning.
+    """
+    if JOB not in os.environ or shutil.which("squeue") is None:
+        return 1
+    asked = ["squeue", "--noheader", f"--jobs={os.environ[JOB]}", "--format=%D"]
+    answer = subprocess.run(asked, env=_identity(), capture_output=True, text=True, check=False).stdout.strip()
+    if not answer.isdigit():
+        _log.warning("squeue does not tell the number of nodes of job %s; training on this one", os.environ[JOB])
+        return 1
+    return int(answer)
 
 
 def processes_per_node(processes: int, nodes: int) -> int:
@@ -87,15 +103,19 @@ def _command(specification: Path, nodes: int) -> list[str]:
     # The others end by themselves when one has failed, and say why.
     ended = ["--kill-on-bad-exit=0", f"--wait={3 * GRACE_SECONDS:.0f}"]
     program = [sys.executable, "-m", "clinical_peft.training.nodes", str(specification)]
-    return ["srun", f"--jobid={os.environ['SLURM_JOB_ID']}", *placed, *ended, *TASK, *program]
+    return ["srun", f"--jobid={os.environ[JOB]}", *placed, *ended, *TASK, *program]
+
+
+def _identity() -> dict[str, str]:
+    """Return the environment without what SLURM says of this process's step."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in IDENTITY or not name.startswith(("SLURM_", "SRUN_", "SBATCH_", "SQUEUE_"))
+    }
 
 
 def _environment(address: str, port: int) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in IDENTITY or not name.startswith(("SLURM_", "SRUN_", "SBATCH_"))
-    }
     own = {
         "MASTER_ADDR": address,
         "MASTER_PORT": str(port),
@@ -103,7 +123,7 @@ def _environment(address: str, port: int) -> dict[str, str]:
         "PYTHONPATH": search_path(),
         STARTED: "1",
     }
-    return kept | own
+    return _identity() | own
 
 
 def main(specification: Path, environment: Mapping[str, str] = os.environ) -> None:
