@@ -69,7 +69,7 @@ class AdapterJob:
     def write(self) -> Path:
         """Write the specification into the work folder, all paths absolute, and return its path."""
         places = {name: self._absolute(getattr(self, name)) for name in PLACES}
-        file = self.work / SPECIFICATION
+        file = (self.folder / self.work / SPECIFICATION).absolute()
         write_json(file, {"job": as_record(self.job), "record": self.record, "places": places})
         return file
 

@@ -220,7 +220,7 @@ def require_devices(processes: int) -> None:
     if 0 < found < processes:
         raise TrainingError(
             f"the recipe's devices.processes asks for {processes} processes on this machine, but {found} GPUs are "
-            "visible; lower it, or ask the scheduler for more"
+            "visible; lower it, ask the scheduler for more, or use several machines as docs/cluster.md says"
         )
 
 
