@@ -19,7 +19,7 @@ from clinical_peft.training.checkpoint import FILE_NAME
 
 __all__ = ["two_nodes"]
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 PROFILE = REPOSITORY / "profiles" / "slurm"
 ADAPTER = "tiny-llama-lora"
@@ -87,6 +87,4 @@ def test_an_adapter_stopped_on_two_nodes_gets_the_same_bytes(two_nodes: SlurmClu
     assert sorted(two_nodes.states().values()) == ["COMPLETED", "FAILED"]
     assert {two_nodes.job(number)["NumNodes"] for number in two_nodes.states()} == {"2"}
     ours, expected = study / "adapters" / ADAPTER, in_two_processes(study, tmp_path / "alone")
-    assert {file.name: file.read_bytes() for file in ours.iterdir()} == {
-        file.name: file.read_bytes() for file in expected.iterdir()
-    }
+    assert [file.name for file in expected.iterdir() if file.read_bytes() != (ours / file.name).read_bytes()] == []
