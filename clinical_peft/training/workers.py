@@ -201,19 +201,8 @@ def report(workers: Sequence[Worker], stop: StopRequest, *, processes: int) -> N
     cut_off = [worker for worker in failed if worker.is_cut_off]
     if stop and cut_off and all(worker in cut_off or worker.may_have_lost_another for worker in failed):
         raise StoppedError(f"{processes} processes, asked by {stop.signal} while they started")
-    errors = sorted(
-        (_is_of_library(message), time_read, worker.rank, message)
-        for worker in workers
-        if worker.error is not None
-        for time_read, message in [worker.error]
-    )
-    # Communication aborts the process that loses another one.
-    peer_lost = {-signal.SIGABRT} if errors else set()
-    killed = [
-        worker
-        for worker in failed
-        if worker.process.returncode < 0 and not worker.ended_here and worker.process.returncode not in peer_lost
-    ]
+    errors = _errors(workers, stop)
+    killed = _killed(failed, stop, has_errors=bool(errors))
     if killed:
         name = signal.Signals(-killed[0].process.returncode).name
         raise TrainingError(
@@ -221,7 +210,7 @@ def report(workers: Sequence[Worker], stop: StopRequest, *, processes: int) -> N
             "were ended with it, and the same command goes on from the last checkpoint"
         )
     if errors:
-        *_, rank, message = errors[0]
+        rank, message = errors[0]
         # A task of `srun` has named the process already.
         named = message.startswith("process ")
         raise TrainingError(message if named else f"process {rank} of {processes}: {message}")
@@ -230,6 +219,29 @@ def report(workers: Sequence[Worker], stop: StopRequest, *, processes: int) -> N
     for worker in workers:
         if worker.process.returncode == jobs.STOPPED:
             raise StoppedError(worker.stopped or "training, as a signal asked; a checkpoint is saved")
+
+
+def _errors(workers: Sequence[Worker], stop: StopRequest) -> list[tuple[int, str]]:
+    """Ranks and error lines of workers, the likely cause first; without those of workers that a stop has cut off."""
+    found = sorted(
+        (_is_of_library(message), time_read, worker.rank, message)
+        for worker in workers
+        if worker.error is not None and not (stop and worker.is_cut_off)
+        for time_read, message in [worker.error]
+    )
+    return [(rank, message) for *_, rank, message in found]
+
+
+def _killed(failed: Sequence[Worker], stop: StopRequest, *, has_errors: bool) -> list[Worker]:
+    """Workers that a signal has ended from outside."""
+    # Communication aborts the process that loses another one.
+    peer_lost = {-signal.SIGABRT} if has_errors else set()
+    return [
+        worker
+        for worker in failed
+        if worker.process.returncode < 0 and not worker.ended_here and worker.process.returncode not in peer_lost
+        if not (stop and worker.is_cut_off)
+    ]
 
 
 def _is_of_library(message: str) -> bool:

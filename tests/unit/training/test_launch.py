@@ -1,6 +1,5 @@
 """A job of several processes: stopped while they start, and started by hand on one machine or on several."""
 
-import json
 import os
 import shutil
 import signal
@@ -12,15 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
-from adapter_jobs import JOB, adapter_job, places, together
+from adapter_jobs import adapter_job, together
 from language_fixtures import adapter_bytes, clinical_tokens, scratch_base
 
 from clinical_peft.errors import StoppedError, TrainingError
 from clinical_peft.recipes import Devices
-from clinical_peft.runtime.events import NullLog, read_events
+from clinical_peft.runtime.events import read_events
 from clinical_peft.training.adapter_job import SPECIFICATION, AdapterJob
 from clinical_peft.training.distributed import init_workers
-from clinical_peft.training.language import pretrain
 from clinical_peft.training.nodes import allocated_nodes, processes_per_node
 
 MODULE = ["-m", "clinical_peft.training.launch"]
@@ -152,13 +150,6 @@ def test_two_nodes_by_accelerate_equal_one_machine(study, one_machine, tmp_path)
     outputs = [node.communicate()[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
     require_whole(tmp_path, one_machine)
-
-
-def test_one_machine_trains_as_one_process_does(study, one_machine, tmp_path):
-    pretrain(JOB, **study, **places(tmp_path), log=NullLog())
-    found, expected = (json.loads((folder / "perplexity.json").read_text()) for folder in (one_machine, tmp_path))
-    for mine, other in zip(found["curve"], expected["curve"], strict=True):
-        assert mine == pytest.approx(other, rel=1e-4)
 
 
 def test_another_number_of_processes_is_refused(monkeypatch):
