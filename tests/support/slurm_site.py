@@ -1,8 +1,9 @@
-"""A SLURM cluster with accounting on this machine: MariaDB, slurmdbd, slurmctld and four nodes, of which two have a GPU.
+"""A SLURM cluster with accounting on this machine: MariaDB, slurmdbd, slurmctld and four nodes, two of them with a GPU.
 
 Everything runs as the current user in a temporary folder, on the loopback interface and on free ports. Beside the
-packages of `slurm`, Debian has the programs in `slurmdbd` and `mariadb-server`. Jobs belong to account `research`. Those
-of partition `preempt` give way to those of `gpu`, on the same nodes, and are queued again.
+packages of `slurm`, Debian has the programs in `slurmdbd` and `mariadb-server`. Jobs belong to account `research`.
+Those of partitions `preempt` and `evicted` give way to those of `gpu`, on the same nodes; only the former are queued
+again.
 """
 
 import os
