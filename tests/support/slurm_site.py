@@ -1,16 +1,19 @@
-"""A SLURM cluster with accounting on this machine: MariaDB, slurmdbd, slurmctld and four nodes, two with a GPU.
+"""A SLURM cluster with accounting on this machine: MariaDB, slurmdbd, slurmctld and four nodes, two of them with a GPU.
 
 Everything runs as the current user in a temporary folder, on the loopback interface and on free ports. Beside the
 packages of `slurm`, Debian has the programs in `slurmdbd` and `mariadb-server`. Jobs belong to account `research`.
-Those of partition `preempt` give way to those of `gpu` on the same nodes, and are queued again; those of `evicted` end.
+Those of partitions `preempt` and `evicted` give way to those of `gpu`, on the same nodes; only the former are queued
+again.
 """
 
+import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from getpass import getuser
 from pathlib import Path
@@ -82,14 +85,27 @@ class SlurmSite(SlurmCluster):
         self.daemons["slurmdbd"] = slurm.start(self.stack, self, ["slurmdbd", "-D"], lambda: _answers(self))
 
     def kill_node(self, node: str) -> None:
-        """End a node's daemon and what runs there, as a power cut does."""
+        """End a node's daemon and what runs there, as a power cut does: nothing there says goodbye."""
         daemon = self.daemons.pop(node)
         daemon.kill()
         daemon.wait()
-        steps = subprocess.run(["pgrep", "-f", f"slurmstepd.*{node}|{self.folder}/spool/{node}"], capture_output=True)
-        for pid in steps.stdout.split():
-            subprocess.run(["kill", "-9", pid], check=False)
+        running = self._processes_on(node)
+        # A step's own daemon, its parent, would report what ends before it.
+        for pid in [*(_parent(pid) for pid in running), *running]:
+            if pid > 1:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=power")
+
+    def _processes_on(self, node: str) -> list[int]:
+        """Processes of jobs on a node, by what SLURM puts into their environment."""
+        wanted = {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={self.folder}/slurm.conf".encode()}
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if wanted <= set(path.read_bytes().split(b"\0")):
+                    found.append(int(path.parent.name))
+        return found
 
     def start_node(self, node: str) -> None:
         """Start a node's daemon."""
@@ -166,6 +182,15 @@ def _start_database(cluster: SlurmSite, port: int, password: str) -> None:
         f"CREATE DATABASE slurm_acct_db; GRANT ALL ON slurm_acct_db.* TO slurm@127.0.0.1 IDENTIFIED BY '{password}'"
     )
     cluster.run("mariadb", "--no-defaults", f"--socket={socket}", "--user=root", "--execute", create)
+
+
+def _parent(pid: int) -> int:
+    """A process's parent, if it is a step's daemon; 0 otherwise."""
+    with suppress(OSError):
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        if Path(f"/proc/{parent}/comm").read_text().strip() == "slurmstepd":
+            return parent
+    return 0
 
 
 def _write_private(path: Path, form: str, values: Mapping[str, object]) -> None:
