@@ -33,7 +33,7 @@ except ClinicalPeftError as error:
 sys.executable = shlex.quote(sys.executable)
 
 files = StudyFiles(study)
-controller = Controller(files)
+controller = Controller(files, workflow.overwrite_configfiles)
 workflow.delete_output = controller.guard_deletion(workflow.delete_output)
 if workflow.is_main_process:
     for notice in [*notices(study, workflow.overwrite_configfiles, given), *files.gone_tables()]:
