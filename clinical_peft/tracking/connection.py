@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # which create a run twice where a server is slow, and PostgreSQL's client waits for ever.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "PGCONNECT_TIMEOUT": "10",
 }
 
@@ -48,6 +48,8 @@ def connection(uri: str) -> Iterator["MlflowClient"]:
     if not is_store(uri):
         raise ConfigError(f"MLflow store {shown(uri)!r}: {EXPECTED}")
     opt_out_of_telemetry()
+    # Else it asks for a run whenever one ends, to print an address of it.
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
     if uri.startswith(SQLITE):

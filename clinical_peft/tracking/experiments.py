@@ -1,6 +1,8 @@
 """The experiment of a study: found by the study's own number, so that studies of one name never share one."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +16,33 @@ from clinical_peft.tracking.stores import SQLITE, is_server, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Experiment as Found
+    from mlflow.entities import Run
 
 OWNER, STUDY_ID, STUDY = "clinical_peft.owner", "clinical_peft.study_id", "clinical_peft.study"
 IDENTITY = "clinical_peft.run"  # the tag by which a run is found again
 RUNS_PER_PAGE = 1000
 
+
+@dataclass(frozen=True)
+class Experiment:
+    """A study's experiment in MLflow.
+
+    Attributes:
+        id: Its id.
+        name: Its name, which a user may have changed.
+        tags: Its tags when it was found.
+    """
+
+    id: str
+    name: str
+    tags: Mapping[str, str]
+
+
 _log = logging.getLogger(__name__)
 
 
-def experiment_of(client: "MlflowClient", uri: str, study: StudyIdentity) -> "Experiment":
+def experiment_of(client: "MlflowClient", uri: str, study: StudyIdentity) -> Experiment:
     """Return a study's experiment, which is created where it is missing.
 
     It has the study's name. Where another study has taken that name, it has one of its own.
@@ -47,7 +66,7 @@ def experiment_of(client: "MlflowClient", uri: str, study: StudyIdentity) -> "Ex
     raise TrackingError(f"MLflow at {shown(uri)} has no free name for study {study.name}; give it another name")
 
 
-def _own_experiment(client: "MlflowClient", study: StudyIdentity) -> "Experiment | None":
+def _own_experiment(client: "MlflowClient", study: StudyIdentity) -> Experiment | None:
     """Find the experiment that has the study's number, name and owner."""
     from mlflow.entities import ViewType
 
@@ -57,7 +76,11 @@ def _own_experiment(client: "MlflowClient", study: StudyIdentity) -> "Experiment
     active = [found for found in own if found.lifecycle_stage == "active"]
     if own and not active:
         raise _deleted(own[0].name)
-    return active[0] if active else None
+    return _as_ours(active[0]) if active else None
+
+
+def _as_ours(found: "Found") -> Experiment:
+    return Experiment(str(found.experiment_id), found.name, found.tags)
 
 
 def _tags(study: StudyIdentity) -> dict[str, str]:
@@ -69,7 +92,7 @@ def _deleted(name: str) -> ConfigError:
     return ConfigError(f"MLflow experiment {name!r} was deleted; restore it or give the study another name")
 
 
-def _by_name(client: "MlflowClient", uri: str, study: StudyIdentity, name: str) -> "Experiment | None":
+def _by_name(client: "MlflowClient", uri: str, study: StudyIdentity, name: str) -> Experiment | None:
     """Create an experiment of a name, or adopt one that this study made before experiments had owners.
 
     Returns:
@@ -81,8 +104,8 @@ def _by_name(client: "MlflowClient", uri: str, study: StudyIdentity, name: str) 
     try:
         found = client.get_experiment_by_name(name)
         if found is None:
-            created = client.create_experiment(name, _artifact_location(uri), {**experiment_page.KIND, **tags})
-            return client.get_experiment(created)
+            tags |= experiment_page.KIND
+            return Experiment(str(client.create_experiment(name, _artifact_location(uri), tags)), name, tags)
         if found.tags.get(STUDY_ID) or not _is_adoptable(client, uri, study, found):
             return None
         if found.lifecycle_stage != "active":
@@ -95,10 +118,10 @@ def _by_name(client: "MlflowClient", uri: str, study: StudyIdentity, name: str) 
         if is_hidden(error):
             return None
         raise
-    return found
+    return _as_ours(found)
 
 
-def _is_adoptable(client: "MlflowClient", uri: str, study: StudyIdentity, found: "Experiment") -> bool:
+def _is_adoptable(client: "MlflowClient", uri: str, study: StudyIdentity, found: "Found") -> bool:
     """Whether an experiment without an owner is this study's: it is empty, has a run of it, or lies in a file."""
     if not is_server(uri):
         return True

@@ -4,6 +4,7 @@ The run of a model holds what `clinical_peft.tracking.model_runs` says, so that 
 models. `read_study` gathers the summaries again, without any file of the study.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
 from clinical_peft.tracking.connection import alone_at, connection
 from clinical_peft.tracking.experiment_page import page_tags
-from clinical_peft.tracking.experiments import IDENTITY, experiment_of, known_runs
+from clinical_peft.tracking.experiments import IDENTITY, Experiment, experiment_of, known_runs
 from clinical_peft.tracking.identity import StudyIdentity
 from clinical_peft.tracking.keys import unique_names
 from clinical_peft.tracking.model_runs import AVERAGE, headline, numbers, summary
@@ -22,7 +23,7 @@ from clinical_peft.tracking.run_logs import KIND, MODEL, batched, clean_tags, fl
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Metric, Run
+    from mlflow.entities import Metric, Run
 
 STUDY_IDENTITY = "study"
 FACTS = "clinical_peft.aggregate"
@@ -30,6 +31,7 @@ TASKS = "clinical_peft.tasks"
 LABEL = "clinical_peft.label"
 PLACE = "place"  # in the order of printing
 ADAPTER_TAG = "clinical_peft.adapter_sha256"
+FILES = "clinical_peft.files_sha256"
 TAGS_PER_BATCH = 100
 NOT_SUMMARIES = ("summaries", "differences")
 
@@ -70,7 +72,7 @@ def publish_study(
     """
     with alone_at(uri), connection(uri) as client:
         experiment = experiment_of(client, uri, study)
-        known = known_runs(client, experiment.experiment_id)
+        known = known_runs(client, experiment.id)
         run = known.get(STUDY_IDENTITY) or _create(client, experiment, study.name, known.values())
         facts = {key: value for key, value in aggregate.items() if key not in NOT_SUMMARIES}
         _send(client, run, {**clean_tags(tags), **dict(flat_params(description)), FACTS: json.dumps(facts)})
@@ -81,17 +83,15 @@ def publish_study(
         names = {model: str(labels.get(model, {}).get("label") or model) for model in _by_model(aggregate)}
         for key, value in page_tags(study.name, description, metric=metric, tasks=tasks, labels=names).items():
             if experiment.tags.get(key) != value:
-                client.set_experiment_tag(experiment.experiment_id, key, value)
-        for folder, paths in artifacts.items():
-            for path in paths:
-                client.log_artifact(run.info.run_id, str(path), folder or None)
+                client.set_experiment_tag(experiment.id, key, value)
+        _keep_files(client, run, artifacts)
         registered = {
             name: _register(client, _known(known, f"adapters/adapters/{name}", experiment), experiment, name, path)
             for name, path in adapters.items()
         }
         client.set_terminated(run.info.run_id)
     return {
-        "experiment": str(experiment.experiment_id),
+        "experiment": experiment.id,
         "name": experiment.name,
         "run": str(run.info.run_id),
         "artifacts": sum(map(len, artifacts.values())),
@@ -118,14 +118,14 @@ def study_artifacts(
     }
 
 
-def _create(client: "MlflowClient", experiment: "Experiment", study: str, runs: Iterable["Run"]) -> "Run":
+def _create(client: "MlflowClient", experiment: Experiment, study: str, runs: Iterable["Run"]) -> "Run":
     """Create a study's run, which began with its first job."""
     start = min((run.info.start_time for run in runs), default=None)
     tags = {IDENTITY: STUDY_IDENTITY}
-    return client.create_run(experiment.experiment_id, start_time=start, run_name=study, tags=tags)
+    return client.create_run(experiment.id, start_time=start, run_name=study, tags=tags)
 
 
-def _known(known: Mapping[str, "Run"], identity: str, experiment: "Experiment") -> "Run":
+def _known(known: Mapping[str, "Run"], identity: str, experiment: Experiment) -> "Run":
     if identity not in known:
         raise DataError(
             f"MLflow experiment {experiment.name!r} has no run {identity}; send the run logs first (track_runs)"
@@ -141,6 +141,18 @@ def _send(client: "MlflowClient", run: "Run", tags: Mapping[str, str], metrics: 
     batches = list(batched(new, TAGS_PER_BATCH)) or ([[]] if metrics else [])
     for number, batch in enumerate(batches):
         client.log_batch(run.info.run_id, metrics=metrics if number == 0 else (), tags=batch)
+
+
+def _keep_files(client: "MlflowClient", run: "Run", artifacts: Mapping[str, Sequence[Path]]) -> None:
+    """Keep files with a run, unless it has the same files in a folder already: each is a request."""
+    digests = {}
+    for folder, paths in artifacts.items():
+        tag, listed = ".".join(filter(None, [FILES, folder])), [f"{path.name} {sha256_file(path)}\n" for path in paths]
+        digests[tag] = hashlib.sha256("".join(listed).encode()).hexdigest()
+        if run.data.tags.get(tag) != digests[tag]:
+            for path in paths:
+                client.log_artifact(run.info.run_id, str(path), folder or None)
+    _send(client, run, digests)
 
 
 def _by_model(aggregate: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
@@ -168,7 +180,7 @@ def _model_run(
     _send(client, run, tags | own, [Metric(key, value, now, 0) for key, value in new.items()])
 
 
-def _register(client: "MlflowClient", run: "Run", experiment: "Experiment", adapter: str, folder: Path) -> str:
+def _register(client: "MlflowClient", run: "Run", experiment: Experiment, adapter: str, folder: Path) -> str:
     """Keep an adapter with its run and register it, unless that is done; return its version.
 
     Names of models hold for a whole server, so that they begin with the experiment's.

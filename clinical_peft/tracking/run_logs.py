@@ -62,7 +62,7 @@ def sync_runs(run_logs: Iterable[Path], *, uri: str, study: StudyIdentity, tags:
     """
     logs = read_logs(run_logs)
     with alone_at(uri), connection(uri) as client:
-        experiment = str(experiment_of(client, uri, study).experiment_id)
+        experiment = experiment_of(client, uri, study).id
         known = known_runs(client, experiment)
         groups: dict[str, list[ParsedLog]] = {}
         for log in logs:

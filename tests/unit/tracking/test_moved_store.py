@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 
 from clinical_peft.errors import DataError
 from clinical_peft.runtime.events import JsonlLog
-from clinical_peft.tracking.moved_store import follow_move
 from clinical_peft.tracking.connection import connection
 from clinical_peft.tracking.identity import StudyIdentity
+from clinical_peft.tracking.moved_store import follow_move
 from clinical_peft.tracking.run_logs import sync_runs
 
 STUDY = "laptop"
