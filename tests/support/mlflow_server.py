@@ -30,7 +30,7 @@ ADMIN = "admin"
 
 AUTH_INI = """\
 [mlflow]
-default_permission = READ
+default_permission = NO_PERMISSIONS
 database_uri = sqlite:///{folder}/accounts.db
 admin_username = {admin}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
@@ -57,15 +57,20 @@ class MlflowServer:
     database_password: str
 
     def add_user(self, name: str, password: str) -> None:
-        """Create an account, which may read everything and write what it has made."""
+        """Create an account, which may read and write what it has made."""
         self.ask("users/create", {"username": name, "password": password})
 
-    def ask(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
+    def show(self, name: str, experiment: str) -> None:
+        """Let a user read an experiment of another."""
+        whose = {"username": name, "resource_type": "experiment", "resource_id": experiment}
+        self.ask("users/permissions/grant", {**whose, "permission": "READ"}, version="3.0")
+
+    def ask(self, path: str, content: dict[str, Any], *, version: str = "2.0") -> dict[str, Any]:
         """Send a request to MLflow's REST interface as its administrator."""
         credentials = b64encode(f"{ADMIN}:{self.password}".encode()).decode()
         headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
         request = urllib.request.Request(
-            f"{self.uri}/api/2.0/mlflow/{path}", data=json.dumps(content).encode(), headers=headers
+            f"{self.uri}/api/{version}/mlflow/{path}", data=json.dumps(content).encode(), headers=headers
         )
         with urllib.request.urlopen(request, timeout=60) as response:
             answer: dict[str, Any] = json.loads(response.read() or b"{}")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from http_proxy import Proxy, proxy
 from mlflow import MlflowClient
-from mlflow_server import MlflowServer, missing_parts, mlflow_server
+from mlflow.exceptions import MlflowException
+from mlflow_server import ADMIN, MlflowServer, missing_parts, mlflow_server
 from tracking_fixtures import TAGS, history, identity, runs_of, write_log
 
 from clinical_peft.errors import ConfigError, TrackingError
@@ -111,9 +112,12 @@ def test_studies_of_one_name_keep_runs_of_their_own(server: MlflowServer, study:
         return sync_runs([path], uri=server.uri, study=identity(owner, number, name=study), tags=TAGS)
 
     mine = send("first", "1" * 32, steps=3)
+    server.show("second", MlflowClient(tracking_uri=server.uri).get_experiment_by_name(study).experiment_id)
     theirs = send("second", "2" * 32, steps=5)
     other_folder = send("first", "3" * 32, steps=7)
     copied_results = send("second", "1" * 32, steps=9)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", server.password)
     run = "finetune/llama+lora/los seed 0"
     sent = (mine, theirs, other_folder, copied_results)
     assert len({ids[run] for ids in sent}) == 4
@@ -126,15 +130,12 @@ def test_studies_of_one_name_keep_runs_of_their_own(server: MlflowServer, study:
 
 def test_an_experiment_that_is_hidden_is_another_users(server: MlflowServer, study: str, tmp_path: Path, monkeypatch):
     write_log(tmp_path / "a.jsonl")
-    use_account("first", monkeypatch)
-    sync_runs([tmp_path / "a.jsonl"], uri=server.uri, study=identity("first", "1" * 32, name=study), tags={})
-    experiment = MlflowClient(tracking_uri=server.uri).get_experiment_by_name(study).experiment_id
-    hidden = {"experiment_id": experiment, "username": "second", "permission": "NO_PERMISSIONS"}
-    server.ask("experiments/permissions/create", hidden)
-    use_account("second", monkeypatch)
-    for _ in range(2):
-        sync_runs([tmp_path / "a.jsonl"], uri=server.uri, study=identity("second", "2" * 32, name=study), tags={})
+    for owner, number in (("first", "1" * 32), ("second", "2" * 32), ("second", "2" * 32)):
+        use_account(owner, monkeypatch)
+        sync_runs([tmp_path / "a.jsonl"], uri=server.uri, study=identity(owner, number, name=study), tags={})
     assert len(runs_of(server.uri, f"{study}-second-22222222")) == 2
+    with pytest.raises(MlflowException, match="Permission denied"):
+        runs_of(server.uri, study)
 
 
 def test_an_experiment_without_owner_is_adopted_by_its_runs(counted: Proxy, study: str, tmp_path: Path):
