@@ -42,11 +42,12 @@ def refusals_in_one_line(uri: str) -> Iterator[None]:
 def _reason(uri: str, error: Exception) -> str:
     """What went wrong, and what to do about it."""
     import requests
+    import urllib3
 
     if OUTDATED in str(error):
         return f"has the tables of another version; back it up, then upgrade it with: {upgrade_command(shown(uri))}"
-    causes = [error, error.__cause__, error.__context__]
-    if any(isinstance(cause, requests.Timeout) for cause in causes):
+    causes = list(_causes(error))
+    if any(isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) for cause in causes):
         return "did not answer in time; MLFLOW_HTTP_REQUEST_TIMEOUT sets how many seconds to wait"
     if any(isinstance(cause, requests.exceptions.RetryError) for cause in causes):
         return "failed or is overloaded (HTTP 429 or 5xx); ask who runs it"
@@ -60,6 +61,15 @@ def _reason(uri: str, error: Exception) -> str:
         return "does not let this user write there (403); ask who runs it"
     told = code or (f"HTTP {status}" if status else type(error).__name__)
     return f"refused with {told}; check that it can be reached and written, then run the same command again"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it; requests and urllib3 keep them in arguments and in `reason`."""
+    while error is not None:
+        yield error
+        inner = [*error.args[:1], getattr(error, "reason", None)]
+        yield from (each for each in inner if isinstance(each, BaseException))
+        error = error.__cause__ or error.__context__
 
 
 def _status(error: Exception) -> int | None:

@@ -97,7 +97,7 @@ def is_store(uri: str) -> bool:
 
 def is_server(uri: str) -> bool:
     """Whether a store is a server, which may be down, and not a file of this machine."""
-    return not uri.startswith(SQLITE)
+    return scheme_of(uri) in SERVERS
 
 
 def shown(uri: str) -> str:
