@@ -5,6 +5,7 @@ later, so that a request that failed need not be.
 """
 
 import fcntl
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ def connection(uri: str) -> Iterator["MlflowClient"]:
     with refusals_in_one_line(uri):
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.ERROR)  # its warnings quote what a server answered
         if scheme_of(uri) not in WEB:
             _try_databases_once()
         yield MlflowClient(tracking_uri=uri)

@@ -106,6 +106,8 @@ def _by_name(client: "MlflowClient", uri: str, study: StudyIdentity, name: str) 
         if found is None:
             tags |= experiment_page.KIND
             return Experiment(str(client.create_experiment(name, _artifact_location(uri), tags)), name, tags)
+        if tags.items() <= found.tags.items() and found.lifecycle_stage == "active":
+            return _as_ours(found)  # another job of this study has just created it
         if found.tags.get(STUDY_ID) or not _is_adoptable(client, uri, study, found):
             return None
         if found.lifecycle_stage != "active":

@@ -128,6 +128,20 @@ def test_studies_of_one_name_keep_runs_of_their_own(server: MlflowServer, study:
     assert (tags["clinical_peft.owner"], tags["clinical_peft.study_id"]) == ("first", "1" * 32)
 
 
+@pytest.mark.parametrize("late", ["experiments/search", "experiments/get-by-name"])
+def test_jobs_that_start_at_once_share_an_experiment(counted: Proxy, study: str, tmp_path: Path, late: str):
+    """The second job looks before the first has created it, and then by name, or then creates it too."""
+    write_log(tmp_path / "a.jsonl")
+    write_log(tmp_path / "b.jsonl", name="los seed 1")
+    sync_runs([tmp_path / "a.jsonl"], uri=counted.uri, study=identity(name=study), tags={})
+    nothing = [(200, "{}"), (404, json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": ""}))]
+    before = {"search": nothing[:1], "get-by-name": nothing[:]}[late.split("/")[1]]
+    counted.behaviour = lambda method, path: before.pop(0) if before and "/experiments/" in path else None
+    sync_runs([tmp_path / "b.jsonl"], uri=counted.uri, study=identity(name=study), tags={})
+    assert len(runs_of(counted.uri, study)) == 3
+    assert before == []
+
+
 def test_an_experiment_that_is_hidden_is_another_users(server: MlflowServer, study: str, tmp_path: Path, monkeypatch):
     write_log(tmp_path / "a.jsonl")
     for owner, number in (("first", "1" * 32), ("second", "2" * 32), ("second", "2" * 32)):
