@@ -44,19 +44,23 @@ class Job(Protocol):
     output: Iterable[str]
 
 
-def prepare_process(*, installation: Path) -> None:
+def prepare_process(*, installation: Path) -> int:
     """Keep what this process and its jobs write to its owner, and keep the user's own packages out of jobs.
 
     Args:
         installation: A file of Snakemake's installation.
+
+    Returns:
+        The umask that the process had before, which is the user's own.
     """
-    protect_process()
+    umask = protect_process()
     # Snakemake made it before it read the Snakefile; it holds its logs and what it remembers of every job.
     if not keep_to_owner(METADATA):
         print(f"note: {METADATA} belongs to another user and is open to others", file=sys.stderr)
     ignore_notice()
     announce_parent()
     ignore_user_site(installation=installation)
+    return umask
 
 
 def demanded_jobs(dag: Any, jobs: Iterable[Job]) -> list[Job]:

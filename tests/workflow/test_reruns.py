@@ -175,7 +175,9 @@ def test_a_killed_job_trains_no_finished_seed_again(tiny_run, tmp_path):
     target = f"results/tiny/{place.replace('finetune', 'predictions')}/seed1.parquet"
     command = [*SNAKEMAKE, target, "--directory", folder, "--configfile", two]
     begun = folder / "results/tiny/work" / place / "seed1"
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0)
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
+    )
     try:
         while not begun.exists() and process.poll() is None:
             time.sleep(0.05)
