@@ -43,7 +43,7 @@ sys.executable = shlex.quote(sys.executable)
 Env.create, Image.pull = under_umask(umask, Env.create), under_umask(umask, Image.pull)
 
 files = StudyFiles(study)
-controller = Controller(files)
+controller = Controller(files, workflow.overwrite_configfiles)
 workflow.delete_output = controller.guard_deletion(workflow.delete_output)
 if workflow.is_main_process:
     for notice in [*notices(study, workflow.overwrite_configfiles, given), *files.gone_tables()]:

@@ -2,8 +2,9 @@
 
 import atexit
 import logging
+import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,10 +20,12 @@ from clinical_peft.runtime.signals import ignore_notice
 from clinical_peft.runtime.terminal import end_with_line
 from clinical_peft.runtime.user_site import ignore_user_site
 from clinical_peft.tracking.experiment_page import page_address
+from clinical_peft.tracking.records import STUDY, forget_unsent
 from clinical_peft.tracking.stores import how_to_look
 from clinical_peft.training.kept_seeds import forget_seeds
 from clinical_peft.workflow.generated_files import check_generated_files
 from clinical_peft.workflow.job_costs import device_seconds
+from clinical_peft.workflow.study_file import DEFAULT
 from clinical_peft.workflow.study_files import StudyFiles
 from clinical_peft.workflow.study_inputs import check_inputs
 
@@ -86,10 +89,13 @@ class Controller:
 
     Args:
         files: What the rules ask of the study.
+        studies: Files of the study that the command names; none for the default study.
     """
 
-    def __init__(self, files: StudyFiles) -> None:
+    def __init__(self, files: StudyFiles, studies: Sequence[str | Path] = ()) -> None:
         self.files = files
+        self.studies = [Path(path) for path in studies]
+        self.unsent: str | None = None
         self.lease = Lease(Path(files.root), study=files.study.study)
 
     def start(self, jobs: Iterable[Job], *, demanded: Iterable[Job], run: str | None) -> None:
@@ -146,18 +152,33 @@ class Controller:
         return guarded
 
     def release(self) -> None:
-        """Give the study free, if this command has it."""
+        """Give the study free, if this command has it.
+
+        Nothing is left of what a tracking server did not take, so that the next command sends it.
+        """
+        if self.lease.is_held:
+            self.unsent = forget_unsent(Path(self.files.root))
         self.lease.release()
 
     def print_results(self) -> None:
         """Print where tables, report and tracked runs are, once there is a report."""
         page = Path(self.files.root) / "report.html"
-        if page.exists():
-            print(f"Tables: {self.files.root}/tables", f"Report: {page}", sep="\n")
-            print(f"Runs:   {how_to_look(self.files.tracking_uri())}")
-            record = Path(self.files.root) / "runs" / "study.json"
-            if experiment := read_json(record).get("experiment") if record.exists() else None:
-                print(f"        {page_address(self.files.tracking_uri(), experiment)}")
+        if not page.exists():
+            return
+        print(f"Tables: {self.files.root}/tables", f"Report: {page}", sep="\n")
+        if self.unsent is not None:
+            print(f"Runs:   not sent. {self.unsent}. To send them later: {self._track_command()}")
+            return
+        print(f"Runs:   {how_to_look(self.files.tracking_uri())}")
+        record = Path(self.files.root) / STUDY
+        if experiment := read_json(record).get("experiment") if record.exists() else None:
+            print(f"        {page_address(self.files.tracking_uri(), experiment)}")
+
+    def _track_command(self) -> str:
+        """What sends runs later."""
+        if len(self.studies) > 1:
+            return "run the same command again"
+        return f"clinical-peft track {shlex.quote(str(self.studies[0] if self.studies else DEFAULT))}"
 
     def _announce(self, jobs: list[Job]) -> None:
         """Tell who reports the study what its jobs cost by the plan."""

@@ -9,6 +9,7 @@ import pytest
 from study_fixtures import study_of
 
 from clinical_peft.errors import ConfigError, DataError, StudyInUseError
+from clinical_peft.tracking.records import write_reason
 from clinical_peft.training.kept_seeds import FINISHED
 from clinical_peft.workflow.controller import Controller
 from clinical_peft.workflow.study_files import StudyFiles
@@ -107,6 +108,36 @@ def test_results_are_named_once_there_is_a_report(controller, folder, capsys):
     controller.print_results()
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["Tables: results/tiny/tables", "Report: results/tiny/report.html"]
+
+
+@pytest.mark.parametrize(
+    ("studies", "command"),
+    [
+        ([], "clinical-peft track config/config.yaml"),
+        (["a study.yaml"], "clinical-peft track 'a study.yaml'"),
+        (["one.yaml", "two.yaml"], "run the same command again"),
+    ],
+)
+def test_what_a_server_did_not_take_is_one_line(folder, studies, command, capsys):
+    controller = Controller(files(), studies)
+    controller.take()
+    runs = folder / "results" / "tiny" / "runs"
+    for name in ("tracked/tfidf.json", "tracked.json", "study.json"):
+        write_reason(runs / name, "MLflow at http://host cannot be reached")
+    (folder / "results" / "tiny" / "report.html").touch()
+    controller.release()
+    assert [path for path in runs.rglob("*") if path.is_file()] == []
+    controller.print_results()
+    (line,) = capsys.readouterr().out.splitlines()[2:]
+    assert line == f"Runs:   not sent. MLflow at http://host cannot be reached. To send them later: {command}"
+
+
+def test_records_stay_while_another_command_runs_the_study(controller, folder):
+    controller.take()
+    record = folder / "results" / "tiny" / "runs" / "tracked.json"
+    write_reason(record, "MLflow at http://host cannot be reached")
+    Controller(files()).release()
+    assert record.exists()
 
 
 @pytest.mark.parametrize(
