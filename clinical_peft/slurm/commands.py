@@ -19,6 +19,7 @@ from pathlib import Path
 
 BIN = Path(__file__).resolve().parent / "bin"
 PYTHON = "CLINICAL_PEFT_PYTHON"
+CONTROLLER = "CLINICAL_PEFT_CONTROLLER"  # number and start of the process that submits jobs
 STATES_ASKED = "--format=JobIdRaw,State"  # how the plugin asks for the states of a run's jobs
 SECONDS = 25  # for an answer; the plugin waits 60 for two of them
 WAIT = 10  # seconds between two attempts to submit
@@ -41,8 +42,25 @@ UNANSWERED = re.compile(r"Socket timed out|Unable to contact slurm controller \(
 def put_first() -> None:
     """Let this process and those that it starts find the commands of this module before SLURM's own."""
     os.environ[PYTHON] = sys.executable
+    os.environ[CONTROLLER] = f"{os.getpid()}:{_started(os.getpid())}"
     places = os.environ.get("PATH", os.defpath).split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([str(BIN), *(place for place in places if place != str(BIN))])
+
+
+def controller_lives() -> bool:
+    """Whether the process that called `put_first` lives; a shell between it and this one outlives it."""
+    number, _, started = os.environ.get(CONTROLLER, "").partition(":")
+    return not started or _started(int(number)) == started
+
+
+def _started(process: int) -> str:
+    """When a process started, in clock ticks since the machine did; empty where there is none or no telling."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    state, *fields = text.rpartition(")")[2].split()
+    return "" if state in "ZX" else fields[18]
 
 
 def plain_states(reported: Mapping[str, str], queued: Mapping[str, str] | None) -> dict[str, str]:
@@ -116,15 +134,9 @@ def sbatch(arguments: Sequence[str]) -> int:
         print("sbatch: not found", file=sys.stderr)
         return 127
     script = sys.stdin.read() if "/dev/stdin" in arguments else None
-    controller = os.getppid()  # a shell runs its only command in its own place
+    command = [program, *arguments]
     try:
-        return submit(
-            [program, *arguments],
-            script,
-            has_own_jobs=_has_own_jobs,
-            is_wanted=lambda: os.getppid() == controller,
-            sleep=time.sleep,
-        )
+        return submit(command, script, has_own_jobs=_has_own_jobs, is_wanted=controller_lives, sleep=time.sleep)
     except KeyboardInterrupt:
         return INTERRUPTED
 

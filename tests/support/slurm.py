@@ -300,5 +300,5 @@ def snakemake_command(*arguments: str) -> list[str]:
     # A check that finds nothing finished makes the next wait ten seconds longer: just over a short job's time is best.
     seconds = "8"
     flags = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", seconds]
-    flags += ["--seconds-between-status-checks", seconds, "--latency-wait", "5"]
+    flags += ["--seconds-between-status-checks", seconds, "--max-status-checks-per-second", "1", "--latency-wait", "5"]
     return [sys.executable, "-m", "snakemake", "--executor", "slurm", *flags, *arguments]

@@ -70,7 +70,7 @@ class SlurmSite(SlurmCluster):
 
     Attributes:
         stack: Ends all its daemons when it closes.
-        daemons: Processes by name: slurmdbd, and slurmd by node.
+        daemons: Processes by name: slurmdbd, slurmctld, and slurmd by node.
     """
 
     stack: ExitStack
@@ -83,6 +83,15 @@ class SlurmSite(SlurmCluster):
     def start_accounting(self) -> None:
         """Start slurmdbd."""
         self.daemons["slurmdbd"] = slurm.start(self.stack, self, ["slurmdbd", "-D"], lambda: _answers(self))
+
+    def stop_controller(self) -> None:
+        """End slurmctld: from now on no job can be submitted, and jobs that run go on."""
+        slurm.stop(self.daemons.pop("slurmctld"))
+
+    def start_controller(self) -> None:
+        """Start slurmctld."""
+        command = ["slurmctld", "-D"]
+        self.daemons["slurmctld"] = slurm.start(self.stack, self, command, lambda: slurm.node_states(self) != {})
 
     def kill_node(self, node: str) -> None:
         """End a node's daemon and what runs there, as a power cut does: nothing there says goodbye."""
@@ -114,6 +123,19 @@ class SlurmSite(SlurmCluster):
         if slurm.node_states(self)[node] == "down":
             self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
         slurm.wait_until(lambda: slurm.node_states(self)[node] == "idle")
+
+    def run_now(self, job_id: str) -> None:
+        """Let a job start that was queued again, which SLURM holds back for two minutes."""
+        self.run("scontrol", "update", f"JobId={job_id}", "StartTime=now", check=False)
+
+    def submit_urgent(self) -> str:
+        """Submit a job that needs both nodes with a GPU, and return its number."""
+        flags = ["--partition=gpu", "--nodes=2", "--exclusive", "--output=/dev/null"]
+        return self.run("sbatch", "--parsable", *flags, "--wrap=sleep 600").stdout.strip()
+
+    def limit_submission(self, jobs: int) -> None:
+        """Limit how many jobs of the account may be in the queue; -1 takes the limit away."""
+        self.run("sacctmgr", "-i", "modify", "account", ACCOUNT, "set", f"MaxSubmitJobs={jobs}")
 
     def account_states(self, job_id: str) -> list[str]:
         """States of a job as sacct says them, such as CANCELLED by 0; of one that was queued again, of every run."""
@@ -147,7 +169,7 @@ def site() -> Iterator[SlurmSite]:
             _write_private(folder / "slurmdbd.conf", SLURMDBD, {**settings, "folder": folder, "user": getuser()})
             found.start_accounting()
             _add_account(found)
-            slurm.start(stack, found, ["slurmctld", "-D"], lambda: slurm.node_states(found) != {})
+            found.start_controller()
             for node in NODES:
                 found.start_node(node)
             try:

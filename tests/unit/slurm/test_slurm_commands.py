@@ -41,6 +41,7 @@ def path(tmp_path, monkeypatch):
     program.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv(commands.PYTHON, raising=False)
+    monkeypatch.delenv(commands.CONTROLLER, raising=False)
     return tmp_path
 
 
@@ -86,7 +87,8 @@ def test_submission_waits_while_no_job_is_taken(message, tmp_path, capsys):
     assert (capsys.readouterr().out, waits) == ("17\n", [commands.WAIT, commands.WAIT])
 
 
-def test_a_full_queue_without_own_jobs_ends_the_wait(capsys):
+def test_a_full_queue_without_own_jobs_ends_the_wait(capsys, monkeypatch):
+    monkeypatch.setattr(commands, "PATIENCE", 3 * commands.WAIT)
     waits: list[float] = []
     command = ["sh", "-c", f'echo "{LIMIT}" >&2; exit 1']
     assert submitted(command, has_own_jobs=lambda: False, sleep=waits.append) == 1
@@ -100,6 +102,24 @@ def test_nothing_is_submitted_once_the_controller_has_ended(tmp_path, capsys):
     assert submitted(command, "17\n", is_wanted=lambda: False, sleep=waits.append) == commands.INTERRUPTED
     assert len(waits) == 1
     assert capsys.readouterr().out == ""
+
+
+def test_a_controller_is_seen_to_end(monkeypatch):
+    asks = (
+        "from clinical_peft.slurm.commands import *; import os; put_first(); print(os.environ[CONTROLLER], flush=True)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{asks}; input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as controller:
+        monkeypatch.setenv(commands.CONTROLLER, controller.stdout.readline().strip())
+        assert commands.controller_lives()
+        controller.kill()
+    assert not commands.controller_lives()
+
+
+def test_without_a_known_controller_jobs_are_wanted(monkeypatch):
+    monkeypatch.delenv(commands.CONTROLLER, raising=False)
+    assert commands.controller_lives()
 
 
 def test_other_refusals_are_passed_on_at_once(capsys):
