@@ -65,7 +65,7 @@ slow: install real-weights ## long tests, with real weights
 	$(BIN)/pytest -m slow
 
 lock: install ## resolve dependencies anew, write envs/requirements.lock and envs/*.yaml
-	$(BIN)/python envs/lock.py lock environments
+	$(BIN)/python envs/lock.py
 
 methods: install ## write the table of methods in docs/models.md and the fields of PEFT that studies can set
 	$(BIN)/python -m clinical_peft.models.peft_fields

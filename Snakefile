@@ -12,6 +12,9 @@ report: "report/workflow.rst"
 include: "rules/common.smk"
 
 
+container: image
+
+
 pathvars:
     study=files.root,
 

@@ -17,6 +17,10 @@ class DataError(ClinicalPeftError):
     """An input file or table is missing, malformed, or leads to an empty result."""
 
 
+class TrackingError(ClinicalPeftError):
+    """An MLflow store cannot be reached, refuses what is sent, or does not answer in time."""
+
+
 class TrainingError(ClinicalPeftError):
     """Training or loading a model cannot go on: a wrong adapter, a non-finite loss, too long a prompt."""
 

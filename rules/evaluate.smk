@@ -14,7 +14,7 @@ rule evaluate_model:
     log:
         "<study>/logs/evaluate/{model}/{task}.log",
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         seeds=files.seeds,
         task=files.task_record,
@@ -41,7 +41,7 @@ rule compare_models:
         "<study>/logs/compare_models.log",
     localrule: True
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         groups=files.models_by_table,
         classes=files.classes_by_task,
@@ -62,7 +62,7 @@ rule calibrate_models:
     log:
         "<study>/logs/calibrate_models.log",
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         classes=files.classes_by_task,
         metric=study.evaluation.metric,
@@ -84,7 +84,7 @@ rule compare_subgroups:
     log:
         "<study>/logs/compare_subgroups.log",
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         classes=files.classes_by_task,
         tasks=files.untitled_task_records,
@@ -107,7 +107,7 @@ rule measure_protocol_gaps:
         "<study>/logs/measure_protocol_gaps.log",
     localrule: True
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         runs=files.ablation_runs,
         seeds=study.matrix.seeds,
@@ -132,7 +132,7 @@ rule measure_contamination:
         "<study>/logs/measure_contamination.log",
     localrule: True
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         models=files.contamination_models,
         classes=files.classes_by_task,
@@ -156,7 +156,7 @@ rule measure_training_size:
         "<study>/logs/measure_training_size.log",
     localrule: True
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         runs=files.training_size_runs,
         tasks=files.untitled_task_records,

@@ -5,7 +5,7 @@ rule synthesise_hospital:
     log:
         "<study>/logs/synthesise_hospital.log",
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         size=study.synthetic.size,
         seed=study.synthetic.seed,
@@ -20,7 +20,7 @@ rule collect_general_text:
     log:
         "<study>/logs/notes/general.log",
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         max_characters=files.general_characters,
     script:
@@ -40,7 +40,7 @@ rule extract_notes:
         corpus=files.names.hospital_corpus,
     priority: 100
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     threads: files.threads_for_notes(2)
     params:
         corpus=files.corpus_name,
@@ -63,7 +63,7 @@ rule import_notes:
     wildcard_constraints:
         corpus=files.names.note_file,
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         columns=files.note_columns,
         repetition=files.note_repetition,
@@ -81,7 +81,7 @@ rule build_admission_notes:
     log:
         "<study>/logs/notes/{admission}.log",
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         source=study.cohorts.source,
         tables=files.outcome_folder,
@@ -100,7 +100,7 @@ rule derive_ventilation:
     log:
         "<study>/logs/cohorts/ventilation.log",
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         source=study.cohorts.source,
         tables=files.outcome_folder,
@@ -130,7 +130,7 @@ rule build_cohort:
     wildcard_constraints:
         task=files.names.hospital_task,
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         task=files.task_record,
         source=study.cohorts.source,
@@ -154,7 +154,7 @@ rule build_subgroups:
     log:
         "<study>/logs/cohorts/subgroups.log",
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         source=study.cohorts.source,
         tables=files.outcome_folder,
@@ -177,7 +177,7 @@ rule pair_corpora:
         source=files.names.paired_source,
     priority: 100
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     threads: files.threads_for_notes(2)
     params:
         repetition=files.repetition,
@@ -199,7 +199,7 @@ rule mark_carevue_patients:
     log:
         "<study>/logs/cohorts/carevue.log",
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         mimic_iii=files.outcome_folder,
         listed=study.data.carevue_patients is not None,
@@ -219,7 +219,7 @@ rule check_leakage:
         "<study>/logs/cohorts/leakage.log",
     priority: 200
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     threads: files.threads_for_notes(2)
     params:
         corpora=files.corpora_in_use,

@@ -45,7 +45,7 @@ rule tabulate:
         "<study>/logs/tabulate.log",
     localrule: True
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         labels=files.labels,
         tasks=files.task_records,
@@ -76,7 +76,7 @@ rule draw_figures:
         "<study>/logs/draw_figures.log",
     localrule: True
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         labels=files.labels,
         tasks=files.task_records,
@@ -98,7 +98,7 @@ rule write_cards:
         "<study>/logs/write_cards.log",
     localrule: True
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         labels=files.labels,
         tasks=files.task_records,
@@ -134,7 +134,7 @@ rule write_report:
         "<study>/logs/write_report.log",
     localrule: True
     conda:
-        "../envs/report.yaml"
+        "../envs/analysis.yaml"
     params:
         labels=files.labels,
         tasks=files.task_records,

@@ -9,7 +9,7 @@ rule import_table:
         "<study>/logs/imported/{table}.log",
     priority: 100
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         table=files.table_spec,
         salt=files.table_salt,
@@ -31,7 +31,7 @@ rule write_table_corpus:
     wildcard_constraints:
         corpus=files.names.table,
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     script:
         "../workflow_scripts/write_table_corpus.py"
 
@@ -51,7 +51,7 @@ rule build_table_cohort:
     wildcard_constraints:
         task=files.names.table_task,
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         task=files.task_record,
         table=files.table_task_spec,
@@ -69,7 +69,7 @@ rule build_table_subgroups:
     log:
         "<study>/logs/cohorts/{table}.subgroups.log",
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         table=files.table_spec,
     script:
@@ -93,7 +93,7 @@ rule label_admissions:
     wildcard_constraints:
         task=files.names.hospital_task,
     conda:
-        "../envs/data.yaml"
+        "../envs/analysis.yaml"
     params:
         task=files.task_record,
         source=study.cohorts.source,

@@ -9,7 +9,7 @@ rule track_model:
     priority: 10
     localrule: True
     conda:
-        "../envs/track.yaml"
+        "../envs/analysis.yaml"
     params:
         uri=files.tracking_uri,
         study=study.study,
@@ -28,7 +28,7 @@ rule track_runs:
         "<study>/logs/track_runs.log",
     localrule: True
     conda:
-        "../envs/track.yaml"
+        "../envs/analysis.yaml"
     params:
         uri=files.tracking_uri,
         study=study.study,
@@ -53,7 +53,7 @@ rule track_study:
         "<study>/logs/track_study.log",
     localrule: True
     conda:
-        "../envs/track.yaml"
+        "../envs/analysis.yaml"
     params:
         uri=files.tracking_uri,
         labels=files.labels,

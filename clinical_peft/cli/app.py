@@ -11,7 +11,7 @@ from clinical_peft import __version__
 from clinical_peft.errors import ClinicalPeftError
 
 NAME = "clinical-peft"
-VERBS = ("init", "check", "plan", "run", "why", "show", "completion")
+VERBS = ("init", "check", "plan", "run", "why", "show", "track", "completion")
 """Names of the verbs in the order of the help; a module of this package each."""
 INTERRUPTED = 130
 

@@ -65,6 +65,17 @@ UserPath = Annotated[Path, AfterValidator(_expand)]
 """A path in which `~` and environment variables such as `$DATA` are replaced."""
 
 
+def _image(name: str) -> str:
+    expanded = name if "://" in name else str(_expand(Path(name)))
+    if any(character.isspace() for character in expanded):
+        raise ValueError("expected a path or an address without spaces")
+    return expanded
+
+
+Image = Annotated[str, Field(min_length=1), AfterValidator(_image)]
+"""A container image: a path, as of `UserPath`, or an address such as `docker://server/name:tag`."""
+
+
 _NUMBERS = (int, float, int | None, float | None)
 
 

@@ -23,6 +23,7 @@ from clinical_peft.config.sections import (
     Budget,
     Evaluation,
     Hub,
+    Image,
     Matrix,
     MethodEntry,
     Model,
@@ -79,6 +80,10 @@ class Study(Section):
     tracking: Tracking = Tracking()
     hub: Hub = Hub()
     budget: Budget = Budget()
+    # A matter of the site: it is no setting that a report prints.
+    container: Image | None = Field(
+        None, exclude=True, description="image of the packages, for `--software-deployment-method apptainer` alone"
+    )
 
     @property
     def resolved_switches(self) -> dict[str, bool]:

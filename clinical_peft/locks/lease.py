@@ -80,6 +80,11 @@ class Lease:
         """
         self._dead_holder()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process has it."""
+        return self._end is not None
+
     def release(self) -> None:
         """Give the lease up, if this process has it."""
         if self._end is not None:

@@ -1,4 +1,4 @@
-"""Records of means over seeds and of differences: aggregate.json and protocol_gaps.json.
+"""Records of means over seeds and of differences: comparison.json and protocol_gaps.json.
 
 In both files a mean stands under the name of the compared metric; in the records it is `value`. Fractions, not percent.
 """
@@ -184,7 +184,7 @@ class ComparedRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Comparisons(ComparedRecord):
-    """aggregate.json: a study's runs averaged over seeds and compared.
+    """comparison.json: a study's runs averaged over seeds and compared.
 
     Attributes:
         level: Coverage of the intervals.

@@ -129,25 +129,20 @@ def _leakage(leakage: Mapping[str, Any] | None) -> Caveat:
     apart = f"Patients of {', '.join(crossing)} cross splits." if crossing else "No patient is in two splits."
     if not is_small(total):
         apart += f" {total:,} patients are held out for validation and test."
-    found = [
-        sentence
-        for name, overlap in leakage["corpora"].items()
-        if (sentence := _overlap_sentence(name, overlap, total))
-    ]
+    corpora: dict[str, list[str]] = {}
+    for name, overlap in leakage["corpora"].items():
+        if overlap["held_out_patients"] is not None:
+            corpora.setdefault(_overlap(overlap["held_out_patients"], total), []).append(name)
+    found = [f"Adapters read notes ({', '.join(names)}) of {share}." for share, names in corpora.items()]
     return Caveat(about, " ".join([apart, *found]))
 
 
-def _overlap_sentence(corpus: str, overlap: Mapping[str, Any], total: int) -> str:
-    """How many held-out patients a corpus for adapting has notes of, as far as it may be published."""
-    count = overlap["held_out_patients"]
-    if count is None:
-        return ""
+def _overlap(count: int, total: int) -> str:
+    """Of how many held-out patients a corpus for adapting has notes, as far as it may be published."""
     if is_small(count):
-        return f"The notes that adapters read ({corpus}) are of fewer than {SMALLEST_CELL} of them, or of none."
+        return f"fewer than {SMALLEST_CELL} of them, or of none"
     shown = shown_part(count, total)
-    if shown is None:
-        return f"Adapters read notes ({corpus}) of nearly all of them."
-    return f"Adapters read notes ({corpus}) of {shown:,} of them."
+    return "nearly all of them" if shown is None else f"{shown:,} of them"
 
 
 def range_of(counts: Sequence[int | None]) -> str:

@@ -18,6 +18,7 @@ from clinical_peft.tables.render import to_markdown
 from clinical_peft.tables.stored import read_tables
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tables.study_tasks import Tasks
+from clinical_peft.tracking.records import sent_runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ def write_study_report(
         output=report,
         checklist=sheet,
         leakage=read_json(sources.leakage),
-        runs=read_json(sources.runs),
+        runs=sent_runs(read_json(sources.runs)),
         mlflow=mlflow[0],
         mlflow_command=mlflow[1],
         config=text,

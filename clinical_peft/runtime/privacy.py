@@ -37,7 +37,7 @@ QUIET = {
 }
 
 
-def protect_process(*, network: bool = False) -> None:
+def protect_process(*, network: bool = False) -> int:
     """Make this process, and those that it starts, keep what they read to themselves.
 
     New files and folders are for their owner alone, a crash leaves no image of the memory on disk, no library
@@ -46,8 +46,11 @@ def protect_process(*, network: bool = False) -> None:
     Args:
         network: Whether the Hugging Face libraries may download, for a job that fetches a base model. A user's
             own offline settings still hold; those of a parent process that called this function do not.
+
+    Returns:
+        The umask that the process had before.
     """
-    os.umask(PRIVATE_UMASK)
+    umask = os.umask(PRIVATE_UMASK)
     _, hard_limit = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard_limit))
     opt_out_of_telemetry()
@@ -55,9 +58,10 @@ def protect_process(*, network: bool = False) -> None:
     if network:
         for name in os.environ.pop(OURS, "").split():
             os.environ.pop(name, None)
-        return
+        return umask
     ours = [name for name in OFFLINE if os.environ.get(name, "").upper() not in TRUE]
     os.environ.update({**OFFLINE, OURS: " ".join([os.environ.get(OURS, ""), *ours]).strip()})
+    return umask
 
 
 def keep_to_owner(folder: Path) -> bool:

@@ -4,6 +4,7 @@ The run of a model holds what `clinical_peft.tracking.model_runs` says, so that 
 models. `read_study` gathers the summaries again, without any file of the study.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,26 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_peft.errors import DataError
 from clinical_peft.files import sha256_file
+from clinical_peft.tracking.connection import alone_at, connection
 from clinical_peft.tracking.experiment_page import page_tags
+from clinical_peft.tracking.experiments import IDENTITY, Experiment, experiment_of, known_runs
+from clinical_peft.tracking.identity import StudyIdentity
 from clinical_peft.tracking.keys import unique_names
 from clinical_peft.tracking.model_runs import AVERAGE, headline, numbers, summary
-from clinical_peft.tracking.run_logs import (
-    IDENTITY,
-    KIND,
-    MODEL,
-    batched,
-    clean_tags,
-    connect,
-    experiment_of,
-    flat_params,
-    group_identity,
-    known_runs,
-    refusal,
-)
+from clinical_peft.tracking.refusals import is_taken
+from clinical_peft.tracking.run_logs import KIND, MODEL, batched, clean_tags, flat_params, group_identity
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Run
 
 STUDY_IDENTITY = "study"
 FACTS = "clinical_peft.aggregate"
@@ -38,6 +31,7 @@ TASKS = "clinical_peft.tasks"
 LABEL = "clinical_peft.label"
 PLACE = "place"  # in the order of printing
 ADAPTER_TAG = "clinical_peft.adapter_sha256"
+FILES = "clinical_peft.files_sha256"
 TAGS_PER_BATCH = 100
 NOT_SUMMARIES = ("summaries", "differences")
 
@@ -45,7 +39,7 @@ NOT_SUMMARIES = ("summaries", "differences")
 def publish_study(
     *,
     uri: str,
-    study: str,
+    study: StudyIdentity,
     description: Mapping[str, Any],
     aggregate: Mapping[str, Any],
     metric: str,
@@ -58,7 +52,7 @@ def publish_study(
 
     Args:
         uri: As for `clinical_peft.tracking.run_logs.sync_runs`, which comes first.
-        study: Name of the experiment.
+        study: As for `sync_runs`.
         description: The study's settings, parameters of its run.
         aggregate: What `clinical_peft.metrics.aggregate.aggregate` returned.
         metric: The metric by which models are compared.
@@ -68,66 +62,97 @@ def publish_study(
         tags: As for `clinical_peft.tracking.run_logs.sync_runs`.
 
     Returns:
-        `experiment` and `run` (ids of the study's), `artifacts` (their number) and `registered` (version by model
-        name).
+        `experiment` and `run` (ids of the study's), `name` of the experiment, `artifacts` (their number) and
+        `registered` (version by model name).
 
     Raises:
-        ConfigError: The URI names no store.
-        DataError: The store refuses, or a model or adapter has no run in it.
+        ConfigError: The URI names no store, or the experiment was deleted in MLflow.
+        DataError: A model or adapter has no run in the store.
+        TrackingError: The store refuses, or cannot be reached.
     """
-    client = connect(uri)
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with alone_at(uri), connection(uri) as client:
         experiment = experiment_of(client, uri, study)
-        found = known_runs(client, experiment)
-        known = {identity: run.info.run_id for identity, run in found.items()}
-        run = known.get(STUDY_IDENTITY) or _create(client, experiment, study, found.values())
+        known = known_runs(client, experiment.id)
+        run = known.get(STUDY_IDENTITY) or _create(client, experiment, study.name, known.values())
         facts = {key: value for key, value in aggregate.items() if key not in NOT_SUMMARIES}
-        _tag(client, run, {**clean_tags(tags), **dict(flat_params(description)), FACTS: json.dumps(facts)})
+        _send(client, run, {**clean_tags(tags), **dict(flat_params(description)), FACTS: json.dumps(facts)})
         for model, rows in _by_model(aggregate).items():
             label = {**labels.get(model, {}), PLACE: list(labels).index(model) if model in labels else len(labels)}
-            _model_run(client, _known(known, group_identity(model), study), rows, metric=metric, label=label)
+            _model_run(client, _known(known, group_identity(model), experiment), rows, metric=metric, label=label)
         tasks = sorted({row["task"] for row in aggregate["summaries"]}, key=lambda task: (task != AVERAGE, task))
         names = {model: str(labels.get(model, {}).get("label") or model) for model in _by_model(aggregate)}
-        for key, value in page_tags(study, description, metric=metric, tasks=tasks, labels=names).items():
-            client.set_experiment_tag(experiment, key, value)
-        for folder, paths in artifacts.items():
-            for path in paths:
-                client.log_artifact(run, str(path), folder or None)
+        for key, value in page_tags(study.name, description, metric=metric, tasks=tasks, labels=names).items():
+            if experiment.tags.get(key) != value:
+                client.set_experiment_tag(experiment.id, key, value)
+        _keep_files(client, run, artifacts)
         registered = {
-            name: _register(client, _known(known, f"adapters/adapters/{name}", study), f"{study}.{name}", path)
+            name: _register(client, _known(known, f"adapters/adapters/{name}", experiment), experiment, name, path)
             for name, path in adapters.items()
         }
-        client.set_terminated(run)
-    except MlflowException as error:
-        raise refusal(uri, error) from error
+        client.set_terminated(run.info.run_id)
     return {
-        "experiment": experiment,
-        "run": run,
+        "experiment": experiment.id,
+        "name": experiment.name,
+        "run": str(run.info.run_id),
         "artifacts": sum(map(len, artifacts.values())),
         "registered": registered,
     }
 
 
-def _create(client: "MlflowClient", experiment: str, study: str, runs: Iterable["Run"]) -> str:
+def study_artifacts(
+    *, report: Path, tables: Iterable[str | Path], figures: Path, cards: Iterable[str | Path]
+) -> dict[str, list[Path]]:
+    """Files to keep with a study's run, by folder there.
+
+    Args:
+        report: The report.
+        tables: Tables in all formats.
+        figures: Folder of figures, whose SVG files are kept.
+        cards: Cards of adapters.
+    """
+    return {
+        "": [report],
+        "tables": [Path(path) for path in tables],
+        "figures": sorted(figures.glob("*.svg")),
+        "cards": [Path(path) for path in cards],
+    }
+
+
+def _create(client: "MlflowClient", experiment: Experiment, study: str, runs: Iterable["Run"]) -> "Run":
     """Create a study's run, which began with its first job."""
     start = min((run.info.start_time for run in runs), default=None)
-    run = client.create_run(experiment, start_time=start, run_name=study, tags={IDENTITY: STUDY_IDENTITY})
-    return str(run.info.run_id)
+    tags = {IDENTITY: STUDY_IDENTITY}
+    return client.create_run(experiment.id, start_time=start, run_name=study, tags=tags)
 
 
-def _known(known: Mapping[str, str], identity: str, study: str) -> str:
+def _known(known: Mapping[str, "Run"], identity: str, experiment: Experiment) -> "Run":
     if identity not in known:
-        raise DataError(f"MLflow experiment {study!r} has no run {identity}; send the run logs first (track_runs)")
+        raise DataError(
+            f"MLflow experiment {experiment.name!r} has no run {identity}; send the run logs first (track_runs)"
+        )
     return known[identity]
 
 
-def _tag(client: "MlflowClient", run: str, tags: Mapping[str, str]) -> None:
+def _send(client: "MlflowClient", run: "Run", tags: Mapping[str, str], metrics: Sequence["Metric"] = ()) -> None:
+    """Send metrics, and those tags that a run does not hold as they are, in few requests."""
     from mlflow.entities import RunTag
 
-    for batch in batched([RunTag(key, value) for key, value in tags.items()], TAGS_PER_BATCH):
-        client.log_batch(run, tags=batch)
+    new = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
+    batches = list(batched(new, TAGS_PER_BATCH)) or ([[]] if metrics else [])
+    for number, batch in enumerate(batches):
+        client.log_batch(run.info.run_id, metrics=metrics if number == 0 else (), tags=batch)
+
+
+def _keep_files(client: "MlflowClient", run: "Run", artifacts: Mapping[str, Sequence[Path]]) -> None:
+    """Keep files with a run, unless it has the same files in a folder already: each is a request."""
+    digests = {}
+    for folder, paths in artifacts.items():
+        tag, listed = ".".join(filter(None, [FILES, folder])), [f"{path.name} {sha256_file(path)}\n" for path in paths]
+        digests[tag] = hashlib.sha256("".join(listed).encode()).hexdigest()
+        if run.data.tags.get(tag) != digests[tag]:
+            for path in paths:
+                client.log_artifact(run.info.run_id, str(path), folder or None)
+    _send(client, run, digests)
 
 
 def _by_model(aggregate: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
@@ -138,40 +163,42 @@ def _by_model(aggregate: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]
 
 
 def _model_run(
-    client: "MlflowClient", run: str, rows: Sequence[Mapping[str, Any]], *, metric: str, label: Mapping[str, Any]
+    client: "MlflowClient", run: "Run", rows: Sequence[Mapping[str, Any]], *, metric: str, label: Mapping[str, Any]
 ) -> None:
     """Bring the run of a model up to its summaries."""
     from mlflow.entities import Metric
     from mlflow.utils.time import get_current_time_millis
 
-    known, now = client.get_run(run).data, get_current_time_millis()
+    known, now = run.data, get_current_time_millis()
     new = {key: value for key, value in headline(metric, rows).items() if known.metrics.get(key) != value}
-    client.log_batch(run, metrics=[Metric(key, value, now, 0) for key, value in new.items()])
     tags = numbers(rows)
     for key in known.tags:
         if key not in tags and any(key.startswith(f"{task}/") for task in json.loads(known.tags.get(TASKS, "[]"))):
-            client.delete_tag(run, key)
+            client.delete_tag(run.info.run_id, key)
     tasks = [row["task"] for row in rows]
     own = {KIND: MODEL, TASKS: json.dumps(tasks), LABEL: json.dumps(dict(label)), "label": str(label.get("label", ""))}
-    _tag(client, run, tags | own)
+    _send(client, run, tags | own, [Metric(key, value, now, 0) for key, value in new.items()])
 
 
-def _register(client: "MlflowClient", run: str, name: str, folder: Path) -> str:
-    """Keep an adapter with its run and register it, unless that is done; return its version."""
+def _register(client: "MlflowClient", run: "Run", experiment: Experiment, adapter: str, folder: Path) -> str:
+    """Keep an adapter with its run and register it, unless that is done; return its version.
+
+    Names of models hold for a whole server, so that they begin with the experiment's.
+    """
     from mlflow.exceptions import MlflowException
 
-    digest = sha256_file(folder / "adapter_model.safetensors")
+    name, digest = f"{experiment.name}.{adapter}", sha256_file(folder / "adapter_model.safetensors")
     try:
         client.create_registered_model(name)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        if not is_taken(error):
             raise
     for version in client.search_model_versions(f"name='{name}'"):
         if version.tags.get(ADAPTER_TAG) == digest:
             return str(version.version)
-    client.log_artifacts(run, str(folder), "adapter")
-    source = f"{client.get_run(run).info.artifact_uri}/adapter"
-    return str(client.create_model_version(name, source, run, tags={ADAPTER_TAG: digest}).version)
+    client.log_artifacts(run.info.run_id, str(folder), "adapter")
+    source = f"{run.info.artifact_uri}/adapter"
+    return str(client.create_model_version(name, source, run.info.run_id, tags={ADAPTER_TAG: digest}).version)
 
 
 def read_study(uri: str, study: str) -> tuple[dict[str, Any], dict[str, Mapping[str, Any]]]:
@@ -185,16 +212,12 @@ def read_study(uri: str, study: str) -> tuple[dict[str, Any], dict[str, Mapping[
         The aggregate without its paired differences, and the labels.
 
     Raises:
-        DataError: The experiment holds no published study, or the store refuses.
+        DataError: The experiment holds no published study.
+        TrackingError: The store refuses, or cannot be reached.
     """
-    client = connect(uri)
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with connection(uri) as client:
         found = client.get_experiment_by_name(study)
         runs = known_runs(client, str(found.experiment_id)) if found else {}
-    except MlflowException as error:
-        raise refusal(uri, error) from error
     if STUDY_IDENTITY not in runs:
         raise DataError(f"MLflow holds no finished study {study!r}; run the workflow to its end")
     facts = json.loads(runs[STUDY_IDENTITY].data.tags[FACTS])

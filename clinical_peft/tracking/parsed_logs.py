@@ -13,6 +13,8 @@ from clinical_peft.runtime.provenance import environment_tags, environments_of
 from clinical_peft.tracking.keys import unique_names
 
 SCORES = "test_"  # what a later job measured begins so
+# Metrics that differ whenever a job is run again; MLflow shows those with this prefix in a tab of their own.
+SYSTEM_PREFIX = "system/"
 
 
 @dataclass
@@ -30,6 +32,19 @@ class ParsedLog:
     environment: dict[str, str] = field(default_factory=dict)
     begun: list[int] = field(default_factory=list)
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def begun_as(self, events: int, digest: str) -> "ParsedLog | None":
+        """Return the log as it was when it had so many events and this digest; None if it never was so."""
+        if not 0 < events <= self.events or _digest(self.lines[:events]) != digest:
+            return None
+        return _parse_events(self.lines[:events])
+
+    @property
+    def content(self) -> str:
+        """Checksum of its parameters and metrics, without times and use of the machine."""
+        metrics = sorted([*key, value] for key, (value, _) in self.metrics.items() if is_result(key))
+        return hashlib.sha256(json.dumps([self.params, metrics], sort_keys=True).encode()).hexdigest()
 
     @property
     def title(self) -> str:
@@ -71,11 +86,21 @@ def read_logs(run_logs: Iterable[Path]) -> list[ParsedLog]:
     return list(logs.values())
 
 
+def is_result(key: tuple[str, int]) -> bool:
+    """Whether a metric at a step is the same whenever its job is run."""
+    return not key[0].startswith(SYSTEM_PREFIX)
+
+
 def _parse(path: Path, events: list[dict[str, Any]]) -> ParsedLog:
-    header = next((event["run"] for event in events if "run" in event), None)
-    if header is None:
+    if not any("run" in event for event in events):
         raise DataError(f"{path}: expected a run log that starts with its name, found {len(events)} other events")
+    return _parse_events(events)
+
+
+def _parse_events(events: list[dict[str, Any]]) -> ParsedLog:
+    header = next(event["run"] for event in events if "run" in event)
     log = ParsedLog(header["kind"], header["name"], header["parent"], header["tags"], len(events), _digest(events))
+    log.lines = events
     log.environment = environment_tags([environments_of(events)])
     names = unique_names({key for event in events for key in event.get("metrics", {})})
     for event in events:

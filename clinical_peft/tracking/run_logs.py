@@ -6,40 +6,30 @@ What may leave is decided here: numbers, short strings of one line and the confi
 SQLite file beside the study's results or a tracking server.
 """
 
-import fcntl
 import json
-import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from clinical_peft.errors import ConfigError, DataError
-from clinical_peft.files import private_directory
-from clinical_peft.runtime.privacy import opt_out_of_telemetry
 from clinical_peft.runtime.provenance import RECORDED_PACKAGES, UNKNOWN
-from clinical_peft.tracking import experiment_page
+from clinical_peft.tracking.connection import alone_at, connection
+from clinical_peft.tracking.experiments import IDENTITY, experiment_of, known_runs
+from clinical_peft.tracking.identity import StudyIdentity
 from clinical_peft.tracking.keys import LONGEST_KEY, unique_names
-from clinical_peft.tracking.moved_store import artifact_folder, check_schema, follow_move, upgrade_command
-from clinical_peft.tracking.parsed_logs import ParsedLog, read_logs
-from clinical_peft.tracking.stores import EXPECTED, SQLITE, is_store, shown
+from clinical_peft.tracking.parsed_logs import ParsedLog, is_result, read_logs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Param, Run
-    from mlflow.exceptions import MlflowException
 
-# Tags by which a run is found again, and what of its log it holds.
-IDENTITY = "clinical_peft.run"
+# Tags that say which log a run was begun with, and what of its log it holds.
+BEGUN = "clinical_peft.begun"
 EVENTS = "clinical_peft.runtime.events"
 DIGEST = "clinical_peft.events_sha256"
+CONTENT = "clinical_peft.content_sha256"
 KIND = "kind"
 MODELS, MODEL = "models", "model"  # kind of the runs of a model's seeds, and of the run above them
-
-# Metrics that differ whenever a job is run again; MLflow shows those with this prefix in a tab of their own.
-SYSTEM_PREFIX = "system/"
 
 DIGEST_LENGTH = 36  # of a data set, the most that MLflow keeps
 LONGEST_STRING = 250
@@ -50,7 +40,7 @@ PARAMS_PER_BATCH = 100
 Item = TypeVar("Item")
 
 
-def sync_runs(run_logs: Iterable[Path], *, uri: str, study: str, tags: Mapping[str, str]) -> dict[str, str]:
+def sync_runs(run_logs: Iterable[Path], *, uri: str, study: StudyIdentity, tags: Mapping[str, str]) -> dict[str, str]:
     """Send run logs to MLflow so that it holds each once, with all that the log says.
 
     Sending a log again changes nothing. A log that has grown adds what is new to its run; a log that says
@@ -58,8 +48,8 @@ def sync_runs(run_logs: Iterable[Path], *, uri: str, study: str, tags: Mapping[s
 
     Args:
         run_logs: Files written by `clinical_peft.runtime.events.JsonlLog`.
-        uri: `sqlite:///FILE`, whose artifacts go to `mlartifacts` beside the file, or a tracking server.
-        study: Name of the experiment.
+        uri: As for `clinical_peft.tracking.connection.connection`.
+        study: The study whose runs these are; see `clinical_peft.tracking.experiments.experiment_of`.
         tags: Short strings for every run, such as the git revision; versions and machine are those of its log.
 
     Returns:
@@ -67,129 +57,26 @@ def sync_runs(run_logs: Iterable[Path], *, uri: str, study: str, tags: Mapping[s
 
     Raises:
         ConfigError: The URI names neither, or the experiment was deleted in MLflow.
-        DataError: A log is malformed, two logs describe the same run, or the store refuses.
+        DataError: A log is malformed, or two logs describe the same run.
+        TrackingError: The store refuses, or cannot be reached.
     """
     logs = read_logs(run_logs)
-    with alone_at(uri):
-        client = connect(uri)
-        from mlflow.exceptions import MlflowException
-
-        try:
-            experiment = experiment_of(client, uri, study)
-            known = known_runs(client, experiment)
-            groups: dict[str, list[ParsedLog]] = {}
-            for log in logs:
-                groups.setdefault(log.parent or "", []).append(log)
-            parents = {
-                name: _parent(client, experiment, known, name, groups[name], tags) for name in sorted(groups) if name
-            }
-            runs = {log.identity: _sync(client, experiment, known, log, parents, tags) for log in logs}
-            return runs | {group_identity(name): run_id for name, run_id in parents.items()}
-        except MlflowException as error:
-            raise refusal(uri, error) from error
-
-
-def refusal(uri: str, error: "MlflowException") -> DataError:
-    """The error for a store that cannot be reached or written, or that another MLflow wrote."""
-    if "out-of-date database schema" in str(error):
-        return DataError(
-            f"MLflow at {shown(uri)} has the tables of another version; back it up, then upgrade it with: "
-            f"{upgrade_command(shown(uri))}"
-        )
-    return DataError(
-        f"MLflow at {shown(uri)} refused with {error.error_code}; check that it can be reached and written, "
-        "then run the same command again"
-    )
+    with alone_at(uri), connection(uri) as client:
+        experiment = experiment_of(client, uri, study).id
+        known = known_runs(client, experiment)
+        groups: dict[str, list[ParsedLog]] = {}
+        for log in logs:
+            groups.setdefault(log.parent or "", []).append(log)
+        parents = {
+            name: _parent(client, experiment, known, name, groups[name], tags) for name in sorted(groups) if name
+        }
+        runs = {log.identity: _sync(client, experiment, known, log, parents, tags) for log in logs}
+        return runs | {group_identity(name): run_id for name, run_id in parents.items()}
 
 
 def group_identity(name: str) -> str:
     """Identity of a group's run, under which its own runs stand."""
     return f"group/{name}"
-
-
-def connect(uri: str) -> "MlflowClient":
-    """Return a client of a store; see `sync_runs` for its URI and errors.
-
-    Artifacts of a store's file that lies in another folder than before are pointed there, which one line says.
-    """
-    if not is_store(uri):
-        raise ConfigError(f"MLflow store {shown(uri)!r}: {EXPECTED}")
-    opt_out_of_telemetry()
-    # MLflow's own seven retries double their pauses: minutes before a wrong address is reported.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    if uri.startswith(SQLITE):
-        _prepare_file(Path(uri.removeprefix(SQLITE)))
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return MlflowClient(tracking_uri=uri)
-    except MlflowException as error:
-        raise refusal(uri, error) from error
-
-
-@contextmanager
-def alone_at(uri: str) -> Iterator[None]:
-    """Wait until no other process of this machine creates or writes a store's file; for a server, do not wait."""
-    if not (uri.startswith(SQLITE) and is_store(uri)):
-        yield
-        return
-    database = Path(uri.removeprefix(SQLITE))
-    lock = private_directory(database.parent) / f".{database.name}.lock"
-    descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _prepare_file(database: Path) -> None:
-    """Create a store's file where it is missing, refuse one of another MLflow, and follow one that was moved."""
-    private_directory(database.parent)
-    # SQLite gives its journal the mode of the file.
-    database.touch(mode=0o600)
-    if database.stat().st_size == 0:
-        return
-    import mlflow
-    from alembic.script import ScriptDirectory
-
-    revisions = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    known = {revision.revision for revision in revisions.walk_revisions()}
-    check_schema(database, latest=str(revisions.get_current_head()), known=known, installed=mlflow.__version__)
-    if (move := follow_move(database)) is not None:
-        print(move, file=sys.stderr, flush=True)
-
-
-def experiment_of(client: "MlflowClient", uri: str, study: str) -> str:
-    """Return the id of a study's experiment, which is created where it is missing."""
-    found = client.get_experiment_by_name(study)
-    if found is None:
-        return str(
-            client.create_experiment(study, artifact_location=_artifact_location(uri), tags=experiment_page.KIND)
-        )
-    if found.lifecycle_stage != "active":
-        raise ConfigError(f"MLflow experiment {study!r} was deleted; restore it or give the study another name")
-    return str(found.experiment_id)
-
-
-def _artifact_location(uri: str) -> str | None:
-    if not uri.startswith(SQLITE):
-        return None
-    return private_directory(artifact_folder(Path(uri.removeprefix(SQLITE)))).as_uri()
-
-
-def known_runs(client: "MlflowClient", experiment: str) -> dict[str, "Run"]:
-    """Return the runs of an experiment that this package made, by identity."""
-    runs: dict[str, Run] = {}
-    token = None
-    while True:
-        page = client.search_runs([experiment], max_results=1000, page_token=token)
-        runs |= {run.data.tags[IDENTITY]: run for run in page if IDENTITY in run.data.tags}
-        token = page.token
-        if not token:
-            return runs
 
 
 def _parent(
@@ -228,14 +115,14 @@ def _sync(
     if run is not None and run.data.tags.get(DIGEST) == log.digest:
         _correct_environment(client, run, log, tags)
         return str(run.info.run_id)
-    if run is not None and _contradicts(client, run, log):
+    sent = None if run is None else _sent_metrics(run, log)
+    if run is not None and sent is None:
         client.delete_run(run.info.run_id)
-        run = None
-    if run is None:
+    if run is None or sent is None:
         group = {"mlflow.parentRunId": parents[log.parent]} if log.parent else {}
-        own = {**group, IDENTITY: log.identity, KIND: log.kind}
-        run = client.create_run(experiment, start_time=log.start, run_name=log.title, tags=own)
-    _send(client, run.info.run_id, log, tags, _sent_metrics(client, run))
+        own = {**group, IDENTITY: log.identity, KIND: log.kind, BEGUN: f"{log.events} {log.digest}"}
+        run, sent = client.create_run(experiment, start_time=log.start, run_name=log.title, tags=own), set()
+    _send(client, run.info.run_id, log, tags, sent)
     return str(run.info.run_id)
 
 
@@ -249,23 +136,30 @@ def _correct_environment(client: "MlflowClient", run: "Run", log: ParsedLog, tag
         client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in wrong.items()])
 
 
-def _contradicts(client: "MlflowClient", run: "Run", log: ParsedLog) -> bool:
-    """Whether a run holds a parameter or a metric that its log no longer gives, other than use of the machine."""
+def _sent_metrics(run: "Run", log: ParsedLog) -> set[tuple[str, int]] | None:
+    """Say which metrics a run holds, by its tags alone: MLflow gives histories key by key.
+
+    Returns:
+        Names and steps, none of a run whose sending was cut off; None where the run does not say what its log says now.
+    """
+    tags = run.data.tags
+    is_whole = DIGEST in tags
+    mark = f"{tags[EVENTS]} {tags[DIGEST]}" if is_whole else tags.get(BEGUN, "")
+    events, _, digest = mark.partition(" ")
+    before = log.begun_as(int(events or 0), digest)
+    if before is not None and not _contradicts(before, log):
+        return {*before.metrics} if is_whole else set()
+    return {*log.metrics} if tags.get(CONTENT) == log.content else None
+
+
+def _contradicts(before: ParsedLog, log: ParsedLog) -> bool:
+    """Whether a log took back a parameter or a metric, other than use of the machine."""
     params = dict(flat_params(log.params))
-    sent = _sent_metrics(client, run)
-    return any(params.get(key) != value for key, value in run.data.params.items()) or any(
+    return any(params.get(key) != value for key, value in flat_params(before.params)) or any(
         key not in log.metrics or log.metrics[key][0] != value
-        for key, value in sent.items()
-        if not key[0].startswith(SYSTEM_PREFIX)
+        for key, (value, _) in before.metrics.items()
+        if is_result(key)
     )
-
-
-def _sent_metrics(client: "MlflowClient", run: "Run") -> dict[tuple[str, int], float]:
-    return {
-        (each.key, each.step): each.value
-        for key in run.data.metrics
-        for each in client.get_metric_history(run.info.run_id, key)
-    }
 
 
 def _send(
@@ -273,7 +167,7 @@ def _send(
     run_id: str,
     log: ParsedLog,
     tags: Mapping[str, str],
-    sent: Mapping[tuple[str, int], float],
+    sent: Collection[tuple[str, int]],
 ) -> None:
     from mlflow.entities import Metric, RunTag
 
@@ -281,7 +175,8 @@ def _send(
         Metric(key, value, time, step) for (key, step), (value, time) in log.metrics.items() if (key, step) not in sent
     ]
     # What was sent is marked last: a sync that is cut off is repeated, and repeating a value changes nothing.
-    marks = {**clean_tags({**log.environment, **tags, **log.tags}), EVENTS: str(log.events), DIGEST: log.digest}
+    marks = {**clean_tags({**log.environment, **tags, **log.tags}), EVENTS: str(log.events)}
+    marks |= {DIGEST: log.digest, CONTENT: log.content}
     params = _params(log.params)
     if log.inputs:
         client.log_inputs(run_id, _dataset_inputs(log.inputs))

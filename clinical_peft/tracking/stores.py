@@ -95,6 +95,11 @@ def is_store(uri: str) -> bool:
     return scheme_of(uri) in SERVERS and "://" in uri
 
 
+def is_server(uri: str) -> bool:
+    """Whether a store is a server, which may be down, and not a file of this machine."""
+    return scheme_of(uri) in SERVERS
+
+
 def shown(uri: str) -> str:
     """An address as it may be printed: that of its server or file alone where it could hold credentials."""
     if not holds_credentials(uri):

@@ -187,7 +187,7 @@ def simulate_study(
         replicates,
         tasks={task: find_task(task) for task in tasks},
         groups={"tiny LLaMA": ["tfidf", *VARIANTS]},
-        output=root / "metrics/aggregate.json",
+        output=root / "comparison.json",
     ).to_json()
     return {
         "metrics": [json.loads(path.read_text()) for path in metrics],

@@ -2,7 +2,7 @@
 
 It runs munged, slurmctld and slurmd as the current user in a temporary folder, on the loopback interface and on
 free ports, with its own key and without accounting or cgroups. Debian and Ubuntu have the programs in the
-packages `slurm-wlm` and `munge`.
+packages `slurm-wlm` and `munge`. `slurm_site` has a cluster of four nodes with accounting.
 """
 
 import os
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from getpass import getuser
@@ -26,41 +26,44 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scance
 NODE = "localhost"
 START_SECONDS = 30.0
 
-# Without accounting a finished job is known to squeue alone, for MinJobAge seconds. `config_overrides` lets the node
-# offer more memory than the machine has: nothing enforces it, and a profile's requests fit a laptop.
+# `config_overrides` lets a node offer more memory than the machine has: nothing enforces it, and a profile's requests
+# fit a laptop.
 SLURM_CONF = """\
-ClusterName=onenode
-SlurmctldHost={node}(127.0.0.1)
+ClusterName=test
+SlurmctldHost={hostname}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 MailProg={mail}
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 KillWait=5
-MinJobAge=3600
 ReturnToService=2
 GresTypes=gpu
-NodeName={node} NodeAddr=127.0.0.1 NodeHostname={hostname} CPUs={cpus} RealMemory={memory_mb} Gres=gpu:1 State=UNKNOWN
+"""
+
+# Without accounting a finished job is known to squeue alone, for MinJobAge seconds.
+ONE_NODE = """\
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+MinJobAge=3600
+NodeName={node} NodeAddr=127.0.0.1 NodeHostname={host} Port={node_port} CPUs={cpus} RealMemory={memory_mb} Gres=gpu:1
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=UNLIMITED State=UP
 PartitionName=gpu Nodes=ALL MaxTime=UNLIMITED State=UP
 """
@@ -97,9 +100,9 @@ class SlurmCluster:
         return dict(re.findall(r"(\S+?)=(\S*)", text))
 
 
-def missing_programs() -> list[str]:
-    """Return the programs of SLURM and munge that are not installed."""
-    return [name for name in PROGRAMS if shutil.which(name, path=_search_path()) is None]
+def missing_programs(programs: Sequence[str] = PROGRAMS) -> list[str]:
+    """Return those programs that are not installed."""
+    return [name for name in programs if shutil.which(name, path=_search_path()) is None]
 
 
 @contextmanager
@@ -118,18 +121,20 @@ def one_node_cluster(*, cpus: int | None = None, memory_mb: int = 256_000) -> It
     """
     # Short, since a Unix socket's path is limited to 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
-    environment = _environment(folder)
-    _write_configuration(folder, cpus or os.cpu_count() or 1, memory_mb)
-    cluster = SlurmCluster(folder, environment)
+    (node_port,) = free_ports(1)
+    own = ONE_NODE.format(
+        node=NODE, host=hostname(), node_port=node_port, cpus=cpus or os.cpu_count() or 1, memory_mb=memory_mb
+    )
+    cluster = configured_cluster(folder, own)
     try:
         with ExitStack() as daemons:
-            _start(daemons, cluster, _munged(folder), lambda: (folder / "munge.socket").exists())
-            _start(daemons, cluster, ["slurmctld", "-D"], lambda: _node_state(cluster) != "")
-            _start(daemons, cluster, ["slurmd", "-D", "-N", NODE], lambda: _node_state(cluster) == "idle")
+            start_munge(daemons, cluster)
+            start(daemons, cluster, ["slurmctld", "-D"], lambda: node_states(cluster) != {})
+            start(daemons, cluster, ["slurmd", "-D", "-N", NODE], lambda: node_states(cluster) == {NODE: "idle"})
             try:
                 yield cluster
             finally:
-                _cancel_all(cluster)
+                cancel_all(cluster)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -155,30 +160,38 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**inherited, "PATH": path, "SLURM_CONF": str(folder / "slurm.conf")}
 
 
-def _write_configuration(folder: Path, cpus: int, memory_mb: int) -> None:
+def configured_cluster(folder: Path, own: str) -> SlurmCluster:
+    """Write the files that the daemons of a cluster read.
+
+    Args:
+        folder: Folder of the cluster.
+        own: Lines of its slurm.conf about accounting, nodes and partitions.
+    """
     for name in ("state", "spool", "bin"):
         (folder / name).mkdir(mode=0o700)
     _write_srun(folder)
     key = folder / "munge.key"
     key.touch(mode=0o600)
     key.write_bytes(secrets.token_bytes(128))
-    controller_port, node_port = _free_ports(2)
+    (controller_port,) = free_ports(1)
     values = {
         "folder": folder,
-        "node": NODE,
-        "hostname": socket.gethostname().split(".")[0],
+        "hostname": hostname(),
         "user": getuser(),
         "mail": shutil.which("true"),
         "controller_port": controller_port,
-        "node_port": node_port,
-        "cpus": cpus,
-        "memory_mb": memory_mb,
     }
-    (folder / "slurm.conf").write_text(SLURM_CONF.format(**values), encoding="utf-8")
+    (folder / "slurm.conf").write_text(SLURM_CONF.format(**values) + own, encoding="utf-8")
     (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n", encoding="utf-8")
     # No plugin above uses cgroups. Before 23.02 one must load all the same, and version 1 loads on any host.
     plugin = "disabled" if _version() >= (23, 2) else "cgroup/v1"
     (folder / "cgroup.conf").write_text(f"CgroupPlugin={plugin}\n", encoding="utf-8")
+    return SlurmCluster(folder, _environment(folder))
+
+
+def hostname() -> str:
+    """Name by which SLURM's daemons know this machine."""
+    return socket.gethostname().split(".")[0]
 
 
 def _write_srun(folder: Path) -> None:
@@ -198,7 +211,8 @@ def _version() -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nothing listens on."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -206,14 +220,24 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _munged(folder: Path) -> list[str]:
+def start_munge(daemons: ExitStack, cluster: SlurmCluster) -> None:
+    """Start the daemon that the others trust each other by."""
     # --force: the folder above, /tmp, is writable by all, and the socket is private to this user.
     files = {"key-file": "key", "pid-file": "pid", "log-file": "log", "seed-file": "seed", "socket": "socket"}
-    return ["munged", "--foreground", "--force", *(f"--{flag}={folder}/munge.{end}" for flag, end in files.items())]
+    flags = [f"--{flag}={cluster.folder}/munge.{end}" for flag, end in files.items()]
+    start(daemons, cluster, ["munged", "--foreground", "--force", *flags], (cluster.folder / "munge.socket").exists)
 
 
-def _start(daemons: ExitStack, cluster: SlurmCluster, command: list[str], ready: Callable[[], bool]) -> None:
-    output = daemons.enter_context((cluster.folder / f"{command[0]}.out").open("w"))
+def start(
+    daemons: ExitStack, cluster: SlurmCluster, command: list[str], ready: Callable[[], bool]
+) -> "subprocess.Popen[bytes]":
+    """Start a daemon, wait until it is ready, and stop it when the stack closes.
+
+    Raises:
+        RuntimeError: It ended or is not ready in time.
+    """
+    name = "-".join([command[0], *command[3:4]]) if command[1:3] == ["-D", "-N"] else command[0]
+    output = daemons.enter_context((cluster.folder / f"{name}.out").open("w"))
     program = shutil.which(command[0], path=_search_path()) or command[0]
     # Its own session: Ctrl-C at the terminal must reach the tests, which then stop the daemons in order.
     process = subprocess.Popen(
@@ -224,13 +248,15 @@ def _start(daemons: ExitStack, cluster: SlurmCluster, command: list[str], ready:
         stderr=output,
         start_new_session=True,
     )
-    daemons.callback(_stop, process)
-    _wait_until(lambda: ready() or process.poll() is not None)
+    daemons.callback(stop, process)
+    wait_until(lambda: ready() or process.poll() is not None)
     if process.poll() is not None or not ready():
-        raise RuntimeError(f"{command[0]} did not become ready:\n{_log_ends(cluster.folder)}")
+        raise RuntimeError(f"{name} did not become ready:\n{_log_ends(cluster.folder)}")
+    return process
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Stop a daemon and wait for its end."""
     process.terminate()
     try:
         process.wait(timeout=10)
@@ -239,18 +265,22 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _node_state(cluster: SlurmCluster) -> str:
-    return cluster.run("sinfo", "--noheader", "--Node", "--format=%T", check=False).stdout.split("\n")[0].strip("*")
+def node_states(cluster: SlurmCluster) -> dict[str, str]:
+    """State of every node by its name, such as idle or down; nothing while the controller does not answer."""
+    lines = cluster.run("sinfo", "--noheader", "--Node", "--format=%N|%T", check=False).stdout.split()
+    return {node: state.strip("*") for node, _, state in (line.partition("|") for line in lines)}
 
 
-def _cancel_all(cluster: SlurmCluster) -> None:
+def cancel_all(cluster: SlurmCluster) -> None:
+    """End all jobs."""
     running = [job for job, state in cluster.states().items() if state in {"PENDING", "RUNNING", "COMPLETING"}]
     if running:
         cluster.run("scancel", *running, check=False)
-        _wait_until(lambda: not cluster.run("squeue", "--noheader", check=False).stdout.strip())
+        wait_until(lambda: not cluster.run("squeue", "--noheader", check=False).stdout.strip())
 
 
-def _wait_until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> bool:
+    """Wait until a condition holds; return whether it does."""
     deadline = time.monotonic() + seconds
     while not (met := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)

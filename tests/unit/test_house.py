@@ -11,6 +11,7 @@ LIBRARY = Path(__file__).parents[2] / "clinical_peft"
 FIRST = [
     "errors",
     "files",
+    "slurm",
     "locks",
     "runtime",
     "progress",

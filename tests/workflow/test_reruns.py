@@ -1,10 +1,14 @@
 """What runs again after an edit of a finished study's file: the jobs whose results depend on what was edited."""
 
+import os
 import shutil
+import signal
+import subprocess
+import time
 
 import pytest
 import yaml
-from workflow_run import REPOSITORY, dry_runs, snakemake
+from workflow_run import REPOSITORY, SNAKEMAKE, dry_runs, snakemake
 
 from clinical_peft.config.layers import deep_merge
 
@@ -155,5 +159,32 @@ def test_a_further_seed_and_its_removal_train_nothing_twice(tiny_run, tmp_path):
     forced = snakemake(tmp_path / "study", predictions.format(1), "--forcerun", "finetune_model", config=two)
     assert forced.returncode == 0, forced.output[-2000:]
     assert "trained before" not in forced.output
+    # The cohort is written anew by the same command, so that Snakemake has another reason to run the job.
+    both = snakemake(tmp_path / "study", predictions.format(1), "-R", "build_cohort", "finetune_model", config=two)
+    assert both.returncode == 0, both.output[-2000:]
+    assert "trained before" not in both.output
     less = snakemake(tmp_path / "study", predictions.format(0), "--dry-run")
     assert "Nothing to be done" in less.output
+
+
+def test_a_killed_job_trains_no_finished_seed_again(tiny_run, tmp_path):
+    folder, place = tmp_path / "study", "finetune/bert+lora/mortality"
+    shutil.copytree(tiny_run.folder, folder, symlinks=True)
+    two = tmp_path / "two.yaml"
+    two.write_text(yaml.safe_dump(deep_merge(TINY, {"matrix": {"seeds": [0, 1]}})))
+    target = f"results/tiny/{place.replace('finetune', 'predictions')}/seed1.parquet"
+    command = [*SNAKEMAKE, target, "--directory", folder, "--configfile", two]
+    begun = folder / "results/tiny/work" / place / "seed1"
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
+    )
+    try:
+        while not begun.exists() and process.poll() is None:
+            time.sleep(0.05)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert begun.exists()
+    again = snakemake(folder, target, config=two)
+    assert again.returncode == 0, again.output[-2000:]
+    assert f"bert+lora on mortality: trained before, kept in results/tiny/work/{place}: seed 0\n" in again.output

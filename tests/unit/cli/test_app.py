@@ -52,6 +52,7 @@ def test_every_verb_has_examples(capsys):
         (["check", "gone.yaml"], 1, "gone.yaml: expected a study file, found none"),
         (["why", STUDY], 1, "expected results in results/tiny, found none"),
         (["show", STUDY], 1, "results/tiny: expected tables, found none"),
+        (["track", STUDY], 1, "results/tiny/runs: expected run logs, found none; run the study first"),
         (["init", "--table", "gone.csv"], 1, "gone.csv: expected a file, found none"),
         (["init"], 1, "expected notes to learn from, found none; give --table, --notes or a folder of MIMIC"),
     ],

@@ -203,9 +203,9 @@ def test_aggregate_averages_over_the_same_patients(tmp_path):
         [run[2] for run in runs],
         tasks={task: find_task(task) for task in ("mortality", "los", "control")},
         groups={"g": ["weak", "strong", "absent"]},
-        output=tmp_path / "aggregate.json",
+        output=tmp_path / "comparison.json",
     ).to_json()
-    assert json.loads((tmp_path / "aggregate.json").read_text()) == result
+    assert json.loads((tmp_path / "comparison.json").read_text()) == result
     by_cell = {(row["model"], row["task"]): row for row in result["summaries"]}
     by_seed = [
         run[0]["metrics"]["test"]["auroc"] for run in runs if (run[0]["model"], run[0]["task"]) == ("weak", "los")

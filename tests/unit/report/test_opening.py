@@ -95,8 +95,8 @@ def test_caveats_say_what_was_not_measured():
 @pytest.mark.parametrize(
     ("total", "count", "said"),
     [
-        (187, 4, "are of fewer than 10 of them, or of none"),
-        (187, 0, "are of fewer than 10 of them, or of none"),
+        (187, 4, "of fewer than 10 of them, or of none"),
+        (187, 0, "of fewer than 10 of them, or of none"),
         (187, 180, "of nearly all of them"),
         (187, 187, "of nearly all of them"),
         (187, None, "held out for validation and test."),
@@ -107,6 +107,19 @@ def test_a_small_number_of_patients_is_hidden(total, count, said):
     text = texts(results_of(), leakage)["Leakage"]
     assert said in text
     assert f"of {count} of them" not in text
+
+
+def test_corpora_of_equal_leakage_share_a_sentence():
+    overlap = {
+        "mimic-iv": {"held_out_patients": 3},
+        "own": {"held_out_patients": 61},
+        "placebo": {"held_out_patients": 0},
+    }
+    text = texts(results_of(), LEAKAGE | {"corpora": overlap})["Leakage"]
+    assert text.endswith(
+        "Adapters read notes (mimic-iv, placebo) of fewer than 10 of them, or of none. "
+        "Adapters read notes (own) of 61 of them."
+    )
 
 
 def test_patients_who_cross_splits_are_named_by_task():

@@ -10,15 +10,17 @@ from mlflow import MlflowClient
 
 from clinical_peft.errors import DataError
 from clinical_peft.runtime.events import JsonlLog
+from clinical_peft.tracking.connection import connection
+from clinical_peft.tracking.identity import StudyIdentity
 from clinical_peft.tracking.moved_store import follow_move
-from clinical_peft.tracking.run_logs import connect, sync_runs
+from clinical_peft.tracking.run_logs import sync_runs
 
 STUDY = "laptop"
 LONG = {"recipe": {"modules": ["layer"] * 200}}  # kept as an artifact
 
 
 def sync(folder: Path, *logs: Path) -> dict[str, str]:
-    return sync_runs(logs, uri=f"sqlite:///{folder}/mlflow.db", study=STUDY, tags={})
+    return sync_runs(logs, uri=f"sqlite:///{folder}/mlflow.db", study=StudyIdentity(STUDY, "owner", "0" * 32), tags={})
 
 
 def write_log(path: Path, name: str) -> Path:
@@ -37,13 +39,13 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a run, a logged model, a trace's place and a registered adapter; made in seconds."""
     folder = tmp_path_factory.mktemp("first place") / "study"
     runs = sync(folder, write_log(folder / "logs" / "one.jsonl", "one"))
-    client = connect(f"sqlite:///{folder}/mlflow.db")
-    run = client.get_run(runs["finetune/llama/one"])
-    client.create_logged_model(run.info.experiment_id, name="logged", source_run_id=run.info.run_id)
-    client.create_registered_model("adapter")
-    client.create_model_version("adapter", f"{run.info.artifact_uri}/adapter", run.info.run_id)
-    other = client.create_experiment("of the user", artifact_location="s3://bucket/mlartifacts")
-    client.create_run(other)
+    with connection(f"sqlite:///{folder}/mlflow.db") as client:
+        run = client.get_run(runs["finetune/llama/one"])
+        client.create_logged_model(run.info.experiment_id, name="logged", source_run_id=run.info.run_id)
+        client.create_registered_model("adapter")
+        client.create_model_version("adapter", f"{run.info.artifact_uri}/adapter", run.info.run_id)
+        other = client.create_experiment("of the user", artifact_location="s3://bucket/mlartifacts")
+        client.create_run(other)
     with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
         database.execute("PRAGMA foreign_keys = OFF")
         place = f"{client.get_experiment(run.info.experiment_id).artifact_location}/traces/t/artifacts"

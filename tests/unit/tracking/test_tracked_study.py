@@ -15,9 +15,11 @@ from clinical_peft.tables.render import to_csv
 from clinical_peft.tables.study_results import StudyResults
 from clinical_peft.tracking.experiment_page import page_address
 from clinical_peft.tracking.finished_study import publish_study, read_study
+from clinical_peft.tracking.identity import StudyIdentity
 from clinical_peft.tracking.run_logs import sync_runs
 
 STUDY = "simulated"
+IDENTITY = StudyIdentity(STUDY, "owner", "0" * 32)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def store(simulated: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
         logs.append(path)
     JsonlLog(folder / "tiny-lora.jsonl", kind="adapters", name="tiny-lora", parent="adapters")
     uri = f"sqlite:///{folder}/mlflow.db"
-    sync_runs([*logs, folder / "tiny-lora.jsonl"], uri=uri, study=STUDY, tags={})
+    sync_runs([*logs, folder / "tiny-lora.jsonl"], uri=uri, study=IDENTITY, tags={})
     return uri
 
 
@@ -51,7 +53,7 @@ def publish(uri: str, simulated: dict[str, Any], **changes: Any) -> dict[str, An
         "adapters": {},
         "tags": {"git_revision": "0123abc"},
     }
-    return publish_study(uri=uri, study=STUDY, **(given | changes))
+    return publish_study(uri=uri, study=IDENTITY, **(given | changes))
 
 
 def tables_of(aggregate: dict[str, Any], labels: dict[str, Any]) -> dict[str, str]:

@@ -1,15 +1,8 @@
 """Run logs reach MLflow once and whole; what could be a note does not."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +13,20 @@ from mlflow.entities import Run
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.runtime.events import JsonlLog
 from clinical_peft.runtime.lineage import Usage, append_inputs
+from clinical_peft.tracking.identity import StudyIdentity
 from clinical_peft.tracking.run_logs import sync_runs
 
 NOTE = "Patient Quibbleworth was admitted.\nHe denies chest pain."
 TAGS = {"git_revision": "0123abc", "torch": "2.13.0"}
 STUDY = "laptop"
+IDENTITY = StudyIdentity(STUDY, "owner", "0" * 32)
 
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database without runs; making its tables takes seconds."""
     folder = tmp_path_factory.mktemp("store")
-    sync_runs([], uri=f"sqlite:///{folder}/mlflow.db", study="another study", tags={})
+    sync_runs([], uri=f"sqlite:///{folder}/mlflow.db", study=replace(IDENTITY, name="another study"), tags={})
     return folder / "mlflow.db"
 
 
@@ -54,7 +49,7 @@ def write_log(path: Path, *, name: str = "los seed 0", parent: str | None = "lla
 
 def sync(uri: str, *logs: Path) -> dict[str, str]:
     """Send logs; return the ids of their runs, without those of the groups."""
-    ids = sync_runs(logs, uri=uri, study=STUDY, tags=TAGS)
+    ids = sync_runs(logs, uri=uri, study=IDENTITY, tags=TAGS)
     return {identity: run_id for identity, run_id in ids.items() if not identity.startswith("group/")}
 
 
@@ -254,62 +249,9 @@ def test_a_deleted_experiment_is_not_written_to(uri: str, tmp_path: Path):
         sync(uri, tmp_path / "a.jsonl")
 
 
-def test_an_unreachable_server_is_one_error_sans_password(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(DataError, match=r"MLflow at http://127\.0\.0\.1:1 refused") as raised:
-        sync("http://user:secret@127.0.0.1:1")
-    assert "secret" not in str(raised.value)
-
-
-@pytest.fixture
-def server(empty_store: Path, tmp_path: Path) -> Iterator[str]:
-    """A tracking server on the loopback interface."""
-    (tmp_path / "server.db").write_bytes(empty_store.read_bytes())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    flags = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "up")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *flags, *store],
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(timeout=30)
-
-
-def wait_for(url: str) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        with suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url):
-            return
-        time.sleep(0.3)
-    raise TimeoutError(url)
-
-
-@pytest.mark.slow
-def test_a_server_holds_the_same_as_a_file(server: str, uri: str, tmp_path: Path):
-    write_log(tmp_path / "a.jsonl").params({"steps": list(range(1000))})
-    ids = [sync(server, tmp_path / "a.jsonl"), sync(server, tmp_path / "a.jsonl")]
-    assert ids[0] == ids[1]
-    (run_id,) = ids[0].values()
-    (local_id,) = sync(uri, tmp_path / "a.jsonl").values()
-    remote, local = MlflowClient(tracking_uri=server).get_run(run_id), MlflowClient(tracking_uri=uri).get_run(local_id)
-    assert remote.data.params == local.data.params
-    assert remote.data.metrics == local.data.metrics
-    assert [file.name for file in (tmp_path / "up").rglob("recipe.json")] == ["recipe.json"]
-
-
 def test_the_runs_of_groups_are_listed_too(uri: str, tmp_path: Path):
     write_log(tmp_path / "a.jsonl")
-    ids = sync_runs([tmp_path / "a.jsonl"], uri=uri, study=STUDY, tags=TAGS)
+    ids = sync_runs([tmp_path / "a.jsonl"], uri=uri, study=IDENTITY, tags=TAGS)
     by_name = {run.info.run_name: run.info.run_id for run in runs(uri)}
     assert ids["group/llama+lora"] == by_name["llama+lora"]
 

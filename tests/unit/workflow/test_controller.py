@@ -9,6 +9,7 @@ import pytest
 from study_fixtures import study_of
 
 from clinical_peft.errors import ConfigError, DataError, StudyInUseError
+from clinical_peft.tracking.records import write_reason
 from clinical_peft.training.kept_seeds import FINISHED
 from clinical_peft.workflow.controller import Controller
 from clinical_peft.workflow.study_files import StudyFiles
@@ -45,7 +46,7 @@ def job(rule: str, *, reads: tuple[str, ...] = (), work: Path | None = None, bas
 
 
 def test_a_study_is_taken_until_it_is_released(controller):
-    controller.start([], forced=[], run=None)
+    controller.start([], demanded=[], run=None)
     with pytest.raises(StudyInUseError, match="runs study tiny already"):
         Controller(files()).take()
     controller.release()
@@ -56,7 +57,7 @@ def test_a_study_is_taken_until_it_is_released(controller):
 
 def test_a_study_that_may_not_run_is_not_taken(folder):
     with pytest.raises(ConfigError, match="synthetic_for_real_bases"):
-        Controller(files("paper.yaml")).start([], forced=[], run=None)
+        Controller(files("paper.yaml")).start([], demanded=[], run=None)
     assert not (folder / "results" / "paper" / "controller.json").exists()
 
 
@@ -69,7 +70,7 @@ def test_a_file_that_jobs_read_is_looked_at(folder):
     )
     reading = job("import_notes", reads=(str(folder / "notes.csv"),))
     with pytest.raises(DataError, match="expected column text"):
-        Controller(own).start([reading], forced=[], run=None)
+        Controller(own).start([reading], demanded=[], run=None)
 
 
 @pytest.mark.parametrize("rule", ["finetune_model", "train_adapter"])
@@ -79,7 +80,7 @@ def test_only_jobs_run_by_demand_lose_what_they_kept(controller, folder, rule):
         kept[name] = folder / name / FINISHED / "seed0"
         kept[name].mkdir(parents=True)
     forced, other = (job(rule, work=folder / name) for name in ("forced", "other"))
-    controller.start([forced, other], forced=[forced, job("build_cohort")], run=None)
+    controller.start([forced, other], demanded=[forced, job("build_cohort")], run=None)
     assert not kept["forced"].exists()
     assert kept["other"].exists()
 
@@ -107,6 +108,36 @@ def test_results_are_named_once_there_is_a_report(controller, folder, capsys):
     controller.print_results()
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["Tables: results/tiny/tables", "Report: results/tiny/report.html"]
+
+
+@pytest.mark.parametrize(
+    ("studies", "command"),
+    [
+        ([], "clinical-peft track config/config.yaml"),
+        (["a study.yaml"], "clinical-peft track 'a study.yaml'"),
+        (["one.yaml", "two.yaml"], "run the same command again"),
+    ],
+)
+def test_what_a_server_did_not_take_is_one_line(folder, studies, command, capsys):
+    controller = Controller(files(), studies)
+    controller.take()
+    runs = folder / "results" / "tiny" / "runs"
+    for name in ("tracked/tfidf.json", "tracked.json", "study.json"):
+        write_reason(runs / name, "MLflow at http://host cannot be reached")
+    (folder / "results" / "tiny" / "report.html").touch()
+    controller.release()
+    assert [path for path in runs.rglob("*") if path.is_file()] == []
+    controller.print_results()
+    (line,) = capsys.readouterr().out.splitlines()[2:]
+    assert line == f"Runs:   not sent. MLflow at http://host cannot be reached. To send them later: {command}"
+
+
+def test_records_stay_while_another_command_runs_the_study(controller, folder):
+    controller.take()
+    record = folder / "results" / "tiny" / "runs" / "tracked.json"
+    write_reason(record, "MLflow at http://host cannot be reached")
+    Controller(files()).release()
+    assert record.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Commands of SLURM as its executor plugin understands them."""
