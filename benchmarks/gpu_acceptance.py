@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import gpu_claims
+import gpu_kernels
+import gpu_several
 import gpu_speed
 from gpu_setting import Claim, Finding, Setting
 from pretraining_case import release
@@ -30,7 +32,13 @@ from transformers.utils import logging
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "gpu_acceptance.jsonl"
 SECONDS = 450.0
-CLAIMS: tuple[Claim, ...] = (*gpu_claims.CLAIMS, *gpu_speed.CLAIMS)
+CLAIMS: tuple[Claim, ...] = (
+    *gpu_claims.MACHINE,
+    *gpu_kernels.CLAIMS,
+    *gpu_claims.CLAIMS,
+    *gpu_speed.CLAIMS,
+    *gpu_several.CLAIMS,
+)
 
 
 def ask(claim: Claim, setting: Setting) -> Iterator[Finding]:

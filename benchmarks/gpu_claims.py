@@ -34,8 +34,6 @@ LIMITS: dict[Precision, tuple[float, float]] = {"fp32": (1e-5, 1e-3), "bf16": (3
 SAME_WEIGHTS = 1e-3
 OTHER_PASSES = {True: 2e-2, False: 1e-4}  # of weights trained in passes of another size, by whether there is a GPU
 LOGITS = {"fp32": 1e-4, "bf16": 2e-2}
-HEAD_WIDTHS = (32, 64, 80, 96, 128, 160, 192, 256, 288)
-NEEDED_WIDTHS = (64, 128)
 RELOADED = 1e-4
 
 
@@ -60,27 +58,17 @@ def machine(setting: Setting) -> Iterator[Finding]:
     yield Finding("machine", None, facts)
 
 
-def varlen(setting: Setting) -> Iterator[Finding]:
-    """Probe PyTorch's kernel for packed documents at the head widths of common networks."""
-    claim = "the varlen kernel computes attention of packed documents"
-    if not setting.gpu:
-        yield Finding(claim, None, {"why": "needs a GPU", "importable": attention.varlen_kernel() is not None})
-        return
-    works = {width: attention.varlen_works(setting.device, width) for width in HEAD_WIDTHS}
-    yield Finding(claim, all(works[width] for width in NEEDED_WIDTHS), {"by_head_width": works})
-
-
 def equality(setting: Setting) -> Iterator[Finding]:
     """Compare every way of a training pass with one document at a time in float32."""
     documents = setting.documents(12)
     model = setting.adapted(setting.network(setting.middle, torch.float32))
-    loss, expected = _one_at_a_time(setting, model, documents)
+    loss, expected = one_at_a_time(setting, model, documents)
     precisions: tuple[Precision, ...] = ("fp32", "bf16") if setting.gpu else ("fp32",)
     found: dict[str, tuple[float, float]] = {}
     failed: dict[str, tuple[float, float]] = {}
 
     def compare(name: str, precision: Precision, *, packed: bool, layers: int = 0) -> None:
-        other, reached = _training_pass(setting, model, documents, precision, packed=packed, layers=layers)
+        other, reached = training_pass(setting, model, documents, precision, packed=packed, layers=layers)
         found[name] = (abs(other / loss - 1), distance(reached, expected))
         if any(value > limit for value, limit in zip(found[name], LIMITS[precision], strict=True)):
             failed[name] = found[name]
@@ -100,8 +88,8 @@ def equality(setting: Setting) -> Iterator[Finding]:
     )
 
 
-def _one_at_a_time(setting: Setting, model: Any, documents: Sequence[Ids]) -> tuple[float, Gradients]:
-    """Loss and gradients per token, by transformers' own attention and logits."""
+def one_at_a_time(setting: Setting, model: Any, documents: Sequence[Ids]) -> tuple[float, Gradients]:
+    """Return loss and gradients per token, by transformers' own attention and logits."""
     attention.set_layout(model, "grouped")
     model.zero_grad(set_to_none=True)
     total, count = 0.0, 0
@@ -114,9 +102,10 @@ def _one_at_a_time(setting: Setting, model: Any, documents: Sequence[Ids]) -> tu
     return total / count, gradients(model, count)
 
 
-def _training_pass(
+def training_pass(
     setting: Setting, model: Any, documents: Sequence[Ids], precision: Precision, *, packed: bool, layers: int
 ) -> tuple[float, Gradients]:
+    """Return loss and gradients per token of one training pass over all documents."""
     model.zero_grad(set_to_none=True)
     model.train()
     with recomputed(model, layers), setting.autocast(precision):
@@ -189,7 +178,7 @@ def _out_of_memory(setting: Setting, train: Any) -> Finding:
         state = train(micro_batch_tokens=wanted)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    return Finding(claim, state.micro_batch_tokens < wanted, {"asked": wanted, "kept": state.micro_batch_tokens})
+    return Finding(claim, state.micro_batch < wanted, {"asked": wanted, "kept": state.micro_batch})
 
 
 def classifier(setting: Setting) -> Iterator[Finding]:
@@ -285,9 +274,8 @@ def four_bits(setting: Setting) -> Iterator[Finding]:
     yield Finding(claim, apart < RELOADED and bool(torch.isfinite(together).all()), facts)
 
 
+MACHINE = (Claim("machine", 0, machine),)
 CLAIMS = (
-    Claim("machine", 0, machine),
-    Claim("varlen kernel", 5, varlen),
     Claim("equality of passes", 40, equality),
     Claim("training runs", 60, training),
     Claim("classifiers", 30, classifier),

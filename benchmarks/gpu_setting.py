@@ -101,14 +101,16 @@ class Setting:
         """The context of a forward pass."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=precision != "fp32")
 
-    def network(self, shape: str, dtype: torch.dtype) -> LlamaForCausalLM:
-        """Build a frozen network of random weights on the device."""
+    def network(self, shape: str, dtype: torch.dtype, **changes: float) -> LlamaForCausalLM:
+        """Build a frozen network of random weights on the device; `changes` are keys of its configuration."""
         before = torch.get_default_dtype()
         torch.set_default_dtype(dtype)
         torch.manual_seed(SEED)
         try:
             with self.device:
-                return LlamaForCausalLM(llama_config(SHAPES[shape], pad_token_id=PAD)).requires_grad_(False)
+                config = llama_config(SHAPES[shape], pad_token_id=PAD)
+                config.update(changes)
+                return LlamaForCausalLM(config).requires_grad_(False)
         finally:
             torch.set_default_dtype(before)
 

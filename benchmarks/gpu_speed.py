@@ -196,14 +196,7 @@ def pretraining(setting: Setting) -> Iterator[Finding]:
     )
 
 
-def several(setting: Setting) -> Iterator[Finding]:
-    """Say that training on several GPUs is not asked here."""
-    found = torch.cuda.device_count()
-    yield Finding("training on several GPUs (ddp, fsdp2)", None, {"why": "needs two GPUs", "found": found})
-
-
 CLAIMS = (
     Claim("vocabularies", 8, vocabularies),
     Claim("pretraining speed", 150, pretraining),
-    Claim("several GPUs", 0, several),
 )

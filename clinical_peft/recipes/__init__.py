@@ -94,7 +94,7 @@ class Devices:
     """How many processes train one network, each on a device of its own; `threads` is the CPU threads of each.
 
     Attributes:
-        processes: Processes on the machine. They change the order of float sums and so the bytes of the result.
+        processes: On all machines together. They change the order of float sums and so the bytes of the result.
         strategy: `ddp` keeps the whole network on each device; `fsdp2` shards it.
     """
 

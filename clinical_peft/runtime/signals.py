@@ -105,6 +105,43 @@ def stop_signals_noted() -> Iterator[StopRequest]:
 
 
 @contextmanager
+def stop_signals_held() -> Iterator[None]:
+    """Let stop signals wait during the block, in this thread and in processes that it starts.
+
+    Otherwise one would end a process that has only just started and handles no signal yet. A process that is started
+    so takes them in `stop_signals_delivered`; until then they wait.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def stop_signals_delivered() -> Iterator[None]:
+    """Take stop signals during the block, those first that waited; see `stop_signals_held`."""
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def late_notice_ignored() -> Iterator[None]:
+    """Ignore notice from the end of the block on: it must not end a process that is about to exit with its own code.
+
+    Threads of libraries take signals that the main thread holds.
+    """
+    signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        ignore_notice()
+
+
+@contextmanager
 def _handled(handlers: dict[signal.Signals, object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield

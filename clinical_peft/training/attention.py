@@ -28,6 +28,7 @@ from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
 from clinical_peft.methods import Method, find_peft_method
 from clinical_peft.recipes import LanguageRecipe
+from clinical_peft.training.batching import on_device
 
 PACKED = "packed_documents"
 FLASH_CAPABILITY = (8, 0)  # of a CUDA device: flash attention needs Ampere or newer
@@ -45,6 +46,8 @@ WITHOUT_EFFECT = frozenset(
         "use_cache",
     }
 )
+# What configurations call the chance of dropping attention weights.
+ATTENTION_DROPOUT = ("attention_dropout", "attn_pdrop", "attn_dropout", "attention_probs_dropout_prob")
 
 Layout = Literal["grouped", "packed"]
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, int], Tensor]
@@ -68,7 +71,7 @@ class Documents:
     def of(cls, lengths: Sequence[int], device: torch.device) -> "Documents":
         """Lay documents of the given lengths one after the other."""
         borders = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        return cls(tuple(int(length) for length in lengths), torch.from_numpy(borders).to(device, non_blocking=True))
+        return cls(tuple(int(length) for length in lengths), on_device(torch.from_numpy(borders), device))
 
     def positions(self) -> npt.NDArray[np.int64]:
         """Return each token's position in its document, shape (tokens,)."""
@@ -124,19 +127,25 @@ def packed_attention(
             f"shape {tuple(query.shape)} and keys of shape {tuple(key.shape)}; set use_cache=False and pass no "
             "attention_mask"
         )
-    if key.shape[1] != query.shape[1]:
-        repeats = query.shape[1] // key.shape[1]
-        key, value = (heads.repeat_interleave(repeats, dim=1) for heads in (key, value))
     kernel = varlen_kernel() if query.is_cuda and dropout == 0.0 else None
     if kernel is None:
         return _by_document(query, key, value, documents, dropout, scaling), None
     return _varlen(kernel, query, key, value, documents, scaling), None
 
 
+def _for_each_query(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Repeat keys and values for the query heads that share them; the second dimension counts heads."""
+    if key.shape[1] == query.shape[1]:
+        return key, value
+    repeats = query.shape[1] // key.shape[1]
+    return key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+
+
 def _by_document(
     query: Tensor, key: Tensor, value: Tensor, documents: Documents, dropout: float, scaling: float | None
 ) -> Tensor:
     """Attend within each document by `scaled_dot_product_attention`, neighbours of equal length as one batch."""
+    key, value = _for_each_query(query, key, value)
     parts = []
     start = 0
     for length, equal in groupby(documents.lengths):
@@ -167,7 +176,10 @@ def _varlen(
 
 @cache
 def varlen_kernel() -> Kernel | None:
-    """Return PyTorch's causal attention over sequences of varying length, or None where this PyTorch has none."""
+    """Return PyTorch's causal attention over sequences of varying length, or None where this PyTorch has none.
+
+    Query heads may share keys and values. They are repeated for a kernel that does not know this.
+    """
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
@@ -180,30 +192,40 @@ def varlen_kernel() -> Kernel | None:
         causal = {"window_size": (-1, 0)}
     else:
         return None
+    knows_groups = "enable_gqa" in parameters
 
     def kernel(
         query: Tensor, key: Tensor, value: Tensor, from_: Tensor, to: Tensor, longest_from: int, longest_to: int
     ) -> Tensor:
-        return cast("Tensor", varlen_attn(query, key, value, from_, to, longest_from, longest_to, **causal))
+        settings = causal
+        if key.shape[1] != query.shape[1] and knows_groups:
+            settings = causal | {"enable_gqa": True}
+        else:
+            key, value = _for_each_query(query, key, value)
+        return cast("Tensor", varlen_attn(query, key, value, from_, to, longest_from, longest_to, **settings))
 
     return kernel
 
 
 @cache
-def varlen_works(device: torch.device, width: int) -> bool:
+def varlen_works(device: torch.device, width: int, queries: int = 1) -> bool:
     """Whether the kernel computes on a device what attention over each document alone computes, gradients too.
 
     Args:
         device: A CUDA device.
         width: Width of a head.
+        queries: Query heads that share a head of keys and values.
     """
     kernel = varlen_kernel()
     if kernel is None or torch.cuda.get_device_capability(device) < FLASH_CAPABILITY:
         return False
     documents = Documents.of(PROBE, device)
     generator = torch.Generator(device).manual_seed(0)
-    shape = (4, 1, 2, sum(PROBE), width)  # queries, keys, values and the gradient of the output
-    inputs = torch.randn(shape, device=device, generator=generator).to(torch.bfloat16)
+    counts = (2 * queries, 2, 2, 2 * queries)  # heads of queries, keys, values and the gradient of the output
+    inputs = [
+        torch.randn((1, count, sum(PROBE), width), device=device, generator=generator).to(torch.bfloat16)
+        for count in counts
+    ]
     results = []
     try:
         for attend in (
@@ -286,8 +308,8 @@ def layout_of(network: PreTrainedModel, recipe: LanguageRecipe, method: Method |
 
     Returns:
         `grouped` for methods that cannot pack, for a base whose tokens do not see all of the context, and on a GPU
-        without a kernel for packed documents. Whether the base computes what it should is not looked at here; see
-        `clinical_peft.training.decoder_checks`.
+        without a kernel for packed documents, or for a base that drops attention weights there. Whether the base
+        computes what it should is not looked at here; see `clinical_peft.training.decoder_checks`.
     """
     if recipe.attention == "grouped" or (method is not None and not method.can.pack):
         return "grouped"
@@ -298,7 +320,12 @@ def layout_of(network: PreTrainedModel, recipe: LanguageRecipe, method: Method |
             "attention: layers of this base see %d tokens back, fewer than the context; grouped by length", window
         )
         return "grouped"
-    if device.type == "cuda" and (recipe.precision == "fp32" or not varlen_works(device, _head_width(config))):
+    if device.type != "cuda":
+        return "packed"
+    if _attention_dropout(config):
+        _log.info("attention: no kernel for packed documents drops attention weights, as this base does; grouped")
+        return "grouped"
+    if recipe.precision == "fp32" or not varlen_works(device, _head_width(config), _queries_per_key(config)):
         _log.info("attention: no kernel for packed %s documents on this GPU; grouped by length", recipe.precision)
         return "grouped"
     return "packed"
@@ -308,3 +335,14 @@ def _head_width(config: PretrainedConfig) -> int:
     """Return the width of an attention head; 1, which no kernel takes, for a network that has none."""
     heads = getattr(config, "num_attention_heads", None)
     return getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 1)
+
+
+def _queries_per_key(config: PretrainedConfig) -> int:
+    """Return how many query heads share a head of keys and values."""
+    heads = getattr(config, "num_attention_heads", None) or 1
+    return int(heads // (getattr(config, "num_key_value_heads", None) or heads))
+
+
+def _attention_dropout(config: PretrainedConfig) -> float:
+    """Return the chance with which a network drops attention weights in training, under whatever name it has."""
+    return max(float(getattr(config, name, None) or 0.0) for name in ATTENTION_DROPOUT)

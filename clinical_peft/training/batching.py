@@ -141,3 +141,8 @@ def pad_right(sequences: Sequence[npt.NDArray[np.integer]], pad: int) -> torch.T
     for row, sequence in zip(padded, sequences, strict=True):
         row[: len(sequence)] = sequence
     return torch.from_numpy(padded)
+
+
+def on_device(value: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy a tensor of the CPU to a device, without waiting for what a GPU still computes."""
+    return value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value.to(device)

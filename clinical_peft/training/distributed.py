@@ -9,8 +9,8 @@ tokens as in one process, and training differs by rounding alone (and by what dr
   block when it computes. Before and after training the network is whole on every device, where its perplexities are
   measured, so its weights must fit one; checkpoints gather the trained tensors.
 
-Accelerate's `PartialState` finds out, from the variables of `accelerate launch` or of `clinical_peft.training.launch`,
-who takes part, joins the group (nccl on GPUs, else gloo) and picks the device.
+Accelerate's `PartialState` finds out, from the variables of `torchrun`, `accelerate launch` or
+`clinical_peft.training.workers`, who takes part, joins the group (nccl on GPUs, else gloo) and picks the device.
 """
 
 import os
@@ -220,7 +220,7 @@ def require_devices(processes: int) -> None:
     if 0 < found < processes:
         raise TrainingError(
             f"the recipe's devices.processes asks for {processes} processes on this machine, but {found} GPUs are "
-            "visible; lower it, or ask the scheduler for more"
+            "visible; lower it, ask the scheduler for more, or use several machines as docs/cluster.md says"
         )
 
 

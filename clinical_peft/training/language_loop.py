@@ -57,7 +57,8 @@ def measure_perplexity(
     def measure(size: int) -> tuple[float, float, float]:
         mine = run.passes(share, size)
         idle = run.workers.idle_passes(len(mine))
-        total, predicted, left = 0.0, 0.0, 0.0
+        losses: list[Tensor] = []
+        predicted, left = 0.0, 0.0
         for number, documents in enumerate(mine):
             # A process that stops alone would leave the others waiting for its shards.
             if stop and not run.workers.sharded:
@@ -66,11 +67,15 @@ def measure_perplexity(
             with autocast(run.recipe, run.device):
                 # Masks of an evaluation must not depend on when it happens.
                 nll, count = run.loss(model, documents, key=(0, 0, number))
-            total += nll.item()
+            losses.append(nll)
             predicted += count
         for _ in range(idle):
             with autocast(run.recipe, run.device):
                 run.loss(model, run.shards.documents(every[0]), key=(0, 0, 0))
+        total = 0.0
+        # Read once: reading waits for a GPU.
+        for value in torch.stack(losses).tolist() if losses else ():
+            total += value
         return total, predicted, left
 
     size = run.recipe.micro_batch_tokens

@@ -12,7 +12,7 @@ from torch.nn import functional
 from transformers import BertForMaskedLM
 
 from clinical_peft.training.attention import Documents, laid_out
-from clinical_peft.training.batching import pad_right
+from clinical_peft.training.batching import on_device, pad_right
 from clinical_peft.training.vocabulary import Tail, last_hidden, linear_cross_entropy, tail_cross_entropy
 
 MASKED_SHARE = 0.3
@@ -44,16 +44,27 @@ class Pass:
     """A forward pass up to the states of the body.
 
     Attributes:
-        ids: Token ids on the CPU, shape (rows, length).
-        first: Whether a document begins at a position, shape (length,).
         states: Shape (rows, length, width), on the device.
         tail: What the network does with states.
     """
 
-    ids: Tensor
-    first: Tensor
     states: Tensor
     tail: Tail
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """Documents as a forward pass reads them.
+
+    Attributes:
+        ids: Token ids on the CPU, shape (rows, length).
+        first: Whether a document begins at a position, shape (length,).
+        arguments: Further arguments of the forward pass.
+    """
+
+    ids: Tensor
+    first: Tensor
+    arguments: dict[str, Any]
 
 
 class CausalLoss:
@@ -79,12 +90,14 @@ class CausalLoss:
 
     def __call__(self, model: nn.Module, sequences: Sequences, *, key: tuple[int, ...]) -> tuple[Tensor, int]:
         """Return the summed negative log-likelihood and the number of tokens predicted; draws nothing at random."""
-        found = self.forward(model, sequences)
-        flat = found.ids.flatten()
-        # Chosen on the CPU: on a GPU, choosing by a mask would wait for the device.
-        predicted = ((found.ids != self.pad) & ~found.first).flatten().nonzero()[:, 0]
+        laid = self._laid_out(sequences)
+        flat = laid.ids.flatten()
+        # Chosen on the CPU: on a GPU, choosing by a mask would wait for the device. So would a copy after the pass.
+        predicted = ((laid.ids != self.pad) & ~laid.first).flatten().nonzero()[:, 0]
+        places, targets = on_device(predicted - 1, self.device), on_device(flat[predicted], self.device)
+        found = self._run(model, laid)
         states = found.states.flatten(0, 1)
-        before, targets = states[(predicted - 1).to(self.device)], flat[predicted].to(self.device)
+        before = states[places]
         matrix = found.tail.bare_matrix()
         if matrix is None or not self._is_linear(found.tail, states):
             return tail_cross_entropy(found.tail, before, targets, self.columns), len(predicted)
@@ -98,19 +111,22 @@ class CausalLoss:
             model: The network.
             sequences: Token ids, each of shape (length,).
         """
-        if self.packed:
-            documents = Documents.of([len(sequence) for sequence in sequences], self.device)
-            ids = torch.from_numpy(np.concatenate(sequences).astype(np.int64))[None]
-            positions = torch.from_numpy(documents.positions())
-            arguments: dict[str, Any] = {"position_ids": positions[None].to(self.device), "documents": documents}
-            first = positions == 0
-        else:
+        return self._run(model, self._laid_out(sequences))
+
+    def _laid_out(self, sequences: Sequences) -> _Laid:
+        if not self.packed:
             ids = pad_right(sequences, self.pad)
-            arguments = {}
-            first = torch.zeros(ids.shape[1], dtype=torch.bool).index_fill_(0, torch.tensor(0), True)
+            return _Laid(ids, torch.zeros(ids.shape[1], dtype=torch.bool).index_fill_(0, torch.tensor(0), True), {})
+        documents = Documents.of([len(sequence) for sequence in sequences], self.device)
+        ids = torch.from_numpy(np.concatenate(sequences).astype(np.int64))[None]
+        positions = torch.from_numpy(documents.positions())
+        arguments = {"position_ids": on_device(positions[None], self.device), "documents": documents}
+        return _Laid(ids, positions == 0, arguments)
+
+    def _run(self, model: nn.Module, laid: _Laid) -> Pass:
         with laid_out(model, "packed" if self.packed else "grouped"):
-            states, tail = last_hidden(model, ids.to(self.device), **arguments)
-        return Pass(ids, first, states, tail)
+            states, tail = last_hidden(model, on_device(laid.ids, self.device), **laid.arguments)
+        return Pass(states, tail)
 
     def describe(self, model: nn.Module) -> str:
         """Describe how the likelihoods of a network are computed."""

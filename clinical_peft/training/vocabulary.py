@@ -19,10 +19,18 @@ from transformers import PreTrainedModel
 from clinical_peft.training.attention import base_network
 
 LOGITS_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
+# Rows of a vocabulary's matrix are padded to a multiple of this.
+ROUND_ROWS = {"cpu": 1, "cuda": 64}
 # Factors of the states on which a network shows that its logits are linear: a cap shows on large ones alone.
 MAGNITUDES = (1.0, 64.0)
 LINEAR_WITHIN = {torch.float32: 1e-5}
 LINEAR_WITHIN_HALF = 5e-3
+
+
+def _padded(matrix: Tensor) -> Tensor:
+    """Add rows of zeros on a GPU, whose kernels for matrix products are slow for sizes that are no round number."""
+    missing = -len(matrix) % ROUND_ROWS[matrix.device.type]
+    return functional.pad(matrix, (0, 0, 0, missing)) if missing else matrix
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -39,11 +47,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
         need_hidden, need_weight = grad and hidden.requires_grad, grad and weight.requires_grad
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
-        matrix = weight.to(hidden.dtype)
-        rows = max(1, LOGITS_AT_ONCE[hidden.device.type] // len(weight))
+        count = len(weight)
+        matrix = _padded(weight.to(hidden.dtype))
+        rows = max(1, LOGITS_AT_ONCE[hidden.device.type] // len(matrix))
         for start in range(0, len(hidden), rows):
             part, wanted = hidden[start : start + rows], targets[start : start + rows, None]
             scores = (part @ matrix.T).float()
+            scores[:, count:] = -torch.inf
             right = scores.gather(1, wanted)
             largest = scores.amax(dim=1, keepdim=True)
             likely = scores.sub_(largest).exp_()
@@ -56,7 +66,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if grad_hidden is not None:
                 grad_hidden[start : start + rows] = (share @ matrix).float().div_(norm).sub_(matrix[wanted[:, 0]])
             if grad_weight is not None:
-                grad_weight += share.T @ (part / norm).to(hidden.dtype)
+                grad_weight += (share.T @ (part / norm).to(hidden.dtype))[:count]
                 grad_weight.index_add_(0, wanted[:, 0], part.float(), alpha=-1)
         ctx.save_for_backward(*(grad for grad in (grad_hidden, grad_weight) if grad is not None))
         ctx.needed = (need_hidden, need_weight)

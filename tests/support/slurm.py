@@ -63,7 +63,7 @@ ONE_NODE = """\
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MinJobAge=3600
-NodeName={node} NodeAddr=127.0.0.1 NodeHostname={hostname} Port={port} CPUs={cpus} RealMemory={memory_mb} Gres=gpu:1
+NodeName={node} NodeAddr=127.0.0.1 NodeHostname={host} Port={node_port} CPUs={cpus} RealMemory={memory_mb} Gres=gpu:1
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=UNLIMITED State=UP
 PartitionName=gpu Nodes=ALL MaxTime=UNLIMITED State=UP
 """
@@ -121,9 +121,9 @@ def one_node_cluster(*, cpus: int | None = None, memory_mb: int = 256_000) -> It
     """
     # Short, since a Unix socket's path is limited to 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
-    (port,) = free_ports(1)
+    (node_port,) = free_ports(1)
     own = ONE_NODE.format(
-        node=NODE, hostname=hostname(), port=port, cpus=cpus or os.cpu_count() or 1, memory_mb=memory_mb
+        node=NODE, host=hostname(), node_port=node_port, cpus=cpus or os.cpu_count() or 1, memory_mb=memory_mb
     )
     cluster = configured_cluster(folder, own)
     try:
@@ -300,5 +300,5 @@ def snakemake_command(*arguments: str) -> list[str]:
     # A check that finds nothing finished makes the next wait ten seconds longer: just over a short job's time is best.
     seconds = "8"
     flags = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", seconds]
-    flags += ["--seconds-between-status-checks", seconds, "--latency-wait", "5"]
+    flags += ["--seconds-between-status-checks", seconds, "--max-status-checks-per-second", "1", "--latency-wait", "5"]
     return [sys.executable, "-m", "snakemake", "--executor", "slurm", *flags, *arguments]

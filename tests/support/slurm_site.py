@@ -1,16 +1,19 @@
-"""A SLURM cluster with accounting on this machine: MariaDB, slurmdbd, slurmctld and four nodes, two with a GPU.
+"""A SLURM cluster with accounting on this machine: MariaDB, slurmdbd, slurmctld and four nodes, two of them with a GPU.
 
 Everything runs as the current user in a temporary folder, on the loopback interface and on free ports. Beside the
 packages of `slurm`, Debian has the programs in `slurmdbd` and `mariadb-server`. Jobs belong to account `research`.
-Those of partition `preempt` give way to those of `gpu` on the same nodes, and are queued again; those of `evicted` end.
+Those of partitions `preempt` and `evicted` give way to those of `gpu`, on the same nodes; only the former are queued
+again.
 """
 
+import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from getpass import getuser
 from pathlib import Path
@@ -67,7 +70,7 @@ class SlurmSite(SlurmCluster):
 
     Attributes:
         stack: Ends all its daemons when it closes.
-        daemons: Processes by name: slurmdbd, and slurmd by node.
+        daemons: Processes by name: slurmdbd, slurmctld, and slurmd by node.
     """
 
     stack: ExitStack
@@ -81,15 +84,37 @@ class SlurmSite(SlurmCluster):
         """Start slurmdbd."""
         self.daemons["slurmdbd"] = slurm.start(self.stack, self, ["slurmdbd", "-D"], lambda: _answers(self))
 
+    def stop_controller(self) -> None:
+        """End slurmctld: from now on no job can be submitted, and jobs that run go on."""
+        slurm.stop(self.daemons.pop("slurmctld"))
+
+    def start_controller(self) -> None:
+        """Start slurmctld."""
+        command = ["slurmctld", "-D"]
+        self.daemons["slurmctld"] = slurm.start(self.stack, self, command, lambda: slurm.node_states(self) != {})
+
     def kill_node(self, node: str) -> None:
-        """End a node's daemon and what runs there, as a power cut does."""
+        """End a node's daemon and what runs there, as a power cut does: nothing there says goodbye."""
         daemon = self.daemons.pop(node)
         daemon.kill()
         daemon.wait()
-        steps = subprocess.run(["pgrep", "-f", f"slurmstepd.*{node}|{self.folder}/spool/{node}"], capture_output=True)
-        for pid in steps.stdout.split():
-            subprocess.run(["kill", "-9", pid], check=False)
+        running = self._processes_on(node)
+        # A step's own daemon, its parent, would report what ends before it.
+        for pid in [*(_parent(pid) for pid in running), *running]:
+            if pid > 1:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=power")
+
+    def _processes_on(self, node: str) -> list[int]:
+        """Processes of jobs on a node, by what SLURM puts into their environment."""
+        wanted = {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={self.folder}/slurm.conf".encode()}
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if wanted <= set(path.read_bytes().split(b"\0")):
+                    found.append(int(path.parent.name))
+        return found
 
     def start_node(self, node: str) -> None:
         """Start a node's daemon."""
@@ -98,6 +123,19 @@ class SlurmSite(SlurmCluster):
         if slurm.node_states(self)[node] == "down":
             self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
         slurm.wait_until(lambda: slurm.node_states(self)[node] == "idle")
+
+    def run_now(self, job_id: str) -> None:
+        """Let a job start that was queued again, which SLURM holds back for two minutes."""
+        self.run("scontrol", "update", f"JobId={job_id}", "StartTime=now", check=False)
+
+    def submit_urgent(self) -> str:
+        """Submit a job that needs both nodes with a GPU, and return its number."""
+        flags = ["--partition=gpu", "--nodes=2", "--exclusive", "--output=/dev/null"]
+        return self.run("sbatch", "--parsable", *flags, "--wrap=sleep 600").stdout.strip()
+
+    def limit_submission(self, jobs: int) -> None:
+        """Limit how many jobs of the account may be in the queue; -1 takes the limit away."""
+        self.run("sacctmgr", "-i", "modify", "account", ACCOUNT, "set", f"MaxSubmitJobs={jobs}")
 
     def account_states(self, job_id: str) -> list[str]:
         """States of a job as sacct says them, such as CANCELLED by 0; of one that was queued again, of every run."""
@@ -131,7 +169,7 @@ def site() -> Iterator[SlurmSite]:
             _write_private(folder / "slurmdbd.conf", SLURMDBD, {**settings, "folder": folder, "user": getuser()})
             found.start_accounting()
             _add_account(found)
-            slurm.start(stack, found, ["slurmctld", "-D"], lambda: slurm.node_states(found) != {})
+            found.start_controller()
             for node in NODES:
                 found.start_node(node)
             try:
@@ -166,6 +204,15 @@ def _start_database(cluster: SlurmSite, port: int, password: str) -> None:
         f"CREATE DATABASE slurm_acct_db; GRANT ALL ON slurm_acct_db.* TO slurm@127.0.0.1 IDENTIFIED BY '{password}'"
     )
     cluster.run("mariadb", "--no-defaults", f"--socket={socket}", "--user=root", "--execute", create)
+
+
+def _parent(pid: int) -> int:
+    """A process's parent, if it is a step's daemon; 0 otherwise."""
+    with suppress(OSError):
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        if Path(f"/proc/{parent}/comm").read_text().strip() == "slurmstepd":
+            return parent
+    return 0
 
 
 def _write_private(path: Path, form: str, values: Mapping[str, object]) -> None:

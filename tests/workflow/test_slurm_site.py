@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import slurm
 from slurm_site import SlurmSite, slurm_site
 from workflow_run import REPOSITORY
+
+from clinical_peft.slurm import commands
 
 __all__ = ["slurm_site"]
 
@@ -42,7 +45,8 @@ def start(
     """Start Snakemake, which asks for the states of jobs every other second."""
     command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", "--latency-wait", "5"]
     command += ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
-    command += ["--set-resources", f"work:slurm_partition={partition}", "--retries", str(retries)]
+    command += ["--max-status-checks-per-second", "1", "--retries", str(retries)]
+    command += ["--set-resources", f"work:slurm_partition={partition}", "after:slurm_account=research"]
     return subprocess.Popen(
         [*command, "--config", f"jobs={jobs}"],
         cwd=folder,
@@ -63,6 +67,23 @@ def wait_for_runs(folder: Path, count: int = 1) -> str:
     """Wait until the first job has begun so many times, and return its number."""
     assert slurm.wait_until(lambda: len(runs(folder)) >= count, seconds=120)
     return runs(folder)[-1]
+
+
+def wait_for_submission(process: "subprocess.Popen[str]") -> Path:
+    """Wait until a command tries to submit a job, and return the place of the process that does."""
+    controller = f"{commands.CONTROLLER}={process.pid}:".encode()
+
+    def submissions() -> list[Path]:
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                arguments = (place / "cmdline").read_bytes().split(b"\0")
+                if b"sbatch" in arguments and controller in (place / "environ").read_bytes():
+                    found.append(place)
+        return found
+
+    assert slurm.wait_until(lambda: submissions() != [], seconds=120)
+    return submissions()[0]
 
 
 def end(process: "subprocess.Popen[str]") -> str:
@@ -89,7 +110,7 @@ def test_a_job_goes_on_when_its_node_fails(slurm_site: SlurmSite, folder: Path):
     slurm_site.kill_node(node)
     try:
         assert slurm.wait_until(lambda: "NODE_FAIL" in slurm_site.account_states(job))
-        slurm_site.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
+        slurm_site.run_now(job)
         assert wait_for_runs(folder, 2) == job
         (folder / "go_on").touch()
         said = end(process)
@@ -103,10 +124,10 @@ def test_a_job_goes_on_when_its_node_fails(slurm_site: SlurmSite, folder: Path):
 def test_a_preempted_job_goes_on_in_its_turn(slurm_site: SlurmSite, folder: Path):
     process = start(slurm_site, folder, partition="preempt")
     job = wait_for_runs(folder)
-    urgent = submit_urgent(slurm_site)
+    urgent = slurm_site.submit_urgent()
     assert slurm.wait_until(lambda: slurm_site.states()[job] == "PENDING")
     slurm_site.run("scancel", urgent)
-    slurm_site.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
+    slurm_site.run_now(job)
     assert wait_for_runs(folder, 2) == job
     (folder / "go_on").touch()
     said = end(process)
@@ -117,19 +138,13 @@ def test_a_preempted_job_goes_on_in_its_turn(slurm_site: SlurmSite, folder: Path
 def test_a_job_evicted_for_good_is_submitted_again(slurm_site: SlurmSite, folder: Path):
     process = start(slurm_site, folder, partition="evicted", retries=1)
     first = wait_for_runs(folder)
-    urgent = submit_urgent(slurm_site)
+    urgent = slurm_site.submit_urgent()
     assert slurm.wait_until(lambda: slurm_site.states().get(first) == "PREEMPTED")
     slurm_site.run("scancel", urgent)
     assert wait_for_runs(folder, 2) != first
     (folder / "go_on").touch()
     said = end(process)
     assert process.returncode == 0, said
-
-
-def submit_urgent(site: SlurmSite) -> str:
-    """Submit a job that needs both nodes with a GPU, and return its number."""
-    flags = ["--partition=gpu", "--nodes=2", "--exclusive", "--output=/dev/null"]
-    return site.run("sbatch", "--parsable", *flags, "--wrap=sleep 600").stdout.strip()
 
 
 def test_an_accounting_outage_loses_no_job(slurm_site: SlurmSite, folder: Path):
@@ -149,16 +164,42 @@ def test_an_accounting_outage_loses_no_job(slurm_site: SlurmSite, folder: Path):
 @pytest.mark.slow
 def test_a_limit_of_submitted_jobs_fails_none(slurm_site: SlurmSite, folder: Path):
     (folder / "go_on").touch()
-    limit(slurm_site, 1)
+    slurm_site.limit_submission(1)
     try:
         process = start(slurm_site, folder, jobs=3)
         said = end(process)
     finally:
-        limit(slurm_site, -1)
+        slurm_site.limit_submission(-1)
     assert process.returncode == 0, said
     assert [len(runs(folder, job)) for job in range(3)] == [1, 1, 1]
 
 
-def limit(site: SlurmSite, jobs: int) -> None:
-    """Limit how many jobs the user may have in the queue; -1 takes the limit away."""
-    site.run("sacctmgr", "-i", "modify", "account", "research", "set", f"MaxSubmitJobs={jobs}")
+@pytest.mark.slow
+def test_jobs_are_submitted_once_slurm_answers_again(slurm_site: SlurmSite, folder: Path):
+    (folder / "go_on").touch()
+    slurm_site.stop_controller()
+    try:
+        process = start(slurm_site, folder)
+        waiting = wait_for_submission(process)
+        slurm.wait_until(lambda: not waiting.exists(), seconds=5)
+        assert waiting.exists()
+    finally:
+        slurm_site.start_controller()
+    said = end(process)
+    assert process.returncode == 0, said
+    assert len(runs(folder)) == 1
+
+
+@pytest.mark.slow
+def test_a_killed_command_submits_nothing_later(slurm_site: SlurmSite, folder: Path):
+    slurm_site.limit_submission(0)
+    try:
+        process = start(slurm_site, folder)
+        waiting = wait_for_submission(process)
+        process.kill()
+        process.communicate()
+    finally:
+        slurm_site.limit_submission(-1)
+    assert slurm.wait_until(lambda: not waiting.exists())
+    assert "PENDING" not in slurm_site.states().values()
+    assert runs(folder) == []

@@ -4,15 +4,14 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-import yaml
-from slurm import SlurmCluster, slurm_cluster, snakemake_command
+from slurm import SlurmCluster, slurm_cluster
+from slurm_studies import ADAPTER, PERPLEXITY, command_in, submitted, without_adapter
 from tiny_tables import TABLES, comparable
 from workflow_run import REPOSITORY, Run
 
@@ -22,24 +21,8 @@ __all__ = ["slurm_cluster"]
 
 pytestmark = pytest.mark.workflow
 
-PROFILE = REPOSITORY / "profiles" / "slurm"
 MODEL = "llama+clinical-trainable+downstream"
 BYTES = {".parquet", ".safetensors"}
-NO_GPU = [f"{rule}:gpu=0" for rule in ("train_base", "train_adapter", "pool_notes", "finetune_model")]
-
-
-def command_in(folder: Path, config: Path, *targets: str) -> list[str]:
-    return snakemake_command(
-        *targets,
-        *("--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)),
-        *("--workflow-profile", str(PROFILE), "--slurm-partition-config", str(PROFILE / "partitions.yaml")),
-        *("--set-resources", *NO_GPU),
-        *("--configfile", str(config)),
-    )
-
-
-def submitted(output: str) -> list[str]:
-    return re.findall(r"has been submitted with SLURM jobid (\d+)", output)
 
 
 def run_on(cluster: SlurmCluster, folder: Path, *targets: str) -> Path:
@@ -72,19 +55,6 @@ def test_the_tiny_study_gives_the_same_tables_on_slurm(slurm_cluster: SlurmClust
         assert comparable(local) == comparable(other), name
 
 
-def without_adapter(tiny_run: Run, folder: Path) -> tuple[Path, Path]:
-    """Copy the study without its adapter, which is to be trained in more steps; return its results and its config."""
-    content = yaml.safe_load((REPOSITORY / "config" / "tiny.yaml").read_text())
-    content["methods"]["lora"]["recipe"] = {"train_tokens": 150_000, "evaluations": 10, "checkpoint_seconds": 0}
-    config = folder / "study.yaml"
-    config.write_text(yaml.safe_dump(content))
-    results = folder / "results" / "tiny"
-    shutil.copytree(tiny_run.results / "tiny", results)
-    shutil.rmtree(results / "adapters" / "tiny-llama-lora")
-    (results / "perplexity" / "tiny-llama-lora.json").unlink()
-    return results, config
-
-
 def wait_until(condition) -> None:
     deadline = time.monotonic() + 120
     while not condition():
@@ -94,8 +64,8 @@ def wait_until(condition) -> None:
 
 def test_a_killed_controller_started_again_loses_no_training(slurm_cluster: SlurmCluster, tiny_run: Run, tmp_path):
     results, config = without_adapter(tiny_run, tmp_path)
-    command = command_in(tmp_path, config, "results/tiny/perplexity/tiny-llama-lora.json")
-    kept = results / "work" / "adapters" / "tiny-llama-lora" / "run.jsonl"
+    command = command_in(tmp_path, config, PERPLEXITY)
+    kept = results / "work" / "adapters" / ADAPTER / "run.jsonl"
     first = subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -104,7 +74,7 @@ def test_a_killed_controller_started_again_loses_no_training(slurm_cluster: Slur
         stderr=subprocess.DEVNULL,
     )
     wait_until(lambda: kept.exists() and any(event.get("step") for event in read_events(kept)))
-    trainer = json.loads(kept.parent.with_name("tiny-llama-lora.owner.json").read_text())["process"]["pid"]
+    trainer = json.loads(kept.parent.with_name(f"{ADAPTER}.owner.json").read_text())["process"]["pid"]
     os.kill(trainer, signal.SIGSTOP)  # so that it does not end before its time
     first.kill()
     first.wait()
@@ -124,7 +94,7 @@ def test_a_killed_controller_started_again_loses_no_training(slurm_cluster: Slur
     began = time.time()
     done = slurm_cluster.run(*command, cwd=tmp_path, check=False, seconds=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    (event, *_) = (event for event in read_events(results / "runs/adapters/tiny-llama-lora.jsonl") if event.get("step"))
+    (event, *_) = (event for event in read_events(results / f"runs/adapters/{ADAPTER}.jsonl") if event.get("step"))
     assert event["time"] < began
-    assert len(json.loads((results / "perplexity" / "tiny-llama-lora.json").read_text())["curve"]) == 10
+    assert len(json.loads((tmp_path / PERPLEXITY).read_text())["curve"]) == 10
     assert not (results / "controller.json").exists()

@@ -41,6 +41,7 @@ def path(tmp_path, monkeypatch):
     program.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv(commands.PYTHON, raising=False)
+    monkeypatch.delenv(commands.CONTROLLER, raising=False)
     return tmp_path
 
 
@@ -59,24 +60,109 @@ def test_other_questions_reach_sacct_as_they_are(path):
     assert (done.returncode, done.stderr) == (1, "sacct: error: no database\n")
 
 
-def test_submission_waits_while_the_queue_is_full(tmp_path, capsys):
+def submitted(command: list[str], script: str | None = None, **how) -> int:
+    """Run `submit` with jobs in the queue and a living controller, unless told otherwise."""
+    given = {"has_own_jobs": lambda: True, "is_wanted": lambda: True, "sleep": pytest.fail, **how}
+    return submit(command, script, **given)
+
+
+def refuses_twice(tmp_path, message: str) -> list[str]:
+    """A command that is refused twice, and then prints its standard input."""
     count = tmp_path / "count"
-    script = f'echo x >> {count}; [ $(wc -l < {count}) -gt 2 ] && cat && exit 0; echo "{LIMIT}" >&2; exit 1'
+    script = f'echo x >> {count}; [ $(wc -l < {count}) -gt 2 ] && cat && exit 0; echo "{message}" >&2; exit 1'
+    return ["sh", "-c", script]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        LIMIT,
+        "sbatch: error: MaxSubmitJobsPerAccount",
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
+    ],
+)
+def test_submission_waits_while_no_job_is_taken(message, tmp_path, capsys):
     waits: list[float] = []
-    code = submit(["sh", "-c", script], "17\n", has_own_jobs=lambda: True, sleep=waits.append)
-    assert (code, capsys.readouterr().out, waits) == (0, "17\n", [commands.WAIT, commands.WAIT])
+    assert submitted(refuses_twice(tmp_path, message), "17\n", sleep=waits.append) == 0
+    assert (capsys.readouterr().out, waits) == ("17\n", [commands.WAIT, commands.WAIT])
 
 
-def test_a_full_queue_without_own_jobs_ends_the_wait(capsys):
+def test_a_full_queue_without_own_jobs_ends_the_wait(capsys, monkeypatch):
+    monkeypatch.setattr(commands, "PATIENCE", 3 * commands.WAIT)
     waits: list[float] = []
     command = ["sh", "-c", f'echo "{LIMIT}" >&2; exit 1']
-    assert submit(command, None, has_own_jobs=lambda: False, sleep=waits.append) == 1
+    assert submitted(command, has_own_jobs=lambda: False, sleep=waits.append) == 1
     assert sum(waits) == commands.PATIENCE
     assert "AssocMaxSubmitJobLimit" in capsys.readouterr().err
+
+
+def test_nothing_is_submitted_once_the_controller_has_ended(tmp_path, capsys):
+    waits: list[float] = []
+    command = refuses_twice(tmp_path, LIMIT)
+    assert submitted(command, "17\n", is_wanted=lambda: False, sleep=waits.append) == commands.INTERRUPTED
+    assert len(waits) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_controller_is_seen_to_end(monkeypatch):
+    asks = (
+        "from clinical_peft.slurm.commands import *; import os; put_first(); print(os.environ[CONTROLLER], flush=True)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{asks}; input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as controller:
+        monkeypatch.setenv(commands.CONTROLLER, controller.stdout.readline().strip())
+        assert commands.controller_lives()
+        controller.kill()
+    assert not commands.controller_lives()
+
+
+def test_without_a_known_controller_jobs_are_wanted(monkeypatch):
+    monkeypatch.delenv(commands.CONTROLLER, raising=False)
+    assert commands.controller_lives()
 
 
 def test_other_refusals_are_passed_on_at_once(capsys):
     refusal = "sbatch: error: AssocMaxWallDurationPerJobLimit"
     command = ["sh", "-c", f'echo "{refusal}" >&2; exit 3']
-    assert submit(command, None, has_own_jobs=lambda: True, sleep=pytest.fail) == 3
+    assert submitted(command) == 3
     assert refusal in capsys.readouterr().err
+
+
+TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+
+
+def unanswered(tmp_path, kind: str, monkeypatch, queue: str) -> list[str]:
+    """A submission without an answer, of a run with jobs in the queue."""
+    squeue = tmp_path / "squeue"
+    squeue.write_text(f'#!/bin/sh\nprintf "{queue}"\n')
+    squeue.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    flags = ["--job-name", "run", "--output", f"/logs/{kind}_finetune/los/%j.log", "--comment", "rule_finetune_los"]
+    return [*refuses_twice(tmp_path, TIMED_OUT), "sbatch", *flags]
+
+
+def test_a_job_taken_without_an_answer_is_found_in_the_queue(tmp_path, monkeypatch, capsys):
+    command = unanswered(tmp_path, "rule", monkeypatch, r"7|rule_extract\n8|rule_finetune_los\n")
+    assert submitted(command) == 0
+    assert capsys.readouterr().out == "8\n"
+
+
+def test_a_job_that_was_not_taken_is_submitted_again(tmp_path, monkeypatch, capsys):
+    waits: list[float] = []
+    command = unanswered(tmp_path, "rule", monkeypatch, r"7|rule_extract\n")
+    assert submitted(command, "17\n", sleep=waits.append) == 0
+    assert (capsys.readouterr().out, len(waits)) == ("17\n", 2)
+
+
+def test_jobs_of_a_group_are_not_taken_for_each_other(tmp_path, monkeypatch, capsys):
+    command = unanswered(tmp_path, "group", monkeypatch, r"8|rule_finetune_los\n")
+    assert submitted(command) == 1
+    assert TIMED_OUT in capsys.readouterr().err
+
+
+def test_an_account_is_left_to_sbatch_while_nobody_answers(path):
+    (path / "sacct").rename(path / "sshare")
+    put_first()
+    done = subprocess.run(["sshare", "-U", "--noheader"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -185,9 +185,60 @@ def test_a_gpu_without_a_kernel_is_grouped(monkeypatch):
     gpu = torch.device("cuda")
     recipe = replace(RECIPE, attention="packed", precision="bf16")
     for works in (True, False):
-        monkeypatch.setattr(attention, "varlen_works", lambda device, width, works=works: works)
+        monkeypatch.setattr(attention, "varlen_works", lambda *_, works=works: works)
         assert layout_of(base, recipe, METHODS["lora"], gpu) == ("packed" if works else "grouped")
         assert layout_of(base, replace(recipe, precision="fp32"), METHODS["lora"], gpu) == "grouped"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, (16, 1)),
+        ({"head_dim": 24}, (24, 1)),  # Gemma 3 has heads of 256 where hidden / heads is 288
+        ({"num_key_value_heads": 1}, (16, 2)),
+    ],
+)
+def test_a_kernel_is_tried_at_the_heads_of_the_base(settings, expected, monkeypatch):
+    base = build_causal(SHAPE, seed=0, special={})
+    base.config.head_dim = None
+    base.config.update(settings)
+    asked = []
+    monkeypatch.setattr(attention, "varlen_works", lambda device, *heads: asked.append(heads) or True)
+    layout_of(base, replace(RECIPE, precision="bf16"), METHODS["lora"], torch.device("cuda"))
+    assert asked == [expected]
+
+
+@pytest.mark.parametrize("name", ["attention_dropout", "attn_pdrop"])
+def test_a_base_that_drops_attention_weights_is_grouped_on_a_gpu(name, monkeypatch):
+    """No kernel drops weights of packed documents; one call per document and layer would be slow."""
+    monkeypatch.setattr(attention, "varlen_works", lambda *_: True)
+    base = build_causal(SHAPE, seed=0, special={})
+    recipe = replace(RECIPE, precision="bf16")
+    for chance, layout in ((0.0, "packed"), (0.1, "grouped")):
+        setattr(base.config, name, chance)
+        assert layout_of(base, recipe, METHODS["lora"], torch.device("cuda")) == layout
+        assert layout_of(base, recipe, METHODS["lora"], CPU) == "packed"
+
+
+def with_groups(query, key, value, cu_q, cu_k, max_q, max_k, *, window_size=(-1, -1), enable_gqa=False):
+    assert enable_gqa is (key.shape[1] != query.shape[1])
+    return key.shape[1], window_size
+
+
+def without_groups(query, key, value, cu_q, cu_k, max_q, max_k, *, window_size=(-1, -1)):
+    assert torch.equal(key[:, 0], key[:, 1])
+    return key.shape[1], window_size
+
+
+@pytest.mark.parametrize(("function", "heads"), [(with_groups, 2), (without_groups, 4)])
+def test_shared_keys_are_repeated_only_for_a_kernel_that_needs_it(function, heads, monkeypatch):
+    varlen = pytest.importorskip("torch.nn.attention.varlen")
+    monkeypatch.setattr(varlen, "varlen_attn", function)
+    attention.varlen_kernel.cache_clear()
+    kernel = attention.varlen_kernel()
+    attention.varlen_kernel.cache_clear()
+    query, key, value = torch.randn(5, 4, 8), torch.randn(5, 2, 8), torch.randn(5, 2, 8)
+    assert kernel(query, key, value, torch.tensor([0, 5]), torch.tensor([0, 5]), 5, 5) == (heads, (-1, 0))
 
 
 def test_the_kernel_is_called_causally_whatever_its_signature(monkeypatch):
@@ -202,12 +253,13 @@ def test_the_kernel_is_called_causally_whatever_its_signature(monkeypatch):
     def neither(query, key, value, cu_q, cu_k, max_q, max_k):
         raise AssertionError
 
+    heads = [torch.zeros(1, 1, 1)] * 3
     expected = {by_flag: ("flag", True), by_window: ("window", (-1, 0)), neither: None}
     for function, result in expected.items():
         monkeypatch.setattr(varlen, "varlen_attn", function)
         attention.varlen_kernel.cache_clear()
         kernel = attention.varlen_kernel()
-        assert (kernel and kernel(*[torch.zeros(1)] * 5, 1, 1)) == result
+        assert (kernel and kernel(*heads, *[torch.tensor([0, 1])] * 2, 1, 1)) == result
     attention.varlen_kernel.cache_clear()
 
 
@@ -219,20 +271,27 @@ def plain_kernel(query, key, value, borders, borders_too, longest, longest_too, 
     assert longest == longest_too == int(borders.diff().max())
     parts = [
         functional.scaled_dot_product_attention(
-            *(x[a:b].transpose(0, 1) for x in (query, key, value)), is_causal=causal
+            *(x[a:b].transpose(0, 1) for x in (query, key, value)), is_causal=causal, enable_gqa=True
         )
         for a, b in pairwise(borders)
     ]
     return torch.cat(parts, dim=1).transpose(0, 1)
 
 
+def wrongly_grouped(query, key, value, *borders):
+    """A kernel that pairs the heads of queries with the wrong ones of keys."""
+    repeats = query.shape[1] // key.shape[1]
+    return plain_kernel(query, key.repeat(1, repeats, 1), value.repeat(1, repeats, 1), *borders)
+
+
 @pytest.mark.parametrize("scaling", [None, 0.7])
 def test_the_kernels_inputs_are_laid_out_as_it_expects(scaling):
     where = Documents.of([9, 2, 2, 4], CPU)
-    heads = torch.randn(3, 1, 2, 17, 8, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    heads = [torch.randn(1, count, 17, 8, generator=draw) for count in (4, 2, 2)]
     ours = attention._varlen(plain_kernel, *heads, where, scaling)
     plain, _ = packed_attention(None, *heads, None, scaling=scaling, documents=where)
-    assert ours.shape == plain.shape == (1, 17, 2, 8)
+    assert ours.shape == plain.shape == (1, 17, 4, 8)
     torch.testing.assert_close(ours.float(), plain, atol=0.05, rtol=0.05)
 
 
@@ -241,20 +300,23 @@ def failing_kernel(*_):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "capability", "works"),
+    ("kernel", "capability", "queries", "works"),
     [
-        (plain_kernel, (9, 0), True),
-        (plain_kernel, (7, 5), False),
-        (partial(plain_kernel, causal=False), (9, 0), False),
-        (failing_kernel, (9, 0), False),
-        (None, (9, 0), False),
+        (plain_kernel, (9, 0), 1, True),
+        (plain_kernel, (9, 0), 4, True),
+        (plain_kernel, (7, 5), 1, False),
+        (partial(plain_kernel, causal=False), (9, 0), 1, False),
+        (wrongly_grouped, (9, 0), 1, True),
+        (wrongly_grouped, (9, 0), 4, False),
+        (failing_kernel, (9, 0), 1, False),
+        (None, (9, 0), 1, False),
     ],
 )
-def test_a_kernel_is_used_only_after_proving_itself(kernel, capability, works, monkeypatch):
+def test_a_kernel_is_used_only_after_proving_itself(kernel, capability, queries, works, monkeypatch):
     monkeypatch.setattr(attention, "varlen_kernel", lambda: kernel)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     attention.varlen_works.cache_clear()
-    assert attention.varlen_works(CPU, 16) is works
+    assert attention.varlen_works(CPU, 16, queries) is works
     attention.varlen_works.cache_clear()
 
 

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,23 +12,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from adapter_jobs import JOB, places, together
 from hypothesis import given
 from hypothesis import strategies as st
-from language_fixtures import RECIPE, clinical_tokens, job, scratch_base
+from language_fixtures import RECIPE, clinical_tokens, scratch_base
 
 from clinical_peft.errors import StoppedError, TrainingError
 from clinical_peft.methods.lora import Lora
 from clinical_peft.models.adapters import read_adapter_tensors
 from clinical_peft.recipes import Devices
-from clinical_peft.runtime.events import JsonlLog, NullLog, read_events
-from clinical_peft.training import launch
+from clinical_peft.runtime.events import NullLog, read_events
+from clinical_peft.runtime.signals import StopRequest
+from clinical_peft.training.adapter_job import SPECIFICATION
 from clinical_peft.training.checkpoint import FILE_NAME
 from clinical_peft.training.distributed import Workers
 from clinical_peft.training.language import pretrain
-from clinical_peft.training.launch import SPECIFICATION, run_pretraining, write_specification
+from clinical_peft.training.workers import Worker, report
 
 DROPOUT = Lora(r=4, alpha=8, dropout=0.1)
-JOB = job(Lora(r=4, alpha=8))
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +45,6 @@ def alone(study, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("alone")
     pretrain(JOB, **study, **places(folder), log=NullLog())
     return folder
-
-
-def places(folder: Path) -> dict[str, Path]:
-    return {"output": folder / "adapter", "perplexity": folder / "perplexity.json", "work": folder / "work"}
-
-
-def together(study, folder: Path, strategy: str = "ddp", *, method=JOB.method, **recipe) -> dict:
-    """Train the job in two processes and return its record."""
-    devices = Devices(processes=2, strategy=strategy)
-    this_job = replace(JOB, method=method, recipe=replace(RECIPE, devices=devices, **recipe))
-    log = JsonlLog(folder / "run.jsonl", kind="adapters", name="clinical", kept=folder / "work" / "run.jsonl")
-    run_pretraining(this_job, **study, **places(folder), log=log, log_file=folder / "job.log")
-    return json.loads((folder / "perplexity.json").read_text())
 
 
 # --- sharing
@@ -103,7 +89,7 @@ def test_two_processes_train_as_one_does(strategy, study, alone, tmp_path):
     assert tensors.keys() == others.keys()
     for name, tensor in tensors.items():
         torch.testing.assert_close(tensor, others[name], rtol=1e-2, atol=1e-4)
-    events = [event for event in read_events(tmp_path / "run.jsonl") if "metrics" in event]
+    events = [event for event in read_events(tmp_path / "runs" / "run.jsonl") if "metrics" in event]
     steps = [event["step"] for event in events if event["step"] is not None]
     assert steps == [point["step"] for point in expected["curve"]]
     assert not (tmp_path / "work" / SPECIFICATION).exists()
@@ -166,33 +152,56 @@ def test_two_processes_end_together_and_go_on_to_the_same_bytes(end, study, long
         together(study, tmp_path, method=DROPOUT, **OFTEN)
     thread.join()
     assert not (tmp_path / "adapter").exists()
-    (tmp_path / "run.jsonl").unlink()
+    (tmp_path / "runs" / "run.jsonl").unlink()
     together(study, tmp_path, method=DROPOUT, **OFTEN)
     contents = [
         {file.name: file.read_bytes() for file in (folder / "adapter").iterdir()} for folder in (tmp_path, longer)
     ]
     assert contents[0] == contents[1]
     steps = [
-        [event["step"] for event in read_events(folder / "run.jsonl") if "metrics" in event]
+        [event["step"] for event in read_events(folder / "runs" / "run.jsonl") if "metrics" in event]
         for folder in (tmp_path, longer)
     ]
     assert steps[0] == steps[1]
 
 
+def ended(rank: int, returncode: int, error: tuple[float, str] | None = None) -> Worker:
+    """A worker that has ended so."""
+    worker = Worker.__new__(Worker)
+    worker.rank, worker.error, worker.stopped, worker.ended_here = rank, error, None, False
+    worker.process = SimpleNamespace(returncode=returncode)
+    return worker
+
+
+LOST = (1.0, "RuntimeError in distributed.py:210; see job.log")
+
+
 @pytest.mark.parametrize("code", [1, -signal.SIGABRT])
 def test_a_lost_worker_does_not_hide_the_first_error(code):
     """The line of the process that loses its peer may be read first, or it aborts without one."""
-
-    def ended(rank, returncode, last_error):
-        process = SimpleNamespace(returncode=returncode)
-        return SimpleNamespace(rank=rank, process=process, ended_here=False, last_error=last_error)
-
-    lost = (1.0, "RuntimeError in distributed.py:210; see job.log") if code == 1 else None
+    lost = LOST if code == 1 else None
     workers = [ended(0, code, lost), ended(1, 1, (2.0, "training loss: expected a finite number"))]
     with pytest.raises(TrainingError, match=r"^process 1 of 2: training loss"):
-        launch._report(workers)
+        report(workers, StopRequest(), processes=2)
     with pytest.raises(TrainingError, match="process 0 of 2"):
-        launch._report([ended(0, code, lost), ended(1, 0, None)])
+        report([ended(0, code, lost), ended(1, 0)], StopRequest(), processes=2)
+
+
+@pytest.mark.parametrize("code", [143, -signal.SIGTERM, -signal.SIGUSR1])
+def test_workers_that_a_signal_cuts_off_were_stopped(code):
+    cut_off = [ended(0, 1, LOST), ended(1, code, (2.0, "stopped by SIGTERM, as at the end of its wall time"))]
+    with pytest.raises(StoppedError, match="2 processes, asked by SIGTERM while they started"):
+        report(cut_off, StopRequest("SIGTERM"), processes=2)
+    with pytest.raises(TrainingError):
+        report(cut_off, StopRequest(), processes=2)
+    with pytest.raises(TrainingError, match="training loss"):
+        report([ended(0, 1, (1.0, "training loss: not finite")), ended(1, code)], StopRequest("SIGTERM"), processes=2)
+
+
+def test_an_error_of_another_node_names_its_process_once():
+    step = ended(0, 1, (1.0, "process 3 of 4: training loss: expected a finite number"))
+    with pytest.raises(TrainingError, match=r"^process 3 of 4: training loss"):
+        report([step], StopRequest(), processes=4)
 
 
 @pytest.mark.slow
@@ -200,19 +209,3 @@ def test_an_error_of_all_processes_is_printed_once(study, tmp_path):
     message = r"^process [01] of 2: training loss of micro-batch .* at optimizer step \d+: expected a finite"
     with pytest.raises(TrainingError, match=message):
         together(study, tmp_path, learning_rate=1e30, clip_norm=None, warmup_ratio=0.0)
-
-
-@pytest.mark.slow
-def test_accelerate_launches_the_same_job(study, alone, tmp_path):
-    this_job = replace(JOB, recipe=replace(RECIPE, devices=Devices(processes=2)))
-    log = JsonlLog(tmp_path / "run.jsonl", kind="adapters", name="clinical")
-    file = write_specification(this_job, log=log, log_file=tmp_path / "job.log", **study, **places(tmp_path))
-    # With --cpu accelerate starts one process; with this flag, as many as asked for, whatever they compute on.
-    flags = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
-    flags += ["--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "--main_process_port", "0"]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *flags, "-m", "clinical_peft.training.launch"]
-    done = subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found, expected = (json.loads((folder / "perplexity.json").read_text()) for folder in (tmp_path, alone))
-    for mine, other in zip(found["curve"], expected["curve"], strict=True):
-        assert mine == pytest.approx(other, rel=1e-4)
