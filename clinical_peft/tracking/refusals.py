@@ -47,7 +47,9 @@ def _reason(uri: str, error: Exception) -> str:
     if OUTDATED in str(error):
         return f"has the tables of another version; back it up, then upgrade it with: {upgrade_command(shown(uri))}"
     causes = list(_causes(error))
-    if any(isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) for cause in causes):
+    is_refused = any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes)  # a timeout, by name
+    slow = requests.Timeout | urllib3.exceptions.TimeoutError
+    if not is_refused and any(isinstance(cause, slow) for cause in causes):
         return "did not answer in time; MLFLOW_HTTP_REQUEST_TIMEOUT sets how many seconds to wait"
     if any(isinstance(cause, requests.exceptions.RetryError) for cause in causes):
         return "failed or is overloaded (HTTP 429 or 5xx); ask who runs it"
