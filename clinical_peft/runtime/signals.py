@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 
@@ -104,24 +104,23 @@ def stop_signals_noted() -> Iterator[StopRequest]:
         yield request
 
 
-@contextmanager
-def stop_signals_held() -> Iterator[None]:
+def stop_signals_held() -> AbstractContextManager[None]:
     """Let stop signals wait during the block, in this thread and in processes that it starts.
 
     Otherwise one would end a process that has only just started and handles no signal yet. A process that is started
     so takes them in `stop_signals_delivered`; until then they wait.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return _masked(signal.SIG_BLOCK)
+
+
+def stop_signals_delivered() -> AbstractContextManager[None]:
+    """Take stop signals during the block, those first that waited; see `stop_signals_held`."""
+    return _masked(signal.SIG_UNBLOCK)
 
 
 @contextmanager
-def stop_signals_delivered() -> Iterator[None]:
-    """Take stop signals during the block, those first that waited; see `stop_signals_held`."""
-    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+def _masked(how: signal.Sigmasks) -> Iterator[None]:
+    before = signal.pthread_sigmask(how, STOP_SIGNALS)
     try:
         yield
     finally:

@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from tracking_fixtures import STUDY, TAGS, history, identity, write_log
 
 from clinical_peft.errors import ConfigError, DataError
 from clinical_peft.runtime.events import JsonlLog
 from clinical_peft.runtime.lineage import Usage, append_inputs
-from clinical_peft.tracking.identity import StudyIdentity
 from clinical_peft.tracking.run_logs import sync_runs
 
 NOTE = "Patient Quibbleworth was admitted.\nHe denies chest pain."
-TAGS = {"git_revision": "0123abc", "torch": "2.13.0"}
-STUDY = "laptop"
-IDENTITY = StudyIdentity(STUDY, "owner", "0" * 32)
+IDENTITY = identity()
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +37,10 @@ def uri(empty_store: Path, tmp_path: Path) -> str:
     return f"sqlite:///{folder}/mlflow.db"
 
 
-def write_log(path: Path, *, name: str = "los seed 0", parent: str | None = "llama+lora", steps: int = 3) -> JsonlLog:
-    log = JsonlLog(path, kind="finetune", name=name, parent=parent, tags={"task": "los"})
-    log.params({"model": "llama+lora", "recipe": {"learning_rate": 5e-5, "targets": ["q_proj", "v_proj"]}})
-    for step in range(1, steps + 1):
-        log.metrics({"train_loss": 1 / step}, step=step)
-    return log
-
-
 def sync(uri: str, *logs: Path) -> dict[str, str]:
     """Send logs; return the ids of their runs, without those of the groups."""
     ids = sync_runs(logs, uri=uri, study=IDENTITY, tags=TAGS)
-    return {identity: run_id for identity, run_id in ids.items() if not identity.startswith("group/")}
+    return {name: run_id for name, run_id in ids.items() if not name.startswith("group/")}
 
 
 def runs(uri: str) -> list[Run]:
@@ -67,11 +57,6 @@ def everything(uri: str) -> list[Any]:
         for key in run.data.metrics
     ]
     return [run.to_dictionary() for run in runs(uri)] + histories
-
-
-def history(uri: str, run_id: str, key: str) -> list[tuple[int, float]]:
-    found = MlflowClient(tracking_uri=uri).get_metric_history(run_id, key)
-    return sorted((each.step, each.value) for each in found)
 
 
 def test_a_run_is_read_back_as_its_log_says(uri: str, tmp_path: Path):

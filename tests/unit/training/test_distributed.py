@@ -15,7 +15,7 @@ import torch
 from adapter_jobs import JOB, places, together
 from hypothesis import given
 from hypothesis import strategies as st
-from language_fixtures import RECIPE, clinical_tokens, scratch_base
+from language_fixtures import RECIPE
 
 from clinical_peft.errors import StoppedError, TrainingError
 from clinical_peft.methods.lora import Lora
@@ -33,10 +33,8 @@ DROPOUT = Lora(r=4, alpha=8, dropout=0.1)
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("study")
-    base = scratch_base(folder)
-    return {"base": base, "tokens": clinical_tokens(folder, base)}
+def study(base, tokens) -> dict[str, Path]:
+    return {"base": base, "tokens": tokens}
 
 
 @pytest.fixture(scope="module")

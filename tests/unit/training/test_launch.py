@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from adapter_jobs import adapter_job, together
-from language_fixtures import adapter_bytes, clinical_tokens, scratch_base
+from language_fixtures import adapter_bytes
 
 from clinical_peft.errors import StoppedError, TrainingError
 from clinical_peft.recipes import Devices
@@ -25,10 +25,8 @@ MODULE = ["-m", "clinical_peft.training.launch"]
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("study")
-    base = scratch_base(folder)
-    return {"base": base, "tokens": clinical_tokens(folder, base)}
+def study(base, tokens) -> dict[str, Path]:
+    return {"base": base, "tokens": tokens}
 
 
 @pytest.fixture(scope="module")
